@@ -1,0 +1,172 @@
+// Package configs holds the numbers of an experiment: the YAML files that are
+// embedded in the program, and the strict loader.
+//
+// A config is one value for every key of a fixed table (keys.go). Load makes it
+// of layers; the last one that sets a key wins:
+//
+//  1. the defaults of the table
+//  2. the files that the config file extends, the farthest first
+//  3. the config file: a path, or the name of an embedded one
+//  4. environment variables: QUIRE_TRAIN_LR sets train.lr
+//  5. --set train.lr=0.002, from left to right
+//  6. a command's own flags
+//
+// A file is YAML, in sections or with dotted keys, which may be mixed:
+//
+//	extends: base.yaml        # relative to this file, or an embedded config
+//	train: {lr: 0.002}        # or   train.lr: 0.002
+//
+// A bare name of an embedded config means that config, ./name a file beside it.
+// With its extension, base.yaml, the file wins where there is one.
+//
+// # Values
+//
+// Nothing is converted: a whole number is decimal digits, a number is finite (a
+// whole one will do), true and false have no other spelling, and text that YAML
+// takes for something else stands in quotes. In a variable, with --set and in a
+// flag the same rules hold for the bare text, and quotes belong to it. A list
+// is there separated by commas, or in YAML's notation, which is also how an
+// item with a comma is written:
+//
+//	--set corpus.sources=a.txt,b.txt
+//	--set 'corpus.sources=["one, two.txt", b.txt]'
+//
+// # Mistakes
+//
+// Every mistake is an *Error: one line that names the key, where it was set and
+// the nearest key there is. Refused are unknown keys and QUIRE_ variables, keys
+// set twice in a file, keys that differ only in case, values of the wrong type
+// or out of range, and values that are planned but not supported yet. A file
+// may have 1 MiB, one document, six levels, and no aliases or tags.
+//
+// Resolved.Explain says which layer set a key.
+package configs
+
+import "reflect"
+
+// Config is an experiment. Its keys in YAML are the tags; the table in keys.go,
+// or Resolved.Explain, says what they mean.
+type Config struct {
+	Name     string   `mapstructure:"name"`
+	Workdir  string   `mapstructure:"workdir"`
+	Corpus   Corpus   `mapstructure:"corpus"`
+	Prep     Prep     `mapstructure:"prep"`
+	Model    Model    `mapstructure:"model"`
+	Train    Train    `mapstructure:"train"`
+	Generate Generate `mapstructure:"generate"`
+}
+
+// Corpus is the text. Use Expanded, not Sources, to read it.
+type Corpus struct {
+	Sources []string `mapstructure:"sources"`
+	SHA256  string   `mapstructure:"sha256"`
+}
+
+// Prep says how a corpus becomes a set.
+type Prep struct {
+	Out         string     `mapstructure:"out"`
+	SeqLength   int        `mapstructure:"seq_length"`
+	Unit        string     `mapstructure:"unit"`
+	Normalize   string     `mapstructure:"normalize"`
+	InvalidUTF8 string     `mapstructure:"invalid_utf8"`
+	MinCount    int64      `mapstructure:"min_count"`
+	Validation  Validation `mapstructure:"validation"`
+	Seed        int64      `mapstructure:"seed"`
+	Shards      int        `mapstructure:"shards"`
+}
+
+// Validation says what part of the corpus is kept from training.
+type Validation struct {
+	Fraction float64 `mapstructure:"fraction"`
+	By       string  `mapstructure:"by"`
+}
+
+// Model is the network's architecture.
+type Model struct {
+	Cell      string  `mapstructure:"cell"`
+	Layers    int     `mapstructure:"layers"`
+	Embedding int     `mapstructure:"embedding"`
+	Hidden    int     `mapstructure:"hidden"`
+	Dropout   float64 `mapstructure:"dropout"`
+}
+
+// Train says how a model learns.
+type Train struct {
+	Out         string     `mapstructure:"out"`
+	Epochs      int        `mapstructure:"epochs"`
+	MaxSteps    int64      `mapstructure:"max_steps"`
+	Batch       int        `mapstructure:"batch"`
+	LR          float64    `mapstructure:"lr"`
+	Schedule    string     `mapstructure:"schedule"`
+	WarmupSteps int64      `mapstructure:"warmup_steps"`
+	ClipNorm    float64    `mapstructure:"clip_norm"`
+	Seed        int64      `mapstructure:"seed"`
+	Device      string     `mapstructure:"device"`
+	Precision   string     `mapstructure:"precision"`
+	LogEvery    int64      `mapstructure:"log_every"`
+	Checkpoint  Checkpoint `mapstructure:"checkpoint"`
+	EarlyStop   EarlyStop  `mapstructure:"early_stop"`
+}
+
+// Checkpoint says what is saved, and what is kept of it.
+type Checkpoint struct {
+	EverySteps int64  `mapstructure:"every_steps"`
+	Every      string `mapstructure:"every"`
+	KeepLast   int    `mapstructure:"keep_last"`
+	KeepBest   bool   `mapstructure:"keep_best"`
+}
+
+// EarlyStop says when a training ends before its last epoch.
+type EarlyStop struct {
+	Patience int `mapstructure:"patience"`
+}
+
+// Generate says how text is written.
+type Generate struct {
+	Prompt      string  `mapstructure:"prompt"`
+	Length      int     `mapstructure:"length"`
+	Temperature float64 `mapstructure:"temperature"`
+	TopK        int     `mapstructure:"top_k"`
+	TopP        float64 `mapstructure:"top_p"`
+	Seed        int64   `mapstructure:"seed"`
+}
+
+// Validate returns an *Error for the first value out of its range or not
+// supported yet. Load has called it; it is for a Config that was made in Go.
+func (c *Config) Validate() error {
+	values := c.values()
+	for i := range keys {
+		k := &keys[i]
+		if err := k.domain.check(values[k.name]); err != nil {
+			return &Error{Key: k.name, Reason: err.Error()}
+		}
+		if err := k.supported(values[k.name]); err != nil {
+			return &Error{Key: k.name, Reason: err.Error()}
+		}
+	}
+	if c.Corpus.SHA256 != "" && len(c.Corpus.Sources) > 1 {
+		return &Error{Key: "corpus.sha256", Reason: "is for a corpus of one source, but corpus.sources has more; remove it"}
+	}
+	return nil
+}
+
+// values returns the value of every key, whole numbers as int64.
+func (c *Config) values() map[string]any {
+	values := make(map[string]any, len(keys))
+	var walk func(v reflect.Value, prefix string)
+	walk = func(v reflect.Value, prefix string) {
+		for i := range v.NumField() {
+			name := prefix + v.Type().Field(i).Tag.Get("mapstructure")
+			switch f := v.Field(i); {
+			case f.Kind() == reflect.Struct:
+				walk(f, name+".")
+			case f.CanInt():
+				values[name] = f.Int()
+			default:
+				values[name] = f.Interface()
+			}
+		}
+	}
+	walk(reflect.ValueOf(*c), "")
+	return values
+}

@@ -1,0 +1,226 @@
+package configs
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+)
+
+// A domain is the values that a key takes. Errors go on after the key's name.
+type domain interface {
+	// parse reads bare text. The value has the key's type; its range is not
+	// looked at.
+	parse(text string) (any, error)
+	// check says whether a value of the key's type is in range.
+	check(value any) error
+	// String is the range in words.
+	String() string
+}
+
+// whole is the whole numbers lo to hi, as int64.
+type whole struct{ lo, hi int64 }
+
+var digits = regexp.MustCompile(`^[-+]?(0|[1-9][0-9]*)$`)
+
+func (d whole) parse(text string) (any, error) {
+	if !digits.MatchString(text) {
+		return nil, fmt.Errorf("is %s, not a whole number in decimal digits", quote(text))
+	}
+	n, err := strconv.ParseInt(text, 10, 64)
+	if err != nil {
+		return nil, fmt.Errorf("is %s, too large; it must be a %v", quote(text), d)
+	}
+	return n, nil
+}
+
+func (d whole) check(value any) error {
+	if n, ok := value.(int64); !ok || n < d.lo || n > d.hi {
+		return fmt.Errorf("is %v, out of range; it must be a %v", value, d)
+	}
+	return nil
+}
+
+func (d whole) String() string {
+	switch {
+	case d.lo == math.MinInt64:
+		return "whole number of 64 bits"
+	case d.hi == math.MaxInt64:
+		return fmt.Sprintf("whole number, %d or more", d.lo)
+	}
+	return fmt.Sprintf("whole number, %d to %d", d.lo, d.hi)
+}
+
+// number is the finite numbers lo to hi; above and below leave out lo and hi.
+type number struct {
+	lo, hi       float64
+	above, below bool
+}
+
+var decimal = regexp.MustCompile(`^[-+]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][-+]?[0-9]+)?$`)
+
+func (d number) parse(text string) (any, error) {
+	if !decimal.MatchString(text) {
+		return nil, fmt.Errorf("is %s, not a finite decimal number", quote(text))
+	}
+	x, err := strconv.ParseFloat(text, 64)
+	if err != nil {
+		return nil, fmt.Errorf("is %s, too large; it must be a %v", quote(text), d)
+	}
+	mantissa, _, _ := strings.Cut(strings.ToLower(text), "e")
+	if x == 0 && strings.ContainsAny(mantissa, "123456789") {
+		return nil, fmt.Errorf("is %s, which a 64-bit number cannot tell from 0", quote(text))
+	}
+	return x, nil
+}
+
+func (d number) check(value any) error {
+	x, ok := value.(float64)
+	if !ok || !(x >= d.lo && x <= d.hi) || d.above && x == d.lo || d.below && x == d.hi {
+		return fmt.Errorf("is %v, out of range; it must be a %v", value, d)
+	}
+	return nil
+}
+
+func (d number) String() string {
+	lo, hi := "at least", "at most"
+	if d.above {
+		lo = "above"
+	}
+	if d.below {
+		hi = "below"
+	}
+	return fmt.Sprintf("number, %s %g and %s %g", lo, d.lo, hi, d.hi)
+}
+
+// truth is true and false.
+type truth struct{}
+
+func (truth) parse(text string) (any, error) {
+	if text != "true" && text != "false" {
+		return nil, fmt.Errorf("is %s; it must be true or false", quote(text))
+	}
+	return text == "true", nil
+}
+
+func (truth) check(value any) error {
+	if _, ok := value.(bool); !ok {
+		return fmt.Errorf("is %v; it must be true or false", value)
+	}
+	return nil
+}
+
+func (truth) String() string { return "true or false" }
+
+// words is a choice of some words.
+type words []string
+
+func (d words) parse(s string) (any, error) { return s, nil }
+
+func (d words) check(value any) error {
+	if s, ok := value.(string); !ok || !slices.Contains(d, s) {
+		return fmt.Errorf("is %s; it must be %v", format(value), d)
+	}
+	return nil
+}
+
+func (d words) String() string { return either(d) }
+
+// either joins words: a, b or c.
+func either(list []string) string {
+	if len(list) == 1 {
+		return list[0]
+	}
+	last := len(list) - 1
+	return strings.Join(list[:last], ", ") + " or " + list[last]
+}
+
+// text is UTF-8 text with a rule of its own.
+type text struct {
+	what string // in words
+	ok   func(s string) bool
+}
+
+func (d text) parse(s string) (any, error) { return s, nil }
+
+func (d text) check(value any) error {
+	s, ok := value.(string)
+	switch {
+	case !ok || !d.ok(s):
+		return fmt.Errorf("is %s; it must be %v", format(value), d)
+	case !utf8.ValidString(s):
+		return fmt.Errorf("is %s, which is not UTF-8", format(value))
+	}
+	return nil
+}
+
+func (d text) String() string { return d.what }
+
+// line reports whether s is on one line and not empty: a name or a path.
+func line(s string) bool {
+	return s != "" && len(s) <= 4096 && !strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r == 0x7f })
+}
+
+// sources is a list of places of text.
+type sources struct{}
+
+// parse reads a list: a,b or YAML's [a, "b, c"].
+func (d sources) parse(text string) (any, error) {
+	if text == "" {
+		return []string{}, nil
+	}
+	if text[0] == '[' && text[len(text)-1] == ']' {
+		doc, err := document([]byte(text))
+		if err != nil {
+			return nil, fmt.Errorf("is %s, no list that YAML can read", quote(text))
+		}
+		return items(doc)
+	}
+	list := strings.Split(text, ",")
+	for i := range list {
+		list[i] = strings.TrimSpace(list[i])
+	}
+	return list, nil
+}
+
+func (d sources) check(value any) error {
+	list, ok := value.([]string)
+	if !ok {
+		return fmt.Errorf("is %v; it must be a list", value)
+	}
+	for _, s := range list {
+		switch {
+		case s == "":
+			return errors.New("has an empty item; remove it")
+		case !line(s) || !utf8.ValidString(s):
+			return fmt.Errorf("has the item %s, which is not a path or URL on one line", quote(s))
+		}
+		if err := checkExpansion(s); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (d sources) String() string {
+	return "list of files, folders, globs, https:// and gs:// URLs; ${GOROOT} is expanded"
+}
+
+// format returns a value as messages and Explain show it.
+func format(value any) string {
+	switch v := value.(type) {
+	case string:
+		return quote(v)
+	case []string:
+		quoted := make([]string, len(v))
+		for i, s := range v {
+			quoted[i] = quote(s)
+		}
+		return "[" + strings.Join(quoted, ", ") + "]"
+	}
+	return fmt.Sprint(value)
+}

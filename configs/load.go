@@ -1,0 +1,172 @@
+package configs
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/go-viper/mapstructure/v2"
+	"github.com/spf13/viper"
+)
+
+// defaultName is the embedded config that Load takes without another.
+const defaultName = "quickstart"
+
+// Options are the layers of Load above the defaults.
+type Options struct {
+	Config  string   // path, or name of an embedded config; empty is quickstart
+	Environ []string // NAME=value, as of os.Environ; other than QUIRE_ variables are ignored
+	Set     []string // key=value
+	Flags   []Flag
+}
+
+// Flag is a flag of a command that stands for a key.
+type Flag struct {
+	Key   string // train.out
+	Value string // bare text, read by the key's type
+	Name  string // --out, for messages
+}
+
+// Load resolves a config. A mistake of the user is an *Error.
+func Load(o Options) (*Resolved, error) {
+	if o.Config == "" {
+		o.Config = defaultName
+	}
+	files, err := fromFiles(o.Config)
+	if err != nil {
+		return nil, err
+	}
+	environ, err := fromEnviron(o.Environ)
+	if err != nil {
+		return nil, err
+	}
+	set, err := fromSet(o.Set)
+	if err != nil {
+		return nil, err
+	}
+	flags, err := fromFlags(o.Flags)
+	if err != nil {
+		return nil, err
+	}
+	return resolve(files, slices.Concat(environ, set, flags))
+}
+
+// resolve merges the layers. viper sees only keys of the table, in lower case,
+// with values of the right type, and its decoder converts nothing.
+func resolve(files, above []setting) (*Resolved, error) {
+	v := viper.New()
+	r := &Resolved{history: map[string][]setting{}}
+	for i := range keys {
+		k := &keys[i]
+		v.SetDefault(k.name, k.initial)
+		r.history[k.name] = []setting{{k, k.initial, "default"}}
+	}
+	for _, s := range files {
+		if err := v.MergeConfigMap(nest(s.key.name, s.value)); err != nil {
+			return nil, fmt.Errorf("configs: %s: %w", s.key.name, err)
+		}
+		r.history[s.key.name] = append(r.history[s.key.name], s)
+	}
+	for _, s := range above {
+		v.Set(s.key.name, s.value)
+		r.history[s.key.name] = append(r.history[s.key.name], s)
+	}
+	exact := func(c *mapstructure.DecoderConfig) {
+		c.WeaklyTypedInput, c.DecodeHook, c.ErrorUnset = false, nil, true
+	}
+	if err := v.UnmarshalExact(&r.Config, exact); err != nil {
+		return nil, fmt.Errorf("configs: %w", err) // a fault of the table, not of the user
+	}
+	err := r.Config.Validate()
+	var e *Error
+	if errors.As(err, &e) {
+		e.Source = r.last(e.Key).source
+	}
+	if err != nil {
+		return nil, err
+	}
+	return r, nil
+}
+
+// nest returns value below the parts of a dotted key.
+func nest(key string, value any) map[string]any {
+	first, rest, dotted := strings.Cut(key, ".")
+	if dotted {
+		value = nest(rest, value)
+	}
+	return map[string]any{first: value}
+}
+
+// variablePrefix begins the name of every variable that is ours.
+const variablePrefix = "QUIRE_"
+
+// switches are variables for developers, which are no config.
+var switches = []string{"QUIRE_VARIANT", "QUIRE_VECTORS", "QUIRE_PYTHON", "QUIRE_FLINK"}
+
+// fromEnviron reads the QUIRE_ variables, in order of name. A variable whose
+// name is that of a key but for its case is refused too.
+func fromEnviron(environ []string) ([]setting, error) {
+	byVariable := make(map[string]*key, len(keys))
+	for i := range keys {
+		byVariable[keys[i].variable()] = &keys[i]
+	}
+	given := map[string]string{}
+	for _, e := range environ {
+		name, value, _ := strings.Cut(e, "=")
+		_, twin := byVariable[strings.ToUpper(name)]
+		if twin || strings.HasPrefix(name, variablePrefix) && !slices.Contains(switches, name) {
+			given[name] = value
+		}
+	}
+	var all []setting
+	for _, name := range slices.Sorted(maps.Keys(given)) {
+		k := byVariable[name]
+		if k == nil {
+			known := slices.Concat(slices.Sorted(maps.Keys(byVariable)), switches)
+			return nil, &Error{Key: name, Source: "environment", Reason: "is an unknown variable", Nearest: nearestOf(strings.ToUpper(name), known)}
+		}
+		value, err := k.read(given[name])
+		if err != nil {
+			return nil, &Error{Key: k.name, Source: name, Reason: err.Error()}
+		}
+		all = append(all, setting{k, value, name})
+	}
+	return all, nil
+}
+
+// fromSet reads the values of --set.
+func fromSet(set []string) ([]setting, error) {
+	var flags []Flag
+	for _, s := range set {
+		key, value, ok := strings.Cut(s, "=")
+		if !ok {
+			return nil, &Error{Source: "--set " + show(s), Reason: "has no value; write --set key=value", Nearest: nearestKey(s)}
+		}
+		flags = append(flags, Flag{Key: key, Value: value, Name: "--set " + show(key)})
+	}
+	return fromFlags(flags)
+}
+
+// fromFlags reads flags that stand for keys.
+func fromFlags(flags []Flag) ([]setting, error) {
+	var all []setting
+	for _, f := range flags {
+		k := keyByName[f.Key]
+		switch {
+		case f.Key == extends:
+			return nil, &Error{Key: f.Key, Source: f.Name, Reason: "can only be set in a file"}
+		case sections[f.Key]:
+			return nil, &Error{Key: f.Key, Source: f.Name, Reason: "is a section; set its keys one by one", Nearest: keysOf(f.Key)[0]}
+		case k == nil:
+			return nil, unknown(f.Key, f.Name)
+		}
+		value, err := k.read(f.Value)
+		if err != nil {
+			return nil, &Error{Key: k.name, Source: f.Name, Reason: err.Error()}
+		}
+		all = append(all, setting{k, value, f.Name})
+	}
+	return all, nil
+}

@@ -1,0 +1,69 @@
+package configs
+
+import "strings"
+
+// nearestKey returns the key or section most like a name. A name with the right
+// last part but a wrong section, or none, is near to its key.
+func nearestKey(name string) string {
+	name = strings.ToLower(clip(name))
+	best, distance := "", 0
+	consider := func(candidate string) {
+		d := levenshtein(name, candidate)
+		if l := levenshtein(last(name), last(candidate)); strings.Contains(candidate, ".") && 2*l <= len(last(candidate)) {
+			d = min(d, l+1)
+		}
+		if best == "" || d < distance {
+			best, distance = candidate, d
+		}
+	}
+	for i := range keys {
+		for j, c := range keys[i].name {
+			if c == '.' {
+				consider(keys[i].name[:j])
+			}
+		}
+		consider(keys[i].name)
+	}
+	consider(extends)
+	return best
+}
+
+// nearestOf returns the candidate most like a name.
+func nearestOf(name string, candidates []string) string {
+	name = clip(name)
+	best, distance := "", 0
+	for _, c := range candidates {
+		if d := levenshtein(name, c); best == "" || d < distance {
+			best, distance = c, d
+		}
+	}
+	return best
+}
+
+// clip bounds the work on a name of any length.
+func clip(name string) string { return name[:min(len(name), 128)] }
+
+// last returns what follows the last dot.
+func last(name string) string { return name[strings.LastIndexByte(name, '.')+1:] }
+
+// levenshtein returns the least number of bytes to insert, delete or replace to
+// turn a into b.
+func levenshtein(a, b string) int {
+	row := make([]int, len(b)+1) // distances of a's beginning to b's beginnings
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			replace := diagonal
+			if a[i] != b[j] {
+				replace++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(replace, row[j]+1, row[j+1]+1)
+		}
+	}
+	return row[len(b)]
+}

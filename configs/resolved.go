@@ -1,0 +1,135 @@
+package configs
+
+import (
+	"bytes"
+	"fmt"
+	"strconv"
+	"strings"
+	"unicode"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// Resolved is a config and where its values came from.
+type Resolved struct {
+	Config Config
+
+	history map[string][]setting // by key: the default and all that replaced it, in order
+}
+
+// last returns the setting that won.
+func (r *Resolved) last(key string) setting {
+	h := r.history[key]
+	return h[len(h)-1]
+}
+
+// YAML returns the config as a file that Load reads to the same Config: every
+// key, in the order of the table, no extends.
+func (r *Resolved) YAML() []byte {
+	values := r.Config.values()
+	root := &yaml.Node{Kind: yaml.MappingNode}
+	at := map[string]*yaml.Node{"": root} // by section
+	for i := range keys {
+		parent, section := root, ""
+		parts := strings.Split(keys[i].name, ".")
+		for _, part := range parts[:len(parts)-1] {
+			section += part + "."
+			if at[section] == nil {
+				at[section] = &yaml.Node{Kind: yaml.MappingNode}
+				add(parent, part, at[section])
+			}
+			parent = at[section]
+		}
+		add(parent, parts[len(parts)-1], encode(values[keys[i].name]))
+	}
+	var b bytes.Buffer
+	enc := yaml.NewEncoder(&b)
+	enc.SetIndent(2)
+	if err := enc.Encode(root); err != nil {
+		panic(fmt.Sprintf("configs: %v", err)) // a tree of our own values
+	}
+	return b.Bytes()
+}
+
+// add appends a key and its value to a mapping.
+func add(mapping *yaml.Node, key string, value *yaml.Node) {
+	mapping.Content = append(mapping.Content, &yaml.Node{Kind: yaml.ScalarNode, Value: key}, value)
+}
+
+// encode returns a value as a node; text is in quotes where it must be.
+func encode(value any) *yaml.Node {
+	switch v := value.(type) {
+	case string:
+		n := &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: v}
+		if v == "<<" || strings.ContainsFunc(v, unicode.IsControl) {
+			n.Style = yaml.DoubleQuotedStyle // the encoder would write a merge key, or many lines
+		}
+		return n
+	case []string:
+		n := &yaml.Node{Kind: yaml.SequenceNode, Style: yaml.FlowStyle}
+		for _, s := range v {
+			n.Content = append(n.Content, encode(s))
+		}
+		return n
+	case float64:
+		return &yaml.Node{Kind: yaml.ScalarNode, Value: strconv.FormatFloat(v, 'g', -1, 64)}
+	}
+	return &yaml.Node{Kind: yaml.ScalarNode, Value: fmt.Sprint(value)}
+}
+
+// Values returns every key with its value, nested by section as in YAML, for
+// encoding/json.
+func (r *Resolved) Values() map[string]any {
+	root := map[string]any{}
+	for name, value := range r.Config.values() {
+		parts := strings.Split(name, ".")
+		m := root
+		for _, part := range parts[:len(parts)-1] {
+			if m[part] == nil {
+				m[part] = map[string]any{}
+			}
+			m = m[part].(map[string]any)
+		}
+		m[parts[len(parts)-1]] = value
+	}
+	return root
+}
+
+// Explain says in a few lines what a key is set to, by whom and instead of
+// what, its default, its range, its meaning and its variable. For a name that
+// is no key, the error is an *Error with the nearest one.
+func (r *Resolved) Explain(key string) (string, error) {
+	if sections[key] {
+		return "", &Error{Key: key, Reason: "is a section; its keys are " + strings.Join(keysOf(key), ", ")}
+	}
+	k := keyByName[key]
+	if k == nil {
+		return "", unknown(key, "")
+	}
+	h := r.history[key]
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s = %s\n", key, format(r.last(key).value))
+	fmt.Fprintf(&b, "  set by    %s\n", oneLine(r.last(key).source))
+	for i := len(h) - 2; i > 0; i-- {
+		fmt.Fprintf(&b, "  over      %s of %s\n", format(h[i].value), oneLine(h[i].source))
+	}
+	fmt.Fprintf(&b, "  default   %s\n", format(k.initial))
+	fmt.Fprintf(&b, "  range     %v", k.domain)
+	if k.only != nil {
+		fmt.Fprintf(&b, " (only %s is supported yet)", k.usable())
+	}
+	fmt.Fprintf(&b, "\n  meaning   %s\n", k.meaning)
+	fmt.Fprintf(&b, "  variable  %s", k.variable())
+	return b.String(), nil
+}
+
+// keysOf returns the keys of a section.
+func keysOf(section string) []string {
+	var names []string
+	for i := range keys {
+		if strings.HasPrefix(keys[i].name, section+".") {
+			names = append(names, keys[i].name)
+		}
+	}
+	return names
+}

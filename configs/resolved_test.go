@@ -1,0 +1,131 @@
+package configs
+
+import (
+	"encoding/json"
+	"flag"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+)
+
+var update = flag.Bool("update", false, "rewrite testdata")
+
+// reload loads YAML as a file.
+func reload(t *testing.T, data []byte) *Resolved {
+	t.Helper()
+	r, err := Load(Options{Config: filepath.Join(write(t, map[string]string{"x.yaml": string(data)}), "x.yaml")})
+	if err != nil {
+		t.Fatalf("%v\n%s", err, data)
+	}
+	return r
+}
+
+func TestYAMLGolden(t *testing.T) {
+	r, err := Load(Options{Config: "tutorial"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	golden := filepath.Join("testdata", "tutorial.resolved.yaml")
+	if *update {
+		if err := os.WriteFile(golden, r.YAML(), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(golden)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if string(r.YAML()) != string(want) {
+		t.Errorf("YAML is\n%s\nwant (-update rewrites it)\n%s", r.YAML(), want)
+	}
+	if again := reload(t, want); !reflect.DeepEqual(again.Config, r.Config) {
+		t.Errorf("%s loads to\n%+v\nwant\n%+v", golden, again.Config, r.Config)
+	}
+}
+
+// TestYAMLRoundTrip loads what YAML wrote of values that are hard to write.
+func TestYAMLRoundTrip(t *testing.T) {
+	texts := []string{"", " ", "ROMEO: ", "\n", "a\n", "\na\n\n", "a\n  b\n", "\t", "\r\n", "true", "null", "~", "3", "1e3", ".nan", "0x1", "2024-01-01", "- a", "# a", "a # b",
+		"a: b", "'", `"`, `\n`, "${GOROOT}", "<<", "*a", "&a", "!a", "%a", "@a", "`a", "[a]", "{a}", "---", "...", "\x00\x01\x7f", "\u0085\u2028\u2029\u00a0", "\ufeff", "\ufffd\ufffe\uffff",
+		"äöü", "日本語", "😀", "yes", "=", strings.Repeat("long ", 100), strings.Repeat("x", 5000) + " \n"}
+	for _, s := range texts {
+		r, err := Load(Options{Flags: []Flag{{"generate.prompt", s, "--prompt"}}})
+		if err != nil {
+			t.Errorf("%q: %v", s, err)
+			continue
+		}
+		if got := reload(t, r.YAML()).Config; got.Generate.Prompt != s || !reflect.DeepEqual(got, r.Config) {
+			t.Errorf("%q comes back as %q", s, got.Generate.Prompt)
+		}
+	}
+	for _, set := range []string{"train.lr=1e-9", "train.lr=0.1234567890123456789", "train.clip_norm=1e6", "train.clip_norm=123456.7", "train.seed=-9223372036854775808",
+		"prep.min_count=9223372036854775807", `corpus.sources=["a, b", "[x]", "3", "true", "#", "ä: b"]`, "corpus.sources=", "train.checkpoint.keep_best=false"} {
+		r, err := Load(Options{Set: []string{set}})
+		if err != nil {
+			t.Errorf("%q: %v", set, err)
+			continue
+		}
+		if got := reload(t, r.YAML()).Config; !reflect.DeepEqual(got, r.Config) {
+			t.Errorf("%q: comes back as %+v", set, got)
+		}
+	}
+}
+
+// TestValues compares Values with YAML, which a JSON reader understands too once
+// it is in that notation.
+func TestValues(t *testing.T) {
+	r, err := Load(Options{Config: "shakespeare"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	data, err := json.Marshal(r.Values())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := reload(t, data).Config; !reflect.DeepEqual(got, r.Config) {
+		t.Errorf("JSON loads to %+v, want %+v", got, r.Config)
+	}
+}
+
+func TestExplain(t *testing.T) {
+	dir := write(t, map[string]string{"x.yaml": "extends: base.yaml\ntrain:\n  lr: 0.01\n"})
+	file := filepath.Join(dir, "x.yaml")
+	r, err := Load(Options{Config: file, Environ: []string{"QUIRE_TRAIN_LR=0.02"}, Set: []string{"train.lr=0.03"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for key, want := range map[string][]string{
+		"train.lr":          {"train.lr = 0.03\n", "set by    --set train.lr\n", "over      0.02 of QUIRE_TRAIN_LR\n", "over      0.01 of " + file + ":3\n", "default   0.001\n", "range     number, at least 1e-09 and at most 10\n", "variable  QUIRE_TRAIN_LR"},
+		"train.clip_norm":   {"train.clip_norm = 1\n", "set by    embedded base.yaml:7\n", "default   0\n"},
+		"train.batch":       {"train.batch = 64\n", "set by    default\n", "range     whole number, 1 to 65536\n"},
+		"train.device":      {`train.device = "auto"`, "range     auto, cpu or gpu (only auto or cpu is supported yet)\n"},
+		"corpus.sources":    {"corpus.sources = []\n"},
+		"generate.seed":     {"range     whole number of 64 bits\n"},
+		"prep.min_count":    {"range     whole number, 1 or more\n"},
+		"generate.prompt":   {"range     text\n"},
+		"prep.invalid_utf8": {"range     error or replace\n"},
+	} {
+		got, err := r.Explain(key)
+		if err != nil {
+			t.Error(err)
+		}
+		for _, w := range want {
+			if !strings.Contains(got, w) {
+				t.Errorf("%s: %q is missing in\n%s", key, w, got)
+			}
+		}
+	}
+	for key, want := range map[string]string{
+		"train.lrr": "configs: train.lrr is an unknown key; the nearest is train.lr",
+		"Train.LR":  "configs: Train.LR is an unknown key; the nearest is train.lr",
+		"epochs":    "configs: epochs is an unknown key; the nearest is train.epochs",
+		"model":     "configs: model is a section; its keys are model.cell, model.layers, model.embedding, model.hidden, model.dropout",
+	} {
+		_, err := r.Explain(key)
+		if e := mistake(t, err); e.Error() != want {
+			t.Errorf("%s: %v, want %s", key, e, want)
+		}
+	}
+}

@@ -1,0 +1,152 @@
+// Package adam is the Adam optimizer (Kingma and Ba, 2015) in Keras' form, with
+// clipping by the global norm, as a gorgonia.Solver.
+//
+//	norm = sqrt(Σ g² over all parameters)         g *= clip / max(norm, clip)
+//	m += (1-β1)·(g - m)                            v += (1-β2)·(g² - v)
+//	p -= lr·sqrt(1-β2^t)/(1-β1^t) · m/(sqrt(v) + ε)
+//
+// ε is added to sqrt(v) without bias correction; PyTorch adds it to
+// sqrt(v/(1-β2^t)). Rates and factors are computed in float64 and rounded once.
+package adam
+
+import (
+	"fmt"
+	"math"
+
+	"gorgonia.org/gorgonia"
+	"gorgonia.org/tensor"
+
+	"github.com/quire-ml/quire/model/kernel"
+)
+
+// Keras' defaults.
+const (
+	Beta1   = 0.9
+	Beta2   = 0.999
+	Epsilon = 1e-7
+)
+
+// Solver holds the moments of one training. It is for one goroutine at a time.
+type Solver struct {
+	LR   float64     // learning rate of the next step
+	Clip float64     // threshold of the global norm; 0 means no clipping
+	M, V [][]float32 // first and second moment of each parameter, in the order given to Step
+	T    int64       // steps taken
+
+	norm float64
+
+	team          *kernel.Team
+	values, grads [][]float32 // of the step that runs
+	rates         kernel.AdamRates
+	squares       []float64 // sums of chunks of one gradient
+	update, sum   func(*kernel.Worker)
+	at            int // the parameter whose squares are summed
+}
+
+// New returns a solver for parameters of these sizes, with zero moments.
+func New(lr, clip float64, sizes []int) *Solver {
+	s := &Solver{LR: lr, Clip: clip, team: kernel.NewTeam()}
+	most := 0
+	for _, n := range sizes {
+		s.M, s.V = append(s.M, make([]float32, n)), append(s.V, make([]float32, n))
+		most = max(most, n)
+	}
+	s.squares = make([]float64, kernel.Chunks(most))
+	s.values, s.grads = make([][]float32, len(sizes)), make([][]float32, len(sizes))
+	s.update, s.sum = s.runUpdate, s.runSum
+	return s
+}
+
+// Norm returns the global norm of the gradients of the last Step, before
+// clipping.
+func (s *Solver) Norm() float64 { return s.norm }
+
+// Step updates the parameters in place from their gradients.
+//
+// A NaN or infinite gradient is an error, and then nothing has changed.
+func (s *Solver) Step(model []gorgonia.ValueGrad) error {
+	if err := s.take(model); err != nil {
+		return err
+	}
+	var sum float64
+	for s.at = range s.grads {
+		s.team.Run(s.sum)
+		for _, x := range s.squares[:kernel.Chunks(len(s.grads[s.at]))] {
+			sum += x
+		}
+	}
+	s.norm = math.Sqrt(sum)
+	if math.IsNaN(s.norm) || math.IsInf(s.norm, 0) {
+		return fmt.Errorf("adam: step %d: the norm of the gradients is %g", s.T+1, s.norm)
+	}
+	s.T++
+	s.setRates()
+	s.team.Run(s.update)
+	return nil
+}
+
+// floats returns the values of a dense float32 tensor, nil for anything else.
+func floats(v gorgonia.Value) []float32 {
+	if d, ok := v.(*tensor.Dense); ok && d.Dtype() == tensor.Float32 {
+		return d.Float32s()
+	}
+	return nil
+}
+
+func (s *Solver) runSum(w *kernel.Worker) {
+	g := s.grads[s.at]
+	lo, hi := w.Range(kernel.Chunks(len(g)), 1)
+	kernel.SumSquares(s.squares, g, lo, hi)
+}
+
+// grain keeps what two workers write out of one cache line.
+const grain = 1024
+
+func (s *Solver) runUpdate(w *kernel.Worker) {
+	for i, p := range s.values {
+		lo, hi := w.Range(len(p), grain)
+		kernel.Adam(p[lo:hi], s.M[i][lo:hi], s.V[i][lo:hi], s.grads[i][lo:hi], &s.rates)
+	}
+}
+
+// take checks the model against the moments and keeps its data for the step.
+func (s *Solver) take(model []gorgonia.ValueGrad) error {
+	if len(model) != len(s.M) {
+		return fmt.Errorf("adam: %d parameters, want %d", len(model), len(s.M))
+	}
+	for i, vg := range model {
+		g, err := vg.Grad()
+		if err != nil {
+			return fmt.Errorf("adam: parameter %d: %w", i, err)
+		}
+		p, d := floats(vg.Value()), floats(g)
+		if len(p) != len(s.M[i]) || len(d) != len(p) {
+			return fmt.Errorf("adam: parameter %d: want %d float32 values and as many gradients", i, len(s.M[i]))
+		}
+		s.values[i], s.grads[i] = p, d
+	}
+	return nil
+}
+
+// setRates sets the numbers of step T.
+func (s *Solver) setRates() {
+	scale := 1.0
+	if s.Clip > 0 {
+		scale = s.Clip / max(s.norm, s.Clip)
+	}
+	rate := s.LR * math.Sqrt(1-power(Beta2, s.T)) / (1 - power(Beta1, s.T))
+	s.rates = kernel.AdamRates{Scale: float32(scale), Rate: float32(rate),
+		Beta1Rest: float32(1 - Beta1), Beta2Rest: float32(1 - Beta2), Epsilon: Epsilon}
+}
+
+// power returns x^n by repeated squaring: math.Pow may differ among processors.
+func power(x float64, n int64) float64 {
+	p := 1.0
+	for ; n > 0; n >>= 1 {
+		if n&1 == 1 {
+			p = float64(p * x)
+		}
+		x = float64(x * x)
+	}
+	return p
+}

@@ -1,0 +1,219 @@
+// Package checkpoint keeps the state of a training in one file, and the
+// pointers to the newest and the best one.
+//
+// A checkpoint is a safetensors file (any reader of that format opens it):
+//
+//	+-----------------+------------------------+------------------------------+
+//	| length n (8B)   | header (n bytes, JSON) | data: tensors, one after the |
+//	| of the header   | ending in spaces       | other, float32               |
+//	+-----------------+------------------------+------------------------------+
+//
+// Numbers are little-endian, 8 + n is a multiple of 8, tensors are ordered by
+// name in header and data, with no gaps. The header starts with __metadata__, a
+// map of strings:
+//
+//	digest     sha256 of length and header, with 64 zeros in place of this value
+//	format     quire-checkpoint/1
+//	cell, config, vocab, unit, normalize, step, epoch, set, metrics
+//	sha256     JSON: the sha256 of each tensor's bytes, by name
+//
+// So the digest covers the header, the header covers the data, and damage is
+// found in the header or in a tensor of known name and place. A header has one
+// form only: one that differs from what Save would have written for the same
+// content is refused, at the first byte that differs. This leaves no room for
+// duplicate keys, other types, gaps or overlaps.
+//
+// Same content, same bytes: nothing of time, place or order comes in.
+package checkpoint
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/quire-ml/quire/runners/store"
+)
+
+// Checkpoint is what a file holds.
+type Checkpoint struct {
+	Metadata
+	Tensors []Tensor // of different names; Load orders them by name
+}
+
+// Metadata is what a checkpoint says about its origin, and what is needed to
+// use it. JSON values may be empty.
+type Metadata struct {
+	Cell      string          // gru or lstm
+	Config    json.RawMessage // the resolved model and train sections
+	Vocab     json.RawMessage
+	Unit      string // rune or byte
+	Normalize string // none or nfc
+	Step      int64  // optimizer updates taken
+	Epoch     int    // of the last step, from 1
+	Set       string // sha256 of the set's manifest
+	Metrics   json.RawMessage
+}
+
+// Tensor is a row-major array. A scalar's shape is empty.
+type Tensor struct {
+	Name  string
+	Shape []int
+	Data  []float32
+}
+
+// Tensor returns the tensor of that name.
+func (c *Checkpoint) Tensor(name string) (Tensor, bool) {
+	for _, t := range c.Tensors {
+		if t.Name == name {
+			return t, true
+		}
+	}
+	return Tensor{}, false
+}
+
+const (
+	folder = "checkpoints/"
+	suffix = ".safetensors"
+)
+
+// Name returns the file name of the checkpoint of a step.
+func Name(step int64) string { return fmt.Sprintf("step-%08d%s", step, suffix) }
+
+// Path returns the name of the checkpoint of a step in the store of its run.
+func Path(step int64) string { return folder + Name(step) }
+
+// Save writes c below checkpoints/ and returns a pointer to it, without a loss.
+// Saving the same again succeeds; other content for the same step is
+// store.ErrConflict. It uses no memory that grows with the tensors.
+func Save(ctx context.Context, st *store.Store, c *Checkpoint) (Pointer, error) {
+	name := Path(c.Step)
+	l, err := plan(c)
+	if err != nil {
+		return Pointer{}, fmt.Errorf("checkpoint: %s: %w", st.Join(name), err)
+	}
+	w, err := st.Create(ctx, name)
+	if err != nil {
+		return Pointer{}, fmt.Errorf("checkpoint: %w", err)
+	}
+	defer w.Abort()
+	sum, err := l.write(w)
+	if err == nil {
+		_, err = w.Commit()
+	}
+	if err != nil {
+		return Pointer{}, fmt.Errorf("checkpoint: %w", err)
+	}
+	return Pointer{Format: pointerFormat, Name: name, Bytes: l.size, SHA256: sum, Step: c.Step}, nil
+}
+
+// Load reads the checkpoint that p names. Everything is verified: the file by
+// itself, and against the pointer.
+func Load(ctx context.Context, st *store.Store, p Pointer) (*Checkpoint, error) {
+	c, file, err := load(ctx, st, p.Name)
+	where := st.Join(p.Name)
+	switch {
+	case err != nil:
+		return nil, err
+	case file.Bytes != p.Bytes || file.SHA256 != p.SHA256:
+		return nil, fmt.Errorf("checkpoint: %s: the file is intact, but another: it has %d bytes and sha256 %s, its pointer says %d and %s", where, file.Bytes, file.SHA256, p.Bytes, p.SHA256)
+	case c.Step != p.Step:
+		return nil, fmt.Errorf("checkpoint: %s: the file is of step %d, its pointer says %d", where, c.Step, p.Step)
+	}
+	return c, nil
+}
+
+// readBytes bounds a read: on object storage each is a request.
+const readBytes = 4 << 20
+
+// load reads and verifies a file, and returns what a pointer would say of it.
+func load(ctx context.Context, st *store.Store, name string) (*Checkpoint, Pointer, error) {
+	o, err := st.OpenObject(ctx, name)
+	if err != nil {
+		return nil, Pointer{}, fmt.Errorf("checkpoint: %w", err)
+	}
+	defer o.Close()
+	bytes := o.Size()
+	r := bufio.NewReaderSize(&reader{ctx, io.NewSectionReader(o, 0, bytes)}, int(min(readBytes, bytes)))
+	c, sum, err := decode(r, bytes)
+	if err != nil {
+		return nil, Pointer{}, fmt.Errorf("checkpoint: %s: %w", st.Join(name), err)
+	}
+	return c, Pointer{Format: pointerFormat, Name: name, Bytes: bytes, SHA256: sum, Step: c.Step}, nil
+}
+
+// reader stops when its context is cancelled.
+type reader struct {
+	ctx context.Context
+	r   io.Reader
+}
+
+func (r *reader) Read(p []byte) (int, error) {
+	if err := r.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return r.r.Read(p)
+}
+
+// Open reads a checkpoint for use, and returns the path or URL where it was
+// found. path is a checkpoint's file, or the directory of a run, of which which
+// picks "best" or "latest"; or a gs:// URL of either. A run that has no best
+// one (it had nothing to validate on) gives the latest.
+func Open(ctx context.Context, path, which string) (c *Checkpoint, at string, err error) {
+	dir, name := split(path)
+	st, err := store.Open(ctx, dir)
+	if err != nil {
+		return nil, "", err
+	}
+	defer st.Close()
+	if name != "" {
+		c, _, err = load(ctx, st, name)
+		return c, st.Join(name), err
+	}
+	// While the run goes on, a checkpoint may be pruned just after its pointer was read.
+	for seen := ""; ; {
+		p, err := choose(ctx, st, which)
+		if err != nil {
+			return nil, "", err
+		}
+		c, err = Load(ctx, st, p)
+		if !errors.Is(err, fs.ErrNotExist) || p.Name == seen {
+			return c, st.Join(p.Name), err
+		}
+		seen = p.Name
+	}
+}
+
+// choose reads the pointer which, or latest when there is no best.
+func choose(ctx context.Context, st *store.Store, which string) (Pointer, error) {
+	p, _, err := ReadPointer(ctx, st, which)
+	if which == "best" && errors.Is(err, fs.ErrNotExist) {
+		p, _, err = ReadPointer(ctx, st, "latest")
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		return p, fmt.Errorf("checkpoint: there is no checkpoint at %s: it is neither a %s file nor the directory of a run: %w", st.URL(), suffix, err)
+	}
+	return p, err
+}
+
+// split splits the path of a file; name is empty for a directory.
+func split(path string) (dir, name string) {
+	if strings.Contains(path, "://") {
+		if i := strings.LastIndexByte(path, '/'); strings.HasSuffix(path, suffix) {
+			return path[:i], path[i+1:]
+		}
+		return path, ""
+	}
+	info, err := os.Stat(path)
+	isFile := err == nil && info.Mode().IsRegular() || err != nil && strings.HasSuffix(path, suffix)
+	if !isFile {
+		return path, ""
+	}
+	return filepath.Dir(path), filepath.Base(path)
+}

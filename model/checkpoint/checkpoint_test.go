@@ -1,0 +1,351 @@
+package checkpoint
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"io/fs"
+	"math"
+	"os"
+	"path/filepath"
+	"reflect"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/quire-ml/quire/runners/store"
+)
+
+// tiny is a checkpoint with a matrix, a vector, a scalar and an empty tensor.
+func tiny() *Checkpoint {
+	return &Checkpoint{
+		Metadata: Metadata{Cell: "gru", Config: json.RawMessage(`{"model":{"hidden":2}}`), Vocab: json.RawMessage(`["a","<é>"]`),
+			Unit: "rune", Normalize: "none", Step: 172, Epoch: 1, Set: "5e7", Metrics: json.RawMessage(`{"epochs":[]}`)},
+		Tensors: []Tensor{
+			{"w", []int{2, 3}, []float32{1, -2, 0.5, float32(math.Inf(1)), 1e-45, float32(math.Copysign(0, -1))}},
+			{"adam.m.w", []int{3}, []float32{1, 2, 3}},
+			{"scalar", []int{}, []float32{7}},
+			{"none", []int{0, 4}, []float32{}},
+		},
+	}
+}
+
+// golden is tiny as a file: its header, and its values in order.
+const goldenHeader = `{"__metadata__":{"digest":"06e0e1a1aec08f6de15f192f5c580c832b49df4e42abb2f5d2fec49b4505f65a",` +
+	`"format":"quire-checkpoint/1","cell":"gru","config":"{\"model\":{\"hidden\":2}}","vocab":"[\"a\",\"<é>\"]",` +
+	`"unit":"rune","normalize":"none","step":"172","epoch":"1","set":"5e7","metrics":"{\"epochs\":[]}",` +
+	`"sha256":"{\"adam.m.w\":\"8e628779e6a74ee0b36991c10158f63cafec7d340ad4e075592502c8708524dd\",` +
+	`\"none\":\"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855\",` +
+	`\"scalar\":\"ee0a6628f97214b7ef5d15c54388ea478862369e517aa4ef4593aea18c3ff618\",` +
+	`\"w\":\"d7117bae7710a5b56ce611ad66906f16fda5f1d967509b1d511769f1e1f90412\"}"},` +
+	`"adam.m.w":{"dtype":"F32","shape":[3],"data_offsets":[0,12]},` +
+	`"none":{"dtype":"F32","shape":[0,4],"data_offsets":[12,12]},` +
+	`"scalar":{"dtype":"F32","shape":[],"data_offsets":[12,16]},` +
+	`"w":{"dtype":"F32","shape":[2,3],"data_offsets":[16,40]}}`
+
+var goldenValues = []float32{1, 2, 3, 7, 1, -2, 0.5, float32(math.Inf(1)), 1e-45, float32(math.Copysign(0, -1))}
+
+func goldenFile() []byte {
+	header := []byte(goldenHeader)
+	for len(header)%8 != 0 {
+		header = append(header, ' ')
+	}
+	file := binary.LittleEndian.AppendUint64(nil, uint64(len(header)))
+	file = append(file, header...)
+	for _, x := range goldenValues {
+		file = binary.LittleEndian.AppendUint32(file, math.Float32bits(x))
+	}
+	return file
+}
+
+func encode(t testing.TB, c *Checkpoint) []byte {
+	t.Helper()
+	l, err := plan(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b bytes.Buffer
+	if _, err := l.write(&b); err != nil {
+		t.Fatal(err)
+	}
+	if int64(b.Len()) != l.size {
+		t.Fatalf("%d bytes written, %d planned", b.Len(), l.size)
+	}
+	return b.Bytes()
+}
+
+func openStore(t testing.TB, dir string) *store.Store {
+	t.Helper()
+	st, err := store.Open(context.Background(), dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { st.Close() })
+	return st
+}
+
+// save saves c in a new folder.
+func save(t testing.TB, c *Checkpoint) (*store.Store, Pointer) {
+	t.Helper()
+	st := openStore(t, t.TempDir())
+	p, err := Save(context.Background(), st, c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return st, p
+}
+
+// TestGolden pins the format to the byte.
+func TestGolden(t *testing.T) {
+	got, want := encode(t, tiny()), goldenFile()
+	if at := differ(got, want); at >= 0 {
+		t.Fatalf("byte %d:\n got %q\nwant %q", at, got, want)
+	}
+	for i := 0; i < 20; i++ { // no map order comes in
+		if !bytes.Equal(encode(t, tiny()), want) {
+			t.Fatal("the same checkpoint gave other bytes")
+		}
+	}
+	other := tiny()
+	slices.Reverse(other.Tensors)
+	if !bytes.Equal(encode(t, other), want) {
+		t.Error("the order of tensors changed the bytes")
+	}
+}
+
+func TestSaveLoad(t *testing.T) {
+	ctx := context.Background()
+	st, p := save(t, tiny())
+	file := goldenFile()
+	want := Pointer{Format: "quire-pointer/1", Name: "checkpoints/step-00000172.safetensors", Bytes: int64(len(file)), SHA256: "eb171b71d26c6b72d239dfc6c6e405c52fd8b047b926053550731f7a3cb73a13", Step: 172}
+	if p != want {
+		t.Errorf("pointer %+v, want %+v", p, want)
+	}
+	got, err := Load(ctx, st, p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sortedTensors, _ := sorted(tiny().Tensors)
+	if !reflect.DeepEqual(got, &Checkpoint{tiny().Metadata, sortedTensors}) {
+		t.Errorf("loaded %+v", got)
+	}
+	if x, ok := got.Tensor("w"); !ok || !reflect.DeepEqual(x, tiny().Tensors[0]) {
+		t.Errorf("tensor w is %+v, %v", x, ok)
+	}
+	if _, ok := got.Tensor("v"); ok {
+		t.Error("there is a tensor v")
+	}
+	if again, err := Save(ctx, st, tiny()); err != nil || again != p {
+		t.Errorf("saving the same again: %+v, %v", again, err)
+	}
+	other := tiny()
+	other.Tensors[0].Data[0]++
+	if _, err := Save(ctx, st, other); !errors.Is(err, store.ErrConflict) {
+		t.Errorf("saving something else for the same step: %v, want a conflict", err)
+	}
+	if got, err := os.ReadFile(st.Join(p.Name)); err != nil || !bytes.Equal(got, file) {
+		t.Errorf("the file changed: %v", err)
+	}
+}
+
+func TestSaveRefuses(t *testing.T) {
+	for want, change := range map[string]func(c *Checkpoint){
+		"tensor w: shape [2 3] has 6 values, found 5":           func(c *Checkpoint) { c.Tensors[0].Data = make([]float32, 5) },
+		"tensor w: shape [-2 -3] has a negative size":           func(c *Checkpoint) { c.Tensors[0].Shape = []int{-2, -3} },
+		"tensor w: shape [4611686018427387904 4] has more than": func(c *Checkpoint) { c.Tensors[0].Shape = []int{1 << 62, 4} },
+		"tensor adam.m.w comes twice":                           func(c *Checkpoint) { c.Tensors[0].Name = "adam.m.w" },
+		`a tensor's name is ""`:                                 func(c *Checkpoint) { c.Tensors[0].Name = "" },
+		`a tensor's name is "__metadata__"`:                     func(c *Checkpoint) { c.Tensors[0].Name = metadataKey },
+		`a tensor's name is "\xff"`:                             func(c *Checkpoint) { c.Tensors[0].Name = "\xff" },
+		"unit is not UTF-8":                                     func(c *Checkpoint) { c.Unit = "\xff" },
+		`config is not JSON: "{"`:                               func(c *Checkpoint) { c.Config = json.RawMessage("{") },
+		"metrics is not UTF-8":                                  func(c *Checkpoint) { c.Metrics = json.RawMessage("\"\xff\"") },
+		"step -1, epoch 1: want 0 or more":                      func(c *Checkpoint) { c.Step = -1 },
+	} {
+		c := tiny()
+		change(c)
+		st := openStore(t, t.TempDir())
+		if _, err := Save(context.Background(), st, c); err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), st.Join(Path(c.Step))) {
+			t.Errorf("%v, want %s", err, want)
+		}
+		if list, err := st.List(context.Background(), ""); err != nil || len(list) > 0 {
+			t.Errorf("%s: it left %v, %v", want, list, err)
+		}
+	}
+}
+
+func TestEmptyJSON(t *testing.T) {
+	c := &Checkpoint{}
+	got, _, err := decode(bytes.NewReader(encode(t, c)), int64(len(encode(t, c))))
+	if err != nil || !reflect.DeepEqual(got, c) {
+		t.Errorf("%+v, %v", got, err)
+	}
+}
+
+func TestCancelled(t *testing.T) {
+	ctx, cancel := context.WithCancel(context.Background())
+	st, p := save(t, tiny())
+	cancel()
+	if _, err := Load(ctx, st, p); !errors.Is(err, context.Canceled) {
+		t.Errorf("Load: %v", err)
+	}
+	c := tiny()
+	c.Step = 2
+	if _, err := Save(ctx, st, c); !errors.Is(err, context.Canceled) {
+		t.Errorf("Save: %v", err)
+	}
+	if list, err := st.List(context.Background(), ""); err != nil || len(list) != 1 {
+		t.Errorf("a cancelled Save left %v, %v", list, err)
+	}
+}
+
+// TestLoadAgainstPointer: an intact file that is not the pointer's is refused.
+func TestLoadAgainstPointer(t *testing.T) {
+	ctx := context.Background()
+	st, p := save(t, tiny())
+	for want, change := range map[string]func(p *Pointer){
+		"its pointer says 9 and":                        func(p *Pointer) { p.Bytes = 9 },
+		"and " + strings.Repeat("0", hexBytes):          func(p *Pointer) { p.SHA256 = strings.Repeat("0", hexBytes) },
+		"the file is of step 172, its pointer says 171": func(p *Pointer) { p.Step = 171 },
+	} {
+		q := p
+		change(&q)
+		if _, err := Load(ctx, st, q); err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), st.Join(p.Name)) {
+			t.Errorf("%v, want %s", err, want)
+		}
+	}
+	p.Name = Path(3)
+	if _, err := Load(ctx, st, p); !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), st.Join(p.Name)) {
+		t.Errorf("a missing file: %v", err)
+	}
+}
+
+func TestOpen(t *testing.T) {
+	ctx := context.Background()
+	st, first := save(t, tiny())
+	second := tiny()
+	second.Step = 200
+	last, err := Save(ctx, st, second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := st.URL()
+	open := func(path, which string, step int64) {
+		t.Helper()
+		c, at, err := Open(ctx, path, which)
+		if err != nil || c.Step != step || at != st.Join(Path(step)) {
+			t.Errorf("Open(%s, %s) = %+v, %s, %v, want step %d", path, which, c, at, err, step)
+		}
+	}
+	if _, _, err := Open(ctx, dir, "best"); !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), "there is no checkpoint at "+dir) {
+		t.Errorf("without pointers: %v", err)
+	}
+	open(st.Join(first.Name), "best", 172)
+	if err := SwapPointer(ctx, st, "latest", last, ""); err != nil {
+		t.Fatal(err)
+	}
+	open(dir, "latest", 200)
+	open(dir, "best", 200)
+	if err := SwapPointer(ctx, st, "best", first, ""); err != nil {
+		t.Fatal(err)
+	}
+	open(dir, "best", 172)
+	open(dir, "latest", 200)
+	copied := filepath.Join(t.TempDir(), "model.bin")
+	if err := os.WriteFile(copied, goldenFile(), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if c, at, err := Open(ctx, copied, "latest"); err != nil || c.Step != 172 || at != copied {
+		t.Errorf("a copied file: %+v, %s, %v", c, at, err)
+	}
+	t.Chdir(filepath.Dir(copied))
+	if c, at, err := Open(ctx, "model.bin", "latest"); err != nil || c.Step != 172 || at != "model.bin" {
+		t.Errorf("a file by its name: %+v, %s, %v", c, at, err)
+	}
+	if _, _, err := Open(ctx, dir, "newest"); err == nil || !strings.Contains(err.Error(), `there is no pointer "newest"`) {
+		t.Errorf("another pointer: %v", err)
+	}
+	missing := filepath.Join(dir, "step-00000009.safetensors")
+	if _, _, err := Open(ctx, missing, ""); !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), missing) {
+		t.Errorf("a missing file: %v", err)
+	}
+	if err := os.Remove(st.Join(first.Name)); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := Open(ctx, dir, "best"); !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), st.Join(first.Name)) {
+		t.Errorf("a pointer to a missing file: %v", err)
+	}
+}
+
+// big has about 12 million values.
+func big() *Checkpoint {
+	c := tiny()
+	for _, name := range []string{"p", "m", "v"} {
+		t := Tensor{Name: name, Shape: []int{2048, 2048}, Data: make([]float32, 2048*2048)}
+		for i := range t.Data {
+			t.Data[i] = float32(i)
+		}
+		c.Tensors = append(c.Tensors, t)
+	}
+	return c
+}
+
+// TestMemory: saving needs a buffer, loading the tensors and a buffer.
+func TestMemory(t *testing.T) {
+	c := big()
+	var st *store.Store
+	var p Pointer
+	if n := allocated(func() { st, p = save(t, c) }); n > 2<<20 {
+		t.Errorf("Save allocated %d bytes for a file of %d", n, p.Bytes)
+	}
+	var got *Checkpoint
+	n := allocated(func() {
+		var err error
+		if got, err = Load(context.Background(), st, p); err != nil {
+			t.Fatal(err)
+		}
+	})
+	if n > uint64(p.Bytes)+readBytes+2<<20 {
+		t.Errorf("Load allocated %d bytes for a file of %d", n, p.Bytes)
+	}
+	if x, _ := got.Tensor("v"); !slices.Equal(x.Data, c.Tensors[len(c.Tensors)-1].Data) {
+		t.Error("tensor v came back changed")
+	}
+}
+
+func allocated(f func()) uint64 {
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	f()
+	runtime.ReadMemStats(&after)
+	return after.TotalAlloc - before.TotalAlloc
+}
+
+func BenchmarkSave(b *testing.B) {
+	c := big()
+	st := openStore(b, b.TempDir())
+	b.SetBytes(3 * 16 << 20)
+	for b.Loop() {
+		c.Step++
+		p, err := Save(context.Background(), st, c)
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.StopTimer()
+		os.Remove(st.Join(p.Name))
+		b.StartTimer()
+	}
+}
+
+func BenchmarkLoad(b *testing.B) {
+	st, p := save(b, big())
+	b.SetBytes(p.Bytes)
+	for b.Loop() {
+		if _, err := Load(context.Background(), st, p); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

@@ -1,0 +1,177 @@
+package checkpoint
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"testing"
+)
+
+// TestDamagedFile flips every byte of a checkpoint, cuts it to every length and
+// makes it longer: each is found, with an address.
+func TestDamagedFile(t *testing.T) {
+	ctx := context.Background()
+	st, p := save(t, tiny())
+	path, file := st.Join(p.Name), goldenFile()
+	check := func(what string, damaged []byte, item string) {
+		t.Helper()
+		if err := os.WriteFile(path, damaged, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		_, err1 := Load(ctx, st, p)
+		_, _, err2 := Open(ctx, path, "")
+		for _, err := range []error{err1, err2} {
+			if err == nil || !strings.Contains(err.Error(), path) || !strings.Contains(err.Error(), "byte") || !strings.Contains(err.Error(), item) {
+				t.Fatalf("%s: %v, want %s", what, err, item)
+			}
+		}
+	}
+	for at := range file {
+		damaged := bytes.Clone(file)
+		damaged[at] ^= 1 << (at % 8)
+		check(fmt.Sprintf("byte %d flipped", at), damaged, itemAt(file, at))
+	}
+	for n := range file {
+		check(fmt.Sprintf("cut to %d bytes", n), file[:n], "")
+	}
+	check("a byte more", append(bytes.Clone(file), 0), fmt.Sprintf("byte %d: the last tensor ends here, but the file has %d bytes", len(file), len(file)+1))
+	check("twice", append(bytes.Clone(file), file...), "the last tensor ends here")
+	if err := os.WriteFile(path, file, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Load(ctx, st, p); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// itemAt returns what an error about a byte of the golden file must name.
+func itemAt(file []byte, at int) string {
+	data := len(file) - len(goldenValues)*valueBytes
+	switch value := (at - data) / valueBytes; {
+	case at < data:
+		return "header"
+	case value < 3:
+		return fmt.Sprintf("tensor adam.m.w at byte %d: the sha256 of its 12 bytes is ", data)
+	case value < 4:
+		return fmt.Sprintf("tensor scalar at byte %d: the sha256 of its 4 bytes is ", data+12)
+	}
+	return fmt.Sprintf("tensor w at byte %d: the sha256 of its 24 bytes is ", data+16)
+}
+
+// TestEveryBit flips every bit, in memory.
+func TestEveryBit(t *testing.T) {
+	file := goldenFile()
+	for at := range file {
+		for bit := range 8 {
+			file[at] ^= 1 << bit
+			if _, _, err := decode(bytes.NewReader(file), int64(len(file))); err == nil {
+				t.Errorf("bit %d of byte %d flipped: not found", bit, at)
+			}
+			file[at] ^= 1 << bit
+		}
+	}
+}
+
+// TestReadFails: a reader that stops early or fails is an error that says
+// where, whatever the size it was said to have.
+func TestReadFails(t *testing.T) {
+	file, cause := goldenFile(), errors.New("the disk is on fire")
+	for n := range file {
+		if _, _, err := decode(bytes.NewReader(file[:n]), int64(len(file))); !errors.Is(err, io.ErrUnexpectedEOF) || !strings.Contains(err.Error(), fmt.Sprintf("byte %d", n)) {
+			t.Fatalf("ends at byte %d: %v", n, err)
+		}
+		r := io.MultiReader(bytes.NewReader(file[:n]), failing{cause})
+		if _, _, err := decode(r, int64(len(file))); !errors.Is(err, cause) || !strings.Contains(err.Error(), fmt.Sprintf("byte %d", n)) {
+			t.Fatalf("fails at byte %d: %v", n, err)
+		}
+	}
+}
+
+type failing struct{ err error }
+
+func (f failing) Read([]byte) (int, error) { return 0, f.err }
+
+// forge makes a file with a right digest around any header and data.
+func forge(header string, data []byte) []byte {
+	file := binary.LittleEndian.AppendUint64(nil, uint64(len(header)))
+	file = append(file, header...)
+	if len(file) >= digestAt+hexBytes {
+		copy(file[digestAt:], noDigest)
+		copy(file[digestAt:], digest(file))
+	}
+	return append(file, data...)
+}
+
+// TestStrict: intact headers of another form than ours are refused.
+func TestStrict(t *testing.T) {
+	file := goldenFile()
+	n := len(file) - len(goldenValues)*valueBytes
+	header, data := string(file[lengthBytes:n]), file[n:]
+	if _, _, err := decode(bytes.NewReader(forge(header, data)), int64(len(file))); err != nil {
+		t.Fatal(err)
+	}
+	scalar := `"scalar":{"dtype":"F32","shape":[],"data_offsets":[12,16]}`
+	for _, c := range []struct{ name, old, new, want string }{
+		{"no padding", header, strings.TrimRight(header, " "), `found "", want " `},
+		{"more padding", `[16,40]}}`, `[16,40]}}        `, `found "        ", want ""`},
+		{"other tensor type", scalar, strings.Replace(scalar, "F32", "F64", 1), `found "64`},
+		{"a gap", "[12,16]", "[16,20]", `found "6,20]`},
+		{"an overlap", "[12,16]", "[8,12]", `found "8,12]`},
+		{"sizes that do not match", `"shape":[3],"data_offsets":[0,12]`, `"shape":[4],"data_offsets":[0,12]`, `found "2]},\"none`},
+		{"a duplicate tensor", scalar, scalar + "," + scalar, "found "},
+		{"a duplicate key", `"shape":[3]`, `"shape":[3],"shape":[3]`, "found "},
+		{"a duplicate string", `"unit":"rune"`, `"unit":"rune","unit":"rune"`, "found "},
+		{"an unknown string", `"unit":"rune"`, `"unit":"rune","host":"me"`, "found "},
+		{"an unknown key", `"shape":[3]`, `"shape":[3],"stride":1`, "found "},
+		{"another order", `"cell":"gru","config"`, `"config":"1","cell":"gru","config"`, "found "},
+		{"null for a shape", `"shape":[]`, `"shape":null`, "found "},
+		{"spaces", `"shape":[3]`, `"shape": [3]`, `found " [3]`},
+		{"another case", `"dtype":"F32","shape":[3]`, `"DTYPE":"F32","shape":[3]`, `found "DTYPE`},
+		{"an escape", `"unit":"rune"`, `"unit":"\u0072une"`, "found "},
+		{"a negative size", `"shape":[3]`, `"shape":[-3]`, "tensor adam.m.w: shape [-3] has a negative size"},
+		{"a huge size", `"shape":[3]`, `"shape":[9223372036854775807,9]`, "tensor adam.m.w: shape [9223372036854775807 9] has more than"},
+		{"a broken size", `"shape":[3]`, `"shape":[3.5]`, "tensor adam.m.w: json"},
+		{"a step with a zero", `"step":"172"`, `"step":"0172"`, "found "},
+		{"no step", `"step":"172"`, `"step":""`, "step: "},
+		{"a negative step", `"step":"172"`, `"step":"-172"`, "step -172, epoch 1"},
+		{"no epoch", `"epoch":"1"`, `"epoch":"one"`, "epoch: "},
+		{"another format", "quire-checkpoint/1", "quire-checkpoint/2", `format is "quire-checkpoint/2", want "quire-checkpoint/1"`},
+		{"broken config", `{\"model\":{\"hidden\":2}}`, `{\"model\"`, "config is not JSON"},
+		{"a tensor without a sum", `\"scalar\":`, `\"scalaR\":`, "tensor scalar has no sha256"},
+		{"a sum without a tensor", scalar + ",", "", "3 tensors, but the sha256 of 4"},
+		{"broken sums", `{\"adam.m.w\":`, `[\"adam.m.w\":`, "sha256: "},
+		{"cut off", `[16,40]}}`, `[16,40]}`, "unexpected end"},
+		{"more after it", `[16,40]}}`, `[16,40]}} {}`, "invalid character"},
+	} {
+		changed := strings.Replace(header, c.old, c.new, 1)
+		if changed == header {
+			t.Fatalf("%s: the header has no %s", c.name, c.old)
+		}
+		forged := forge(changed, data)
+		_, _, err := decode(bytes.NewReader(forged), int64(len(forged)))
+		if err == nil || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), "header at byte") {
+			t.Errorf("%s: %v, want %s", c.name, err, c.want)
+		}
+	}
+}
+
+// TestLength: a header's length is believed only as far as the file goes.
+func TestLength(t *testing.T) {
+	for _, n := range []uint64{maxHeader + 1, 1 << 40, 1<<64 - 1} {
+		file := append(binary.LittleEndian.AppendUint64(nil, n), "{}"...)
+		for _, size := range []int64{int64(len(file)), 1 << 62} {
+			if _, _, err := decode(bytes.NewReader(file), size); err == nil || !strings.Contains(err.Error(), fmt.Sprintf("byte 0: the header's length is %d, want at most", n)) {
+				t.Errorf("length %d in a file of %d: %v", n, size, err)
+			}
+		}
+	}
+	foreign := forge(`{"x":{"dtype":"F32","shape":[0],"data_offsets":[0,0]}}          `, nil)
+	if _, _, err := decode(bytes.NewReader(foreign), int64(len(foreign))); err == nil || !strings.Contains(err.Error(), "this is no checkpoint of quire") {
+		t.Errorf("another program's file: %v", err)
+	}
+}

@@ -1,0 +1,158 @@
+// Package decode runs a trained network forward, one character of B
+// independent streams at a time, with no graph and no gradients: for
+// generation, scoring and evaluation.
+//
+// A step gives the same bits as the same step of a training graph.
+package decode
+
+import (
+	"fmt"
+
+	"github.com/quire-ml/quire/model/kernel"
+	"github.com/quire-ml/quire/model/rnn"
+)
+
+// Model is a network with the hidden of B streams. It keeps the weights in an
+// arrangement of its own; the ones it was made from must not change. It is for
+// one goroutine at a time; its kernels use all processors.
+type Model struct {
+	B      int
+	shape  rnn.Shape
+	team   *kernel.Team
+	layers []*layer
+	table  []float32      // (V, G·H): input pre-activations of layer 0 by character
+	dense  *kernel.Panels // (H, V)
+	bias   []float32      // (V)
+	logits []float32      // (B, V)
+	losses []float64      // (B)
+
+	ids  []int32 // (B), of the step that runs
+	t    int     // steps taken
+	step func(*kernel.Worker)
+}
+
+// layer is one recurrent layer and its hidden.
+type layer struct {
+	step    *rnn.Step
+	input   []*kernel.Panels // W_ih of each gate, (H, H); nil for layer 0
+	bias    []float32        // b_ih (G·H)
+	x       []float32        // (B, G·H) input pre-activations; nil for layer 0
+	tmp     []float32        // (B, 4H)
+	hidden  []float32        // (B, H)
+	cell    []float32        // (B, H), LSTM only
+	weights rnn.Layer
+}
+
+// New returns a model whose B streams have zero hidden.
+func New(w *rnn.Weights, B int) *Model {
+	s := w.Shape
+	g := s.Cell.Gates()
+	m := &Model{B: B, shape: s, team: kernel.NewTeam(), table: make([]float32, s.Vocabulary*g*s.Hidden),
+		logits: make([]float32, B*s.Vocabulary), losses: make([]float64, B), dense: kernel.NewPanels(s.Hidden, s.Vocabulary, kernel.FP32)}
+	for k := 0; k < s.Layers; k++ {
+		l := &layer{step: rnn.NewStep(s.Cell, B, s.Hidden, kernel.FP32), tmp: make([]float32, B*4*s.Hidden), hidden: make([]float32, B*s.Hidden), weights: w.Layer(k)}
+		l.bias = l.weights.BIH
+		l.step.SetBias(l.weights.BHH)
+		if s.Cell == rnn.LSTM {
+			l.cell = make([]float32, B*s.Hidden)
+		}
+		if k > 0 {
+			l.x = make([]float32, B*g*s.Hidden)
+			for range g {
+				l.input = append(l.input, kernel.NewPanels(s.Hidden, s.Hidden, kernel.FP32))
+			}
+		}
+		m.layers = append(m.layers, l)
+	}
+	first := w.Layer(0)
+	m.team.Gemm(s.Vocabulary, g*s.Hidden, s.Embedding, w.Embedding(), s.Embedding, 1, first.WIH, 1, s.Embedding, first.BIH, 0, m.table, g*s.Hidden)
+	weight, bias := w.Dense()
+	m.bias = bias
+	m.team.Run(func(k *kernel.Worker) { m.pack(k, weight) })
+	m.step = m.runStep
+	return m
+}
+
+// pack arranges one worker's part of the weights.
+func (m *Model) pack(w *kernel.Worker, dense []float32) {
+	H := m.shape.Hidden
+	lo, hi := w.Range(H, kernel.Columns())
+	for _, l := range m.layers {
+		l.step.Pack(lo, hi, l.weights.WHH)
+		for g, p := range l.input {
+			p.Pack(lo, hi, l.weights.WIH[g*H*H:], 1, H)
+		}
+	}
+	lo, hi = w.Range(m.shape.Vocabulary, kernel.Columns())
+	m.dense.Pack(lo, hi, dense, 1, H)
+}
+
+// Reset sets the hidden of every stream to zero.
+func (m *Model) Reset() {
+	for _, l := range m.layers {
+		clear(l.hidden)
+		clear(l.cell)
+		l.step.Put(m.t, l.hidden, 0, m.shape.Hidden)
+	}
+}
+
+// Step feeds one character to each stream, ids (B), and returns the logits of
+// the next, (B, V), valid until the next Step. An id outside the vocabulary is
+// an error, and then no stream has moved.
+func (m *Model) Step(ids []int32) ([]float32, error) {
+	if len(ids) != m.B {
+		return nil, fmt.Errorf("decode: %d ids for %d streams", len(ids), m.B)
+	}
+	for b, id := range ids {
+		if id < 0 || int(id) >= m.shape.Vocabulary {
+			return nil, fmt.Errorf("decode: id %d of stream %d is outside the vocabulary of %d", id, b, m.shape.Vocabulary)
+		}
+	}
+	m.ids = ids
+	m.team.Run(m.step)
+	m.ids = nil
+	m.t++
+	return m.logits, nil
+}
+
+// runStep is one worker's part of Step: its units of every layer, its columns
+// of the logits.
+func (m *Model) runStep(w *kernel.Worker) {
+	B, H, G := m.B, m.shape.Hidden, m.shape.Cell.Gates()
+	lo, hi := w.Range(H, kernel.Columns())
+	var below []float32
+	for _, l := range m.layers {
+		x, ids := m.table, m.ids
+		if l.input != nil {
+			for g, p := range l.input {
+				if lo < hi {
+					p.Multiply(w, B, lo, hi, below, H, l.bias[g*H+lo:], 0, l.x[g*H+lo:], G*H)
+				}
+			}
+			x, ids = l.x, nil
+		}
+		l.step.Forward(w, m.t, lo, hi, x, ids, l.tmp, l.hidden, l.hidden, l.cell, l.cell)
+		below = l.hidden
+		w.Barrier()
+	}
+	lo, hi = w.Range(m.shape.Vocabulary, kernel.Columns())
+	if lo < hi {
+		m.dense.Multiply(w, B, lo, hi, below, H, m.bias[lo:], 0, m.logits[lo:], m.shape.Vocabulary)
+	}
+}
+
+// Losses feeds ids (B) like Step and returns the cross-entropy of each stream's
+// next character against targets (B), in nats, valid until the next call.
+func (m *Model) Losses(ids, targets []int32) ([]float64, error) {
+	for b, id := range targets {
+		if id < 0 || int(id) >= m.shape.Vocabulary {
+			return nil, fmt.Errorf("decode: target %d of stream %d is outside the vocabulary of %d", id, b, m.shape.Vocabulary)
+		}
+	}
+	logits, err := m.Step(ids)
+	if err != nil {
+		return nil, err
+	}
+	kernel.CrossEntropy(m.losses, logits, logits, targets, 1, m.B, m.shape.Vocabulary)
+	return m.losses, nil
+}

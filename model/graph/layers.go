@@ -1,0 +1,168 @@
+package graph
+
+import (
+	"gorgonia.org/gorgonia"
+
+	"github.com/quire-ml/quire/model/kernel"
+	"github.com/quire-ml/quire/model/rnn"
+)
+
+// Affine adds y = x·wᵀ + b to the graph.
+//
+//	x (R, K)   w (N, K)   b (N)   y (R, N)
+//
+// The name must be unique in the graph; the team does the work.
+func Affine(team *kernel.Team, name string, x, w, b *gorgonia.Node) (*gorgonia.Node, error) {
+	R, K, N := x.Shape()[0], x.Shape()[1], w.Shape()[0]
+	y := make([]float32, R*N)
+	op := &fused{name: name, out: matrix(y, R, N), smooth: []bool{true, true, true}}
+	op.run = func(in []gorgonia.Value) error {
+		team.Gemm(R, N, K, floats(in[0]), K, 1, floats(in[1]), 1, K, floats(in[2]), 0, y, N)
+		return nil
+	}
+	op.diff = func(in gorgonia.Nodes, grad *gorgonia.Node) (gorgonia.Nodes, error) {
+		return affineGrads(team, name+"/grad", in[0], in[1], in[2], grad)
+	}
+	return op.apply(x, w, b)
+}
+
+// affineGrads computes dx = dy·w, dw = dyᵀ·x and db = Σ_r dy[r].
+func affineGrads(team *kernel.Team, name string, x, w, b, dy *gorgonia.Node) (gorgonia.Nodes, error) {
+	R, K, N := x.Shape()[0], x.Shape()[1], w.Shape()[0]
+	flat := make([]float32, total(x, w, b))
+	dx, dw, db := flat[:R*K], flat[R*K:R*K+N*K], flat[R*K+N*K:]
+	op := &fused{name: name, out: matrix(flat, len(flat))}
+	op.run = func(in []gorgonia.Value) error {
+		xv, wv, dyv := floats(in[0]), floats(in[1]), floats(in[2])
+		team.Gemm(R, K, N, dyv, N, 1, wv, K, 1, nil, 0, dx, K)
+		team.Gemm(N, K, R, dyv, 1, N, xv, K, 1, nil, 0, dw, K)
+		clear(db)
+		kernel.ColumnSum(db, dyv, N, R, 0, N)
+		return nil
+	}
+	all, err := op.apply(x, w, dy)
+	if err != nil {
+		return nil, err
+	}
+	return parts(name, all, flat, x, w, b)
+}
+
+// Recurrent adds one recurrent layer to the graph.
+//
+//	x         input pre-activations, rows of (G·H): one a character of the
+//	          vocabulary where ids is given, else one for each (t, b)
+//	ids       (T·B) int32, the row of x that (t, b) reads; nil for its own
+//	whh, bhh  (G·H, H), (G·H)
+//	h0, c0    (B, H): hidden and cell before step 0; c0 is nil for the GRU
+//
+// It returns every step's hidden (T·B, H), and the layer, whose Last gives the
+// hidden after the last step once the graph has run.
+func Recurrent(team *kernel.Team, name string, cell rnn.Cell, T int, precision kernel.Precision, x, ids, whh, bhh, h0, c0 *gorgonia.Node) (*gorgonia.Node, *rnn.Recurrent, error) {
+	B, H := h0.Shape()[0], h0.Shape()[1]
+	layer := rnn.NewRecurrent(team, cell, T, B, H, precision)
+	inputs := gorgonia.Nodes{x, whh, bhh, h0}
+	if c0 != nil {
+		inputs = append(inputs, c0)
+	}
+	n := len(inputs) // those with a gradient; ids comes last
+	smooth := make([]bool, n, n+1)
+	for i := range smooth {
+		smooth[i] = true
+	}
+	if ids != nil {
+		inputs, smooth = append(inputs, ids), append(smooth, false)
+	}
+	op := &fused{name: name, out: matrix(layer.Hidden(), T*B, H), smooth: smooth}
+	op.run = func(in []gorgonia.Value) error {
+		var rows []int32
+		var cells []float32
+		if ids != nil {
+			rows = ints(in[len(in)-1])
+		}
+		if c0 != nil {
+			cells = floats(in[4])
+		}
+		layer.Forward(floats(in[0]), rows, floats(in[1]), floats(in[2]), floats(in[3]), cells)
+		return nil
+	}
+	op.diff = func(in gorgonia.Nodes, grad *gorgonia.Node) (gorgonia.Nodes, error) {
+		grads, err := recurrentGrads(name+"/grad", layer, in[:n], ids, grad)
+		if err == nil && ids != nil {
+			grads = append(grads, nil)
+		}
+		return grads, err
+	}
+	out, err := op.apply(inputs...)
+	return out, layer, err
+}
+
+// recurrentGrads computes the gradients of x, whh, bhh, h0 and c0 by one pass
+// back through time.
+func recurrentGrads(name string, layer *rnn.Recurrent, in gorgonia.Nodes, ids, dout *gorgonia.Node) (gorgonia.Nodes, error) {
+	flat := make([]float32, total(in...))
+	var at [6]int // where each gradient starts
+	for i, n := range in {
+		at[i+1] = at[i] + n.Shape().TotalSize()
+	}
+	op := &fused{name: name, out: matrix(flat, len(flat))}
+	inputs := gorgonia.Nodes{in[1], dout}
+	if ids != nil {
+		inputs = append(inputs, ids)
+	}
+	op.run = func(v []gorgonia.Value) error {
+		var rows []int32
+		if ids != nil {
+			rows = ints(v[2])
+		}
+		clear(flat[:at[1]])
+		dh0, dc0 := layer.Backward(floats(v[1]), floats(v[0]))
+		layer.Grads(flat[at[0]:at[1]], rows, flat[at[1]:at[2]], flat[at[2]:at[3]])
+		copy(flat[at[3]:at[4]], dh0)
+		copy(flat[at[4]:], dc0)
+		return nil
+	}
+	all, err := op.apply(inputs...)
+	if err != nil {
+		return nil, err
+	}
+	return parts(name, all, flat, in...)
+}
+
+// CrossEntropy adds the mean softmax cross-entropy of logits (R, V) against
+// targets (R) int32 to the graph, in nats. The losses (R) of the last run are
+// in the slice it returns, in float64.
+func CrossEntropy(team *kernel.Team, name string, logits, targets *gorgonia.Node) (*gorgonia.Node, []float64, error) {
+	R, V := logits.Shape()[0], logits.Shape()[1]
+	losses, d := make([]float64, R), make([]float32, R*V)
+	loss := gorgonia.NewF32(0)
+	op := &fused{name: name, out: loss, smooth: []bool{true, false}}
+	var x []float32
+	var y []int32
+	rows := func(w *kernel.Worker) {
+		lo, hi := w.Range(R, 16)
+		kernel.CrossEntropy(losses[lo:hi], d[lo*V:hi*V], x[lo*V:hi*V], y[lo:hi], 1/float32(R), hi-lo, V)
+	}
+	op.run = func(in []gorgonia.Value) error {
+		x, y = floats(in[0]), ints(in[1])
+		team.Run(rows)
+		*loss = gorgonia.F32(kernel.Mean(losses))
+		return nil
+	}
+	op.diff = func(in gorgonia.Nodes, grad *gorgonia.Node) (gorgonia.Nodes, error) {
+		// The forward pass has left the gradient for a grad of 1 in d.
+		back := &fused{name: name + "/grad", out: matrix(d, R, V)}
+		back.run = func(v []gorgonia.Value) error {
+			g, ok := v[0].Data().(float32)
+			if ok && g != 1 {
+				for i := range d {
+					d[i] *= g
+				}
+			}
+			return nil
+		}
+		n, err := back.apply(grad, in[0], in[1])
+		return gorgonia.Nodes{n, nil}, err
+	}
+	n, err := op.apply(logits, targets)
+	return n, losses, err
+}

@@ -1,0 +1,186 @@
+// Package graph is the network as a Gorgonia graph: embedding table, recurrent
+// layers, dense layer and loss, differentiated by Gorgonia and run by its tape
+// machine.
+//
+//	table = Affine(embedding, W_ih, b_ih)          (V, G·H), once a step
+//	h     = Recurrent(table[ids], W_hh, b_hh, h0)  (T·B, H)
+//	h     = Recurrent(Affine(h, W_ih, b_ih), …)    for each further layer
+//	loss  = CrossEntropy(Affine(h, W, b), targets)
+//
+// Affine, Recurrent and CrossEntropy are ops of ours because a result must not
+// depend on the machine: Gorgonia's own products and functions sum in an order
+// of their library's choosing. Each computes all its gradients in one op.
+//
+// The batch comes time first: row t·B + b of a (T·B, …) matrix is step t of
+// sequence b.
+package graph
+
+import (
+	"fmt"
+
+	"gorgonia.org/gorgonia"
+	"gorgonia.org/tensor"
+
+	"github.com/quire-ml/quire/model/kernel"
+	"github.com/quire-ml/quire/model/rnn"
+)
+
+// Network is a graph for batches of B sequences of T steps over given weights.
+// It is for one goroutine at a time; its kernels use all processors.
+type Network struct {
+	T, B      int
+	precision kernel.Precision
+	weights   *rnn.Weights
+	team      *kernel.Team
+	machine   gorgonia.VM
+	params    gorgonia.Nodes
+	hidden    gorgonia.Nodes // h0 of each layer, and after all of them c0 (LSTM)
+	layers    []*rnn.Recurrent
+	logits    *gorgonia.Node
+	losses    []float64
+	ids       []int32 // (T·B), the memory behind the input nodes
+	targets   []int32
+}
+
+// New builds the graph. The weights are read where they lie: what changes them
+// changes the network. The precision is that of the recurrent products; it is
+// an error where the processor lacks it.
+func New(w *rnn.Weights, T, B int, precision kernel.Precision) (*Network, error) {
+	if err := precision.Check(); err != nil {
+		return nil, err
+	}
+	n := &Network{precision: precision, T: T, B: B, weights: w, team: kernel.NewTeam(), ids: make([]int32, T*B), targets: make([]int32, T*B)}
+	g := gorgonia.NewGraph()
+	for i, p := range w.Shape.Parameters() {
+		n.params = append(n.params, gorgonia.NodeFromAny(g, matrix(w.ByPos[i], p.Dims...), gorgonia.WithName(p.Name)))
+	}
+	ids := gorgonia.NodeFromAny(g, tensor.New(tensor.WithShape(T*B), tensor.WithBacking(n.ids)), gorgonia.WithName("ids"))
+	targets := gorgonia.NodeFromAny(g, tensor.New(tensor.WithShape(T*B), tensor.WithBacking(n.targets)), gorgonia.WithName("targets"))
+	n.addHidden(g)
+
+	top, err := n.addLayers(ids)
+	if err != nil {
+		return nil, err
+	}
+	last := len(n.params)
+	if n.logits, err = Affine(n.team, "dense", top, n.params[last-2], n.params[last-1]); err != nil {
+		return nil, err
+	}
+	loss, losses, err := CrossEntropy(n.team, "loss", n.logits, targets)
+	if err != nil {
+		return nil, err
+	}
+	n.losses = losses
+	if _, err := gorgonia.Grad(loss, append(append(gorgonia.Nodes{}, n.params...), n.hidden...)...); err != nil {
+		return nil, fmt.Errorf("graph: differentiate: %w", err)
+	}
+	n.machine = gorgonia.NewTapeMachine(g)
+	return n, nil
+}
+
+// addHidden adds the initial hidden (and cell) of every layer, zeros at first.
+func (n *Network) addHidden(g *gorgonia.ExprGraph) {
+	s := n.weights.Shape
+	names := []string{"h0"}
+	if s.Cell == rnn.LSTM {
+		names = append(names, "c0")
+	}
+	for _, name := range names {
+		for k := 0; k < s.Layers; k++ {
+			zero := matrix(make([]float32, n.B*s.Hidden), n.B, s.Hidden)
+			n.hidden = append(n.hidden, gorgonia.NodeFromAny(g, zero, gorgonia.WithName(fmt.Sprintf("%s.l%d", name, k))))
+		}
+	}
+}
+
+// addLayers adds the recurrent layers and returns the top one's hidden.
+func (n *Network) addLayers(ids *gorgonia.Node) (*gorgonia.Node, error) {
+	s := n.weights.Shape
+	x := n.params[0]
+	for k := 0; k < s.Layers; k++ {
+		wih, whh, bih, bhh := n.params[1+4*k], n.params[2+4*k], n.params[3+4*k], n.params[4+4*k]
+		pre, err := Affine(n.team, fmt.Sprintf("input_l%d", k), x, wih, bih)
+		if err != nil {
+			return nil, err
+		}
+		var c0 *gorgonia.Node
+		if s.Cell == rnn.LSTM {
+			c0 = n.hidden[s.Layers+k]
+		}
+		var layer *rnn.Recurrent
+		x, layer, err = Recurrent(n.team, fmt.Sprintf("rnn_l%d", k), s.Cell, n.T, n.precision, pre, ids, whh, bhh, n.hidden[k], c0)
+		if err != nil {
+			return nil, err
+		}
+		n.layers, ids = append(n.layers, layer), nil
+	}
+	return x, nil
+}
+
+// SetHidden sets the hidden, and for the LSTM the cell, that the next runs
+// start from: h and c hold one (B, H) slice a layer; nil means zeros.
+func (n *Network) SetHidden(h, c [][]float32) {
+	for i, node := range n.hidden {
+		dst, src, k := floats(node.Value()), h, i
+		if i >= len(n.layers) {
+			src, k = c, i-len(n.layers)
+		}
+		if src == nil {
+			clear(dst)
+			continue
+		}
+		copy(dst, src[k])
+	}
+}
+
+// Last returns the hidden and the cell (LSTM, else nil) of layer k after the
+// last step, (B, H) each, valid until the next run.
+func (n *Network) Last(k int) (hidden, cell []float32) { return n.layers[k].Last() }
+
+// Run computes loss and gradients of one batch. ids and targets are (T, B),
+// time first, with ids below V.
+func (n *Network) Run(ids, targets []int32) (loss float64, err error) {
+	if len(ids) != len(n.ids) || len(targets) != len(n.targets) {
+		return 0, fmt.Errorf("graph: batch of %d ids and %d targets, want %d each (T %d, B %d)", len(ids), len(targets), len(n.ids), n.T, n.B)
+	}
+	for _, list := range [][]int32{ids, targets} {
+		for i, id := range list {
+			if id < 0 || int(id) >= n.weights.Shape.Vocabulary {
+				return 0, fmt.Errorf("graph: batch: id %d at step %d of sequence %d is outside the vocabulary of %d", id, i/n.B, i%n.B, n.weights.Shape.Vocabulary)
+			}
+		}
+	}
+	copy(n.ids, ids)
+	copy(n.targets, targets)
+	n.machine.Reset()
+	if err := n.machine.RunAll(); err != nil {
+		return 0, fmt.Errorf("graph: run: %w", err)
+	}
+	return kernel.Mean(n.losses), nil
+}
+
+// Parameters returns the parameters with their gradients of the last Run, in
+// the order of Shape.Parameters, as a gorgonia.Solver takes them.
+func (n *Network) Parameters() []gorgonia.ValueGrad { return gorgonia.NodesToValueGrads(n.params) }
+
+// Gradient returns the gradient of a parameter, or of the initial hidden h0.l{k}
+// or cell c0.l{k}, from the last Run; nil for an unknown name.
+func (n *Network) Gradient(name string) []float32 {
+	for _, list := range []gorgonia.Nodes{n.params, n.hidden} {
+		for _, node := range list {
+			if node.Name() != name {
+				continue
+			}
+			if g, err := node.Grad(); err == nil && g != nil {
+				return floats(g)
+			}
+		}
+	}
+	return nil
+}
+
+// Logits returns the logits of the last Run, (T·B, V).
+func (n *Network) Logits() []float32 { return floats(n.logits.Value()) }
+
+// Close ends the tape machine.
+func (n *Network) Close() error { return n.machine.Close() }

@@ -1,0 +1,144 @@
+package graph_test
+
+import (
+	"fmt"
+	"math"
+	"runtime"
+	"testing"
+
+	"github.com/quire-ml/quire/model/graph"
+	"github.com/quire-ml/quire/model/kernel"
+	"github.com/quire-ml/quire/model/rnn"
+)
+
+const T, B = 5, 3
+
+var shapes = []rnn.Shape{
+	{Cell: rnn.GRU, Layers: 1, Vocabulary: 6, Embedding: 3, Hidden: 4},
+	{Cell: rnn.GRU, Layers: 2, Vocabulary: 6, Embedding: 3, Hidden: 4},
+	{Cell: rnn.LSTM, Layers: 1, Vocabulary: 6, Embedding: 3, Hidden: 4},
+	{Cell: rnn.LSTM, Layers: 2, Vocabulary: 6, Embedding: 3, Hidden: 4},
+}
+
+// build returns a network with weights that are not small, biases included.
+func build(t *testing.T, s rnn.Shape) (*graph.Network, *rnn.Weights) {
+	w := rnn.NewWeights(s)
+	for i := range w.Flat {
+		w.Flat[i] = float32(math.Sin(float64(i)*1.7)) * 0.6
+	}
+	n, err := graph.New(w, T, B, kernel.FP32)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { n.Close() })
+	return n, w
+}
+
+func batch(V int) (ids, targets []int32) {
+	for i := 0; i < T*B; i++ {
+		ids, targets = append(ids, int32(i*i%V)), append(targets, int32((i*3+1)%V))
+	}
+	return ids, targets
+}
+
+func hidden(s rnn.Shape) (h, c [][]float32) {
+	for k := 0; k < s.Layers; k++ {
+		x, y := make([]float32, B*s.Hidden), make([]float32, B*s.Hidden)
+		for i := range x {
+			x[i], y[i] = float32(math.Cos(float64(i+k)))*0.5, float32(math.Sin(float64(i-k)))
+		}
+		h, c = append(h, x), append(c, y)
+	}
+	return h, c
+}
+
+// TestFiniteDifferences compares every gradient with central differences of
+// the loss. float32 losses leave about four digits.
+func TestFiniteDifferences(t *testing.T) {
+	for _, s := range shapes {
+		t.Run(fmt.Sprintf("%s/%d", s.Cell, s.Layers), func(t *testing.T) {
+			net, w := build(t, s)
+			h, c := hidden(s)
+			ids, targets := batch(s.Vocabulary)
+			loss := func() float64 {
+				net.SetHidden(h, c)
+				l, err := net.Run(ids, targets)
+				if err != nil {
+					t.Fatal(err)
+				}
+				return l
+			}
+			loss()
+			check := func(name string, values []float32) {
+				grad := append([]float32(nil), net.Gradient(name)...)
+				if len(grad) != len(values) {
+					t.Fatalf("%s has %d gradients, want %d", name, len(grad), len(values))
+				}
+				for i := range values {
+					const step = 1.0 / 256
+					old := values[i]
+					values[i] = old + step
+					up := loss()
+					values[i] = old - step
+					down := loss()
+					values[i] = old
+					if want := (up - down) / (2 * step); math.Abs(float64(grad[i])-want) > 1.5e-4 {
+						t.Errorf("%s[%d] = %.6f, by differences %.6f", name, i, grad[i], want)
+					}
+				}
+				loss()
+			}
+			for i, p := range s.Parameters() {
+				check(p.Name, w.ByPos[i])
+			}
+			for k := range h {
+				check(fmt.Sprintf("h0.l%d", k), h[k])
+				if s.Cell == rnn.LSTM {
+					check(fmt.Sprintf("c0.l%d", k), c[k])
+				}
+			}
+		})
+	}
+}
+
+// TestRepeat demands the same bits from a second run and from any number of
+// goroutines.
+func TestRepeat(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	for _, s := range shapes {
+		net, _ := build(t, s)
+		ids, targets := batch(s.Vocabulary)
+		var want []uint32
+		for _, procs := range []int{1, 1, 2, 3, 8} {
+			runtime.GOMAXPROCS(procs)
+			if _, err := net.Run(ids, targets); err != nil {
+				t.Fatal(err)
+			}
+			var got []uint32
+			for _, p := range s.Parameters() {
+				for _, g := range net.Gradient(p.Name) {
+					got = append(got, math.Float32bits(g))
+				}
+			}
+			if want == nil {
+				want = got
+			}
+			if fmt.Sprint(got) != fmt.Sprint(want) {
+				t.Errorf("%s, %d layers: gradients differ with GOMAXPROCS %d", s.Cell, s.Layers, procs)
+			}
+		}
+	}
+}
+
+func TestRunRefusesBadIDs(t *testing.T) {
+	net, _ := build(t, shapes[0])
+	ids, targets := batch(6)
+	ids[4] = 6
+	want := "graph: batch: id 6 at step 1 of sequence 1 is outside the vocabulary of 6"
+	if _, err := net.Run(ids, targets); err == nil || err.Error() != want {
+		t.Errorf("error %v, want %s", err, want)
+	}
+	if _, err := net.Run(ids[:3], targets); err == nil {
+		t.Error("a short batch was taken")
+	}
+}

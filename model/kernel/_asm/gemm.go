@@ -1,0 +1,96 @@
+package main
+
+import (
+	"fmt"
+
+	. "github.com/mmcloughlin/avo/build"
+	. "github.com/mmcloughlin/avo/operand"
+	"github.com/mmcloughlin/avo/reg"
+)
+
+// tile emits the product of r rows with a panel of two vectors' columns: 2·r
+// accumulators stay in registers while k goes up. Addresses of three rows share
+// a pointer: base, base + ars, base + 2·ars.
+//
+// With pairs of bfloat16, k counts pairs and a word of a or b is a pair.
+func (x *isa) tile(r int, name string, accumulate func(b, a, acc reg.VecPhysical)) {
+	name = fmt.Sprintf("%s%d%s", name, r, x.name)
+	TEXT(name, noSplit, "func(k int, a *float32, ars, acs int, b, from *float32, frs int, c *float32, crs int)")
+	Doc(fmt.Sprintf("%s is tile for %d rows; strides are in bytes.", name, r))
+	acc := func(i, j int) reg.VecPhysical { return x.phys(2*i + j) }
+	b0, b1, spread := x.phys(2*r), x.phys(2*r+1), x.phys(2*r+2)
+	w := x.bytes()
+
+	from := Load(Param("from"), GP64()).(reg.GPVirtual)
+	frs := Load(Param("frs"), GP64())
+	for i := 0; i < r; i++ {
+		VMOVUPS(Mem{Base: from}, acc(i, 0))
+		VMOVUPS(Mem{Base: from, Disp: w}, acc(i, 1))
+		if i < r-1 {
+			ADDQ(frs, from)
+		}
+	}
+	ars := Load(Param("ars"), GP64())
+	acs := Load(Param("acs"), GP64())
+	bases := []reg.GPVirtual{Load(Param("a"), GP64()).(reg.GPVirtual)}
+	for i := 3; i < r; i += 3 {
+		p := GP64()
+		LEAQ(Mem{Base: bases[len(bases)-1], Index: ars, Scale: 2}, p)
+		ADDQ(ars, p)
+		bases = append(bases, p)
+	}
+	row := func(i int) Mem {
+		m := Mem{Base: bases[i/3]}
+		if i%3 > 0 {
+			m.Index, m.Scale = ars, uint8(i%3)
+		}
+		return m
+	}
+	b := Load(Param("b"), GP64()).(reg.GPVirtual)
+	k := Load(Param("k"), GP64())
+	Label("loop")
+	VMOVUPS(Mem{Base: b}, b0)
+	VMOVUPS(Mem{Base: b, Disp: w}, b1)
+	ADDQ(U32(uint32(2*w)), b)
+	for i := 0; i < r; i++ {
+		VBROADCASTSS(row(i), spread)
+		accumulate(b0, spread, acc(i, 0))
+		accumulate(b1, spread, acc(i, 1))
+	}
+	for _, p := range bases {
+		ADDQ(acs, p)
+	}
+	DECQ(k)
+	JNE(LabelRef("loop"))
+
+	c := Load(Param("c"), GP64()).(reg.GPVirtual)
+	crs := Load(Param("crs"), GP64())
+	for i := 0; i < r; i++ {
+		VMOVUPS(acc(i, 0), Mem{Base: c})
+		VMOVUPS(acc(i, 1), Mem{Base: c, Disp: w})
+		if i < r-1 {
+			ADDQ(crs, c)
+		}
+	}
+	VZEROUPPER()
+	RET()
+}
+
+// peak emits a loop of independent fused multiply-adds without memory.
+func (x *isa) peak() {
+	const chains = 12
+	TEXT("peak"+x.name, noSplit, "func(n int)")
+	Doc(fmt.Sprintf("peak%s does n times %d vectors' fused multiply-adds.", x.name, chains))
+	n := Load(Param("n"), GP64())
+	for i := 0; i < chains+2; i++ {
+		VPXOR(x.phys(i).AsY(), x.phys(i).AsY(), x.phys(i).AsY())
+	}
+	Label("loop")
+	for i := 0; i < chains; i++ {
+		VFMADD231PS(x.phys(chains), x.phys(chains+1), x.phys(i))
+	}
+	DECQ(n)
+	JNE(LabelRef("loop"))
+	VZEROUPPER()
+	RET()
+}

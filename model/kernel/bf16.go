@@ -1,0 +1,123 @@
+package kernel
+
+import (
+	"fmt"
+	"math"
+	"unsafe"
+)
+
+// Precision is how the factors of a product are rounded. Sums are float32
+// either way.
+type Precision int
+
+const (
+	FP32 Precision = iota // not at all
+	BF16                  // to bfloat16: the upper half of a float32, to nearest even
+)
+
+// String returns the name that a config has for it.
+func (p Precision) String() string { return [...]string{"fp32", "bf16"}[p] }
+
+// ParsePrecision is the inverse of String.
+func ParsePrecision(name string) (Precision, error) {
+	for _, p := range []Precision{FP32, BF16} {
+		if p.String() == name {
+			return p, nil
+		}
+	}
+	return 0, fmt.Errorf("kernel: precision is %q; use fp32 or bf16", name)
+}
+
+// Check returns an error where the variant in use cannot multiply in p.
+//
+// bfloat16 products are those of the processor's VDPBF16PS, which adds the two
+// products of a pair of terms to a float32, subnormals taken as zero. It has no
+// plain Go twin; every processor that has it gives the same bits.
+func (p Precision) Check() error {
+	if p == FP32 || use.half != nil {
+		return nil
+	}
+	return fmt.Errorf("kernel: this processor, or the variant %s, has no bfloat16 products (AVX512-BF16); use train.precision: fp32", use.name)
+}
+
+// tile returns the innermost product.
+func (p Precision) tile() tile {
+	if p == BF16 {
+		return use.half.tile
+	}
+	return use.tile
+}
+
+// Words returns the number of words that K values take where a product reads
+// them: a word is a float32, or a pair of bfloat16, the earlier one lower.
+func (p Precision) Words(K int) int {
+	if p == BF16 {
+		return (K + 1) / 2
+	}
+	return K
+}
+
+// Put writes src as values at … at+len(src)-1 of the words dst.
+func (p Precision) Put(dst []float32, at int, src []float32) {
+	if p == FP32 {
+		copy(dst[at:], src)
+		return
+	}
+	halves := unsafe.Slice((*uint16)(unsafe.Pointer(&dst[0])), 2*len(dst))[at : at+len(src)]
+	n := whole(len(src))
+	if n > 0 {
+		use.half.toBF16(n, &halves[0], &src[0])
+	}
+	for i := n; i < len(src); i++ {
+		halves[i] = toBF16(src[i])
+	}
+}
+
+// toBF16 returns the upper half of x, rounded to nearest even; NaN stays NaN.
+func toBF16(x float32) uint16 {
+	u := math.Float32bits(x)
+	if x != x {
+		return uint16(u>>16 | 1<<6)
+	}
+	return uint16((u + 0x7fff + u>>16&1) >> 16)
+}
+
+// pairBF16 arranges n rows of src, w columns each, as pairs of rows: column j
+// of rows 2i and 2i+1 becomes word j of row i of dst. An odd last row is paired
+// with zeros. Strides are in values.
+func pairBF16(dst []float32, dstRow int, src []float32, srcRow, n, w int) {
+	if pairs := n / 2; pairs > 0 && w > 0 {
+		_, _ = dst[(pairs-1)*dstRow+w-1], src[(2*pairs-1)*srcRow+w-1]
+		for j := 0; j < w; j += 32 {
+			masks := uint64(1)<<min(32, w-j) - 1
+			use.half.pairBF16(pairs, &dst[j], 4*dstRow, &src[j], 4*srcRow, masks)
+		}
+	}
+	if n%2 == 1 {
+		for j := range w {
+			dst[n/2*dstRow+j] = math.Float32frombits(uint32(toBF16(src[(n-1)*srcRow+j])))
+		}
+	}
+}
+
+// packPairs copies w columns of b (K, w) to dst (⌈K/2⌉, cols) as pairs of rows.
+func packPairs(dst, b []float32, brs, bcs, K, w, cols int) {
+	if bcs == 1 {
+		pairBF16(dst, cols, b, brs, K, w)
+		return
+	}
+	if brs != 1 {
+		panic("kernel: bfloat16 needs dense rows or columns")
+	}
+	var words [depth / 2]float32
+	for j := 0; j < w; j++ {
+		for k := 0; k < K; k += depth {
+			n := min(depth, K-k)
+			words[(n-1)/2] = 0 // its upper half, where n is odd
+			BF16.Put(words[:], 0, b[j*bcs+k:j*bcs+k+n])
+			for i, x := range words[:(n+1)/2] {
+				dst[(k/2+i)*cols+j] = x
+			}
+		}
+	}
+}

@@ -1,0 +1,130 @@
+package kernel
+
+import "unsafe"
+
+// Panels is the right-hand side of a product, (K, N), arranged for it once and
+// used many times: (N/cols, words of K, cols), where cols is Columns() and the
+// last panel is filled up with zeros.
+type Panels struct {
+	K, N      int
+	precision Precision
+	words     int
+	cols      int
+	data      []float32
+}
+
+// NewPanels returns panels of zeros. The precision must be one that Check
+// allows.
+func NewPanels(K, N int, precision Precision) *Panels {
+	p := &Panels{K: K, N: N, precision: precision, words: precision.Words(K), cols: use.cols}
+	p.data = aligned((N + p.cols - 1) / p.cols * p.cols * p.words)
+	return p
+}
+
+// aligned returns n zeros that start at a cache line.
+func aligned(n int) []float32 {
+	const line = 64
+	x := make([]float32, n+line/4)
+	off := (line - int(uintptr(unsafe.Pointer(&x[0]))%line)) % line / 4
+	return x[off : off+n : off+n]
+}
+
+// Pack fills columns lo … hi-1 from b, with b[k,j] at k·brs + j·bcs. lo is a
+// multiple of Columns, and so is hi, or it is N. Either stride must be 1 for
+// BF16.
+func (p *Panels) Pack(lo, hi int, b []float32, brs, bcs int) {
+	for j := lo; j < hi; j += p.cols {
+		p.precision.pack(p.data[j*p.words:(j+p.cols)*p.words], b[j*bcs:], brs, bcs, p.K, min(p.cols, p.N-j), p.cols)
+	}
+}
+
+// pack copies w columns of b (K, w) to dst (words of K, cols); the rest stays.
+func (p Precision) pack(dst, b []float32, brs, bcs, K, w, cols int) {
+	if p == BF16 {
+		packPairs(dst, b, brs, bcs, K, w, cols)
+		return
+	}
+	if bcs == 1 {
+		for k := 0; k < K; k++ {
+			copy(dst[k*cols:k*cols+w], b[k*brs:])
+		}
+		return
+	}
+	// Sixteen rows at a time: their values in a column share a cache line of b.
+	const rows = 16
+	for k := 0; k < K; k += rows {
+		n := min(rows, K-k)
+		for j := 0; j < w; j++ {
+			for i, at := 0, k*brs+j*bcs; i < n; i, at = i+1, at+brs {
+				dst[(k+i)*cols+j] = b[at]
+			}
+		}
+	}
+}
+
+// depth is how many words of a sum are added before the next columns: a panel
+// of that depth and the rows it meets stay in a core's own cache.
+const depth = 1024
+
+// Multiply computes columns lo … hi-1 of c = from + a·b for M rows:
+//
+//	c[i,j] = from[i,j] + Σ_k a[i,k]·b[k,j]        k = 0 … K-1, in this order
+//
+// Row i of a starts at i·ars and holds the words of its K values, dense: what
+// Precision.Put writes. from and c start at column lo, with rows frs and
+// crs apart; with frs 0 every row starts from the same one, and nil means
+// zeros. from may be c, which must not overlap a. lo is a multiple of Columns,
+// and so is hi, or it is N.
+func (p *Panels) Multiply(w *Worker, M, lo, hi int, a []float32, ars int, from []float32, frs int, c []float32, crs int) {
+	if M == 0 || lo >= hi {
+		return
+	}
+	if from == nil {
+		frs = 0
+	}
+	tile := p.precision.tile()
+	for k := 0; k < p.words; k += depth {
+		n := min(depth, p.words-k)
+		for j := lo; j < hi; j += p.cols {
+			f := zeros[:]
+			if from != nil {
+				f = from[j-lo:]
+			}
+			w.columns(tile, M, n, min(p.cols, hi-j), a[k:], ars, 1, p.data[j*p.words+k*p.cols:], f, frs, c[j-lo:], crs)
+		}
+		from, frs = c, crs
+	}
+}
+
+// zeros is what a sum starts from where nothing else is given.
+var zeros [64]float32
+
+// columns computes the n columns of one panel (k, cols) for M rows, in blocks
+// of rows of about the same size.
+func (w *Worker) columns(tile tile, M, k, n int, a []float32, ars, acs int, b, from []float32, frs int, c []float32, crs int) {
+	blocks := (M + use.rows - 1) / use.rows
+	for block := 0; block < blocks; block++ {
+		i := M * block / blocks
+		r := M*(block+1)/blocks - i
+		if n == use.cols {
+			tile(r, k, a[i*ars:], ars, acs, b, from[i*frs:], frs, c[i*crs:], crs)
+			continue
+		}
+		w.edgeTile(tile, r, k, n, a[i*ars:], ars, acs, b, from[i*frs:], frs, c[i*crs:], crs)
+	}
+}
+
+// edgeTile is tile for a panel that has only n columns.
+func (w *Worker) edgeTile(tile tile, r, k, n int, a []float32, ars, acs int, b, from []float32, frs int, c []float32, crs int) {
+	cols := use.cols
+	if len(w.edge) < use.rows*cols {
+		w.edge = aligned(use.rows * cols)
+	}
+	for i := 0; i < r; i++ {
+		copy(w.edge[i*cols:i*cols+n], from[i*frs:i*frs+n])
+	}
+	tile(r, k, a, ars, acs, b, w.edge, cols, w.edge, cols)
+	for i := 0; i < r; i++ {
+		copy(c[i*crs:i*crs+n], w.edge[i*cols:])
+	}
+}

@@ -1,0 +1,113 @@
+package kernel
+
+import (
+	"runtime"
+	"sync"
+	"sync/atomic"
+)
+
+// A Team runs jobs on as many goroutines as GOMAXPROCS allows. They live for
+// the length of a job, which may be a whole pass over a batch, and meet at
+// barriers inside it. A Team keeps the workers' memory from job to job; it runs
+// one job at a time.
+type Team struct {
+	workers []*Worker
+	size    int
+	job     func(*Worker)
+	barrier barrier
+
+	product product // of the Gemm that runs
+	gemm    func(*Worker)
+}
+
+// A Worker is one goroutine's part in a job.
+type Worker struct {
+	ID, Size int // 0 … Size-1 of Size
+	team     *Team
+	start    func()
+	a, b     []float32 // packed pieces of a product
+	edge     []float32 // one tile of c
+}
+
+// NewTeam returns a team.
+func NewTeam() *Team {
+	t := &Team{}
+	t.barrier.cond.L = &t.barrier.mu
+	t.gemm = func(w *Worker) { t.product.share(w) }
+	return t
+}
+
+// Run calls job once on every worker and returns when all are done. Job must
+// compute each value from the inputs alone: how many workers there are, and so
+// how the work is divided, is not defined.
+func (t *Team) Run(job func(*Worker)) {
+	n := runtime.GOMAXPROCS(0)
+	for len(t.workers) < n {
+		w := &Worker{ID: len(t.workers), team: t}
+		w.start = func() {
+			w.team.job(w)
+			w.Barrier()
+		}
+		t.workers = append(t.workers, w)
+	}
+	t.size, t.job, t.barrier.size = n, job, int32(n)
+	for _, w := range t.workers[:n] {
+		w.Size = n
+	}
+	for _, w := range t.workers[1:n] {
+		go w.start()
+	}
+	t.workers[0].start()
+}
+
+// Barrier waits until every worker of the job is there. What they wrote before
+// it can be read after it.
+func (w *Worker) Barrier() { w.team.barrier.wait() }
+
+// Range returns the worker's part lo … hi-1 of n items, in whole groups of
+// grain items but for the last.
+func (w *Worker) Range(n, grain int) (lo, hi int) {
+	groups := (n + grain - 1) / grain
+	return min(n, groups*w.ID/w.Size*grain), min(n, groups*(w.ID+1)/w.Size*grain)
+}
+
+// spins is how often a waiting worker looks before it sleeps: some 50 µs, more
+// than a well divided piece of work differs between workers.
+const spins = 1 << 15
+
+// A barrier lets size goroutines wait for each other, again and again.
+type barrier struct {
+	size    int32
+	arrived atomic.Int32
+	passed  atomic.Uint32 // counts the times that all had arrived
+	mu      sync.Mutex
+	cond    sync.Cond
+}
+
+func (b *barrier) wait() {
+	size := b.size // once that all have arrived it may change for the next job
+	if size == 1 {
+		return
+	}
+	passed := b.passed.Load()
+	if b.arrived.Add(1) == size {
+		b.arrived.Store(0)
+		b.mu.Lock()
+		b.passed.Add(1)
+		b.cond.Broadcast()
+		b.mu.Unlock()
+		return
+	}
+	if int(size) <= runtime.NumCPU() { // else the one waited for may want this processor
+		for range spins {
+			if b.passed.Load() != passed {
+				return
+			}
+		}
+	}
+	b.mu.Lock()
+	for b.passed.Load() == passed {
+		b.cond.Wait()
+	}
+	b.mu.Unlock()
+}

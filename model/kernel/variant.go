@@ -1,0 +1,95 @@
+package kernel
+
+import (
+	"fmt"
+	"os"
+	"strings"
+)
+
+// A variant is one implementation of the kernels. Its functions give the bits
+// of the plain Go ones; those that work on vectors take a number of values that
+// is a multiple of lanes, and plain Go does the rest. The signatures are those
+// of the generated assembly.
+type variant struct {
+	name       string
+	rows, cols int // of the largest tile
+	lanes      int
+
+	// tile computes c = from + a·b for r rows (at most rows) and cols columns,
+	// the sums in order of k = 0 … k-1, k > 0: a[i,k] at i·ars + k·acs, b (k,
+	// cols) dense, from and c with rows frs and crs apart.
+	tile tile
+
+	gruForward   func(n int, xr, xz, xn, r, z, an, nn, h, out *float32)
+	gruBackward  func(n int, r, z, an, nn, h, dout, dh *float32)
+	lstmForward  func(n int, xi, xf, xg, xo, ai, af, ag, ao, c, cOut, out *float32)
+	lstmBackward func(n int, ai, af, ag, ao, c, cOut, dout, dh, dc *float32)
+	expSub       func(n int, dst, src *float32, m float32)
+	addTo        func(n int, dst, src *float32)
+	adam         func(n int, p, m, v, grad *float32, rates *[5]float32)
+	sumSquares   func(n int, src *float32) float64 // n is a multiple of 16
+
+	// half are the same for pairs of bfloat16; nil where the processor has none.
+	half *halfVariant
+
+	peak func() (flops float64) // does this many operations, as fast as the processor can
+}
+
+// A tile is the innermost product of a variant.
+type tile func(r, k int, a []float32, ars, acs int, b, from []float32, frs int, c []float32, crs int)
+
+// A halfVariant multiplies in bfloat16: tile counts pairs of terms, and a word
+// of a or b is a pair. It has no plain Go to define it; the processor does.
+type halfVariant struct {
+	tile     tile
+	toBF16   func(n int, dst *uint16, src *float32) // n is a multiple of lanes
+	pairBF16 func(pairs int, dst *float32, dstRow int, src *float32, srcRow int, masks uint64)
+	peak     func() (flops float64)
+}
+
+// generic is plain Go: it defines the results.
+var generic = &variant{name: "generic", rows: 4, cols: 4, lanes: 0, tile: tileGeneric, peak: peakGeneric}
+
+// use is the variant in use. It changes only before anything is computed, and
+// in tests.
+var (
+	use    = generic
+	useErr error
+)
+
+func init() { useErr = choose(os.Getenv("QUIRE_VARIANT")) }
+
+// choose sets the variant: the fastest where name is empty.
+func choose(name string) error {
+	have := variants()
+	if name == "" {
+		use = have[len(have)-1]
+		return nil
+	}
+	var names []string
+	for _, v := range have {
+		if v.name == name {
+			use = v
+			return nil
+		}
+		names = append(names, v.name)
+	}
+	return fmt.Errorf("kernel: QUIRE_VARIANT is %q, which this processor or build lacks; it has %s", name, strings.Join(names, ", "))
+}
+
+// Variant returns the name of the implementation in use: generic, avx2 or
+// avx512. The fastest that the processor has is used, unless QUIRE_VARIANT
+// names one; the error says that this one cannot be had.
+func Variant() (string, error) { return use.name, useErr }
+
+// Columns returns the number of columns that a product computes together: work
+// divided at its multiples fits the variant best.
+func Columns() int { return use.cols }
+
+// whole returns the part of n that the variant's vector functions take.
+func whole(n int) int {
+	if use.lanes == 0 {
+		return 0
+	}
+	return n - n%use.lanes
+}

@@ -1,0 +1,190 @@
+package rnn
+
+import "github.com/quire-ml/quire/model/kernel"
+
+// Recurrent runs one recurrent layer over T steps for B sequences, and keeps
+// what its backward pass needs. Its memory is allocated once. It is for one
+// goroutine at a time.
+type Recurrent struct {
+	cell      Cell
+	T, B, H   int
+	precision kernel.Precision
+	team      *kernel.Team
+	step      *Step
+	whh       *kernel.Panels // of the backward pass, (G·H, H)
+	near      near           // gradients of the gates, (B, G·H)
+	hidden    []float32      // (T+1, B, H): row 0 is the initial hidden, row t+1 the hidden after step t
+	cells     []float32      // (T+1, B, H), LSTM only: likewise
+	gates     []float32      // (T, B, 4H): activations after Forward, gradients after Backward
+	dHidden   []float32      // (B, H)
+	dCell     []float32      // (B, H), LSTM only
+
+	in                      inputs
+	forward, backward, sums func(*kernel.Worker)
+}
+
+// inputs are the arguments of the pass that runs.
+type inputs struct {
+	x, whh, dout []float32
+	ids          []int32
+	dx, dbhh     []float32
+}
+
+// NewRecurrent returns a layer for sequences of T steps in batches of B, whose
+// work the team does, with products in a precision that its Check allows.
+func NewRecurrent(team *kernel.Team, cell Cell, T, B, H int, precision kernel.Precision) *Recurrent {
+	g := cell.Gates()
+	r := &Recurrent{cell: cell, T: T, B: B, H: H, precision: precision, team: team,
+		step: NewStep(cell, B, H, precision), whh: kernel.NewPanels(g*H, H, precision), near: newNear(B, g*H, precision),
+		hidden: make([]float32, (T+1)*B*H), gates: make([]float32, T*B*wide*H), dHidden: make([]float32, B*H)}
+	if cell == LSTM {
+		r.cells, r.dCell = make([]float32, (T+1)*B*H), make([]float32, B*H)
+	}
+	r.forward, r.backward, r.sums = r.runForward, r.runBackward, r.runSums
+	return r
+}
+
+// Hidden returns every step's hidden (T, B, H), valid until the next Forward.
+func (r *Recurrent) Hidden() []float32 { return r.hidden[r.B*r.H:] }
+
+// Last returns the hidden and the cell (LSTM, else nil) after the last step,
+// (B, H) each, valid until the next Forward.
+func (r *Recurrent) Last() (hidden, cell []float32) {
+	n := r.T * r.B * r.H
+	if r.cell == LSTM {
+		cell = r.cells[n:]
+	}
+	return r.hidden[n:], cell
+}
+
+// Forward runs the T steps.
+//
+//	x         input pre-activations W_ih·input + b_ih: row (t, b) reads row
+//	          ids[t,b] of x (rows of G·H), or row t·B + b where ids is nil
+//	ids       (T, B) or nil
+//	whh, bhh  (G·H, H), (G·H)
+//	h0, c0    (B, H): hidden and cell (LSTM) before step 0; nil means zeros
+func (r *Recurrent) Forward(x []float32, ids []int32, whh, bhh, h0, c0 []float32) {
+	setOrClear(r.hidden[:r.B*r.H], h0)
+	if r.cell == LSTM {
+		setOrClear(r.cells[:r.B*r.H], c0)
+	}
+	r.in = inputs{x: x, ids: ids, whh: whh}
+	r.step.SetBias(bhh)
+	r.team.Run(r.forward)
+}
+
+func setOrClear(dst, src []float32) {
+	if src == nil {
+		clear(dst)
+		return
+	}
+	copy(dst, src)
+}
+
+// runForward is one worker's part of Forward: its units in every step.
+func (r *Recurrent) runForward(w *kernel.Worker) {
+	n, g := r.B*r.H, r.cell.Gates()
+	lo, hi := w.Range(r.H, kernel.Columns())
+	r.step.Pack(lo, hi, r.in.whh)
+	r.step.Put(0, r.hidden[:n], lo, hi)
+	w.Barrier()
+	for t := 0; t < r.T; t++ {
+		x, ids := r.in.x, []int32(nil)
+		if r.in.ids != nil {
+			ids = r.in.ids[t*r.B : (t+1)*r.B]
+		} else {
+			x = x[t*n*g : (t+1)*n*g]
+		}
+		var c, cOut []float32
+		if r.cell == LSTM {
+			c, cOut = r.cells[t*n:(t+1)*n], r.cells[(t+1)*n:(t+2)*n]
+		}
+		tmp := r.gates[t*wide*n : (t+1)*wide*n]
+		r.step.Forward(w, t, lo, hi, x, ids, tmp, r.hidden[t*n:(t+1)*n], r.hidden[(t+1)*n:(t+2)*n], c, cOut)
+		w.Barrier()
+	}
+}
+
+// Backward goes back through the T steps of the last Forward and leaves the
+// gradients of the pre-activations, which Grads turns into the gradients of
+// weights and inputs.
+//
+//	dout  (T, B, H)  gradient of Hidden()
+//	whh   (G·H, H)   as given to Forward
+//
+// It returns the gradients of h0 and c0 (LSTM, else nil), (B, H) each, valid
+// until the next Backward. Forward must run before Backward runs again.
+func (r *Recurrent) Backward(dout, whh []float32) (dh0, dc0 []float32) {
+	r.in = inputs{dout: dout, whh: whh}
+	r.team.Run(r.backward)
+	return r.dHidden, r.dCell
+}
+
+// runBackward is one worker's part of Backward: its units in every step.
+func (r *Recurrent) runBackward(w *kernel.Worker) {
+	B, H, n, g := r.B, r.H, r.B*r.H, r.cell.Gates()
+	lo, hi := w.Range(H, kernel.Columns())
+	r.whh.Pack(lo, hi, r.in.whh, H, 1)
+	for b := 0; b < B; b++ {
+		clear(r.dHidden[b*H+lo : b*H+hi])
+		if r.cell == LSTM {
+			clear(r.dCell[b*H+lo : b*H+hi])
+		}
+	}
+	for t := r.T - 1; t >= 0; t-- {
+		tmp, dout := r.gates[t*wide*n:(t+1)*wide*n], r.in.dout[t*n:(t+1)*n]
+		var from []float32
+		if r.cell == GRU {
+			kernel.GRUBackward(tmp, r.hidden[t*n:(t+1)*n], dout, r.dHidden, B, H, lo, hi)
+			if lo < hi {
+				from = r.dHidden[lo:]
+			}
+		} else {
+			kernel.LSTMBackward(tmp, r.cells[t*n:(t+1)*n], r.cells[(t+1)*n:(t+2)*n], dout, r.dHidden, r.dCell, B, H, lo, hi)
+		}
+		for k := 0; k < g; k++ {
+			r.near.put(t, k*H+lo, tmp, wide*H, k*H+lo, k*H+hi)
+		}
+		w.Barrier()
+		if lo < hi {
+			r.whh.Multiply(w, B, lo, hi, r.near.rows[t%2], r.near.width, from, H, r.dHidden[lo:], H)
+		}
+	}
+}
+
+// Grads computes the gradients that follow from the last Backward.
+//
+//	dx    adds the gradient of x, to the rows that ids (T, B) names, or to row
+//	      t·B + b where ids is nil
+//	dwhh  (G·H, H), dbhh (G·H): set to the sums over the T·B rows in order
+func (r *Recurrent) Grads(dx []float32, ids []int32, dwhh, dbhh []float32) {
+	g, rows := r.cell.Gates(), r.T*r.B
+	clear(dbhh)
+	r.in = inputs{dx: dx, ids: ids, dbhh: dbhh}
+	r.team.Run(r.sums)
+	r.team.GemmT(r.precision, g*r.H, r.H, rows, r.gates, wide*r.H, r.hidden, r.H, dwhh, r.H)
+}
+
+// runSums is one worker's part of the sums of Grads: its columns in every step.
+func (r *Recurrent) runSums(w *kernel.Worker) {
+	B, H, g := r.B, r.H, r.cell.Gates()
+	split := g * H // columns of the gates from here on are the input side's alone
+	if r.cell == GRU {
+		split = 2 * H
+	}
+	lo, hi := w.Range(g*H, 64)
+	for t := 0; t < r.T; t++ {
+		gates, dx, ids := r.gates[t*B*wide*H:(t+1)*B*wide*H], r.in.dx, []int32(nil)
+		if r.in.ids != nil {
+			ids = r.in.ids[t*B : (t+1)*B]
+		} else {
+			dx = dx[t*B*g*H : (t+1)*B*g*H]
+		}
+		kernel.ColumnSum(r.in.dbhh, gates, wide*H, B, lo, hi)
+		kernel.SegmentSum(dx, g*H, gates, wide*H, ids, B, lo, max(lo, min(hi, split)))
+		if from := max(lo, split); r.cell == GRU && from < hi {
+			kernel.SegmentSum(dx, g*H, gates[H:], wide*H, ids, B, from, hi)
+		}
+	}
+}

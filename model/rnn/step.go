@@ -1,0 +1,98 @@
+package rnn
+
+import "github.com/quire-ml/quire/model/kernel"
+
+// A Step computes single time steps of one recurrent layer for B sequences. It
+// holds the recurrent weights arranged for that, and the hidden before and after
+// the step where products read it. Workers of a team call its methods with their
+// own units, those of kernel.Worker.Range(H, kernel.Columns()).
+type Step struct {
+	cell   Cell
+	B, H   int
+	near   near
+	panels []*kernel.Panels // W_hh of each gate, (H, H)
+	bias   []float32        // b_hh (G·H)
+}
+
+const (
+	// wide is the number of H-wide blocks kept a step: the four gates of the
+	// LSTM, or the GRU's r, z, recurrent n and n.
+	wide = 4
+	// strip is how many panels of units go through a step's product and its
+	// gates together, while both are near.
+	strip = 2
+)
+
+// NewStep returns a step with zero weights and zero hidden.
+func NewStep(cell Cell, B, H int, precision kernel.Precision) *Step {
+	s := &Step{cell: cell, B: B, H: H, near: newNear(B, H, precision)}
+	for range cell.Gates() {
+		s.panels = append(s.panels, kernel.NewPanels(H, H, precision))
+	}
+	return s
+}
+
+// SetBias takes bhh (G·H) as it lies. Call it before the workers start.
+func (s *Step) SetBias(bhh []float32) { s.bias = bhh }
+
+// Pack takes units lo … hi-1 of whh (G·H, H).
+func (s *Step) Pack(lo, hi int, whh []float32) {
+	for g, p := range s.panels {
+		p.Pack(lo, hi, whh[g*s.H*s.H:], 1, s.H)
+	}
+}
+
+// Put sets units lo … hi-1 of the hidden before step t from h (B, H).
+func (s *Step) Put(t int, h []float32, lo, hi int) {
+	s.near.put(t, lo, h, s.H, lo, hi)
+}
+
+// Forward computes units lo … hi-1 of step t, whose hidden before it all
+// workers have put there or computed: a barrier comes between two steps.
+//
+//	x, ids   input pre-activations, as kernel.GRUForward takes them
+//	tmp      (B, 4H): on return what the backward pass takes
+//	h, out   (B, H): hidden before the step and after it; may be the same
+//	c, cOut  (B, H): cell before the step and after it (LSTM); may be the same
+func (s *Step) Forward(w *kernel.Worker, t, lo, hi int, x []float32, ids []int32, tmp, h, out, c, cOut []float32) {
+	B, H := s.B, s.H
+	for u := lo; u < hi; u += strip * kernel.Columns() {
+		v := min(u+strip*kernel.Columns(), hi)
+		for g, p := range s.panels {
+			p.Multiply(w, B, u, v, s.near.rows[t%2], s.near.width, s.bias[g*H+u:], 0, tmp[g*H+u:], wide*H)
+		}
+		if s.cell == GRU {
+			kernel.GRUForward(x, ids, tmp, h, out, B, H, u, v)
+		} else {
+			kernel.LSTMForward(x, ids, tmp, c, cOut, out, B, H, u, v)
+		}
+	}
+	s.Put(t+1, out, lo, hi)
+}
+
+// near holds B rows of K values as products read them, for an even and for an
+// odd step: while the slowest worker still reads the one, the fastest writes
+// the other.
+type near struct {
+	precision kernel.Precision
+	width     int // words of a row
+	rows      [2][]float32
+}
+
+func newNear(B, K int, precision kernel.Precision) near {
+	const pad = 16 // keeps rows of a power-of-two width out of each other's cache sets
+	n := near{precision: precision, width: precision.Words(K) + pad}
+	for i := range n.rows {
+		n.rows[i] = make([]float32, B*n.width)
+	}
+	return n
+}
+
+// put writes columns lo … hi-1 of src, rows of stride values, at position at of
+// every row for step t.
+func (n *near) put(t, at int, src []float32, stride, lo, hi int) {
+	rows := n.rows[t%2]
+	for b := 0; b*n.width < len(rows) && lo < hi; b++ {
+		n.precision.Put(rows[b*n.width:(b+1)*n.width], at, src[b*stride+lo:b*stride+hi])
+	}
+}

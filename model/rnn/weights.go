@@ -1,0 +1,84 @@
+package rnn
+
+import "fmt"
+
+// Weights are the parameters of a network, one after another in one slice.
+type Weights struct {
+	Shape Shape
+	Flat  []float32   // all values, in the order of Shape.Parameters
+	ByPos [][]float32 // the values of parameter i, a part of Flat
+	list  []Parameter
+}
+
+// NewWeights returns zero weights.
+func NewWeights(s Shape) *Weights {
+	w := &Weights{Shape: s, Flat: make([]float32, s.Count()), list: s.Parameters()}
+	at := 0
+	for _, p := range w.list {
+		w.ByPos = append(w.ByPos, w.Flat[at:at+p.Size():at+p.Size()])
+		at += p.Size()
+	}
+	return w
+}
+
+// Layer is the weights of one recurrent layer. G is Cell.Gates.
+type Layer struct {
+	In       int       // I for layer 0, H above
+	WIH, WHH []float32 // (G·H, In), (G·H, H)
+	BIH, BHH []float32 // (G·H)
+}
+
+// Layer returns the weights of layer k.
+func (w *Weights) Layer(k int) Layer {
+	in := w.Shape.Hidden
+	if k == 0 {
+		in = w.Shape.Embedding
+	}
+	p := w.ByPos[1+4*k:]
+	return Layer{In: in, WIH: p[0], WHH: p[1], BIH: p[2], BHH: p[3]}
+}
+
+// Embedding returns embedding.weight (V, I).
+func (w *Weights) Embedding() []float32 { return w.ByPos[0] }
+
+// Dense returns dense.weight (V, H) and dense.bias (V).
+func (w *Weights) Dense() (weight, bias []float32) {
+	n := len(w.ByPos)
+	return w.ByPos[n-2], w.ByPos[n-1]
+}
+
+// Set copies values into the parameter of that name.
+func (w *Weights) Set(name string, dims []int, values []float32) error {
+	for i, p := range w.list {
+		if p.Name != name {
+			continue
+		}
+		if fmt.Sprint(dims) != fmt.Sprint(p.Dims) || len(values) != p.Size() {
+			return fmt.Errorf("rnn: parameter %s has shape %v, want %v", name, dims, p.Dims)
+		}
+		copy(w.ByPos[i], values)
+		return nil
+	}
+	return fmt.Errorf("rnn: there is no parameter %s in a network of %d %s layers", name, w.Shape.Layers, w.Shape.Cell)
+}
+
+// Init fills the weights with their initial values: value i of parameter p is
+// uniform in ±Limit, from 24 bits of a hash of (seed, p, i).
+func (w *Weights) Init(seed int64) {
+	for pos, p := range w.list {
+		key := mix(mix(uint64(seed)) + uint64(pos))
+		for i := range w.ByPos[pos] {
+			u := mix(key+uint64(i)) >> 40
+			w.ByPos[pos][i] = float32(p.Limit * (float64(u)/(1<<23) - 1))
+		}
+	}
+}
+
+// mix is the finaliser of SplitMix64 (Steele, Lea and Flood, 2014) after one
+// step of its counter.
+func mix(x uint64) uint64 {
+	x += 0x9e3779b97f4a7c15
+	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
+	x = (x ^ x>>27) * 0x94d049bb133111eb
+	return x ^ x>>31
+}

@@ -1,0 +1,172 @@
+// Package sample draws the next character from a network's logits.
+//
+// A distribution is made in this order:
+//
+//  1. logits / temperature; a temperature of 0 keeps the largest logit alone;
+//  2. top-k: the k largest stay, equal ones in order of id; 0 is off;
+//  3. top-p: of the softmax over what is left, descending, equal ones in order
+//     of id, the shortest beginning whose sum is at least p stays, at least one;
+//     1 is off;
+//  4. softmax over what is left.
+//
+// An id whose logit is -Inf is never drawn. Everything is float64, relative to
+// the largest logit, so that no logits overflow and small differences of large
+// ones count.
+//
+// Draws are the same on every processor: exponentials are a polynomial without
+// fused operations, sums have one order (that of ids where nothing is cut off,
+// else descending), and random numbers come from SplitMix64.
+package sample
+
+import (
+	"fmt"
+	"math"
+)
+
+// Options shape the distribution. Its zero value takes the most likely
+// character and needs TopP: 1 to be valid.
+type Options struct {
+	Temperature float64 // divides the logits; 0 takes the largest
+	TopK        int     // characters kept, 0 for all
+	TopP        float64 // probability kept, above 0; 1 and more keep all
+}
+
+func (o Options) check() error {
+	switch {
+	case !(o.Temperature >= 0) || math.IsInf(o.Temperature, 1):
+		return fmt.Errorf("sample: temperature is %g, want 0 or more", o.Temperature)
+	case o.TopK < 0:
+		return fmt.Errorf("sample: top_k is %d, want 0 (off) or more", o.TopK)
+	case !(o.TopP > 0):
+		return fmt.Errorf("sample: top_p is %g, want above 0; 1 is off", o.TopP)
+	}
+	return nil
+}
+
+// Sampler draws ids for one text. It is for one goroutine at a time.
+type Sampler struct {
+	o       Options
+	random  random
+	ids     []int32   // kept, in the order of their sum
+	weights []float64 // e^(logit/temperature) of ids, the largest being 1
+	sum     float64   // of weights, in order
+	heap    []entry
+}
+
+// New returns a sampler. The same options, seed and stream give the same draws
+// from the same logits; streams of one seed are independent texts.
+func New(o Options, seed int64, stream uint64) (*Sampler, error) {
+	if err := o.check(); err != nil {
+		return nil, err
+	}
+	return &Sampler{o: o, random: newRandom(seed, stream)}, nil
+}
+
+// Next draws an id from logits (V), by one random number. It is an error when a
+// logit is NaN or +Inf, when there are none, or when all are -Inf; then no
+// random number is used up. After the first call it allocates nothing.
+func (s *Sampler) Next(logits []float32) (int32, error) {
+	if err := s.keep(logits); err != nil {
+		return 0, err
+	}
+	return s.ids[s.pick(s.random.uniform()*s.sum)], nil
+}
+
+// pick returns the first position whose weights up to it exceed at, which is
+// below their sum.
+func (s *Sampler) pick(at float64) int {
+	var sum float64
+	for i, w := range s.weights {
+		if sum += w; sum > at {
+			return i
+		}
+	}
+	panic("sample: a uniform number is not below 1")
+}
+
+// Probabilities appends to dst[:0] the V probabilities from which Next would
+// draw, and uses up no random number. Next's errors are its errors.
+func (s *Sampler) Probabilities(dst []float64, logits []float32) ([]float64, error) {
+	if err := s.keep(logits); err != nil {
+		return nil, err
+	}
+	dst = dst[:0]
+	for range logits {
+		dst = append(dst, 0)
+	}
+	for i, id := range s.ids {
+		dst[id] = s.weights[i] / s.sum
+	}
+	return dst, nil
+}
+
+// Kept returns the ids that the last Next or Probabilities left, the most
+// likely first where top-k or top-p is on, in order of id where both are off.
+// The probability of the least likely may round to 0. It is valid until the
+// next call.
+func (s *Sampler) Kept() []int32 { return s.ids }
+
+// keep fills ids, weights and sum.
+func (s *Sampler) keep(logits []float32) error {
+	s.ids, s.weights, s.sum = s.ids[:0], s.weights[:0], 0
+	best, err := argmax(logits)
+	if err != nil {
+		return err
+	}
+	top := float64(logits[best])
+	switch {
+	case s.o.Temperature == 0 || s.o.TopK == 1:
+		s.add(best, 1)
+	case s.o.TopK > 0 && s.o.TopK < len(logits):
+		s.topK(logits, top)
+		s.topP(s.sum)
+	case s.o.TopP < 1:
+		s.nucleus(logits, top)
+	default:
+		s.all(logits, top)
+	}
+	return nil
+}
+
+// all keeps every id above -Inf.
+func (s *Sampler) all(logits []float32, top float64) {
+	ids, weights, sum := s.ids, s.weights, 0.0
+	for id, l := range logits {
+		if l > negInf {
+			w := s.weight(l, top)
+			ids, weights, sum = append(ids, int32(id)), append(weights, w), sum+w
+		}
+	}
+	s.ids, s.weights, s.sum = ids, weights, sum
+}
+
+func (s *Sampler) add(id int32, weight float64) {
+	s.ids, s.weights, s.sum = append(s.ids, id), append(s.weights, weight), s.sum+weight
+}
+
+// weight returns e^((l-top)/temperature).
+func (s *Sampler) weight(l float32, top float64) float64 {
+	return exp((float64(l) - top) / s.o.Temperature)
+}
+
+var negInf = float32(math.Inf(-1))
+
+// argmax returns the id of the largest logit, the smallest of equals.
+func argmax(logits []float32) (int32, error) {
+	best, at := negInf, -1
+	for id, l := range logits {
+		if l > best {
+			best, at = l, id
+		}
+		if l != l {
+			return 0, fmt.Errorf("sample: logit of id %d is NaN", id)
+		}
+	}
+	if at < 0 {
+		return 0, fmt.Errorf("sample: none of %d logits is above -Inf", len(logits))
+	}
+	if math.IsInf(float64(best), 1) {
+		return 0, fmt.Errorf("sample: logit of id %d is +Inf", at)
+	}
+	return int32(at), nil
+}

@@ -1,0 +1,111 @@
+package train
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/quire-ml/quire/model/checkpoint"
+	"github.com/quire-ml/quire/runners/store"
+)
+
+// sameIdentity checks that a checkpoint came from the same inputs.
+func (o Options) sameIdentity(c checkpoint.Metadata) error {
+	var diffs []string
+	add := func(what, got, want string) {
+		if got != want {
+			diffs = append(diffs, fmt.Sprintf("%s: the run has %s, now %s", what, got, want))
+		}
+	}
+	add("cell", c.Cell, o.Identity.Cell)
+	add("unit", c.Unit, o.Identity.Unit)
+	add("normalize", c.Normalize, o.Identity.Normalize)
+	add("set", c.Set, o.Identity.Set)
+	if !bytes.Equal(c.Vocab, o.Identity.Vocab) {
+		diffs = append(diffs, "vocabulary differs")
+	}
+	diffs = append(diffs, configDifferences(c.Config, o.Identity.Config)...)
+	if len(diffs) == 0 {
+		return nil
+	}
+	return &IdentityError{Differences: diffs}
+}
+
+// IdentityError says that a run directory holds a training from other inputs.
+type IdentityError struct {
+	Differences []string
+}
+
+func (e *IdentityError) Error() string {
+	return "this run came from other inputs (" + strings.Join(e.Differences, "; ") + "); use another train.out, or --replace to start it anew"
+}
+
+// configDifferences compares two JSON objects of settings key by key. The
+// number of epochs may differ: it says only when a training ends.
+func configDifferences(got, want json.RawMessage) []string {
+	a, b := flatten(got), flatten(want)
+	var diffs []string
+	for _, key := range sortedKeys(a, b) {
+		if key != "train.epochs" && a[key] != b[key] {
+			diffs = append(diffs, fmt.Sprintf("%s: the run has %s, now %s", key, orNone(a[key]), orNone(b[key])))
+		}
+	}
+	return diffs
+}
+
+// flatten turns nested JSON objects into dotted keys with their values as JSON.
+func flatten(data json.RawMessage) map[string]string {
+	out := map[string]string{}
+	var walk func(prefix string, raw json.RawMessage)
+	walk = func(prefix string, raw json.RawMessage) {
+		var object map[string]json.RawMessage
+		if json.Unmarshal(raw, &object) != nil {
+			out[prefix] = string(raw)
+			return
+		}
+		for key, value := range object {
+			if prefix != "" {
+				key = prefix + "." + key
+			}
+			walk(key, value)
+		}
+	}
+	walk("", data)
+	return out
+}
+
+func sortedKeys(a, b map[string]string) []string {
+	all := maps.Clone(a)
+	maps.Copy(all, b)
+	return slices.Sorted(maps.Keys(all))
+}
+
+func orNone(s string) string {
+	if s == "" {
+		return "none"
+	}
+	return s
+}
+
+// Compatible reports whether Run would go on with what is in st: nil when there
+// is no checkpoint, or one from the same inputs; else why not.
+func Compatible(ctx context.Context, st *store.Store, o Options) error {
+	p, _, err := checkpoint.ReadPointer(ctx, st, "latest")
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	c, err := checkpoint.Load(ctx, st, p)
+	if err != nil {
+		return err
+	}
+	return o.sameIdentity(c.Metadata)
+}

@@ -1,0 +1,330 @@
+package train_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"reflect"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/quire-ml/quire/model/checkpoint"
+	"github.com/quire-ml/quire/model/train"
+	"github.com/quire-ml/quire/runners/store"
+	"github.com/quire-ml/quire/runners/store/gcstest"
+)
+
+// last is what must not depend on how a run came to its end.
+func last(t testing.TB, st *store.Store) map[string]string {
+	t.Helper()
+	all := contents(t, st)
+	return map[string]string{"checkpoint": all[checkpoint.Path(8)], "latest": all["latest.json"], "best": all["best.json"]}
+}
+
+func wholeRun(t testing.TB) map[string]string {
+	st := newStore(t)
+	mustRun(t, st, options(), nil)
+	return last(t, st)
+}
+
+// TestInterrupt cancels the context at every read of a sequence, of training and
+// of validation, and lets the next call go on: the end has the same bytes.
+func TestInterrupt(t *testing.T) {
+	want := wholeRun(t)
+	for n := 0; ; n++ {
+		st := newStore(t)
+		ctx, cancel := context.WithCancel(context.Background())
+		reads := 0
+		count := func(int, int64) error {
+			if reads++; reads == n {
+				cancel()
+			}
+			return nil
+		}
+		if n == 0 {
+			cancel()
+		}
+		data, val := trainData(), validationData()
+		data.read, val.read = count, count
+		res, err := train.Run(ctx, st, data, val, options(), nil)
+		cancel()
+		if err == nil {
+			if n != reads+1 {
+				t.Errorf("interrupt %d of %d was overlooked", n, reads)
+			}
+			break
+		}
+		if !errors.Is(err, train.ErrInterrupted) || res == nil || res.Done {
+			t.Fatalf("interrupt %d: %+v, %v", n, res, err)
+		}
+		if p := pointerOf(t, st, "latest"); p.Step != res.Step || p.Name != res.Checkpoint {
+			t.Errorf("interrupt %d: at step %d, but latest is %+v", n, res.Step, p)
+		}
+		again := mustRun(t, st, options(), nil)
+		if got := last(t, st); again.Resumed != res.Step || !reflect.DeepEqual(got, want) {
+			t.Errorf("interrupt %d at step %d: the end is %v, want %v", n, res.Step, got, want)
+		}
+	}
+}
+
+// TestManyInterrupts stops after every single step.
+func TestManyInterrupts(t *testing.T) {
+	want, st, stops := wholeRun(t), newStore(t), 0
+	for {
+		ctx, cancel := context.WithCancel(context.Background())
+		data, reads := trainData(), 0
+		data.read = func(int, int64) error {
+			if reads++; reads == options().Batch+1 { // the first read of this call's second step
+				cancel()
+			}
+			return nil
+		}
+		res, err := train.Run(ctx, st, data, validationData(), options(), nil)
+		cancel()
+		if err == nil {
+			break
+		}
+		if stops++; !errors.Is(err, train.ErrInterrupted) || res.Step != int64(stops) {
+			t.Fatalf("stop %d: %+v, %v", stops, res, err)
+		}
+	}
+	if got := last(t, st); !reflect.DeepEqual(got, want) || stops != 7 {
+		t.Errorf("after %d stops the end is %v, want %v", stops, got, want)
+	}
+}
+
+// TestFailures: a failed read, and an observer's error at every report, end the
+// run with that error, and the next call goes on.
+func TestFailures(t *testing.T) {
+	want, cause := wholeRun(t), errors.New("no more")
+	for n, done := 1, false; !done; n++ {
+		st, reports := newStore(t), 0
+		_, err := train.Run(context.Background(), st, trainData(), validationData(), options(), func(train.Report) error {
+			if reports++; reports == n {
+				return cause
+			}
+			return nil
+		})
+		if done = err == nil; !done && !errors.Is(err, cause) {
+			t.Fatal(err)
+		}
+		mustRun(t, st, options(), nil)
+		if got := last(t, st); !reflect.DeepEqual(got, want) {
+			t.Errorf("report %d failed: the end is %v, want %v", n, got, want)
+		}
+	}
+	st, data := newStore(t), trainData()
+	data.read = func(epoch int, position int64) error {
+		if epoch == 2 && position == 3 {
+			return cause
+		}
+		return nil
+	}
+	if _, err := train.Run(context.Background(), st, data, validationData(), options(), nil); !errors.Is(err, cause) {
+		t.Errorf("a failed read: %v", err)
+	}
+	mustRun(t, st, options(), nil)
+	if got := last(t, st); !reflect.DeepEqual(got, want) {
+		t.Errorf("after a failed read the end is %v, want %v", got, want)
+	}
+}
+
+// dying serves a bucket until it has got n requests, then refuses all. When
+// after is set, the last request still has its effect, and only its reply is
+// lost.
+type dying struct {
+	server *gcstest.Server
+	after  bool
+
+	mu    sync.Mutex
+	n     int
+	calls int
+}
+
+func (d *dying) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	d.mu.Lock()
+	d.calls++
+	left := d.n - d.calls
+	d.mu.Unlock()
+	if left < 0 {
+		if left == -1 && d.after {
+			d.server.ServeHTTP(httptest.NewRecorder(), r)
+		}
+		http.Error(w, `{"error":{"code":403,"message":"the bucket is gone"}}`, http.StatusForbidden)
+		return
+	}
+	d.server.ServeHTTP(w, r)
+}
+
+// TestStoreDies lets every single request of a run on Cloud Storage be its last,
+// before or after it had its effect. The run ends with the error; what it has
+// left is whole, and the next one goes on to the same end.
+func TestStoreDies(t *testing.T) {
+	o := options()
+	o.KeepLast = 1
+	local := newStore(t)
+	mustRun(t, local, o, nil)
+	want := contents(t, local)
+	server := gcstest.New(t)
+	requests := 0
+	for _, after := range []bool{false, true} {
+		for n := 0; ; n++ {
+			d := &dying{server: server, after: after, n: n}
+			h := httptest.NewServer(d)
+			t.Setenv("STORAGE_EMULATOR_HOST", strings.TrimPrefix(h.URL, "http://"))
+			url := fmt.Sprintf("gs://runs/%v/%d", after, n)
+			st := openStore(t, url)
+			_, err := train.Run(context.Background(), st, trainData(), validationData(), o, nil)
+			h.Close()
+			t.Setenv("STORAGE_EMULATOR_HOST", strings.TrimPrefix(server.URL, "http://"))
+			st = openStore(t, url)
+			if err == nil {
+				requests = d.calls
+				break
+			}
+			if !strings.Contains(err.Error(), url) {
+				t.Fatalf("request %d: %v", n, err)
+			}
+			if c, at, err := checkpoint.Open(context.Background(), url, "latest"); err == nil && at != st.Join(checkpoint.Path(c.Step)) || err != nil && !errors.Is(err, store.ErrNotExist) {
+				t.Errorf("request %d: %s, %v", n, at, err)
+			}
+			mustRun(t, st, o, nil)
+			if got := contents(t, st); !reflect.DeepEqual(got, want) {
+				t.Errorf("request %d, after its effect %v: the end is %v, want %v", n, after, got, want)
+			}
+		}
+	}
+	if requests < 20 {
+		t.Errorf("only %d requests a run", requests)
+	}
+	t.Logf("%d requests a run", requests)
+}
+
+// TestLeftover: a checkpoint without a pointer, of a run with other numbers that
+// was killed before it moved latest.json, is not in the way.
+func TestLeftover(t *testing.T) {
+	ctx, o := context.Background(), options()
+	o.Identity.Config = json.RawMessage(`{"train":{"lr":1}}`)
+	o.MaxSteps = 3
+	st := newStore(t)
+	mustRun(t, st, o, nil)
+	for _, which := range []string{"latest", "best"} {
+		if err := st.Delete(ctx, which+".json", ""); err != nil {
+			t.Fatal(err)
+		}
+	}
+	mustRun(t, st, options(), nil)
+	if got, want := last(t, st), wholeRun(t); !reflect.DeepEqual(got, want) {
+		t.Errorf("the end is %v, want %v", got, want)
+	}
+}
+
+// TestTwoRuns: of two runs in one directory, the one that comes late to a
+// pointer fails; what is there stays.
+func TestTwoRuns(t *testing.T) {
+	st := newStore(t)
+	once := sync.OnceFunc(func() { mustRun(t, st, options(), nil) })
+	data := trainData()
+	data.read = func(epoch int, position int64) error {
+		if epoch == 1 && position == 1 {
+			once()
+		}
+		return nil
+	}
+	if _, err := train.Run(context.Background(), st, data, validationData(), options(), nil); !errors.Is(err, store.ErrConflict) {
+		t.Errorf("%v, want a conflict", err)
+	}
+	if got, want := last(t, st), wholeRun(t); !reflect.DeepEqual(got, want) {
+		t.Errorf("the end is %v, want %v", got, want)
+	}
+}
+
+// TestDamage: a damaged checkpoint or pointer stops a run; nothing starts anew.
+func TestDamage(t *testing.T) {
+	for _, name := range []string{checkpoint.Path(8), "latest.json", "best.json"} {
+		st := newStore(t)
+		mustRun(t, st, options(), nil)
+		file, err := os.ReadFile(st.Join(name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		file[len(file)-10] ^= 1
+		if err := os.WriteFile(st.Join(name), file, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		before := contents(t, st)
+		_, err = train.Run(context.Background(), st, trainData(), validationData(), options(), nil)
+		if err == nil || !strings.Contains(err.Error(), st.Join(name)) {
+			t.Errorf("%s damaged: %v", name, err)
+		}
+		if after := contents(t, st); !reflect.DeepEqual(after, before) {
+			t.Errorf("%s damaged: the run changed what was there", name)
+		}
+		if name != "best.json" {
+			if err := train.Compatible(context.Background(), st, options()); err == nil {
+				t.Errorf("%s damaged: compatible", name)
+			}
+		}
+	}
+}
+
+func TestIdentity(t *testing.T) {
+	ctx, st := context.Background(), newStore(t)
+	if err := train.Compatible(ctx, st, options()); err != nil {
+		t.Errorf("an empty directory: %v", err)
+	}
+	mustRun(t, st, options(), nil)
+	if err := train.Compatible(ctx, st, options()); err != nil {
+		t.Errorf("the same: %v", err)
+	}
+	config := func(old, new string) func(*train.Options) {
+		return func(o *train.Options) {
+			o.Identity.Config = json.RawMessage(strings.Replace(string(o.Identity.Config), old, new, 1))
+		}
+	}
+	for _, c := range []struct {
+		change func(*train.Options)
+		want   []string
+	}{
+		{config(`"epochs":2`, `"epochs":9`), nil},
+		{config(`"lr":0.01`, `"lr":0.02`), []string{"train.lr: the run has 0.01, now 0.02"}},
+		{config(`,"lr":0.01`, ``), []string{"train.lr: the run has 0.01, now none"}},
+		{config(`"lr"`, `"seed":1,"lr"`), []string{"train.seed: the run has none, now 1"}},
+		{config(`4`, `8`), []string{"model.hidden: the run has 4, now 8"}},
+		{func(o *train.Options) { o.Identity.Cell = "lstm" }, []string{"cell: the run has gru, now lstm"}},
+		{func(o *train.Options) { o.Identity.Unit, o.Identity.Normalize = "byte", "nfc" },
+			[]string{"unit: the run has rune, now byte", "normalize: the run has none, now nfc"}},
+		{func(o *train.Options) { o.Identity.Set = "77" }, []string{"set: the run has 5e7, now 77"}},
+		{func(o *train.Options) { o.Identity.Vocab = json.RawMessage(`[]`) }, []string{"vocabulary differs"}},
+	} {
+		o := options()
+		c.change(&o)
+		before := contents(t, st)
+		_, err := train.Run(ctx, st, trainData(), validationData(), o, nil)
+		for _, err := range []error{err, train.Compatible(ctx, st, o)} {
+			var other *train.IdentityError
+			switch {
+			case c.want == nil && err != nil:
+				t.Errorf("%v, want no error", err)
+			case c.want == nil:
+			case !errors.As(err, &other) || !slices.Equal(other.Differences, c.want):
+				t.Errorf("%v, want %v", err, c.want)
+			case !strings.HasSuffix(err.Error(), "this run came from other inputs ("+strings.Join(c.want, "; ")+"); use another train.out, or --replace to start it anew"):
+				t.Errorf("the error reads %v", err)
+			}
+		}
+		if after := contents(t, st); c.want != nil && !reflect.DeepEqual(after, before) {
+			t.Errorf("%v: the run changed what was there", c.want)
+		}
+		if c.want == nil {
+			st = newStore(t)
+			mustRun(t, st, options(), nil)
+		}
+	}
+}

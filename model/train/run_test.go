@@ -1,0 +1,368 @@
+package train_test
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"math"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/quire-ml/quire/model/checkpoint"
+	"github.com/quire-ml/quire/model/rnn"
+	"github.com/quire-ml/quire/model/train"
+	"github.com/quire-ml/quire/runners/store"
+)
+
+const (
+	testV = 7
+	testL = 5
+)
+
+// sequences is data of n sequences of a fixed text, in another order each epoch.
+type sequences struct {
+	n    int64
+	read func(epoch int, position int64) error // called first, may be nil
+}
+
+func (s *sequences) Len() int64 { return s.n }
+
+func (s *sequences) Read(ctx context.Context, epoch int, position int64, dst []int32) error {
+	if s.read != nil {
+		if err := s.read(epoch, position); err != nil {
+			return err
+		}
+	}
+	at := (position*5 + int64(epoch-1)*3) % s.n * int64(len(dst))
+	for i := range dst {
+		x := at + int64(i)
+		dst[i] = int32((x + x*x/3) % testV)
+	}
+	return ctx.Err()
+}
+
+// options are those of a run of 2 epochs of 4 steps on 9 sequences.
+func options() train.Options {
+	return train.Options{
+		Shape:     rnn.Shape{Cell: rnn.GRU, Layers: 1, Vocabulary: testV, Embedding: 3, Hidden: 4},
+		SeqLength: testL, Batch: 2, LR: 0.01, Clip: 1, Seed: 1,
+		Epochs: 2, EverySteps: 3, KeepLast: 100, KeepBest: true, LogEvery: 2,
+		Identity: checkpoint.Metadata{Cell: "gru", Config: json.RawMessage(`{"model":{"hidden":4},"train":{"epochs":2,"lr":0.01}}`),
+			Vocab: json.RawMessage(`["abcdefg"]`), Unit: "rune", Normalize: "none", Set: "5e7"},
+	}
+}
+
+func trainData() *sequences      { return &sequences{n: 9} }
+func validationData() *sequences { return &sequences{n: 3} }
+
+func newStore(t testing.TB) *store.Store { return openStore(t, t.TempDir()) }
+
+func openStore(t testing.TB, url string) *store.Store {
+	t.Helper()
+	st, err := store.Open(context.Background(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { st.Close() })
+	return st
+}
+
+// mustRun runs to the end.
+func mustRun(t testing.TB, st *store.Store, o train.Options, observe func(train.Report) error) *train.Result {
+	t.Helper()
+	res, err := train.Run(context.Background(), st, trainData(), validationData(), o, observe)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return res
+}
+
+// contents returns the sha256 of each object of a store, by name.
+func contents(t testing.TB, st *store.Store) map[string]string {
+	t.Helper()
+	list, err := st.List(context.Background(), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := map[string]string{}
+	for _, info := range list {
+		data, _, err := st.Read(context.Background(), info.Name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sum := sha256.Sum256(data)
+		out[info.Name] = hex.EncodeToString(sum[:])
+	}
+	return out
+}
+
+// steps returns the steps of the checkpoints in a store.
+func steps(t testing.TB, st *store.Store) []int64 {
+	t.Helper()
+	var out []int64
+	for s := range int64(100) {
+		if _, ok := contents(t, st)[checkpoint.Path(s)]; ok {
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
+func pointerOf(t testing.TB, st *store.Store, which string) checkpoint.Pointer {
+	t.Helper()
+	p, _, err := checkpoint.ReadPointer(context.Background(), st, which)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// TestRun pins what a run reports and leaves, to the last bit of its weights.
+func TestRun(t *testing.T) {
+	st := newStore(t)
+	var reports []train.Report
+	res := mustRun(t, st, options(), func(r train.Report) error {
+		if r.PerSecond < 0 || math.IsNaN(r.PerSecond) || r.Nats > 0 && r.PerSecond == 0 {
+			t.Errorf("%g characters a second at step %d", r.PerSecond, r.Step)
+		}
+		r.PerSecond = 0
+		reports = append(reports, r)
+		return nil
+	})
+	v1, v2 := 1.8760256313671044, 1.8041421064997183
+	want := []train.Report{
+		{Step: 1, Steps: 8, Epoch: 1, Nats: 1.9476872494681152},
+		{Step: 2, Steps: 8, Epoch: 1, Nats: 1.9248718766686792},
+		{Step: 3, Steps: 8, Epoch: 1, Saved: checkpoint.Path(3)},
+		{Step: 4, Steps: 8, Epoch: 1, Nats: 1.8990196696702175},
+		{Step: 4, Steps: 8, Epoch: 1, Saved: checkpoint.Path(4)},
+		{Step: 4, Steps: 8, Epoch: 1, EpochEnd: true, EpochNats: 1.9230538482919255, Validation: &v1},
+		{Step: 6, Steps: 8, Epoch: 2, Nats: 1.8899789149270945},
+		{Step: 6, Steps: 8, Epoch: 2, Saved: checkpoint.Path(6)},
+		{Step: 8, Steps: 8, Epoch: 2, Nats: 1.867270266148342},
+		{Step: 8, Steps: 8, Epoch: 2, Saved: checkpoint.Path(8)},
+		{Step: 8, Steps: 8, Epoch: 2, EpochEnd: true, EpochNats: 1.8693252120165258, Validation: &v2},
+	}
+	if !reflect.DeepEqual(reports, want) {
+		got, _ := json.MarshalIndent(reports, "", " ")
+		t.Errorf("reports are %s", got)
+	}
+	if res.Step != 8 || res.Epoch != 2 || !res.Done || res.Resumed != 0 || res.Checkpoint != checkpoint.Path(8) || *res.TrainNats != 1.8693252120165258 || *res.Validation != v2 || !(res.PerSecond > 0) {
+		t.Errorf("result %+v", res)
+	}
+	if got := steps(t, st); !slices.Equal(got, []int64{3, 4, 6, 8}) {
+		t.Errorf("checkpoints of steps %v", got)
+	}
+	p := pointerOf(t, st, "latest")
+	if p.Step != 8 || *p.Loss != v2 {
+		t.Errorf("latest %+v", p)
+	}
+	if best := pointerOf(t, st, "best"); !reflect.DeepEqual(best, p) {
+		t.Errorf("best %+v, want %+v", best, p)
+	}
+	if p.SHA256 != "934b23ec7890e421a606e265e9471341b6421d438bdd75e708070d8a7634120b" {
+		t.Errorf("sha256 of the last checkpoint is %s", p.SHA256)
+	}
+	if again := mustRun(t, st, options(), nil); again.Step != 8 || again.Resumed != 8 || !again.Done || again.PerSecond != 0 || *again.Validation != v2 || *again.TrainNats != *res.TrainNats {
+		t.Errorf("a finished run again: %+v", again)
+	}
+}
+
+// TestMetrics: a checkpoint holds the history so far.
+func TestMetrics(t *testing.T) {
+	st := newStore(t)
+	mustRun(t, st, options(), nil)
+	for step, want := range map[int64]string{
+		3: `{"epochs":null,"epoch_sum_nats":5.793195723497484,"epoch_steps":3}`,
+		4: `{"epochs":[{"epoch":1,"step":4,"epoch_train_nats":1.9230538482919255}],"epoch_sum_nats":0,"epoch_steps":0}`,
+		6: `{"epochs":[{"epoch":1,"step":4,"epoch_train_nats":1.9230538482919255,"validation_nats":1.8760256313671044}],"epoch_sum_nats":3.7735938802466897,"epoch_steps":2}`,
+	} {
+		c, _, err := checkpoint.Open(context.Background(), st.Join(checkpoint.Path(step)), "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if string(c.Metrics) != want || c.Step != step || c.Epoch != int(step-1)/4+1 {
+			t.Errorf("step %d, epoch %d: metrics %s, want %s", c.Step, c.Epoch, c.Metrics, want)
+		}
+	}
+}
+
+// TestUnsavedNumbers: what does not decide the weights does not change the last
+// checkpoint.
+func TestUnsavedNumbers(t *testing.T) {
+	st := newStore(t)
+	mustRun(t, st, options(), nil)
+	want := contents(t, st)[checkpoint.Path(8)]
+	for name, change := range map[string]func(*train.Options){
+		"every_steps 0": func(o *train.Options) { o.EverySteps = 0 }, "every_steps 1": func(o *train.Options) { o.EverySteps = 1 },
+		"keep_last": func(o *train.Options) { o.KeepLast = 1 }, "keep_best": func(o *train.Options) { o.KeepBest = false },
+		"log_every": func(o *train.Options) { o.LogEvery = 0 }, "max_steps": func(o *train.Options) { o.MaxSteps = 1000 },
+	} {
+		st, o := newStore(t), options()
+		change(&o)
+		mustRun(t, st, o, nil)
+		if got := contents(t, st)[checkpoint.Path(8)]; got != want {
+			t.Errorf("%s changes the last checkpoint", name)
+		}
+	}
+}
+
+func TestKeep(t *testing.T) {
+	for _, c := range []struct {
+		name     string
+		last     int
+		keepBest bool
+		bestAt   int64 // makes this step's validation loss the lowest
+		want     []int64
+	}{
+		{"all", 100, true, 8, []int64{1, 2, 3, 4, 5, 6, 7, 8}},
+		{"3", 3, true, 8, []int64{6, 7, 8}},
+		{"1", 1, true, 8, []int64{8}},
+		{"none but the pointers'", 0, true, 8, []int64{8}},
+		{"best too", 2, true, 4, []int64{4, 7, 8}},
+		{"without best", 2, false, 4, []int64{7, 8}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			st, o := newStore(t), options()
+			o.EverySteps, o.KeepLast, o.KeepBest = 1, c.last, c.keepBest
+			if c.bestAt == 4 {
+				o.LR = -0.01 // the loss goes up
+			}
+			mustRun(t, st, o, nil)
+			if got := steps(t, st); !slices.Equal(got, c.want) {
+				t.Errorf("checkpoints of steps %v, want %v", got, c.want)
+			}
+			for _, which := range []string{"latest", "best"} {
+				got, _, err := checkpoint.Open(context.Background(), st.URL(), which)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if want := map[string]int64{"latest": 8, "best": c.bestAt}[which]; got.Step != want && (c.keepBest || got.Step != 8) {
+					t.Errorf("%s is step %d, want %d", which, got.Step, want)
+				}
+			}
+			// Without keep_best, a best one from before stays readable.
+			o.Epochs, o.KeepBest = 3, false
+			mustRun(t, st, o, nil)
+			if _, _, err := checkpoint.Open(context.Background(), st.URL(), "best"); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// TestEnds: where a run ends by its numbers.
+func TestEnds(t *testing.T) {
+	for _, c := range []struct {
+		name       string
+		epochs     int
+		max        int64
+		data       int64
+		step       int64
+		epoch      int
+		hasNats    bool
+		validation bool
+	}{
+		{"epochs", 2, 0, 9, 8, 2, true, true},
+		{"no epochs", 0, 0, 9, 0, 0, false, true},
+		{"no epochs, no data", 0, 0, 0, 0, 0, false, true},
+		{"one step", 2, 1, 9, 1, 1, true, true},
+		{"within epoch 2", 2, 5, 9, 5, 2, true, true},
+		{"end of epoch 1", 2, 4, 9, 4, 1, true, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			st, o := newStore(t), options()
+			o.Epochs, o.MaxSteps, o.EverySteps = c.epochs, c.max, 0
+			var val train.Data = validationData()
+			if !c.validation {
+				val = nil
+			}
+			res, err := train.Run(context.Background(), st, &sequences{n: c.data}, val, o, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if res.Step != c.step || res.Epoch != c.epoch || !res.Done || (res.TrainNats != nil) != c.hasNats || (res.Validation != nil) != c.validation || res.Checkpoint != checkpoint.Path(c.step) {
+				t.Errorf("result %+v", res)
+			}
+			p := pointerOf(t, st, "latest")
+			if p.Step != c.step || (p.Loss != nil) != c.validation {
+				t.Errorf("latest %+v", p)
+			}
+			if _, _, err := checkpoint.ReadPointer(context.Background(), st, "best"); (err == nil) != c.validation {
+				t.Errorf("best: %v", err)
+			}
+			if got, _, err := checkpoint.Open(context.Background(), st.URL(), "best"); err != nil || got.Step != c.step {
+				t.Errorf("best opens %+v, %v", got, err)
+			}
+		})
+	}
+	o := options()
+	if _, err := train.Run(context.Background(), newStore(t), &sequences{n: 1}, nil, o, nil); err == nil || !strings.Contains(err.Error(), "the set has 1 sequences, less than one batch of 2") {
+		t.Errorf("too little data: %v", err)
+	}
+}
+
+// TestMoreSteps: a run that ended early goes on, and ends as if it had not.
+func TestMoreSteps(t *testing.T) {
+	whole, o := newStore(t), options()
+	mustRun(t, whole, o, nil)
+	st := newStore(t)
+	for _, o.MaxSteps = range []int64{1, 4, 6, 0} {
+		mustRun(t, st, o, nil)
+	}
+	if got, want := contents(t, st)[checkpoint.Path(8)], contents(t, whole)[checkpoint.Path(8)]; got != want {
+		t.Error("the last checkpoint is another")
+	}
+	o.Epochs = 3
+	o.Identity.Config = json.RawMessage(strings.Replace(string(o.Identity.Config), `"epochs":2`, `"epochs":3`, 1))
+	if res := mustRun(t, st, o, nil); res.Step != 12 || res.Resumed != 8 {
+		t.Errorf("a third epoch: %+v", res)
+	}
+	whole = newStore(t)
+	mustRun(t, whole, o, nil)
+	if got, want := contents(t, st)[checkpoint.Path(12)], contents(t, whole)[checkpoint.Path(12)]; got != want {
+		t.Error("with a third epoch, the last checkpoint is another")
+	}
+}
+
+// TestNaN: a loss that is no number ends a run, and nothing of it is saved.
+func TestNaN(t *testing.T) {
+	ctx := context.Background()
+	st, o := newStore(t), options()
+	o.EverySteps, o.MaxSteps = 0, 4
+	mustRun(t, st, o, nil)
+	before := contents(t, st)
+	o.LR, o.MaxSteps = 1e38, 0 // the identity is the caller's word, so this goes on
+	_, err := train.Run(ctx, st, trainData(), validationData(), o, nil)
+	if err == nil || !strings.HasPrefix(err.Error(), "train: step 6: ") || !strings.Contains(err.Error(), "is NaN; use a smaller train.lr") {
+		t.Errorf("%v", err)
+	}
+	if after := contents(t, st); !reflect.DeepEqual(after, before) {
+		t.Errorf("it left %v, before were %v", after, before)
+	}
+
+	st, o = newStore(t), options()
+	o.EverySteps, o.MaxSteps = 0, 2
+	mustRun(t, st, o, nil)
+	best := pointerOf(t, st, "best")
+	o.LR, o.MaxSteps = 1e38, 0
+	_, err = train.Run(ctx, st, trainData(), validationData(), o, nil)
+	if err == nil || !strings.HasPrefix(err.Error(), "train: step 4: the validation loss is NaN; use a smaller train.lr") {
+		t.Errorf("validation: %v", err)
+	}
+	if got := pointerOf(t, st, "best"); !reflect.DeepEqual(got, best) {
+		t.Errorf("validation: best is %+v, before was %+v", got, best)
+	}
+
+	st, o.LR, o.MaxSteps = newStore(t), 1e200, 1
+	_, err = train.Run(ctx, st, trainData(), nil, o, nil)
+	if err == nil || !strings.HasPrefix(err.Error(), "train: step 1: value 0 of embedding.weight is ") {
+		t.Errorf("weights: %v", err)
+	}
+	if got := contents(t, st); len(got) > 0 {
+		t.Errorf("weights: it left %v", got)
+	}
+}

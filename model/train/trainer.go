@@ -1,0 +1,135 @@
+// Package train is the training of a network: a step that one can call from a
+// loop of one's own (Trainer), and the loop that makes a run (Run): epochs,
+// validation, checkpoints, exact resume.
+//
+// The state of a training after a step depends on the data, the shape, the
+// numbers of Options and the step alone: not on when it was saved, stopped or
+// resumed.
+package train
+
+import (
+	"fmt"
+
+	"github.com/quire-ml/quire/model/adam"
+	"github.com/quire-ml/quire/model/checkpoint"
+	"github.com/quire-ml/quire/model/graph"
+	"github.com/quire-ml/quire/model/kernel"
+	"github.com/quire-ml/quire/model/rnn"
+)
+
+// Trainer is a network, its optimizer and the memory of a step. It is for one
+// goroutine at a time.
+type Trainer struct {
+	T, B    int
+	Weights *rnn.Weights
+	Solver  *adam.Solver
+	net     *graph.Network
+	ids     []int32 // (T, B)
+	targets []int32 // (T, B)
+}
+
+// NewTrainer returns a trainer for batches of B sequences of T+1 ids, with
+// zero moments and the given weights, which it changes in place. clip is the
+// threshold of the gradient's global norm, 0 for none; precision is that of the
+// recurrent products, and an error where the processor lacks it.
+func NewTrainer(w *rnn.Weights, T, B int, lr, clip float64, precision kernel.Precision) (*Trainer, error) {
+	net, err := graph.New(w, T, B, precision)
+	if err != nil {
+		return nil, err
+	}
+	var sizes []int
+	for _, p := range w.Shape.Parameters() {
+		sizes = append(sizes, p.Size())
+	}
+	return &Trainer{T: T, B: B, Weights: w, Solver: adam.New(lr, clip, sizes), net: net,
+		ids: make([]int32, T*B), targets: make([]int32, T*B)}, nil
+}
+
+// Loss computes the mean cross-entropy in nats, and the gradients, of a batch:
+// B sequences of T+1 ids, one after another. The input is the first T ids of a
+// sequence, the target the last T; the hidden starts from zero.
+func (t *Trainer) Loss(batch []int32) (float64, error) {
+	if len(batch) != t.B*(t.T+1) {
+		return 0, fmt.Errorf("train: batch of %d ids, want %d sequences of %d", len(batch), t.B, t.T+1)
+	}
+	for b := 0; b < t.B; b++ {
+		seq := batch[b*(t.T+1) : (b+1)*(t.T+1)]
+		for i := 0; i < t.T; i++ {
+			t.ids[i*t.B+b], t.targets[i*t.B+b] = seq[i], seq[i+1]
+		}
+	}
+	return t.net.Run(t.ids, t.targets)
+}
+
+// Apply updates the weights by the gradients of the last Loss.
+func (t *Trainer) Apply() error { return t.Solver.Step(t.net.Parameters()) }
+
+// Step is Loss and Apply.
+func (t *Trainer) Step(batch []int32) (float64, error) {
+	loss, err := t.Loss(batch)
+	if err != nil {
+		return loss, err
+	}
+	return loss, t.Apply()
+}
+
+// Gradient returns the gradient of the parameter of that name from the last
+// Loss, nil when there is none; valid until the next Loss.
+func (t *Trainer) Gradient(name string) []float32 { return t.net.Gradient(name) }
+
+// Close frees the graph.
+func (t *Trainer) Close() error { return t.net.Close() }
+
+// tensors lists weights and moments as a checkpoint stores them. They share
+// the trainer's memory.
+func (t *Trainer) tensors() []checkpoint.Tensor {
+	list := t.Weights.Shape.Parameters()
+	var out []checkpoint.Tensor
+	for _, part := range t.stored() {
+		for i, p := range list {
+			out = append(out, checkpoint.Tensor{Name: part.prefix + p.Name, Shape: p.Dims, Data: part.data[i]})
+		}
+	}
+	return out
+}
+
+// part is the parameters, or one of their moments, by position.
+type part struct {
+	prefix string
+	data   [][]float32
+}
+
+func (t *Trainer) stored() []part {
+	return []part{{"", t.Weights.ByPos}, {"adam.m.", t.Solver.M}, {"adam.v.", t.Solver.V}}
+}
+
+// restore copies weights, moments and step from a checkpoint.
+func (t *Trainer) restore(c *checkpoint.Checkpoint) error {
+	list := t.Weights.Shape.Parameters()
+	for _, part := range t.stored() {
+		for i, p := range list {
+			x, ok := c.Tensor(part.prefix + p.Name)
+			if !ok || len(x.Data) != p.Size() {
+				return fmt.Errorf("train: checkpoint of step %d has no tensor %s of shape %v", c.Step, part.prefix+p.Name, p.Dims)
+			}
+			copy(part.data[i], x.Data)
+		}
+	}
+	t.Solver.T = c.Step
+	return nil
+}
+
+// Weights returns the parameters in a checkpoint, as a network of that shape.
+func Weights(c *checkpoint.Checkpoint, s rnn.Shape) (*rnn.Weights, error) {
+	w := rnn.NewWeights(s)
+	for _, p := range s.Parameters() {
+		x, ok := c.Tensor(p.Name)
+		if !ok {
+			return nil, fmt.Errorf("train: checkpoint of step %d has no tensor %s", c.Step, p.Name)
+		}
+		if err := w.Set(p.Name, x.Shape, x.Data); err != nil {
+			return nil, fmt.Errorf("train: checkpoint of step %d: %w", c.Step, err)
+		}
+	}
+	return w, nil
+}

@@ -1,0 +1,112 @@
+package train_test
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+
+	"github.com/quire-ml/quire/model/kernel"
+	"github.com/quire-ml/quire/model/rnn"
+	"github.com/quire-ml/quire/model/train"
+)
+
+// trainings are models whose widths are no multiple of a vector's, and one
+// whose are.
+var trainings = []rnn.Shape{
+	{Cell: rnn.GRU, Layers: 2, Vocabulary: testV, Embedding: 7, Hidden: 33},
+	{Cell: rnn.LSTM, Layers: 2, Vocabulary: testV, Embedding: 5, Hidden: 50},
+	{Cell: rnn.GRU, Layers: 1, Vocabulary: testV, Embedding: 16, Hidden: 128},
+}
+
+// childMark starts the line on which the child of TestVariantsTrainAlike says
+// the sha256 of its checkpoints.
+const childMark = "checkpoints: "
+
+// TestVariantsTrainAlike trains 20 steps in processes of their own, with every
+// variant and number of threads, and demands the same checkpoints.
+func TestVariantsTrainAlike(t *testing.T) {
+	if os.Getenv("GO_TEST_TRAIN_CHILD") != "" {
+		trainChild(t)
+		return
+	}
+	want, ran := "", 0
+	for _, variant := range []string{"generic", "avx2", "avx512"} {
+		for _, procs := range []int{1, 2, 3, 8} {
+			cmd := exec.Command(os.Args[0], "-test.run=^TestVariantsTrainAlike$", "-test.v")
+			cmd.Env = append(os.Environ(), "GO_TEST_TRAIN_CHILD=1", "QUIRE_VARIANT="+variant, fmt.Sprintf("GOMAXPROCS=%d", procs))
+			out, err := cmd.CombinedOutput()
+			if strings.Contains(string(out), "this processor or build lacks") {
+				t.Logf("%s: not here: %s", variant, firstLine(string(out)))
+				break
+			}
+			_, line, ok := strings.Cut(string(out), childMark)
+			if err != nil || !ok {
+				t.Fatalf("%s, GOMAXPROCS %d: %v\n%s", variant, procs, err, out)
+			}
+			got := firstLine(line)
+			if want == "" {
+				want = got
+			}
+			if got != want {
+				t.Errorf("%s, GOMAXPROCS %d: checkpoints %s, want %s", variant, procs, got, want)
+			}
+			ran++
+		}
+	}
+	if ran < 4 {
+		t.Errorf("%d trainings compared, want 4 a variant", ran)
+	}
+	t.Logf("%d trainings agree", ran)
+}
+
+func firstLine(s string) string {
+	s, _, _ = strings.Cut(s, "\n")
+	return s
+}
+
+func trainChild(t *testing.T) {
+	if _, err := kernel.Variant(); err != nil {
+		t.Log(err)
+		return
+	}
+	var sums []string
+	for _, shape := range trainings {
+		o := options()
+		o.Shape, o.MaxSteps, o.Epochs, o.Clip = shape, 20, 100, 0.5
+		o.Identity.Cell = string(shape.Cell)
+		st := newStore(t)
+		mustRun(t, st, o, nil)
+		sums = append(sums, pointerOf(t, st, "latest").SHA256)
+	}
+	fmt.Println(childMark + strings.Join(sums, " "))
+}
+
+// TestStepAllocates demands that a step allocates nothing of its own after the
+// first: what remains is the tape machine's, a few values for each of its
+// instructions, whatever the model's size.
+func TestStepAllocates(t *testing.T) {
+	count := func(hidden int) float64 {
+		w := rnn.NewWeights(rnn.Shape{Cell: rnn.GRU, Layers: 1, Vocabulary: testV, Embedding: 8, Hidden: hidden})
+		w.Init(1)
+		trainer, err := train.NewTrainer(w, testL, 4, 0.01, 1, kernel.FP32)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer trainer.Close()
+		batch := make([]int32, 4*(testL+1))
+		step := func() {
+			if _, err := trainer.Step(batch); err != nil {
+				t.Fatal(err)
+			}
+		}
+		step()
+		return testing.AllocsPerRun(20, step)
+	}
+	small, large := count(16), count(256)
+	t.Logf("%v allocations a step", large)
+	if large > small+2 || large > 200 {
+		t.Errorf("%v allocations a step with hidden 256, %v with 16: they grow with the model", large, small)
+	}
+}

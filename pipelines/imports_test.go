@@ -1,0 +1,159 @@
+package pipelines_test
+
+import (
+	"fmt"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/quire-ml/quire/"
+
+// folders are the five questions that a package answers one of.
+var folders = []string{"transforms", "model", "pipelines", "configs", "runners"}
+
+const (
+	beam     = "github.com/apache/beam/sdks/v2/go/"
+	gorgonia = "gorgonia.org/"
+	hm       = "github.com/chewxy/hm"
+	cobra    = "github.com/spf13/cobra"
+	pflag    = "github.com/spf13/pflag"
+)
+
+// mayImport is policy, not a description: do not edit it to make a build pass.
+// First list: packages of this module. Second: third-party prefixes. The
+// standard library is always allowed; "C" never.
+var mayImport = map[string][2][]string{
+	"transforms/vocab":     {},
+	"transforms/tfrecord":  {},
+	"transforms/tfexample": {},
+	// The set is read without Beam: training and Python read it alike.
+	"transforms/dataset":    {{"runners/store", "transforms/tfexample", "transforms/tfrecord", "transforms/vocab"}, {}},
+	"transforms/corpus":     {{"runners/store", "transforms/vocab"}, {beam}},
+	"transforms/charseq":    {{"transforms/corpus", "transforms/vocab"}, {beam}},
+	"transforms/shuffle":    {{"transforms/dataset"}, {beam}},
+	"transforms/tfrecordio": {{"runners/store", "transforms/dataset", "transforms/tfexample", "transforms/tfrecord"}, {beam}},
+	"transforms/prepare": {{"runners/store", "transforms/charseq", "transforms/corpus", "transforms/dataset", "transforms/shuffle",
+		"transforms/tfrecordio", "transforms/vocab"}, {beam}},
+
+	"model/kernel": {{}, {"golang.org/x/sys/cpu"}},
+	"model/rnn":    {{"model/kernel"}, {}},
+	// The blank import says that Gorgonia's dependency knows this Go; without it the program panics at start.
+	"model/graph": {{"model/kernel", "model/rnn"}, {gorgonia, hm, "go4.org/unsafe/assume-no-moving-gc"}},
+	// adam is a gorgonia.Solver: the other package that knows Gorgonia.
+	"model/adam":       {{"model/kernel"}, {gorgonia}},
+	"model/decode":     {{"model/kernel", "model/rnn"}, {}},
+	"model/sample":     {},
+	"model/checkpoint": {{"runners/store"}, {}},
+	// kernel for the precision that a training passes on to its graph.
+	"model/train": {{"model/adam", "model/checkpoint", "model/decode", "model/graph", "model/kernel", "model/rnn", "runners/store"}, {}},
+
+	// Only configs knows viper, and the decoder below it; yaml finds the line of a key, which viper forgets.
+	"configs": {{}, {"github.com/spf13/viper", "github.com/go-viper/mapstructure/v2", "go.yaml.in/yaml/v3"}},
+
+	// gax, api and grpc give the types of storage's errors and retries.
+	"runners/store": {{}, {"cloud.google.com/go/storage", "github.com/googleapis/gax-go/v2", "google.golang.org/api/", "google.golang.org/grpc/", "golang.org/x/sys/unix"}},
+	// A stand-in for Cloud Storage, for tests alone.
+	"runners/store/gcstest": {},
+	"runners/engine":        {{}, {beam}},
+	"runners/workflow":      {{"runners/store"}, {}},
+
+	"pipelines/report": {{"runners/store"}, {"github.com/schollz/progressbar/v3", "golang.org/x/term"}},
+	// stages builds the Beam pipeline that it hands to the engine, and asks kernel for the peak that Bench compares with.
+	"pipelines/stages": {{"configs", "model/checkpoint", "model/decode", "model/kernel", "model/rnn", "model/sample", "model/train", "pipelines/report",
+		"runners/engine", "runners/store", "runners/workflow",
+		"transforms/corpus", "transforms/dataset", "transforms/prepare", "transforms/tfexample", "transforms/tfrecord", "transforms/vocab"}, {beam + "pkg/beam"}},
+	// command asks kernel whether QUIRE_VARIANT can be had, rnn for the cell of bench, and train, store and vocab for errors that have an exit code.
+	"pipelines/internal/command": {{"configs", "model/kernel", "model/rnn", "model/train", "pipelines/report", "pipelines/stages",
+		"runners/engine", "runners/store", "transforms/vocab"}, {cobra, pflag}},
+	"pipelines/bench":    {{"pipelines/internal/command"}, {}},
+	"pipelines/config":   {{"pipelines/internal/command"}, {}},
+	"pipelines/evaluate": {{"pipelines/internal/command"}, {}},
+	"pipelines/generate": {{"pipelines/internal/command"}, {}},
+	"pipelines/inspect":  {{"pipelines/internal/command"}, {}},
+	"pipelines/prep":     {{"pipelines/internal/command"}, {}},
+	"pipelines/quire":    {{"pipelines/internal/command"}, {}},
+	"pipelines/run":      {{"pipelines/internal/command"}, {}},
+	"pipelines/score":    {{"pipelines/internal/command"}, {}},
+	"pipelines/train":    {{"pipelines/internal/command"}, {}},
+}
+
+// TestImports parses files rather than asking the build, so it also covers what
+// lies behind build tags.
+func TestImports(t *testing.T) {
+	seen := map[string]bool{}
+	for _, file := range goFiles(t) {
+		if strings.HasSuffix(file, "_test.go") {
+			continue
+		}
+		pkg := filepath.ToSlash(filepath.Dir(file))
+		allowed, ok := mayImport[pkg]
+		if !ok && !seen[pkg] {
+			t.Errorf("%s: package %s is not in the table: a new package is a decision", file, pkg)
+		}
+		seen[pkg] = true
+		f, err := parser.ParseFile(token.NewFileSet(), filepath.Join("..", file), nil, parser.ImportsOnly)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, spec := range f.Imports {
+			path, err := strconv.Unquote(spec.Path.Value)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if ok && !permitted(path, allowed) {
+				t.Errorf("%s: %s may not import %s", file, pkg, path)
+			}
+		}
+	}
+	for pkg := range mayImport {
+		if !seen[pkg] {
+			t.Errorf("the table has %s, which is no package", pkg)
+		}
+	}
+}
+
+func permitted(path string, allowed [2][]string) bool {
+	if path == "C" {
+		return false
+	}
+	if ours, ok := strings.CutPrefix(path, module); ok {
+		return slices.Contains(allowed[0], ours)
+	}
+	first, _, _ := strings.Cut(path, "/")
+	if !strings.Contains(first, ".") {
+		return true // the standard library
+	}
+	return slices.ContainsFunc(allowed[1], func(prefix string) bool {
+		return path == prefix || strings.HasPrefix(path, strings.TrimSuffix(prefix, "/")+"/")
+	})
+}
+
+// goFiles lists the Go files of the five folders, by their paths below the root.
+func goFiles(t *testing.T) []string {
+	t.Helper()
+	var files []string
+	for _, folder := range folders {
+		err := fs.WalkDir(os.DirFS(".."), folder, func(path string, d fs.DirEntry, err error) error {
+			switch name := d.Name(); {
+			case err != nil:
+				return err
+			case d.IsDir() && (name == "testdata" || name[0] == '.' || name[0] == '_'):
+				return fs.SkipDir
+			case !d.IsDir() && strings.HasSuffix(name, ".go"):
+				files = append(files, path)
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(fmt.Errorf("list the files of %s: %w", folder, err))
+		}
+	}
+	return files
+}

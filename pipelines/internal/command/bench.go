@@ -1,0 +1,66 @@
+package command
+
+import (
+	"fmt"
+	"io"
+	"sort"
+	"strconv"
+
+	"github.com/spf13/cobra"
+
+	"github.com/quire-ml/quire/model/kernel"
+	"github.com/quire-ml/quire/model/rnn"
+	"github.com/quire-ml/quire/pipelines/stages"
+)
+
+// Bench is the command that measures the speed of training and generation.
+func Bench() *cobra.Command {
+	var o common
+	b := stages.BenchOptions{}
+	var cell, precision string
+	c := build(&o, "bench", "Measure training and generation on this machine",
+		"Bench trains a model on random characters and generates with it, and prints the medians:\ncharacters a second, the work that a step needs in GFLOPS, and its share of the peak of this\nmachine's fused multiply-adds, measured in the same run. The defaults are the tutorial's sizes.",
+		"  bench\n  bench --cell lstm --hidden 512 --embedding 128 --steps 20",
+		func(c *cobra.Command) error {
+			b.Shape.Cell = rnn.Cell(cell)
+			var err error
+			if b.Precision, err = kernel.ParsePrecision(precision); err != nil {
+				return usage(c, err)
+			}
+			if err := b.Check(); err != nil {
+				return usage(c, err)
+			}
+			res, err := stages.Bench(c.Context(), b, o.console(c))
+			if err != nil {
+				return err
+			}
+			return o.print(c, res, func(w io.Writer) { printBench(w, res) })
+		})
+	f := c.Flags()
+	f.StringVar(&cell, "cell", "gru", "gru or lstm")
+	f.StringVar(&precision, "precision", "fp32", "of the recurrent products in training: fp32 or bf16")
+	f.IntVar(&b.Shape.Hidden, "hidden", 1024, "hidden width")
+	f.IntVar(&b.Shape.Embedding, "embedding", 256, "embedding width")
+	f.IntVar(&b.Shape.Layers, "layers", 1, "recurrent layers")
+	f.IntVar(&b.Shape.Vocabulary, "vocab", 65, "characters of the vocabulary")
+	f.IntVar(&b.Batch, "batch", 64, "sequences a batch")
+	f.IntVar(&b.Length, "length", 100, "time steps")
+	f.IntVar(&b.Steps, "steps", 8, "training steps to measure, after 2 that are not")
+	f.IntVar(&b.Generate, "generate", 200, "characters to generate a stream; 0 for none")
+	return c
+}
+
+func printBench(w io.Writer, r *stages.BenchResult) {
+	fmt.Fprintf(w, "kernels     %s, %s, %d threads\n", r.Variant, r.Precision, r.Threads)
+	fmt.Fprintf(w, "training    %.0f characters a second, %.1f ms a step (median of %d)\n", r.CharsPerSecond, r.StepMilliseconds, r.Steps)
+	fmt.Fprintf(w, "work        %.1f GFLOPS of %.1f at the peak: %.0f %%\n", r.GFLOPS, r.PeakGFLOPS, 100*r.PeakShare)
+	var sizes []int
+	for size := range r.Generate {
+		n, _ := strconv.Atoi(size)
+		sizes = append(sizes, n)
+	}
+	sort.Ints(sizes)
+	for _, n := range sizes {
+		fmt.Fprintf(w, "generation  %.0f characters a second, %d at a time\n", r.Generate[strconv.Itoa(n)], n)
+	}
+}

@@ -1,0 +1,199 @@
+// Package command is quire's commands: flags and config in, one call of a
+// stage, a result or an exit code out.
+//
+// Exit codes: 0 done, 1 failed, 2 wrong usage or config, 3 the gate refused,
+// 75 interrupted with everything saved.
+package command
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/quire-ml/quire/configs"
+	"github.com/quire-ml/quire/model/kernel"
+	"github.com/quire-ml/quire/model/train"
+	"github.com/quire-ml/quire/pipelines/report"
+	"github.com/quire-ml/quire/pipelines/stages"
+	"github.com/quire-ml/quire/runners/engine"
+)
+
+// Exit codes.
+const (
+	exitDone        = 0
+	exitFailed      = 1
+	exitUsage       = 2
+	exitRefused     = 3
+	exitInterrupted = 75
+)
+
+// Main runs a command as the whole program. On a Beam worker it does not
+// return: that process has no command line of ours.
+func Main(build func() *cobra.Command) {
+	engine.Init()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	go func() {
+		<-ctx.Done()
+		stop() // a second signal ends the program at once
+	}()
+	os.Exit(Execute(ctx, build(), os.Args[1:], os.Stdout, os.Stderr))
+}
+
+// Execute runs a command with these arguments and returns its exit code. Errors
+// go to stderr, one line each.
+func Execute(ctx context.Context, cmd *cobra.Command, args []string, stdout, stderr io.Writer) int {
+	cmd.SetArgs(args)
+	cmd.SetOut(stdout)
+	cmd.SetErr(stderr)
+	cmd.SilenceErrors, cmd.SilenceUsage = true, true
+	cmd.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return usage(c, err) })
+	_, err := kernel.Variant()
+	if err != nil {
+		err = usageError{err} // QUIRE_VARIANT asks for what is not there
+	} else {
+		err = unknownCommand(cmd, cmd.ExecuteContext(ctx), args)
+	}
+	code := exitCode(err)
+	switch {
+	case code == exitDone:
+	case code == exitInterrupted:
+		fmt.Fprintf(stderr, "quire: interrupted; what is finished is saved: start the same command again to go on\n")
+	default:
+		fmt.Fprintf(stderr, "quire: %v\n", err)
+	}
+	return code
+}
+
+// usageError is a mistake in the command line.
+type usageError struct{ error }
+
+func (e usageError) Unwrap() error { return e.error }
+
+// usage turns an error of a command line into one that says where the help is.
+func usage(c *cobra.Command, err error) error {
+	return usageError{fmt.Errorf("%w; see `%s --help`", err, c.CommandPath())}
+}
+
+// unknownCommand turns cobra's error about a command that there is not into a
+// line with the nearest one.
+func unknownCommand(root *cobra.Command, err error, args []string) error {
+	if err == nil || !strings.HasPrefix(err.Error(), "unknown command") {
+		return err
+	}
+	for _, a := range args {
+		if near := root.SuggestionsFor(a); len(near) > 0 {
+			err = fmt.Errorf("%w; the nearest is %s", err, near[0])
+			break
+		}
+	}
+	return usage(root, err)
+}
+
+// exitCode maps an error to the program's exit code.
+func exitCode(err error) int {
+	var config *configs.Error
+	var wrong usageError
+	switch {
+	case err == nil:
+		return exitDone
+	case errors.Is(err, train.ErrInterrupted), errors.Is(err, context.Canceled):
+		return exitInterrupted
+	case errors.Is(err, stages.ErrRefused):
+		return exitRefused
+	case errors.As(err, &config), errors.As(err, &wrong):
+		return exitUsage
+	}
+	return exitFailed
+}
+
+// common are the flags that every command has.
+type common struct {
+	config string
+	set    []string
+	json   bool
+	quiet  bool
+}
+
+func (o *common) add(f *pflag.FlagSet) {
+	f.StringVar(&o.config, "config", "", "config file, or the name of an embedded one (default quickstart)")
+	f.StringArrayVar(&o.set, "set", nil, "set a key of the config: --set train.lr=0.002 (repeatable)")
+	f.BoolVar(&o.json, "json", false, "print the result as one JSON object, the last line of stdout")
+	f.BoolVar(&o.quiet, "quiet", false, "no progress, only warnings and the result")
+}
+
+// load resolves the config. flags are the command's own that stand for keys.
+func (o *common) load(flags ...configs.Flag) (*configs.Resolved, error) {
+	return configs.Load(configs.Options{Config: o.config, Environ: os.Environ(), Set: o.set, Flags: flags})
+}
+
+// console is where progress goes.
+func (o *common) console(c *cobra.Command) *report.Console {
+	return report.NewConsole(c.ErrOrStderr(), o.quiet)
+}
+
+// print writes the result: as JSON, or as text for a person.
+func (o *common) print(c *cobra.Command, result any, text func(w io.Writer)) error {
+	if !o.json {
+		text(c.OutOrStdout())
+		return nil
+	}
+	data, err := json.Marshal(result)
+	if err != nil {
+		return fmt.Errorf("command: %s: %w", c.Name(), err)
+	}
+	_, err = fmt.Fprintf(c.OutOrStdout(), "%s\n", data)
+	return err
+}
+
+// build makes a command with the common flags and no positional arguments.
+func build(o *common, use, short, long, example string, run func(c *cobra.Command) error) *cobra.Command {
+	c := &cobra.Command{Use: use, Short: short, Long: long, Example: example, DisableFlagsInUseLine: true,
+		Args: func(c *cobra.Command, args []string) error {
+			if err := cobra.NoArgs(c, args); err != nil {
+				return usage(c, err)
+			}
+			return nil
+		},
+		RunE: func(c *cobra.Command, _ []string) error { return run(c) }}
+	o.add(c.Flags())
+	return c
+}
+
+// checkRunner refuses a --runner that there is not.
+func checkRunner(c *cobra.Command, runner string) error {
+	if err := engine.Check(runner); err != nil {
+		return usage(c, err)
+	}
+	return nil
+}
+
+// checkWhich refuses a --which that there is not.
+func checkWhich(c *cobra.Command, which string) error {
+	if which != "best" && which != "latest" {
+		return usage(c, fmt.Errorf("--which is %q; use best or latest", which))
+	}
+	return nil
+}
+
+// beamFlags adopts Beam's own flags, hidden from the help but for the runner:
+// there are dozens, and the runners' documentation explains them.
+func beamFlags(c *cobra.Command, runner *string) {
+	c.Flags().StringVar(runner, "runner", "direct", "what executes prep: "+strings.Join(engine.Names(), ", ")+" (Beam's own flags are taken too)")
+	flag.CommandLine.VisitAll(func(f *flag.Flag) {
+		if c.Flags().Lookup(f.Name) != nil || strings.HasPrefix(f.Name, "test.") {
+			return
+		}
+		c.Flags().AddGoFlag(f)
+		c.Flags().Lookup(f.Name).Hidden = true
+	})
+}

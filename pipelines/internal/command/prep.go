@@ -1,0 +1,60 @@
+package command
+
+import (
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+
+	"github.com/quire-ml/quire/configs"
+	"github.com/quire-ml/quire/pipelines/stages"
+)
+
+// Prep is the command that turns a corpus into a set.
+func Prep() *cobra.Command {
+	var o common
+	var runner, out string
+	var replace, verbose bool
+	c := build(&o, "prep", "Turn a corpus into a set of sharded TFRecords",
+		"Prep counts the characters of a corpus, cuts it into sequences of seq_length+1, shuffles\nthem and writes them as TFRecord shards with a manifest. A finished set is not made again.",
+		"  prep --config shakespeare --set prep.shards=8 --runner prism\n  prep --set corpus.sources=book.txt --out work/book",
+		func(c *cobra.Command) error {
+			var flags []configs.Flag
+			if out != "" {
+				flags = append(flags, configs.Flag{Key: "prep.out", Value: out, Name: "--out"})
+			}
+			r, err := o.load(flags...)
+			if err != nil {
+				return err
+			}
+			if err := checkRunner(c, runner); err != nil {
+				return err
+			}
+			found, err := stages.FindCorpus(c.Context(), r.Config.Corpus)
+			if err != nil {
+				return err
+			}
+			res, err := stages.Prep(c.Context(), &r.Config, found, stages.PrepOptions{Out: stages.Locate(r.Config.Workdir, r.Config.Prep.Out),
+				Runner: runner, Replace: replace, Verbose: verbose, Console: o.console(c)})
+			if err != nil {
+				return err
+			}
+			return o.print(c, res, func(w io.Writer) { printPrep(w, res) })
+		})
+	beamFlags(c, &runner)
+	c.Flags().StringVar(&out, "out", "", "the set's directory (prep.out)")
+	c.Flags().BoolVar(&replace, "replace", false, "make anew a finished set that came from other inputs")
+	c.Flags().BoolVar(&verbose, "verbose", false, "show Beam's own log")
+	return c
+}
+
+func printPrep(w io.Writer, r *stages.PrepResult) {
+	if r.Skipped {
+		fmt.Fprintln(w, "The set is there already, made from the same corpus by the same settings.")
+	}
+	fmt.Fprintf(w, "set         %s\n", r.Set)
+	fmt.Fprintf(w, "characters  %d, %d of them dropped at the ends of documents; vocabulary %d\n", r.Chars, r.DroppedChars, r.Vocab)
+	fmt.Fprintf(w, "sequences   %d to train on, %d to validate\n", r.Sequences.Train, r.Sequences.Validation)
+	fmt.Fprintf(w, "entropy     unigram %.4f, bigram %.4f nats a character\n", r.UnigramNats, r.BigramNats)
+	fmt.Fprintf(w, "manifest    sha256 %s\n", r.ManifestSHA256)
+}

@@ -1,0 +1,132 @@
+package command
+
+import (
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+
+	"github.com/quire-ml/quire/pipelines/stages"
+)
+
+// Run is the command that takes a corpus all the way to a sample.
+func Run() *cobra.Command {
+	var o common
+	var runner string
+	var verbose bool
+	c := build(&o, "run", "One round: prep, train, evaluate, gate, promote, sample",
+		"Run takes a corpus all the way to a model that writes text. It skips what is already done\nand says why. Without --config it learns from a text that Go itself ships.",
+		"  run\n  run --config shakespeare\n  run --set corpus.sources=book.txt --set workdir=work/book",
+		func(c *cobra.Command) error {
+			r, err := o.load()
+			if err != nil {
+				return err
+			}
+			if err := checkRunner(c, runner); err != nil {
+				return err
+			}
+			res, err := stages.Round(c.Context(), &r.Config, stages.RoundOptions{Runner: runner, Verbose: verbose, Config: r.YAML(), Console: o.console(c)})
+			if err != nil && !errors.Is(err, stages.ErrRefused) {
+				return err
+			}
+			return errors.Join(o.print(c, res, func(w io.Writer) { printRound(w, res) }), err)
+		})
+	beamFlags(c, &runner)
+	c.Flags().BoolVar(&verbose, "verbose", false, "show Beam's own log")
+	return c
+}
+
+func printRound(w io.Writer, r *stages.RoundResult) {
+	fmt.Fprintf(w, "\n%s\n\n", r.Sample)
+	fmt.Fprintf(w, "set       %s\n", r.Set)
+	fmt.Fprintf(w, "run       %s\n", r.Run)
+	if r.Promoted != "" {
+		fmt.Fprintf(w, "promoted  %s\n", r.Promoted)
+	}
+	fmt.Fprintf(w, "record    %s\n", r.Record)
+}
+
+// Inspect is the command that describes a checkpoint, a run, a set or a shard.
+func Inspect() *cobra.Command {
+	var o common
+	var which string
+	var first int
+	c := build(&o, "inspect PATH", "Describe a checkpoint, a run, a set or a shard",
+		"Inspect verifies what is at a path and says what it is. Without a path it describes the\nset at prep.out. A set's first sequences are shown as input and target.",
+		"  inspect work/quickstart/set\n  inspect work/quickstart/run --which latest", nil)
+	c.Args = func(c *cobra.Command, args []string) error {
+		if err := cobra.MaximumNArgs(1)(c, args); err != nil {
+			return usage(c, err)
+		}
+		return nil
+	}
+	c.RunE = func(c *cobra.Command, args []string) error {
+		r, err := o.load()
+		if err != nil {
+			return err
+		}
+		if err := checkWhich(c, which); err != nil {
+			return err
+		}
+		path := stages.Locate(r.Config.Workdir, r.Config.Prep.Out)
+		if len(args) > 0 {
+			path = args[0]
+		}
+		res, err := stages.Inspect(c.Context(), path, which, first)
+		if err != nil {
+			return err
+		}
+		return o.print(c, res, func(w io.Writer) { fmt.Fprint(w, res.Text) })
+	}
+	c.Flags().StringVar(&which, "which", "best", "of a run directory: best or latest")
+	c.Flags().IntVar(&first, "first", 1, "sequences or records to show")
+	return c
+}
+
+// Config is the command that prints the resolved config.
+func Config() *cobra.Command {
+	var o common
+	c := build(&o, "config", "Print the resolved config",
+		"Config prints every key with its value. `config explain KEY` says who set it, its default,\nits range and its meaning.",
+		"  config --config shakespeare\n  config explain train.lr --set train.lr=0.002",
+		func(c *cobra.Command) error {
+			r, err := o.load()
+			if err != nil {
+				return err
+			}
+			return o.print(c, r.Values(), func(w io.Writer) { fmt.Fprintf(w, "%s", r.YAML()) })
+		})
+	var e common
+	explain := build(&e, "explain KEY", "Say who set a key, its default, its range and its meaning", "", "  config explain train.lr", nil)
+	explain.Args = func(c *cobra.Command, args []string) error {
+		if err := cobra.ExactArgs(1)(c, args); err != nil {
+			return usage(c, err)
+		}
+		return nil
+	}
+	explain.RunE = func(c *cobra.Command, args []string) error {
+		r, err := e.load()
+		if err != nil {
+			return err
+		}
+		text, err := r.Explain(args[0])
+		if err != nil {
+			return err
+		}
+		return e.print(c, map[string]string{"key": args[0], "explanation": text}, func(w io.Writer) { fmt.Fprintln(w, text) })
+	}
+	c.AddCommand(explain)
+	return c
+}
+
+// Quire is all commands in one.
+func Quire() *cobra.Command {
+	root := &cobra.Command{Use: "quire", Short: "Character-level language models from a corpus of text",
+		Long:                       "Quire turns a corpus of text into a character-level RNN language model that is trained,\nchecked, promoted and used, on a laptop or on a cloud, by the same code and config file.",
+		DisableSuggestions:         true, // cobra's are lines of their own; unknownCommand gives the nearest
+		SuggestionsMinimumDistance: 2,
+		RunE:                       func(c *cobra.Command, _ []string) error { return c.Help() }}
+	root.AddCommand(Run(), Prep(), Train(), Evaluate(), Generate(), Score(), Inspect(), Config(), Bench())
+	return root
+}

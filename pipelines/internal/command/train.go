@@ -1,0 +1,55 @@
+package command
+
+import (
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+
+	"github.com/quire-ml/quire/configs"
+	"github.com/quire-ml/quire/model/train"
+	"github.com/quire-ml/quire/pipelines/stages"
+)
+
+// Train is the command that trains a model on a set.
+func Train() *cobra.Command {
+	var o common
+	var out string
+	var replace bool
+	c := build(&o, "train", "Train a model on a set, or go on with a training",
+		"Train reads the set at prep.out and writes checkpoints to train.out. It goes on from the\nlast checkpoint by itself; SIGINT and SIGTERM save and end with exit code 75.",
+		"  train --config shakespeare\n  train --config shakespeare --set train.epochs=20 --out work/long",
+		func(c *cobra.Command) error {
+			var flags []configs.Flag
+			if out != "" {
+				flags = append(flags, configs.Flag{Key: "train.out", Value: out, Name: "--out"})
+			}
+			r, err := o.load(flags...)
+			if err != nil {
+				return err
+			}
+			cfg := &r.Config
+			res, err := stages.Train(c.Context(), cfg, stages.TrainOptions{Set: stages.Locate(cfg.Workdir, cfg.Prep.Out),
+				Out: stages.Locate(cfg.Workdir, cfg.Train.Out), Replace: replace, Config: r.YAML(), Console: o.console(c)})
+			if err != nil && !errors.Is(err, train.ErrInterrupted) {
+				return err
+			}
+			return errors.Join(o.print(c, res, func(w io.Writer) { printTrain(w, res) }), err)
+		})
+	c.Flags().StringVar(&out, "out", "", "the run's directory (train.out)")
+	c.Flags().BoolVar(&replace, "replace", false, "start anew a run that came from other inputs")
+	return c
+}
+
+func printTrain(w io.Writer, r *stages.TrainResult) {
+	fmt.Fprintf(w, "run         %s\n", r.Run)
+	fmt.Fprintf(w, "checkpoint  %s\n", r.Checkpoint)
+	fmt.Fprintf(w, "trained     %d steps, epoch %d, %.0f characters a second\n", r.Step, r.Epoch, r.CharsPerSecond)
+	if r.TrainNats != nil {
+		fmt.Fprintf(w, "training    %.4f nats a character\n", *r.TrainNats)
+	}
+	if r.ValidationNats != nil {
+		fmt.Fprintf(w, "validation  %.4f nats a character\n", *r.ValidationNats)
+	}
+}

@@ -1,0 +1,247 @@
+package command_test
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"io"
+	"math"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+const trainKeys = "run step epoch train_nats validation_nats checkpoint chars_per_second seconds"
+
+func TestTrain(t *testing.T) {
+	l := newLab(t)
+	l.fails(1, []string{"no set", filepath.Join(l.work, "set"), "run prep"}, "train")
+	l.ok("prep")
+	r := l.result(trainKeys, "train")
+	run := filepath.Join(l.work, "run")
+	steps := r["step"].(float64)
+	for key, want := range map[string]any{"run": run, "epoch": 2.0, "step": 2 * r["steps_per_epoch"].(float64),
+		"checkpoint": filepath.Join(run, "checkpoints", fmt.Sprintf("step-%08.0f.safetensors", steps))} {
+		if r[key] != want {
+			t.Errorf("%s is %v, want %v", key, r[key], want)
+		}
+	}
+	if nats := r["validation_nats"].(float64); nats > 2.5 || nats < 1 {
+		t.Errorf("validation_nats is %v after %v steps, want 1 to 2.5", nats, steps)
+	}
+	want := []string{"best.json", fmt.Sprintf("checkpoints/step-%08.0f.safetensors", steps/2), fmt.Sprintf("checkpoints/step-%08.0f.safetensors", steps),
+		"config.yaml", "latest.json", "metrics.jsonl"}
+	if got := l.files(run); !slices.Equal(got, want) {
+		t.Errorf("files %v, want %v", got, want)
+	}
+	checkMetrics(t, l.read(filepath.Join(run, "metrics.jsonl")), int(steps), 2)
+	if again := l.result(trainKeys, "train"); again["step"] != steps || again["train_nats"] != r["train_nats"] || again["validation_nats"] != r["validation_nats"] {
+		t.Errorf("a finished training started again gives %v, want %v", again, r)
+	}
+	if longer := l.result(trainKeys, "train", "--set", "train.epochs=3"); longer["step"] != 1.5*steps {
+		t.Errorf("one more epoch gives step %v, want %v", longer["step"], 1.5*steps)
+	}
+}
+
+// checkMetrics wants a line every 5 steps and at step 1, and one for every
+// epoch, none twice.
+func checkMetrics(t *testing.T, text string, steps, epochs int) {
+	t.Helper()
+	var got []string
+	for _, line := range strings.Split(strings.TrimSuffix(text, "\n"), "\n") {
+		var l struct {
+			Step, Epoch                  int
+			TrainNats                    *float64 `json:"train_nats"`
+			PerSecond                    *float64 `json:"chars_per_second"`
+			EpochTrainNats, ValidateNats *float64
+		}
+		if err := json.Unmarshal([]byte(line), &l); err != nil {
+			t.Fatalf("metrics.jsonl: %q: %v", line, err)
+		}
+		kind := "end of epoch"
+		if l.TrainNats != nil && l.PerSecond != nil {
+			kind = "step"
+		} else if !strings.Contains(line, "epoch_train_nats") || !strings.Contains(line, "validation_nats") {
+			t.Errorf("metrics.jsonl has the line %s", line)
+		}
+		got = append(got, fmt.Sprint(kind, l.Step, l.Epoch))
+	}
+	var want []string
+	for s := 1; s <= steps; s++ {
+		each := steps / epochs
+		if s == 1 || s%5 == 0 {
+			want = append(want, fmt.Sprint("step", s, (s-1)/each+1))
+		}
+		if s%each == 0 {
+			want = append(want, fmt.Sprint("end of epoch", s, s/each))
+		}
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("metrics.jsonl has the lines %v, want %v", got, want)
+	}
+}
+
+// TestTrainOtherInputs refuses a run that came from others, and leaves it as it
+// is.
+func TestTrainOtherInputs(t *testing.T) {
+	l := newLab(t)
+	l.ok("prep")
+	l.ok("train")
+	run := filepath.Join(l.work, "run")
+	before := l.read(filepath.Join(run, "config.yaml"))
+	l.fails(1, []string{run, "model.hidden: the run has 8, now 9", "--replace"}, "train", "--set", "model.hidden=9")
+	l.fails(1, []string{run, "train.lr: the run has 0.01, now 0.02", "--replace"}, "train", "--set", "train.lr=0.02")
+	other := filepath.Join(l.dir, "other")
+	l.ok("prep", "--out", other, "--set", "prep.seed=2")
+	l.fails(1, []string{run, "set: the run has ", "--replace"}, "train", "--set", "prep.out="+other)
+	if l.read(filepath.Join(run, "config.yaml")) != before {
+		t.Error("a refused training has changed config.yaml")
+	}
+	if r := l.result(trainKeys, "train", "--set", "model.hidden=9", "--replace"); r["epoch"] != 2.0 {
+		t.Errorf("the replaced run ends in epoch %v, want 2", r["epoch"])
+	}
+}
+
+// long makes a training of many steps with few characters each, saved often.
+var long = []string{"train", "--set", "train.epochs=2", "--set", "train.batch=1", "--set", "prep.seq_length=3", "--set", "train.checkpoint.every_steps=20"}
+
+// startLong starts a child that trains, and returns when it has saved thrice
+// and goes on.
+func (l *lab) startLong() (*exec.Cmd, *bufio.Reader) {
+	l.t.Helper()
+	c := l.child(long...)
+	pipe, err := c.StderrPipe()
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	if err := c.Start(); err != nil {
+		l.t.Fatal(err)
+	}
+	r := bufio.NewReader(pipe)
+	for saved := 0; saved < 3; {
+		line, err := r.ReadString('\n')
+		if err != nil {
+			l.t.Fatalf("the training has stopped after %d checkpoints: %v: %s", saved, err, line)
+		}
+		if strings.Contains(line, "train: saved ") {
+			saved++
+		}
+	}
+	return c, r
+}
+
+// newLong prepares the set of a long training, and its outcome without a stop.
+func newLong(t *testing.T) (l *lab, final string, steps float64) {
+	l = newLab(t)
+	l.ok("prep", "--set", "prep.seq_length=3")
+	whole := filepath.Join(l.dir, "whole")
+	r := l.result(trainKeys, append(slices.Clone(long), "--out", whole)...)
+	return l, l.read(r["checkpoint"].(string)), r["step"].(float64)
+}
+
+// at returns the step that latest.json names, which must be inside an epoch.
+func (l *lab) at(steps float64) float64 {
+	l.t.Helper()
+	var p struct{ Step float64 }
+	if err := json.Unmarshal([]byte(l.read(filepath.Join(l.work, "run", "latest.json"))), &p); err != nil {
+		l.t.Fatal(err)
+	}
+	if p.Step < 20 || p.Step >= steps || p.Step == steps/2 {
+		l.t.Fatalf("the training was stopped at step %v of %v, not inside an epoch", p.Step, steps)
+	}
+	return p.Step
+}
+
+// goesOn resumes the training of l and compares how it ends.
+func (l *lab) goesOn(from float64, final string, steps float64) {
+	l.t.Helper()
+	o := l.ok(long...)
+	if want := fmt.Sprintf("goes on at step %.0f of %.0f", from, steps); !strings.Contains(o.stderr, want) {
+		l.t.Errorf("the training does not say %q: %v", want, o)
+	}
+	run := filepath.Join(l.work, "run")
+	if l.read(filepath.Join(run, "checkpoints", fmt.Sprintf("step-%08.0f.safetensors", steps))) != final {
+		l.t.Error("the resumed training ends with another checkpoint than one that was never stopped")
+	}
+	checkMetrics(l.t, l.read(filepath.Join(run, "metrics.jsonl")), int(steps), 2)
+	for _, which := range []string{"latest.json", "best.json"} {
+		if l.read(filepath.Join(run, which)) != l.read(filepath.Join(l.dir, "whole", which)) {
+			l.t.Errorf("%s differs from that of a training that was never stopped", which)
+		}
+	}
+}
+
+// TestKill ends a training by SIGKILL in mid-epoch.
+func TestKill(t *testing.T) {
+	l, final, steps := newLong(t)
+	c, _ := l.startLong()
+	if err := c.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	c.Wait()
+	l.goesOn(l.at(steps), final, steps)
+}
+
+// TestTerminate ends a training by SIGTERM, which saves.
+func TestTerminate(t *testing.T) {
+	l, final, steps := newLong(t)
+	c, r := l.startLong()
+	if err := c.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	rest, err := io.ReadAll(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Wait()
+	if code := c.ProcessState.ExitCode(); code != 75 || !strings.HasSuffix(string(rest), "\nquire: interrupted; what is finished is saved: start the same command again to go on\n") {
+		t.Errorf("exit code %d, want 75 and a line that says what to do: %s", code, rest)
+	}
+	l.goesOn(l.at(steps), final, steps)
+}
+
+// TestWarnings trains what does not learn. Two characters and a network of one
+// unit are the case in which a first loss is far from ln V by chance.
+func TestWarnings(t *testing.T) {
+	l := newLab(t)
+	l.ok("prep")
+	o := l.ok("train", "--quiet", "--set", "train.lr=1e-9")
+	if lines := strings.Split(strings.TrimSpace(o.stderr), "\n"); len(lines) != 2 || !strings.HasPrefix(lines[0], "WARNING: epoch 1 ends above the unigram entropy of ") {
+		t.Errorf("want a warning about each of 2 epochs: %v", o)
+	}
+	l.write(l.corpus, strings.Repeat(strings.Repeat("a", 30)+"b", 100))
+	l.ok("prep", "--replace")
+	o = l.ok("train", "--quiet", "--replace", "--set", "model.hidden=1", "--set", "train.seed="+farSeed, "--set", "train.max_steps=1")
+	if !strings.HasPrefix(o.stderr, "WARNING: the first loss is ") || !strings.Contains(o.stderr, fmt.Sprintf("ln 2 = %.3f", math.Ln2)) {
+		t.Errorf("want a warning about the first loss: %v", o)
+	}
+}
+
+// farSeed is a train.seed whose first loss is 5 % off.
+const farSeed = "1"
+
+// TestDiverges trains with a rate that makes the loss useless.
+func TestDiverges(t *testing.T) {
+	l := newLab(t)
+	l.ok("prep")
+	o := l.run("train", "--quiet", "--set", "train.lr=10", "--set", "train.epochs=20")
+	if o.code == 0 && !strings.Contains(o.stderr, "WARNING: epoch 1 ends above the unigram entropy") {
+		t.Errorf("want an error or a warning: %v", o)
+	}
+	if o.code != 0 {
+		l.failed(o, 1, "train.lr")
+	}
+}
+
+// TestPlainProgress wants whole lines where there is no terminal: no carriage
+// return, no escape.
+func TestPlainProgress(t *testing.T) {
+	l := newLab(t)
+	o := l.ok("run")
+	if strings.ContainsAny(o.stderr, "\r\x1b") || !strings.HasSuffix(o.stderr, "\n") {
+		t.Errorf("progress that is not plain lines: %q", o.stderr)
+	}
+}

@@ -1,0 +1,207 @@
+package command
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/quire-ml/quire/configs"
+	"github.com/quire-ml/quire/pipelines/stages"
+	"github.com/quire-ml/quire/runners/store"
+	"github.com/quire-ml/quire/transforms/vocab"
+)
+
+// modelFlags say which checkpoint a command uses.
+type modelFlags struct {
+	checkpoint string
+	which      string
+}
+
+func (m *modelFlags) add(f *pflag.FlagSet) {
+	f.StringVar(&m.checkpoint, "checkpoint", "", "checkpoint file, run directory or gs:// URL (default: the promoted model, else the run at train.out)")
+	f.StringVar(&m.which, "which", "best", "of a run directory: best or latest")
+}
+
+// open reads the model: the one asked for, else the promoted one of the
+// workdir, else that of the run at train.out.
+func (m *modelFlags) open(c *cobra.Command, cfg *configs.Config) (*stages.Model, error) {
+	if err := checkWhich(c, m.which); err != nil {
+		return nil, err
+	}
+	path := m.checkpoint
+	if path == "" {
+		var err error
+		path, err = stages.PromotedPath(c.Context(), cfg.Workdir)
+		if errors.Is(err, store.ErrNotExist) {
+			path = stages.Locate(cfg.Workdir, cfg.Train.Out)
+		} else if err != nil {
+			return nil, err
+		}
+	}
+	return stages.OpenModel(c.Context(), path, m.which)
+}
+
+// Evaluate is the command that measures a model on a set.
+func Evaluate() *cobra.Command {
+	var o common
+	var m modelFlags
+	c := build(&o, "evaluate", "Measure a model on a set's validation part",
+		"Evaluate prints the mean loss over the validation part of the set at prep.out (over the\ntraining part where there is no other), in nats and bits a character.",
+		"  evaluate --config shakespeare\n  evaluate --checkpoint work/run --which latest",
+		func(c *cobra.Command) error {
+			r, err := o.load()
+			if err != nil {
+				return err
+			}
+			model, err := m.open(c, &r.Config)
+			if err != nil {
+				return err
+			}
+			res, err := stages.Evaluate(c.Context(), model, stages.Locate(r.Config.Workdir, r.Config.Prep.Out))
+			if err != nil {
+				return err
+			}
+			return o.print(c, res, func(w io.Writer) {
+				fmt.Fprintf(w, "%.4f nats, %.4f bits a character over %d characters of the %s part\n", res.NatsPerChar, res.BitsPerChar, res.Chars, res.Split)
+			})
+		})
+	m.add(c.Flags())
+	return c
+}
+
+// Generate is the command that writes text.
+func Generate() *cobra.Command {
+	var o common
+	var m modelFlags
+	names := []string{"prompt", "length", "temperature", "top_k", "top_p", "seed"}
+	values := make([]string, len(names))
+	c := build(&o, "generate", "Write text with a model",
+		"Generate continues a prompt, character by character, and prints the text as it comes. The\nsame model, settings and seed give the same text everywhere.",
+		"  generate --config shakespeare --prompt 'ROMEO: ' --length 500 --temperature 0.8",
+		func(c *cobra.Command) error {
+			var flags []configs.Flag
+			for i, name := range names {
+				if c.Flags().Changed(flagName(name)) {
+					flags = append(flags, configs.Flag{Key: "generate." + name, Value: values[i], Name: "--" + flagName(name)})
+				}
+			}
+			r, err := o.load(flags...)
+			if err != nil {
+				return err
+			}
+			model, err := m.open(c, &r.Config)
+			if err != nil {
+				return err
+			}
+			out := c.OutOrStdout()
+			if o.json {
+				out = c.ErrOrStderr()
+			}
+			if o.quiet && o.json {
+				out = io.Discard
+			}
+			res, err := stages.Generate(c.Context(), model, r.Config.Generate, out)
+			var missing *vocab.CharError
+			if errors.As(err, &missing) {
+				return usage(c, err)
+			}
+			if err != nil {
+				return err
+			}
+			fmt.Fprintln(out)
+			return o.print(c, res, func(io.Writer) {})
+		})
+	m.add(c.Flags())
+	for i, name := range names {
+		c.Flags().StringVar(&values[i], flagName(name), "", "generate."+name+" of the config")
+	}
+	return c
+}
+
+// flagName is the flag that stands for a key of the generate section.
+func flagName(key string) string {
+	switch key {
+	case "top_k":
+		return "top-k"
+	case "top_p":
+		return "top-p"
+	}
+	return key
+}
+
+// Score is the command that measures a model on a text.
+func Score() *cobra.Command {
+	var o common
+	var m modelFlags
+	var text, file string
+	var chars bool
+	c := build(&o, "score", "Measure how well a model predicts a text",
+		"Score prints the mean loss of a text of any length: --text, --file, or standard input.\nThe first character has no prediction.",
+		"  score --file chapter.txt\n  score --text 'To be' --chars --json",
+		func(c *cobra.Command) error {
+			r, err := o.load()
+			if err != nil {
+				return err
+			}
+			data, err := readText(c, text, file)
+			if err != nil {
+				return err
+			}
+			model, err := m.open(c, &r.Config)
+			if err != nil {
+				return err
+			}
+			res, err := stages.Score(c.Context(), model, data, chars)
+			if err != nil {
+				return err
+			}
+			return o.print(c, res, func(w io.Writer) { printScore(w, model, data, res) })
+		})
+	m.add(c.Flags())
+	c.Flags().StringVar(&text, "text", "", "the text itself")
+	c.Flags().StringVar(&file, "file", "", "a file with the text, - for standard input (the default)")
+	c.Flags().BoolVar(&chars, "chars", false, "each character's log-probability")
+	return c
+}
+
+// readText returns the text that the flags name.
+func readText(c *cobra.Command, text, file string) ([]byte, error) {
+	switch {
+	case c.Flags().Changed("text") && file != "":
+		return nil, usage(c, errors.New("--text and --file exclude each other"))
+	case c.Flags().Changed("text"):
+		return []byte(text), nil
+	case file != "" && file != "-":
+		data, err := os.ReadFile(file)
+		if err != nil {
+			return nil, fmt.Errorf("command: score: %w", err)
+		}
+		return data, nil
+	}
+	data, err := io.ReadAll(c.InOrStdin())
+	if err != nil {
+		return nil, fmt.Errorf("command: score: standard input: %w", err)
+	}
+	return data, nil
+}
+
+func printScore(w io.Writer, m *stages.Model, text []byte, r *stages.ScoreResult) {
+	if r.NatsPerChar == nil {
+		fmt.Fprintln(w, "a text of fewer than two characters has nothing to predict")
+		return
+	}
+	if ids, err := m.Vocab.Encode(nil, text); err == nil && r.LogProbs != nil {
+		for i, p := range r.LogProbs {
+			if p != nil {
+				fmt.Fprintf(w, "%-8q %9.4f\n", m.Vocab.AppendText(nil, ids[i]), *p)
+			} else {
+				fmt.Fprintf(w, "%-8q         -\n", m.Vocab.AppendText(nil, ids[i]))
+			}
+		}
+	}
+	fmt.Fprintf(w, "%.4f nats, %.4f bits a character over %d characters\n", *r.NatsPerChar, *r.BitsPerChar, r.Chars)
+}

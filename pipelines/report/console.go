@@ -1,0 +1,125 @@
+// Package report is what a person or a program sees of a pipeline while it
+// runs: lines and progress bars on a terminal, metrics.jsonl in a run.
+package report
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/schollz/progressbar/v3"
+	"golang.org/x/term"
+)
+
+// Console writes progress for a person: bars on a terminal, a line now and then
+// elsewhere. Its methods may be called from several goroutines.
+type Console struct {
+	mu    sync.Mutex
+	w     io.Writer
+	bars  bool
+	quiet bool
+	every time.Duration // between two lines where there are no bars
+	now   func() time.Time
+	bar   *progressbar.ProgressBar
+}
+
+// NewConsole writes to w; bars appear when w is a terminal. A quiet console
+// writes warnings only.
+func NewConsole(w io.Writer, quiet bool) *Console {
+	c := &Console{w: w, quiet: quiet, every: 5 * time.Second, now: time.Now}
+	if f, ok := w.(*os.File); ok {
+		c.bars = term.IsTerminal(int(f.Fd())) && os.Getenv("TERM") != "dumb"
+	}
+	return c
+}
+
+// Line writes one line.
+func (c *Console) Line(format string, args ...any) {
+	if !c.quiet {
+		c.print(fmt.Sprintf(format, args...))
+	}
+}
+
+// Warn writes one line that is never held back.
+func (c *Console) Warn(format string, args ...any) {
+	c.print("WARNING: " + fmt.Sprintf(format, args...))
+}
+
+// print writes a line above the bar, if there is one.
+func (c *Console) print(line string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.bar != nil {
+		_ = c.bar.Clear()
+	}
+	fmt.Fprintln(c.w, strings.TrimRight(line, "\n"))
+	if c.bar != nil {
+		_ = c.bar.RenderBlank()
+	}
+}
+
+// Progress is one piece of work with a known size.
+type Progress struct {
+	c     *Console
+	title string
+	total int64
+	start time.Time
+	from  int64 // done when it started
+	last  time.Time
+}
+
+// Progress begins a piece of work of total units, of which from are done.
+func (c *Console) Progress(title string, from, total int64) *Progress {
+	p := &Progress{c: c, title: title, total: total, start: c.now(), from: from, last: c.now()}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.bars && !c.quiet && total > 0 {
+		c.bar = progressbar.NewOptions64(total, progressbar.OptionSetWriter(c.w), progressbar.OptionSetDescription(title),
+			progressbar.OptionSetPredictTime(false), progressbar.OptionSetElapsedTime(false), progressbar.OptionThrottle(100*time.Millisecond),
+			progressbar.OptionFullWidth(), progressbar.OptionSetRenderBlankState(true), progressbar.OptionClearOnFinish())
+		_ = c.bar.Set64(from)
+	}
+	return p
+}
+
+// Set tells how much is done, with a note such as the loss.
+func (p *Progress) Set(done int64, note string) {
+	p.c.mu.Lock()
+	defer p.c.mu.Unlock()
+	if p.c.quiet {
+		return
+	}
+	now := p.c.now()
+	text := fmt.Sprintf("%s  %s  %s left", p.title, note, p.left(done, now))
+	if p.c.bar != nil {
+		p.c.bar.Describe(text)
+		_ = p.c.bar.Set64(done)
+		return
+	}
+	if now.Sub(p.last) >= p.c.every {
+		p.last = now
+		fmt.Fprintf(p.c.w, "%s  %3.0f %%\n", text, 100*float64(done)/float64(max(p.total, 1)))
+	}
+}
+
+// left estimates the time that remains from what was done so far.
+func (p *Progress) left(done int64, now time.Time) time.Duration {
+	if done <= p.from {
+		return 0
+	}
+	each := float64(now.Sub(p.start)) / float64(done-p.from)
+	return time.Duration(each * float64(p.total-done)).Round(time.Second)
+}
+
+// Done ends the work and removes its bar.
+func (p *Progress) Done() {
+	p.c.mu.Lock()
+	defer p.c.mu.Unlock()
+	if p.c.bar != nil {
+		_ = p.c.bar.Clear()
+		p.c.bar = nil
+	}
+}

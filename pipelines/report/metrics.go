@@ -1,0 +1,91 @@
+package report
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+
+	"github.com/quire-ml/quire/runners/store"
+)
+
+// MetricsName is the file of a run that Metrics writes.
+const MetricsName = "metrics.jsonl"
+
+// Line is one line of metrics.jsonl: one a log interval, and one at the end of
+// each epoch. Losses are in nats a character, epochs count from 1.
+type Line struct {
+	Step      int64    `json:"step"`
+	Epoch     int      `json:"epoch"`
+	Train     *float64 `json:"train_nats,omitempty"`
+	PerSecond *float64 `json:"chars_per_second,omitempty"`
+
+	EpochTrain *float64 `json:"epoch_train_nats,omitempty"`
+	Validation *float64 `json:"validation_nats,omitempty"`
+}
+
+// Metrics writes metrics.jsonl of a run. Lines become durable with Flush: a
+// run that is killed is cut back to its checkpoint anyway.
+type Metrics struct {
+	st         *store.Store
+	text       []byte
+	generation string
+	dirty      bool
+}
+
+// OpenMetrics reads what an earlier call has written. Lines after step are
+// dropped, and so is the end of an epoch at step itself when redoEnd is set:
+// the run will write them again.
+func OpenMetrics(ctx context.Context, st *store.Store, step int64, redoEnd bool) (*Metrics, error) {
+	m := &Metrics{st: st}
+	data, info, err := st.Read(ctx, MetricsName)
+	if errors.Is(err, fs.ErrNotExist) {
+		return m, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	m.generation = info.Generation
+	at := 0
+	for i, text := range bytes.SplitAfter(data, []byte("\n")) {
+		if len(text) == 0 {
+			continue
+		}
+		var l Line
+		if err := json.Unmarshal(text, &l); err != nil {
+			return nil, fmt.Errorf("report: %s: line %d at byte %d: %w", st.Join(MetricsName), i+1, at, err)
+		}
+		if l.Step < step || l.Step == step && !(redoEnd && l.EpochTrain != nil) {
+			m.text = append(m.text, text...)
+		}
+		at += len(text)
+	}
+	m.dirty = len(m.text) != len(data)
+	return m, nil
+}
+
+// Add appends a line.
+func (m *Metrics) Add(l Line) error {
+	text, err := json.Marshal(l)
+	if err != nil {
+		return fmt.Errorf("report: line of step %d: %w", l.Step, err)
+	}
+	m.text = append(append(m.text, text...), '\n')
+	m.dirty = true
+	return nil
+}
+
+// Flush replaces the file by one that holds all lines.
+func (m *Metrics) Flush(ctx context.Context) error {
+	if !m.dirty {
+		return nil
+	}
+	info, err := m.st.Swap(ctx, MetricsName, m.text, m.generation)
+	if err != nil {
+		return err
+	}
+	m.generation, m.dirty = info.Generation, false
+	return nil
+}

@@ -1,0 +1,79 @@
+package stages
+
+import (
+	"context"
+	"fmt"
+	"io"
+
+	"github.com/quire-ml/quire/configs"
+	"github.com/quire-ml/quire/model/decode"
+	"github.com/quire-ml/quire/model/sample"
+)
+
+// GenerateResult is the outcome of Generate.
+type GenerateResult struct {
+	Texts []string `json:"texts"` // prompt and what follows
+	Seed  int64    `json:"seed"`
+}
+
+// Generate continues a prompt by g.Length characters, each drawn from what the
+// model predicts after all those before it, and writes the text to w as it
+// comes. An empty prompt starts with a character drawn from a uniform
+// distribution, which counts.
+func Generate(ctx context.Context, m *Model, g configs.Generate, w io.Writer) (*GenerateResult, error) {
+	ids, err := m.Vocab.Encode(nil, []byte(g.Prompt))
+	if err != nil {
+		return nil, fmt.Errorf("stages: generate.prompt: %w", err)
+	}
+	sampler, err := sample.New(sample.Options{Temperature: g.Temperature, TopK: g.TopK, TopP: g.TopP}, g.Seed, 0)
+	if err != nil {
+		return nil, err
+	}
+	out := &stream{w: w, m: m}
+	if err := out.text([]byte(g.Prompt)); err != nil {
+		return nil, err
+	}
+	model := decode.New(m.Weights, 1)
+	logits := make([]float32, m.Vocab.Size()) // before any character, all are alike
+	for _, id := range ids {
+		if logits, err = model.Step([]int32{id}); err != nil {
+			return nil, err
+		}
+	}
+	next := make([]int32, 1)
+	for i := 0; i < g.Length; i++ {
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		if next[0], err = sampler.Next(logits); err != nil {
+			return nil, err
+		}
+		if err := out.char(next[0]); err != nil {
+			return nil, err
+		}
+		if i+1 == g.Length {
+			break
+		}
+		if logits, err = model.Step(next); err != nil {
+			return nil, err
+		}
+	}
+	return &GenerateResult{Texts: []string{string(out.all)}, Seed: g.Seed}, nil
+}
+
+// stream writes text as it comes and keeps it.
+type stream struct {
+	w   io.Writer
+	m   *Model
+	all []byte
+}
+
+func (s *stream) text(b []byte) error {
+	s.all = append(s.all, b...)
+	if _, err := s.w.Write(b); err != nil {
+		return fmt.Errorf("stages: write text: %w", err)
+	}
+	return nil
+}
+
+func (s *stream) char(id int32) error { return s.text(s.m.Vocab.AppendText(nil, id)) }

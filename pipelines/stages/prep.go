@@ -1,0 +1,230 @@
+package stages
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/apache/beam/sdks/v2/go/pkg/beam"
+
+	"github.com/quire-ml/quire/configs"
+	"github.com/quire-ml/quire/pipelines/report"
+	"github.com/quire-ml/quire/runners/engine"
+	"github.com/quire-ml/quire/runners/store"
+	"github.com/quire-ml/quire/transforms/corpus"
+	"github.com/quire-ml/quire/transforms/dataset"
+	"github.com/quire-ml/quire/transforms/prepare"
+	"github.com/quire-ml/quire/transforms/vocab"
+)
+
+// Corpus is a corpus whose documents are found and digested.
+type Corpus struct {
+	Documents []corpus.Document
+	Digests   []string // sha256 in hex, in the order of Documents
+}
+
+// FindCorpus resolves corpus.sources, downloading what is not local, and reads
+// every document once for its digest.
+func FindCorpus(ctx context.Context, c configs.Corpus) (*Corpus, error) {
+	sources, err := c.Expanded()
+	if err != nil {
+		return nil, err
+	}
+	docs, err := corpus.Resolve(ctx, sources, &corpus.ResolveOptions{Cache: downloads(), SHA256: c.SHA256})
+	if err != nil {
+		return nil, err
+	}
+	if corpus.Bytes(docs) == 0 {
+		return nil, fmt.Errorf("stages: the corpus is empty: %d document(s) of 0 bytes; check corpus.sources", len(docs))
+	}
+	digests, err := corpus.Digests(ctx, docs)
+	if err != nil {
+		return nil, err
+	}
+	return &Corpus{Documents: docs, Digests: digests}, nil
+}
+
+// downloads is the folder that keeps downloaded documents.
+func downloads() string {
+	dir, err := os.UserCacheDir()
+	if err != nil {
+		dir = os.TempDir()
+	}
+	return filepath.Join(dir, "quire", "downloads")
+}
+
+// PrepOptions are the inputs of Prep beside the config.
+type PrepOptions struct {
+	Out     string // the set's directory
+	Runner  string // direct, prism, flink or dataflow
+	Replace bool   // deletes a finished set that came from other inputs
+	Verbose bool   // Beam's log goes to stderr
+	Console *report.Console
+}
+
+// Sequences counts the sequences of each part.
+type Sequences struct {
+	Train      int64 `json:"train"`
+	Validation int64 `json:"validation"`
+}
+
+// PrepResult is the outcome of Prep. Entropies are in nats a character.
+type PrepResult struct {
+	Set            string    `json:"set"`
+	ManifestSHA256 string    `json:"manifest_sha256"`
+	Chars          int64     `json:"chars"`
+	Vocab          int       `json:"vocab"`
+	Sequences      Sequences `json:"sequences"`
+	DroppedChars   int64     `json:"dropped_chars"`
+	UnigramNats    float64   `json:"unigram_nats"`
+	BigramNats     float64   `json:"bigram_nats"`
+	Seconds        float64   `json:"seconds"`
+	Skipped        bool      `json:"skipped"` // the set was there already
+}
+
+// Prep makes a set of a corpus, unless it is there already.
+func Prep(ctx context.Context, c *configs.Config, found *Corpus, o PrepOptions) (*PrepResult, error) {
+	began := time.Now()
+	if err := engine.Check(o.Runner); err != nil {
+		return nil, err
+	}
+	st, err := store.Open(ctx, o.Out)
+	if err != nil {
+		return nil, err
+	}
+	defer st.Close()
+	diffs, err := setDifferences(ctx, st, c, found)
+	none := errors.Is(err, store.ErrNotExist)
+	if err == nil && len(diffs) == 0 {
+		err = intact(ctx, o.Out, o.Replace)
+	}
+	switch {
+	case none:
+	case ctx.Err() != nil:
+		return nil, ctx.Err()
+	case err == nil && len(diffs) == 0:
+		res, err := describeSet(ctx, o.Out, began)
+		if err == nil {
+			res.Skipped = true
+		}
+		return res, err
+	case err != nil && !o.Replace:
+		return nil, err
+	case !o.Replace:
+		return nil, fmt.Errorf("stages: %s holds a set from other inputs (%s); use another prep.out, or --replace to make it anew", o.Out, strings.Join(diffs, "; "))
+	default:
+		if err != nil {
+			diffs = []string{err.Error()}
+		}
+		o.Console.Line("prep: replacing %s: %s", o.Out, strings.Join(diffs, "; "))
+		if err := st.Delete(ctx, dataset.ManifestName, ""); err != nil {
+			return nil, err
+		}
+	}
+	o.Console.Line("prep: %d document(s), %d bytes, on %s", len(found.Documents), corpus.Bytes(found.Documents), o.Runner)
+	if err := runPrep(ctx, st, c, found, o); err != nil {
+		return nil, err
+	}
+	return describeSet(ctx, o.Out, began)
+}
+
+// intact opens the set at a path, which verifies all but the shards' bytes;
+// with all, those too.
+func intact(ctx context.Context, path string, all bool) error {
+	set, done, err := openSet(ctx, path)
+	if err != nil {
+		return err
+	}
+	defer done()
+	if all {
+		return set.Verify(ctx)
+	}
+	return nil
+}
+
+// runPrep runs the pipeline, between two cleanings of the folder.
+func runPrep(ctx context.Context, st *store.Store, c *configs.Config, found *Corpus, o PrepOptions) error {
+	if err := prepare.Clean(ctx, st); err != nil {
+		return err
+	}
+	p, s := beam.NewPipelineWithRoot()
+	options := prepareOptions(c, o.Out)
+	if dir, ok := st.Local(); ok {
+		abs, err := filepath.Abs(dir) // workers have working directories of their own
+		if err != nil {
+			return fmt.Errorf("stages: prep: %w", err)
+		}
+		options.Dir = abs
+	}
+	if err := options.Validate(); err != nil {
+		return err
+	}
+	prepare.Set(s, found.Documents, options)
+	err := engine.Run(ctx, o.Runner, p, engine.Options{Verbose: o.Verbose})
+	return errors.Join(err, prepare.Clean(context.WithoutCancel(ctx), st))
+}
+
+// prepareOptions turns the prep section into the options of the transform.
+func prepareOptions(c *configs.Config, dir string) prepare.Options {
+	p := c.Prep
+	return prepare.Options{Dir: dir, SeqLength: p.SeqLength, Unit: vocab.Unit(p.Unit), Normalize: p.Normalize, InvalidUTF8: p.InvalidUTF8,
+		MinCount: p.MinCount, ValidationFraction: p.Validation.Fraction, ValidationBy: p.Validation.By, Seed: p.Seed, Shards: p.Shards}
+}
+
+// setDifferences compares the finished set in st with what Prep would make.
+// The error wraps store.ErrNotExist when there is none.
+func setDifferences(ctx context.Context, st *store.Store, c *configs.Config, found *Corpus) ([]string, error) {
+	data, _, err := st.Read(ctx, dataset.ManifestName)
+	if err != nil {
+		return nil, err
+	}
+	m, err := dataset.DecodeManifest(st.Join(dataset.ManifestName), data)
+	if err != nil {
+		return nil, badSet(ctx, err)
+	}
+	var diffs []string
+	add := func(what string, has, now any) {
+		if has != now {
+			diffs = append(diffs, fmt.Sprintf("%s: the set has %v, now %v", what, has, now))
+		}
+	}
+	p := c.Prep
+	add("prep.seq_length", m.SeqLength, p.SeqLength)
+	add("prep.unit", m.Unit, p.Unit)
+	add("prep.normalize", m.Normalize, p.Normalize)
+	add("prep.invalid_utf8", m.InvalidUTF8, p.InvalidUTF8)
+	add("prep.min_count", m.MinCount, p.MinCount)
+	add("prep.seed", m.Seed, p.Seed)
+	add("prep.validation.fraction", m.Validation.Fraction, p.Validation.Fraction)
+	add("prep.validation.by", m.Validation.By, p.Validation.By)
+	add("prep.shards", len(m.Splits[0].Shards), prepareOptions(c, "").TrainShards(corpus.Bytes(found.Documents)))
+	add("documents", len(m.Documents), len(found.Documents))
+	for i := 0; i < min(len(m.Documents), len(found.Documents)); i++ {
+		add("document "+found.Documents[i].Name, m.Documents[i].SHA256, found.Digests[i])
+		add("document", m.Documents[i].Name, found.Documents[i].Name)
+	}
+	return diffs, nil
+}
+
+// describeSet reads the set back, every size checked.
+func describeSet(ctx context.Context, out string, began time.Time) (*PrepResult, error) {
+	set, done, err := openSet(ctx, out)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
+	m := set.Manifest()
+	res := &PrepResult{Set: out, ManifestSHA256: set.SHA256(), Chars: m.Chars, Vocab: set.Vocab().Size(), DroppedChars: m.DroppedChars,
+		UnigramNats: m.Entropy.UnigramNats, BigramNats: m.Entropy.BigramNats, Seconds: time.Since(began).Seconds()}
+	if s := set.Split("train"); s != nil {
+		res.Sequences.Train = s.Len()
+	}
+	if s := set.Split("validation"); s != nil {
+		res.Sequences.Validation = s.Len()
+	}
+	return res, nil
+}

@@ -1,0 +1,65 @@
+package stages
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/quire-ml/quire/runners/store"
+	"github.com/quire-ml/quire/transforms/dataset"
+)
+
+// errNoSet is wrapped by errors about a directory that has no manifest.
+var errNoSet = errors.New("there is no set")
+
+// openSet opens the set at a path. The error wraps errNoSet where there is
+// none, and else says what to do. Call done in the end.
+func openSet(ctx context.Context, path string) (set *dataset.Set, done func(), err error) {
+	st, err := store.Open(ctx, path)
+	if err != nil {
+		return nil, nil, err
+	}
+	if _, err := st.Stat(ctx, dataset.ManifestName); errors.Is(err, store.ErrNotExist) {
+		st.Close()
+		return nil, nil, fmt.Errorf("stages: %w at %s; run prep first, or set prep.out to where one is", errNoSet, path)
+	}
+	if set, err = dataset.Open(ctx, st); err != nil {
+		st.Close()
+		return nil, nil, badSet(ctx, err)
+	}
+	return set, func() { set.Close(); st.Close() }, nil
+}
+
+// badSet adds to an error of reading a set what to do, unless ctx is the cause.
+func badSet(ctx context.Context, err error) error {
+	if err == nil || ctx.Err() != nil {
+		return err
+	}
+	return fmt.Errorf("%w; make the set anew: prep --replace, or delete its directory", err)
+}
+
+// SplitData is a split of a set as training data: epoch 1 visits the sequences
+// in the order of the shards, every other epoch in a permutation of its own.
+type SplitData struct {
+	Split *dataset.SplitReader
+	Seed  int64 // of the permutations
+
+	epoch int
+	order dataset.Permutation
+}
+
+// Len returns the number of sequences; 0 for a nil split.
+func (d *SplitData) Len() int64 {
+	if d == nil || d.Split == nil {
+		return 0
+	}
+	return d.Split.Len()
+}
+
+// Read fills dst with the sequence that epoch visits at a position.
+func (d *SplitData) Read(ctx context.Context, epoch int, position int64, dst []int32) error {
+	if d.epoch != epoch {
+		d.epoch, d.order = epoch, dataset.EpochOrder(d.Split.Len(), d.Seed, epoch)
+	}
+	return badSet(ctx, d.Split.Read(ctx, d.order.At(position), dst))
+}

@@ -1,0 +1,89 @@
+// Package stages is the stages of quire as Go functions: Prep, Train, Evaluate,
+// Generate, Score, and Round, which chains them. A pipeline of one's own calls
+// them, or the packages of transforms and model below them.
+//
+// transforms and model know nothing of each other; here a set becomes the
+// training data of a model, and a vocabulary the meaning of its ids.
+package stages
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+
+	"github.com/quire-ml/quire/model/checkpoint"
+	"github.com/quire-ml/quire/model/rnn"
+	"github.com/quire-ml/quire/model/train"
+	"github.com/quire-ml/quire/runners/store"
+	"github.com/quire-ml/quire/transforms/vocab"
+)
+
+// Locate returns a path of a config: below workdir unless it is absolute or a
+// gs:// URL. workdir may be a gs:// URL too.
+func Locate(workdir, path string) string {
+	switch {
+	case path == "" || path == ".":
+		return workdir
+	case filepath.IsAbs(path) || strings.Contains(path, "://"):
+		return path
+	case strings.Contains(workdir, "://"):
+		return strings.TrimSuffix(workdir, "/") + "/" + path
+	}
+	return filepath.Join(workdir, path)
+}
+
+// Model is a checkpoint made ready for use.
+type Model struct {
+	Path    string // where it was read from
+	Weights *rnn.Weights
+	Vocab   *vocab.Vocab
+	*checkpoint.Checkpoint
+}
+
+// modelConfig is what a checkpoint's config says of the shape.
+type modelConfig struct {
+	Model struct {
+		Layers    int `json:"layers"`
+		Embedding int `json:"embedding"`
+		Hidden    int `json:"hidden"`
+	} `json:"model"`
+}
+
+// OpenModel reads a checkpoint: a file, a run directory (which is best or
+// latest) or a gs:// URL of either. Everything in it is verified.
+func OpenModel(ctx context.Context, path, which string) (*Model, error) {
+	c, at, err := checkpoint.Open(ctx, path, which)
+	switch {
+	case err == nil:
+	case ctx.Err() != nil:
+		return nil, err
+	case errors.Is(err, store.ErrNotExist):
+		return nil, fmt.Errorf("%w; train a model first, or name one with --checkpoint", err)
+	default:
+		return nil, fmt.Errorf("%w; put back an intact copy, or use another checkpoint (--which latest, or a file)", err)
+	}
+	v := &vocab.Vocab{}
+	if err := json.Unmarshal(c.Vocab, v); err != nil {
+		return nil, fmt.Errorf("stages: %s: vocabulary: %w", at, err)
+	}
+	var config modelConfig
+	if err := json.Unmarshal(c.Config, &config); err != nil {
+		return nil, fmt.Errorf("stages: %s: config: %w", at, err)
+	}
+	if c.Cell != string(rnn.GRU) && c.Cell != string(rnn.LSTM) {
+		return nil, fmt.Errorf("stages: %s: cell %q is neither gru nor lstm", at, c.Cell)
+	}
+	m := config.Model
+	if m.Layers < 1 || m.Embedding < 1 || m.Hidden < 1 {
+		return nil, fmt.Errorf("stages: %s: config: %d layers, embedding %d, hidden %d: each must be at least 1", at, m.Layers, m.Embedding, m.Hidden)
+	}
+	shape := rnn.Shape{Cell: rnn.Cell(c.Cell), Layers: m.Layers, Vocabulary: v.Size(), Embedding: m.Embedding, Hidden: m.Hidden}
+	w, err := train.Weights(c, shape)
+	if err != nil {
+		return nil, fmt.Errorf("stages: %s: %w", at, err)
+	}
+	return &Model{Path: at, Weights: w, Vocab: v, Checkpoint: c}, nil
+}

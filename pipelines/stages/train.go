@@ -1,0 +1,269 @@
+package stages
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/quire-ml/quire/configs"
+	"github.com/quire-ml/quire/model/checkpoint"
+	"github.com/quire-ml/quire/model/kernel"
+	"github.com/quire-ml/quire/model/rnn"
+	"github.com/quire-ml/quire/model/train"
+	"github.com/quire-ml/quire/pipelines/report"
+	"github.com/quire-ml/quire/runners/store"
+	"github.com/quire-ml/quire/transforms/dataset"
+)
+
+// TrainOptions are the inputs of Train beside the config.
+type TrainOptions struct {
+	Set     string // the set's directory
+	Out     string // the run's directory
+	Replace bool   // deletes a run that came from other inputs
+	Config  []byte // the resolved config, for config.yaml
+	Console *report.Console
+}
+
+// TrainResult is the outcome of Train. Losses are in nats a character.
+type TrainResult struct {
+	Run            string   `json:"run"`
+	Step           int64    `json:"step"`
+	Epoch          int      `json:"epoch"`
+	TrainNats      *float64 `json:"train_nats"`
+	ValidationNats *float64 `json:"validation_nats"`
+	Checkpoint     string   `json:"checkpoint"`
+	CharsPerSecond float64  `json:"chars_per_second"`
+	Seconds        float64  `json:"seconds"`
+	Parameters     int      `json:"parameters"`
+	StepsPerEpoch  int64    `json:"steps_per_epoch"`
+}
+
+// Train trains a model on a set, going on from the run's last checkpoint. When
+// ctx is cancelled it saves and returns train.ErrInterrupted.
+func Train(ctx context.Context, c *configs.Config, o TrainOptions) (*TrainResult, error) {
+	began := time.Now()
+	set, done, err := openSet(ctx, o.Set)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
+	st, err := store.Open(ctx, o.Out)
+	if err != nil {
+		return nil, err
+	}
+	defer st.Close()
+
+	opts, err := trainOptions(c, set)
+	if err != nil {
+		return nil, err
+	}
+	if err := checkRun(ctx, st, opts, o); err != nil {
+		return nil, err
+	}
+	if err := writeConfig(ctx, st, o.Config); err != nil {
+		return nil, err
+	}
+	data := &SplitData{Split: set.Split("train"), Seed: c.Train.Seed}
+	result := &TrainResult{Run: o.Out, Parameters: opts.Shape.Count(), StepsPerEpoch: data.Len() / int64(opts.Batch)}
+	w := &watcher{ctx: ctx, st: st, console: o.Console, set: set, opts: opts, perEpoch: result.StepsPerEpoch}
+	if err := w.open(0, false); err != nil {
+		return nil, err
+	}
+	o.Console.Line("train: %s, %d layer(s), embedding %d, hidden %d: %d parameters, %d steps an epoch of %d sequences",
+		opts.Shape.Cell, opts.Shape.Layers, opts.Shape.Embedding, opts.Shape.Hidden, result.Parameters, result.StepsPerEpoch, data.Len())
+	r, err := train.Run(ctx, st, data, &SplitData{Split: set.Split("validation")}, opts, w.observe)
+	w.close()
+	if err != nil && !errors.Is(err, train.ErrInterrupted) {
+		return nil, err
+	}
+	if ferr := w.metrics.Flush(context.WithoutCancel(ctx)); ferr != nil {
+		return nil, errors.Join(err, ferr)
+	}
+	result.Step, result.Epoch, result.TrainNats, result.ValidationNats = r.Step, r.Epoch, r.TrainNats, r.Validation
+	result.Checkpoint, result.CharsPerSecond, result.Seconds = st.Join(r.Checkpoint), r.PerSecond, time.Since(began).Seconds()
+	return result, err
+}
+
+// trainOptions turns config and set into the numbers of a run.
+func trainOptions(c *configs.Config, set *dataset.Set) (train.Options, error) {
+	m := set.Manifest()
+	vocabulary, err := json.Marshal(set.Vocab())
+	if err != nil {
+		return train.Options{}, err
+	}
+	config, err := identityConfig(c)
+	if err != nil {
+		return train.Options{}, err
+	}
+	precision, err := kernel.ParsePrecision(c.Train.Precision)
+	if err != nil {
+		return train.Options{}, err
+	}
+	if err := precision.Check(); err != nil {
+		return train.Options{}, err
+	}
+	return train.Options{Precision: precision,
+		Shape: rnn.Shape{Cell: rnn.Cell(c.Model.Cell), Layers: c.Model.Layers, Vocabulary: set.Vocab().Size(),
+			Embedding: c.Model.Embedding, Hidden: c.Model.Hidden},
+		SeqLength: m.SeqLength, Batch: c.Train.Batch, LR: c.Train.LR, Clip: c.Train.ClipNorm, Seed: c.Train.Seed,
+		Epochs: c.Train.Epochs, MaxSteps: c.Train.MaxSteps, EverySteps: c.Train.Checkpoint.EverySteps,
+		KeepLast: c.Train.Checkpoint.KeepLast, KeepBest: c.Train.Checkpoint.KeepBest, LogEvery: c.Train.LogEvery,
+		Identity: checkpoint.Metadata{Cell: c.Model.Cell, Config: config, Vocab: vocabulary, Unit: m.Unit, Normalize: m.Normalize, Set: set.SHA256()},
+	}, nil
+}
+
+// identityConfig is what a checkpoint stores of the config: the model and train
+// sections without the keys that do not change the weights of a step.
+func identityConfig(c *configs.Config) (json.RawMessage, error) {
+	return json.Marshal(map[string]any{
+		"model": map[string]any{"cell": c.Model.Cell, "layers": c.Model.Layers, "embedding": c.Model.Embedding, "hidden": c.Model.Hidden, "dropout": c.Model.Dropout},
+		"train": map[string]any{"epochs": c.Train.Epochs, "batch": c.Train.Batch, "lr": c.Train.LR, "schedule": c.Train.Schedule, "clip_norm": c.Train.ClipNorm, "precision": c.Train.Precision, "seed": c.Train.Seed},
+	})
+}
+
+// checkRun makes sure that what is in st, if anything, can be continued. What
+// cannot, from other inputs or damaged, is an error, or is deleted with Replace.
+func checkRun(ctx context.Context, st *store.Store, opts train.Options, o TrainOptions) error {
+	why := train.Compatible(ctx, st, opts)
+	if why == nil {
+		if _, _, err := checkpoint.ReadPointer(ctx, st, "best"); !errors.Is(err, store.ErrNotExist) {
+			why = err
+		}
+	}
+	var other *train.IdentityError
+	switch {
+	case why == nil:
+		return nil
+	case ctx.Err() != nil:
+		return why
+	case o.Replace:
+		o.Console.Line("train: replacing %s: %v", st.URL(), why)
+		return discard(ctx, st)
+	case errors.As(why, &other):
+		return fmt.Errorf("stages: %s: %w", o.Out, why)
+	}
+	return fmt.Errorf("%w; put back an intact copy, or start the run anew: train --replace, or delete its directory", why)
+}
+
+// discard deletes the checkpoints, pointers and metrics of a run.
+func discard(ctx context.Context, st *store.Store) error {
+	list, err := st.List(ctx, "checkpoints/")
+	if err != nil {
+		return err
+	}
+	names := []string{"latest.json", "best.json", report.MetricsName}
+	for _, info := range list {
+		names = append(names, info.Name)
+	}
+	for _, name := range names {
+		if err := st.Delete(ctx, name, ""); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// configName is the resolved config of a run.
+const configName = "config.yaml"
+
+// writeConfig keeps the config of the latest call beside the checkpoints.
+func writeConfig(ctx context.Context, st *store.Store, text []byte) error {
+	if text == nil {
+		return nil
+	}
+	generation := ""
+	if _, info, err := st.Read(ctx, configName); err == nil {
+		generation = info.Generation
+	} else if !errors.Is(err, store.ErrNotExist) {
+		return err
+	}
+	_, err := st.Swap(ctx, configName, text, generation)
+	return err
+}
+
+// watcher turns the reports of a run into metrics, progress and warnings.
+type watcher struct {
+	ctx      context.Context
+	st       *store.Store
+	console  *report.Console
+	set      *dataset.Set
+	opts     train.Options
+	perEpoch int64 // steps
+	metrics  *report.Metrics
+	progress *report.Progress
+	flushed  time.Time
+}
+
+// flushEvery is how often metrics.jsonl is brought up to date.
+const flushEvery = 5 * time.Second
+
+// open reads metrics.jsonl as far as a step.
+func (w *watcher) open(step int64, redoEnd bool) (err error) {
+	w.metrics, err = report.OpenMetrics(w.ctx, w.st, step, redoEnd)
+	return err
+}
+
+func (w *watcher) observe(r train.Report) error {
+	switch {
+	case r.Resumed:
+		w.console.Line("train: goes on at step %d of %d", r.Step, r.Steps)
+		return w.open(r.Step, r.EpochEnd)
+	case r.Saved != "":
+		if w.progress == nil || r.Step%w.perEpoch != 0 { // the line of an epoch's end says enough
+			w.console.Line("train: saved %s", w.st.Join(r.Saved))
+		}
+		return w.flush()
+	case r.EpochEnd:
+		w.epochEnd(r)
+		return w.metrics.Add(report.Line{Step: r.Step, Epoch: r.Epoch, EpochTrain: &r.EpochNats, Validation: r.Validation})
+	}
+	if w.progress == nil {
+		w.progress = w.console.Progress("train", r.Step, r.Steps)
+	}
+	if r.Step == 1 {
+		w.checkFirst(r.Nats)
+	}
+	w.progress.Set(r.Step, fmt.Sprintf("epoch %d  step %d/%d  loss %.3f  %.0f chars/s", r.Epoch, r.Step, r.Steps, r.Nats, r.PerSecond))
+	if err := w.metrics.Add(report.Line{Step: r.Step, Epoch: r.Epoch, Train: &r.Nats, PerSecond: &r.PerSecond}); err != nil {
+		return err
+	}
+	if time.Since(w.flushed) < flushEvery {
+		return nil
+	}
+	return w.flush()
+}
+
+func (w *watcher) flush() error {
+	w.flushed = time.Now()
+	return w.metrics.Flush(context.WithoutCancel(w.ctx))
+}
+
+// checkFirst warns when the untrained network is not about as good as guessing.
+func (w *watcher) checkFirst(nats float64) {
+	uniform := math.Log(float64(w.opts.Shape.Vocabulary))
+	if math.Abs(nats-uniform) > 0.05*uniform {
+		w.console.Warn("the first loss is %.3f nats, more than 5 %% from ln %d = %.3f of an untrained network: the data or the model is not what it seems", nats, w.opts.Shape.Vocabulary, uniform)
+	}
+}
+
+// epochEnd prints an epoch's losses, and warns when it has learnt nothing.
+func (w *watcher) epochEnd(r train.Report) {
+	text := fmt.Sprintf("train: epoch %d: training loss %.4f nats a character", r.Epoch, r.EpochNats)
+	if r.Validation != nil {
+		text += fmt.Sprintf(", validation %.4f", *r.Validation)
+	}
+	entropy := w.set.Manifest().Entropy
+	w.console.Line("%s (unigram %.4f, bigram %.4f)", text, entropy.UnigramNats, entropy.BigramNats)
+	if r.EpochNats > entropy.UnigramNats {
+		w.console.Warn("epoch %d ends above the unigram entropy of %.4f nats: the model knows less than the frequencies of the characters; check train.lr", r.Epoch, entropy.UnigramNats)
+	}
+}
+
+func (w *watcher) close() {
+	if w.progress != nil {
+		w.progress.Done()
+	}
+}

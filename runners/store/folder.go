@@ -1,0 +1,97 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"syscall"
+)
+
+// makeFolder makes the folder dir of the store, durably with those above it,
+// and returns the store's.
+func (l *local) makeFolder(dir string) (*os.Root, error) {
+	root, err := l.root()
+	if errors.Is(err, ErrNotExist) {
+		if err = l.makePath(l.dir); err == nil {
+			root, err = l.root()
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err := l.makeBelow(root, dir); err != nil {
+		root.Close()
+		return nil, err
+	}
+	return root, nil
+}
+
+// makePath makes a folder anywhere.
+func (l *local) makePath(name string) error {
+	info, err := os.Stat(name)
+	switch {
+	case err == nil && info.IsDir():
+		return nil
+	case err == nil || errors.Is(err, syscall.ENOTDIR):
+		return fmt.Errorf("%s is a file or below one, want a folder", name)
+	case !errors.Is(err, fs.ErrNotExist):
+		return localError(err)
+	}
+	parent := filepath.Dir(name)
+	if err := l.makePath(parent); err != nil {
+		return err
+	}
+	err = l.do("mkdir", name, func() error { return os.Mkdir(name, 0o777) })
+	if err != nil && !errors.Is(err, fs.ErrExist) {
+		return localError(err)
+	}
+	d, err := os.Open(parent)
+	if err != nil {
+		return localError(err)
+	}
+	defer d.Close()
+	return l.syncOpen(d, parent)
+}
+
+// makeBelow makes a folder of the store.
+func (l *local) makeBelow(root *os.Root, dir string) error {
+	info, err := root.Stat(filepath.FromSlash(dir))
+	switch {
+	case err == nil && info.IsDir():
+		return nil
+	case err == nil || errors.Is(err, syscall.ENOTDIR):
+		return fmt.Errorf("%s is a file or below one, want a folder", dir)
+	case !errors.Is(err, fs.ErrNotExist):
+		return localError(err)
+	}
+	parent := path.Dir(dir)
+	if err := l.makeBelow(root, parent); err != nil {
+		return err
+	}
+	err = l.do("mkdir", dir, func() error { return root.Mkdir(filepath.FromSlash(dir), 0o777) })
+	if err != nil && !errors.Is(err, fs.ErrExist) {
+		return localError(err)
+	}
+	return l.syncFolder(root, parent)
+}
+
+// syncFolder makes the names in a folder durable.
+func (l *local) syncFolder(root *os.Root, dir string) error {
+	d, err := root.Open(filepath.FromSlash(dir))
+	if err != nil {
+		return localError(err)
+	}
+	defer d.Close()
+	return l.syncOpen(d, dir)
+}
+
+func (l *local) syncOpen(d *os.File, dir string) error {
+	err := l.do("syncdir", dir, d.Sync)
+	if errors.Is(err, syscall.EINVAL) || errors.Is(err, syscall.ENOTSUP) {
+		return nil // some network file systems have no such thing
+	}
+	return localError(err)
+}

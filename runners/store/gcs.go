@@ -1,0 +1,259 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"cloud.google.com/go/storage"
+	"google.golang.org/api/googleapi"
+	"google.golang.org/api/iterator"
+	"google.golang.org/api/option"
+	htransport "google.golang.org/api/transport/http"
+)
+
+// Times of the calls to Cloud Storage. Tests shorten them.
+type timing struct {
+	attempt  time.Duration // one attempt: a range of up to rangeBytes, a chunk, a request
+	call     time.Duration // all attempts of one
+	pause    time.Duration // after the first failure, doubled up to
+	pauseMax time.Duration // this; each is multiplied by a random ½…1½
+}
+
+var defaultTiming = timing{attempt: time.Minute, call: 5 * time.Minute, pause: 200 * time.Millisecond, pauseMax: 20 * time.Second}
+
+const (
+	pageObjects = 1000 // of one answer to list
+	deletions   = 10   // of an object that others replace meanwhile
+)
+
+// A gcs keeps objects in a bucket of Cloud Storage, by its JSON interface.
+type gcs struct {
+	name   string
+	client *storage.Client
+	bucket *storage.BucketHandle
+	timing timing
+}
+
+// announce says once a process that Cloud Storage is not what is used.
+var announce = sync.OnceFunc(func() {
+	fmt.Fprintf(os.Stderr, "store: STORAGE_EMULATOR_HOST is set: ALL gs:// objects are those of %s, NOT of Google Cloud Storage\n", os.Getenv("STORAGE_EMULATOR_HOST"))
+})
+
+func openGCS(ctx context.Context, bucket string) (*gcs, error) {
+	auth := option.WithScopes(storage.ScopeReadWrite)
+	if os.Getenv("STORAGE_EMULATOR_HOST") != "" {
+		announce()
+		auth = option.WithoutAuthentication()
+	}
+	base := http.DefaultTransport.(*http.Transport).Clone()
+	base.ResponseHeaderTimeout = defaultTiming.attempt
+	base.MaxIdleConnsPerHost = 100
+	ctx = context.WithoutCancel(ctx) // tokens are fetched long after Open
+	transport, err := htransport.NewTransport(ctx, base, auth)
+	if err != nil {
+		return nil, fmt.Errorf("sign in to Google Cloud (gcloud auth application-default login): %w", err)
+	}
+	client, err := storage.NewClient(ctx, option.WithHTTPClient(&http.Client{Transport: transport}), storage.WithJSONReads())
+	if err != nil {
+		return nil, err
+	}
+	// The client retries nothing by itself, except in resumable uploads.
+	client.SetRetry(storage.WithPolicy(storage.RetryNever))
+	return &gcs{name: bucket, client: client, bucket: client.Bucket(bucket), timing: defaultTiming}, nil
+}
+
+func (g *gcs) close() error { return g.client.Close() }
+
+func (g *gcs) join(name string) string {
+	return strings.TrimSuffix("gs://"+g.name+"/"+name, "/")
+}
+
+// try calls f until it succeeds, fails for good, or the time of a call is over.
+func (g *gcs) try(ctx context.Context, f func(ctx context.Context) error) (err error) {
+	began := time.Now()
+	pause := g.timing.pause
+	for n := 1; ; n++ {
+		attempt, cancel := context.WithTimeout(ctx, g.timing.attempt)
+		err = f(attempt)
+		late := attempt.Err() != nil
+		cancel()
+		if err == nil || !retryable(err) && !late {
+			return err
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if time.Since(began)+pause > g.timing.call {
+			return fmt.Errorf("gave up after %d attempts in %v: %w", n, time.Since(began).Round(time.Millisecond), gcsError(err))
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(jitter(pause)):
+		}
+		pause = min(2*pause, g.timing.pauseMax)
+	}
+}
+
+func jitter(d time.Duration) time.Duration { return d/2 + rand.N(d+1) }
+
+// retryable reports whether another attempt may succeed: after 408, 429, 5xx,
+// a lost connection or a timeout.
+func retryable(err error) bool {
+	var timeout net.Error
+	return err != nil && (storage.ShouldRetry(err) ||
+		errors.Is(err, io.ErrUnexpectedEOF) || errors.As(err, &timeout) && timeout.Timeout())
+}
+
+// hasStatus reports whether err is an answer with an HTTP status.
+func hasStatus(err error, status int) bool {
+	var api *googleapi.Error
+	if status == http.StatusNotFound && (errors.Is(err, storage.ErrObjectNotExist) || errors.Is(err, storage.ErrBucketNotExist)) {
+		return true
+	}
+	return errors.As(err, &api) && api.Code == status
+}
+
+// An answer is an error that the service has answered, in one line.
+type answer struct {
+	text string
+	err  error
+}
+
+func (a *answer) Error() string { return a.text }
+func (a *answer) Unwrap() error { return a.err }
+
+// gcsError turns an error of the client into one in the words of this package.
+func gcsError(err error) error {
+	var api *googleapi.Error
+	var done *answer
+	switch {
+	case err == nil || errors.Is(err, ErrConflict) || errors.Is(err, ErrNotExist) || errors.As(err, &done):
+		return err
+	case errors.Is(err, storage.ErrBucketNotExist):
+		return fmt.Errorf("%w: there is no such bucket", ErrNotExist)
+	case hasStatus(err, http.StatusNotFound):
+		return ErrNotExist
+	case errors.As(err, &api):
+		text := strings.Join(strings.Fields(api.Message), " ")
+		if text == "" {
+			text = http.StatusText(api.Code)
+		}
+		return &answer{text: fmt.Sprintf("Cloud Storage answers %d: %s", api.Code, text), err: err}
+	}
+	return err
+}
+
+func gcsInfo(a *storage.ObjectAttrs) Info {
+	return Info{Name: a.Name, Bytes: a.Size, Generation: strconv.FormatInt(a.Generation, 10)}
+}
+
+// attrs returns what the service knows of an object.
+func (g *gcs) attrs(ctx context.Context, name string) (a *storage.ObjectAttrs, err error) {
+	err = g.try(ctx, func(ctx context.Context) error {
+		a, err = g.bucket.Object(name).Attrs(ctx)
+		return err
+	})
+	return a, gcsError(err)
+}
+
+func (g *gcs) stat(ctx context.Context, name string) (Info, error) {
+	a, err := g.attrs(ctx, name)
+	if err != nil {
+		return Info{}, err
+	}
+	return gcsInfo(a), nil
+}
+
+func (g *gcs) list(ctx context.Context, prefix string) ([]Info, error) {
+	q := &storage.Query{Prefix: prefix}
+	if err := q.SetAttrSelection([]string{"Name", "Size", "Generation"}); err != nil {
+		return nil, err
+	}
+	var infos []Info
+	for token := ""; ; {
+		var page []*storage.ObjectAttrs
+		var next string
+		err := g.try(ctx, func(ctx context.Context) (err error) {
+			page = nil
+			next, err = iterator.NewPager(g.bucket.Objects(ctx, q), pageObjects, token).NextPage(&page)
+			return err
+		})
+		if hasStatus(err, http.StatusNotFound) {
+			return nil, fmt.Errorf("%w: there is no such bucket", ErrNotExist)
+		}
+		if err != nil {
+			return nil, gcsError(err)
+		}
+		for _, a := range page {
+			// A name that ends with a slash is a console's idea of a folder.
+			if !strings.HasSuffix(a.Name, "/") && !slices.ContainsFunc(strings.Split(a.Name, "/"), hidden) {
+				infos = append(infos, gcsInfo(a))
+			}
+		}
+		if token = next; token == "" {
+			break
+		}
+	}
+	slices.SortFunc(infos, func(a, b Info) int { return strings.Compare(a.Name, b.Name) })
+	return infos, nil
+}
+
+func (g *gcs) delete(ctx context.Context, name, want string) error {
+	for range deletions {
+		target := want
+		if want == "" {
+			info, err := g.stat(ctx, name)
+			if errors.Is(err, ErrNotExist) {
+				return nil
+			}
+			if err != nil {
+				return err
+			}
+			target = info.Generation
+		}
+		o, err := g.at(name, target)
+		if err != nil {
+			return err
+		}
+		err = g.try(ctx, o.Delete)
+		if err == nil || hasStatus(err, http.StatusNotFound) {
+			return nil
+		}
+		if !hasStatus(err, http.StatusPreconditionFailed) {
+			return gcsError(err)
+		}
+		info, err := g.stat(ctx, name)
+		if errors.Is(err, ErrNotExist) {
+			return nil // the reply to an attempt that succeeded was lost
+		}
+		if err != nil {
+			return err
+		}
+		if want != "" {
+			return conflictGeneration(info.Generation, want)
+		}
+	}
+	return fmt.Errorf("%w: it is replaced faster than it can be deleted", ErrConflict)
+}
+
+// at returns a handle of which every call fails unless the object has a
+// generation.
+func (g *gcs) at(name, generation string) (*storage.ObjectHandle, error) {
+	n, err := strconv.ParseInt(generation, 10, 64)
+	if err != nil || n <= 0 {
+		return nil, fmt.Errorf("%w: %q is no generation of Cloud Storage", ErrConflict, generation)
+	}
+	return g.bucket.Object(name).If(storage.Conditions{GenerationMatch: n}), nil
+}

@@ -1,0 +1,231 @@
+package store
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/quire-ml/quire/runners/store/gcstest"
+)
+
+// faulty returns a store on a fresh stand-in.
+func faulty(t *testing.T) (*Store, *gcstest.Server) {
+	server := gcstest.New(t)
+	return mustOpen(t, "gs://bucket/run"), server
+}
+
+// A faultyOperation is one whose requests have faults. There are the objects
+// small and large.
+type faultyOperation struct {
+	name string
+	ops  []gcstest.Op // of its requests
+	do   func(s *Store) error
+	then func(s *Store) error // verifies what it has done
+}
+
+func faultyOperations(small, large []byte) []faultyOperation {
+	read := func(name string, want []byte) func(s *Store) error {
+		return func(s *Store) error {
+			data, _, err := s.Read(ctx, name)
+			if err == nil && !bytes.Equal(data, want) {
+				err = fmt.Errorf("read %d other bytes", len(data))
+			}
+			return err
+		}
+	}
+	return []faultyOperation{
+		{"put", []gcstest.Op{gcstest.Upload}, func(s *Store) error {
+			_, err := s.Put(ctx, "new", small)
+			return err
+		}, read("new", small)},
+		{"put large", []gcstest.Op{gcstest.Start, gcstest.Chunk}, func(s *Store) error {
+			_, err := s.Put(ctx, "new", large)
+			return err
+		}, read("new", large)},
+		{"swap", []gcstest.Op{gcstest.Attrs, gcstest.Upload}, func(s *Store) error {
+			info, err := s.Stat(ctx, "small")
+			if err == nil {
+				_, err = s.Swap(ctx, "small", []byte("other"), info.Generation)
+			}
+			return err
+		}, read("small", []byte("other"))},
+		{"swap large", []gcstest.Op{gcstest.Start, gcstest.Chunk}, func(s *Store) error {
+			_, err := s.Swap(ctx, "new", large, "")
+			return err
+		}, read("new", large)},
+		{"read", []gcstest.Op{gcstest.Attrs, gcstest.Read}, read("large", large), read("large", large)},
+		{"list", []gcstest.Op{gcstest.List}, func(s *Store) error {
+			list, err := s.List(ctx, "")
+			if err == nil && (len(list) != 2 || list[0].Name != "large" || list[1].Name != "small") {
+				err = fmt.Errorf("list %v", list)
+			}
+			return err
+		}, nil},
+		{"delete", []gcstest.Op{gcstest.Attrs, gcstest.Delete}, func(s *Store) error { return s.Delete(ctx, "small", "") }, func(s *Store) error {
+			if _, err := s.Stat(ctx, "small"); !errors.Is(err, ErrNotExist) {
+				return fmt.Errorf("after delete: %v", err)
+			}
+			return nil
+		}},
+	}
+}
+
+// TestEveryFault lets every request of every operation have every fault: all
+// succeed as if there was none.
+func TestEveryFault(t *testing.T) {
+	small, large := random(1, 1000), random(2, 3*chunkBytes+1000)
+	defer func(t timing) { defaultTiming = t }(defaultTiming)
+	defaultTiming.attempt = 300 * time.Millisecond // of a stall
+	kinds := []gcstest.Kind{gcstest.Unavailable, gcstest.Lost, gcstest.TooMany, gcstest.Reset, gcstest.LostReset, gcstest.Cut, gcstest.Stall, gcstest.Damage}
+	for _, o := range faultyOperations(small, large) {
+		for _, op := range o.ops {
+			for _, kind := range kinds {
+				for _, skip := range []int{0, 3} { // the last of four chunks too
+					t.Run(fmt.Sprintf("%s/%s/%d/%d", o.name, op, kind, skip), func(t *testing.T) {
+						if skip > 0 && op != gcstest.Chunk {
+							t.SkipNow()
+						}
+						s, server := faulty(t)
+						server.Set("bucket", "run/small", small)
+						server.Set("bucket", "run/large", large)
+						for range skip {
+							server.Inject(gcstest.Fault{Op: op, Kind: gcstest.None})
+						}
+						server.Inject(gcstest.Fault{Op: op, Kind: kind, At: 100}, gcstest.Fault{Op: op, Kind: gcstest.Unavailable})
+						if err := o.do(s); err != nil {
+							t.Fatal(err)
+						}
+						if left := server.Left(); len(left) > 1 {
+							t.Fatalf("faults that did not happen: %v", left)
+						}
+						if o.then != nil {
+							if err := o.then(s); err != nil {
+								t.Fatal(err)
+							}
+						}
+					})
+				}
+			}
+		}
+	}
+}
+
+// TestRot holds that bytes that are wrong in the bucket itself are an error.
+func TestRot(t *testing.T) {
+	s, server := faulty(t)
+	data := random(5, 2*rangeBytes+100)
+	if _, err := s.Put(ctx, "o", data); err != nil {
+		t.Fatal(err)
+	}
+	server.Rot("bucket", "run/o", rangeBytes+5)
+	if _, _, err := s.Read(ctx, "o"); !errors.Is(err, errDamaged) || !strings.Contains(err.Error(), "gs://bucket/run/o: ") || !strings.Contains(err.Error(), "want") {
+		t.Errorf("read: %v", err)
+	}
+	o, err := s.OpenObject(ctx, "o")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer o.Close()
+	for off := 0; off < len(data) && err == nil; off += 1000 {
+		_, err = o.ReadAt(make([]byte, min(1000, len(data)-off)), int64(off))
+	}
+	if !errors.Is(err, errDamaged) {
+		t.Errorf("ranges: %v", err)
+	}
+}
+
+// TestReplacedWhileOpen holds that an open object never gives two generations'
+// bytes.
+func TestReplacedWhileOpen(t *testing.T) {
+	s, server := faulty(t)
+	server.Set("bucket", "run/o", random(1, 3*aheadBytes))
+	o, err := s.OpenObject(ctx, "o")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer o.Close()
+	if _, err := o.ReadAt(make([]byte, 10), 0); err != nil {
+		t.Fatal(err)
+	}
+	server.Set("bucket", "run/o", random(2, 3*aheadBytes))
+	if _, err := o.ReadAt(make([]byte, 10), int64(2*aheadBytes)); !errors.Is(err, errReplaced) {
+		t.Errorf("read: %v", err)
+	}
+}
+
+// TestRefusals holds that what cannot succeed is not repeated.
+func TestRefusals(t *testing.T) {
+	gcstest.New(t)
+	s := mustOpen(t, "gs://"+gcstest.NoBucket+"/run")
+	_, putErr := s.Put(ctx, "o", []byte("x"))
+	_, largeErr := s.Put(ctx, "o", make([]byte, 3*chunkBytes))
+	_, listErr := s.List(ctx, "")
+	_, _, readErr := s.Read(ctx, "o")
+	for i, err := range []error{putErr, largeErr, listErr, readErr} {
+		if err == nil || strings.Contains(err.Error(), "\n") || !strings.HasPrefix(err.Error(), "store: gs://"+gcstest.NoBucket) {
+			t.Errorf("%d: %v", i, err)
+		}
+	}
+	if !strings.Contains(putErr.Error(), "bucket") || !strings.Contains(listErr.Error(), "bucket") {
+		t.Errorf("put: %v; list: %v", putErr, listErr)
+	}
+}
+
+// TestOutage holds that calls end, and say how often they tried.
+func TestOutage(t *testing.T) {
+	s, server := faulty(t)
+	s.d.(*gcs).timing.call = 100 * time.Millisecond
+	for range 5000 {
+		server.Inject(gcstest.Fault{Kind: gcstest.Unavailable})
+	}
+	_, statErr := s.Stat(ctx, "o")
+	_, putErr := s.Put(ctx, "o", []byte("x"))
+	for _, err := range []error{statErr, putErr} {
+		if err == nil || !strings.Contains(err.Error(), "gave up after") || strings.Contains(err.Error(), "\n") {
+			t.Error(err)
+		}
+	}
+	if _, err := s.Put(ctx, "large", make([]byte, 3*chunkBytes)); err == nil {
+		t.Error("a large object is written")
+	}
+}
+
+// TestDamagedUpload holds that an object that the service holds wrong bytes of
+// is removed.
+func TestDamagedUpload(t *testing.T) {
+	s, server := faulty(t)
+	damage := gcstest.Fault{Op: gcstest.Attrs, Kind: gcstest.Damage}
+	server.Inject(gcstest.Fault{Op: gcstest.Upload, Kind: gcstest.Damage}, damage)
+	if _, err := s.Put(ctx, "o", []byte("bytes")); !errors.Is(err, errDamaged) {
+		t.Errorf("put: %v", err)
+	}
+	if data, ok := server.Object("bucket", "run/o"); ok {
+		t.Errorf("left %q", data)
+	}
+	if _, err := s.Put(ctx, "o", []byte("bytes")); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestLostReplyIsNoConflict is the case of a swap whose reply was lost, and of
+// one of the same bytes that somebody else made meanwhile.
+func TestLostReplyIsNoConflict(t *testing.T) {
+	s, server := faulty(t)
+	first, err := s.Swap(ctx, "p", []byte("1"), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	server.Inject(gcstest.Fault{Op: gcstest.Upload, Kind: gcstest.Lost})
+	second, err := s.Swap(ctx, "p", []byte("2"), first.Generation)
+	if err != nil {
+		t.Fatalf("a lost reply: %v", err)
+	}
+	server.Set("bucket", "run/p", []byte("3"))
+	server.Inject(gcstest.Fault{Op: gcstest.Upload, Kind: gcstest.Unavailable})
+	if _, err := s.Swap(ctx, "p", []byte("3"), second.Generation); !errors.Is(err, ErrConflict) {
+		t.Errorf("somebody else's bytes: %v, want a conflict", err)
+	}
+}

@@ -1,0 +1,224 @@
+package store
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// changes are the operations of a write that a full or broken disk fails.
+var changes = map[string]bool{"mkdir": true, "create": true, "write": true, "sync": true, "link": true, "rename": true, "syncdir": true}
+
+// failNth fails the nth changing operation with cause, and counts them.
+func failNth(nth int, cause error, count *int) func(op, name string) error {
+	return func(op, _ string) error {
+		if !changes[op] {
+			return nil
+		}
+		*count++
+		if *count == nth {
+			return cause
+		}
+		return nil
+	}
+}
+
+// TestEveryOperationFails fails each operation of a write in turn. Nothing, or
+// what was there before, is under the name, no file is left, the error is one
+// line that names the object, and the same write then succeeds.
+func TestEveryOperationFails(t *testing.T) {
+	writes := map[string]func(s *Store, data []byte) error{
+		"put": func(s *Store, data []byte) error {
+			_, err := s.Put(ctx, "a/b/object", data)
+			return err
+		},
+		"swap": func(s *Store, data []byte) error {
+			_, err := s.Swap(ctx, "a/b/object", data, "")
+			return err
+		},
+	}
+	for name, put := range writes {
+		for _, cause := range []error{syscall.ENOSPC, syscall.EIO, syscall.EDQUOT} {
+			for nth, count := 1, 1; count >= nth; nth++ {
+				count = 0
+				s := failing(t, failNth(nth, cause, &count))
+				what := fmt.Sprintf("%s, operation %d fails with %v", name, nth, cause)
+				data := random(uint64(nth), 1000)
+				err := put(s, data)
+				if count < nth {
+					if err != nil {
+						t.Fatalf("%s: %v", what, err)
+					}
+					break
+				}
+				if !errors.Is(err, cause) || !strings.HasPrefix(err.Error(), "store: "+s.Join("a/b/object")+": ") || strings.Contains(err.Error(), "\n") {
+					t.Errorf("%s: %v", what, err)
+				}
+				if cause != syscall.EIO && !strings.Contains(err.Error(), "make room") {
+					t.Errorf("%s: %v does not say what to do", what, err)
+				}
+				if found := files(t, s); len(found) != 0 {
+					t.Errorf("%s: left %v", what, found)
+				}
+				if err := put(s, data); err != nil {
+					t.Errorf("%s, then again: %v", what, err)
+				}
+				if got, _, err := s.Read(ctx, "a/b/object"); err != nil || !bytes.Equal(got, data) {
+					t.Errorf("%s, then again: %d bytes, %v", what, len(got), err)
+				}
+			}
+		}
+	}
+}
+
+// files returns every file of a local store.
+func files(t *testing.T, s *Store) (found []string) {
+	t.Helper()
+	dir, _ := s.Local()
+	err := filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
+		if err == nil && !d.IsDir() {
+			found = append(found, path)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return found
+}
+
+// TestFailedReplacement fails each operation of a swap of an object that exists:
+// it holds the old bytes or, once renamed, the new ones.
+func TestFailedReplacement(t *testing.T) {
+	for n := 1; n <= 5; n++ {
+		count := 0
+		var fault func(op, name string) error
+		s := failing(t, func(op, name string) error {
+			if fault != nil {
+				return fault(op, name)
+			}
+			return nil
+		})
+		old, err := s.Swap(ctx, "p", []byte("old"), "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		fault = failNth(n, syscall.EIO, &count)
+		_, err = s.Swap(ctx, "p", []byte("new"), old.Generation)
+		if count < n != (err == nil) {
+			t.Fatalf("operation %d of %d: %v", n, count, err)
+		}
+		data, _, err := s.Read(ctx, "p")
+		if err != nil || string(data) != "old" && string(data) != "new" || len(files(t, s)) != 1 {
+			t.Errorf("operation %d: %q, %v, files %v", n, data, err, files(t, s))
+		}
+		if n < 4 && string(data) != "old" {
+			t.Errorf("operation %d: %q, want the old bytes", n, data)
+		}
+	}
+}
+
+// TestFailedSyncIsFinal holds that a file whose sync failed is not synced again.
+func TestFailedSyncIsFinal(t *testing.T) {
+	syncs := map[string]int{}
+	s := failing(t, func(op, name string) error {
+		if op != "sync" {
+			return nil
+		}
+		if syncs[name]++; len(syncs) < 3 {
+			return syscall.EIO
+		}
+		return nil
+	})
+	for range 2 {
+		w, err := s.Create(ctx, "o")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 2 {
+			if _, err := w.Commit(); err == nil {
+				t.Fatal("commit succeeds after a failed sync")
+			}
+		}
+		w.Abort()
+	}
+	if _, err := s.Put(ctx, "o", nil); err != nil {
+		t.Fatal(err)
+	}
+	for name, n := range syncs {
+		if n != 1 {
+			t.Errorf("%s was synced %d times", name, n)
+		}
+	}
+	if len(syncs) != 3 {
+		t.Errorf("%d files were synced, want 3", len(syncs))
+	}
+}
+
+// TestLinksThatLeave holds that symbolic links do not lead out of a store.
+func TestLinksThatLeave(t *testing.T) {
+	outside := t.TempDir()
+	if err := os.WriteFile(filepath.Join(outside, "secret"), []byte("secret"), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	s := mustOpen(t, t.TempDir())
+	if err := os.Symlink(outside, s.Join("out")); err != nil {
+		t.Fatal(err)
+	}
+	if data, _, err := s.Read(ctx, "out/secret"); err == nil {
+		t.Errorf("read %q", data)
+	}
+	if _, err := s.Put(ctx, "out/new", nil); err == nil {
+		t.Error("a new file outside")
+	}
+	if err := s.Delete(ctx, "out/secret", ""); err == nil {
+		t.Error("deleted outside")
+	}
+	if entries, err := os.ReadDir(outside); err != nil || len(entries) != 1 {
+		t.Errorf("outside: %v, %v", entries, err)
+	}
+}
+
+// TestOpenLocal holds what kinds of paths are.
+func TestOpenLocal(t *testing.T) {
+	for _, url := range []string{"", "s3://bucket/x", "file:///tmp", "gs://", "gs:///x", "gs://bucket/../x", "gs://bucket//x", "a\x00b"} {
+		if _, err := Open(ctx, url); err == nil || !strings.HasPrefix(err.Error(), "store: ") {
+			t.Errorf("Open(%q): %v", url, err)
+		}
+	}
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, []byte("x"), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	s := mustOpen(t, file)
+	if _, err := s.Stat(ctx, "x"); !errors.Is(err, ErrNotExist) {
+		t.Errorf("below a file: %v", err)
+	}
+	if _, err := s.Put(ctx, "x", nil); err == nil || errors.Is(err, ErrNotExist) {
+		t.Errorf("put below a file: %v", err)
+	}
+	dir := mustOpen(t, filepath.Dir(file)+"/")
+	if err := os.Mkdir(dir.Join("folder"), 0o777); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := dir.Put(ctx, "folder", nil); !errors.Is(err, ErrConflict) {
+		t.Errorf("put over a folder: %v", err)
+	}
+	if _, err := dir.Stat(ctx, "folder"); !errors.Is(err, ErrNotExist) {
+		t.Errorf("stat of a folder: %v", err)
+	}
+	if err := syscall.Mkfifo(dir.Join("pipe"), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := dir.Read(ctx, "pipe"); err == nil {
+		t.Error("a pipe is read")
+	}
+	if list, err := dir.List(ctx, ""); err != nil || len(list) != 1 || list[0].Name != "file" {
+		t.Errorf("list: %v, %v", list, err)
+	}
+}

@@ -1,0 +1,276 @@
+package store
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"hash"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"regexp"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// A localUpload writes a temporary file. It holds an flock on it, by which
+// others see that its writer lives.
+type localUpload struct {
+	l    *local
+	ctx  context.Context
+	root *os.Root
+	name string
+	temp string // "" when it is gone
+	f    *os.File
+	c    condition
+	sum  hash.Hash
+	n    int64
+}
+
+func (l *local) create(ctx context.Context, name string, c condition) (_ upload, err error) {
+	dir := path.Dir(name)
+	root, err := l.makeFolder(dir)
+	if err != nil {
+		return nil, err
+	}
+	u := &localUpload{l: l, ctx: ctx, root: root, name: name, c: c, sum: sha256.New()}
+	defer func() {
+		if err != nil {
+			u.abort()
+		}
+	}()
+	if err := l.sweep(root, dir); err != nil {
+		return nil, err
+	}
+	for range 100 {
+		if err := u.openTemp(dir); err != nil || u.f != nil {
+			return u, err
+		}
+	}
+	return nil, fmt.Errorf("its temporary file is removed by someone again and again")
+}
+
+// openTemp makes the temporary file. It leaves u.f nil where a sweep of another
+// process took the file before it was locked.
+func (u *localUpload) openTemp(dir string) error {
+	temp := path.Join(dir, tempName())
+	var f *os.File
+	err := u.l.do("create", temp, func() (err error) {
+		f, err = u.root.OpenFile(filepath.FromSlash(temp), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
+		return err
+	})
+	if err != nil {
+		return localError(err)
+	}
+	lockErr := flock(f, unix.LOCK_EX|unix.LOCK_NB)
+	mine, err := f.Stat()
+	there, statErr := u.root.Stat(filepath.FromSlash(temp))
+	if err == nil && statErr == nil && os.SameFile(mine, there) && (lockErr == nil || !errors.Is(lockErr, unix.EWOULDBLOCK)) {
+		u.f, u.temp = f, temp
+		return nil
+	}
+	f.Close()
+	return localError(err)
+}
+
+func (u *localUpload) Write(p []byte) (n int, err error) {
+	err = u.l.do("write", u.temp, func() error {
+		n, err = u.f.Write(p)
+		return err
+	})
+	u.sum.Write(p[:n])
+	u.n += int64(n)
+	return n, localError(err)
+}
+
+func (u *localUpload) abort() {
+	if u.temp != "" {
+		u.root.Remove(filepath.FromSlash(u.temp)) // swept later if this fails
+		u.temp = ""
+	}
+	if u.f != nil {
+		u.f.Close()
+		u.f = nil
+	}
+	u.root.Close()
+}
+
+func (u *localUpload) commit() (Info, error) {
+	if err := u.l.do("sync", u.temp, u.f.Sync); err != nil {
+		return Info{}, localError(err)
+	}
+	publish := u.link
+	if u.c.swap {
+		publish = u.swap
+	}
+	info, err := publish()
+	if err != nil {
+		return Info{}, err
+	}
+	err = u.l.do("close", u.temp, u.f.Close)
+	u.f = nil
+	if err != nil {
+		return Info{}, fmt.Errorf("it is in place, but: %w", localError(err))
+	}
+	return info, nil
+}
+
+// link publishes the file create-only.
+func (u *localUpload) link() (Info, error) {
+	err := u.l.do("link", u.name, func() error {
+		return u.root.Link(filepath.FromSlash(u.temp), filepath.FromSlash(u.name))
+	})
+	switch {
+	case errors.Is(err, fs.ErrExist):
+		return u.compare()
+	case errors.Is(err, syscall.EPERM) || errors.Is(err, syscall.ENOTSUP) || errors.Is(err, syscall.ENOSYS):
+		return u.renameNew() // a file system without hard links
+	case err != nil:
+		return Info{}, localError(err)
+	}
+	if err := u.l.do("remove", u.temp, func() error { return u.root.Remove(filepath.FromSlash(u.temp)) }); err == nil {
+		u.temp = ""
+	}
+	return u.settle()
+}
+
+// renameNew publishes the file create-only among those who hold the lock.
+func (u *localUpload) renameNew() (Info, error) {
+	unlock, err := u.l.lock(u.ctx, u.root, path.Dir(u.name))
+	if err != nil {
+		return Info{}, err
+	}
+	defer unlock()
+	if _, err := u.root.Lstat(filepath.FromSlash(u.name)); !errors.Is(err, fs.ErrNotExist) {
+		return u.compare()
+	}
+	if err := u.rename(); err != nil {
+		return Info{}, err
+	}
+	return u.settle()
+}
+
+// settle makes a new name durable, or takes it back: a folder that failed to
+// sync may have lost it.
+func (u *localUpload) settle() (Info, error) {
+	if err := u.l.syncFolder(u.root, path.Dir(u.name)); err != nil {
+		if removeErr := u.root.Remove(filepath.FromSlash(u.name)); removeErr != nil {
+			err = fmt.Errorf("%w; it is visible but may not be durable: %w", err, localError(removeErr))
+		}
+		return Info{}, err
+	}
+	return u.info()
+}
+
+// compare decides a create-only write whose name exists.
+func (u *localUpload) compare() (Info, error) {
+	f, info, err := u.l.openIn(u.root, u.name)
+	if errors.Is(err, ErrNotExist) {
+		return Info{}, fmt.Errorf("%w: the name is taken by a folder or a link", ErrConflict)
+	}
+	if err != nil {
+		return Info{}, err
+	}
+	defer f.Close()
+	found, n, err := digestFile(f)
+	if err != nil {
+		return Info{}, err
+	}
+	if ours := hex.EncodeToString(u.sum.Sum(nil)); ours != found || n != u.n {
+		return Info{}, fmt.Errorf("%w: it holds other bytes and is not replaced: %d bytes with sha256 %s, not %d bytes with sha256 %s",
+			ErrConflict, n, found, u.n, ours)
+	}
+	// Its first writer may have been killed before it synced the folder.
+	if err := u.l.syncFolder(u.root, path.Dir(u.name)); err != nil {
+		return Info{}, err
+	}
+	g, err := generation(f, info)
+	return Info{Bytes: n, Generation: g}, err
+}
+
+// swap publishes the file if the object has the generation it should.
+func (u *localUpload) swap() (Info, error) {
+	unlock, err := u.l.lock(u.ctx, u.root, path.Dir(u.name))
+	if err != nil {
+		return Info{}, err
+	}
+	defer unlock()
+	found := ""
+	f, info, err := u.l.openIn(u.root, u.name)
+	if err == nil {
+		found, err = generation(f, info)
+		f.Close()
+	} else if errors.Is(err, ErrNotExist) {
+		err = nil
+	}
+	if err != nil {
+		return Info{}, err
+	}
+	if found != u.c.generation {
+		return Info{}, conflictGeneration(found, u.c.generation)
+	}
+	if found == "" { // as one that does not know the lock would create it
+		return u.linkNew()
+	}
+	if err := u.rename(); err != nil {
+		return Info{}, err
+	}
+	if err := u.l.syncFolder(u.root, path.Dir(u.name)); err != nil {
+		return Info{}, fmt.Errorf("it is replaced, but the machine's failure could undo that: %w", err)
+	}
+	return u.info()
+}
+
+// linkNew publishes a swap whose object must not exist.
+func (u *localUpload) linkNew() (Info, error) {
+	err := u.l.do("link", u.name, func() error {
+		return u.root.Link(filepath.FromSlash(u.temp), filepath.FromSlash(u.name))
+	})
+	switch {
+	case errors.Is(err, fs.ErrExist):
+		return Info{}, conflictGeneration("one that was just made", "")
+	case errors.Is(err, syscall.EPERM) || errors.Is(err, syscall.ENOTSUP) || errors.Is(err, syscall.ENOSYS):
+		err = u.rename()
+	}
+	if err != nil {
+		return Info{}, localError(err)
+	}
+	return u.settle()
+}
+
+func (u *localUpload) rename() error {
+	err := u.l.do("rename", u.name, func() error {
+		return u.root.Rename(filepath.FromSlash(u.temp), filepath.FromSlash(u.name))
+	})
+	if err == nil {
+		u.temp = ""
+	}
+	return localError(err)
+}
+
+// info describes the published file.
+func (u *localUpload) info() (Info, error) {
+	info, err := u.f.Stat()
+	if err != nil {
+		return Info{}, localError(err)
+	}
+	if u.n <= digestBytes {
+		return Info{Bytes: u.n, Generation: "sha256:" + hex.EncodeToString(u.sum.Sum(nil))}, nil
+	}
+	g, err := generation(u.f, info)
+	return Info{Bytes: u.n, Generation: g}, err
+}
+
+// tempPattern matches what tempName returns, and no one else's names.
+var tempPattern = regexp.MustCompile(`^\.tmp-[0-9a-f]{32}$`)
+
+func tempName() string {
+	var id [16]byte
+	rand.Read(id[:])
+	return tempPrefix + hex.EncodeToString(id[:])
+}

@@ -1,0 +1,85 @@
+package store
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+)
+
+// A sealed file is a JSON object whose last key is the digest of the bytes
+// before it:
+//
+//	{
+//	  "step": 172,
+//	  "loss": 1.71,
+//	  "digest": "sha256:6b86…"
+//	}
+//
+// The digest covers all up to the comma before its key, and what follows is fixed to
+// the byte, so that every flipped, missing or additional byte shows.
+const (
+	digestKey = "digest"
+	sealStart = ",\n  \"" + digestKey + "\": \"sha256:"
+	sealEnd   = "\"\n}\n"
+	sealBytes = len(sealStart) + 2*sha256.Size + len(sealEnd)
+)
+
+// MarshalSealed returns v as JSON with a digest inside. v must encode to an
+// object with at least one key and none called "digest".
+func MarshalSealed(v any) ([]byte, error) {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	e.SetIndent("", "  ")
+	if err := e.Encode(v); err != nil {
+		return nil, fmt.Errorf("store: seal: %w", err)
+	}
+	keys := map[string]json.RawMessage{}
+	if err := json.Unmarshal(b.Bytes(), &keys); err != nil || len(keys) == 0 {
+		return nil, fmt.Errorf("store: seal: %T is not a JSON object with keys", v)
+	}
+	for key := range keys {
+		if strings.EqualFold(key, digestKey) {
+			return nil, fmt.Errorf("store: seal: %T has the key %q of its own", v, key)
+		}
+	}
+	body := bytes.TrimSuffix(b.Bytes(), []byte("\n}\n"))
+	return append(body, seal(body)...), nil
+}
+
+// UnmarshalSealed decodes into v what MarshalSealed has encoded. An error names
+// where, the place of the data, and the byte at which it is damaged. Keys that v
+// does not have are an error.
+func UnmarshalSealed(where string, data []byte, v any) error {
+	at := len(data) - sealBytes
+	if at < 1 {
+		return fmt.Errorf("store: %s: byte %d: the file ends here, want at least %d bytes: it is cut off", where, len(data), sealBytes+1)
+	}
+	body, end := data[:at], data[at:]
+	want := seal(body)
+	for i := range want {
+		hex := i >= len(sealStart) && i < len(want)-len(sealEnd)
+		if !hex && end[i] != want[i] {
+			return fmt.Errorf("store: %s: byte %d: found %q, want %q: the end of the file is damaged or cut off", where, at+i, end[i], want[i])
+		}
+	}
+	if !bytes.Equal(end, want) {
+		from, to := len(sealStart), len(want)-len(sealEnd)
+		return fmt.Errorf("store: %s: bytes 0 to %d: their sha256 is %s, want %s, found at byte %d: a byte of one or the other is damaged",
+			where, at-1, want[from:to], end[from:to], at+from)
+	}
+	d := json.NewDecoder(io.MultiReader(bytes.NewReader(body), strings.NewReader("\n}\n")))
+	d.DisallowUnknownFields()
+	if err := d.Decode(v); err != nil {
+		return fmt.Errorf("store: %s: byte %d: intact, but not of the expected form: %w", where, d.InputOffset(), err)
+	}
+	return nil
+}
+
+// seal returns what ends a file that starts with body.
+func seal(body []byte) []byte {
+	return fmt.Appendf(nil, "%s%x%s", sealStart, sha256.Sum256(body), sealEnd)
+}

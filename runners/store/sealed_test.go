@@ -1,0 +1,86 @@
+package store
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+)
+
+// TestSealedShowsEveryByte damages a sealed file in every way that one byte can.
+func TestSealedShowsEveryByte(t *testing.T) {
+	type pointer struct {
+		Name string  `json:"name"`
+		Step int64   `json:"step"`
+		Loss float64 `json:"loss"`
+		Note string  `json:"note"`
+	}
+	want := pointer{Name: "checkpoints/step-1", Step: 172, Loss: 1.71, Note: "<é>\u2028 \n"}
+	data, err := MarshalSealed(want)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got pointer
+	if err := UnmarshalSealed("p.json", data, &got); err != nil || got != want {
+		t.Fatalf("%+v, %v, want %+v", got, err, want)
+	}
+	damaged := func(what string, bad []byte) {
+		t.Helper()
+		err := UnmarshalSealed("dir/p.json", bad, new(pointer))
+		if err == nil || !strings.HasPrefix(err.Error(), "store: dir/p.json: byte") || !strings.Contains(err.Error(), "want") {
+			t.Fatalf("%s: %v", what, err)
+		}
+	}
+	for i := range data {
+		for bit := range 8 {
+			bad := bytes.Clone(data)
+			bad[i] ^= 1 << bit
+			damaged(fmt.Sprintf("byte %d, bit %d", i, bit), bad)
+		}
+		damaged(fmt.Sprintf("cut at %d", i), data[:i])
+		damaged(fmt.Sprintf("without byte %d", i), append(bytes.Clone(data[:i]), data[i+1:]...))
+		damaged(fmt.Sprintf("a space at %d", i), append(append(bytes.Clone(data[:i]), ' '), data[i:]...))
+	}
+	damaged("a line more", append(bytes.Clone(data), '\n'))
+}
+
+func TestSealedForm(t *testing.T) {
+	data, err := MarshalSealed(map[string]any{"step": 1, "new": true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = UnmarshalSealed("p.json", data, &struct{ Step int }{})
+	if err == nil || !strings.Contains(err.Error(), `"new"`) {
+		t.Errorf("unknown key: %v", err)
+	}
+	for _, v := range []any{nil, 1, "text", []int{1}, struct{}{}, map[string]int{"Digest": 1}, func() {}} {
+		if data, err := MarshalSealed(v); err == nil {
+			t.Errorf("%T is sealed: %s", v, data)
+		}
+	}
+}
+
+func FuzzUnmarshalSealed(f *testing.F) {
+	for _, v := range []any{map[string]int{"a": 1}, map[string]any{"a": map[string]int{"digest": 1}}} {
+		data, err := MarshalSealed(v)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(data)
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		v := map[string]any{}
+		if err := UnmarshalSealed("f", data, &v); err != nil {
+			return
+		}
+		again, err := MarshalSealed(v)
+		if err != nil {
+			t.Skip(err) // keys that MarshalSealed would refuse
+		}
+		w := map[string]any{}
+		if err := UnmarshalSealed("f", again, &w); err != nil {
+			t.Fatal(errors.Join(err, fmt.Errorf("%s", again)))
+		}
+	})
+}

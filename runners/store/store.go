@@ -1,0 +1,228 @@
+// Package store keeps objects: named byte sequences in a local folder or below
+// a prefix of a Google Cloud Storage bucket.
+//
+// Both keep the same promises:
+//
+//   - Complete or absent. An object appears under its name only when all of it
+//     is stored durably. A writer that fails, is aborted or is killed leaves
+//     nothing under the name.
+//   - Written once. Create and Put never replace an object. The same bytes again
+//     succeed, so any attempt can be repeated; other bytes are ErrConflict. Of
+//     racing writers of different bytes exactly one wins.
+//   - Replaced by comparison. Swap, and Delete with a generation, act only on the
+//     generation that the caller has seen, also between processes and machines.
+//   - Verified. On Cloud Storage every upload and every whole read is compared by
+//     CRC-32C, ours against the service's, and range reads that go through an
+//     object from its start to its end are too. A lost reply is not a conflict.
+//   - Contained. A name is elements joined by slashes and cannot leave the store.
+//
+// Locally, an object is written to a file .tmp-* in its folder, synced, linked
+// or renamed to its name, and the folder is synced. After a failed sync the file
+// is abandoned: a second sync may claim success for pages that were lost. A swap
+// holds an flock on the folder. Temporary files of killed processes are removed
+// by the next writer in their folder. On Cloud Storage every call has a
+// precondition, a deadline, and retries with back-off and jitter.
+//
+// A generation is opaque: compare it for equality only. Locally that of an object
+// of up to 4 MiB is its content's digest, and that of a larger one changes with
+// each write.
+//
+// A Store is safe for concurrent use. A Writer is for one goroutine at a time.
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"path/filepath"
+	"strings"
+	"sync"
+)
+
+// ErrNotExist is wrapped by errors about an object that is not there. It is also
+// fs.ErrNotExist.
+var ErrNotExist error = notExist{}
+
+// ErrConflict is wrapped by errors of writes and deletions that were refused
+// because the object is not as the caller expects.
+var ErrConflict = errors.New("conflict")
+
+type notExist struct{}
+
+func (notExist) Error() string        { return "no such object" }
+func (notExist) Is(target error) bool { return target == fs.ErrNotExist }
+
+// Info describes an object.
+type Info struct {
+	Name       string // below the store
+	Bytes      int64
+	Generation string // changes whenever the object is replaced
+}
+
+// A Store holds the objects of a folder or of a prefix of a bucket.
+type Store struct {
+	d      driver
+	prefix string // of every name; "" or elements joined by slashes
+	close  func() error
+}
+
+// Open opens the store at url: a local folder, which is made by the first write,
+// or gs://bucket/prefix. It does not look whether anything is there.
+func Open(ctx context.Context, url string) (*Store, error) {
+	if rest, ok := strings.CutPrefix(url, "gs://"); ok {
+		bucket, prefix, _ := strings.Cut(rest, "/")
+		prefix = strings.TrimSuffix(prefix, "/")
+		if bucket == "" || strings.ContainsAny(bucket, "\\\x00") {
+			return nil, fmt.Errorf("store: %s: want gs://bucket or gs://bucket/prefix", url)
+		}
+		if err := checkName(prefix); prefix != "" && err != nil {
+			return nil, fmt.Errorf("store: %s: %w", url, err)
+		}
+		g, err := openGCS(ctx, bucket)
+		if err != nil {
+			return nil, fmt.Errorf("store: %s: %w", url, err)
+		}
+		return &Store{d: g, prefix: prefix, close: sync.OnceValue(g.close)}, nil
+	}
+	switch {
+	case url == "" || strings.Contains(url, "\x00"):
+		return nil, fmt.Errorf("store: %q: want a folder or gs://bucket/prefix", url)
+	case strings.Contains(url, "://"):
+		return nil, fmt.Errorf("store: %s: unknown scheme; want a folder or gs://bucket/prefix", url)
+	}
+	return &Store{d: newLocal(filepath.Clean(url)), close: func() error { return nil }}, nil
+}
+
+// Close releases the store. Objects that are open must be closed before.
+func (s *Store) Close() error {
+	if err := s.close(); err != nil {
+		return fmt.Errorf("store: %s: %w", s.URL(), err)
+	}
+	return nil
+}
+
+// Sub returns the store of the objects whose names start with name and a slash.
+// It lives as long as s and needs no Close.
+func (s *Store) Sub(name string) (*Store, error) {
+	full, err := s.full(name)
+	if err != nil {
+		return nil, err
+	}
+	return &Store{d: s.d, prefix: full, close: func() error { return nil }}, nil
+}
+
+// URL returns the folder or the gs:// URL of the store.
+func (s *Store) URL() string { return s.d.join(s.prefix) }
+
+// Join returns the path or URL of the object name.
+func (s *Store) Join(name string) string { return s.d.join(path.Join(s.prefix, name)) }
+
+// Local returns the folder of a local store.
+func (s *Store) Local() (dir string, ok bool) {
+	if _, ok := s.d.(*local); !ok {
+		return "", false
+	}
+	return s.URL(), true
+}
+
+// Put stores data as the new object name. It succeeds if the object holds these
+// bytes already, and is ErrConflict if it holds others.
+func (s *Store) Put(ctx context.Context, name string, data []byte) (Info, error) {
+	return s.write(ctx, name, data, condition{})
+}
+
+// Swap stores data under name if the object has the given generation; ""
+// means that there is none yet. Otherwise the error wraps ErrConflict.
+func (s *Store) Swap(ctx context.Context, name string, data []byte, generation string) (Info, error) {
+	return s.write(ctx, name, data, condition{swap: true, generation: generation})
+}
+
+func (s *Store) write(ctx context.Context, name string, data []byte, c condition) (Info, error) {
+	w, err := s.create(ctx, name, c)
+	if err != nil {
+		return Info{}, err
+	}
+	defer w.Abort()
+	if _, err := w.Write(data); err != nil {
+		return Info{}, err
+	}
+	return w.Commit()
+}
+
+// Read returns the whole of an object that fits in memory.
+func (s *Store) Read(ctx context.Context, name string) ([]byte, Info, error) {
+	full, err := s.full(name)
+	if err != nil {
+		return nil, Info{}, err
+	}
+	data, info, err := s.d.read(ctx, full)
+	if err != nil {
+		return nil, Info{}, s.wrap(name, err)
+	}
+	info.Name = name
+	return data, info, nil
+}
+
+// Stat describes an object.
+func (s *Store) Stat(ctx context.Context, name string) (Info, error) {
+	full, err := s.full(name)
+	if err != nil {
+		return Info{}, err
+	}
+	info, err := s.d.stat(ctx, full)
+	if err != nil {
+		return Info{}, s.wrap(name, err)
+	}
+	info.Name = name
+	return info, nil
+}
+
+// List describes the objects whose names start with prefix, ordered by name.
+// There need not be any. Objects that are being written are not shown. What a
+// run relies on comes from manifests and pointers, not from a listing.
+func (s *Store) List(ctx context.Context, prefix string) ([]Info, error) {
+	if err := checkPrefix(prefix); err != nil {
+		return nil, s.wrap(prefix, err)
+	}
+	below := ""
+	if s.prefix != "" {
+		below = s.prefix + "/"
+	}
+	infos, err := s.d.list(ctx, below+prefix)
+	if err != nil {
+		return nil, s.wrap(prefix, err)
+	}
+	for i := range infos {
+		infos[i].Name = strings.TrimPrefix(infos[i].Name, below)
+	}
+	return infos, nil
+}
+
+// Delete removes an object if it has the given generation; "" means any. It
+// succeeds if there is no such object. An object of another generation is
+// ErrConflict.
+func (s *Store) Delete(ctx context.Context, name, generation string) error {
+	full, err := s.full(name)
+	if err != nil {
+		return err
+	}
+	return s.wrap(name, s.d.delete(ctx, full, generation))
+}
+
+// full returns the driver's name of an object.
+func (s *Store) full(name string) (string, error) {
+	if err := checkName(name); err != nil {
+		return "", fmt.Errorf("store: %s: %w", s.URL(), err)
+	}
+	return path.Join(s.prefix, name), nil
+}
+
+// wrap says which object an error is about.
+func (s *Store) wrap(name string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("store: %s: %w", s.Join(name), err)
+}

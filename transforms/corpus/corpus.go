@@ -1,0 +1,142 @@
+// Package corpus finds, reads and counts the documents that a set is made of.
+//
+// A corpus is a list of documents ordered by name. A document is one file: on
+// a local disk, or an object of Google Cloud Storage. Its name is its path
+// below the source that it was found in, or its base name where the source is
+// the file itself, so names do not depend on the machine.
+//
+// Workers read documents in blocks: byte ranges of a fixed length. A block owns
+// the characters that start in its range, so that every character has exactly
+// one owner whatever the length is. This needs no decoding from the start of
+// the document: in UTF-8 a byte that is not a continuation byte always starts a
+// character, and a byte that belongs to no valid character is one error
+// character of its own. So looking back 3 bytes finds where the first owned
+// character starts, and reading 3 bytes past the end completes the last one.
+//
+// Resolve runs where a pipeline is built; Blocks, Hash and Count are Beam
+// transforms.
+package corpus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path"
+	"strings"
+
+	"github.com/quire-ml/quire/runners/store"
+)
+
+// A Document is one file of a corpus.
+type Document struct {
+	Name  string `json:"name"`  // slash-separated, unique in its corpus, the same on every machine
+	Path  string `json:"path"`  // where workers read it: an absolute path or gs://bucket/object
+	Bytes int64  `json:"bytes"` // size when the corpus was resolved
+}
+
+// Bytes returns the size of all documents together.
+func Bytes(docs []Document) int64 {
+	var n int64
+	for _, d := range docs {
+		n += d.Bytes
+	}
+	return n
+}
+
+// A Reader reads documents. It keeps the document it read last open, so blocks
+// of one document cost one open. It is for one goroutine at a time; the zero
+// value is ready to use.
+type Reader struct {
+	doc    Document
+	at     io.ReaderAt
+	closer io.Closer
+	store  *store.Store
+	root   string // URL of store
+}
+
+// Close releases what the reader holds. The reader can be used again.
+func (r *Reader) Close() error {
+	var err error
+	if r.closer != nil {
+		err = r.closer.Close()
+	}
+	if r.store != nil {
+		err = errors.Join(err, r.store.Close())
+	}
+	*r = Reader{}
+	return err
+}
+
+// read returns n bytes of d from offset off. A document that has not the size
+// it was resolved with is an error.
+func (r *Reader) read(ctx context.Context, d Document, off, n int64) ([]byte, error) {
+	if err := r.open(ctx, d); err != nil {
+		return nil, err
+	}
+	buf := make([]byte, n)
+	got, err := r.at.ReadAt(buf, off)
+	if int64(got) < n {
+		return nil, fmt.Errorf("corpus: %s: read of %d bytes at byte %d stopped after %d: %w", d.Name, n, off, got, err)
+	}
+	return buf, nil
+}
+
+// open makes d the open document.
+func (r *Reader) open(ctx context.Context, d Document) error {
+	if r.closer != nil && r.doc == d {
+		return nil
+	}
+	if r.closer != nil {
+		err := r.closer.Close()
+		r.closer, r.at = nil, nil
+		if err != nil {
+			return fmt.Errorf("corpus: %s: %w", r.doc.Name, err)
+		}
+	}
+	size, err := r.openPath(ctx, d.Path)
+	if err != nil {
+		return fmt.Errorf("corpus: %s: %w", d.Name, err)
+	}
+	r.doc = d
+	if size != d.Bytes {
+		return fmt.Errorf("corpus: %s: has %d bytes, but had %d when the corpus was listed; documents must not change while prep runs: run it again", d.Name, size, d.Bytes)
+	}
+	return nil
+}
+
+func (r *Reader) openPath(ctx context.Context, name string) (size int64, err error) {
+	if !strings.HasPrefix(name, "gs://") {
+		f, err := os.Open(name)
+		if err != nil {
+			return 0, err
+		}
+		r.at, r.closer = f, f
+		info, err := f.Stat()
+		if err != nil {
+			return 0, err
+		}
+		return info.Size(), nil
+	}
+	root, base := path.Split(strings.TrimPrefix(name, "gs://"))
+	root = "gs://" + strings.TrimSuffix(root, "/")
+	if r.store == nil || r.root != root {
+		if r.store != nil {
+			if err := r.store.Close(); err != nil {
+				return 0, err
+			}
+			r.store = nil
+		}
+		if r.store, err = store.Open(ctx, root); err != nil {
+			return 0, err
+		}
+		r.root = root
+	}
+	o, err := r.store.OpenObject(ctx, base)
+	if err != nil {
+		return 0, err
+	}
+	r.at, r.closer = o, o
+	return o.Size(), nil
+}

@@ -1,0 +1,356 @@
+package corpus
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"flag"
+	"fmt"
+	"hash/crc32"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"github.com/apache/beam/sdks/v2/go/pkg/beam"
+	"github.com/apache/beam/sdks/v2/go/pkg/beam/testing/passert"
+
+	"github.com/quire-ml/quire/runners/engine"
+	"github.com/quire-ml/quire/transforms/vocab"
+)
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	engine.Init()
+	os.Exit(m.Run())
+}
+
+// put writes a file below dir and returns it as a document.
+func put(t testing.TB, dir, name, text string) Document {
+	t.Helper()
+	file := filepath.Join(dir, filepath.FromSlash(name))
+	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return Document{Name: name, Path: file, Bytes: int64(len(text))}
+}
+
+// nasty are texts whose character boundaries are hard to find.
+var nasty = []string{
+	"a", "\x80", "\xff", "é", "\xc3", "日本語", "𝄞𝄞𝄞", "a\x80b", "\x80\x80\x80\x80\x80\x80",
+	"\xe2\x82", "\xe2\x82a", "\xe2\xe2\x82\xac\x82", "\xf0\x9d\x84", "\xf0\x9d\x84\x9e\x80", "\xf0\x9d\x84\xf0\x9d\x84\x9e",
+	"\xed\xa0\x80", "\xc0\x80", "\xf4\x90\x80\x80", "\xef\xbf\xbd", "\xef\xbf\xbd\xef\xbf", "a\xcc\x81é\x00\r\n\xef\xbb\xbf",
+	"\xf8\x88\x80\x80\x80", "x\xc3\xc3\xc3\xa9\xa9", "\xf0\xf0\x9d\xf0\x9d\x84\xf0\x9d\x84\x9e\x9e",
+	strings.Repeat("ab\xf0\x9d\x84\x9eé\x80\xe2\x82\xac\xe2\x82", 9),
+}
+
+// checkBlocks compares the characters found block by block with Go's own
+// sequential decoding.
+func checkBlocks(t *testing.T, r *Reader, d Document, text string, unit vocab.Unit, size, ahead int64) {
+	t.Helper()
+	var want, got, prev, wantPrev []rune
+	if unit == vocab.Byte {
+		for _, b := range []byte(text) {
+			want = append(want, rune(b))
+		}
+	} else {
+		want = []rune(text)
+	}
+	offset := 0
+	owner := func(i int) int { return int(int64(i) / size) }
+	owned := map[int]int{}
+	for i, c := range want {
+		if i > 0 && (owned[owner(offset)] == 0) {
+			wantPrev = append(wantPrev, want[i-1])
+		}
+		owned[owner(offset)]++
+		if unit == vocab.Byte {
+			offset++
+		} else {
+			_, n := utf8.DecodeRuneInString(text[offset:])
+			offset += n
+		}
+		_ = c
+	}
+	for at := int64(0); at < d.Bytes; at += size {
+		b := Block{Document: d, Offset: at, Length: min(size, d.Bytes-at)}
+		x, err := r.Block(t.Context(), b, unit, ahead)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if end := x.Offset + int64(len(x.Bytes)); end < min(d.Bytes, b.End()+ahead) {
+			t.Fatalf("block at %d ends at %d, asked for %d more", at, end, ahead)
+		}
+		if len(x.Owned()) == 0 {
+			continue
+		}
+		if c, ok := x.Previous(); ok != (len(got) > 0) {
+			t.Fatalf("%q, blocks of %d: block at %d: previous %v", text, size, at, ok)
+		} else if ok {
+			prev = append(prev, c)
+		}
+		if unit == vocab.Byte {
+			for _, b := range x.Owned() {
+				got = append(got, rune(b))
+			}
+		} else {
+			got = append(got, []rune(string(x.Owned()))...)
+		}
+	}
+	if string(got) != string(want) || len(got) != len(want) {
+		t.Fatalf("%q, blocks of %d:\ngot  %U\nwant %U", text, size, got, want)
+	}
+	if len(prev) != len(wantPrev) || string(prev) != string(wantPrev) {
+		t.Fatalf("%q, blocks of %d: previous characters\ngot  %U\nwant %U", text, size, prev, wantPrev)
+	}
+}
+
+func TestBlocksOfEverySize(t *testing.T) {
+	var r Reader
+	defer r.Close()
+	for _, text := range nasty {
+		d := put(t, t.TempDir(), "text", text)
+		for size := int64(1); size <= 20; size++ {
+			checkBlocks(t, &r, d, text, vocab.Rune, size, size%5)
+			checkBlocks(t, &r, d, text, vocab.Byte, size, size%5)
+		}
+	}
+}
+
+func FuzzBlocks(f *testing.F) {
+	for _, text := range nasty {
+		f.Add([]byte(text), uint8(3))
+	}
+	dir := f.TempDir()
+	f.Fuzz(func(t *testing.T, text []byte, size uint8) {
+		if len(text) == 0 || size == 0 {
+			return
+		}
+		var r Reader
+		defer r.Close()
+		checkBlocks(t, &r, put(t, dir, "text", string(text)), string(text), vocab.Rune, int64(size), 0)
+	})
+}
+
+// countPlainly is Statistics by the shortest code.
+func countPlainly(docs []string, unit vocab.Unit) (chars map[int64]int64, pairs map[[2]int64]int64, invalid int64) {
+	chars, pairs = map[int64]int64{}, map[[2]int64]int64{}
+	for _, text := range docs {
+		var all []int64
+		if unit == vocab.Byte {
+			for _, b := range []byte(text) {
+				all = append(all, int64(b))
+			}
+		} else {
+			for i, c := range text {
+				all = append(all, int64(c))
+				if c == utf8.RuneError && !strings.HasPrefix(text[i:], "\uFFFD") {
+					invalid++
+				}
+			}
+		}
+		for i, c := range all {
+			chars[c]++
+			if i > 0 {
+				pairs[[2]int64{all[i-1], c}]++
+			}
+		}
+	}
+	return chars, pairs, invalid
+}
+
+// wide is a text of more characters than the dense table of pairs has.
+func wide() string {
+	var b bytes.Buffer
+	for i := range 4000 {
+		b.WriteRune(rune('一' + i*7919%1700))
+		b.WriteByte("ab \n"[i%4])
+		if i%97 == 0 {
+			b.WriteString("\U0001F600\x80\xe2\x82")
+		}
+	}
+	return b.String()
+}
+
+func TestCountFn(t *testing.T) {
+	texts := append([]string{wide()}, nasty...)
+	dir := t.TempDir()
+	var docs []Document
+	for i, text := range texts {
+		docs = append(docs, put(t, dir, string(rune('a'+i)), text))
+	}
+	for _, unit := range []vocab.Unit{vocab.Rune, vocab.Byte} {
+		wantChars, wantPairs, wantInvalid := countPlainly(texts, unit)
+		for _, size := range []int64{1, 3, 1009, 1 << 20} {
+			f := &countFn{Unit: string(unit)}
+			var parts []Statistics
+			emit := func(s Statistics) { parts = append(parts, s) }
+			f.Setup()
+			for i, d := range docs {
+				if i%3 == 0 {
+					f.StartBundle(emit)
+				}
+				for at := int64(0); at < d.Bytes; at += size {
+					if err := f.ProcessElement(t.Context(), Block{Doc: int64(i), Document: d, Offset: at, Length: min(size, d.Bytes-at)}, emit); err != nil {
+						t.Fatal(err)
+					}
+				}
+				if i%3 == 2 || i == len(docs)-1 {
+					f.FinishBundle(emit)
+				}
+			}
+			if err := f.Teardown(); err != nil {
+				t.Fatal(err)
+			}
+			got := merge(parts)
+			compare(t, got, wantChars, wantPairs, wantInvalid)
+		}
+	}
+}
+
+func merge(parts []Statistics) Statistics {
+	return (&mergeFn{}).ProcessElement(0, func(s *Statistics) bool {
+		if len(parts) == 0 {
+			return false
+		}
+		*s, parts = parts[len(parts)-1], parts[:len(parts)-1]
+		return true
+	})
+}
+
+func compare(t *testing.T, got Statistics, chars map[int64]int64, pairs map[[2]int64]int64, invalid int64) {
+	t.Helper()
+	if len(got.Chars) != len(chars) || len(got.Pairs) != len(pairs) || got.Invalid.Count != invalid {
+		t.Fatalf("%d characters, %d pairs, %d invalid; want %d, %d, %d", len(got.Chars), len(got.Pairs), got.Invalid.Count, len(chars), len(pairs), invalid)
+	}
+	for i, c := range got.Chars {
+		if chars[c.Char] != c.Count || i > 0 && got.Chars[i-1].Char >= c.Char {
+			t.Fatalf("character %U counted %d, want %d, or out of order", c.Char, c.Count, chars[c.Char])
+		}
+	}
+	for _, p := range got.Pairs {
+		if want := pairs[[2]int64{p.First, p.Second}]; want != p.Count {
+			t.Fatalf("pair %U %U counted %d, want %d", p.First, p.Second, p.Count, want)
+		}
+	}
+	for i, b := range got.Blocks[1:] {
+		if a := got.Blocks[i]; a.Doc > b.Doc || a.Doc == b.Doc && a.Offset >= b.Offset {
+			t.Fatalf("blocks out of order: %v, %v", a, b)
+		}
+	}
+}
+
+func TestFirstInvalidByte(t *testing.T) {
+	a, b := Invalid{2, 1, 500, 0x80}, Invalid{3, 1, 20, 0xff}
+	want := Invalid{5, 1, 20, 0xff}
+	if got := a.plus(b); got != want {
+		t.Errorf("got %v", got)
+	}
+	if got := b.plus(a); got != want {
+		t.Errorf("got %v", got)
+	}
+	if got := (Invalid{}).plus(a); got != a {
+		t.Errorf("got %v", got)
+	}
+	if got := a.plus(Invalid{}); got != a {
+		t.Errorf("got %v", got)
+	}
+	if got := (Invalid{1, 2, 0, 1}).plus(b); got != (Invalid{4, 1, 20, 0xff}) {
+		t.Errorf("got %v", got)
+	}
+}
+
+func init() { beam.RegisterFunction(summary) }
+
+func summary(s Statistics) string {
+	var b strings.Builder
+	for _, c := range s.Chars {
+		b.WriteString(string(rune(c.Char)))
+		b.WriteByte(byte('0' + c.Count))
+	}
+	for _, p := range s.Pairs {
+		b.WriteString(" " + string(rune(p.First)) + string(rune(p.Second)))
+		b.WriteByte(byte('0' + p.Count))
+	}
+	return b.String()
+}
+
+func TestCountPipeline(t *testing.T) {
+	dir := t.TempDir()
+	docs := []Document{put(t, dir, "a", "abab"), put(t, dir, "b", ""), put(t, dir, "c", "éa")}
+	for _, runner := range []string{"direct", "prism"} {
+		p, s := beam.NewPipelineWithRoot()
+		items := Create(s, docs)
+		got := beam.ParDo(s, summary, Count(s, vocab.Rune, Blocks(s, 3, items)))
+		passert.Equals(s, got, "a3b2é1 ab2 ba1 éa1")
+		digests := Hash(s, 3, items)
+		passert.Equals(s, digests,
+			Digest{0, "a", 4, "a667282675f4876021d392aa6592f39dabf718748c4b738563cb9d5dc8f21f24", []int64{crc("aba"), crc("b")}},
+			Digest{1, "b", 0, "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855", nil},
+			Digest{2, "c", 3, "805c58e80d5a6f66d9bed65cfb771031235943ef48fbe5c18b823df952da92c4", []int64{crc("éa")}})
+		if err := engine.Run(t.Context(), runner, p, engine.Options{}); err != nil {
+			t.Errorf("%s: %v", runner, err)
+		}
+	}
+}
+
+func crc(text string) int64 { return int64(crc32.Checksum([]byte(text), castagnoli)) }
+
+func TestDigests(t *testing.T) {
+	dir := t.TempDir()
+	text := strings.Repeat("0123456789", 300_000) // more than one read
+	docs := []Document{put(t, dir, "a", "abab"), put(t, dir, "b", text), put(t, dir, "c", "")}
+	sums, err := Digests(t.Context(), docs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, text := range []string{"abab", text, ""} {
+		want := fmt.Sprintf("%x", sha256.Sum256([]byte(text)))
+		for _, size := range []int64{1000, 1 << 20, 1<<20 + 7, 1 << 40} {
+			sum, blocks, err := digest(t.Context(), docs[i], size)
+			if err != nil || sum != want || sums[i] != want {
+				t.Errorf("document %d: %s and %s, want %s, %v", i, sum, sums[i], want, err)
+			}
+			for k, got := range blocks {
+				block := text[int64(k)*size:]
+				if want := crc(block[:min(size, int64(len(block)))]); got != want {
+					t.Errorf("document %d, block %d of %d bytes: crc %08x, want %08x", i, k, size, got, want)
+				}
+			}
+			if want := (int64(len(text)) + size - 1) / size; int64(len(blocks)) != want {
+				t.Errorf("document %d: %d blocks of %d bytes, want %d", i, len(blocks), size, want)
+			}
+		}
+	}
+}
+
+func TestChangedDocument(t *testing.T) {
+	d := put(t, t.TempDir(), "a", "abc")
+	d.Bytes = 4
+	var r Reader
+	defer r.Close()
+	_, err := r.Block(context.Background(), Block{Document: d, Length: 4}, vocab.Rune, 0)
+	if err == nil || !strings.Contains(err.Error(), "a: has 3 bytes, but had 4") {
+		t.Errorf("got %v", err)
+	}
+	if _, err = Digests(context.Background(), []Document{d}); err == nil || !strings.Contains(err.Error(), "has 3 bytes, but had 4") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func BenchmarkCount(b *testing.B) {
+	text := []byte(strings.Repeat("It was the best of times, it was the worst of times,\n", 20000))
+	for name, text := range map[string][]byte{"ascii": text, "wide": []byte(strings.ToValidUTF8(strings.Repeat(wide(), 40), ""))} {
+		b.Run(name, func(b *testing.B) {
+			b.SetBytes(int64(len(text)))
+			t := newTally()
+			for b.Loop() {
+				t.text(Text{Unit: vocab.Rune, Bytes: text, Last: len(text)})
+			}
+		})
+	}
+}

@@ -1,0 +1,108 @@
+package corpus
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"path"
+	"path/filepath"
+	"strings"
+)
+
+// download returns the one document at an https URL. It lies in the cache
+// folder, below a folder named for the URL, and is there whole or not at all.
+// A cached file that has not the wanted sha256 is downloaded again.
+func download(ctx context.Context, source string, o *ResolveOptions) ([]Document, error) {
+	u, err := url.Parse(source)
+	if err != nil {
+		return nil, err
+	}
+	if o.Cache == "" {
+		return nil, fmt.Errorf("no folder to download to; set corpus.sources to a local file")
+	}
+	base := path.Base(u.Path)
+	if base == "." || base == "/" || base == ".." {
+		base = u.Hostname()
+	}
+	sum := sha256.Sum256([]byte(source))
+	dir, err := filepath.Abs(filepath.Join(o.Cache, hex.EncodeToString(sum[:8])))
+	if err != nil {
+		return nil, err
+	}
+	file := filepath.Join(dir, base)
+	if d, ok := cached(ctx, file, base, o.SHA256); ok {
+		return []Document{d}, nil
+	}
+	size, err := fetch(ctx, source, file, o)
+	if err != nil {
+		return nil, err
+	}
+	return []Document{{Name: base, Path: file, Bytes: size}}, nil
+}
+
+func cached(ctx context.Context, file, base, want string) (Document, bool) {
+	info, err := os.Stat(file)
+	if err != nil || !info.Mode().IsRegular() {
+		return Document{}, false
+	}
+	d := Document{Name: base, Path: file, Bytes: info.Size()}
+	if want == "" {
+		return d, true
+	}
+	got, err := Digests(ctx, []Document{d})
+	return d, err == nil && strings.EqualFold(got[0], want)
+}
+
+// fetch writes what source serves to file.
+func fetch(ctx context.Context, source, file string, o *ResolveOptions) (size int64, err error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, source, nil)
+	if err != nil {
+		return 0, err
+	}
+	client := o.Client
+	if client == nil {
+		client = http.DefaultClient
+	}
+	resp, err := client.Do(req)
+	if err != nil {
+		return 0, fmt.Errorf("%w; without network, set corpus.sources to a local file", err)
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return 0, fmt.Errorf("the server answered %s", resp.Status)
+	}
+	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+		return 0, err
+	}
+	tmp, err := os.CreateTemp(filepath.Dir(file), ".tmp-*")
+	if err != nil {
+		return 0, err
+	}
+	defer func() {
+		if err != nil {
+			tmp.Close()
+			os.Remove(tmp.Name())
+		}
+	}()
+	h := sha256.New()
+	size, err = io.Copy(io.MultiWriter(tmp, h), resp.Body)
+	if err != nil {
+		return 0, fmt.Errorf("download stopped after %d bytes: %w", size, err)
+	}
+	if n := resp.ContentLength; n >= 0 && n != size {
+		return 0, fmt.Errorf("download has %d bytes, the server promised %d", size, n)
+	}
+	if got := hex.EncodeToString(h.Sum(nil)); o.SHA256 != "" && !strings.EqualFold(got, o.SHA256) {
+		return 0, fmt.Errorf("downloaded text has sha256 %s, corpus.sha256 says %s", got, strings.ToLower(o.SHA256))
+	}
+	if err := errors.Join(tmp.Chmod(0o644), tmp.Sync(), tmp.Close()); err != nil {
+		return 0, err
+	}
+	return size, os.Rename(tmp.Name(), file)
+}

@@ -1,0 +1,256 @@
+package corpus
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/quire-ml/quire/runners/store"
+)
+
+// ResolveOptions say how sources become documents. The zero value takes no
+// https source and checks nothing.
+type ResolveOptions struct {
+	Cache  string       // folder that keeps downloaded documents; needed for https sources
+	SHA256 string       // hex; the only document must have it. Empty: not checked
+	Client *http.Client // nil: http.DefaultClient
+}
+
+// Resolve finds the documents of sources, ordered by name.
+//
+// A source is a file; a folder (every regular file below it; names that start
+// with a dot are skipped); a pattern of path/filepath.Match (a file whose name
+// has pattern characters is found by that name first); an https:// URL, which
+// is downloaded to o.Cache once; a gs:// object, or a gs:// prefix with every
+// object below it. Two documents of one name are an error, as are a source
+// without documents and a corpus without bytes. o may be nil.
+func Resolve(ctx context.Context, sources []string, o *ResolveOptions) ([]Document, error) {
+	if o == nil {
+		o = &ResolveOptions{}
+	}
+	if len(sources) == 0 {
+		return nil, fmt.Errorf("corpus: no sources; set corpus.sources to files, folders, patterns or URLs")
+	}
+	var docs []Document
+	for _, source := range sources {
+		found, err := resolve(ctx, source, o)
+		if err != nil {
+			return nil, fmt.Errorf("corpus: %s: %w", source, err)
+		}
+		docs = append(docs, found...)
+	}
+	slices.SortStableFunc(docs, func(a, b Document) int { return strings.Compare(a.Name, b.Name) })
+	for i, d := range docs {
+		if !utf8.ValidString(d.Name) {
+			return nil, fmt.Errorf("corpus: %q: the file's name is not UTF-8; rename it", d.Path)
+		}
+		if i > 0 && docs[i-1].Name == d.Name {
+			return nil, fmt.Errorf("corpus: %s and %s would both be document %q; give their common folder as the source, or rename one", docs[i-1].Path, d.Path, d.Name)
+		}
+	}
+	if o.SHA256 != "" {
+		if err := checkOnly(ctx, docs, o.SHA256); err != nil {
+			return nil, err
+		}
+	}
+	if Bytes(docs) == 0 {
+		return nil, fmt.Errorf("corpus: %s: the corpus has 0 bytes; set corpus.sources to files with text", strings.Join(sources, ", "))
+	}
+	return docs, nil
+}
+
+func checkOnly(ctx context.Context, docs []Document, want string) error {
+	if len(docs) != 1 {
+		return fmt.Errorf("corpus: corpus.sha256 is for a corpus of one document, but the sources have %d; remove it", len(docs))
+	}
+	got, err := Digests(ctx, docs)
+	if err != nil {
+		return err
+	}
+	if !strings.EqualFold(got[0], want) {
+		return fmt.Errorf("corpus: %s: sha256 is %s, corpus.sha256 says %s; it is another text", docs[0].Path, got[0], strings.ToLower(want))
+	}
+	return nil
+}
+
+func resolve(ctx context.Context, source string, o *ResolveOptions) ([]Document, error) {
+	scheme, _, _ := strings.Cut(source, "://")
+	switch {
+	case source == "":
+		return nil, fmt.Errorf("an empty source")
+	case strings.HasSuffix(source, ".gz"):
+		return nil, fmt.Errorf("compressed sources cannot be read in blocks; decompress it first (gunzip)")
+	case strings.HasPrefix(source, "https://"):
+		return download(ctx, source, o)
+	case strings.HasPrefix(source, "gs://"):
+		return objects(ctx, source)
+	case strings.Contains(source, "://"):
+		return nil, fmt.Errorf("unknown scheme %s://; use a path, https:// or gs://", scheme)
+	}
+	return files(source)
+}
+
+// files resolves a local source.
+func files(source string) ([]Document, error) {
+	abs, err := filepath.Abs(source)
+	if err != nil {
+		return nil, err
+	}
+	if info, err := os.Stat(abs); err == nil {
+		return tree(abs, info, filepath.Base(abs), "")
+	} else if !strings.ContainsAny(source, "*?[") {
+		return nil, fmt.Errorf("no such file or folder; correct corpus.sources")
+	}
+	// The pattern is the user's text: cleaned, not made absolute, which would
+	// read a working directory with a bracket in its name as a pattern.
+	pattern := filepath.ToSlash(filepath.Clean(source))
+	if _, err := path.Match(pattern, ""); err != nil {
+		return nil, fmt.Errorf("the pattern is malformed: %w", err)
+	}
+	root := "."
+	if path.IsAbs(pattern) {
+		root = "/"
+	}
+	elems := strings.Split(strings.TrimPrefix(pattern, "/"), "/")
+	for len(elems) > 1 && !strings.ContainsAny(elems[0], `*?[\`) {
+		root, elems = filepath.Join(root, elems[0]), elems[1:]
+	}
+	if root, err = filepath.Abs(root); err != nil {
+		return nil, err
+	}
+	docs, err := match(root, "", elems)
+	if err == nil && len(docs) == 0 {
+		err = fmt.Errorf("no file matches the pattern; correct corpus.sources")
+	}
+	return docs, err
+}
+
+// match returns the documents below dir that match the pattern elems, element
+// by element. name is dir's path below the pattern's first folder.
+func match(dir, name string, elems []string) ([]Document, error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	var docs []Document
+	for _, e := range entries {
+		ok, err := path.Match(elems[0], e.Name())
+		if err != nil {
+			return nil, err
+		}
+		if !ok || e.Name()[0] == '.' && elems[0][0] != '.' {
+			continue
+		}
+		file, below := filepath.Join(dir, e.Name()), path.Join(name, e.Name())
+		info, err := os.Stat(file)
+		if err != nil {
+			return nil, err
+		}
+		var found []Document
+		switch {
+		case len(elems) == 1 && info.Mode().IsRegular():
+			found, err = tree(file, info, below, "")
+		case len(elems) > 1 && info.IsDir():
+			found, err = match(file, below, elems[1:])
+		}
+		if err != nil {
+			return nil, err
+		}
+		docs = append(docs, found...)
+	}
+	return docs, nil
+}
+
+// tree returns the file, or the regular files below the folder, at abs. base
+// is the name of a file, below the prefix of names inside a folder.
+func tree(abs string, info os.FileInfo, base, below string) ([]Document, error) {
+	if !info.IsDir() {
+		switch {
+		case !info.Mode().IsRegular():
+			return nil, fmt.Errorf("is no regular file")
+		case strings.HasSuffix(abs, ".gz"):
+			return nil, fmt.Errorf("%s is compressed and cannot be read in blocks; decompress it first (gunzip)", abs)
+		}
+		return []Document{{Name: base, Path: abs, Bytes: info.Size()}}, nil
+	}
+	entries, err := os.ReadDir(abs)
+	if err != nil {
+		return nil, err
+	}
+	var docs []Document
+	for _, e := range entries {
+		file := filepath.Join(abs, e.Name())
+		info, err := e.Info()
+		if err != nil {
+			return nil, err
+		}
+		if e.Name()[0] == '.' || !info.IsDir() && !info.Mode().IsRegular() {
+			continue
+		}
+		name := path.Join(below, e.Name())
+		found, err := tree(file, info, name, name)
+		if err != nil {
+			return nil, err
+		}
+		docs = append(docs, found...)
+	}
+	if len(docs) == 0 && below == "" {
+		return nil, fmt.Errorf("the folder has no regular file; correct corpus.sources")
+	}
+	return docs, nil
+}
+
+// objects resolves a gs:// source.
+func objects(ctx context.Context, source string) (docs []Document, err error) {
+	bucket, name, _ := strings.Cut(strings.TrimPrefix(source, "gs://"), "/")
+	st, err := store.Open(ctx, "gs://"+bucket)
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if e := st.Close(); err == nil {
+			err = e
+		}
+	}()
+	name = strings.TrimSuffix(name, "/")
+	fixed, pattern := name, ""
+	if i := strings.IndexAny(name, "*?["); i >= 0 {
+		fixed, pattern = name[:i], name
+	}
+	prefix := fixed
+	if pattern == "" && fixed != "" {
+		if info, err := st.Stat(ctx, fixed); err == nil {
+			return []Document{{Name: path.Base(fixed), Path: st.Join(fixed), Bytes: info.Bytes}}, nil
+		}
+		prefix = fixed + "/"
+	}
+	infos, err := st.List(ctx, prefix)
+	if err != nil {
+		return nil, err
+	}
+	root := prefix[:strings.LastIndexByte(prefix, '/')+1]
+	for _, info := range infos {
+		below := strings.TrimPrefix(info.Name, root)
+		if pattern != "" {
+			if ok, err := path.Match(pattern, info.Name); err != nil {
+				return nil, fmt.Errorf("the pattern is malformed: %w", err)
+			} else if !ok {
+				continue
+			}
+		}
+		if strings.HasSuffix(below, "/") || strings.HasPrefix(below, ".") || strings.Contains(below, "/.") {
+			continue
+		}
+		docs = append(docs, Document{Name: below, Path: st.Join(info.Name), Bytes: info.Bytes})
+	}
+	if len(docs) == 0 {
+		return nil, fmt.Errorf("no such object, and none below it; correct corpus.sources")
+	}
+	return docs, nil
+}

@@ -1,0 +1,186 @@
+// Package dataset reads sets: directories with the sequences of a corpus,
+// shuffled and divided into TFRecord shards.
+//
+//	manifest.json                      what the set is, written last
+//	vocab.json                         the characters, see package vocab
+//	train-00000-of-00016.tfrecord …    the sequences, each a tf.train.Example
+//
+// A split of n sequences gives each a rank 0…n-1. Its K shards hold contiguous
+// ranges of ranks, in order, whose lengths differ by at most one. All records
+// have one size, so the record of a rank is found by arithmetic: a Set reads any
+// of them without an index and without the rest.
+//
+// manifest.json is JSON with its own digest inside, and states size, CRC-32C and
+// sha256 of every other file. Every read verifies what it read: Open the
+// manifest, the vocabulary and the sizes of the shards, Read the checksums of
+// the record, Verify everything.
+//
+// A Permutation is the order in which sequences are shuffled and visited.
+package dataset
+
+import (
+	"encoding/hex"
+	"fmt"
+
+	"github.com/quire-ml/quire/runners/store"
+	"github.com/quire-ml/quire/transforms/tfexample"
+	"github.com/quire-ml/quire/transforms/tfrecord"
+)
+
+// Names of a set's files, besides the shards'.
+const (
+	ManifestName = "manifest.json"
+	VocabName    = "vocab.json"
+)
+
+// format is the version of sets that this package reads and writes.
+const format = "quire-set/1"
+
+// A Manifest says what a set is.
+type Manifest struct {
+	Format      string `json:"format"`
+	SeqLength   int    `json:"seq_length"` // L: a sequence has L+1 characters
+	Unit        string `json:"unit"`
+	Normalize   string `json:"normalize"`
+	InvalidUTF8 string `json:"invalid_utf8"`
+	MinCount    int64  `json:"min_count"`
+	Validation  struct {
+		Fraction float64 `json:"fraction"`
+		By       string  `json:"by"`
+	} `json:"validation"`
+	Seed  int64 `json:"seed"` // of the ranks
+	Vocab struct {
+		Name   string `json:"name"`
+		Size   int    `json:"size"`
+		SHA256 string `json:"sha256"` // of the file
+		Digest string `json:"digest"` // in the file
+	} `json:"vocab"`
+	Entropy struct {
+		UnigramNats float64 `json:"unigram_nats"` // see Entropies
+		BigramNats  float64 `json:"bigram_nats"`
+	} `json:"entropy"`
+	Chars         int64      `json:"chars"`          // of all documents
+	DroppedChars  int64      `json:"dropped_chars"`  // of no sequence
+	ReplacedChars int64      `json:"replaced_chars"` // invalid bytes that became U+FFFD
+	Splits        []Split    `json:"splits"`
+	Documents     []Document `json:"documents"` // ordered by name
+}
+
+// A Split is the training or the validation part of a set.
+type Split struct {
+	Name        string  `json:"name"`
+	Sequences   int64   `json:"sequences"`
+	RecordBytes int     `json:"record_bytes"` // size of every record
+	Shards      []Shard `json:"shards"`
+}
+
+// A Shard is one file of records.
+type Shard struct {
+	Name    string `json:"name"`
+	Bytes   int64  `json:"bytes"`
+	Records int64  `json:"records"`
+	CRC32C  string `json:"crc32c"` // hex
+	SHA256  string `json:"sha256"` // hex
+}
+
+// A Document is a file that the set was made of.
+type Document struct {
+	Name   string `json:"name"`
+	Bytes  int64  `json:"bytes"`
+	Chars  int64  `json:"chars"`
+	SHA256 string `json:"sha256"` // hex
+}
+
+// Encode returns manifest.json. A manifest that contradicts itself is an error.
+func (m *Manifest) Encode() ([]byte, error) {
+	if err := m.check(); err != nil {
+		return nil, fmt.Errorf("dataset: manifest: %w", err)
+	}
+	return store.MarshalSealed(m)
+}
+
+// DecodeManifest returns the manifest whose file at where holds data. Any
+// flipped, missing or additional byte is an error, which names where and the
+// byte, or what was expected and found.
+func DecodeManifest(where string, data []byte) (*Manifest, error) {
+	m := new(Manifest)
+	if err := store.UnmarshalSealed(where, data, m); err != nil {
+		return nil, fmt.Errorf("dataset: %w", err)
+	}
+	if err := m.check(); err != nil {
+		return nil, fmt.Errorf("dataset: %s: %w", where, err)
+	}
+	return m, nil
+}
+
+// split returns the split called name, or nil.
+func (m *Manifest) split(name string) *Split {
+	for i := range m.Splits {
+		if m.Splits[i].Name == name {
+			return &m.Splits[i]
+		}
+	}
+	return nil
+}
+
+// check returns an error where m contradicts itself.
+func (m *Manifest) check() error {
+	switch {
+	case m.Format != format:
+		return fmt.Errorf("format is %q, want %q", m.Format, format)
+	case m.SeqLength < 1:
+		return fmt.Errorf("seq_length is %d", m.SeqLength)
+	case m.Vocab.Name != VocabName || m.Vocab.Size < 1 || !isHex(m.Vocab.SHA256, 32) || !isHex(m.Vocab.Digest, 32):
+		return fmt.Errorf("vocab is %+v", m.Vocab)
+	case len(m.Splits) == 0 || m.Splits[0].Name != "train":
+		return fmt.Errorf("the first of %d splits is not train", len(m.Splits))
+	}
+	chars := int64(0)
+	for i, d := range m.Documents {
+		chars += d.Chars
+		if d.Name == "" || d.Bytes < d.Chars || d.Chars < 0 || !isHex(d.SHA256, 32) || i > 0 && m.Documents[i-1].Name >= d.Name {
+			return fmt.Errorf("document %d is %+v", i, d)
+		}
+	}
+	used := int64(0)
+	for i, s := range m.Splits {
+		if m.split(s.Name) != &m.Splits[i] {
+			return fmt.Errorf("split %s comes twice", s.Name)
+		}
+		if err := s.check(m.SeqLength, m.Vocab.Size); err != nil {
+			return fmt.Errorf("split %s: %w", s.Name, err)
+		}
+		used += s.Sequences * int64(m.SeqLength+1)
+	}
+	if chars != m.Chars || used+m.DroppedChars != m.Chars {
+		return fmt.Errorf("chars is %d, but documents have %d, sequences %d and dropped_chars is %d", m.Chars, chars, used, m.DroppedChars)
+	}
+	return nil
+}
+
+// check returns an error where s is no split of sequences of l+1 ids below v.
+func (s *Split) check(l, v int) error {
+	if size := tfexample.Size(l+1, tfexample.Width(v)) + tfrecord.Overhead; s.RecordBytes != size {
+		return fmt.Errorf("record_bytes is %d, want %d", s.RecordBytes, size)
+	}
+	if s.Sequences < 0 || len(s.Shards) == 0 {
+		return fmt.Errorf("%d sequences in %d shards", s.Sequences, len(s.Shards))
+	}
+	for k, h := range s.Shards {
+		lo, hi := ShardRange(s.Sequences, len(s.Shards), k)
+		want := Shard{Name: ShardName(s.Name, k, len(s.Shards)), Bytes: (hi - lo) * int64(s.RecordBytes), Records: hi - lo}
+		if h.Name != want.Name || h.Bytes != want.Bytes || h.Records != want.Records {
+			return fmt.Errorf("shard %d is %s with %d records in %d bytes, want %s with %d in %d", k, h.Name, h.Records, h.Bytes, want.Name, want.Records, want.Bytes)
+		}
+		if !isHex(h.CRC32C, 4) || !isHex(h.SHA256, 32) {
+			return fmt.Errorf("shard %s has crc32c %q and sha256 %q", h.Name, h.CRC32C, h.SHA256)
+		}
+	}
+	return nil
+}
+
+// isHex reports whether s is n bytes in hex.
+func isHex(s string, n int) bool {
+	b, err := hex.DecodeString(s)
+	return err == nil && len(b) == n
+}

@@ -1,0 +1,174 @@
+package dataset
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+
+	"github.com/quire-ml/quire/runners/store"
+	"github.com/quire-ml/quire/transforms/tfrecord"
+	"github.com/quire-ml/quire/transforms/vocab"
+)
+
+// maxOpen bounds the shards that a Set keeps open.
+const maxOpen = 512
+
+// A Set is a set open for reading. With all its SplitReaders it is for one
+// goroutine at a time.
+type Set struct {
+	st       *store.Store
+	manifest *Manifest
+	sum      string
+	vocab    *vocab.Vocab
+	open     map[string]*store.Object // shards by name
+	opened   []string                 // their names, the first opened first
+}
+
+// Open opens the set in st, which must stay open as long. It verifies the
+// manifest and the vocabulary, and that every shard has its size.
+func Open(ctx context.Context, st *store.Store) (*Set, error) {
+	data, _, err := st.Read(ctx, ManifestName)
+	if err != nil {
+		return nil, fmt.Errorf("dataset: %w", err)
+	}
+	s := &Set{st: st, sum: digest(data), open: map[string]*store.Object{}}
+	if s.manifest, err = DecodeManifest(st.Join(ManifestName), data); err != nil {
+		return nil, err
+	}
+	if err := s.readVocab(ctx); err != nil {
+		return nil, err
+	}
+	for _, split := range s.manifest.Splits {
+		for _, h := range split.Shards {
+			if _, err := s.shard(ctx, h); err != nil {
+				return nil, errors.Join(err, s.Close())
+			}
+		}
+	}
+	return s, nil
+}
+
+func (s *Set) readVocab(ctx context.Context) error {
+	data, _, err := s.st.Read(ctx, VocabName)
+	if err != nil {
+		return fmt.Errorf("dataset: %w", err)
+	}
+	m, v := s.manifest, new(vocab.Vocab)
+	where := s.st.Join(VocabName)
+	if err := v.UnmarshalJSON(data); err != nil {
+		return fmt.Errorf("dataset: %s: %w", where, err)
+	}
+	if got := digest(data); got != m.Vocab.SHA256 {
+		return fmt.Errorf("dataset: %s: sha256 is %s, the manifest says %s", where, got, m.Vocab.SHA256)
+	}
+	if v.Digest() != m.Vocab.Digest || v.Size() != m.Vocab.Size || string(v.Unit()) != m.Unit {
+		return fmt.Errorf("dataset: %s: %d characters of unit %s, digest %s; the manifest says %d of unit %s, %s",
+			where, v.Size(), v.Unit(), v.Digest(), m.Vocab.Size, m.Unit, m.Vocab.Digest)
+	}
+	s.vocab = v
+	return nil
+}
+
+func digest(data []byte) string {
+	sum := sha256.Sum256(data)
+	return hex.EncodeToString(sum[:])
+}
+
+// Close closes what the set holds open. It does not close the store.
+func (s *Set) Close() error {
+	var errs []error
+	for _, o := range s.open {
+		errs = append(errs, o.Close())
+	}
+	clear(s.open)
+	s.opened = nil
+	return errors.Join(errs...)
+}
+
+// Manifest returns the manifest, which must not be changed.
+func (s *Set) Manifest() *Manifest { return s.manifest }
+
+// SHA256 returns the sha256 (hex) of manifest.json, which identifies the set.
+func (s *Set) SHA256() string { return s.sum }
+
+// Vocab returns the vocabulary.
+func (s *Set) Vocab() *vocab.Vocab { return s.vocab }
+
+// shard returns h, open. It closes the one opened first where there are too
+// many.
+func (s *Set) shard(ctx context.Context, h Shard) (*store.Object, error) {
+	if o, ok := s.open[h.Name]; ok {
+		return o, nil
+	}
+	if len(s.opened) == maxOpen {
+		old := s.open[s.opened[0]]
+		delete(s.open, s.opened[0])
+		s.opened = s.opened[1:]
+		if err := old.Close(); err != nil {
+			return nil, fmt.Errorf("dataset: %w", err)
+		}
+	}
+	o, err := s.st.OpenObject(ctx, h.Name)
+	if err != nil {
+		return nil, fmt.Errorf("dataset: %w", err)
+	}
+	if o.Size() != h.Bytes {
+		return nil, errors.Join(fmt.Errorf("dataset: %s: has %d bytes, the manifest says %d", s.st.Join(h.Name), o.Size(), h.Bytes), o.Close())
+	}
+	s.open[h.Name] = o
+	s.opened = append(s.opened, h.Name)
+	return o, nil
+}
+
+// Verify reads the whole set and compares it with its manifest: every record's
+// checksums and ids, every shard's sha256.
+func (s *Set) Verify(ctx context.Context) error {
+	for _, split := range s.manifest.Splits {
+		for _, h := range split.Shards {
+			if err := s.verify(ctx, h); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// verify reads a shard. Damage inside a record is reported as such; the digests
+// find records that were exchanged.
+func (s *Set) verify(ctx context.Context, h Shard) error {
+	o, err := s.shard(ctx, h)
+	if err != nil {
+		return err
+	}
+	where := s.st.Join(h.Name)
+	sum, crc := sha256.New(), crc32.New(crc32.MakeTable(crc32.Castagnoli))
+	r := tfrecord.NewReader(where, io.TeeReader(io.NewSectionReader(o, 0, h.Bytes), io.MultiWriter(sum, crc)))
+	ids := make([]int32, s.manifest.SeqLength+1)
+	for record := int64(0); ; record++ {
+		if err := ctx.Err(); err != nil {
+			return fmt.Errorf("dataset: %s: %w", where, err)
+		}
+		payload, err := r.Next()
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			return fmt.Errorf("dataset: %w", err)
+		}
+		if err := s.parse(payload, ids); err != nil {
+			offset := record * (int64(len(payload)) + tfrecord.Overhead)
+			return fmt.Errorf("dataset: %w", &tfrecord.Error{Name: where, Record: record, Offset: offset, Err: err})
+		}
+	}
+	if got := hex.EncodeToString(crc.Sum(nil)); got != h.CRC32C {
+		return fmt.Errorf("dataset: %s: crc32c is %s, the manifest says %s", where, got, h.CRC32C)
+	}
+	if got := hex.EncodeToString(sum.Sum(nil)); got != h.SHA256 {
+		return fmt.Errorf("dataset: %s: sha256 is %s, the manifest says %s", where, got, h.SHA256)
+	}
+	return nil
+}

@@ -1,0 +1,90 @@
+package tfrecordio
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"reflect"
+	"slices"
+
+	"github.com/apache/beam/sdks/v2/go/pkg/beam"
+	"github.com/apache/beam/sdks/v2/go/pkg/beam/register"
+
+	"github.com/quire-ml/quire/runners/store"
+	"github.com/quire-ml/quire/transforms/dataset"
+)
+
+func init() {
+	beam.RegisterType(reflect.TypeFor[Ref]())
+	beam.RegisterType(reflect.TypeFor[Target]())
+	beam.RegisterType(reflect.TypeFor[dataset.Shard]())
+	register.DoFn5x1[context.Context, int64, func(*Target) bool, func(*Ref) bool, func(dataset.Shard), error](&writeFn{})
+	register.Iter1[Target]()
+	register.Iter1[Ref]()
+	register.Emitter1[dataset.Shard]()
+}
+
+// Write writes shards into the folder or URL dir, each from windows of at most
+// windowBytes.
+//
+// It takes a PCollection<KV<int64, Target>> with one element a shard and a
+// PCollection<KV<int64, Ref>>, both keyed by the shard's number, and returns a
+// PCollection<dataset.Shard> in no order. It panics if windowBytes < 1.
+func Write(s beam.Scope, dir string, windowBytes int64, targets, refs beam.PCollection) beam.PCollection {
+	s = s.Scope("tfrecordio.Write")
+	if windowBytes < 1 {
+		panic(fmt.Sprintf("tfrecordio.Write: windows of %d bytes", windowBytes))
+	}
+	return beam.ParDo(s, &writeFn{Dir: dir, WindowBytes: windowBytes}, beam.CoGroupByKey(s, targets, refs))
+}
+
+// writeFn writes one shard and emits what the manifest says of it.
+//
+// Order: none across shards; records by rank. Dropped: nothing; a rank that is
+// missing or comes twice is an error. Retry: the bytes depend on the element
+// alone, and a shard that is there with these bytes counts as written. Memory:
+// one window, and 100 bytes a part.
+type writeFn struct {
+	Dir         string `json:"dir"`
+	WindowBytes int64  `json:"window_bytes"`
+
+	st *store.Store
+}
+
+// Teardown closes the store.
+func (f *writeFn) Teardown() error {
+	if f.st == nil {
+		return nil
+	}
+	st := f.st
+	f.st = nil
+	return st.Close()
+}
+
+func (f *writeFn) ProcessElement(ctx context.Context, number int64, targets func(*Target) bool, refs func(*Ref) bool, emit func(dataset.Shard)) error {
+	if f.st == nil {
+		st, err := store.Open(ctx, f.Dir)
+		if err != nil {
+			return err
+		}
+		f.st = st
+	}
+	var t, other Target
+	if !targets(&t) || targets(&other) {
+		return fmt.Errorf("tfrecordio: shard number %d has no target, or two", number)
+	}
+	var all []Ref
+	var r Ref
+	for refs(&r) {
+		all = append(all, r)
+	}
+	slices.SortFunc(all, func(a, b Ref) int {
+		return cmp.Or(cmp.Compare(a.Part, b.Part), cmp.Compare(a.Offset, b.Offset))
+	})
+	shard, err := WriteShard(ctx, f.st, t, all, f.WindowBytes)
+	if err != nil {
+		return err
+	}
+	emit(shard)
+	return nil
+}

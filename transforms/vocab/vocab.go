@@ -1,0 +1,185 @@
+// Package vocab gives the characters of a corpus their ids.
+//
+// A character is a Unicode code point, or a byte, as the Unit says. Ids are
+// 0…V-1 in the order of the characters' values. Where rare characters were
+// dropped, id 0 is [UNK], which stands for every character that has no id of its
+// own, and the rest follow from 1.
+//
+// The JSON form is one line, the same bytes for the same vocabulary:
+//
+//	{"format":"quire-vocab/1","unit":"rune","chars":["\n"," ","A"],"counts":[3,9,2],"digest":"…"}
+//
+// chars are in id order; in a vocabulary of bytes, byte b is the character
+// U+00b. counts say how often each occurs in the corpus, the first, where it is
+// [UNK], how often all the characters dropped do. digest is the sha256 of the
+// bytes before ,"digest". Only these bytes are accepted again.
+package vocab
+
+import (
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+	"unicode/utf8"
+)
+
+// A Unit says what a character is.
+type Unit string
+
+const (
+	Rune Unit = "rune" // a Unicode code point
+	Byte Unit = "byte" // a byte; its value as a rune stands for it
+)
+
+// Unknown is what [UNK] looks like as text.
+const Unknown = "[UNK]"
+
+// A Vocab is a set of characters and their ids. It is immutable, apart from
+// UnmarshalJSON, and safe for concurrent use.
+type Vocab struct {
+	unit    Unit
+	unknown bool    // id 0 is [UNK]
+	chars   []rune  // ascending, without [UNK]
+	counts  []int64 // (V), by id
+	digest  string
+}
+
+// New returns the vocabulary of a corpus in which characters occur as often as
+// counts says. Those that occur less than minCount times have no id: if there
+// are any, the vocabulary has [UNK].
+func New(unit Unit, counts map[rune]int64, minCount int64) (*Vocab, error) {
+	v := &Vocab{unit: unit}
+	dropped := int64(0)
+	for _, c := range slices.Sorted(maps.Keys(counts)) {
+		switch n := counts[c]; {
+		case n < 1:
+			return nil, fmt.Errorf("vocab: character %q (%U) is counted %d times", c, c, n)
+		case n < minCount:
+			v.unknown = true
+			dropped += n
+		default:
+			v.chars = append(v.chars, c)
+			v.counts = append(v.counts, n)
+		}
+	}
+	if v.unknown {
+		v.counts = slices.Insert(v.counts, 0, dropped)
+	}
+	if len(v.chars) == 0 && v.unknown {
+		return nil, fmt.Errorf("vocab: none of %d characters occurs min_count = %d times; use a smaller prep.min_count or more text", len(counts), minCount)
+	}
+	if err := v.check(); err != nil {
+		return nil, fmt.Errorf("vocab: %w", err)
+	}
+	v.digest = sum(v.content())
+	return v, nil
+}
+
+// check returns an error where v is no vocabulary.
+func (v *Vocab) check() error {
+	last := rune(utf8.MaxRune)
+	switch v.unit {
+	case Rune:
+	case Byte:
+		last = math.MaxUint8
+	default:
+		return fmt.Errorf("unit is %q; use %s or %s", v.unit, Rune, Byte)
+	}
+	if len(v.chars) == 0 {
+		return fmt.Errorf("there are no characters")
+	}
+	for i, c := range v.chars {
+		switch {
+		case !utf8.ValidRune(c) || c > last:
+			return fmt.Errorf("%U is no character of unit %s", c, v.unit)
+		case i > 0 && v.chars[i-1] >= c:
+			return fmt.Errorf("character %q (%U) comes after %q: not in order", c, c, v.chars[i-1])
+		}
+	}
+	return nil
+}
+
+// Size returns V, the number of ids.
+func (v *Vocab) Size() int { return len(v.counts) }
+
+// Unit says what a character is.
+func (v *Vocab) Unit() Unit { return v.unit }
+
+// HasUnknown reports whether id 0 is [UNK].
+func (v *Vocab) HasUnknown() bool { return v.unknown }
+
+// Digest returns the sha256 (hex) that the JSON form states.
+func (v *Vocab) Digest() string { return v.digest }
+
+// Same reports whether v and w give the same characters the same ids. They may
+// differ in how often the characters occur, and so in the digest.
+func (v *Vocab) Same(w *Vocab) bool {
+	return v.unit == w.unit && v.unknown == w.unknown && slices.Equal(v.chars, w.chars)
+}
+
+// ID returns the id of a character: that of [UNK], where there is one, if it has
+// none of its own. Else ok is false.
+func (v *Vocab) ID(c rune) (id int32, ok bool) {
+	i, found := slices.BinarySearch(v.chars, c)
+	switch {
+	case found && v.unknown:
+		return int32(i) + 1, true
+	case found:
+		return int32(i), true
+	}
+	return 0, v.unknown
+}
+
+// AppendText adds the character of an id, or [UNK], to dst. It panics if id is
+// not in 0…V-1.
+func (v *Vocab) AppendText(dst []byte, id int32) []byte {
+	if v.unknown {
+		if id == 0 {
+			return append(dst, Unknown...)
+		}
+		id--
+	}
+	c := v.chars[id]
+	if v.unit == Byte {
+		return append(dst, byte(c))
+	}
+	return utf8.AppendRune(dst, c)
+}
+
+// A CharError reports a character that a vocabulary lacks.
+type CharError struct {
+	Char  rune // the character; U+FFFD for an invalid byte
+	Index int  // characters before it
+	Byte  int  // bytes before it
+
+	invalid bool // it is a byte that is not UTF-8
+	size    int  // of the vocabulary
+}
+
+// Error says which character, where, and what to do.
+func (e *CharError) Error() string {
+	if e.invalid {
+		return fmt.Sprintf("vocab: byte %d of the text is not valid UTF-8; correct the text", e.Byte)
+	}
+	return fmt.Sprintf("vocab: character %q (%U) at position %d (byte %d) is not one of the %d characters that the model knows; use others, or train on text that has it or with prep.min_count 2 or more, which adds [UNK]",
+		e.Char, e.Char, e.Index, e.Byte, e.size)
+}
+
+// Encode adds the ids of text's characters to dst. An invalid byte counts as
+// U+FFFD. A character that the vocabulary lacks is a *CharError.
+func (v *Vocab) Encode(dst []int32, text []byte) ([]int32, error) {
+	for i, n := 0, 0; i < len(text); n++ {
+		c, size := rune(text[i]), 1
+		if v.unit == Rune && c >= utf8.RuneSelf {
+			c, size = utf8.DecodeRune(text[i:])
+		}
+		id, ok := v.ID(c)
+		if !ok {
+			invalid := v.unit == Rune && c == utf8.RuneError && size == 1
+			return dst, &CharError{Char: c, Index: n, Byte: i, invalid: invalid, size: v.Size()}
+		}
+		dst = append(dst, id)
+		i += size
+	}
+	return dst, nil
+}
