@@ -115,6 +115,9 @@ func tileBF16x13AVX512(k int, a *float32, ars int, acs int, b *float32, from *fl
 // tileBF16x14AVX512 is tile for 14 rows; strides are in bytes.
 func tileBF16x14AVX512(k int, a *float32, ars int, acs int, b *float32, from *float32, frs int, c *float32, crs int)
 
+// copyRowsAVX512 copies the columns that masks has bits for, at most 32, of n rows; rows are in bytes.
+func copyRowsAVX512(n int, dst *float32, dstRow int, src *float32, srcRow int, masks uint64)
+
 // toBF16AVX512 is toBF16 for n values, a multiple of 16.
 func toBF16AVX512(n int, dst *uint16, src *float32)
 

@@ -4792,6 +4792,43 @@ loop:
 	VZEROUPPER
 	RET
 
+// func copyRowsAVX512(n int, dst *float32, dstRow int, src *float32, srcRow int, masks uint64)
+// Requires: AVX, AVX512BW, AVX512F
+TEXT ·copyRowsAVX512(SB), NOSPLIT, $0-48
+	MOVQ  n+0(FP), AX
+	MOVQ  dst+8(FP), CX
+	MOVQ  dstRow+16(FP), DX
+	MOVQ  src+24(FP), BX
+	MOVQ  srcRow+32(FP), SI
+	MOVQ  masks+40(FP), DI
+	KMOVQ DI, K1
+	SHRQ  $0x10, DI
+	KMOVQ DI, K2
+	TESTQ DI, DI
+	JE    narrow
+
+wide:
+	VMOVUPS.Z (BX), K1, Z0
+	VMOVUPS   Z0, K1, (CX)
+	VMOVUPS.Z 64(BX), K2, Z0
+	VMOVUPS   Z0, K2, 64(CX)
+	ADDQ      SI, BX
+	ADDQ      DX, CX
+	DECQ      AX
+	JNE       wide
+	VZEROUPPER
+	RET
+
+narrow:
+	VMOVUPS.Z (BX), K1, Z0
+	VMOVUPS   Z0, K1, (CX)
+	ADDQ      SI, BX
+	ADDQ      DX, CX
+	DECQ      AX
+	JNE       narrow
+	VZEROUPPER
+	RET
+
 // func toBF16AVX512(n int, dst *uint16, src *float32)
 // Requires: AVX, AVX512F
 TEXT ·toBF16AVX512(SB), NOSPLIT, $0-24

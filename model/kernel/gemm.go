@@ -148,12 +148,12 @@ func (p *product) rows(w *Worker, i, r, k0, n int) (a []float32, ars, acs int) {
 		}
 		return w.a, blockK + pad, 1
 	}
+	if p.ars == 1 {
+		copyRows(w.a, r, src, p.acs, n, r)
+		return w.a, 1, r
+	}
 	for k := 0; k < n; k++ {
 		dst := w.a[k*r : (k+1)*r]
-		if p.ars == 1 {
-			copy(dst, src[k*p.acs:])
-			continue
-		}
 		for q := range dst {
 			dst[q] = src[q*p.ars+k*p.acs]
 		}

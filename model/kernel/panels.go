@@ -45,9 +45,7 @@ func (p Precision) pack(dst, b []float32, brs, bcs, K, w, cols int) {
 		return
 	}
 	if bcs == 1 {
-		for k := 0; k < K; k++ {
-			copy(dst[k*cols:k*cols+w], b[k*brs:])
-		}
+		copyRows(dst, cols, b, brs, K, w)
 		return
 	}
 	// Sixteen rows at a time: their values in a column share a cache line of b.
@@ -59,6 +57,23 @@ func (p Precision) pack(dst, b []float32, brs, bcs, K, w, cols int) {
 				dst[(k+i)*cols+j] = b[at]
 			}
 		}
+	}
+}
+
+// copyRows copies w columns of n rows of src; rows are dstRow and srcRow apart.
+func copyRows(dst []float32, dstRow int, src []float32, srcRow, n, w int) {
+	if n == 0 || w == 0 {
+		return
+	}
+	_, _ = dst[(n-1)*dstRow+w-1], src[(n-1)*srcRow+w-1]
+	if use.copyRows != nil {
+		for j := 0; j < w; j += 32 {
+			use.copyRows(n, &dst[j], 4*dstRow, &src[j], 4*srcRow, 1<<min(32, w-j)-1)
+		}
+		return
+	}
+	for i := 0; i < n; i++ {
+		copy(dst[i*dstRow:i*dstRow+w], src[i*srcRow:])
 	}
 }
 

@@ -29,6 +29,10 @@ type variant struct {
 	adam         func(n int, p, m, v, grad *float32, rates *[5]float32)
 	sumSquares   func(n int, src *float32) float64 // n is a multiple of 16
 
+	// copyRows copies at most 32 columns of n rows, those that masks has bits
+	// for; rows are in bytes. It may be nil.
+	copyRows func(n int, dst *float32, dstRow int, src *float32, srcRow int, masks uint64)
+
 	// half are the same for pairs of bfloat16; nil where the processor has none.
 	half *halfVariant
 

@@ -62,7 +62,8 @@ type Report struct {
 	EpochEnd   bool    // with the two fields below
 	EpochNats  float64 // mean training loss of the epoch
 	Validation *float64
-	Saved      string // name of the checkpoint just saved, else empty
+	Saved      string // name of the checkpoint just written, else empty; latest.json names it next,
+	// so what the observer keeps of earlier reports now is never behind it
 
 	// Resumed marks the first report of a run that goes on at Step. When it
 	// has EpochEnd too, the end of that epoch will be reported again.

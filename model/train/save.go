@@ -38,13 +38,13 @@ func (r *run) save(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := r.report(Report{Saved: p.Name}); err != nil {
+		return err
+	}
 	if err := r.point(ctx, &r.latest, p); err != nil {
 		return err
 	}
 	r.saved, r.judged = r.step, false
-	if err := r.report(Report{Saved: p.Name}); err != nil {
-		return err
-	}
 	return r.prune(ctx)
 }
 

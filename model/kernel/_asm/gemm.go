@@ -76,6 +76,46 @@ func (x *isa) tile(r int, name string, accumulate func(b, a, acc reg.VecPhysical
 	RET()
 }
 
+// copyRows emits a copy of up to 32 columns of rows that lie apart.
+func (x *isa) copyRows() {
+	TEXT("copyRows"+x.name, noSplit, "func(n int, dst *float32, dstRow int, src *float32, srcRow int, masks uint64)")
+	Doc("copyRows" + x.name + " copies the columns that masks has bits for, at most 32, of n rows; rows are in bytes.")
+	n := Load(Param("n"), GP64())
+	dst := Load(Param("dst"), GP64()).(reg.GPVirtual)
+	dstRow := Load(Param("dstRow"), GP64())
+	src := Load(Param("src"), GP64()).(reg.GPVirtual)
+	srcRow := Load(Param("srcRow"), GP64())
+	masks := Load(Param("masks"), GP64())
+	k := [2]reg.OpmaskVirtual{K(), K()}
+	KMOVQ(masks, k[0])
+	SHRQ(U8(16), masks)
+	KMOVQ(masks, k[1])
+	TESTQ(masks, masks)
+	JE(LabelRef("narrow"))
+	Label("wide")
+	for i := range k {
+		v := x.vec()
+		VMOVUPS_Z(Mem{Base: src, Disp: 64 * i}, k[i], v)
+		VMOVUPS(v, k[i], Mem{Base: dst, Disp: 64 * i})
+	}
+	ADDQ(srcRow, src)
+	ADDQ(dstRow, dst)
+	DECQ(n)
+	JNE(LabelRef("wide"))
+	VZEROUPPER()
+	RET()
+	Label("narrow")
+	v := x.vec()
+	VMOVUPS_Z(Mem{Base: src}, k[0], v)
+	VMOVUPS(v, k[0], Mem{Base: dst})
+	ADDQ(srcRow, src)
+	ADDQ(dstRow, dst)
+	DECQ(n)
+	JNE(LabelRef("narrow"))
+	VZEROUPPER()
+	RET()
+}
+
 // peak emits a loop of independent fused multiply-adds without memory.
 func (x *isa) peak() {
 	const chains = 12

@@ -52,6 +52,7 @@ func emit(x *isa) {
 	for r := 1; r <= x.rows; r++ {
 		x.tile(r, "tileBF16x", dotBF16)
 	}
+	x.copyRows()
 	x.toBF16()
 	x.pairBF16()
 	x.peakBF16()

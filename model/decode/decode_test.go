@@ -1,0 +1,176 @@
+package decode_test
+
+import (
+	"fmt"
+	"math"
+	"testing"
+
+	"github.com/quire-ml/quire/model/decode"
+	"github.com/quire-ml/quire/model/graph"
+	"github.com/quire-ml/quire/model/kernel"
+	"github.com/quire-ml/quire/model/rnn"
+)
+
+const V = 9
+
+func weights(cell rnn.Cell, layers, hidden int) *rnn.Weights {
+	w := rnn.NewWeights(rnn.Shape{Cell: cell, Layers: layers, Vocabulary: V, Embedding: 5, Hidden: hidden})
+	for i := range w.Flat {
+		w.Flat[i] = float32(math.Sin(float64(i)*1.7)) * 0.3
+	}
+	return w
+}
+
+// models are every cell with one layer and more, of widths around a vector's.
+func models(t *testing.T, f func(t *testing.T, w *rnn.Weights)) {
+	for _, cell := range []rnn.Cell{rnn.GRU, rnn.LSTM} {
+		for _, layers := range []int{1, 3} {
+			for _, hidden := range []int{1, 17, 64} {
+				t.Run(fmt.Sprintf("%s/%d/%d", cell, layers, hidden), func(t *testing.T) { f(t, weights(cell, layers, hidden)) })
+			}
+		}
+	}
+}
+
+func stream(b, t int) int32 { return int32((t*t + 3*b + 1) % V) }
+
+func step(t *testing.T, m *decode.Model, at int) []float32 {
+	t.Helper()
+	ids := make([]int32, m.B)
+	for b := range ids {
+		ids[b] = stream(b, at)
+	}
+	logits, err := m.Step(ids)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return append([]float32(nil), logits...)
+}
+
+// TestStepIsTheGraphs demands the bits of the training graph.
+func TestStepIsTheGraphs(t *testing.T) {
+	const T, B = 6, 3
+	models(t, func(t *testing.T, w *rnn.Weights) {
+		net, err := graph.New(w, T, B, kernel.FP32)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer net.Close()
+		ids, targets := make([]int32, T*B), make([]int32, T*B)
+		for i := range ids {
+			ids[i], targets[i] = stream(i%B, i/B), stream(i%B, i/B+1)
+		}
+		if _, err := net.Run(ids, targets); err != nil {
+			t.Fatal(err)
+		}
+		m := decode.New(w, B)
+		for at := range T {
+			got, want := step(t, m, at), net.Logits()[at*B*V:(at+1)*B*V]
+			for i := range want {
+				if math.Float32bits(got[i]) != math.Float32bits(want[i]) {
+					t.Fatalf("step %d, logit %d: %x, in the graph %x", at, i, got[i], want[i])
+				}
+			}
+		}
+	})
+}
+
+// TestStreams demands that a stream does not depend on those beside it, and
+// that Reset is a new model.
+func TestStreams(t *testing.T) {
+	const B = 20
+	models(t, func(t *testing.T, w *rnn.Weights) {
+		m := decode.New(w, B)
+		for range 2 {
+			m.Reset()
+			var alone []*decode.Model
+			for range B {
+				alone = append(alone, decode.New(w, 1))
+			}
+			for at := range 3 { // an odd number: the second round starts after it
+				got := step(t, m, at)
+				for b := range B {
+					want, err := alone[b].Step([]int32{stream(b, at)})
+					if err != nil {
+						t.Fatal(err)
+					}
+					if fmt.Sprint(got[b*V:(b+1)*V]) != fmt.Sprint(want) {
+						t.Fatalf("step %d: stream %d of %d is %v, alone %v", at, b, B, got[b*V:(b+1)*V], want)
+					}
+				}
+			}
+		}
+	})
+}
+
+// TestLosses compares with the definition.
+func TestLosses(t *testing.T) {
+	w := weights(rnn.GRU, 2, 17)
+	m, again := decode.New(w, 2), decode.New(w, 2)
+	for at := range 4 {
+		targets := []int32{stream(0, at+1), stream(1, at+1)}
+		losses, err := m.Losses([]int32{stream(0, at), stream(1, at)}, targets)
+		if err != nil {
+			t.Fatal(err)
+		}
+		logits := step(t, again, at)
+		for b, target := range targets {
+			var sum float64
+			for _, x := range logits[b*V : (b+1)*V] {
+				sum += math.Exp(float64(x))
+			}
+			if want := math.Log(sum) - float64(logits[b*V+int(target)]); math.Abs(losses[b]-want) > 1e-6 {
+				t.Errorf("step %d, stream %d: loss %.9f, want %.9f", at, b, losses[b], want)
+			}
+		}
+	}
+}
+
+func TestRefuses(t *testing.T) {
+	m := decode.New(weights(rnn.LSTM, 1, 8), 2)
+	want := fmt.Sprint(step(t, decode.New(weights(rnn.LSTM, 1, 8), 2), 0))
+	for name, call := range map[string]func() error{
+		"decode: 1 ids for 2 streams":                                 func() error { _, err := m.Step([]int32{1}); return err },
+		"decode: id 9 of stream 1 is outside the vocabulary of 9":     func() error { _, err := m.Step([]int32{1, V}); return err },
+		"decode: id -1 of stream 0 is outside the vocabulary of 9":    func() error { _, err := m.Step([]int32{-1, 0}); return err },
+		"decode: target 9 of stream 0 is outside the vocabulary of 9": func() error { _, err := m.Losses([]int32{1, 1}, []int32{V, 0}); return err },
+	} {
+		if err := call(); err == nil || err.Error() != name {
+			t.Errorf("error %v, want %s", err, name)
+		}
+	}
+	if got := fmt.Sprint(step(t, m, 0)); got != want {
+		t.Error("a refused step moved the streams")
+	}
+}
+
+// TestStepAllocates demands that a step allocates nothing.
+func TestStepAllocates(t *testing.T) {
+	m := decode.New(weights(rnn.GRU, 2, 64), 4)
+	ids := make([]int32, 4)
+	run := func() {
+		if _, err := m.Step(ids); err != nil {
+			t.Fatal(err)
+		}
+	}
+	run()
+	if n := testing.AllocsPerRun(50, run); n != 0 {
+		t.Errorf("%v allocations a step, want none", n)
+	}
+}
+
+func BenchmarkStep(b *testing.B) {
+	w := rnn.NewWeights(rnn.Shape{Cell: rnn.GRU, Layers: 1, Vocabulary: 65, Embedding: 256, Hidden: 1024})
+	w.Init(1)
+	for _, streams := range []int{1, 8, 64} {
+		b.Run(fmt.Sprint(streams), func(b *testing.B) {
+			m, ids := decode.New(w, streams), make([]int32, streams)
+			for b.Loop() {
+				if _, err := m.Step(ids); err != nil {
+					b.Fatal(err)
+				}
+			}
+			b.ReportMetric(float64(streams*b.N)/b.Elapsed().Seconds(), "chars/s")
+		})
+	}
+}
