@@ -38,20 +38,19 @@ type Solver struct {
 	team          *kernel.Team
 	values, grads [][]float32 // of the step that runs
 	rates         kernel.AdamRates
-	squares       []float64 // sums of chunks of one gradient
+	squares       []float64 // sums of the chunks of all gradients
 	update, sum   func(*kernel.Worker)
-	at            int // the parameter whose squares are summed
 }
 
 // New returns a solver for parameters of these sizes, with zero moments.
 func New(lr, clip float64, sizes []int) *Solver {
 	s := &Solver{LR: lr, Clip: clip, team: kernel.NewTeam()}
-	most := 0
+	chunks := 0
 	for _, n := range sizes {
 		s.M, s.V = append(s.M, make([]float32, n)), append(s.V, make([]float32, n))
-		most = max(most, n)
+		chunks += kernel.Chunks(n)
 	}
-	s.squares = make([]float64, kernel.Chunks(most))
+	s.squares = make([]float64, chunks)
 	s.values, s.grads = make([][]float32, len(sizes)), make([][]float32, len(sizes))
 	s.update, s.sum = s.runUpdate, s.runSum
 	return s
@@ -68,12 +67,10 @@ func (s *Solver) Step(model []gorgonia.ValueGrad) error {
 	if err := s.take(model); err != nil {
 		return err
 	}
+	s.team.Run(s.sum)
 	var sum float64
-	for s.at = range s.grads {
-		s.team.Run(s.sum)
-		for _, x := range s.squares[:kernel.Chunks(len(s.grads[s.at]))] {
-			sum += x
-		}
+	for _, x := range s.squares {
+		sum += x
 	}
 	s.norm = math.Sqrt(sum)
 	if math.IsNaN(s.norm) || math.IsInf(s.norm, 0) {
@@ -94,9 +91,13 @@ func floats(v gorgonia.Value) []float32 {
 }
 
 func (s *Solver) runSum(w *kernel.Worker) {
-	g := s.grads[s.at]
-	lo, hi := w.Range(kernel.Chunks(len(g)), 1)
-	kernel.SumSquares(s.squares, g, lo, hi)
+	lo, hi := w.Range(len(s.squares), 1)
+	at := 0 // the first chunk of g
+	for _, g := range s.grads {
+		n := kernel.Chunks(len(g))
+		kernel.SumSquares(s.squares[at:at+n], g, max(lo-at, 0), min(hi-at, n))
+		at += n
+	}
 }
 
 // grain keeps what two workers write out of one cache line.
