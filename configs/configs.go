@@ -100,6 +100,7 @@ type Train struct {
 	Schedule    string     `mapstructure:"schedule"`
 	WarmupSteps int64      `mapstructure:"warmup_steps"`
 	ClipNorm    float64    `mapstructure:"clip_norm"`
+	WeightDecay float64    `mapstructure:"weight_decay"`
 	Seed        int64      `mapstructure:"seed"`
 	Device      string     `mapstructure:"device"`
 	Precision   string     `mapstructure:"precision"`

@@ -86,10 +86,6 @@ var fileMistakes = []struct {
 	{"digest of many", "corpus:\n  sources: [a, b]\n  sha256: " + strings.Repeat("a", 64), "corpus.sha256", ":3", "", "one source"},
 	{"planned: nfc", "prep: {normalize: nfc}", "prep.normalize", ":1", "", "not supported yet; use none"},
 	{"planned: block", "prep.validation.by: block", "prep.validation.by", ":1", "", "not supported yet; use tail"},
-	{"planned: dropout", "model: {dropout: 0.5}", "model.dropout", ":1", "", "not supported yet; use 0"},
-	{"planned: schedule", "train: {schedule: cosine}", "train.schedule", ":1", "", "not supported yet; use constant"},
-	{"planned: warmup", "train: {warmup_steps: 9}", "train.warmup_steps", ":1", "", "not supported yet; use 0"},
-	{"planned: patience", "train.early_stop.patience: 2", "train.early_stop.patience", ":1", "", "not supported yet; use 0"},
 	{"planned: gpu", "train: {device: gpu}", "train.device", ":1", "", "not supported yet; use auto or cpu"},
 
 	{"not YAML", "name: x\ntrain: [\n", "", ":2", "", "no valid config file"},
@@ -270,7 +266,7 @@ func TestValidate(t *testing.T) {
 		"prep.unit":                 func(c *Config) { c.Prep.Unit = "" },
 		"generate.prompt":           func(c *Config) { c.Generate.Prompt = "\xff" },
 		"prep.validation.by":        func(c *Config) { c.Prep.Validation.By = "block" },
-		"train.early_stop.patience": func(c *Config) { c.Train.EarlyStop.Patience = 1 },
+		"train.early_stop.patience": func(c *Config) { c.Train.EarlyStop.Patience = -1 },
 	} {
 		c := r.Config
 		wrong(&c)

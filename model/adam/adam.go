@@ -3,7 +3,7 @@
 //
 //	norm = sqrt(Σ g² over all parameters)         g *= clip / max(norm, clip)
 //	m += (1-β1)·(g - m)                            v += (1-β2)·(g² - v)
-//	p -= lr·sqrt(1-β2^t)/(1-β1^t) · m/(sqrt(v) + ε)
+//	p = (1 - lr·decay)·p - lr·sqrt(1-β2^t)/(1-β1^t) · m/(sqrt(v) + ε)
 //
 // ε is added to sqrt(v) without bias correction; PyTorch adds it to
 // sqrt(v/(1-β2^t)). Rates and factors are computed in float64 and rounded once.
@@ -28,10 +28,11 @@ const (
 
 // Solver holds the moments of one training. It is for one goroutine at a time.
 type Solver struct {
-	LR   float64     // learning rate of the next step
-	Clip float64     // threshold of the global norm; 0 means no clipping
-	M, V [][]float32 // first and second moment of each parameter, in the order given to Step
-	T    int64       // steps taken
+	LR    float64     // learning rate of the next step
+	Clip  float64     // threshold of the global norm; 0 means no clipping
+	Decay float64     // weight decay, apart from the gradient (Loshchilov and Hutter, 2019); 0 for none
+	M, V  [][]float32 // first and second moment of each parameter, in the order given to Step
+	T     int64       // steps taken
 
 	norm float64
 
@@ -137,7 +138,7 @@ func (s *Solver) setRates() {
 	}
 	rate := s.LR * math.Sqrt(1-power(Beta2, s.T)) / (1 - power(Beta1, s.T))
 	s.rates = kernel.AdamRates{Scale: float32(scale), Rate: float32(rate),
-		Beta1Rest: float32(1 - Beta1), Beta2Rest: float32(1 - Beta2), Epsilon: Epsilon}
+		Beta1Rest: float32(1 - Beta1), Beta2Rest: float32(1 - Beta2), Epsilon: Epsilon, Keep: float32(1 - s.LR*s.Decay)}
 }
 
 // power returns x^n by repeated squaring: math.Pow may differ among processors.

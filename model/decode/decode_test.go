@@ -7,7 +7,6 @@ import (
 
 	"github.com/quire-ml/quire/model/decode"
 	"github.com/quire-ml/quire/model/graph"
-	"github.com/quire-ml/quire/model/kernel"
 	"github.com/quire-ml/quire/model/rnn"
 )
 
@@ -51,7 +50,7 @@ func step(t *testing.T, m *decode.Model, at int) []float32 {
 func TestStepIsTheGraphs(t *testing.T) {
 	const T, B = 6, 3
 	models(t, func(t *testing.T, w *rnn.Weights) {
-		net, err := graph.New(w, T, B, kernel.FP32)
+		net, err := graph.New(w, T, B, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -7,6 +7,10 @@
 //	h     = Recurrent(Affine(h, W_ih, b_ih), …)    for each further layer
 //	loss  = CrossEntropy(Affine(h, W, b), targets)
 //
+// With dropout the first line looks characters up one by one, since each
+// occurrence drops values of its own: Affine(Dropout(Embed(embedding, ids)), …).
+// Dropout stands between layers and before the dense layer too.
+//
 // Affine, Recurrent and CrossEntropy are ops of ours because a result must not
 // depend on the machine: Gorgonia's own products and functions sum in an order
 // of their library's choosing. Each computes all its gradients in one op.
@@ -25,31 +29,45 @@ import (
 	"github.com/quire-ml/quire/model/rnn"
 )
 
+// Options are what a graph has beside its shape. The zero value is exact
+// products and no dropout.
+type Options struct {
+	Precision kernel.Precision // of the recurrent products
+	Dropout   float64          // share of values dropped, in [0, 1)
+}
+
 // Network is a graph for batches of B sequences of T steps over given weights.
 // It is for one goroutine at a time; its kernels use all processors.
 type Network struct {
-	T, B      int
-	precision kernel.Precision
-	weights   *rnn.Weights
-	team      *kernel.Team
-	machine   gorgonia.VM
-	params    gorgonia.Nodes
-	hidden    gorgonia.Nodes // h0 of each layer, and after all of them c0 (LSTM)
-	layers    []*rnn.Recurrent
-	logits    *gorgonia.Node
-	losses    []float64
-	ids       []int32 // (T·B), the memory behind the input nodes
-	targets   []int32
+	T, B    int
+	o       Options
+	masks   []*kernel.Mask // from the input to the dense layer; none without dropout
+	weights *rnn.Weights
+	team    *kernel.Team
+	machine gorgonia.VM
+	params  gorgonia.Nodes
+	hidden  gorgonia.Nodes // h0 of each layer, and after all of them c0 (LSTM)
+	layers  []*rnn.Recurrent
+	logits  *gorgonia.Node
+	losses  []float64
+	ids     []int32 // (T·B), the memory behind the input nodes
+	targets []int32
 }
 
 // New builds the graph. The weights are read where they lie: what changes them
-// changes the network. The precision is that of the recurrent products; it is
-// an error where the processor lacks it.
-func New(w *rnn.Weights, T, B int, precision kernel.Precision) (*Network, error) {
-	if err := precision.Check(); err != nil {
+// changes the network. A precision that the processor lacks is an error. o may
+// be nil.
+func New(w *rnn.Weights, T, B int, o *Options) (*Network, error) {
+	if o == nil {
+		o = &Options{}
+	}
+	if err := o.Precision.Check(); err != nil {
 		return nil, err
 	}
-	n := &Network{precision: precision, T: T, B: B, weights: w, team: kernel.NewTeam(), ids: make([]int32, T*B), targets: make([]int32, T*B)}
+	if !(o.Dropout >= 0 && o.Dropout < 1) {
+		return nil, fmt.Errorf("graph: dropout is %g, want at least 0 and below 1", o.Dropout)
+	}
+	n := &Network{o: *o, T: T, B: B, weights: w, team: kernel.NewTeam(), ids: make([]int32, T*B), targets: make([]int32, T*B)}
 	g := gorgonia.NewGraph()
 	for i, p := range w.Shape.Parameters() {
 		n.params = append(n.params, gorgonia.NodeFromAny(g, matrix(w.ByPos[i], p.Dims...), gorgonia.WithName(p.Name)))
@@ -97,7 +115,17 @@ func (n *Network) addHidden(g *gorgonia.ExprGraph) {
 func (n *Network) addLayers(ids *gorgonia.Node) (*gorgonia.Node, error) {
 	s := n.weights.Shape
 	x := n.params[0]
+	var err error
+	if n.o.Dropout > 0 {
+		if x, err = Embed(n.team, "embed", x, ids); err != nil {
+			return nil, err
+		}
+		ids = nil
+	}
 	for k := 0; k < s.Layers; k++ {
+		if x, err = n.drop(x); err != nil {
+			return nil, err
+		}
 		wih, whh, bih, bhh := n.params[1+4*k], n.params[2+4*k], n.params[3+4*k], n.params[4+4*k]
 		pre, err := Affine(n.team, fmt.Sprintf("input_l%d", k), x, wih, bih)
 		if err != nil {
@@ -108,13 +136,30 @@ func (n *Network) addLayers(ids *gorgonia.Node) (*gorgonia.Node, error) {
 			c0 = n.hidden[s.Layers+k]
 		}
 		var layer *rnn.Recurrent
-		x, layer, err = Recurrent(n.team, fmt.Sprintf("rnn_l%d", k), s.Cell, n.T, n.precision, pre, ids, whh, bhh, n.hidden[k], c0)
+		x, layer, err = Recurrent(n.team, fmt.Sprintf("rnn_l%d", k), s.Cell, n.T, n.o.Precision, pre, ids, whh, bhh, n.hidden[k], c0)
 		if err != nil {
 			return nil, err
 		}
 		n.layers, ids = append(n.layers, layer), nil
 	}
-	return x, nil
+	return n.drop(x)
+}
+
+// drop adds dropout of x, with a mask of its own.
+func (n *Network) drop(x *gorgonia.Node) (*gorgonia.Node, error) {
+	if n.o.Dropout == 0 {
+		return x, nil
+	}
+	mask := kernel.NewMask(n.o.Dropout)
+	n.masks = append(n.masks, &mask)
+	return Dropout(n.team, fmt.Sprintf("dropout_%d", len(n.masks)), x, &mask)
+}
+
+// SetMask decides what the next runs drop: a function of seed and step alone.
+func (n *Network) SetMask(seed, step int64) {
+	for i, m := range n.masks {
+		m.Key = kernel.Hash(kernel.Hash(kernel.Hash(uint64(seed))+uint64(step)) + uint64(i))
+	}
 }
 
 // SetHidden sets the hidden, and for the LSTM the cell, that the next runs

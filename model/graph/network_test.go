@@ -7,7 +7,6 @@ import (
 	"testing"
 
 	"github.com/quire-ml/quire/model/graph"
-	"github.com/quire-ml/quire/model/kernel"
 	"github.com/quire-ml/quire/model/rnn"
 )
 
@@ -21,12 +20,12 @@ var shapes = []rnn.Shape{
 }
 
 // build returns a network with weights that are not small, biases included.
-func build(t *testing.T, s rnn.Shape) (*graph.Network, *rnn.Weights) {
+func build(t *testing.T, s rnn.Shape, o *graph.Options) (*graph.Network, *rnn.Weights) {
 	w := rnn.NewWeights(s)
 	for i := range w.Flat {
 		w.Flat[i] = float32(math.Sin(float64(i)*1.7)) * 0.6
 	}
-	n, err := graph.New(w, T, B, kernel.FP32)
+	n, err := graph.New(w, T, B, o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -55,9 +54,14 @@ func hidden(s rnn.Shape) (h, c [][]float32) {
 // TestFiniteDifferences compares every gradient with central differences of
 // the loss. float32 losses leave about four digits.
 func TestFiniteDifferences(t *testing.T) {
-	for _, s := range shapes {
-		t.Run(fmt.Sprintf("%s/%d", s.Cell, s.Layers), func(t *testing.T) {
-			net, w := build(t, s)
+	for i, s := range append(append([]rnn.Shape{}, shapes...), shapes...) {
+		o := &graph.Options{}
+		if i >= len(shapes) {
+			o.Dropout = 0.5
+		}
+		t.Run(fmt.Sprintf("%s/%d/%g", s.Cell, s.Layers, o.Dropout), func(t *testing.T) {
+			net, w := build(t, s, o)
+			net.SetMask(1, 5)
 			h, c := hidden(s)
 			ids, targets := batch(s.Vocabulary)
 			loss := func() float64 {
@@ -106,7 +110,7 @@ func TestFiniteDifferences(t *testing.T) {
 func TestRepeat(t *testing.T) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
 	for _, s := range shapes {
-		net, _ := build(t, s)
+		net, _ := build(t, s, nil)
 		ids, targets := batch(s.Vocabulary)
 		var want []uint32
 		for _, procs := range []int{1, 1, 2, 3, 8} {
@@ -131,7 +135,7 @@ func TestRepeat(t *testing.T) {
 }
 
 func TestRunRefusesBadIDs(t *testing.T) {
-	net, _ := build(t, shapes[0])
+	net, _ := build(t, shapes[0], nil)
 	ids, targets := batch(6)
 	ids[4] = 6
 	want := "graph: batch: id 6 at step 1 of sequence 1 is outside the vocabulary of 6"

@@ -13,20 +13,21 @@ type AdamRates struct {
 	Beta1Rest float32 // 1-β1, rounded from float64
 	Beta2Rest float32 // 1-β2
 	Epsilon   float32
+	Keep      float32 // 1 - lr·weight decay; 1 for none
 }
 
 // Adam updates parameters in place, in Keras' form:
 //
 //	g  = scale·grad
 //	m += (1-β1)·(g - m)        v += (1-β2)·(g² - v)
-//	p -= rate·m / (sqrt(v) + ε)
+//	p  = keep·p - rate·m / (sqrt(v) + ε)
 //
 // p, m, v and grad have the same length.
 func Adam(p, m, v, grad []float32, a *AdamRates) {
 	n := whole(len(p))
 	if n > 0 {
 		m, v, grad := m[:len(p)], v[:len(p)], grad[:len(p)]
-		use.adam(n, &p[0], &m[0], &v[0], &grad[0], (*[5]float32)(unsafe.Pointer(a)))
+		use.adam(n, &p[0], &m[0], &v[0], &grad[0], (*[6]float32)(unsafe.Pointer(a)))
 	}
 	adam(p[n:], m[n:], v[n:], grad[n:], a)
 }
@@ -37,6 +38,6 @@ func adam(p, m, v, grad []float32, a *AdamRates) {
 		m[i] = FMA(a.Beta1Rest, g-m[i], m[i])
 		v[i] = FMA(a.Beta2Rest, FMA(g, g, -v[i]), v[i])
 		root := float32(math.Sqrt(float64(v[i])))
-		p[i] -= float32(a.Rate*m[i]) / (root + a.Epsilon)
+		p[i] = float32(a.Keep*p[i]) - float32(a.Rate*m[i])/(root+a.Epsilon)
 	}
 }

@@ -41,7 +41,7 @@ func expSubAVX2(n int, dst *float32, src *float32, m float32)
 func addToAVX2(n int, dst *float32, src *float32)
 
 // adamAVX2 is adam for n values, a multiple of the vector's width.
-func adamAVX2(n int, p *float32, m *float32, v *float32, grad *float32, rates *[5]float32)
+func adamAVX2(n int, p *float32, m *float32, v *float32, grad *float32, rates *[6]float32)
 
 // sumSquaresAVX2 is sumSquares for n values, a multiple of 16.
 func sumSquaresAVX2(n int, src *float32) float64

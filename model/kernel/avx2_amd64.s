@@ -1076,7 +1076,7 @@ test:
 	VZEROUPPER
 	RET
 
-// func adamAVX2(n int, p *float32, m *float32, v *float32, grad *float32, rates *[5]float32)
+// func adamAVX2(n int, p *float32, m *float32, v *float32, grad *float32, rates *[6]float32)
 // Requires: AVX, FMA3
 TEXT ·adamAVX2(SB), NOSPLIT, $0-48
 	MOVQ         p+8(FP), AX
@@ -1089,32 +1089,34 @@ TEXT ·adamAVX2(SB), NOSPLIT, $0-48
 	VBROADCASTSS 8(SI), Y2
 	VBROADCASTSS 12(SI), Y3
 	VBROADCASTSS 16(SI), Y4
+	VBROADCASTSS 20(SI), Y5
 	MOVQ         n+0(FP), SI
 	XORQ         DI, DI
 	SHLQ         $0x02, SI
 	JMP          test
 
 loop:
-	VMOVUPS     (BX)(DI*1), Y5
-	VMULPS      Y0, Y5, Y5
-	VMOVUPS     (CX)(DI*1), Y6
-	VSUBPS      Y6, Y5, Y7
-	VMOVAPS     Y6, Y6
-	VFMADD231PS Y7, Y2, Y6
-	VMOVUPS     Y6, (CX)(DI*1)
-	VMOVUPS     (DX)(DI*1), Y7
-	VMOVAPS     Y5, Y8
-	VFMSUB213PS Y7, Y5, Y8
-	VMOVAPS     Y7, Y5
-	VFMADD231PS Y8, Y3, Y5
-	VMOVUPS     Y5, (DX)(DI*1)
-	VSQRTPS     Y5, Y5
-	VMULPS      Y1, Y6, Y6
-	VADDPS      Y5, Y4, Y5
-	VDIVPS      Y5, Y6, Y5
-	VMOVUPS     (AX)(DI*1), Y6
-	VSUBPS      Y5, Y6, Y5
-	VMOVUPS     Y5, (AX)(DI*1)
+	VMOVUPS     (BX)(DI*1), Y6
+	VMULPS      Y0, Y6, Y6
+	VMOVUPS     (CX)(DI*1), Y7
+	VSUBPS      Y7, Y6, Y8
+	VMOVAPS     Y7, Y7
+	VFMADD231PS Y8, Y2, Y7
+	VMOVUPS     Y7, (CX)(DI*1)
+	VMOVUPS     (DX)(DI*1), Y8
+	VMOVAPS     Y6, Y9
+	VFMSUB213PS Y8, Y6, Y9
+	VMOVAPS     Y8, Y6
+	VFMADD231PS Y9, Y3, Y6
+	VMOVUPS     Y6, (DX)(DI*1)
+	VSQRTPS     Y6, Y6
+	VMULPS      Y1, Y7, Y7
+	VADDPS      Y6, Y4, Y6
+	VDIVPS      Y6, Y7, Y6
+	VMOVUPS     (AX)(DI*1), Y7
+	VMULPS      Y5, Y7, Y7
+	VSUBPS      Y6, Y7, Y6
+	VMOVUPS     Y6, (AX)(DI*1)
 	ADDQ        $0x00000020, DI
 
 test:

@@ -65,7 +65,7 @@ func expSubAVX512(n int, dst *float32, src *float32, m float32)
 func addToAVX512(n int, dst *float32, src *float32)
 
 // adamAVX512 is adam for n values, a multiple of the vector's width.
-func adamAVX512(n int, p *float32, m *float32, v *float32, grad *float32, rates *[5]float32)
+func adamAVX512(n int, p *float32, m *float32, v *float32, grad *float32, rates *[6]float32)
 
 // sumSquaresAVX512 is sumSquares for n values, a multiple of 16.
 func sumSquaresAVX512(n int, src *float32) float64

@@ -2309,7 +2309,7 @@ test:
 	VZEROUPPER
 	RET
 
-// func adamAVX512(n int, p *float32, m *float32, v *float32, grad *float32, rates *[5]float32)
+// func adamAVX512(n int, p *float32, m *float32, v *float32, grad *float32, rates *[6]float32)
 // Requires: AVX, AVX512F
 TEXT ·adamAVX512(SB), NOSPLIT, $0-48
 	MOVQ         p+8(FP), AX
@@ -2322,32 +2322,34 @@ TEXT ·adamAVX512(SB), NOSPLIT, $0-48
 	VBROADCASTSS 8(SI), Z2
 	VBROADCASTSS 12(SI), Z3
 	VBROADCASTSS 16(SI), Z4
+	VBROADCASTSS 20(SI), Z5
 	MOVQ         n+0(FP), SI
 	XORQ         DI, DI
 	SHLQ         $0x02, SI
 	JMP          test
 
 loop:
-	VMOVUPS     (BX)(DI*1), Z5
-	VMULPS      Z0, Z5, Z5
-	VMOVUPS     (CX)(DI*1), Z6
-	VSUBPS      Z6, Z5, Z7
-	VMOVAPS     Z6, Z6
-	VFMADD231PS Z7, Z2, Z6
-	VMOVUPS     Z6, (CX)(DI*1)
-	VMOVUPS     (DX)(DI*1), Z7
-	VMOVAPS     Z5, Z8
-	VFMSUB213PS Z7, Z5, Z8
-	VMOVAPS     Z7, Z5
-	VFMADD231PS Z8, Z3, Z5
-	VMOVUPS     Z5, (DX)(DI*1)
-	VSQRTPS     Z5, Z5
-	VMULPS      Z1, Z6, Z6
-	VADDPS      Z5, Z4, Z5
-	VDIVPS      Z5, Z6, Z5
-	VMOVUPS     (AX)(DI*1), Z6
-	VSUBPS      Z5, Z6, Z5
-	VMOVUPS     Z5, (AX)(DI*1)
+	VMOVUPS     (BX)(DI*1), Z6
+	VMULPS      Z0, Z6, Z6
+	VMOVUPS     (CX)(DI*1), Z7
+	VSUBPS      Z7, Z6, Z8
+	VMOVAPS     Z7, Z7
+	VFMADD231PS Z8, Z2, Z7
+	VMOVUPS     Z7, (CX)(DI*1)
+	VMOVUPS     (DX)(DI*1), Z8
+	VMOVAPS     Z6, Z9
+	VFMSUB213PS Z8, Z6, Z9
+	VMOVAPS     Z8, Z6
+	VFMADD231PS Z9, Z3, Z6
+	VMOVUPS     Z6, (DX)(DI*1)
+	VSQRTPS     Z6, Z6
+	VMULPS      Z1, Z7, Z7
+	VADDPS      Z6, Z4, Z6
+	VDIVPS      Z6, Z7, Z6
+	VMOVUPS     (AX)(DI*1), Z7
+	VMULPS      Z5, Z7, Z7
+	VSUBPS      Z6, Z7, Z6
+	VMOVUPS     Z6, (AX)(DI*1)
 	ADDQ        $0x00000040, DI
 
 test:

@@ -26,7 +26,7 @@ type variant struct {
 	lstmBackward func(n int, ai, af, ag, ao, c, cOut, dout, dh, dc *float32)
 	expSub       func(n int, dst, src *float32, m float32)
 	addTo        func(n int, dst, src *float32)
-	adam         func(n int, p, m, v, grad *float32, rates *[5]float32)
+	adam         func(n int, p, m, v, grad *float32, rates *[6]float32)
 	sumSquares   func(n int, src *float32) float64 // n is a multiple of 16
 
 	// copyRows copies at most 32 columns of n rows, those that masks has bits

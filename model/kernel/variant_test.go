@@ -180,7 +180,7 @@ func TestAdamVariants(t *testing.T) {
 				for i := range v {
 					v[i] = abs(v[i])
 				}
-				Adam(p, m, v, g, &AdamRates{Scale: 0.75, Rate: 1e-3, Beta1Rest: 0.1, Beta2Rest: 0.001, Epsilon: 1e-7})
+				Adam(p, m, v, g, &AdamRates{Scale: 0.75, Rate: 1e-3, Beta1Rest: 0.1, Beta2Rest: 0.001, Epsilon: 1e-7, Keep: 0.999})
 				return [][]float32{p, m, v}
 			})
 		})

@@ -1,6 +1,10 @@
 package rnn
 
-import "fmt"
+import (
+	"fmt"
+
+	"github.com/quire-ml/quire/model/kernel"
+)
 
 // Weights are the parameters of a network, one after another in one slice.
 type Weights struct {
@@ -66,19 +70,10 @@ func (w *Weights) Set(name string, dims []int, values []float32) error {
 // uniform in ±Limit, from 24 bits of a hash of (seed, p, i).
 func (w *Weights) Init(seed int64) {
 	for pos, p := range w.list {
-		key := mix(mix(uint64(seed)) + uint64(pos))
+		key := kernel.Hash(kernel.Hash(uint64(seed)) + uint64(pos))
 		for i := range w.ByPos[pos] {
-			u := mix(key+uint64(i)) >> 40
+			u := kernel.Hash(key+uint64(i)) >> 40
 			w.ByPos[pos][i] = float32(p.Limit * (float64(u)/(1<<23) - 1))
 		}
 	}
-}
-
-// mix is the finaliser of SplitMix64 (Steele, Lea and Flood, 2014) after one
-// step of its counter.
-func mix(x uint64) uint64 {
-	x += 0x9e3779b97f4a7c15
-	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
-	x = (x ^ x>>27) * 0x94d049bb133111eb
-	return x ^ x>>31
 }

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"log"
 
-	"github.com/quire-ml/quire/model/kernel"
 	"github.com/quire-ml/quire/model/rnn"
 	"github.com/quire-ml/quire/model/train"
 )
@@ -15,7 +14,7 @@ func ExampleTrainer_Step() {
 	const T, B = 4, 2
 	w := rnn.NewWeights(rnn.Shape{Cell: rnn.GRU, Layers: 1, Vocabulary: 3, Embedding: 4, Hidden: 8})
 	w.Init(1)
-	t, err := train.NewTrainer(w, T, B, 0.01, 0, kernel.FP32)
+	t, err := train.NewTrainer(w, T, B, 0.01, nil)
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -45,7 +44,7 @@ func ExampleTrainer_Step() {
 func ExampleTrainer_Loss() {
 	w := rnn.NewWeights(rnn.Shape{Cell: rnn.LSTM, Layers: 1, Vocabulary: 2, Embedding: 2, Hidden: 3})
 	w.Init(1)
-	t, err := train.NewTrainer(w, 2, 1, 0.1, 1, kernel.FP32)
+	t, err := train.NewTrainer(w, 2, 1, 0.1, &train.TrainerOptions{Clip: 1})
 	if err != nil {
 		log.Fatal(err)
 	}

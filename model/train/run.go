@@ -36,10 +36,16 @@ type Options struct {
 	Batch     int     // B
 	LR        float64 // learning rate
 	Clip      float64 // threshold of the global norm, 0 for none
-	Seed      int64   // of the initial weights
+	Seed      int64   // of the initial weights and of dropout
 	Precision kernel.Precision
 
-	Epochs     int   // 0 saves the untrained network
+	Decay       float64  // weight decay, 0 for none
+	Dropout     float64  // share of activations dropped, in [0, 1)
+	Schedule    Schedule // of the learning rate; empty is constant
+	WarmupSteps int64    // in which the learning rate rises
+
+	Epochs     int   // 0 saves the untrained network; with Cosine it decides the weights too
+	Patience   int   // epochs without a lower validation loss that end the training; 0 for none
 	MaxSteps   int64 // ends the training early, 0 for never
 	EverySteps int64 // saves between the ends of epochs, 0 for never
 	KeepLast   int   // checkpoints kept
@@ -154,12 +160,17 @@ func Run(ctx context.Context, st *store.Store, train, val Data, o Options, obser
 	return r.result(err == nil), err
 }
 
+// trainer returns the options of the trainer.
+func (o *Options) trainer() *TrainerOptions {
+	return &TrainerOptions{Clip: o.Clip, Decay: o.Decay, Dropout: o.Dropout, Seed: o.Seed, Precision: o.Precision}
+}
+
 // start builds the trainer and loads the newest checkpoint.
 func (r *run) start(ctx context.Context) error {
 	w := rnn.NewWeights(r.o.Shape)
 	w.Init(r.o.Seed)
 	var err error
-	if r.trainer, err = NewTrainer(w, r.o.SeqLength, r.o.Batch, r.o.LR, r.o.Clip, r.o.Precision); err != nil {
+	if r.trainer, err = NewTrainer(w, r.o.SeqLength, r.o.Batch, r.o.LR, r.o.trainer()); err != nil {
 		return err
 	}
 	for _, p := range []*pointer{&r.latest, &r.best} {
@@ -187,6 +198,9 @@ func (r *run) start(ctx context.Context) error {
 	r.step, r.saved, r.first, r.judged = c.Step, c.Step, c.Step, r.latest.Loss != nil
 	if n := len(r.past.Epochs); n > 0 && r.past.Epochs[n-1].Step == r.step {
 		r.past.Epochs[n-1].Validation = r.latest.Loss
+	}
+	if r.judged {
+		r.stopEarly()
 	}
 	return r.report(Report{Resumed: true, EpochEnd: r.due()})
 }
@@ -241,6 +255,13 @@ func (r *run) settle(ctx context.Context) error {
 	return nil
 }
 
+// stopEarly ends the training here when its epochs do not get better.
+func (r *run) stopEarly() {
+	if r.epochEnd() && exhausted(r.past.Epochs, r.o.Patience) {
+		r.total = r.step
+	}
+}
+
 // epochEnd reports whether the last step ended an epoch.
 func (r *run) epochEnd() bool { return r.step > 0 && r.step%r.perEpoch == 0 }
 
@@ -261,6 +282,7 @@ func (r *run) advance(ctx context.Context, batch []int32) (float64, error) {
 			return 0, err
 		}
 	}
+	r.trainer.Solver.LR = r.o.rate(r.step, r.perEpoch*int64(r.o.Epochs), r.past.Epochs)
 	loss, err := r.trainer.Step(batch)
 	if err == nil && (math.IsNaN(loss) || math.IsInf(loss, 0)) {
 		err = fmt.Errorf("the loss is %g", loss)

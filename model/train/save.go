@@ -102,6 +102,7 @@ func (r *run) judge(ctx context.Context) error {
 		}
 	}
 	r.judged = true
+	r.stopEarly()
 	if loss == nil {
 		return nil
 	}

@@ -5,7 +5,6 @@ import (
 	"math/rand/v2"
 	"testing"
 
-	"github.com/quire-ml/quire/model/kernel"
 	"github.com/quire-ml/quire/model/rnn"
 	"github.com/quire-ml/quire/model/train"
 )
@@ -24,7 +23,7 @@ func BenchmarkStep(b *testing.B) {
 			const T, B = 100, 64
 			w := rnn.NewWeights(s)
 			w.Init(1)
-			tr, err := train.NewTrainer(w, T, B, 1e-3, 0, kernel.FP32)
+			tr, err := train.NewTrainer(w, T, B, 1e-3, nil)
 			if err != nil {
 				b.Fatal(err)
 			}

@@ -24,16 +24,29 @@ type Trainer struct {
 	Weights *rnn.Weights
 	Solver  *adam.Solver
 	net     *graph.Network
+	seed    int64
 	ids     []int32 // (T, B)
 	targets []int32 // (T, B)
 }
 
+// TrainerOptions are what a trainer has beside its sizes. The zero value is
+// Adam alone.
+type TrainerOptions struct {
+	Clip      float64          // threshold of the gradient's global norm; 0 for none
+	Decay     float64          // weight decay; 0 for none
+	Dropout   float64          // share of activations dropped, in [0, 1)
+	Seed      int64            // decides, with the step, what is dropped
+	Precision kernel.Precision // of the recurrent products
+}
+
 // NewTrainer returns a trainer for batches of B sequences of T+1 ids, with
-// zero moments and the given weights, which it changes in place. clip is the
-// threshold of the gradient's global norm, 0 for none; precision is that of the
-// recurrent products, and an error where the processor lacks it.
-func NewTrainer(w *rnn.Weights, T, B int, lr, clip float64, precision kernel.Precision) (*Trainer, error) {
-	net, err := graph.New(w, T, B, precision)
+// zero moments and the given weights, which it changes in place. A precision
+// that the processor lacks is an error. o may be nil.
+func NewTrainer(w *rnn.Weights, T, B int, lr float64, o *TrainerOptions) (*Trainer, error) {
+	if o == nil {
+		o = &TrainerOptions{}
+	}
+	net, err := graph.New(w, T, B, &graph.Options{Precision: o.Precision, Dropout: o.Dropout})
 	if err != nil {
 		return nil, err
 	}
@@ -41,13 +54,16 @@ func NewTrainer(w *rnn.Weights, T, B int, lr, clip float64, precision kernel.Pre
 	for _, p := range w.Shape.Parameters() {
 		sizes = append(sizes, p.Size())
 	}
-	return &Trainer{T: T, B: B, Weights: w, Solver: adam.New(lr, clip, sizes), net: net,
-		ids: make([]int32, T*B), targets: make([]int32, T*B)}, nil
+	t := &Trainer{T: T, B: B, Weights: w, Solver: adam.New(lr, o.Clip, sizes), net: net, seed: o.Seed,
+		ids: make([]int32, T*B), targets: make([]int32, T*B)}
+	t.Solver.Decay = o.Decay
+	return t, nil
 }
 
 // Loss computes the mean cross-entropy in nats, and the gradients, of a batch:
 // B sequences of T+1 ids, one after another. The input is the first T ids of a
-// sequence, the target the last T; the hidden starts from zero.
+// sequence, the target the last T; the hidden starts from zero. Dropout depends
+// on the seed and the steps taken.
 func (t *Trainer) Loss(batch []int32) (float64, error) {
 	if len(batch) != t.B*(t.T+1) {
 		return 0, fmt.Errorf("train: batch of %d ids, want %d sequences of %d", len(batch), t.B, t.T+1)
@@ -58,6 +74,7 @@ func (t *Trainer) Loss(batch []int32) (float64, error) {
 			t.ids[i*t.B+b], t.targets[i*t.B+b] = seq[i], seq[i+1]
 		}
 	}
+	t.net.SetMask(t.seed, t.Solver.T)
 	return t.net.Run(t.ids, t.targets)
 }
 

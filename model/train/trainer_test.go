@@ -9,7 +9,6 @@ import (
 	"testing"
 
 	"github.com/quire-ml/quire/model/checkpoint"
-	"github.com/quire-ml/quire/model/kernel"
 	"github.com/quire-ml/quire/model/rnn"
 	"github.com/quire-ml/quire/model/train"
 )
@@ -23,7 +22,7 @@ func TestLosses(t *testing.T) {
 	} {
 		w := rnn.NewWeights(rnn.Shape{Cell: cell, Layers: 2, Vocabulary: testV, Embedding: 5, Hidden: 9})
 		w.Init(3)
-		trainer, err := train.NewTrainer(w, testL, 3, 0.01, 0.5, kernel.FP32)
+		trainer, err := train.NewTrainer(w, testL, 3, 0.01, &train.TrainerOptions{Clip: 0.5})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -51,7 +50,7 @@ func TestLosses(t *testing.T) {
 func TestTrainerRefuses(t *testing.T) {
 	w := rnn.NewWeights(options().Shape)
 	w.Init(1)
-	trainer, err := train.NewTrainer(w, testL, 2, 0.01, 0, kernel.FP32)
+	trainer, err := train.NewTrainer(w, testL, 2, 0.01, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -80,7 +79,7 @@ func TestEvaluate(t *testing.T) {
 		t.Errorf("zero weights: %v, %v, want ln %d", got, err, testV)
 	}
 	w.Init(1)
-	trainer, err := train.NewTrainer(w, testL, 1, 0.01, 0, kernel.FP32)
+	trainer, err := train.NewTrainer(w, testL, 1, 0.01, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -90,7 +90,7 @@ func TestStepAllocates(t *testing.T) {
 	count := func(hidden int) float64 {
 		w := rnn.NewWeights(rnn.Shape{Cell: rnn.GRU, Layers: 1, Vocabulary: testV, Embedding: 8, Hidden: hidden})
 		w.Init(1)
-		trainer, err := train.NewTrainer(w, testL, 4, 0.01, 1, kernel.FP32)
+		trainer, err := train.NewTrainer(w, testL, 4, 0.01, &train.TrainerOptions{Clip: 1})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -12,7 +12,6 @@ import (
 
 	"github.com/quire-ml/quire/model/adam"
 	"github.com/quire-ml/quire/model/graph"
-	"github.com/quire-ml/quire/model/kernel"
 	"github.com/quire-ml/quire/model/rnn"
 )
 
@@ -159,7 +158,7 @@ func (c vectorCase) network(t *testing.T, x tensors) (*graph.Network, *rnn.Weigh
 			t.Fatal(err)
 		}
 	}
-	net, err := graph.New(w, c.T, c.B, kernel.FP32)
+	net, err := graph.New(w, c.T, c.B, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

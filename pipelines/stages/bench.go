@@ -107,7 +107,7 @@ func Bench(ctx context.Context, o BenchOptions, console *report.Console) (*Bench
 
 // benchTraining fills in the median of the steps.
 func benchTraining(ctx context.Context, o BenchOptions, w *rnn.Weights, res *BenchResult, console *report.Console) error {
-	trainer, err := train.NewTrainer(w, o.Length, o.Batch, 1e-3, 0, o.Precision)
+	trainer, err := train.NewTrainer(w, o.Length, o.Batch, 1e-3, &train.TrainerOptions{Precision: o.Precision})
 	if err != nil {
 		return err
 	}

@@ -109,7 +109,9 @@ func trainOptions(c *configs.Config, set *dataset.Set) (train.Options, error) {
 		Shape: rnn.Shape{Cell: rnn.Cell(c.Model.Cell), Layers: c.Model.Layers, Vocabulary: set.Vocab().Size(),
 			Embedding: c.Model.Embedding, Hidden: c.Model.Hidden},
 		SeqLength: m.SeqLength, Batch: c.Train.Batch, LR: c.Train.LR, Clip: c.Train.ClipNorm, Seed: c.Train.Seed,
-		Epochs: c.Train.Epochs, MaxSteps: c.Train.MaxSteps, EverySteps: c.Train.Checkpoint.EverySteps,
+		Decay: c.Train.WeightDecay, Dropout: c.Model.Dropout, Schedule: train.Schedule(c.Train.Schedule), WarmupSteps: c.Train.WarmupSteps,
+		Patience: c.Train.EarlyStop.Patience,
+		Epochs:   c.Train.Epochs, MaxSteps: c.Train.MaxSteps, EverySteps: c.Train.Checkpoint.EverySteps,
 		KeepLast: c.Train.Checkpoint.KeepLast, KeepBest: c.Train.Checkpoint.KeepBest, LogEvery: c.Train.LogEvery,
 		Identity: checkpoint.Metadata{Cell: c.Model.Cell, Config: config, Vocab: vocabulary, Unit: m.Unit, Normalize: m.Normalize, Set: set.SHA256()},
 	}, nil
@@ -120,7 +122,7 @@ func trainOptions(c *configs.Config, set *dataset.Set) (train.Options, error) {
 func identityConfig(c *configs.Config) (json.RawMessage, error) {
 	return json.Marshal(map[string]any{
 		"model": map[string]any{"cell": c.Model.Cell, "layers": c.Model.Layers, "embedding": c.Model.Embedding, "hidden": c.Model.Hidden, "dropout": c.Model.Dropout},
-		"train": map[string]any{"epochs": c.Train.Epochs, "batch": c.Train.Batch, "lr": c.Train.LR, "schedule": c.Train.Schedule, "clip_norm": c.Train.ClipNorm, "precision": c.Train.Precision, "seed": c.Train.Seed},
+		"train": map[string]any{"epochs": c.Train.Epochs, "batch": c.Train.Batch, "lr": c.Train.LR, "schedule": c.Train.Schedule, "warmup_steps": c.Train.WarmupSteps, "clip_norm": c.Train.ClipNorm, "weight_decay": c.Train.WeightDecay, "precision": c.Train.Precision, "seed": c.Train.Seed},
 	})
 }
 
@@ -137,15 +139,21 @@ func checkRun(ctx context.Context, st *store.Store, opts train.Options, o TrainO
 	switch {
 	case why == nil:
 		return nil
-	case ctx.Err() != nil:
-		return why
-	case o.Replace:
+	case o.Replace && ctx.Err() == nil:
 		o.Console.Line("train: replacing %s: %v", st.URL(), why)
 		return discard(ctx, st)
 	case errors.As(why, &other):
 		return fmt.Errorf("stages: %s: %w", o.Out, why)
 	}
-	return fmt.Errorf("%w; put back an intact copy, or start the run anew: train --replace, or delete its directory", why)
+	return badRun(ctx, why)
+}
+
+// badRun adds to an error of reading a run what to do, unless ctx is the cause.
+func badRun(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return err
+	}
+	return fmt.Errorf("%w; put back an intact copy, or start the run anew: train --replace, or delete its directory", err)
 }
 
 // discard deletes the checkpoints, pointers and metrics of a run.
@@ -218,7 +226,10 @@ func (w *watcher) observe(r train.Report) error {
 		return w.flush()
 	case r.EpochEnd:
 		w.epochEnd(r)
-		return w.metrics.Add(report.Line{Step: r.Step, Epoch: r.Epoch, EpochTrain: &r.EpochNats, Validation: r.Validation})
+		if err := w.metrics.Add(report.Line{Step: r.Step, Epoch: r.Epoch, EpochTrain: &r.EpochNats, Validation: r.Validation}); err != nil {
+			return err
+		}
+		return w.flush()
 	}
 	if w.progress == nil {
 		w.progress = w.console.Progress("train", r.Step, r.Steps)

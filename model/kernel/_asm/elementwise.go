@@ -172,14 +172,14 @@ func (x *isa) addTo() {
 }
 
 func (x *isa) adam() {
-	TEXT("adam"+x.name, noSplit, "func(n int, p, m, v, grad *float32, rates *[5]float32)")
+	TEXT("adam"+x.name, noSplit, "func(n int, p, m, v, grad *float32, rates *[6]float32)")
 	Doc("adam" + x.name + " is adam for n values, a multiple of the vector's width.")
 	p := pointers("p", "m", "v", "grad", "rates")
-	var c [5]reg.VecVirtual
+	var c [6]reg.VecVirtual
 	for i := range c {
 		c[i] = x.spread(Mem{Base: p["rates"], Disp: 4 * i})
 	}
-	scale, rate, beta1, beta2, epsilon := c[0], c[1], c[2], c[3], c[4]
+	scale, rate, beta1, beta2, epsilon, keep := c[0], c[1], c[2], c[3], c[4], c[5]
 	x.loop(Load(Param("n"), GP64()), func(off reg.GPVirtual) {
 		g := x.mul(scale, x.load(at(p["grad"], off)))
 		m := x.load(at(p["m"], off))
@@ -193,7 +193,7 @@ func (x *isa) adam() {
 		root := x.vec()
 		VSQRTPS(v, root)
 		move := x.div(x.mul(rate, m), x.add(root, epsilon))
-		VMOVUPS(x.sub(x.load(at(p["p"], off)), move), at(p["p"], off))
+		VMOVUPS(x.sub(x.mul(keep, at2(x, p["p"], off)), move), at(p["p"], off))
 	})
 }
 

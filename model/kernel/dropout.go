@@ -1,0 +1,44 @@
+package kernel
+
+// A Mask decides which values dropout keeps: value i is kept when 16 bits of a
+// hash of (Key, i) are at least the threshold. It is counter-based, so that any
+// worker can tell any value.
+type Mask struct {
+	Key       uint64
+	threshold uint16
+	scale     float32
+}
+
+// NewMask returns a mask that drops a share of about p, 0 ≤ p < 1: the nearest
+// lower multiple of 2^-16. What is kept is scaled by 1/(1-p), so that the mean
+// stays.
+func NewMask(p float64) Mask {
+	n := uint16(p * (1 << 16))
+	return Mask{threshold: n, scale: float32(1 / (1 - float64(n)/(1<<16)))}
+}
+
+// Apply sets dst[i] to src[i] scaled, or to 0 where i is dropped, for i = lo …
+// hi-1. dst may be src.
+func (m Mask) Apply(dst, src []float32, lo, hi int) {
+	for i := lo; i < hi; {
+		bits := Hash(m.Key + uint64(i/4))
+		for bits >>= 16 * (i % 4); ; bits >>= 16 {
+			x := src[i] * m.scale
+			if uint16(bits) < m.threshold {
+				x = 0
+			}
+			dst[i] = x
+			if i++; i%4 == 0 || i == hi {
+				break
+			}
+		}
+	}
+}
+
+// Hash is one step of SplitMix64 (Steele, Lea and Flood, 2014).
+func Hash(x uint64) uint64 {
+	x += 0x9e3779b97f4a7c15
+	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
+	x = (x ^ x>>27) * 0x94d049bb133111eb
+	return x ^ x>>31
+}
