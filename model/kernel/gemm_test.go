@@ -104,6 +104,10 @@ func TestGemmSizes(t *testing.T) {
 		sizes = append(sizes, size{3, N, 5})
 	}
 	sizes = append(sizes, size{64, 96, 300}, size{17, 530, 260}, size{40, 257, 513}, size{1, 300, 1030}, size{129, 31, 255})
+	r := rand.New(rand.NewPCG(5, 6))
+	for range 12 {
+		sizes = append(sizes, size{1 + r.IntN(200), 1 + r.IntN(700), 1 + r.IntN(400)})
+	}
 	for _, s := range sizes {
 		M, N, K := s.M, s.N, s.K
 		a, at, b := random(1, M*K), make([]float32, M*K), random(2, K*N)

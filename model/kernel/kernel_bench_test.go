@@ -82,3 +82,52 @@ func BenchmarkMultiply(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkCells is one time step's gates at the tutorial's sizes, forward and
+// backward, by one goroutine.
+func BenchmarkCells(b *testing.B) {
+	const B, H = 64, 1024
+	x, tmp, h, out := random(1, B*4*H), random(2, B*4*H), random(3, B*H), make([]float32, B*H)
+	dout, dh, dc, c := random(4, B*H), random(5, B*H), random(6, B*H), random(7, B*H)
+	for name, run := range map[string]func(){
+		"gru/forward":   func() { GRUForward(x, nil, tmp, h, out, B, H, 0, H) },
+		"gru/backward":  func() { GRUBackward(tmp, h, dout, dh, B, H, 0, H) },
+		"lstm/forward":  func() { LSTMForward(x, nil, tmp, c, out, h, B, H, 0, H) },
+		"lstm/backward": func() { LSTMBackward(tmp, c, h, dout, dh, dc, B, H, 0, H) },
+	} {
+		b.Run(name, func(b *testing.B) {
+			b.SetBytes(4 * B * H)
+			for b.Loop() {
+				run()
+			}
+		})
+	}
+}
+
+// BenchmarkRows is what works on rows: loss, sums, Adam, by one goroutine.
+func BenchmarkRows(b *testing.B) {
+	const R, V, N = 640, 65, 3072
+	logits, d, losses, targets := random(1, R*V), make([]float32, R*V), make([]float64, R), make([]int32, R)
+	x, sums, squares := random(2, R*N), make([]float32, V*N), make([]float64, Chunks(R*N))
+	for i := range targets {
+		targets[i] = int32(i % V)
+	}
+	p, m, v := random(3, R*N), make([]float32, R*N), make([]float32, R*N)
+	for name, f := range map[string]struct {
+		bytes int64
+		run   func()
+	}{
+		"loss":       {4 * R * V, func() { CrossEntropy(losses, d, logits, targets, 1, R, V) }},
+		"segmentSum": {4 * R * N, func() { SegmentSum(sums, N, x, N, targets, R, 0, N) }},
+		"columnSum":  {4 * R * N, func() { ColumnSum(sums, x, N, R, 0, N) }},
+		"squares":    {4 * R * N, func() { SumSquares(squares, x, 0, len(squares)) }},
+		"adam":       {4 * R * N, func() { Adam(p, m, v, x, &AdamRates{1, 1e-3, 0.1, 0.001, 1e-7, 1}) }},
+	} {
+		b.Run(name, func(b *testing.B) {
+			b.SetBytes(f.bytes)
+			for b.Loop() {
+				f.run()
+			}
+		})
+	}
+}
