@@ -4,7 +4,6 @@ const (
 	blockK = 256 // terms of a sum that a piece of b holds
 	blockN = 512 // its columns: together they fill half of a core's own cache
 	pad    = 16  // floats between rows of a, against rows that share a cache set
-	narrow = 128 // columns below which work is divided by rows
 )
 
 // A product is the arguments of a Gemm.
@@ -64,15 +63,14 @@ func (p *product) check() {
 	}
 }
 
-// share computes w's part of c: a rectangle of a grid.
+// share computes w's part of c.
 func (p *product) share(w *Worker) {
-	across := min(w.Size, max(1, p.N/narrow))
-	for w.Size%across != 0 {
-		across--
+	i0, i1, j0, j1 := 0, p.M, 0, p.N
+	if p.M >= p.N { // the larger factor is copied once, the smaller by all
+		i0, i1 = w.Range(p.M, use.rows)
+	} else {
+		j0, j1 = w.Range(p.N, use.cols)
 	}
-	column, row := Worker{ID: w.ID % across, Size: across}, Worker{ID: w.ID / across, Size: w.Size / across}
-	j0, j1 := column.Range(p.N, use.cols)
-	i0, i1 := row.Range(p.M, use.rows)
 	if i0 >= i1 || j0 >= j1 {
 		return
 	}
