@@ -66,11 +66,13 @@ type Corpus struct {
 type Prep struct {
 	Out         string     `mapstructure:"out"`
 	SeqLength   int        `mapstructure:"seq_length"`
+	Stride      int        `mapstructure:"stride"`
 	Unit        string     `mapstructure:"unit"`
 	Normalize   string     `mapstructure:"normalize"`
 	InvalidUTF8 string     `mapstructure:"invalid_utf8"`
 	MinCount    int64      `mapstructure:"min_count"`
 	Validation  Validation `mapstructure:"validation"`
+	Test        Test       `mapstructure:"test"`
 	Seed        int64      `mapstructure:"seed"`
 	Shards      int        `mapstructure:"shards"`
 }
@@ -79,6 +81,11 @@ type Prep struct {
 type Validation struct {
 	Fraction float64 `mapstructure:"fraction"`
 	By       string  `mapstructure:"by"`
+}
+
+// Test says what part of the corpus is kept from training and validation.
+type Test struct {
+	Fraction float64 `mapstructure:"fraction"`
 }
 
 // Model is the network's architecture.

@@ -26,12 +26,14 @@ var keys = []key{
 
 	{name: "prep.out", domain: text{"path or gs:// URL", line}, initial: "set", meaning: "directory of the set, when prep runs on its own"},
 	{name: "prep.seq_length", domain: whole{1, 1 << 20}, initial: 100, meaning: "L, the characters of a training sequence; one more is stored, the last target"},
+	{name: "prep.stride", domain: whole{0, 1<<20 + 1}, initial: 0, meaning: "characters from the start of a sequence to the next, at most L+1; 0 = L+1: they do not overlap"},
 	{name: "prep.unit", domain: words{"rune", "byte"}, initial: "rune", meaning: "what a character is: a Unicode code point or a byte"},
-	{name: "prep.normalize", domain: words{"none", "nfc"}, initial: "none", meaning: "Unicode normalisation of the text", only: []any{"none"}},
+	{name: "prep.normalize", domain: words{"none", "nfc"}, initial: "none", meaning: "Unicode normalisation of the text; nfc needs the unit rune"},
 	{name: "prep.invalid_utf8", domain: words{"error", "replace"}, initial: "error", meaning: "what bytes that are not UTF-8 do: stop prep, or become U+FFFD"},
 	{name: "prep.min_count", domain: whole{1, math.MaxInt64}, initial: 1, meaning: "characters that occur less often become [UNK]; with 1 there is no [UNK]"},
 	{name: "prep.validation.fraction", domain: number{lo: 0, hi: 1, below: true}, initial: 0.1, meaning: "part of the corpus that is kept from training; 0 = none"},
-	{name: "prep.validation.by", domain: words{"tail", "block"}, initial: "tail", meaning: "how that part is chosen: the end of each document, or by the content of fixed blocks", only: []any{"tail"}},
+	{name: "prep.validation.by", domain: words{"tail", "block"}, initial: "tail", meaning: "how that part is chosen, and the next: the end of each document, or by the content of fixed blocks"},
+	{name: "prep.test.fraction", domain: number{lo: 0, hi: 1, below: true}, initial: 0.0, meaning: "part of the corpus that is kept from training and validation; 0 = none"},
 	{name: "prep.seed", domain: whole{math.MinInt64, math.MaxInt64}, initial: 1, meaning: "decides the order of the sequences"},
 	{name: "prep.shards", domain: whole{0, 99999}, initial: 0, meaning: "files of the train split; 0 = chosen from the size"},
 

@@ -84,8 +84,6 @@ var fileMistakes = []struct {
 	{"two lines", `name: "a\nb"`, "name", ":1", "", "one line"},
 	{"variable in source", `corpus: {sources: ["${HOME}/x"]}`, "corpus.sources", ":1", "", "only ${GOROOT} is expanded"},
 	{"digest of many", "corpus:\n  sources: [a, b]\n  sha256: " + strings.Repeat("a", 64), "corpus.sha256", ":3", "", "one source"},
-	{"planned: nfc", "prep: {normalize: nfc}", "prep.normalize", ":1", "", "not supported yet; use none"},
-	{"planned: block", "prep.validation.by: block", "prep.validation.by", ":1", "", "not supported yet; use tail"},
 	{"planned: gpu", "train: {device: gpu}", "train.device", ":1", "", "not supported yet; use auto or cpu"},
 
 	{"not YAML", "name: x\ntrain: [\n", "", ":2", "", "no valid config file"},
@@ -265,7 +263,9 @@ func TestValidate(t *testing.T) {
 		"train.batch":               func(c *Config) { c.Train.Batch = 0 },
 		"prep.unit":                 func(c *Config) { c.Prep.Unit = "" },
 		"generate.prompt":           func(c *Config) { c.Generate.Prompt = "\xff" },
-		"prep.validation.by":        func(c *Config) { c.Prep.Validation.By = "block" },
+		"prep.validation.by":        func(c *Config) { c.Prep.Validation.By = "dice" },
+		"prep.stride":               func(c *Config) { c.Prep.Stride = -1 },
+		"train.device":              func(c *Config) { c.Train.Device = "gpu" },
 		"train.early_stop.patience": func(c *Config) { c.Train.EarlyStop.Patience = -1 },
 	} {
 		c := r.Config

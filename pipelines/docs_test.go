@@ -97,3 +97,24 @@ func checkFunctions(t *testing.T, file string, text []byte) {
 		}
 	}
 }
+
+// TestReadme compares the Go code of the README with the example it is from.
+func TestReadme(t *testing.T) {
+	readme, err := os.ReadFile(filepath.Join("..", "README.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	example, err := os.ReadFile(filepath.Join("stages", "example_test.go"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	blocks := regexp.MustCompile("(?s)```go\n(.*?)```").FindAllSubmatch(readme, -1)
+	if len(blocks) == 0 {
+		t.Error("the README has no Go code")
+	}
+	for i, block := range blocks {
+		if !bytes.Contains(example, block[1]) {
+			t.Errorf("block %d of Go code in the README is not in stages/example_test.go", i+1)
+		}
+	}
+}

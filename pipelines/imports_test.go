@@ -33,13 +33,16 @@ var mayImport = map[string][2][]string{
 	"transforms/vocab":     {},
 	"transforms/tfrecord":  {},
 	"transforms/tfexample": {},
+	// The threads of a DoFn, without Beam.
+	"transforms/bundle": {},
 	// The set is read without Beam: training and Python read it alike.
-	"transforms/dataset":    {{"runners/store", "transforms/tfexample", "transforms/tfrecord", "transforms/vocab"}, {}},
-	"transforms/corpus":     {{"runners/store", "transforms/vocab"}, {beam}},
-	"transforms/charseq":    {{"transforms/corpus", "transforms/vocab"}, {beam}},
+	"transforms/dataset": {{"runners/store", "transforms/tfexample", "transforms/tfrecord", "transforms/vocab"}, {}},
+	// norm is the NFC of prep.normalize.
+	"transforms/corpus":     {{"runners/store", "transforms/bundle", "transforms/vocab"}, {beam, "golang.org/x/text/unicode/norm"}},
+	"transforms/charseq":    {{"transforms/corpus", "transforms/tfexample", "transforms/vocab"}, {beam}},
 	"transforms/shuffle":    {{"transforms/dataset"}, {beam}},
-	"transforms/tfrecordio": {{"runners/store", "transforms/dataset", "transforms/tfexample", "transforms/tfrecord"}, {beam}},
-	"transforms/prepare": {{"runners/store", "transforms/charseq", "transforms/corpus", "transforms/dataset", "transforms/shuffle",
+	"transforms/tfrecordio": {{"runners/store", "transforms/bundle", "transforms/dataset", "transforms/tfexample", "transforms/tfrecord"}, {beam}},
+	"transforms/prepare": {{"runners/store", "transforms/bundle", "transforms/charseq", "transforms/corpus", "transforms/dataset", "transforms/shuffle",
 		"transforms/tfrecordio", "transforms/vocab"}, {beam}},
 
 	"model/kernel": {{}, {"golang.org/x/sys/cpu"}},
@@ -61,10 +64,16 @@ var mayImport = map[string][2][]string{
 	"runners/store": {{}, {"cloud.google.com/go/storage", "github.com/googleapis/gax-go/v2", "google.golang.org/api/", "google.golang.org/grpc/", "golang.org/x/sys/unix"}},
 	// A stand-in for Cloud Storage, for tests alone.
 	"runners/store/gcstest": {},
-	"runners/engine":        {{}, {beam}},
-	"runners/workflow":      {{"runners/store"}, {}},
+	// The last two ask Google, before any work, for credentials and, afterwards, for a job's messages.
+	"runners/engine": {{}, {beam, "golang.org/x/oauth2/google", "google.golang.org/api/dataflow/v1b3"}},
+	// Stand-ins for Google Cloud and the means to start a small Flink, for tests alone.
+	"runners/engine/cloudtest": {{"runners/store/gcstest"}, {beam, "google.golang.org/api/dataflow/v1b3", "google.golang.org/grpc", "google.golang.org/protobuf/proto"}},
+	"runners/engine/flink":     {},
+	"runners/workflow":         {{"runners/store"}, {}},
 
-	"pipelines/report": {{"runners/store"}, {"github.com/schollz/progressbar/v3", "golang.org/x/term"}},
+	// An event file of TensorBoard's is TFRecord frames of protocol buffers.
+	"pipelines/report": {{"runners/store", "transforms/tfrecord"}, {"github.com/schollz/progressbar/v3", "golang.org/x/term",
+		"google.golang.org/protobuf/encoding/protowire", "gonum.org/v1/plot"}},
 	// stages builds the Beam pipeline that it hands to the engine, and asks kernel for the peak that Bench compares with.
 	"pipelines/stages": {{"configs", "model/checkpoint", "model/decode", "model/kernel", "model/rnn", "model/sample", "model/train", "pipelines/report",
 		"runners/engine", "runners/store", "runners/workflow",

@@ -22,6 +22,7 @@ type Console struct {
 	bars  bool
 	quiet bool
 	every time.Duration // between two lines where there are no bars
+	draw  time.Duration // between two pictures of a bar
 	now   func() time.Time
 	bar   *progressbar.ProgressBar
 }
@@ -29,7 +30,7 @@ type Console struct {
 // NewConsole writes to w; bars appear when w is a terminal. A quiet console
 // writes warnings only.
 func NewConsole(w io.Writer, quiet bool) *Console {
-	c := &Console{w: w, quiet: quiet, every: 5 * time.Second, now: time.Now}
+	c := &Console{w: w, quiet: quiet, every: 5 * time.Second, draw: 100 * time.Millisecond, now: time.Now}
 	if f, ok := w.(*os.File); ok {
 		c.bars = term.IsTerminal(int(f.Fd())) && os.Getenv("TERM") != "dumb"
 	}
@@ -78,7 +79,7 @@ func (c *Console) Progress(title string, from, total int64) *Progress {
 	defer c.mu.Unlock()
 	if c.bars && !c.quiet && total > 0 {
 		c.bar = progressbar.NewOptions64(total, progressbar.OptionSetWriter(c.w), progressbar.OptionSetDescription(title),
-			progressbar.OptionSetPredictTime(false), progressbar.OptionSetElapsedTime(false), progressbar.OptionThrottle(100*time.Millisecond),
+			progressbar.OptionSetPredictTime(false), progressbar.OptionSetElapsedTime(false), progressbar.OptionThrottle(c.draw),
 			progressbar.OptionFullWidth(), progressbar.OptionSetRenderBlankState(true), progressbar.OptionClearOnFinish())
 		_ = c.bar.Set64(from)
 	}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"time"
 
 	"github.com/quire-ml/quire/runners/store"
 )
@@ -24,6 +25,8 @@ type Line struct {
 
 	EpochTrain *float64 `json:"epoch_train_nats,omitempty"`
 	Validation *float64 `json:"validation_nats,omitempty"`
+
+	at time.Time // when it was added or read
 }
 
 // Metrics writes metrics.jsonl of a run. Lines become durable with Flush: a
@@ -31,6 +34,7 @@ type Line struct {
 type Metrics struct {
 	st         *store.Store
 	text       []byte
+	lines      []Line // of text
 	generation string
 	dirty      bool
 }
@@ -55,10 +59,12 @@ func OpenMetrics(ctx context.Context, st *store.Store, step int64, redoEnd bool)
 		}
 		var l Line
 		if err := json.Unmarshal(text, &l); err != nil {
-			return nil, fmt.Errorf("report: %s: line %d at byte %d: %w", st.Join(MetricsName), i+1, at, err)
+			return nil, fmt.Errorf("report: %s: line %d at byte %d: %w; delete the file, which is a report alone, or mend the line", st.Join(MetricsName), i+1, at, err)
 		}
 		if l.Step < step || l.Step == step && !(redoEnd && l.EpochTrain != nil) {
 			m.text = append(m.text, text...)
+			l.at = time.Now()
+			m.lines = append(m.lines, l)
 		}
 		at += len(text)
 	}
@@ -73,6 +79,8 @@ func (m *Metrics) Add(l Line) error {
 		return fmt.Errorf("report: line of step %d: %w", l.Step, err)
 	}
 	m.text = append(append(m.text, text...), '\n')
+	l.at = time.Now()
+	m.lines = append(m.lines, l)
 	m.dirty = true
 	return nil
 }
@@ -88,4 +96,12 @@ func (m *Metrics) Flush(ctx context.Context) error {
 	}
 	m.generation, m.dirty = info.Generation, false
 	return nil
+}
+
+// LastEpoch returns the epoch of the last line, 0 where there is none.
+func (m *Metrics) LastEpoch() int {
+	if len(m.lines) == 0 {
+		return 0
+	}
+	return m.lines[len(m.lines)-1].Epoch
 }

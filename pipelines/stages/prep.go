@@ -34,7 +34,7 @@ func FindCorpus(ctx context.Context, c configs.Corpus) (*Corpus, error) {
 	if err != nil {
 		return nil, err
 	}
-	docs, err := corpus.Resolve(ctx, sources, &corpus.ResolveOptions{Cache: downloads(), SHA256: c.SHA256})
+	docs, err := corpus.Resolve(ctx, sources, &corpus.ResolveOptions{Cache: cacheFolder("downloads"), SHA256: c.SHA256})
 	if err != nil {
 		return nil, err
 	}
@@ -48,13 +48,15 @@ func FindCorpus(ctx context.Context, c configs.Corpus) (*Corpus, error) {
 	return &Corpus{Documents: docs, Digests: digests}, nil
 }
 
-// downloads is the folder that keeps downloaded documents.
-func downloads() string {
+// cacheFolder is a folder of the user's cache: downloads keeps documents that were
+// downloaded or decompressed, shards those of sets in a bucket. It may be deleted
+// at any time.
+func cacheFolder(name string) string {
 	dir, err := os.UserCacheDir()
 	if err != nil {
 		dir = os.TempDir()
 	}
-	return filepath.Join(dir, "quire", "downloads")
+	return filepath.Join(dir, "quire", name)
 }
 
 // PrepOptions are the inputs of Prep beside the config.
@@ -70,6 +72,7 @@ type PrepOptions struct {
 type Sequences struct {
 	Train      int64 `json:"train"`
 	Validation int64 `json:"validation"`
+	Test       int64 `json:"test"`
 }
 
 // PrepResult is the outcome of Prep. Entropies are in nats a character.
@@ -82,11 +85,15 @@ type PrepResult struct {
 	DroppedChars   int64     `json:"dropped_chars"`
 	UnigramNats    float64   `json:"unigram_nats"`
 	BigramNats     float64   `json:"bigram_nats"`
+	TrigramNats    *float64  `json:"trigram_nats,omitempty"` // nil: not known
 	Seconds        float64   `json:"seconds"`
 	Skipped        bool      `json:"skipped"` // the set was there already
+
+	Submitted *engine.Job `json:"submitted,omitempty"` // not waited for: all but Set is zero
 }
 
-// Prep makes a set of a corpus, unless it is there already.
+// Prep makes a set of a corpus, unless it is there already. In a mode of the
+// engine that does not wait, the set is not there yet when Prep returns.
 func Prep(ctx context.Context, c *configs.Config, found *Corpus, o PrepOptions) (*PrepResult, error) {
 	began := time.Now()
 	if err := engine.Check(o.Runner); err != nil {
@@ -97,6 +104,9 @@ func Prep(ctx context.Context, c *configs.Config, found *Corpus, o PrepOptions) 
 		return nil, err
 	}
 	defer st.Close()
+	if mode := engine.ModeOf(o.Runner); mode == engine.DryRun || mode == engine.Template {
+		return runPrep(ctx, st, c, found, o, began) // what is there now does not matter
+	}
 	diffs, err := setDifferences(ctx, st, c, found)
 	none := errors.Is(err, store.ErrNotExist)
 	if err == nil && len(diffs) == 0 {
@@ -107,6 +117,9 @@ func Prep(ctx context.Context, c *configs.Config, found *Corpus, o PrepOptions) 
 	case ctx.Err() != nil:
 		return nil, ctx.Err()
 	case err == nil && len(diffs) == 0:
+		if err := prepare.Clean(ctx, st); err != nil { // after a job that was not waited for
+			return nil, err
+		}
 		res, err := describeSet(ctx, o.Out, began)
 		if err == nil {
 			res.Skipped = true
@@ -126,10 +139,10 @@ func Prep(ctx context.Context, c *configs.Config, found *Corpus, o PrepOptions) 
 		}
 	}
 	o.Console.Line("prep: %d document(s), %d bytes, on %s", len(found.Documents), corpus.Bytes(found.Documents), o.Runner)
-	if err := runPrep(ctx, st, c, found, o); err != nil {
+	if err := prepare.Clean(ctx, st); err != nil {
 		return nil, err
 	}
-	return describeSet(ctx, o.Out, began)
+	return runPrep(ctx, st, c, found, o, began)
 }
 
 // intact opens the set at a path, which verifies all but the shards' bytes;
@@ -146,32 +159,57 @@ func intact(ctx context.Context, path string, all bool) error {
 	return nil
 }
 
-// runPrep runs the pipeline, between two cleanings of the folder.
-func runPrep(ctx context.Context, st *store.Store, c *configs.Config, found *Corpus, o PrepOptions) error {
-	if err := prepare.Clean(ctx, st); err != nil {
-		return err
-	}
+// runPrep runs the pipeline, in a folder that is clean, and cleans up after it.
+func runPrep(ctx context.Context, st *store.Store, c *configs.Config, found *Corpus, o PrepOptions, began time.Time) (*PrepResult, error) {
 	p, s := beam.NewPipelineWithRoot()
 	options := prepareOptions(c, o.Out)
 	if dir, ok := st.Local(); ok {
 		abs, err := filepath.Abs(dir) // workers have working directories of their own
 		if err != nil {
-			return fmt.Errorf("stages: prep: %w", err)
+			return nil, fmt.Errorf("stages: prep: %w", err)
 		}
 		options.Dir = abs
 	}
 	if err := options.Validate(); err != nil {
-		return err
+		return nil, err
 	}
-	prepare.Set(s, found.Documents, options)
-	err := engine.Run(ctx, o.Runner, p, engine.Options{Verbose: o.Verbose})
-	return errors.Join(err, prepare.Clean(context.WithoutCancel(ctx), st))
+	docs, err := reachable(ctx, found, o)
+	if err != nil {
+		return nil, err
+	}
+	if err := prepare.CheckSpace(ctx, st, found.Documents, options); err != nil {
+		return nil, err
+	}
+	prepare.Set(s, docs, options)
+	stop, err := watchPrep(ctx, o.Console, o.Runner, found.Documents, options)
+	if err != nil {
+		return nil, err
+	}
+	job, err := engine.Start(ctx, o.Runner, p, engine.Options{Verbose: o.Verbose})
+	stop()
+	if err == nil && job.Mode != engine.Wait {
+		return &PrepResult{Set: o.Out, Submitted: job, Seconds: time.Since(began).Seconds()}, nil
+	}
+	if err != nil && ctx.Err() != nil && o.Runner == "dataflow" {
+		o.Console.Warn("prep: %v", err) // says what became of the job
+	}
+	if mode := engine.ModeOf(o.Runner); mode == engine.Wait || mode == engine.Async {
+		err = errors.Join(err, prepare.Clean(context.WithoutCancel(ctx), st))
+	}
+	if err != nil {
+		return nil, err
+	}
+	res, err := describeSet(ctx, o.Out, began)
+	if err == nil {
+		summarizePrep(o.Console, res, corpus.Bytes(found.Documents))
+	}
+	return res, err
 }
 
 // prepareOptions turns the prep section into the options of the transform.
 func prepareOptions(c *configs.Config, dir string) prepare.Options {
 	p := c.Prep
-	return prepare.Options{Dir: dir, SeqLength: p.SeqLength, Unit: vocab.Unit(p.Unit), Normalize: p.Normalize, InvalidUTF8: p.InvalidUTF8,
+	return prepare.Options{Dir: dir, SeqLength: p.SeqLength, Stride: p.Stride, TestFraction: p.Test.Fraction, Unit: vocab.Unit(p.Unit), Normalize: p.Normalize, InvalidUTF8: p.InvalidUTF8,
 		MinCount: p.MinCount, ValidationFraction: p.Validation.Fraction, ValidationBy: p.Validation.By, Seed: p.Seed, Shards: p.Shards}
 }
 
@@ -201,6 +239,18 @@ func setDifferences(ctx context.Context, st *store.Store, c *configs.Config, fou
 	add("prep.seed", m.Seed, p.Seed)
 	add("prep.validation.fraction", m.Validation.Fraction, p.Validation.Fraction)
 	add("prep.validation.by", m.Validation.By, p.Validation.By)
+	stride := func(s int) int { // 0 stands for what it means
+		if s == 0 {
+			return p.SeqLength + 1
+		}
+		return s
+	}
+	add("prep.stride", stride(m.Stride), stride(p.Stride))
+	test := 0.0
+	if m.Test != nil {
+		test = m.Test.Fraction
+	}
+	add("prep.test.fraction", test, p.Test.Fraction)
 	add("prep.shards", len(m.Splits[0].Shards), prepareOptions(c, "").TrainShards(corpus.Bytes(found.Documents)))
 	add("documents", len(m.Documents), len(found.Documents))
 	for i := 0; i < min(len(m.Documents), len(found.Documents)); i++ {
@@ -219,12 +269,15 @@ func describeSet(ctx context.Context, out string, began time.Time) (*PrepResult,
 	defer done()
 	m := set.Manifest()
 	res := &PrepResult{Set: out, ManifestSHA256: set.SHA256(), Chars: m.Chars, Vocab: set.Vocab().Size(), DroppedChars: m.DroppedChars,
-		UnigramNats: m.Entropy.UnigramNats, BigramNats: m.Entropy.BigramNats, Seconds: time.Since(began).Seconds()}
+		UnigramNats: m.Entropy.UnigramNats, BigramNats: m.Entropy.BigramNats, TrigramNats: m.Entropy.TrigramNats, Seconds: time.Since(began).Seconds()}
 	if s := set.Split("train"); s != nil {
 		res.Sequences.Train = s.Len()
 	}
 	if s := set.Split("validation"); s != nil {
 		res.Sequences.Validation = s.Len()
+	}
+	if s := set.Split("test"); s != nil {
+		res.Sequences.Test = s.Len()
 	}
 	return res, nil
 }

@@ -62,7 +62,7 @@ func (r *round) findTrain(ctx context.Context, recorded json.RawMessage) (any, s
 		return nil, "no model was trained on this set with these settings yet", nil
 	}
 	if err != nil {
-		return nil, "", err
+		return nil, "", badRun(ctx, err)
 	}
 	ok, err := recall(recorded, &r.train)
 	if err != nil {

@@ -12,6 +12,9 @@ import (
 // errNoSet is wrapped by errors about a directory that has no manifest.
 var errNoSet = errors.New("there is no set")
 
+// shardCacheBytes is how much of remote sets is kept on this machine.
+const shardCacheBytes = 20e9
+
 // openSet opens the set at a path. The error wraps errNoSet where there is
 // none, and else says what to do. Call done in the end.
 func openSet(ctx context.Context, path string) (set *dataset.Set, done func(), err error) {
@@ -23,7 +26,7 @@ func openSet(ctx context.Context, path string) (set *dataset.Set, done func(), e
 		st.Close()
 		return nil, nil, fmt.Errorf("stages: %w at %s; run prep first, or set prep.out to where one is", errNoSet, path)
 	}
-	if set, err = dataset.Open(ctx, st); err != nil {
+	if set, err = dataset.OpenCached(ctx, st, cacheFolder("shards"), shardCacheBytes); err != nil {
 		st.Close()
 		return nil, nil, badSet(ctx, err)
 	}

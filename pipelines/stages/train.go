@@ -79,7 +79,7 @@ func Train(ctx context.Context, c *configs.Config, o TrainOptions) (*TrainResult
 	if err != nil && !errors.Is(err, train.ErrInterrupted) {
 		return nil, err
 	}
-	if ferr := w.metrics.Flush(context.WithoutCancel(ctx)); ferr != nil {
+	if ferr := w.finish(); ferr != nil {
 		return nil, errors.Join(err, ferr)
 	}
 	result.Step, result.Epoch, result.TrainNats, result.ValidationNats = r.Step, r.Epoch, r.TrainNats, r.Validation
@@ -156,15 +156,17 @@ func badRun(ctx context.Context, err error) error {
 	return fmt.Errorf("%w; put back an intact copy, or start the run anew: train --replace, or delete its directory", err)
 }
 
-// discard deletes the checkpoints, pointers and metrics of a run.
+// discard deletes the checkpoints, pointers and reports of a run.
 func discard(ctx context.Context, st *store.Store) error {
-	list, err := st.List(ctx, "checkpoints/")
-	if err != nil {
-		return err
-	}
-	names := []string{"latest.json", "best.json", report.MetricsName}
-	for _, info := range list {
-		names = append(names, info.Name)
+	names := []string{"latest.json", "best.json", report.MetricsName, report.PictureName}
+	for _, prefix := range []string{"checkpoints/", report.EventsPrefix} {
+		list, err := st.List(ctx, prefix)
+		if err != nil {
+			return err
+		}
+		for _, info := range list {
+			names = append(names, info.Name)
+		}
 	}
 	for _, name := range names {
 		if err := st.Delete(ctx, name, ""); err != nil {
@@ -203,6 +205,7 @@ type watcher struct {
 	metrics  *report.Metrics
 	progress *report.Progress
 	flushed  time.Time
+	drawn    int // the last epoch whose events are written by this call
 }
 
 // flushEvery is how often metrics.jsonl is brought up to date.
@@ -229,7 +232,10 @@ func (w *watcher) observe(r train.Report) error {
 		if err := w.metrics.Add(report.Line{Step: r.Step, Epoch: r.Epoch, EpochTrain: &r.EpochNats, Validation: r.Validation}); err != nil {
 			return err
 		}
-		return w.flush()
+		if err := w.flush(); err != nil {
+			return err
+		}
+		return w.draw(r.Epoch)
 	}
 	if w.progress == nil {
 		w.progress = w.console.Progress("train", r.Step, r.Steps)
@@ -245,6 +251,27 @@ func (w *watcher) observe(r train.Report) error {
 		return nil
 	}
 	return w.flush()
+}
+
+// draw brings the TensorBoard events of an epoch and the picture up to date.
+func (w *watcher) draw(epoch int) error {
+	w.drawn = epoch
+	ctx, entropy := context.WithoutCancel(w.ctx), w.set.Manifest().Entropy
+	if err := w.metrics.WriteEvents(ctx, epoch); err != nil {
+		return err
+	}
+	return w.metrics.WritePicture(ctx, []report.Baseline{{Name: "unigram", Nats: entropy.UnigramNats}, {Name: "bigram", Nats: entropy.BigramNats}})
+}
+
+// finish writes what a call has not: the lines since the last epoch's end.
+func (w *watcher) finish() error {
+	if err := w.flush(); err != nil {
+		return err
+	}
+	if epoch := w.metrics.LastEpoch(); epoch > w.drawn {
+		return w.draw(epoch)
+	}
+	return nil
 }
 
 func (w *watcher) flush() error {

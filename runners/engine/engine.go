@@ -7,30 +7,28 @@
 //	flink     on a Flink cluster, through the job server at --endpoint
 //	dataflow  on Google Cloud Dataflow
 //
-// Runners are set up by Beam's own flags (package flag), which a command adopts.
-// On a worker of a cluster, the same binary is started with --worker; Init
-// recognises that, so it is a command's first call.
+// Runners are set up by Beam's own flags (package flag), which a command adopts;
+// Preflight says which are missing. A cluster's workers are processes of the
+// same binary; Init recognises that it is in one, so it is a command's first
+// call.
 package engine
 
 import (
 	"context"
-	"flag"
 	"fmt"
 	"log"
 	"log/slog"
-	"os"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
 	"github.com/apache/beam/sdks/v2/go/pkg/beam"
+	beamlog "github.com/apache/beam/sdks/v2/go/pkg/beam/log"
 	"github.com/apache/beam/sdks/v2/go/pkg/beam/options/jobopts"
 
 	// Not beamx: it adds the dot and spark runners and Beam's filesystems,
 	// which nothing here reads.
 	_ "github.com/apache/beam/sdks/v2/go/pkg/beam/core/runtime/exec/optimized"
-	_ "github.com/apache/beam/sdks/v2/go/pkg/beam/runners/dataflow"
 	_ "github.com/apache/beam/sdks/v2/go/pkg/beam/runners/direct"
 	_ "github.com/apache/beam/sdks/v2/go/pkg/beam/runners/flink"
 	_ "github.com/apache/beam/sdks/v2/go/pkg/beam/runners/prism"
@@ -52,91 +50,111 @@ type Options struct {
 	Verbose bool // Beam's log goes to stderr
 }
 
-// Init makes Beam usable. In a process that a runner started as its worker
-// (--worker), Init parses the flags, does the work and does not return.
-// Elsewhere it leaves the flags alone. The log and slog packages stay as they
-// are. Call it once, after all init functions and before building a pipeline.
-func Init() {
-	if isWorker(os.Args[1:]) {
-		flag.Parse()
-		beam.Init()
-		return
-	}
-	defer keepLogs()()
-	beam.Init()
-}
-
-// isWorker reports whether args ask for worker mode.
-func isWorker(args []string) bool {
-	for _, a := range args {
-		if a == "--" {
-			return false
-		}
-		name, value, set := strings.Cut(strings.TrimPrefix(strings.TrimPrefix(a, "-"), "-"), "=")
-		if strings.HasPrefix(a, "-") && name == "worker" && (!set || value == "true" || value == "1") {
-			return true
-		}
-	}
-	return false
-}
-
 // running makes Run one at a time: runners share global flags and loggers.
 var running sync.Mutex
 
 // grace is how long a cancelled run may take to stop.
 const grace = 15 * time.Second
 
-// Run executes p on the named runner and returns when it is done. The error is
-// one line: the cause, without the layers that Beam wraps around it. When ctx
-// is cancelled, Run stops the pipeline and returns ctx's error; a Dataflow job
-// is left running, and the error says so.
+// uploadGrace is grace on Dataflow, where only an upload stops: one that goes on
+// for longer waits for its job.
+const uploadGrace = 2 * time.Second
+
+// Run executes p on the named runner and returns when it is done, or what its
+// mode says. The error is one line: the cause, without the layers that Beam
+// wraps around it. When ctx is cancelled, Run stops the pipeline, or asks the
+// cluster to cancel its job, and returns ctx's error.
 //
 // Runs are one at a time; a second waits.
 func Run(ctx context.Context, runner string, p *beam.Pipeline, o Options) error {
+	_, err := Start(ctx, runner, p, o)
+	return err
+}
+
+// Start is Run for callers that want to know what became of a job that it does
+// not wait for.
+func Start(ctx context.Context, runner string, p *beam.Pipeline, o Options) (*Job, error) {
 	if err := Check(runner); err != nil {
-		return err
+		return nil, err
 	}
 	running.Lock()
 	defer running.Unlock()
 	if err := ctx.Err(); err != nil {
-		return fmt.Errorf("engine: %s: %w", runner, err)
+		return nil, fmt.Errorf("engine: %s: %w", runner, err)
 	}
 	if runner == "flink" && *jobopts.Endpoint == "" {
-		return fmt.Errorf("engine: flink: no job server; start one and give its address with --endpoint=host:port")
+		return nil, &UsageError{Runner: runner, Lacks: flinkLacks()}
 	}
 	defer quiet(o.Verbose)()
-	defer flags(runner)()
+	log := &printed{Logger: &beamlog.Structural{}}
+	if ModeOf(runner) == DryRun {
+		beamlog.SetLogger(log)
+	}
+	restore, err := flags(ctx, runner)
+	if err != nil {
+		return nil, err
+	}
+	defer restore()
+	id, err := run(ctx, runner, p)
+	if err != nil {
+		return nil, err
+	}
+	job := &Job{Mode: ModeOf(runner), Name: *jobopts.JobName, ID: id, Template: value("template_location"), Request: log.job}
+	if job.Mode == DryRun && job.Request == nil {
+		return nil, fmt.Errorf("engine: %s: a dry run has printed no job", runner)
+	}
+	return job, nil
+}
 
+// An ending is how a runner has ended.
+type ending struct {
+	id  string // of the job, where the runner gives one
+	err error
+}
+
+// run executes p and returns its job's ID, where the runner gives one.
+func run(ctx context.Context, runner string, p *beam.Pipeline) (id string, err error) {
 	// Prism panics when the context of its worker ends by a deadline.
 	inner, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
-	done := make(chan error, 1)
+	done := make(chan ending, 1)
 	go func() {
 		defer func() {
 			if e := recover(); e != nil {
-				done <- fmt.Errorf("panic: %v", e)
+				done <- ending{err: fmt.Errorf("panic: %v", e)}
 			}
 		}()
-		_, err := beam.Run(inner, runner, p)
-		done <- err
+		res, err := beam.Run(inner, runner, p)
+		end := ending{err: err}
+		if runner == "dataflow" {
+			end.id = jobID(res)
+		}
+		done <- end
 	}()
 	select {
-	case err := <-done:
-		return finish(ctx, runner, err)
+	case end := <-done:
+		if end.err != nil && end.id != "" && ctx.Err() == nil {
+			end.err = explain(ctx, end.id, end.err)
+		}
+		return end.id, finish(ctx, runner, end.err)
 	case <-ctx.Done():
 	}
-	switch runner {
-	case "dataflow":
-		return fmt.Errorf("engine: dataflow: %w; the job goes on running, cancel it in the cloud console or with gcloud dataflow jobs cancel", ctx.Err())
-	case "prism", "flink":
+	if runner == "prism" || runner == "flink" {
 		cancelJob(*jobopts.Endpoint, *jobopts.JobName)
 	}
 	stop()
+	wait := grace
+	if runner == "dataflow" {
+		wait = uploadGrace
+	}
 	select {
 	case <-done:
-	case <-time.After(grace):
+	case <-time.After(wait):
+		if runner == "dataflow" {
+			return "", interrupted(ctx, *jobopts.JobName)
+		}
 	}
-	return fmt.Errorf("engine: %s: %w", runner, ctx.Err())
+	return "", fmt.Errorf("engine: %s: %w", runner, ctx.Err())
 }
 
 // finish returns the error of a run that ended by itself.

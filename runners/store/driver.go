@@ -27,6 +27,7 @@ type driver interface {
 type condition struct {
 	swap       bool   // false: create-only, the same bytes again succeed
 	generation string // of a swap: what must be there, "" for nothing
+	temporary  bool   // not a swap: need not outlive the machine's failure
 }
 
 // An upload is an object being written.

@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 )
 
@@ -32,7 +33,24 @@ type local struct {
 	swept map[string]bool // folders without temporary files of killed processes
 }
 
-func newLocal(dir string) *local { return &local{dir: dir, swept: map[string]bool{}} }
+func newLocal(dir string) *local {
+	l := &local{dir: dir, swept: map[string]bool{}}
+	if f := faults.Load(); f != nil {
+		l.fault = *f
+	}
+	return l
+}
+
+var faults atomic.Pointer[func(op, name string) error]
+
+// InjectFaults is for tests of other packages: local stores that are opened from
+// now on ask fault before each file operation (mkdir, create, write, sync, link,
+// rename, syncdir, open, read, list, remove, lock), and fail with its error. Call
+// restore in the end.
+func InjectFaults(fault func(op, name string) error) (restore func()) {
+	old := faults.Swap(&fault)
+	return func() { faults.Store(old) }
+}
 
 func (l *local) join(name string) string { return filepath.Join(l.dir, filepath.FromSlash(name)) }
 

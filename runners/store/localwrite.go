@@ -28,7 +28,7 @@ type localUpload struct {
 	temp string // "" when it is gone
 	f    *os.File
 	c    condition
-	sum  hash.Hash
+	sum  hash.Hash // of the first digestBytes or more; see digest
 	n    int64
 }
 
@@ -61,7 +61,7 @@ func (u *localUpload) openTemp(dir string) error {
 	temp := path.Join(dir, tempName())
 	var f *os.File
 	err := u.l.do("create", temp, func() (err error) {
-		f, err = u.root.OpenFile(filepath.FromSlash(temp), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
+		f, err = u.root.OpenFile(filepath.FromSlash(temp), os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o666)
 		return err
 	})
 	if err != nil {
@@ -83,9 +83,21 @@ func (u *localUpload) Write(p []byte) (n int, err error) {
 		n, err = u.f.Write(p)
 		return err
 	})
-	u.sum.Write(p[:n])
+	if u.n <= digestBytes && !u.c.temporary {
+		u.sum.Write(p[:n])
+	}
 	u.n += int64(n)
 	return n, localError(err)
+}
+
+// digest returns the SHA-256 of what was written. That of a long or a temporary
+// object is rarely asked for, and so computed only then.
+func (u *localUpload) digest() (string, error) {
+	if u.n <= digestBytes && !u.c.temporary {
+		return hex.EncodeToString(u.sum.Sum(nil)), nil
+	}
+	digest, _, err := digestFile(u.f)
+	return digest, err
 }
 
 func (u *localUpload) abort() {
@@ -101,8 +113,10 @@ func (u *localUpload) abort() {
 }
 
 func (u *localUpload) commit() (Info, error) {
-	if err := u.l.do("sync", u.temp, u.f.Sync); err != nil {
-		return Info{}, localError(err)
+	if !u.c.temporary {
+		if err := u.l.do("sync", u.temp, u.f.Sync); err != nil {
+			return Info{}, localError(err)
+		}
 	}
 	publish := u.link
 	if u.c.swap {
@@ -158,6 +172,9 @@ func (u *localUpload) renameNew() (Info, error) {
 // settle makes a new name durable, or takes it back: a folder that failed to
 // sync may have lost it.
 func (u *localUpload) settle() (Info, error) {
+	if u.c.temporary {
+		return Info{Bytes: u.n}, nil
+	}
 	if err := u.l.syncFolder(u.root, path.Dir(u.name)); err != nil {
 		if removeErr := u.root.Remove(filepath.FromSlash(u.name)); removeErr != nil {
 			err = fmt.Errorf("%w; it is visible but may not be durable: %w", err, localError(removeErr))
@@ -181,9 +198,16 @@ func (u *localUpload) compare() (Info, error) {
 	if err != nil {
 		return Info{}, err
 	}
-	if ours := hex.EncodeToString(u.sum.Sum(nil)); ours != found || n != u.n {
+	ours, err := u.digest()
+	if err != nil {
+		return Info{}, err
+	}
+	if ours != found || n != u.n {
 		return Info{}, fmt.Errorf("%w: it holds other bytes and is not replaced: %d bytes with sha256 %s, not %d bytes with sha256 %s",
 			ErrConflict, n, found, u.n, ours)
+	}
+	if u.c.temporary {
+		return Info{Bytes: n}, nil
 	}
 	// Its first writer may have been killed before it synced the folder.
 	if err := u.l.syncFolder(u.root, path.Dir(u.name)); err != nil {

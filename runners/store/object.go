@@ -26,6 +26,13 @@ func (s *Store) Create(ctx context.Context, name string) (*Writer, error) {
 	return s.create(ctx, name, condition{})
 }
 
+// CreateTemporary is Create for an object that is read and deleted by the run that
+// writes it. It need not outlive the machine's failure: a local store syncs
+// nothing. Its Info has no generation there.
+func (s *Store) CreateTemporary(ctx context.Context, name string) (*Writer, error) {
+	return s.create(ctx, name, condition{temporary: true})
+}
+
 func (s *Store) create(ctx context.Context, name string, c condition) (*Writer, error) {
 	full, err := s.full(name)
 	if err != nil {
@@ -54,7 +61,7 @@ func (w *Writer) Write(p []byte) (int, error) {
 	return n, w.s.wrap(w.name, err)
 }
 
-// Commit makes the object durable and then visible. After an error it is not
+// Commit makes the object durable, unless it is temporary, and then visible. After an error it is not
 // visible, unless the error says so; the same write may be repeated.
 func (w *Writer) Commit() (Info, error) {
 	if w.err == nil {

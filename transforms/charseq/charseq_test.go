@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/quire-ml/quire/transforms/corpus"
+	"github.com/quire-ml/quire/transforms/tfexample"
 	"github.com/quire-ml/quire/transforms/vocab"
 )
 
@@ -17,52 +18,44 @@ import (
 type place struct{ doc, char int64 }
 
 // cutPlainly returns where the sequences of each split start, by the shortest
-// code: character after character.
-func cutPlainly(l int64, parts [][]int64) (sequences [][]place, dropped int64) {
-	for split := range parts[0] {
-		var all []place
-		for doc, lengths := range parts {
-			start := int64(0)
-			for _, n := range lengths[:split] {
-				start += n
-			}
-			var open []int64
-			for c := range lengths[split] {
-				if open = append(open, start+c); int64(len(open)) == l+1 {
-					all = append(all, place{int64(doc), open[0]})
-					open = nil
+// code: one start after the other.
+func cutPlainly(l, stride int64, parts [][Splits]int64) (sequences [Splits][]place, dropped []int64) {
+	for doc, lengths := range parts {
+		start, used := int64(0), map[int64]bool{}
+		for split, n := range lengths {
+			for c := int64(0); c+l+1 <= n; c += stride {
+				sequences[split] = append(sequences[split], place{int64(doc), start + c})
+				for i := range l + 1 {
+					used[start+c+i] = true
 				}
 			}
-			dropped += int64(len(open))
+			start += n
 		}
-		sequences = append(sequences, all)
+		dropped = append(dropped, start-int64(len(used)))
 	}
 	return sequences, dropped
 }
 
-func checkLayout(t *testing.T, l int64, fraction float64, chars []int64, parts [][]int64, block int64) {
+func checkLayout(t *testing.T, y Layout, chars []int64, parts [][Splits]int64, block int64) {
 	t.Helper()
-	what := fmt.Sprintf("L %d, fraction %v, documents %v, blocks of %d", l, fraction, chars, block)
-	y := Tail(l, fraction, chars)
-	want, dropped := cutPlainly(l, parts)
-	if y.Dropped != dropped {
+	what := fmt.Sprintf("L %d, stride %d, documents %v, blocks of %d", y.SeqLength, y.Stride, chars, block)
+	want, dropped := cutPlainly(y.SeqLength, y.Stride, parts)
+	if !slices.Equal(y.Dropped, dropped) {
 		t.Fatalf("%s: %d dropped, want %d", what, y.Dropped, dropped)
 	}
+	var got [Splits][]place
 	for split, all := range want {
 		if y.Totals[split] != int64(len(all)) {
 			t.Fatalf("%s: %d sequences in split %d, want %d", what, y.Totals[split], split, len(all))
 		}
-	}
-	got := make([][]place, len(want))
-	for split, n := range y.Totals {
-		got[split] = slices.Repeat([]place{{-1, -1}}, int(n))
+		got[split] = slices.Repeat([]place{{-1, -1}}, len(all))
 	}
 	for doc, n := range chars {
 		for lo := int64(0); lo < n; lo += block {
 			last := int64(-1)
 			for _, r := range y.Starting(int64(doc), lo, min(n, lo+block)) {
 				for i := range r.Count {
-					char := r.Char + i*(l+1)
+					char := r.Char + i*y.Stride
 					if char < lo || char >= lo+block || char <= last {
 						t.Fatalf("%s: block at %d has a sequence at %d, after %d", what, lo, char, last)
 					}
@@ -86,28 +79,28 @@ func TestLayout(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	for range 4000 {
 		var chars []int64
-		var parts [][]int64
-		tenths := r.Int64N(10)
+		var parts [][Splits]int64
+		v, e := r.Int64N(6), r.Int64N(5) // tenths
 		for range 1 + r.IntN(4) {
 			c := r.Int64N(60)
 			chars = append(chars, c)
-			if train := c * (10 - tenths) / 10; tenths > 0 {
-				parts = append(parts, []int64{train, c - train})
-			} else {
-				parts = append(parts, []int64{c})
-			}
+			validation := min(c, (c*v+9)/10)
+			test := min(c-validation, (c*e+9)/10)
+			parts = append(parts, [Splits]int64{c - validation - test, validation, test})
 		}
-		checkLayout(t, 1+r.Int64N(9), float64(tenths)/10, chars, parts, 1+r.Int64N(40))
+		l := 1 + r.Int64N(9)
+		stride := 1 + r.Int64N(l+1)
+		checkLayout(t, Tail(l, stride, float64(v)/10, float64(e)/10, chars), chars, parts, 1+r.Int64N(40))
 	}
 }
 
 // TestTutorial has the numbers of the TensorFlow tutorial.
 func TestTutorial(t *testing.T) {
-	y := Tail(100, 0, []int64{1115394})
-	if y.Totals[Train] != 11043 || y.Dropped != 1115394-11043*101 || y.Splits != 1 {
+	y := Tail(100, 101, 0, 0, []int64{1115394})
+	if y.Totals[Train] != 11043 || y.Dropped[0] != 1115394-11043*101 || y.Totals[Validation] != 0 {
 		t.Errorf("%+v", y)
 	}
-	y = Tail(100, 0.1, []int64{1115394})
+	y = Tail(100, 101, 0.1, 0, []int64{1115394})
 	if y.Totals[Train] != 1003854/101 || y.Totals[Validation] != 111540/101 {
 		t.Errorf("%+v", y)
 	}
@@ -115,16 +108,16 @@ func TestTutorial(t *testing.T) {
 
 func TestTailPanics(t *testing.T) {
 	for _, c := range []struct {
-		l        int64
-		fraction float64
-	}{{0, 0}, {1, -0.1}, {1, 1}, {1, 0 / zero}} {
+		l, stride        int64
+		validation, test float64
+	}{{0, 1, 0, 0}, {1, 2, -0.1, 0}, {1, 2, 1, 0}, {1, 2, 0 / zero, 0}, {1, 2, 0.5, 0.5}, {1, 2, 0, -1}, {3, 5, 0, 0}, {3, 0, 0, 0}} {
 		func() {
 			defer func() {
 				if recover() == nil {
 					t.Errorf("%v: no panic", c)
 				}
 			}()
-			Tail(c.l, c.fraction, []int64{10})
+			Tail(c.l, c.stride, c.validation, c.test, []int64{10})
 		}()
 	}
 }
@@ -167,6 +160,16 @@ func TestCutter(t *testing.T) {
 	}
 }
 
+// unpack returns ids as a reader of the set sees them.
+func unpack(t *testing.T, packed []byte, width int) []int32 {
+	t.Helper()
+	ids, err := tfexample.ParseIDs(nil, tfexample.AppendPacked(nil, packed))
+	if err != nil || len(ids)*width != len(packed) {
+		t.Fatalf("%d ids in %d bytes, %v", len(ids), len(packed), err)
+	}
+	return ids
+}
+
 // checkCutter cuts text in blocks of many sizes, with one cutter.
 func checkCutter(t *testing.T, c *Cutter, unit vocab.Unit, text string, want []int32) {
 	t.Helper()
@@ -181,14 +184,15 @@ func checkCutter(t *testing.T, c *Cutter, unit vocab.Unit, text string, want []i
 		more := size % 7
 		at := 0
 		for off := int64(0); off < d.Bytes; off += size {
-			x, err := r.Block(t.Context(), corpus.Block{Document: d, Offset: off, Length: min(size, d.Bytes-off)}, unit, 4*more)
+			x, err := r.Block(t.Context(), corpus.Block{Document: d, Offset: off, Length: min(size, d.Bytes-off)}, corpus.Form{Unit: unit}, more)
 			if err != nil {
 				t.Fatal(err)
 			}
-			ids, owned, err := c.IDs(x, more)
+			packed, n, err := c.Pack(x, more)
 			if err != nil {
 				t.Fatal(err)
 			}
+			ids, owned := unpack(t, packed, c.Width()), int(n)
 			if end := min(len(want), at+owned+int(more)); !slices.Equal(ids, want[at:end]) {
 				t.Fatalf("%s, block of %d at %d: got %v, want %v", unit, size, off, ids, want[at:end])
 			}
@@ -207,15 +211,15 @@ func TestCutterUnknown(t *testing.T) {
 	}
 	c := NewCutter(v)
 	text := corpus.Text{Unit: vocab.Rune, Bytes: []byte("aaéa"), Offset: 1000, Last: 4}
-	_, _, err = c.IDs(text, 9)
+	_, _, err = c.Pack(text, 9)
 	if want := "charseq: character 'é' (U+00E9) at byte 1002 is not in the vocabulary: the document changed while it was read; run prep again"; err == nil || err.Error() != want {
 		t.Errorf("got %v", err)
 	}
 	text.Bytes, text.Last = []byte("aaa!"), 3
-	if _, _, err = c.IDs(text, 0); err != nil {
+	if _, _, err = c.Pack(text, 0); err != nil {
 		t.Errorf("beyond what is asked for: %v", err)
 	}
-	if _, _, err = c.IDs(text, 1); err == nil || !strings.Contains(err.Error(), "'!' (U+0021) at byte 1003") {
+	if _, _, err = c.Pack(text, 1); err == nil || !strings.Contains(err.Error(), "'!' (U+0021) at byte 1003") {
 		t.Errorf("got %v", err)
 	}
 }
@@ -233,7 +237,7 @@ func BenchmarkCutter(b *testing.B) {
 	c := NewCutter(v)
 	b.SetBytes(int64(len(text)))
 	for b.Loop() {
-		if _, _, err := c.IDs(corpus.Text{Unit: vocab.Rune, Bytes: text, Last: len(text)}, 0); err != nil {
+		if _, _, err := c.Pack(corpus.Text{Unit: vocab.Rune, Bytes: text, Last: len(text)}, 0); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/quire-ml/quire/transforms/corpus"
+	"github.com/quire-ml/quire/transforms/tfexample"
 	"github.com/quire-ml/quire/transforms/vocab"
 )
 
@@ -12,33 +13,52 @@ const pageBits = 7 // characters per page of the table, as a power of two
 
 // A Cutter encodes the characters of blocks. It is for one goroutine at a time.
 type Cutter struct {
-	vocab *vocab.Vocab
-	pages [][]int32 // character>>pageBits → id+1 of each character of the page; 0 = not looked up
-	ids   []int32
+	vocab  *vocab.Vocab
+	width  int        // bytes of a packed id
+	single [256]int16 // id of the character that a byte is by itself, where width is 1; -1 = none or not looked up
+	pages  [][]int32  // character>>pageBits → id+1 of each character of the page; 0 = not looked up
+	ids    []byte
 }
 
 // NewCutter returns a Cutter that gives characters v's ids.
 func NewCutter(v *vocab.Vocab) *Cutter {
-	return &Cutter{vocab: v, pages: make([][]int32, utf8.MaxRune>>pageBits+1)}
+	c := &Cutter{vocab: v, width: tfexample.Width(v.Size()), pages: make([][]int32, utf8.MaxRune>>pageBits+1)}
+	for i := range c.single {
+		c.single[i] = -1
+	}
+	return c
 }
 
-// IDs returns the ids of the characters that t's block owns, owned in number,
-// and of up to more characters after them. An invalid byte is the character
-// U+FFFD. The result is valid until the next call.
-func (c *Cutter) IDs(t corpus.Text, more int64) (ids []int32, owned int, err error) {
-	c.ids = c.ids[:0]
-	if err := c.append(t, t.First, t.Last, int64(t.Last)); err != nil {
+// Width returns the number of bytes that Pack gives an id.
+func (c *Cutter) Width() int { return c.width }
+
+// Pack returns the ids of the characters that t's block owns, owned in number,
+// and of up to more characters after them, packed as package tfexample says. An
+// invalid byte is the character U+FFFD. The result is valid until the next call.
+func (c *Cutter) Pack(t corpus.Text, more int64) (ids []byte, owned int64, err error) {
+	if most := c.width * len(t.Bytes); cap(c.ids) < most {
+		c.ids = make([]byte, most)
+	}
+	n, err := c.pack(0, t, t.First, t.Last, int64(t.Last))
+	if err != nil {
 		return nil, 0, err
 	}
-	owned = len(c.ids)
-	err = c.append(t, t.Last, len(t.Bytes), more)
-	return c.ids, owned, err
+	owned = int64(n / c.width)
+	n, err = c.pack(n, t, t.Last, len(t.Bytes), more)
+	return c.ids[:n], owned, err
 }
 
-// append adds the ids of at most limit characters of t.Bytes[from:to].
-func (c *Cutter) append(t corpus.Text, from, to int, limit int64) error {
-	data := t.Bytes[:to]
+// pack puts the ids of at most limit characters of t.Bytes[from:to] into c.ids,
+// from index n on, and returns the index after them.
+func (c *Cutter) pack(n int, t corpus.Text, from, to int, limit int64) (int, error) {
+	data, ids := t.Bytes[:to], c.ids[:cap(c.ids)]
 	for i := from; i < to && limit > 0; limit-- {
+		if id := c.single[data[i]]; id >= 0 {
+			ids[n] = byte(id)
+			n++
+			i++
+			continue
+		}
 		r, size := rune(data[i]), 1
 		if r >= utf8.RuneSelf && t.Unit == vocab.Rune {
 			r, size = utf8.DecodeRune(data[i:])
@@ -50,13 +70,21 @@ func (c *Cutter) append(t corpus.Text, from, to int, limit int64) error {
 		if id == 0 {
 			var ok bool
 			if id, ok = c.look(r); !ok {
-				return fmt.Errorf("charseq: character %q (%U) at byte %d is not in the vocabulary: the document changed while it was read; run prep again", r, r, t.Offset+int64(i))
+				return n, fmt.Errorf("charseq: character %q (%U) at byte %d is not in the vocabulary: the document changed while it was read; run prep again", r, r, t.Offset+int64(i))
+			}
+			if c.width == 1 && (r < utf8.RuneSelf || t.Unit == vocab.Byte) {
+				c.single[data[i]] = int16(id - 1)
 			}
 		}
-		c.ids = append(c.ids, id-1)
+		if c.width == 1 {
+			ids[n] = byte(id - 1)
+		} else {
+			tfexample.AppendID(ids[:n], id-1, c.width)
+		}
+		n += c.width
 		i += size
 	}
-	return nil
+	return n, nil
 }
 
 // look finds r's id in the vocabulary and keeps id+1 in the table.

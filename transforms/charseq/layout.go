@@ -1,14 +1,23 @@
 // Package charseq cuts the characters of documents into training sequences.
 //
-// Each document is divided into parts, one a split: with a validation fraction
-// f, the first floor(C·(1-f)) of its C characters are for training and the rest
-// for validation. A part of P characters has floor(P/(L+1)) sequences of L+1
-// characters, cut at its offsets 0, L+1, 2(L+1)…; the characters after them are
-// dropped. No sequence crosses a document or a part. The sequences of a split
-// are numbered in the order of the documents.
+// A stretch of P characters has sequences of L+1 characters at its offsets 0, S,
+// 2S…, as many as fit, where S, the stride, is 1 to L+1. With S = L+1, which is
+// usual, they do not overlap. The characters after the last one are dropped. No
+// sequence crosses two stretches. There are two ways to divide documents into
+// stretches for training, validation and test, and in both the sequences of a
+// split are numbered in the order of the documents.
 //
-// A Layout is this arithmetic; a Cutter turns the text of a block into the ids
-// of the sequences that start in it.
+// A Layout divides each document in three: with fractions v and t, ⌈C·v⌉ of its
+// C characters, before the end, are for validation, ⌈C·t⌉, at the end, for test,
+// and the rest for training.
+//
+// Blocks divide it into blocks of some thousand characters, each of which is one
+// stretch. What a block is for depends on the sha256 of its first L+1 characters
+// alone: so it stays when documents are added, or a document grows at its end,
+// and a block that comes twice is for the same both times.
+//
+// A Cutter turns the text of a block of bytes into the ids of the sequences that
+// start in it.
 package charseq
 
 import (
@@ -21,6 +30,8 @@ import (
 const (
 	Train = iota
 	Validation
+	Test
+	Splits // how many there are
 )
 
 // A Span is one document's part of one split.
@@ -32,64 +43,71 @@ type Span struct {
 
 // A Layout says where every sequence of a corpus is.
 type Layout struct {
-	SeqLength int64  // L: a sequence has one character more
-	Splits    int64  // 1: training only, 2: training and validation
-	Spans     []Span // (documents, Splits)
-	Totals    []int64
-	Dropped   int64 // characters of no sequence
+	SeqLength int64   // L: a sequence has one character more
+	Stride    int64   // S
+	Spans     []Span  // (documents, Splits)
+	Totals    []int64 // (Splits)
+	Dropped   []int64 // (documents) characters of no sequence
 }
 
-// Tail returns the layout of documents with the given numbers of characters,
-// the last part of each being for validation. Fraction 0 gives one split. It
-// panics if l < 1 or fraction is not in [0, 1).
-func Tail(l int64, fraction float64, chars []int64) Layout {
-	if l < 1 || !(fraction >= 0 && fraction < 1) {
-		panic(fmt.Sprintf("charseq.Tail: seq_length %d, fraction %v", l, fraction))
-	}
-	y := Layout{SeqLength: l, Splits: 1}
-	if fraction > 0 {
-		y.Splits = 2
-	}
-	y.Totals = make([]int64, y.Splits)
-	num, den := decimal(fraction)
+// Tail returns the layout of documents with the given numbers of characters. It
+// panics if l < 1, stride is not in 1…l+1, or the fractions are not in [0, 1) with
+// a sum below 1.
+func Tail(l, stride int64, validation, test float64, chars []int64) Layout {
+	check("Tail", l, stride, validation, test)
+	y := Layout{SeqLength: l, Stride: stride, Totals: make([]int64, Splits)}
+	v, t := decimal(validation), decimal(test)
 	for _, c := range chars {
-		train := c - ceilMul(c, num, den)
-		y.add(Train, 0, train)
-		if y.Splits == 2 {
-			y.add(Validation, train, c-train)
+		validation := min(c, ceilMul(c, v))
+		test := min(c-validation, ceilMul(c, t))
+		train := c - validation - test
+		dropped := c
+		for split, part := range [Splits][2]int64{{0, train}, {train, validation}, {train + validation, test}} {
+			n, covered := sequences(l, stride, part[1])
+			y.Spans = append(y.Spans, Span{Char: part[0], Sequences: n, First: y.Totals[split]})
+			y.Totals[split] += n
+			dropped -= covered
 		}
-		y.Dropped += c
-	}
-	for _, n := range y.Totals {
-		y.Dropped -= n * (l + 1)
+		y.Dropped = append(y.Dropped, dropped)
 	}
 	return y
 }
 
-// decimal returns the fraction num/den that f is written as: 0.1 is a tenth,
-// though the float64 is not. Done in floating point, floor(10·(1-0.9)) is 0.
-func decimal(f float64) (num, den *big.Int) {
+func check(name string, l, stride int64, validation, test float64) {
+	if l < 1 || stride < 1 || stride > l+1 || !(validation >= 0 && test >= 0 && validation+test < 1) {
+		panic(fmt.Sprintf("charseq.%s: seq_length %d, stride %d, fractions %v and %v", name, l, stride, validation, test))
+	}
+}
+
+// sequences returns how many sequences a stretch has, and how many of its
+// characters are in some.
+func sequences(l, stride, chars int64) (n, covered int64) {
+	if chars < l+1 {
+		return 0, 0
+	}
+	n = (chars-l-1)/stride + 1
+	return n, (n-1)*stride + l + 1
+}
+
+// decimal returns the fraction that f is written as: 0.1 is a tenth, though the
+// float64 is not. Done in floating point, floor(10·(1-0.9)) is 0.
+func decimal(f float64) *big.Rat {
 	r, ok := new(big.Rat).SetString(strconv.FormatFloat(f, 'g', -1, 64))
 	if !ok {
-		panic(fmt.Sprintf("charseq.Tail: fraction %v", f))
+		panic(fmt.Sprintf("charseq: fraction %v", f))
 	}
-	return r.Num(), r.Denom()
+	return r
 }
 
-// ceilMul returns ⌈c·num/den⌉.
-func ceilMul(c int64, num, den *big.Int) int64 {
-	x := new(big.Int).Mul(big.NewInt(c), num)
-	x.Add(x, den).Sub(x, big.NewInt(1))
-	return x.Div(x, den).Int64()
+// ceilMul returns ⌈c·f⌉.
+func ceilMul(c int64, f *big.Rat) int64 {
+	x := new(big.Int).Mul(big.NewInt(c), f.Num())
+	x.Add(x, f.Denom()).Sub(x, big.NewInt(1))
+	return x.Div(x, f.Denom()).Int64()
 }
 
-func (y *Layout) add(split, char, chars int64) {
-	n := chars / (y.SeqLength + 1)
-	y.Spans = append(y.Spans, Span{Char: char, Sequences: n, First: y.Totals[split]})
-	y.Totals[split] += n
-}
-
-// A Run is some consecutive sequences of a document and split.
+// A Run is some sequences of a document and split, each the stride after the one
+// before.
 type Run struct {
 	Split int
 	Index int64 // number of the first one in its split
@@ -101,13 +119,12 @@ type Run struct {
 // its characters lo ≤ c < hi, in order.
 func (y *Layout) Starting(doc, lo, hi int64) []Run {
 	var runs []Run
-	n := y.SeqLength + 1
-	for split := range y.Splits {
-		s := y.Spans[doc*y.Splits+split]
-		from := min(s.Sequences, ceil(max(0, lo-s.Char), n))
-		to := min(s.Sequences, ceil(max(0, hi-s.Char), n))
+	for split := range int64(Splits) {
+		s := y.Spans[doc*Splits+split]
+		from := min(s.Sequences, ceil(max(0, lo-s.Char), y.Stride))
+		to := min(s.Sequences, ceil(max(0, hi-s.Char), y.Stride))
 		if from < to {
-			runs = append(runs, Run{Split: int(split), Index: s.First + from, Char: s.Char + from*n, Count: to - from})
+			runs = append(runs, Run{Split: int(split), Index: s.First + from, Char: s.Char + from*y.Stride, Count: to - from})
 		}
 	}
 	return runs

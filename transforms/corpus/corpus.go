@@ -13,6 +13,13 @@
 // character of its own. So looking back 3 bytes finds where the first owned
 // character starts, and reading 3 bytes past the end completes the last one.
 //
+// The characters are those of the document, all of them: a byte order mark at its
+// start is the character U+FEFF, CR and LF are two characters, NUL is one, and a
+// line may have any length. (Text in UTF-16 is invalid UTF-8 from its first byte.)
+// A document of no bytes has no characters, and is listed. One whose size is no
+// longer that which it was listed with, or whose bytes were others when they were
+// read again, is an error.
+//
 // Resolve runs where a pipeline is built; Blocks, Hash and Count are Beam
 // transforms.
 package corpus
@@ -34,6 +41,9 @@ type Document struct {
 	Name  string `json:"name"`  // slash-separated, unique in its corpus, the same on every machine
 	Path  string `json:"path"`  // where workers read it: an absolute path or gs://bucket/object
 	Bytes int64  `json:"bytes"` // size when the corpus was resolved
+
+	SHA256 string `json:"sha256"` // hex; empty: not known yet, and then CRC is not either
+	CRC    int64  `json:"crc"`    // CRC-32C
 }
 
 // Bytes returns the size of all documents together.
@@ -54,6 +64,8 @@ type Reader struct {
 	closer io.Closer
 	store  *store.Store
 	root   string // URL of store
+	buf    []byte // what read returned last
+	norm   []byte // what normalized returned last
 }
 
 // Close releases what the reader holds. The reader can be used again.
@@ -69,13 +81,16 @@ func (r *Reader) Close() error {
 	return err
 }
 
-// read returns n bytes of d from offset off. A document that has not the size
-// it was resolved with is an error.
+// read returns n bytes of d from offset off, valid until the next call. A
+// document that has not the size it was resolved with is an error.
 func (r *Reader) read(ctx context.Context, d Document, off, n int64) ([]byte, error) {
 	if err := r.open(ctx, d); err != nil {
 		return nil, err
 	}
-	buf := make([]byte, n)
+	if int64(cap(r.buf)) < n {
+		r.buf = make([]byte, n)
+	}
+	buf := r.buf[:n]
 	got, err := r.at.ReadAt(buf, off)
 	if int64(got) < n {
 		return nil, fmt.Errorf("corpus: %s: read of %d bytes at byte %d stopped after %d: %w", d.Name, n, off, got, err)

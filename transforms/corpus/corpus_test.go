@@ -78,7 +78,7 @@ func checkBlocks(t *testing.T, r *Reader, d Document, text string, unit vocab.Un
 	}
 	for at := int64(0); at < d.Bytes; at += size {
 		b := Block{Document: d, Offset: at, Length: min(size, d.Bytes-at)}
-		x, err := r.Block(t.Context(), b, unit, ahead)
+		x, err := r.Block(t.Context(), b, Form{Unit: unit}, ahead)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -88,10 +88,14 @@ func checkBlocks(t *testing.T, r *Reader, d Document, text string, unit vocab.Un
 		if len(x.Owned()) == 0 {
 			continue
 		}
-		if c, ok := x.Previous(); ok != (len(got) > 0) {
-			t.Fatalf("%q, blocks of %d: block at %d: previous %v", text, size, at, ok)
-		} else if ok {
+		c, n := x.before(x.First)
+		if n > 0 != (len(got) > 0) {
+			t.Fatalf("%q, blocks of %d: block at %d: previous of %d bytes", text, size, at, n)
+		} else if n > 0 {
 			prev = append(prev, c)
+			if c, n = x.before(x.First - n); n > 0 != (len(got) > 1) || n > 0 && c != got[len(got)-2] {
+				t.Fatalf("%q, blocks of %d: block at %d: %U is the second before it", text, size, at, c)
+			}
 		}
 		if unit == vocab.Byte {
 			for _, b := range x.Owned() {
@@ -137,8 +141,8 @@ func FuzzBlocks(f *testing.F) {
 }
 
 // countPlainly is Statistics by the shortest code.
-func countPlainly(docs []string, unit vocab.Unit) (chars map[int64]int64, pairs map[[2]int64]int64, invalid int64) {
-	chars, pairs = map[int64]int64{}, map[[2]int64]int64{}
+func countPlainly(docs []string, unit vocab.Unit) (chars map[int64]int64, pairs map[[2]int64]int64, triples map[[3]int64]int64, invalid int64) {
+	chars, pairs, triples = map[int64]int64{}, map[[2]int64]int64{}, map[[3]int64]int64{}
 	for _, text := range docs {
 		var all []int64
 		if unit == vocab.Byte {
@@ -158,9 +162,12 @@ func countPlainly(docs []string, unit vocab.Unit) (chars map[int64]int64, pairs 
 			if i > 0 {
 				pairs[[2]int64{all[i-1], c}]++
 			}
+			if i > 1 {
+				triples[[3]int64{all[i-2], all[i-1], c}]++
+			}
 		}
 	}
-	return chars, pairs, invalid
+	return chars, pairs, triples, invalid
 }
 
 // wide is a text of more characters than the dense table of pairs has.
@@ -184,36 +191,46 @@ func TestCountFn(t *testing.T) {
 		docs = append(docs, put(t, dir, string(rune('a'+i)), text))
 	}
 	for _, unit := range []vocab.Unit{vocab.Rune, vocab.Byte} {
-		wantChars, wantPairs, wantInvalid := countPlainly(texts, unit)
-		for _, size := range []int64{1, 3, 1009, 1 << 20} {
-			f := &countFn{Unit: string(unit)}
+		wantChars, wantPairs, wantTriples, wantInvalid := countPlainly(texts, unit)
+		for i, size := range []int64{1, 3, 1009, 1 << 20, 100, 1 << 20} {
+			most := []int64{1 << 20, 1 << 20, int64(len(wantTriples)), int64(len(wantTriples)), 40, int64(len(wantTriples)) - 1}[i]
+			f := &countFn{Form: Form{Unit: unit}, MaxTriples: most}
 			var parts []Statistics
 			emit := func(s Statistics) { parts = append(parts, s) }
-			f.Setup()
 			for i, d := range docs {
 				if i%3 == 0 {
-					f.StartBundle(emit)
+					f.StartBundle(t.Context(), emit)
 				}
 				for at := int64(0); at < d.Bytes; at += size {
-					if err := f.ProcessElement(t.Context(), Block{Doc: int64(i), Document: d, Offset: at, Length: min(size, d.Bytes-at)}, emit); err != nil {
+					if err := f.ProcessElement(Block{Doc: int64(i), Document: d, Offset: at, Length: min(size, d.Bytes-at)}, emit); err != nil {
 						t.Fatal(err)
 					}
 				}
 				if i%3 == 2 || i == len(docs)-1 {
-					f.FinishBundle(emit)
+					if err := f.FinishBundle(emit); err != nil {
+						t.Fatal(err)
+					}
 				}
 			}
 			if err := f.Teardown(); err != nil {
 				t.Fatal(err)
 			}
-			got := merge(parts)
+			got := merge(parts, most)
 			compare(t, got, wantChars, wantPairs, wantInvalid)
+			if got.Many != (int64(len(wantTriples)) > most) || !got.Many && len(got.Triples) != len(wantTriples) {
+				t.Fatalf("%d triples, many %v, want %d of at most %d", len(got.Triples), got.Many, len(wantTriples), most)
+			}
+			for _, p := range got.Triples {
+				if want := wantTriples[[3]int64{p.First, p.Second, p.Third}]; want != p.Count {
+					t.Fatalf("triple %v, want %d", p, want)
+				}
+			}
 		}
 	}
 }
 
-func merge(parts []Statistics) Statistics {
-	return (&mergeFn{}).ProcessElement(0, func(s *Statistics) bool {
+func merge(parts []Statistics, most int64) Statistics {
+	return (&mergeFn{MaxTriples: most}).ProcessElement(0, func(s *Statistics) bool {
 		if len(parts) == 0 {
 			return false
 		}
@@ -285,13 +302,13 @@ func TestCountPipeline(t *testing.T) {
 	for _, runner := range []string{"direct", "prism"} {
 		p, s := beam.NewPipelineWithRoot()
 		items := Create(s, docs)
-		got := beam.ParDo(s, summary, Count(s, vocab.Rune, Blocks(s, 3, items)))
+		got := beam.ParDo(s, summary, Count(s, Form{Unit: vocab.Rune}, Blocks(s, 3, items)))
 		passert.Equals(s, got, "a3b2é1 ab2 ba1 éa1")
-		digests := Hash(s, 3, items)
+		digests := Hash(s, items)
 		passert.Equals(s, digests,
-			Digest{0, "a", 4, "a667282675f4876021d392aa6592f39dabf718748c4b738563cb9d5dc8f21f24", []int64{crc("aba"), crc("b")}},
-			Digest{1, "b", 0, "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855", nil},
-			Digest{2, "c", 3, "805c58e80d5a6f66d9bed65cfb771031235943ef48fbe5c18b823df952da92c4", []int64{crc("éa")}})
+			Digest{0, "a", 4, "a667282675f4876021d392aa6592f39dabf718748c4b738563cb9d5dc8f21f24", crc("abab")},
+			Digest{1, "b", 0, "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855", 0},
+			Digest{2, "c", 3, "805c58e80d5a6f66d9bed65cfb771031235943ef48fbe5c18b823df952da92c4", crc("éa")})
 		if err := engine.Run(t.Context(), runner, p, engine.Options{}); err != nil {
 			t.Errorf("%s: %v", runner, err)
 		}
@@ -310,20 +327,28 @@ func TestDigests(t *testing.T) {
 	}
 	for i, text := range []string{"abab", text, ""} {
 		want := fmt.Sprintf("%x", sha256.Sum256([]byte(text)))
-		for _, size := range []int64{1000, 1 << 20, 1<<20 + 7, 1 << 40} {
-			sum, blocks, err := digest(t.Context(), docs[i], size)
-			if err != nil || sum != want || sums[i] != want {
-				t.Errorf("document %d: %s and %s, want %s, %v", i, sum, sums[i], want, err)
+		if sums[i] != want || docs[i].SHA256 != want || docs[i].CRC != crc(text) {
+			t.Errorf("document %d: %s and %+v, want %s", i, sums[i], docs[i], want)
+		}
+		// Their blocks are known by the CRC.
+		var blocks []BlockCount
+		for at := 0; at < len(text); at += 1<<20 - 7 {
+			part := text[at:min(len(text), at+1<<20-7)]
+			blocks = append(blocks, BlockCount{Offset: int64(at), Length: int64(len(part)), CRC: crc(part)})
+		}
+		digests := []Digest{{Name: docs[i].Name, Bytes: docs[i].Bytes, CRC: docs[i].CRC}}
+		if err := Same(blocks, digests); err != nil {
+			t.Error(err)
+		}
+		for k := range blocks {
+			blocks[k].CRC ^= 1
+			if err := Same(blocks, digests); err == nil || err.Error() != docs[i].Name+": the text changed while prep read it; run it again" {
+				t.Errorf("block %d differs: %v", k, err)
 			}
-			for k, got := range blocks {
-				block := text[int64(k)*size:]
-				if want := crc(block[:min(size, int64(len(block)))]); got != want {
-					t.Errorf("document %d, block %d of %d bytes: crc %08x, want %08x", i, k, size, got, want)
-				}
-			}
-			if want := (int64(len(text)) + size - 1) / size; int64(len(blocks)) != want {
-				t.Errorf("document %d: %d blocks of %d bytes, want %d", i, len(blocks), size, want)
-			}
+			blocks[k].CRC ^= 1
+		}
+		if len(blocks) > 0 && Same(blocks[:len(blocks)-1], digests) == nil || Same(append(blocks, BlockCount{Offset: docs[i].Bytes + 1}), digests) == nil {
+			t.Error("a block too few or too many passes")
 		}
 	}
 }
@@ -333,7 +358,7 @@ func TestChangedDocument(t *testing.T) {
 	d.Bytes = 4
 	var r Reader
 	defer r.Close()
-	_, err := r.Block(context.Background(), Block{Document: d, Length: 4}, vocab.Rune, 0)
+	_, err := r.Block(context.Background(), Block{Document: d, Length: 4}, Form{Unit: vocab.Rune}, 0)
 	if err == nil || !strings.Contains(err.Error(), "a: has 3 bytes, but had 4") {
 		t.Errorf("got %v", err)
 	}
@@ -347,7 +372,7 @@ func BenchmarkCount(b *testing.B) {
 	for name, text := range map[string][]byte{"ascii": text, "wide": []byte(strings.ToValidUTF8(strings.Repeat(wide(), 40), ""))} {
 		b.Run(name, func(b *testing.B) {
 			b.SetBytes(int64(len(text)))
-			t := newTally()
+			t := newTally(MaxTriples)
 			for b.Loop() {
 				t.text(Text{Unit: vocab.Rune, Bytes: text, Last: len(text)})
 			}

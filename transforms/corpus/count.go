@@ -1,16 +1,12 @@
 package corpus
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"reflect"
-	"slices"
 
 	"github.com/apache/beam/sdks/v2/go/pkg/beam"
 	"github.com/apache/beam/sdks/v2/go/pkg/beam/register"
-
-	"github.com/quire-ml/quire/transforms/vocab"
 )
 
 func init() {
@@ -19,7 +15,7 @@ func init() {
 	beam.RegisterType(reflect.TypeFor[Statistics]())
 	beam.RegisterType(reflect.TypeFor[Digest]())
 	register.DoFn3x0[int64, Document, func(Block)](&splitFn{})
-	register.DoFn3x1[context.Context, Block, func(Statistics), error](&countFn{})
+	register.DoFn2x1[Block, func(Statistics), error](&countFn{})
 	register.DoFn2x1[int, func(*Statistics) bool, Statistics](&mergeFn{})
 	register.DoFn3x2[context.Context, int64, Document, Digest, error](&hashFn{})
 	register.DoFn1x2[item, int64, Document](&keyFn{})
@@ -35,9 +31,12 @@ type CharCount struct{ Char, Count int64 }
 // PairCount says how often Second follows First in one document.
 type PairCount struct{ First, Second, Count int64 }
 
-// BlockCount says how many characters a block owns, and the CRC-32C of its byte
-// range.
-type BlockCount struct{ Doc, Offset, Chars, CRC int64 }
+// TripleCount says how often Third follows First and Second in one document.
+type TripleCount struct{ First, Second, Third, Count int64 }
+
+// BlockCount says how many characters a block owns, how many of them are invalid
+// bytes, and the CRC-32C of its byte range.
+type BlockCount struct{ Doc, Offset, Length, Chars, Invalid, CRC int64 }
 
 // Invalid says where invalid UTF-8 was met.
 type Invalid struct {
@@ -49,9 +48,11 @@ type Invalid struct {
 
 // Statistics are facts of a corpus, or of some blocks of it.
 type Statistics struct {
-	Chars   []CharCount  // ordered by character; an invalid byte counts as U+FFFD
-	Pairs   []PairCount  // ordered by both characters
-	Blocks  []BlockCount // ordered by position in the corpus
+	Chars   []CharCount   // ordered by character; an invalid byte counts as U+FFFD
+	Pairs   []PairCount   // ordered by both characters
+	Triples []TripleCount // ordered by all three; none where Many
+	Many    bool          // there are more different triples than Count keeps
+	Blocks  []BlockCount  // ordered by position in the corpus
 	Invalid Invalid
 }
 
@@ -60,8 +61,8 @@ type Digest struct {
 	Doc    int64
 	Name   string
 	Bytes  int64
-	SHA256 string  // hex
-	Blocks []int64 // CRC-32C of each block's byte range
+	SHA256 string // hex
+	CRC    int64  // CRC-32C
 }
 
 type item struct {
@@ -115,144 +116,28 @@ func (f *splitFn) ProcessElement(doc int64, d Document, emit func(Block)) {
 	}
 }
 
-// Hash reads every document once, from its start to its end, in blocks of
-// blockBytes.
+// Hash gives every document its digests. One whose digests are not known yet is
+// read, from its start to its end.
 //
 // It takes a PCollection<KV<int64, Document>> and returns a
-// PCollection<Digest>. It panics if blockBytes < 1.
-func Hash(s beam.Scope, blockBytes int64, docs beam.PCollection) beam.PCollection {
+// PCollection<Digest>.
+func Hash(s beam.Scope, docs beam.PCollection) beam.PCollection {
 	s = s.Scope("corpus.Hash")
-	if blockBytes < 1 {
-		panic(fmt.Sprintf("corpus.Hash: blocks of %d bytes", blockBytes))
-	}
-	return beam.ParDo(s, &hashFn{BlockBytes: blockBytes}, beam.Reshuffle(s, docs))
+	return beam.ParDo(s, &hashFn{}, beam.Reshuffle(s, docs))
 }
 
 // hashFn returns a document's digest.
 //
 // Order: none. Dropped: nothing. Retry: output depends on the document's bytes
-// alone. Memory: 1 MiB, and 8 bytes a block.
-type hashFn struct {
-	BlockBytes int64 `json:"block_bytes"`
-}
+// alone. Memory: 1 MiB.
+type hashFn struct{}
 
 func (f *hashFn) ProcessElement(ctx context.Context, doc int64, d Document) (Digest, error) {
-	sum, blocks, err := digest(ctx, d, f.BlockBytes)
-	return Digest{Doc: doc, Name: d.Name, Bytes: d.Bytes, SHA256: sum, Blocks: blocks}, err
-}
-
-// Count counts characters and adjacent pairs of a corpus.
-//
-// It takes a PCollection<Block> and returns a PCollection<Statistics> of one
-// element, or of none where there is no block.
-func Count(s beam.Scope, unit vocab.Unit, blocks beam.PCollection) beam.PCollection {
-	s = s.Scope("corpus.Count")
-	parts := beam.ParDo(s, &countFn{Unit: string(unit)}, blocks)
-	return beam.ParDo(s, &mergeFn{}, beam.GroupByKey(s, beam.AddFixedKey(s, parts)))
-}
-
-// maxPairs bounds the hash table of a tally: some 100 MB.
-const maxPairs = 4 << 20
-
-// countFn counts the blocks of a bundle together and emits their sums when the
-// bundle ends, or before when there are too many different pairs.
-//
-// Order: none; sums do not depend on it. Dropped: nothing. Retry: a bundle's
-// output depends on its blocks alone. Memory: one block, and a table of the
-// pairs met, at most maxPairs.
-type countFn struct {
-	Unit string `json:"unit"`
-
-	reader  *Reader
-	tally   *tally
-	blocks  []BlockCount
-	invalid Invalid
-}
-
-// Setup makes the reader.
-func (f *countFn) Setup() { f.reader = new(Reader) }
-
-// Teardown closes the reader.
-func (f *countFn) Teardown() error { return f.reader.Close() }
-
-// StartBundle forgets what an earlier, failed bundle may have left.
-func (f *countFn) StartBundle(func(Statistics)) { f.reset() }
-
-func (f *countFn) reset() { f.tally, f.blocks, f.invalid = newTally(), nil, Invalid{} }
-
-func (f *countFn) ProcessElement(ctx context.Context, b Block, emit func(Statistics)) error {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	text, err := f.reader.Block(ctx, b, vocab.Unit(f.Unit), 0)
-	if err != nil {
-		return err
-	}
-	chars, invalid, first := f.tally.text(text)
-	f.blocks = append(f.blocks, BlockCount{Doc: b.Doc, Offset: b.Offset, Chars: chars, CRC: text.CRC})
-	if invalid > 0 {
-		f.invalid = f.invalid.plus(Invalid{invalid, b.Doc, text.Offset + int64(first), int64(text.Bytes[first])})
-	}
-	if f.tally.sparse.used > maxPairs {
-		f.flush(emit)
-	}
-	return nil
-}
-
-// FinishBundle emits the sums.
-func (f *countFn) FinishBundle(emit func(Statistics)) { f.flush(emit) }
-
-func (f *countFn) flush(emit func(Statistics)) {
-	if len(f.blocks) > 0 {
-		s := f.tally.statistics()
-		s.Blocks, s.Invalid = f.blocks, f.invalid
-		emit(s)
-	}
-	f.reset()
-}
-
-// plus adds counts and keeps the earlier position.
-func (a Invalid) plus(b Invalid) Invalid {
-	if a.Count == 0 || b.Count > 0 && (b.Doc < a.Doc || b.Doc == a.Doc && b.Offset < a.Offset) {
-		a, b = b, a
-	}
-	a.Count += b.Count
-	return a
-}
-
-// mergeFn adds statistics of different blocks.
-//
-// Order: none; the sums are sorted. Dropped: nothing. Retry: output depends on
-// the elements alone. Memory: the different pairs of the corpus, and 24 bytes
-// a block.
-type mergeFn struct{}
-
-func (*mergeFn) ProcessElement(_ int, parts func(*Statistics) bool) Statistics {
-	chars, pairs := map[int64]int64{}, map[[2]int64]int64{}
-	var sum, part Statistics
-	for parts(&part) {
-		for _, c := range part.Chars {
-			chars[c.Char] += c.Count
+	if d.SHA256 == "" {
+		var err error
+		if d, err = digest(ctx, d); err != nil {
+			return Digest{}, err
 		}
-		for _, p := range part.Pairs {
-			pairs[[2]int64{p.First, p.Second}] += p.Count
-		}
-		sum.Blocks = append(sum.Blocks, part.Blocks...)
-		sum.Invalid = sum.Invalid.plus(part.Invalid)
-		part = Statistics{}
 	}
-	for c, n := range chars {
-		sum.Chars = append(sum.Chars, CharCount{c, n})
-	}
-	for p, n := range pairs {
-		sum.Pairs = append(sum.Pairs, PairCount{p[0], p[1], n})
-	}
-	slices.SortFunc(sum.Chars, func(a, b CharCount) int { return cmp.Compare(a.Char, b.Char) })
-	slices.SortFunc(sum.Pairs, func(a, b PairCount) int {
-		return cmp.Or(cmp.Compare(a.First, b.First), cmp.Compare(a.Second, b.Second))
-	})
-	slices.SortFunc(sum.Blocks, func(a, b BlockCount) int {
-		return cmp.Or(cmp.Compare(a.Doc, b.Doc), cmp.Compare(a.Offset, b.Offset))
-	})
-	return sum
+	return Digest{Doc: doc, Name: d.Name, Bytes: d.Bytes, SHA256: d.SHA256, CRC: d.CRC}, nil
 }

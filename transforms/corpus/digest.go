@@ -7,24 +7,43 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+
+	"github.com/quire-ml/quire/transforms/bundle"
 )
 
-// Digests returns the sha256 (hex) of each document, read one after another in
-// this process.
-func Digests(ctx context.Context, docs []Document) ([]string, error) {
-	sums := make([]string, len(docs))
-	for i, d := range docs {
-		var err error
-		if sums[i], _, err = digest(ctx, d, d.Bytes); err != nil {
+// Digests returns the sha256 (hex) of each document. It reads those in this
+// process that have none yet, and keeps it in docs with the CRC-32C: Hash reads
+// such documents no more.
+func Digests(ctx context.Context, docs []Document) (sums []string, err error) {
+	var g bundle.Group[Document]
+	g.Begin(ctx)
+	defer g.Stop()
+	var done []Document
+	for _, d := range docs {
+		some, err := g.Do(func(ctx context.Context) (Document, error) {
+			if d.SHA256 != "" {
+				return d, nil
+			}
+			return digest(ctx, d)
+		})
+		if err != nil {
 			return nil, err
 		}
+		done = append(done, some...)
+	}
+	rest, err := g.Finish()
+	if err != nil {
+		return nil, err
+	}
+	for i, d := range append(done, rest...) {
+		docs[i] = d
+		sums = append(sums, d.SHA256)
 	}
 	return sums, nil
 }
 
-// digest returns the sha256 (hex) of d's bytes, and the CRC-32C of each of its
-// blocks of blockBytes.
-func digest(ctx context.Context, d Document, blockBytes int64) (sum string, blocks []int64, err error) {
+// digest returns d with the digests of its bytes.
+func digest(ctx context.Context, d Document) (_ Document, err error) {
 	var r Reader
 	defer func() {
 		if e := r.Close(); err == nil {
@@ -32,29 +51,26 @@ func digest(ctx context.Context, d Document, blockBytes int64) (sum string, bloc
 		}
 	}()
 	if err := r.open(ctx, d); err != nil {
-		return "", nil, err
+		return d, err
 	}
 	h, crc := sha256.New(), uint32(0)
 	buf := make([]byte, min(1<<20, d.Bytes))
 	for at := int64(0); at < d.Bytes; {
 		if err := ctx.Err(); err != nil {
-			return "", nil, err
+			return d, err
 		}
-		end := min(d.Bytes, (at/blockBytes+1)*blockBytes) // of the block
-		part := buf[:min(int64(len(buf)), end-at)]
+		part := buf[:min(int64(len(buf)), d.Bytes-at)]
 		n, err := r.at.ReadAt(part, at)
 		if n < len(part) {
 			if err == io.EOF {
 				err = io.ErrUnexpectedEOF
 			}
-			return "", nil, fmt.Errorf("corpus: %s: byte %d: %w", d.Name, at+int64(n), err)
+			return d, fmt.Errorf("corpus: %s: byte %d: %w", d.Name, at+int64(n), err)
 		}
 		h.Write(part)
 		crc = crc32.Update(crc, castagnoli, part)
-		if at += int64(n); at == end {
-			blocks = append(blocks, int64(crc))
-			crc = 0
-		}
+		at += int64(n)
 	}
-	return hex.EncodeToString(h.Sum(nil)), blocks, nil
+	d.SHA256, d.CRC = hex.EncodeToString(h.Sum(nil)), int64(crc)
+	return d, nil
 }

@@ -17,8 +17,8 @@ import (
 // ResolveOptions say how sources become documents. The zero value takes no
 // https source and checks nothing.
 type ResolveOptions struct {
-	Cache  string       // folder that keeps downloaded documents; needed for https sources
-	SHA256 string       // hex; the only document must have it. Empty: not checked
+	Cache  string       // folder that keeps documents that were downloaded or decompressed; needed for these
+	SHA256 string       // hex; the only document, as it is stored, must have it. Empty: not checked
 	Client *http.Client // nil: http.DefaultClient
 }
 
@@ -28,8 +28,9 @@ type ResolveOptions struct {
 // with a dot are skipped); a pattern of path/filepath.Match (a file whose name
 // has pattern characters is found by that name first); an https:// URL, which
 // is downloaded to o.Cache once; a gs:// object, or a gs:// prefix with every
-// object below it. Two documents of one name are an error, as are a source
-// without documents and a corpus without bytes. o may be nil.
+// object below it. A document whose name ends in .gz is decompressed to o.Cache,
+// once, and named without that ending. Two documents of one name are an error, as
+// are a source without documents and a corpus without bytes. o may be nil.
 func Resolve(ctx context.Context, sources []string, o *ResolveOptions) ([]Document, error) {
 	if o == nil {
 		o = &ResolveOptions{}
@@ -45,6 +46,9 @@ func Resolve(ctx context.Context, sources []string, o *ResolveOptions) ([]Docume
 		}
 		docs = append(docs, found...)
 	}
+	for i := range docs {
+		docs[i].Name = strings.TrimSuffix(docs[i].Name, gzipSuffix)
+	}
 	slices.SortStableFunc(docs, func(a, b Document) int { return strings.Compare(a.Name, b.Name) })
 	for i, d := range docs {
 		if !utf8.ValidString(d.Name) {
@@ -57,6 +61,14 @@ func Resolve(ctx context.Context, sources []string, o *ResolveOptions) ([]Docume
 	if o.SHA256 != "" {
 		if err := checkOnly(ctx, docs, o.SHA256); err != nil {
 			return nil, err
+		}
+	}
+	for i, d := range docs {
+		if strings.HasSuffix(d.Path, gzipSuffix) {
+			var err error
+			if docs[i], err = gunzip(ctx, d, o.Cache); err != nil {
+				return nil, fmt.Errorf("corpus: %s: %w", d.Path, err)
+			}
 		}
 	}
 	if Bytes(docs) == 0 {
@@ -84,8 +96,6 @@ func resolve(ctx context.Context, source string, o *ResolveOptions) ([]Document,
 	switch {
 	case source == "":
 		return nil, fmt.Errorf("an empty source")
-	case strings.HasSuffix(source, ".gz"):
-		return nil, fmt.Errorf("compressed sources cannot be read in blocks; decompress it first (gunzip)")
 	case strings.HasPrefix(source, "https://"):
 		return download(ctx, source, o)
 	case strings.HasPrefix(source, "gs://"):
@@ -171,11 +181,8 @@ func match(dir, name string, elems []string) ([]Document, error) {
 // is the name of a file, below the prefix of names inside a folder.
 func tree(abs string, info os.FileInfo, base, below string) ([]Document, error) {
 	if !info.IsDir() {
-		switch {
-		case !info.Mode().IsRegular():
+		if !info.Mode().IsRegular() {
 			return nil, fmt.Errorf("is no regular file")
-		case strings.HasSuffix(abs, ".gz"):
-			return nil, fmt.Errorf("%s is compressed and cannot be read in blocks; decompress it first (gunzip)", abs)
 		}
 		return []Document{{Name: base, Path: abs, Bytes: info.Size()}}, nil
 	}

@@ -106,31 +106,43 @@ func TestResolveErrors(t *testing.T) {
 	}
 }
 
-func TestDownload(t *testing.T) {
-	text, served := "To be, or not to be", 0
-	cut := false
-	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		served++
+// A library serves one text over https.
+type library struct {
+	*httptest.Server
+	text   string
+	served int
+	cut    bool // stop in the middle
+}
+
+func newLibrary(t *testing.T) *library {
+	l := &library{text: "To be, or not to be"}
+	l.Server = httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		l.served++
 		if r.URL.Path != "/books/hamlet.txt" {
 			http.NotFound(w, r)
 			return
 		}
-		if cut {
-			w.Header().Set("Content-Length", fmt.Sprint(len(text)))
-			io.WriteString(w, text[:5])
+		if l.cut {
+			w.Header().Set("Content-Length", fmt.Sprint(len(l.text)))
+			io.WriteString(w, l.text[:5])
 			w.(http.Flusher).Flush()
 			panic(http.ErrAbortHandler)
 		}
-		io.WriteString(w, text)
+		io.WriteString(w, l.text)
 	}))
-	defer server.Close()
+	t.Cleanup(l.Close)
+	return l
+}
+
+func TestDownload(t *testing.T) {
+	l := newLibrary(t)
 	cache := t.TempDir()
-	url := server.URL + "/books/hamlet.txt?raw=1"
-	sum := sha256.Sum256([]byte(text))
-	o := &ResolveOptions{Cache: cache, Client: server.Client()}
+	url := l.URL + "/books/hamlet.txt?raw=1"
+	sum := sha256.Sum256([]byte(l.text))
+	o := &ResolveOptions{Cache: cache, Client: l.Client()}
 	get := func(url string) ([]Document, error) { return Resolve(t.Context(), []string{url}, o) }
 
-	cut = true
+	l.cut = true
 	if _, err := get(url); err == nil || !strings.Contains(err.Error(), "stopped after 5 bytes") {
 		t.Errorf("cut download: %v", err)
 	}
@@ -140,18 +152,18 @@ func TestDownload(t *testing.T) {
 	if left, _ := filepath.Glob(filepath.Join(cache, "*", ".*")); len(left) > 0 {
 		t.Errorf("a cut download left %q", left)
 	}
-	cut, served = false, 0
+	l.cut, l.served = false, 0
 	for range 2 {
 		docs, err := get(url)
 		if err != nil || names(docs) != "hamlet.txt:19" {
 			t.Fatalf("got %s, %v", names(docs), err)
 		}
-		if got, err := os.ReadFile(docs[0].Path); err != nil || string(got) != text {
+		if got, err := os.ReadFile(docs[0].Path); err != nil || string(got) != l.text {
 			t.Errorf("got %q, %v", got, err)
 		}
 	}
-	if served != 1 {
-		t.Errorf("served %d times", served)
+	if l.served != 1 {
+		t.Errorf("served %d times", l.served)
 	}
 	// A cached file that was damaged is downloaded again, if sha256 is given.
 	o.SHA256 = hex.EncodeToString(sum[:])
@@ -160,10 +172,10 @@ func TestDownload(t *testing.T) {
 		t.Fatal(err)
 	}
 	docs, err := get(url)
-	if err != nil || served != 2 {
-		t.Fatalf("served %d times, %v", served, err)
+	if err != nil || l.served != 2 {
+		t.Fatalf("served %d times, %v", l.served, err)
 	}
-	if got, _ := os.ReadFile(docs[0].Path); string(got) != text {
+	if got, _ := os.ReadFile(docs[0].Path); string(got) != l.text {
 		t.Errorf("got %q", got)
 	}
 	o.SHA256 = strings.Repeat("0", 64)
@@ -171,11 +183,11 @@ func TestDownload(t *testing.T) {
 		t.Errorf("other sha256: %v", err)
 	}
 	o.SHA256 = ""
-	if _, err := get(server.URL + "/lost.txt"); err == nil || !strings.Contains(err.Error(), "404") {
+	if _, err := get(l.URL + "/lost.txt"); err == nil || !strings.Contains(err.Error(), "404") {
 		t.Errorf("lost: %v", err)
 	}
-	server.Close()
-	if _, err := get(server.URL + "/new.txt"); err == nil || !strings.Contains(err.Error(), "set corpus.sources to a local file") {
+	l.Close()
+	if _, err := get(l.URL + "/new.txt"); err == nil || !strings.Contains(err.Error(), "set corpus.sources to a local file") {
 		t.Errorf("no network: %v", err)
 	}
 	if docs, err := get(url); err != nil || len(docs) != 1 {

@@ -9,26 +9,39 @@ import (
 )
 
 const (
-	pageBits = 7   // characters per page of the index, as a power of two: one page is ASCII
-	denseIDs = 256 // characters whose pairs are counted in a square table
+	pageBits   = 7              // characters per page of the index, as a power of two: one page is ASCII
+	numberBits = 21             // of a character's number
+	denseBits  = 7              // of the numbers whose pairs and triples are counted in plain tables
+	dense      = 1 << denseBits // such numbers
 )
 
-// A tally counts characters and adjacent pairs. Characters get small numbers in
-// the order they are met. Pairs of the first 256 are counted in a square table,
-// the rest in a hash table: a Go map of pairs is ten times slower.
+// A tally counts triples of adjacent characters; pairs and characters are sums
+// of these, and of what a document starts with. Characters get small numbers in
+// the order they are met. Triples of the first 128 are counted in a cube of 8
+// MB, the rest in a hash table: Go maps are ten times slower. Once there are
+// more different ones than most, only pairs are counted.
 type tally struct {
-	pages  [][]int32 // character>>pageBits → number+1 of each character of the page; 0 = not met
-	chars  []rune    // by number
-	counts []int64   // by number
-	dense  []int64   // (denseIDs, denseIDs) by number of the first and second character
-	sparse pairTable
+	most  int64
+	many  bool       // triples are counted no more
+	total int64      // characters
+	byte  [256]int32 // number of the character that a byte is by itself, -1 = none or not met
+	pages [][]int32  // character>>pageBits → number+1 of each character of the page; 0 = not met
+	chars []rune     // by number
+	start []int64    // by number: how often a document starts with it
+
+	limit   uint32                        // dense, or 0 where triples are not counted
+	cube    *[1 << (3 * denseBits)]uint32 // (dense, dense, dense) by the numbers of a triple
+	square  [dense * dense]int64          // likewise of a pair
+	triples table
+	pairs   table
 }
 
-func newTally() *tally {
-	return &tally{
-		pages: make([][]int32, (utf8.MaxRune>>pageBits)+1),
-		dense: make([]int64, denseIDs*denseIDs),
+func newTally(most int64) *tally {
+	t := &tally{most: most, pages: make([][]int32, (utf8.MaxRune>>pageBits)+1), limit: dense, cube: new([1 << (3 * denseBits)]uint32)}
+	for i := range t.byte {
+		t.byte[i] = -1
 	}
+	return t
 }
 
 // number returns c's number.
@@ -38,111 +51,193 @@ func (t *tally) number(c rune) int32 {
 			return n - 1
 		}
 	}
-	return t.add(c)
-}
-
-func (t *tally) add(c rune) int32 {
 	page := &t.pages[c>>pageBits]
 	if *page == nil {
 		*page = make([]int32, 1<<pageBits)
 	}
 	t.chars = append(t.chars, c)
-	t.counts = append(t.counts, 0)
+	t.start = append(t.start, 0)
 	(*page)[c&(1<<pageBits-1)] = int32(len(t.chars))
 	return int32(len(t.chars)) - 1
 }
 
-// text counts the characters that a block owns, each with the pair that it
+// text counts the characters that a block owns, each with the triple that it
 // ends. It returns how many there are, how many of them are invalid bytes, and
 // the index in x.Bytes of the first of these (-1 where there is none).
 func (t *tally) text(x Text) (chars, invalid int64, first int) {
-	prev := int32(-1)
-	if c, ok := x.Previous(); ok {
-		prev = t.number(c)
+	p2, p1 := int32(-1), int32(-1)
+	if c, size := x.before(x.First); size > 0 {
+		p1 = t.number(c)
+		if c, size = x.before(x.First - size); size > 0 {
+			p2 = t.number(c)
+		}
 	}
 	first = -1
 	data := x.Owned()
-	for i := 0; i < len(data); {
-		c, size := rune(data[i]), 1
-		if c >= utf8.RuneSelf && x.Unit == vocab.Rune {
-			c, size = utf8.DecodeRune(data[i:])
-			if c == utf8.RuneError && size == 1 {
-				if invalid == 0 {
+	for i := 0; i < len(data); chars++ {
+		n, size := t.byte[data[i]], 1
+		if n < 0 {
+			var ok bool
+			if n, size, ok = t.decode(data[i:], x.Unit); !ok {
+				if invalid++; first < 0 {
 					first = x.First + i
 				}
-				invalid++
 			}
 		}
 		i += size
-		n := t.number(c)
-		t.counts[n]++
-		chars++
-		switch {
-		case prev < 0:
-		case prev < denseIDs && n < denseIDs:
-			t.dense[int(prev)*denseIDs+int(n)]++
-		default:
-			t.sparse.add(uint64(prev)<<32|uint64(n), 1)
+		if uint32(p2|p1|n) < t.limit {
+			t.cube[uint32(p2)<<(2*denseBits)|uint32(p1)<<denseBits|uint32(n)]++
+		} else {
+			t.add(p2, p1, n)
 		}
-		prev = n
+		p2, p1 = p1, n
 	}
+	t.total += chars
 	return chars, invalid, first
 }
 
-// statistics returns the counts in the order of their characters.
-func (t *tally) statistics() Statistics {
-	var s Statistics
-	for n, c := range t.chars {
-		if t.counts[n] > 0 {
-			s.Chars = append(s.Chars, CharCount{Char: int64(c), Count: t.counts[n]})
+// decode returns the number and the size of data's first character. ok is false
+// where it is an invalid byte.
+func (t *tally) decode(data []byte, unit vocab.Unit) (n int32, size int, ok bool) {
+	if c := rune(data[0]); c < utf8.RuneSelf || unit == vocab.Byte {
+		n = t.number(c)
+		t.byte[data[0]] = n
+		return n, 1, true
+	}
+	c, size := utf8.DecodeRune(data)
+	return t.number(c), size, c != utf8.RuneError || size > 1
+}
+
+// add counts a triple that is not in the cube, or what there is of it at the
+// start of a document.
+func (t *tally) add(p2, p1, n int32) {
+	switch {
+	case p1 < 0:
+		t.start[n]++
+	case p2 < 0 || t.many:
+		t.pair(uint64(p1), uint64(n), 1)
+	default:
+		t.triples.add(uint64(p2)<<(2*numberBits)|uint64(p1)<<numberBits|uint64(n), 1)
+		if int64(t.triples.used) > t.most {
+			t.many, t.limit = true, 0
+			t.fold()
 		}
 	}
-	for i, count := range t.dense {
+}
+
+func (t *tally) pair(p1, n uint64, count int64) {
+	if p1 < dense && n < dense {
+		t.square[p1<<denseBits|n] += count
+		return
+	}
+	t.pairs.add(p1<<numberBits|n, count)
+}
+
+// each calls f with every triple and its count.
+func (t *tally) each(f func(a, b, c uint64, count int64)) {
+	for i, count := range t.cube {
 		if count > 0 {
-			s.Pairs = append(s.Pairs, PairCount{int64(t.chars[i/denseIDs]), int64(t.chars[i%denseIDs]), count})
+			f(uint64(i)>>(2*denseBits), uint64(i)>>denseBits%dense, uint64(i)%dense, int64(count))
 		}
 	}
-	for i, k := range t.sparse.keys {
+	const mask = 1<<numberBits - 1
+	for i, k := range t.triples.keys {
+		if k--; k != 1<<64-1 {
+			f(k>>(2*numberBits), k>>numberBits&mask, k&mask, t.triples.counts[i])
+		}
+	}
+}
+
+// fold turns the triples into pairs.
+func (t *tally) fold() {
+	t.each(func(_, b, c uint64, count int64) { t.pair(b, c, count) })
+	clear(t.cube[:])
+	t.triples = table{}
+}
+
+// full reports whether the tally should be replaced by a new one, before it
+// takes too much memory or a count of the cube overflows.
+func (t *tally) full() bool { return t.pairs.used > maxPairs || t.total > 1<<31 }
+
+// statistics returns the counts in the order of their characters. The tally
+// counts no more.
+func (t *tally) statistics() Statistics {
+	s := Statistics{Many: t.many}
+	char := func(n uint64) int64 { return int64(t.chars[n]) }
+	if !t.many {
+		t.each(func(a, b, c uint64, count int64) {
+			s.Triples = append(s.Triples, TripleCount{char(a), char(b), char(c), count})
+		})
+		if s.Many = int64(len(s.Triples)) > t.most; s.Many {
+			s.Triples = nil
+		}
+		t.fold()
+	}
+	counts := t.start
+	pair := func(a, b uint64, count int64) {
+		if count > 0 {
+			counts[b] += count
+			s.Pairs = append(s.Pairs, PairCount{char(a), char(b), count})
+		}
+	}
+	for i, count := range t.square {
+		pair(uint64(i)>>denseBits, uint64(i)%dense, count)
+	}
+	for i, k := range t.pairs.keys {
 		if k != 0 {
-			s.Pairs = append(s.Pairs, PairCount{int64(t.chars[(k-1)>>32]), int64(t.chars[uint32(k-1)]), t.sparse.counts[i]})
+			pair((k-1)>>numberBits, (k-1)&(1<<numberBits-1), t.pairs.counts[i])
 		}
 	}
-	slices.SortFunc(s.Chars, func(a, b CharCount) int { return cmp.Compare(a.Char, b.Char) })
-	slices.SortFunc(s.Pairs, func(a, b PairCount) int {
-		return cmp.Or(cmp.Compare(a.First, b.First), cmp.Compare(a.Second, b.Second))
-	})
+	for n, count := range counts {
+		if count > 0 {
+			s.Chars = append(s.Chars, CharCount{char(uint64(n)), count})
+		}
+	}
+	slices.SortFunc(s.Chars, compareChars)
+	slices.SortFunc(s.Pairs, comparePairs)
+	slices.SortFunc(s.Triples, compareTriples)
 	return s
 }
 
-// A pairTable is an open-addressing hash table from pairs to counts.
-type pairTable struct {
-	keys   []uint64 // pair+1; 0 = empty
+func compareChars(a, b CharCount) int { return cmp.Compare(a.Char, b.Char) }
+
+func comparePairs(a, b PairCount) int {
+	return cmp.Or(cmp.Compare(a.First, b.First), cmp.Compare(a.Second, b.Second))
+}
+
+func compareTriples(a, b TripleCount) int {
+	return cmp.Or(cmp.Compare(a.First, b.First), cmp.Compare(a.Second, b.Second), cmp.Compare(a.Third, b.Third))
+}
+
+// A table is an open-addressing hash table from numbers to counts.
+type table struct {
+	keys   []uint64 // number+1; 0 = empty
 	counts []int64
 	used   int
 }
 
-func (t *pairTable) add(pair uint64, count int64) {
+func (t *table) add(key uint64, count int64) {
 	if 2*t.used >= len(t.keys) {
 		t.grow()
 	}
 	mask := len(t.keys) - 1
-	for i := int((pair*0x9e3779b97f4a7c15)>>32) & mask; ; i = (i + 1) & mask {
+	for i := int((key*0x9e3779b97f4a7c15)>>32) & mask; ; i = (i + 1) & mask {
 		switch t.keys[i] {
-		case pair + 1:
+		case key + 1:
 			t.counts[i] += count
 			return
 		case 0:
-			t.keys[i], t.counts[i] = pair+1, count
+			t.keys[i], t.counts[i] = key+1, count
 			t.used++
 			return
 		}
 	}
 }
 
-func (t *pairTable) grow() {
+func (t *table) grow() {
 	old := *t
 	size := max(1<<12, 2*len(old.keys))
-	*t = pairTable{keys: make([]uint64, size), counts: make([]int64, size)}
+	*t = table{keys: make([]uint64, size), counts: make([]int64, size)}
 	for i, k := range old.keys {
 		if k != 0 {
 			t.add(k-1, old.counts[i])

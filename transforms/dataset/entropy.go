@@ -41,6 +41,36 @@ func Entropies(counts map[rune]int64, pairs map[[2]rune]int64) (unigram, bigram 
 	return unigram, bigram
 }
 
+// A Triple says how often three characters follow one another in a text.
+type Triple struct {
+	Chars [3]rune
+	Count int64
+}
+
+// TrigramEntropy is what Entropies returns, of characters that are predicted from
+// the two before them:
+//
+//	-Σ c(xyz)/M₃ · ln(c(xyz)/c(xy·))     M₃ triples of adjacent characters
+//
+// Triples are ordered by their characters, and each comes once.
+func TrigramEntropy(triples []Triple) (nats float64) {
+	total := int64(0)
+	for _, t := range triples {
+		total += t.Count
+	}
+	for len(triples) > 0 {
+		n, of := 0, int64(0) // those that begin with the same two
+		for ; n < len(triples) && triples[n].Chars[0] == triples[0].Chars[0] && triples[n].Chars[1] == triples[0].Chars[1]; n++ {
+			of += triples[n].Count
+		}
+		for _, t := range triples[:n] {
+			nats += term(t.Count, of, total)
+		}
+		triples = triples[n:]
+	}
+	return nats
+}
+
 // term returns -n/total · ln(n/of).
 func term(n, of, total int64) float64 {
 	if n == of {

@@ -39,7 +39,8 @@ const format = "quire-set/1"
 // A Manifest says what a set is.
 type Manifest struct {
 	Format      string `json:"format"`
-	SeqLength   int    `json:"seq_length"` // L: a sequence has L+1 characters
+	SeqLength   int    `json:"seq_length"`       // L: a sequence has L+1 characters
+	Stride      int    `json:"stride,omitempty"` // from one to the next; 0 is L+1
 	Unit        string `json:"unit"`
 	Normalize   string `json:"normalize"`
 	InvalidUTF8 string `json:"invalid_utf8"`
@@ -48,7 +49,8 @@ type Manifest struct {
 		Fraction float64 `json:"fraction"`
 		By       string  `json:"by"`
 	} `json:"validation"`
-	Seed  int64 `json:"seed"` // of the ranks
+	Test  *Test `json:"test,omitempty"` // nil: there is no test split
+	Seed  int64 `json:"seed"`           // of the ranks
 	Vocab struct {
 		Name   string `json:"name"`
 		Size   int    `json:"size"`
@@ -56,8 +58,9 @@ type Manifest struct {
 		Digest string `json:"digest"` // in the file
 	} `json:"vocab"`
 	Entropy struct {
-		UnigramNats float64 `json:"unigram_nats"` // see Entropies
-		BigramNats  float64 `json:"bigram_nats"`
+		UnigramNats float64  `json:"unigram_nats"` // see Entropies
+		BigramNats  float64  `json:"bigram_nats"`
+		TrigramNats *float64 `json:"trigram_nats,omitempty"` // see TrigramEntropy; nil: not known
 	} `json:"entropy"`
 	Chars         int64      `json:"chars"`          // of all documents
 	DroppedChars  int64      `json:"dropped_chars"`  // of no sequence
@@ -66,7 +69,13 @@ type Manifest struct {
 	Documents     []Document `json:"documents"` // ordered by name
 }
 
-// A Split is the training or the validation part of a set.
+// Test says what part of a corpus is the test split, chosen as the validation
+// split is.
+type Test struct {
+	Fraction float64 `json:"fraction"`
+}
+
+// A Split is the training, the validation or the test part of a set.
 type Split struct {
 	Name        string  `json:"name"`
 	Sequences   int64   `json:"sequences"`
@@ -89,6 +98,9 @@ type Document struct {
 	Bytes  int64  `json:"bytes"`
 	Chars  int64  `json:"chars"`
 	SHA256 string `json:"sha256"` // hex
+
+	DroppedChars  int64 `json:"dropped_chars,omitempty"`  // of no sequence
+	ReplacedChars int64 `json:"replaced_chars,omitempty"` // invalid bytes that became U+FFFD
 }
 
 // Encode returns manifest.json. A manifest that contradicts itself is an error.
@@ -128,19 +140,25 @@ func (m *Manifest) check() error {
 	switch {
 	case m.Format != format:
 		return fmt.Errorf("format is %q, want %q", m.Format, format)
-	case m.SeqLength < 1:
-		return fmt.Errorf("seq_length is %d", m.SeqLength)
+	case m.SeqLength < 1 || m.Stride < 0 || m.Stride > m.SeqLength+1:
+		return fmt.Errorf("seq_length is %d and stride %d", m.SeqLength, m.Stride)
 	case m.Vocab.Name != VocabName || m.Vocab.Size < 1 || !isHex(m.Vocab.SHA256, 32) || !isHex(m.Vocab.Digest, 32):
 		return fmt.Errorf("vocab is %+v", m.Vocab)
 	case len(m.Splits) == 0 || m.Splits[0].Name != "train":
 		return fmt.Errorf("the first of %d splits is not train", len(m.Splits))
 	}
-	chars := int64(0)
+	var chars, dropped, replaced int64
 	for i, d := range m.Documents {
 		chars += d.Chars
+		dropped += d.DroppedChars
+		replaced += d.ReplacedChars
 		if d.Name == "" || d.Bytes < d.Chars || d.Chars < 0 || !isHex(d.SHA256, 32) || i > 0 && m.Documents[i-1].Name >= d.Name {
 			return fmt.Errorf("document %d is %+v", i, d)
 		}
+	}
+	// Sets made before documents stated theirs have 0 there.
+	if dropped != m.DroppedChars && dropped != 0 || replaced != m.ReplacedChars && replaced != 0 {
+		return fmt.Errorf("dropped_chars is %d and replaced_chars %d, but documents have %d and %d", m.DroppedChars, m.ReplacedChars, dropped, replaced)
 	}
 	used := int64(0)
 	for i, s := range m.Splits {
@@ -152,7 +170,8 @@ func (m *Manifest) check() error {
 		}
 		used += s.Sequences * int64(m.SeqLength+1)
 	}
-	if chars != m.Chars || used+m.DroppedChars != m.Chars {
+	overlap := m.Stride != 0 && used+m.DroppedChars > m.Chars
+	if chars != m.Chars || used+m.DroppedChars != m.Chars && !overlap {
 		return fmt.Errorf("chars is %d, but documents have %d, sequences %d and dropped_chars is %d", m.Chars, chars, used, m.DroppedChars)
 	}
 	return nil

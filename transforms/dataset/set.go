@@ -26,30 +26,56 @@ type Set struct {
 	vocab    *vocab.Vocab
 	open     map[string]*store.Object // shards by name
 	opened   []string                 // their names, the first opened first
+	cache    *cache                   // nil: shards are read where they are
 }
 
 // Open opens the set in st, which must stay open as long. It verifies the
 // manifest and the vocabulary, and that every shard has its size.
-func Open(ctx context.Context, st *store.Store) (*Set, error) {
+func Open(ctx context.Context, st *store.Store) (*Set, error) { return openWith(ctx, st, nil) }
+
+func openWith(ctx context.Context, st *store.Store, c *cache) (*Set, error) {
 	data, _, err := st.Read(ctx, ManifestName)
 	if err != nil {
 		return nil, fmt.Errorf("dataset: %w", err)
 	}
-	s := &Set{st: st, sum: digest(data), open: map[string]*store.Object{}}
+	s := &Set{st: st, sum: digest(data), open: map[string]*store.Object{}, cache: c}
 	if s.manifest, err = DecodeManifest(st.Join(ManifestName), data); err != nil {
 		return nil, err
 	}
 	if err := s.readVocab(ctx); err != nil {
 		return nil, err
 	}
+	if c != nil {
+		c.choose(s.manifest)
+	}
 	for _, split := range s.manifest.Splits {
 		for _, h := range split.Shards {
-			if _, err := s.shard(ctx, h); err != nil {
+			if err := s.look(ctx, h); err != nil {
 				return nil, errors.Join(err, s.Close())
 			}
 		}
 	}
 	return s, nil
+}
+
+// look verifies that h has its size. A shard that will be cached is not copied yet.
+func (s *Set) look(ctx context.Context, h Shard) error {
+	if s.cache == nil {
+		_, err := s.shard(ctx, h)
+		return err
+	}
+	info, err := s.st.Stat(ctx, h.Name)
+	if err != nil {
+		return fmt.Errorf("dataset: %w", err)
+	}
+	return s.checkSize(h, info.Bytes)
+}
+
+func (s *Set) checkSize(h Shard, bytes int64) error {
+	if bytes != h.Bytes {
+		return fmt.Errorf("dataset: %s: has %d bytes, the manifest says %d", s.st.Join(h.Name), bytes, h.Bytes)
+	}
+	return nil
 }
 
 func (s *Set) readVocab(ctx context.Context) error {
@@ -112,16 +138,23 @@ func (s *Set) shard(ctx context.Context, h Shard) (*store.Object, error) {
 			return nil, fmt.Errorf("dataset: %w", err)
 		}
 	}
-	o, err := s.st.OpenObject(ctx, h.Name)
+	o, err := s.openShard(ctx, h)
 	if err != nil {
 		return nil, fmt.Errorf("dataset: %w", err)
 	}
-	if o.Size() != h.Bytes {
-		return nil, errors.Join(fmt.Errorf("dataset: %s: has %d bytes, the manifest says %d", s.st.Join(h.Name), o.Size(), h.Bytes), o.Close())
+	if err := s.checkSize(h, o.Size()); err != nil {
+		return nil, errors.Join(err, o.Close())
 	}
 	s.open[h.Name] = o
 	s.opened = append(s.opened, h.Name)
 	return o, nil
+}
+
+func (s *Set) openShard(ctx context.Context, h Shard) (*store.Object, error) {
+	if s.cache != nil && s.cache.keep[h.SHA256] {
+		return s.cache.open(ctx, s.st, h)
+	}
+	return s.st.OpenObject(ctx, h.Name)
 }
 
 // Verify reads the whole set and compares it with its manifest: every record's
@@ -139,7 +172,12 @@ func (s *Set) Verify(ctx context.Context) error {
 
 // verify reads a shard. Damage inside a record is reported as such; the digests
 // find records that were exchanged.
-func (s *Set) verify(ctx context.Context, h Shard) error {
+func (s *Set) verify(ctx context.Context, h Shard) (err error) {
+	if s.cache != nil { // the shard itself, not what is cached of it
+		bare := &Set{st: s.st, manifest: s.manifest, open: map[string]*store.Object{}}
+		defer func() { err = errors.Join(err, bare.Close()) }()
+		s = bare
+	}
 	o, err := s.shard(ctx, h)
 	if err != nil {
 		return err

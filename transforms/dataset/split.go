@@ -15,7 +15,7 @@ type SplitReader struct {
 	frame []byte // one record
 }
 
-// Split returns a reader of the split called name, train or validation, or nil
+// Split returns a reader of the split called name, train, validation or test, or nil
 // where the set has none.
 func (s *Set) Split(name string) *SplitReader {
 	split := s.manifest.split(name)

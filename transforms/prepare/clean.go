@@ -16,7 +16,7 @@ import (
 const partsPrefix = ".parts/"
 
 // shardPattern matches what dataset.ShardName returns.
-var shardPattern = regexp.MustCompile(`^(train|validation)-\d{5}-of-\d{5}\.tfrecord$`)
+var shardPattern = regexp.MustCompile(`^(train|validation|test)-\d{5}-of-\d{5}\.tfrecord$`)
 
 // Clean removes what a pipeline leaves in the set's folder st: the part files
 // and, where there is no manifest, also the shards and the vocabulary of a run

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"maps"
 	"os"
 	"os/exec"
@@ -100,7 +99,7 @@ func TestChanged(t *testing.T) {
 		p, s := beam.NewPipelineWithRoot()
 		items := corpus.Create(s, docs)
 		blocks := corpus.Blocks(s, o.BlockBytes, items)
-		made := beam.ParDo(s, &planFn{Options: o}, corpus.Count(s, o.Unit, blocks), beam.SideInput{Input: corpus.Hash(s, o.BlockBytes, items)})
+		made := beam.ParDo(s, &planFn{Options: o}, corpus.Count(s, o.form(), blocks), beam.SideInput{Input: corpus.Hash(s, items)})
 		made = beam.ParDo(s, meddle, made)
 		refs := beam.ParDo(s, &cutFn{Options: o}, blocks, beam.SideInput{Input: made})
 		tfrecordio.Write(s, o.Dir, o.WindowBytes, beam.ParDo(s, &targetFn{}, made), refs)
@@ -115,20 +114,19 @@ func TestChanged(t *testing.T) {
 // different bytes.
 func TestPlanChanged(t *testing.T) {
 	o := Options{SeqLength: 1, Dir: "x", BlockBytes: 4}.complete(8)
-	st := corpus.Statistics{Chars: []corpus.CharCount{{Char: 'a', Count: 8}}, Blocks: []corpus.BlockCount{{Chars: 4, CRC: 1}, {Offset: 4, Chars: 4, CRC: 2}}}
-	for _, c := range []struct {
-		crcs []int64
-		want string
-	}{{[]int64{1, 2}, ""}, {[]int64{1, 3}, "after byte 4"}, {[]int64{3, 2}, "after byte 0"}, {[]int64{1}, "after byte 4"}} {
-		_, err := newPlan(o, st, []corpus.Digest{{Name: "a.txt", Bytes: 8, Blocks: c.crcs}})
-		if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), "prepare: a.txt: the text "+c.want+" changed") {
-			t.Errorf("%v: got %v", c.crcs, err)
+	st := corpus.Statistics{Chars: []corpus.CharCount{{Char: 'a', Count: 4}}, Blocks: []corpus.BlockCount{{Length: 4, Chars: 4, CRC: 1}}}
+	if _, err := newPlan(o, st, []corpus.Digest{{Name: "a.txt", Bytes: 4, CRC: 1}}); err != nil {
+		t.Error(err)
+	}
+	for _, d := range []corpus.Digest{{Name: "a.txt", Bytes: 4, CRC: 2}, {Name: "a.txt", Bytes: 5, CRC: 1}} {
+		if _, err := newPlan(o, st, []corpus.Digest{d}); err == nil || err.Error() != "prepare: a.txt: the text changed while prep read it; run it again" {
+			t.Errorf("%+v: got %v", d, err)
 		}
 	}
 }
 
 func TestManifestNeedsShards(t *testing.T) {
-	p := &plan{Layout: charseq.Layout{Totals: []int64{3}}, Shards: []shardPlan{{Name: "train-00000-of-00001.tfrecord", Hi: 3}}}
+	p := &plan{Layout: charseq.Layout{Totals: []int64{3, 0, 0}}, Shards: []shardPlan{{Name: "train-00000-of-00001.tfrecord", Hi: 3}}}
 	docs := write(t, text{"a", "aaaa"})
 	dir := made(t, "direct", docs, Options{SeqLength: 1})
 	v := openSet(t, dir).Vocab()
@@ -205,7 +203,7 @@ func TestKilled(t *testing.T) {
 	for _, runner := range []string{"direct", "prism"} {
 		for delay := 30 * time.Millisecond; ; delay = delay * 5 / 4 {
 			o.Dir = filepath.Join(t.TempDir(), "set")
-			done := killed(t, order{runner, docs, o}, delay)
+			done := killed(t, order{Runner: runner, Docs: docs, Options: o}, delay)
 			got := files(t, tidy(t, o.Dir))
 			for name, sum := range got {
 				if final.MatchString(name) && sum != want[name] {
@@ -248,19 +246,25 @@ func tidy(t *testing.T, dir string) string {
 // delay. It reports whether the process was done before.
 func killed(t *testing.T, o order, delay time.Duration) (done bool) {
 	t.Helper()
-	data, err := json.Marshal(o)
-	if err != nil {
-		t.Fatal(err)
-	}
 	ctx, cancel := context.WithTimeout(t.Context(), delay)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, os.Args[0]) // Cancel kills it
-	cmd.Env = append(slices.Clone(os.Environ()), childOrder+"="+string(data))
-	out, err := cmd.CombinedOutput()
+	out, err := startChild(ctx, t, o)
 	if err != nil && ctx.Err() == nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	return err == nil
 }
 
-var _ = fmt.Sprint
+// startChild carries out an order in a process of its own, which is killed when
+// ctx ends, and returns what it prints.
+func startChild(ctx context.Context, t *testing.T, o order) (string, error) {
+	t.Helper()
+	data, err := json.Marshal(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(ctx, os.Args[0])
+	cmd.Env = append(slices.Clone(os.Environ()), childOrder+"="+string(data))
+	out, err := cmd.CombinedOutput()
+	return string(out), err
+}

@@ -1,6 +1,8 @@
 package prepare
 
 import (
+	"crypto/sha256"
+	"encoding/binary"
 	"fmt"
 	"maps"
 	"math"
@@ -8,6 +10,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"unicode/utf8"
+
+	"golang.org/x/text/unicode/norm"
 
 	"github.com/quire-ml/quire/transforms/corpus"
 	"github.com/quire-ml/quire/transforms/dataset"
@@ -23,69 +28,127 @@ type model struct {
 	dropped int64
 	unigram float64
 	bigram  float64
+	trigram float64
+	docs    []dataset.Document // characters, dropped and replaced
 }
 
 const unk = '\x01' // stands for [UNK]; no text here has it
 
-// runes returns a text's characters, those of bytes as U+00xx.
-func runes(text string, unit vocab.Unit) []rune {
-	if unit != vocab.Byte {
-		return []rune(text)
+// runes returns a text's characters, those of bytes as U+00xx, and how many were
+// invalid bytes.
+func runes(text string, o Options) (all []rune, replaced int64) {
+	if o.Unit == vocab.Byte {
+		for _, b := range []byte(text) {
+			all = append(all, rune(b))
+		}
+		return all, 0
 	}
-	var all []rune
-	for _, b := range []byte(text) {
-		all = append(all, rune(b))
+	for len(text) > 0 {
+		c, size := utf8.DecodeRuneInString(text)
+		if c == utf8.RuneError && size == 1 {
+			replaced++
+		}
+		all = append(all, c)
+		text = text[size:]
 	}
-	return all
+	if o.Normalize == "nfc" {
+		all = []rune(norm.NFC.String(string(all)))
+	}
+	return all, replaced
 }
 
-func newModel(texts []text, o Options, tenths int) *model {
+// parts divides a document in stretches, each for one of the three splits.
+func parts(rs []rune, o Options) (stretches [][]rune, splits []int) {
+	if o.ValidationBy != "block" {
+		part := func(fraction float64) int { return (len(rs)*int(math.Round(fraction*10)) + 9) / 10 }
+		validation := min(len(rs), part(o.ValidationFraction))
+		test := min(len(rs)-validation, part(o.TestFraction))
+		train := len(rs) - validation - test
+		return [][]rune{rs[:train], rs[train : train+validation], rs[train+validation:]}, []int{0, 1, 2}
+	}
+	size := max(1, min(16, 65536/(o.SeqLength+1))) * (o.SeqLength + 1)
+	for len(rs) > o.SeqLength {
+		block := rs[:min(size, len(rs))]
+		rs = rs[len(block):]
+		var first []byte
+		for _, c := range block[:o.SeqLength+1] {
+			if o.Unit == vocab.Byte {
+				first = append(first, byte(c))
+			} else {
+				first = utf8.AppendRune(first, c)
+			}
+		}
+		sum := sha256.Sum256(first)
+		split, hash := 0, float64(binary.BigEndian.Uint64(sum[:]))/(1<<64)
+		if hash < o.ValidationFraction {
+			split = 1
+		} else if hash >= 1-o.TestFraction {
+			split = 2
+		}
+		stretches, splits = append(stretches, block), append(splits, split)
+	}
+	return stretches, splits
+}
+
+func newModel(texts []text, o Options) *model {
 	m := &model{ids: map[string][][]int32{}}
 	counts := map[rune]int64{}
 	var all [][]rune
 	for _, x := range texts {
-		rs := runes(x.text, o.Unit)
+		rs, replaced := runes(x.text, o)
 		all = append(all, rs)
+		m.docs = append(m.docs, dataset.Document{Chars: int64(len(rs)), ReplacedChars: replaced})
 		m.total += int64(len(rs))
 		for _, c := range rs {
 			counts[c]++
 		}
 	}
 	folded := map[rune]int64{}
-	for c, n := range counts {
-		if n < o.MinCount {
-			c = unk
+	fold := func(c rune) rune {
+		if counts[c] < o.MinCount {
+			return unk
 		}
-		folded[c] += n
+		return c
 	}
-	for i := range all {
-		for j, c := range all[i] {
-			if counts[c] < o.MinCount {
-				all[i][j] = unk
-			}
-		}
+	for c, n := range counts {
+		folded[fold(c)] += n
 	}
 	chars := slices.Sorted(maps.Keys(folded)) // unk comes first: texts have no \x00
 	m.chars = string(chars)
-	m.entropies(all, folded)
-	for split, name := range []string{"train", "validation"} {
-		var sequences [][]int32
-		for _, rs := range all {
-			train := len(rs) * (10 - tenths) / 10
-			part := [][]rune{rs[:train], rs[train:]}[split]
-			for ; len(part) > o.SeqLength; part = part[o.SeqLength+1:] {
+	stride := o.Stride
+	if stride == 0 {
+		stride = o.SeqLength + 1
+	}
+	var sequences [3][][]int32
+	for i, rs := range all {
+		dropped := len(rs)
+		stretches, splits := parts(rs, o)
+		for k, part := range stretches {
+			last := 0 // character after those of a sequence
+			for start := 0; start+o.SeqLength < len(part); start += stride {
 				var ids []int32
-				for _, c := range part[:o.SeqLength+1] {
-					ids = append(ids, int32(slices.Index(chars, c)))
+				for _, c := range part[start : start+o.SeqLength+1] {
+					ids = append(ids, int32(slices.Index(chars, fold(c))))
 				}
-				sequences = append(sequences, ids)
+				sequences[splits[k]] = append(sequences[splits[k]], ids)
+				last = start + o.SeqLength + 1
 			}
-			m.dropped += int64(len(part))
+			dropped -= last
 		}
-		n := int64(len(sequences))
+		m.docs[i].DroppedChars = int64(dropped)
+		m.dropped += int64(dropped)
+	}
+	for i := range all {
+		for j, c := range all[i] {
+			all[i][j] = fold(c)
+		}
+	}
+	m.entropies(all, folded)
+	for split, name := range []string{"train", "validation", "test"} {
+		n := int64(len(sequences[split]))
 		pi := dataset.NewPermutation(n, o.Seed, uint64(split))
 		ranks := make([][]int32, n)
-		for i, ids := range sequences {
+		for i, ids := range sequences[split] {
 			ranks[pi.At(int64(i))] = ids
 		}
 		m.ids[name] = ranks
@@ -108,6 +171,17 @@ func (m *model) entropies(all [][]rune, counts map[rune]int64) {
 	for p, n := range pairs {
 		m.bigram -= n / total * math.Log(n/firsts[p[0]])
 	}
+	triples, seconds, total := map[[3]rune]float64{}, map[[2]rune]float64{}, 0.0
+	for _, rs := range all {
+		for i := 2; i < len(rs); i++ {
+			triples[[3]rune(rs[i-2:i+1])]++
+			seconds[[2]rune(rs[i-2:i])]++
+			total++
+		}
+	}
+	for t, n := range triples {
+		m.trigram -= n / total * math.Log(n/seconds[[2]rune(t[:2])])
+	}
 }
 
 // check compares the set in dir with the model.
@@ -120,6 +194,9 @@ func (m *model) check(t *testing.T, dir string, docs []corpus.Document, o Option
 	}
 	if math.Abs(f.Entropy.UnigramNats-m.unigram) > 1e-12 || math.Abs(f.Entropy.BigramNats-m.bigram) > 1e-12 {
 		t.Errorf("entropies %v, want %v and %v", f.Entropy, m.unigram, m.bigram)
+	}
+	if n := f.Entropy.TrigramNats; n == nil || math.Abs(*n-m.trigram) > 1e-12 {
+		t.Errorf("trigram entropy %v, want %v", n, m.trigram)
 	}
 	var chars string
 	for id := range int32(s.Vocab().Size()) {
@@ -139,7 +216,8 @@ func (m *model) check(t *testing.T, dir string, docs []corpus.Document, o Option
 		if err != nil {
 			t.Fatal(err)
 		}
-		want := dataset.Document{Name: d.Name, Bytes: d.Bytes, Chars: int64(len(runes(string(data), o.Unit))), SHA256: digest(data)}
+		want := m.docs[i]
+		want.Name, want.Bytes, want.SHA256 = d.Name, d.Bytes, digest(data)
 		if f.Documents[i] != want {
 			t.Errorf("document %+v, want %+v", f.Documents[i], want)
 		}
@@ -177,29 +255,38 @@ func wide(n int) string {
 	return b.String()
 }
 
-// TestModel makes sets of small corpora on both engines, in 1, 3 and 16 shards,
-// with blocks and windows of many sizes: all agree with the model, and all of
+// TestModel makes sets of small corpora, in 1, 3 and 16 shards, on both engines
+// in 3, with blocks and windows of many sizes: all agree with the model, and all of
 // one corpus and number of shards are the same, file by file.
 func TestModel(t *testing.T) {
 	play := strings.Repeat("First Citizen:\nBefore we proceed any further, hear me speak.\n\nAll:\nSpeak, speak.\n\n", 20)
+	marks := strings.Repeat("e\u0301 a\u0323\u0307b\u212b\u1100\u1161\u11a8 q\u0307\u0323\ufb2c \u0344é ", 30)
+	odd := "\ufeffBOM\r\nand a\x00b\r\n\r" + strings.Repeat("x", 999)
 	for _, c := range []struct {
-		name   string
-		texts  []text
-		o      Options
-		tenths int // of each document for validation
+		name  string
+		texts []text
+		o     Options
 	}{
-		{"one", []text{{"play.txt", play}}, Options{SeqLength: 10, Seed: 1}, 0},
-		{"validation", []text{{"play.txt", play}}, Options{SeqLength: 7, Seed: 2, MinCount: 50}, 2},
-		{"many", []text{{"a/b.txt", play[:100]}, {"a/c.txt", ""}, {"b.txt", "short"}, {"c.txt", wide(500)}, {"d.txt", play}}, Options{SeqLength: 4, Seed: -5}, 1},
-		{"bytes", []text{{"x", wide(300)}, {"y", "\xff\xfe\x80" + play[:50]}}, Options{SeqLength: 12, Unit: vocab.Byte, MinCount: 2}, 3},
-		{"invalid", []text{{"x", wide(200) + "\x80\xe2\x82" + wide(9)}, {"y", "\xf0\x9d\x84"}}, Options{SeqLength: 5, InvalidUTF8: "replace"}, 0},
-		{"barely", []text{{"x", "abcde"}}, Options{SeqLength: 4}, 0},
-		{"long", []text{{"x", play}}, Options{SeqLength: 700}, 0},
+		{"one", []text{{"play.txt", play}}, Options{SeqLength: 10, Seed: 1}},
+		{"validation", []text{{"play.txt", play}}, Options{SeqLength: 7, Seed: 2, MinCount: 50, ValidationFraction: 0.2}},
+		{"many", []text{{"a/b.txt", play[:100]}, {"a/c.txt", ""}, {"b.txt", "short"}, {"c.txt", wide(500)}, {"d.txt", play}}, Options{SeqLength: 4, Seed: -5, ValidationFraction: 0.1}},
+		{"bytes", []text{{"x", wide(300)}, {"y", "\xff\xfe\x80" + play[:50]}}, Options{SeqLength: 12, Unit: vocab.Byte, MinCount: 2, ValidationFraction: 0.3}},
+		{"invalid", []text{{"x", wide(200) + "\x80\xe2\x82" + wide(9)}, {"y", "\xf0\x9d\x84"}}, Options{SeqLength: 5, InvalidUTF8: "replace"}},
+		{"barely", []text{{"x", "abcde"}}, Options{SeqLength: 4}},
+		{"long", []text{{"x", play}}, Options{SeqLength: 700}},
+		{"odd", []text{{"bom", odd}, {"empty", ""}, {"nul", "\x00\x00\x00\x00\x00\r\n"}}, Options{SeqLength: 3}},
+		{"test", []text{{"a", play}, {"b", wide(400)}, {"c", "x"}}, Options{SeqLength: 6, Seed: 3, ValidationFraction: 0.2, TestFraction: 0.1}},
+		{"only test", []text{{"a", play}}, Options{SeqLength: 6, Seed: 3, TestFraction: 0.3}},
+		{"stride", []text{{"a", play[:700]}, {"b", wide(300)}}, Options{SeqLength: 9, Stride: 3, Seed: 4, ValidationFraction: 0.2}},
+		{"nfc", []text{{"a", marks}, {"b", "\u0301\u0301" + wide(200) + "\u0301"}, {"c", "\u1161\u11a8"}}, Options{SeqLength: 4, Normalize: "nfc", ValidationFraction: 0.1}},
+		{"nfc, invalid", []text{{"a", "e\xcc\u0301" + marks + "\xff\u0301\xe1\x84"}}, Options{SeqLength: 4, Normalize: "nfc", InvalidUTF8: "replace", MinCount: 20}},
+		{"block", []text{{"a", wide(3000)}, {"b", wide(700)}, {"c", play[:30]}}, Options{SeqLength: 4, Seed: 6, ValidationBy: "block", ValidationFraction: 0.2, TestFraction: 0.2}},
+		{"block, stride, nfc", []text{{"a", marks + wide(3000)}}, Options{SeqLength: 5, Stride: 2, Normalize: "nfc", ValidationBy: "block", ValidationFraction: 0.3}},
+		{"block, bytes", []text{{"a", wide(3000) + "\xff"}}, Options{SeqLength: 5, Stride: 6, Unit: vocab.Byte, ValidationBy: "block", ValidationFraction: 0.3}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			docs := write(t, c.texts...)
-			c.o.ValidationFraction = float64(c.tenths) / 10
-			m := newModel(c.texts, c.o, c.tenths)
+			m := newModel(c.texts, c.o)
 			for i, shards := range []int{1, 3, 16} {
 				o := c.o
 				o.Shards = shards
@@ -208,12 +295,12 @@ func TestModel(t *testing.T) {
 				first := made(t, "direct", docs, o)
 				m.check(t, first, docs, o)
 				o.BlockBytes, o.WindowBytes = []int64{1 << 20, 97, 3000}[i], 1<<20
-				second := made(t, "prism", docs, o)
+				second := made(t, []string{"direct", "prism", "direct"}[i], docs, o)
 				want, got := files(t, first), files(t, second)
 				if !maps.Equal(got, want) {
-					t.Errorf("%d shards: direct and prism differ:\n%v\n%v", shards, want, got)
+					t.Errorf("%d shards: two differ:\n%v\n%v", shards, want, got)
 				}
-				if n := shards + 2; len(want) < n || c.tenths == 0 && len(want) != n {
+				if n := shards + 2; len(want) < n || c.o.ValidationFraction+c.o.TestFraction == 0 && len(want) != n {
 					t.Errorf("%d shards: files %v", shards, want)
 				}
 			}
@@ -244,7 +331,7 @@ func TestShakespeare(t *testing.T) {
 		t.Fatal(err)
 	}
 	o := Options{SeqLength: 100, Seed: 1}
-	m := newModel([]text{{docs[0].Name, string(data)}}, o, 0)
+	m := newModel([]text{{docs[0].Name, string(data)}}, o)
 	var sums []string
 	for _, runner := range []string{"direct", "prism"} {
 		dir := made(t, runner, docs, o)
@@ -260,7 +347,7 @@ func TestShakespeare(t *testing.T) {
 	}
 	// The bytes of a set are a promise: if this changes, so does every key of
 	// every round.
-	if want := "d4a98f4c0d555bd2c235973c5e3736b33e63d00de48d993b1cd6e59880c6b2d9"; sums[0] != want || sums[1] != want {
+	if want := "9ed2958c3346adac6aa577823080cab3d5571b7e92478ce3bd080c7a3f496068"; sums[0] != want || sums[1] != want {
 		t.Errorf("manifest has sha256 %q, want %s", sums, want)
 	}
 }

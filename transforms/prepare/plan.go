@@ -18,16 +18,24 @@ type plan struct {
 	Documents   []dataset.Document
 	Layout      charseq.Layout
 	Chars       int64
+	Dropped     int64 // characters of no sequence
 	Replaced    int64 // invalid bytes that became U+FFFD
 	Unigram     float64
 	Bigram      float64
+	Trigrams    bool // whether the next is known
+	Trigram     float64
 	RecordBytes int64
 	Shards      []shardPlan // of all splits, in their order
 }
 
 // A blockPlan says which characters of its document a block owns, and the
-// CRC-32C of its byte range.
-type blockPlan struct{ Doc, Offset, First, Chars, CRC int64 }
+// CRC-32C of its byte range. Where documents are divided into blocks of
+// characters, it also says the numbers of the first sequences of those that
+// start in it.
+type blockPlan struct {
+	Doc, Offset, First, Chars, CRC int64
+	Train, Validation, Test        int64
+}
 
 // A shardPlan is one shard of a set.
 type shardPlan struct {
@@ -44,12 +52,11 @@ func newPlan(o Options, st corpus.Statistics, digests []corpus.Digest) (plan, er
 			digests[st.Invalid.Doc].Name, st.Invalid.Offset, st.Invalid.Byte, st.Invalid.Count)
 	}
 	p := plan{Replaced: st.Invalid.Count}
+	if err := corpus.Same(st.Blocks, digests); err != nil {
+		return plan{}, fmt.Errorf("prepare: %w", err)
+	}
 	chars := make([]int64, len(digests))
 	for _, b := range st.Blocks {
-		d := digests[b.Doc]
-		if i := b.Offset / o.BlockBytes; i >= int64(len(d.Blocks)) || d.Blocks[i] != b.CRC {
-			return plan{}, fmt.Errorf("prepare: %s: %w", d.Name, changed(b.Offset))
-		}
 		p.Blocks = append(p.Blocks, blockPlan{Doc: b.Doc, Offset: b.Offset, First: chars[b.Doc], Chars: b.Chars, CRC: b.CRC})
 		chars[b.Doc] += b.Chars
 		p.Chars += b.Chars
@@ -57,9 +64,19 @@ func newPlan(o Options, st corpus.Statistics, digests []corpus.Digest) (plan, er
 	for i, d := range digests {
 		p.Documents = append(p.Documents, dataset.Document{Name: d.Name, Bytes: d.Bytes, Chars: chars[i], SHA256: d.SHA256})
 	}
-	p.Layout = charseq.Tail(int64(o.SeqLength), o.ValidationFraction, chars)
-	if err := checkTotals(o, p.Layout, p.Chars, chars); err != nil {
-		return plan{}, err
+	for _, b := range st.Blocks {
+		p.Documents[b.Doc].ReplacedChars += b.Invalid
+	}
+	if blocks, ok := o.blocks(); ok {
+		for _, c := range chars {
+			p.Layout.Dropped = append(p.Layout.Dropped, blocks.Dropped(c))
+		}
+	} else {
+		p.Layout = charseq.Tail(int64(o.SeqLength), int64(o.Stride), o.ValidationFraction, o.TestFraction, chars)
+	}
+	for i, n := range p.Layout.Dropped {
+		p.Documents[i].DroppedChars = n
+		p.Dropped += n
 	}
 	counts := make(map[rune]int64, len(st.Chars))
 	for _, c := range st.Chars {
@@ -72,15 +89,48 @@ func newPlan(o Options, st corpus.Statistics, digests []corpus.Digest) (plan, er
 	if p.Vocab, err = v.MarshalJSON(); err != nil {
 		return plan{}, fmt.Errorf("prepare: %w", err)
 	}
-	p.Unigram, p.Bigram = entropies(v, st)
+	p.entropies(v, st)
 	p.RecordBytes = tfrecordio.RecordBytes(o.SeqLength+1, v.Size())
+	if len(p.Layout.Totals) == 0 {
+		return p, nil // complete does the rest
+	}
+	return p, p.divide(o)
+}
+
+// divide divides the sequences, whose totals are known, among shards.
+func (p *plan) divide(o Options) error {
+	if err := p.checkTotals(o); err != nil {
+		return err
+	}
 	for i, s := range o.splits() {
 		for k := range s.Shards {
-			lo, hi := dataset.ShardRange(p.Layout.Totals[i], s.Shards, k)
+			lo, hi := dataset.ShardRange(p.Layout.Totals[s.Kind], s.Shards, k)
 			p.Shards = append(p.Shards, shardPlan{Split: int64(i), Name: dataset.ShardName(s.Name, k, s.Shards), Lo: lo, Hi: hi})
 		}
 	}
-	return p, nil
+	return nil
+}
+
+// complete makes the plan of a corpus whose blocks have the given numbers of
+// sequences. These are ordered by position; blocks without sequences may be
+// missing.
+func (p *plan) complete(o Options, splits []blockSplit) error {
+	totals := make([]int64, charseq.Splits)
+	for i := range p.Blocks {
+		b := &p.Blocks[i]
+		b.Train, b.Validation, b.Test = totals[charseq.Train], totals[charseq.Validation], totals[charseq.Test]
+		if len(splits) > 0 && splits[0].Doc == b.Doc && splits[0].Offset == b.Offset {
+			totals[charseq.Train] += splits[0].Train
+			totals[charseq.Validation] += splits[0].Validation
+			totals[charseq.Test] += splits[0].Test
+			splits = splits[1:]
+		}
+	}
+	if len(splits) > 0 {
+		return fmt.Errorf("prepare: document %d: the sequences of the block at byte %d come twice", splits[0].Doc, splits[0].Offset)
+	}
+	p.Layout.Totals = totals
+	return p.divide(o)
 }
 
 // changed is the error of a document whose block at an offset was read twice, with
@@ -90,18 +140,28 @@ func changed(offset int64) error {
 }
 
 // checkTotals refuses a corpus that leaves a split without sequences.
-func checkTotals(o Options, y charseq.Layout, total int64, chars []int64) error {
-	need := o.SeqLength + 1
-	longest := slices.Max(chars)
-	switch {
-	case y.Totals[charseq.Train] == 0 && longest < int64(need) && len(chars) == 1:
-		return fmt.Errorf("prepare: the corpus has %d characters, less than one sequence of seq_length+1 = %d; use more text or a smaller prep.seq_length", total, need)
-	case y.Totals[charseq.Train] == 0 && longest < int64(need):
-		return fmt.Errorf("prepare: the longest of %d documents has %d characters, less than one sequence of seq_length+1 = %d (a sequence never crosses documents); use longer documents or a smaller prep.seq_length", len(chars), longest, need)
-	case y.Totals[charseq.Train] == 0:
-		return fmt.Errorf("prepare: with prep.validation.fraction %v no document has a sequence of seq_length+1 = %d characters left for training (the longest has %d in all); use more text, a smaller fraction or a smaller prep.seq_length", o.ValidationFraction, need, longest)
-	case y.Splits > charseq.Validation && y.Totals[charseq.Validation] == 0:
-		return fmt.Errorf("prepare: with prep.validation.fraction %v no document has a sequence of seq_length+1 = %d characters left for validation (the longest has %d in all); use more text, a larger fraction, a smaller prep.seq_length, or fraction 0 for no validation", o.ValidationFraction, need, longest)
+func (p *plan) checkTotals(o Options) error {
+	need, longest, totals := o.SeqLength+1, int64(0), p.Layout.Totals
+	for _, d := range p.Documents {
+		longest = max(longest, d.Chars)
+	}
+	if totals[charseq.Train] == 0 && longest < int64(need) {
+		if len(p.Documents) == 1 {
+			return fmt.Errorf("prepare: the corpus has %d characters, less than one sequence of seq_length+1 = %d; use more text or a smaller prep.seq_length", p.Chars, need)
+		}
+		return fmt.Errorf("prepare: the longest of %d documents has %d characters, less than one sequence of seq_length+1 = %d (a sequence never crosses documents); use longer documents or a smaller prep.seq_length", len(p.Documents), longest, need)
+	}
+	for _, s := range o.splits() {
+		fraction, use := o.ValidationFraction, "a larger fraction, a smaller prep.seq_length, or fraction 0 for no validation"
+		switch {
+		case totals[s.Kind] > 0:
+			continue
+		case s.Kind == charseq.Train:
+			return fmt.Errorf("prepare: with prep.validation.fraction %v no document has a sequence of seq_length+1 = %d characters left for training (the longest has %d in all); use more text, a smaller fraction or a smaller prep.seq_length", fraction+o.TestFraction, need, longest)
+		case s.Kind == charseq.Test:
+			fraction, use = o.TestFraction, "a larger fraction, a smaller prep.seq_length, or fraction 0 for no test"
+		}
+		return fmt.Errorf("prepare: with prep.%s.fraction %v no document has a sequence of seq_length+1 = %d characters left for %s (the longest has %d in all); use more text, %s", s.Name, fraction, need, s.Name, longest, use)
 	}
 	return nil
 }
@@ -109,9 +169,9 @@ func checkTotals(o Options, y charseq.Layout, total int64, chars []int64) error 
 // unknown stands for all characters that [UNK] stands for; it is no character.
 const unknown rune = -1
 
-// entropies returns the corpus' n-gram entropies as a model sees it: characters
-// that [UNK] stands for are one.
-func entropies(v *vocab.Vocab, st corpus.Statistics) (unigram, bigram float64) {
+// entropies finds the corpus' n-gram entropies as a model sees it: characters that
+// [UNK] stands for are one.
+func (p *plan) entropies(v *vocab.Vocab, st corpus.Statistics) {
 	fold := map[rune]rune{}
 	counts, pairs := map[rune]int64{}, map[[2]rune]int64{}
 	for _, c := range st.Chars {
@@ -125,7 +185,33 @@ func entropies(v *vocab.Vocab, st corpus.Statistics) (unigram, bigram float64) {
 	for _, p := range st.Pairs {
 		pairs[[2]rune{fold[rune(p.First)], fold[rune(p.Second)]}] += p.Count
 	}
-	return dataset.Entropies(counts, pairs)
+	p.Unigram, p.Bigram = dataset.Entropies(counts, pairs)
+	if p.Trigrams = !st.Many; !p.Trigrams {
+		return
+	}
+	triples := make([]dataset.Triple, len(st.Triples))
+	for i, t := range st.Triples {
+		triples[i] = dataset.Triple{Chars: [3]rune{fold[rune(t.First)], fold[rune(t.Second)], fold[rune(t.Third)]}, Count: t.Count}
+	}
+	if v.HasUnknown() {
+		triples = joined(triples)
+	}
+	p.Trigram = dataset.TrigramEntropy(triples)
+}
+
+// joined orders triples and adds the counts of those that are the same.
+func joined(triples []dataset.Triple) []dataset.Triple {
+	slices.SortFunc(triples, func(a, b dataset.Triple) int { return slices.Compare(a.Chars[:], b.Chars[:]) })
+	n := 0
+	for _, t := range triples {
+		if n > 0 && triples[n-1].Chars == t.Chars {
+			triples[n-1].Count += t.Count
+			continue
+		}
+		triples[n] = t
+		n++
+	}
+	return triples[:n]
 }
 
 // block returns what the plan says of the block at an offset of a document.
@@ -148,15 +234,24 @@ func (p *plan) manifest(o Options, v *vocab.Vocab, vocabSHA256 string, shards []
 		Format: "quire-set/1", SeqLength: o.SeqLength,
 		Unit: string(o.Unit), Normalize: o.Normalize, InvalidUTF8: o.InvalidUTF8,
 		MinCount: o.MinCount, Seed: o.Seed,
-		Chars: p.Chars, DroppedChars: p.Layout.Dropped, ReplacedChars: p.Replaced,
+		Chars: p.Chars, DroppedChars: p.Dropped, ReplacedChars: p.Replaced,
 		Documents: p.Documents,
 	}
 	m.Validation.Fraction, m.Validation.By = o.ValidationFraction, o.ValidationBy
 	m.Vocab.Name, m.Vocab.Size = dataset.VocabName, v.Size()
 	m.Vocab.SHA256, m.Vocab.Digest = vocabSHA256, v.Digest()
 	m.Entropy.UnigramNats, m.Entropy.BigramNats = p.Unigram, p.Bigram
-	for i, s := range o.splits() {
-		m.Splits = append(m.Splits, dataset.Split{Name: s.Name, Sequences: p.Layout.Totals[i], RecordBytes: int(p.RecordBytes)})
+	if p.Trigrams {
+		m.Entropy.TrigramNats = &p.Trigram
+	}
+	if o.Stride != o.SeqLength+1 {
+		m.Stride = o.Stride
+	}
+	if o.TestFraction > 0 {
+		m.Test = &dataset.Test{Fraction: o.TestFraction}
+	}
+	for _, s := range o.splits() {
+		m.Splits = append(m.Splits, dataset.Split{Name: s.Name, Sequences: p.Layout.Totals[s.Kind], RecordBytes: int(p.RecordBytes)})
 	}
 	written := make(map[string]dataset.Shard, len(shards))
 	for _, s := range shards {

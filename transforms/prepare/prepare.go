@@ -10,7 +10,8 @@
 // block's characters and each document's sequences are, and so every sequence's
 // number, rank and shard. The second pass cuts the sequences of each block into
 // a part file; every shard is put together from parts; and the manifest is
-// written last. Text goes through files only, never through a GroupByKey.
+// written last. (Where validation is chosen by block, a pass in between finds how
+// many sequences of each block of bytes are for what.) Text goes through files only, never through a GroupByKey.
 //
 // The files of a set depend on the documents' names and bytes and on the
 // options that a manifest states: not on the engine, the size of blocks and
@@ -30,6 +31,7 @@ import (
 
 	"github.com/apache/beam/sdks/v2/go/pkg/beam"
 
+	"github.com/quire-ml/quire/transforms/charseq"
 	"github.com/quire-ml/quire/transforms/corpus"
 	"github.com/quire-ml/quire/transforms/tfrecordio"
 	"github.com/quire-ml/quire/transforms/vocab"
@@ -40,11 +42,13 @@ type Options struct {
 	Dir                string     `json:"dir"` // the set's folder or gs:// URL, as workers open it
 	SeqLength          int        `json:"seq_length"`
 	Unit               vocab.Unit `json:"unit"`          // empty: rune
-	Normalize          string     `json:"normalize"`     // empty or none
+	Normalize          string     `json:"normalize"`     // none (also if empty) or nfc
 	InvalidUTF8        string     `json:"invalid_utf8"`  // error (also if empty) or replace
 	MinCount           int64      `json:"min_count"`     // rarer characters become [UNK]; 0 is 1
+	Stride             int        `json:"stride"`        // from one sequence to the next; 0 is SeqLength+1
 	ValidationFraction float64    `json:"fraction"`      // of each document's characters, in [0, 1)
-	ValidationBy       string     `json:"validation_by"` // empty or tail
+	ValidationBy       string     `json:"validation_by"` // tail (also if empty) or block, see package charseq
+	TestFraction       float64    `json:"test_fraction"` // likewise, for the test split
 	Seed               int64      `json:"seed"`
 	Shards             int        `json:"shards"` // of the train split; 0 = one per 64 MB of corpus
 
@@ -57,7 +61,7 @@ const (
 	maxShards    = 99999
 	maxSequence  = 1 << 20
 	minBlock     = 256 << 10
-	maxBlock     = 8 << 20
+	maxBlock     = 4 << 20
 	blocksWanted = 256
 	window       = 16 << 20
 )
@@ -71,16 +75,24 @@ func (o Options) Validate() error {
 		return fmt.Errorf("prepare: prep.seq_length is %d; it must be 1 to %d", o.SeqLength, maxSequence)
 	case o.Unit != "" && o.Unit != vocab.Rune && o.Unit != vocab.Byte:
 		return fmt.Errorf("prepare: prep.unit is %q; use rune or byte", o.Unit)
-	case o.Normalize != "" && o.Normalize != "none":
-		return fmt.Errorf("prepare: prep.normalize is %q, which is not supported here; use none and normalize the text before", o.Normalize)
+	case o.Normalize != "" && o.Normalize != "none" && o.Normalize != "nfc":
+		return fmt.Errorf("prepare: prep.normalize is %q; use none or nfc", o.Normalize)
+	case o.Normalize == "nfc" && o.Unit == vocab.Byte:
+		return fmt.Errorf("prepare: prep.normalize nfc is for characters, but prep.unit is byte; use none, or the unit rune")
 	case o.InvalidUTF8 != "" && o.InvalidUTF8 != "error" && o.InvalidUTF8 != "replace":
 		return fmt.Errorf("prepare: prep.invalid_utf8 is %q; use error or replace", o.InvalidUTF8)
 	case o.MinCount < 0:
 		return fmt.Errorf("prepare: prep.min_count is %d; it must be 1 or more", o.MinCount)
 	case !(o.ValidationFraction >= 0 && o.ValidationFraction < 1):
 		return fmt.Errorf("prepare: prep.validation.fraction is %v; it must be at least 0 and less than 1", o.ValidationFraction)
-	case o.ValidationBy != "" && o.ValidationBy != "tail":
-		return fmt.Errorf("prepare: prep.validation.by is %q, which is not supported here; use tail", o.ValidationBy)
+	case !(o.TestFraction >= 0 && o.TestFraction < 1):
+		return fmt.Errorf("prepare: prep.test.fraction is %v; it must be at least 0 and less than 1", o.TestFraction)
+	case o.ValidationFraction+o.TestFraction >= 1:
+		return fmt.Errorf("prepare: prep.validation.fraction %v and prep.test.fraction %v leave nothing for training", o.ValidationFraction, o.TestFraction)
+	case o.ValidationBy != "" && o.ValidationBy != "tail" && o.ValidationBy != "block":
+		return fmt.Errorf("prepare: prep.validation.by is %q; use tail or block", o.ValidationBy)
+	case o.Stride < 0 || o.Stride > o.SeqLength+1:
+		return fmt.Errorf("prepare: prep.stride is %d; it must be 1 to seq_length+1 = %d, or 0 for the latter", o.Stride, o.SeqLength+1)
 	case o.Shards < 0 || o.Shards > maxShards:
 		return fmt.Errorf("prepare: prep.shards is %d; it must be 0 to %d", o.Shards, maxShards)
 	case o.BlockBytes < 0 || o.WindowBytes < 0:
@@ -112,6 +124,9 @@ func (o Options) complete(corpusBytes int64) Options {
 	if o.ValidationBy == "" {
 		o.ValidationBy = "tail"
 	}
+	if o.Stride == 0 {
+		o.Stride = o.SeqLength + 1
+	}
 	o.MinCount = max(1, o.MinCount)
 	o.Shards = o.TrainShards(corpusBytes)
 	if o.BlockBytes == 0 {
@@ -123,20 +138,37 @@ func (o Options) complete(corpusBytes int64) Options {
 	return o
 }
 
-// splits returns the splits of the set. The validation split has as many
-// shards as its fraction of the train split's, rounded, and at least 1.
+// form returns what the documents' characters are.
+func (o Options) form() corpus.Form { return corpus.Form{Unit: o.Unit, NFC: o.Normalize == "nfc"} }
+
+// splits returns the splits of the set. Those for validation and test have as many
+// shards as their fraction of the train split's, rounded, and at least 1.
 func (o Options) splits() []split {
-	all := []split{{Name: "train", Shards: o.Shards}}
-	if o.ValidationFraction > 0 {
-		n := math.Round(float64(o.Shards) * o.ValidationFraction)
-		all = append(all, split{Name: "validation", Shards: max(1, int(n))})
+	all := []split{{Name: "train", Kind: charseq.Train, Shards: o.Shards}}
+	add := func(name string, kind int, fraction float64) {
+		if fraction > 0 {
+			n := math.Round(float64(o.Shards) * fraction)
+			all = append(all, split{Name: name, Kind: kind, Shards: max(1, int(n))})
+		}
 	}
+	add("validation", charseq.Validation, o.ValidationFraction)
+	add("test", charseq.Test, o.TestFraction)
 	return all
 }
 
 type split struct {
 	Name   string
+	Kind   int // charseq.Train, …
 	Shards int
+}
+
+// blocks returns the division into blocks of characters. ok is false where
+// documents are divided otherwise.
+func (o Options) blocks() (b charseq.Blocks, ok bool) {
+	if o.ValidationBy != "block" {
+		return b, false
+	}
+	return charseq.NewBlocks(int64(o.SeqLength), int64(o.Stride), o.ValidationFraction, o.TestFraction), true
 }
 
 // Set makes the set of docs, which are ordered by name as corpus.Resolve
@@ -155,8 +187,11 @@ func Set(s beam.Scope, docs []corpus.Document, o Options) beam.PCollection {
 	o = o.complete(corpus.Bytes(docs))
 	items := corpus.Create(s, docs)
 	blocks := corpus.Blocks(s, o.BlockBytes, items)
-	statistics := corpus.Count(s, o.Unit, blocks)
-	plan := beam.ParDo(s, &planFn{Options: o}, statistics, beam.SideInput{Input: corpus.Hash(s, o.BlockBytes, items)})
+	statistics := corpus.Count(s, o.form(), blocks)
+	plan := beam.ParDo(s, &planFn{Options: o}, statistics, beam.SideInput{Input: corpus.Hash(s, items)})
+	if _, ok := o.blocks(); ok {
+		plan = beam.ParDo(s, &completeFn{Options: o}, plan, beam.SideInput{Input: beam.ParDo(s, &splitFn{Options: o}, blocks, beam.SideInput{Input: plan})})
+	}
 	refs := beam.ParDo(s, &cutFn{Options: o}, blocks, beam.SideInput{Input: plan})
 	targets := beam.ParDo(s, &targetFn{}, plan)
 	shards := tfrecordio.Write(s, o.Dir, o.WindowBytes, targets, refs)

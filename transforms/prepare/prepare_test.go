@@ -35,15 +35,22 @@ const childOrder = "PREPARE_TEST_CHILD"
 
 // An order says what a child prepares.
 type order struct {
-	Runner  string
-	Docs    []corpus.Document
-	Options Options
+	Runner    string
+	Docs      []corpus.Document
+	Options   Options
+	FileBytes uint64 // no file may become longer; 0: no limit
 }
+
+// limitFiles makes writes beyond a length fail, where the system can do that.
+var limitFiles func(bytes uint64) error
 
 // child carries out an order and prints its peak memory.
 func child(text string) int {
 	var o order
 	err := json.Unmarshal([]byte(text), &o)
+	if err == nil && o.FileBytes > 0 {
+		err = limitFiles(o.FileBytes)
+	}
 	if err == nil {
 		err = run(context.Background(), o.Runner, o.Docs, o.Options)
 	}
@@ -168,6 +175,11 @@ func TestValidate(t *testing.T) {
 		{func(o *Options) { o.ValidationFraction = -0.5 }, "prep.validation.fraction is -0.5"},
 		{func(o *Options) { o.ValidationFraction /= o.ValidationFraction }, "prep.validation.fraction is NaN"},
 		{func(o *Options) { o.ValidationBy = "dice" }, `prep.validation.by is "dice"`},
+		{func(o *Options) { o.TestFraction = 1 }, "prep.test.fraction is 1; it must be"},
+		{func(o *Options) { o.TestFraction, o.ValidationFraction = 0.5, 0.5 }, "leave nothing for training"},
+		{func(o *Options) { o.Normalize, o.Unit = "nfc", "byte" }, "prep.normalize nfc is for characters"},
+		{func(o *Options) { o.Stride = 12 }, "prep.stride is 12; it must be 1 to seq_length+1 = 11"},
+		{func(o *Options) { o.Stride = -1 }, "prep.stride is -1"},
 		{func(o *Options) { o.Shards = -1 }, "prep.shards is -1; it must be 0 to 99999"},
 		{func(o *Options) { o.Shards = 100000 }, "prep.shards is 100000"},
 		{func(o *Options) { o.BlockBytes = -1 }, "blocks of -1 bytes"},

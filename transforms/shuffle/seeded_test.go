@@ -2,6 +2,7 @@ package shuffle
 
 import (
 	"fmt"
+	"math"
 	"testing"
 
 	"github.com/quire-ml/quire/transforms/dataset"
@@ -71,4 +72,68 @@ func ExampleOrder() {
 	// sequence 3: rank 5, shard 1
 	// sequence 4: rank 0, shard 0
 	// sequence 5: rank 3, shard 1
+}
+
+// TestNoStructure looks for traces of the corpus' order in the ranks of n
+// sequences, with 20 seeds.
+//
+// Positions: sequences and ranks are each divided in 16 ranges. In a uniform
+// shuffle each of the 256 pairs of ranges has n/256 sequences, and χ² over them has
+// 15·15 = 225 degrees of freedom: mean 225, standard deviation √450 = 21. The mean
+// of 20 has 4.7. Above 225+5·21 once, or 5·4.7 from 225 on average, has a chance
+// below one in a million.
+//
+// Serial correlation, of a sequence's rank with that of the sequence lag places
+// later, is 0 in the mean with standard deviation 1/√n; 5 of these in 20·6 tests
+// have a chance of about one in ten thousand. So has that of neighbours in rank,
+// by their places in the corpus.
+//
+// Both tests would see a shuffle by a buffer, a shuffle of shards, or a stride: that
+// of tf.data with a buffer of n/10 has χ² of more than 4n.
+func TestNoStructure(t *testing.T) {
+	const n, ranges, seeds = 40_000, 16, 20
+	sum := 0.0
+	for seed := range int64(seeds) {
+		o := Seeded(n, seed, 0, 7)
+		ranks, places := make([]int64, n), make([]int64, n)
+		var table [ranges][ranges]float64
+		for i := range int64(n) {
+			rank, _ := o.Place(i)
+			ranks[i], places[rank] = rank, i
+			table[i*ranges/n][rank*ranges/n]++
+		}
+		chi := 0.0
+		for _, row := range table {
+			for _, count := range row {
+				const want = float64(n) / ranges / ranges
+				chi += (count - want) * (count - want) / want
+			}
+		}
+		sum += chi
+		if chi > 225+5*21.3 {
+			t.Errorf("seed %d: χ² of positions is %.0f", seed, chi)
+		}
+		for _, lag := range []int{1, 2, 3, 7, 64, 200} {
+			for name, order := range map[string][]int64{"ranks": ranks, "places": places} {
+				if c := correlation(order, lag) * math.Sqrt(n); math.Abs(c) > 5 {
+					t.Errorf("seed %d: serial correlation of %s, lag %d, is %.1f standard deviations", seed, name, lag, c)
+				}
+			}
+		}
+	}
+	if mean := sum / seeds; math.Abs(mean-225) > 5*4.8 {
+		t.Errorf("χ² is %.1f on average, want about 225", mean)
+	}
+}
+
+// correlation returns that of x and x moved by lag, in a circle.
+func correlation(x []int64, lag int) float64 {
+	mean := float64(len(x)-1) / 2
+	var above, below float64
+	for i := range x {
+		a, b := float64(x[i])-mean, float64(x[(i+lag)%len(x)])-mean
+		above += a * b
+		below += a * a
+	}
+	return above / below
 }

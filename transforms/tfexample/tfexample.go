@@ -68,26 +68,42 @@ func field(n int) int {
 // AppendIDs adds the payload of ids, each in width bytes, to dst: Size(len(ids),
 // width) bytes. It panics if an id is negative or does not fit.
 func AppendIDs(dst []byte, ids []int32, width int) []byte {
-	inner, _ := sizes(len(ids), width)
+	dst = appendHead(dst, len(ids)*width)
+	for _, id := range ids {
+		dst = AppendID(dst, id, width)
+	}
+	return dst
+}
+
+// AppendPacked adds the payload of ids that AppendID has packed.
+func AppendPacked(dst, packed []byte) []byte {
+	return append(appendHead(dst, len(packed)), packed...)
+}
+
+// AppendID adds an id in width bytes to dst. It panics if id is negative or does
+// not fit.
+func AppendID(dst []byte, id int32, width int) []byte {
+	rest := uint64(uint32(id))
+	if id < 0 || rest>>(7*width) != 0 {
+		panic(fmt.Sprintf("tfexample: id %d in %d bytes", id, width))
+	}
+	for range width - 1 {
+		dst = append(dst, byte(rest)|0x80)
+		rest >>= 7
+	}
+	return append(dst, byte(rest))
+}
+
+// appendHead adds all that comes before n bytes of packed ids.
+func appendHead(dst []byte, n int) []byte {
+	inner, _ := sizes(n, 1)
 	dst = appendLength(dst, tagFeatures, inner[3])
 	dst = appendLength(dst, tagEntry, inner[2])
 	dst = appendLength(dst, tagKey, len(key))
 	dst = append(dst, key...)
 	dst = appendLength(dst, tagValue, inner[1])
 	dst = appendLength(dst, tagInt64List, inner[0])
-	dst = appendLength(dst, tagInts, len(ids)*width)
-	for _, id := range ids {
-		rest := uint64(uint32(id))
-		if id < 0 || rest>>(7*width) != 0 {
-			panic(fmt.Sprintf("tfexample: id %d in %d bytes", id, width))
-		}
-		for range width - 1 {
-			dst = append(dst, byte(rest)|0x80)
-			rest >>= 7
-		}
-		dst = append(dst, byte(rest))
-	}
-	return dst
+	return appendLength(dst, tagInts, n)
 }
 
 // appendLength adds the tag and the length of a field of n bytes.

@@ -10,6 +10,7 @@ import (
 	"hash/crc32"
 
 	"github.com/quire-ml/quire/runners/store"
+	"github.com/quire-ml/quire/transforms/bundle"
 	"github.com/quire-ml/quire/transforms/dataset"
 )
 
@@ -21,9 +22,10 @@ type Target struct {
 }
 
 // maxOpen bounds the part files that a gatherer keeps open.
-const maxOpen = 128
+const maxOpen = 256
 
-// A gatherer collects the records of one shard.
+// A gatherer collects the records of one shard after another. It is for one
+// goroutine at a time.
 type gatherer struct {
 	st     *store.Store
 	target Target
@@ -39,7 +41,13 @@ type gatherer struct {
 
 // WriteShard writes the shard t from its parts, holding at most about
 // windowBytes of records in memory. Every rank of t must come exactly once.
-func WriteShard(ctx context.Context, st *store.Store, t Target, refs []Ref, windowBytes int64) (shard dataset.Shard, err error) {
+func WriteShard(ctx context.Context, st *store.Store, t Target, refs []Ref, windowBytes int64) (dataset.Shard, error) {
+	g := new(gatherer)
+	shard, err := g.write(ctx, st, t, refs, windowBytes)
+	return shard, errors.Join(err, g.close())
+}
+
+func (g *gatherer) write(ctx context.Context, st *store.Store, t Target, refs []Ref, windowBytes int64) (shard dataset.Shard, err error) {
 	defer func() {
 		if err != nil {
 			err = fmt.Errorf("tfrecordio: shard %s: %w", t.Name, err)
@@ -52,8 +60,10 @@ func WriteShard(ctx context.Context, st *store.Store, t Target, refs []Ref, wind
 	if count != t.Hi-t.Lo {
 		return shard, fmt.Errorf("parts have %d records, want %d", count, t.Hi-t.Lo)
 	}
-	g := &gatherer{st: st, target: t, refs: refs, next: make([]int64, len(refs)), open: map[string]*store.Object{}}
-	defer func() { err = errors.Join(err, g.close()) }()
+	g.st, g.target, g.refs, g.next = st, t, refs, make([]int64, len(refs))
+	if g.open == nil {
+		g.open = map[string]*store.Object{}
+	}
 	w, err := st.Create(ctx, t.Name)
 	if err != nil {
 		return shard, err
@@ -71,6 +81,7 @@ func WriteShard(ctx context.Context, st *store.Store, t Target, refs []Ref, wind
 		if _, err := w.Write(g.window); err != nil {
 			return shard, err
 		}
+		bundle.Done(int64(len(g.window)))
 	}
 	if _, err := w.Commit(); err != nil {
 		return shard, err
@@ -86,13 +97,14 @@ func (g *gatherer) close() error {
 	for _, o := range g.open {
 		errs = append(errs, o.Close())
 	}
+	clear(g.open)
 	return errors.Join(errs...)
 }
 
 // fill collects the records of the ranks lo…hi-1.
 func (g *gatherer) fill(ctx context.Context) error {
 	n := g.hi - g.lo
-	if int64(cap(g.seen)) < n {
+	if int64(cap(g.seen)) < n || int64(cap(g.window)) < n*g.target.RecordBytes {
 		g.window, g.seen = make([]byte, n*g.target.RecordBytes), make([]bool, n)
 	}
 	g.window, g.seen = g.window[:n*g.target.RecordBytes], g.seen[:n]

@@ -19,20 +19,22 @@
 package tfrecordio
 
 import (
-	"cmp"
 	"context"
 	"encoding/binary"
 	"fmt"
 	"hash/crc32"
-	"slices"
 
 	"github.com/quire-ml/quire/runners/store"
 	"github.com/quire-ml/quire/transforms/tfexample"
 	"github.com/quire-ml/quire/transforms/tfrecord"
 )
 
+// EntryOverhead is how many bytes an entry of a part has besides its record: rank
+// and crc.
+const EntryOverhead = 12
+
 const (
-	headerBytes = 12      // of an entry: rank and crc
+	headerBytes = EntryOverhead
 	bufferBytes = 1 << 20 // of one read or write
 )
 
@@ -45,9 +47,9 @@ func RecordBytes(n, vocab int) int64 {
 
 // An Entry is a sequence on its way to its shard.
 type Entry struct {
-	Shard int64   // number of the shard in its set
-	Rank  int64   // of the sequence in its split
-	IDs   []int32 // (L+1)
+	Shard int64  // number of the shard in its set
+	Rank  int64  // of the sequence in its split
+	IDs   []byte // (L+1), packed, see package tfexample
 }
 
 // A Ref says where a shard's entries lie in a part.
@@ -57,28 +59,27 @@ type Ref struct {
 	Count  int64  // entries
 }
 
-// WritePart writes entries, which it sorts, to the object name, and calls emit
-// with the Ref of each shard that has some. Ids are below vocab.
-func WritePart(ctx context.Context, st *store.Store, name string, entries []Entry, vocab int, emit func(shard int64, r Ref)) error {
-	slices.SortFunc(entries, func(a, b Entry) int {
-		return cmp.Or(cmp.Compare(a.Shard, b.Shard), cmp.Compare(a.Rank, b.Rank))
-	})
-	w, err := st.Create(ctx, name)
+// WritePart writes entries to the object name, ordered by shard and rank, and
+// calls emit with the Ref of each shard that has some.
+func WritePart(ctx context.Context, st *store.Store, name string, entries []Entry, emit func(shard int64, r Ref)) error {
+	w, err := st.CreateTemporary(ctx, name)
 	if err != nil {
 		return fmt.Errorf("tfrecordio: %w", err)
 	}
 	defer w.Abort()
-	width := tfexample.Width(vocab)
 	var payload []byte
 	var refs []Ref
+	var shards []int64 // of refs
 	buf := make([]byte, 0, bufferBytes+bufferBytes/4)
 	written := int64(0)
-	for i, e := range entries {
-		if i == 0 || entries[i-1].Shard != e.Shard {
+	for i, at := range order(entries) {
+		e := &entries[at]
+		if n := len(shards); n == 0 || shards[n-1] != e.Shard {
 			refs = append(refs, Ref{Part: name, Offset: written + int64(len(buf))})
+			shards = append(shards, e.Shard)
 		}
 		refs[len(refs)-1].Count++
-		payload = tfexample.AppendIDs(payload[:0], e.IDs, width)
+		payload = tfexample.AppendPacked(payload[:0], e.IDs)
 		buf = appendEntry(buf, e.Rank, payload)
 		if len(buf) >= bufferBytes || i == len(entries)-1 {
 			if _, err := w.Write(buf); err != nil {
@@ -91,12 +92,44 @@ func WritePart(ctx context.Context, st *store.Store, name string, entries []Entr
 	if _, err := w.Commit(); err != nil {
 		return fmt.Errorf("tfrecordio: %w", err)
 	}
-	at := int64(0)
-	for _, r := range refs {
-		emit(entries[at].Shard, r)
-		at += r.Count
+	for i, r := range refs {
+		emit(shards[i], r)
 	}
 	return nil
+}
+
+// order returns the positions of entries, ordered by shard and rank. A block has
+// some ten thousand entries: a radix sort is ten times faster than one that
+// compares.
+func order(entries []Entry) []int32 {
+	const bits = 11 // of a digit
+	at, next := make([]int32, len(entries)), make([]int32, len(entries))
+	rank, shard := int64(0), int64(0)
+	for i, e := range entries {
+		at[i] = int32(i)
+		rank, shard = max(rank, e.Rank), max(shard, e.Shard)
+	}
+	pass := func(most int64, key func(e *Entry) int64) {
+		for shift := 0; most>>shift > 0; shift += bits {
+			var ends [1<<bits + 1]int32
+			digit := func(i int32) int64 { return key(&entries[i]) >> shift & (1<<bits - 1) }
+			for _, i := range at {
+				ends[digit(i)+1]++
+			}
+			for d := range 1 << bits {
+				ends[d+1] += ends[d]
+			}
+			for _, i := range at {
+				d := digit(i)
+				next[ends[d]] = i
+				ends[d]++
+			}
+			at, next = next, at
+		}
+	}
+	pass(rank, func(e *Entry) int64 { return e.Rank })
+	pass(shard, func(e *Entry) int64 { return e.Shard })
+	return at
 }
 
 // appendEntry adds the entry of one payload to dst.

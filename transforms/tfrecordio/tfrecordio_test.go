@@ -60,6 +60,14 @@ func sequence(rank int64) []int32 {
 	return ids
 }
 
+// packed is sequence as a part has it.
+func packed(rank int64) (b []byte) {
+	for _, id := range sequence(rank) {
+		b = tfexample.AppendID(b, id, tfexample.Width(chars))
+	}
+	return b
+}
+
 // shardFile returns what a shard of the ranks lo ≤ rank < hi holds.
 func shardFile(lo, hi int64) []byte {
 	var b bytes.Buffer
@@ -93,10 +101,10 @@ func scatter(t testing.TB, st *store.Store, n int64, shards, perPart int) [][]Re
 			for target(n, shards, k).Hi <= int64(rank) {
 				k++
 			}
-			entries = append(entries, Entry{Shard: int64(k), Rank: int64(rank), IDs: sequence(int64(rank))})
+			entries = append(entries, Entry{Shard: int64(k), Rank: int64(rank), IDs: packed(int64(rank))})
 		}
 		order = order[take:]
-		err := WritePart(t.Context(), st, fmt.Sprintf(".parts/%03d", number), entries, chars, func(shard int64, r Ref) {
+		err := WritePart(t.Context(), st, fmt.Sprintf(".parts/%03d", number), entries, func(shard int64, r Ref) {
 			refs[shard] = append(refs[shard], r)
 		})
 		if err != nil {
@@ -166,7 +174,7 @@ func TestAgain(t *testing.T) {
 		}
 		scatter(t, st, 20, 1, 5)
 	}
-	err := WritePart(t.Context(), st, ".parts/000", []Entry{{Rank: 3, IDs: sequence(4)}}, chars, func(int64, Ref) {})
+	err := WritePart(t.Context(), st, ".parts/000", []Entry{{Rank: 3, IDs: packed(4)}}, func(int64, Ref) {})
 	if !errors.Is(err, store.ErrConflict) || !strings.Contains(err.Error(), ".parts/000") {
 		t.Errorf("other bytes: %v", err)
 	}
@@ -248,7 +256,7 @@ func TestCancelled(t *testing.T) {
 	if _, err := WriteShard(ctx, st, target(10, 1, 0), refs[0], 1<<20); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
 	}
-	if err := WritePart(ctx, st, "part", []Entry{{IDs: sequence(0)}}, chars, func(int64, Ref) {}); !errors.Is(err, context.Canceled) {
+	if err := WritePart(ctx, st, "part", []Entry{{IDs: packed(0)}}, func(int64, Ref) {}); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
 	}
 	if left, _ := filepath.Glob(filepath.Join(dir, "[a-z]*")); len(left) > 0 {
@@ -263,7 +271,7 @@ func TestBlockedStore(t *testing.T) {
 		t.Fatal(err)
 	}
 	st := openStore(t, file)
-	err := WritePart(t.Context(), st, "part", []Entry{{IDs: sequence(0)}}, chars, func(int64, Ref) { t.Error("a ref") })
+	err := WritePart(t.Context(), st, "part", []Entry{{IDs: packed(0)}}, func(int64, Ref) { t.Error("a ref") })
 	if err == nil || !strings.Contains(err.Error(), file) {
 		t.Errorf("got %v", err)
 	}

@@ -3,6 +3,7 @@ package tfrecordio
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"reflect"
 	"slices"
@@ -11,6 +12,7 @@ import (
 	"github.com/apache/beam/sdks/v2/go/pkg/beam/register"
 
 	"github.com/quire-ml/quire/runners/store"
+	"github.com/quire-ml/quire/transforms/bundle"
 	"github.com/quire-ml/quire/transforms/dataset"
 )
 
@@ -38,27 +40,43 @@ func Write(s beam.Scope, dir string, windowBytes int64, targets, refs beam.PColl
 	return beam.ParDo(s, &writeFn{Dir: dir, WindowBytes: windowBytes}, beam.CoGroupByKey(s, targets, refs))
 }
 
-// writeFn writes one shard and emits what the manifest says of it.
+// writeFn writes shards, as many at a time as there are cores, and emits what the
+// manifest says of them.
 //
 // Order: none across shards; records by rank. Dropped: nothing; a rank that is
 // missing or comes twice is an error. Retry: the bytes depend on the element
-// alone, and a shard that is there with these bytes counts as written. Memory:
-// one window, and 100 bytes a part.
+// alone, and a shard that is there with these bytes counts as written. Memory,
+// for each core: one window, and 100 bytes a part.
 type writeFn struct {
 	Dir         string `json:"dir"`
 	WindowBytes int64  `json:"window_bytes"`
 
-	st *store.Store
+	st        *store.Store
+	group     bundle.Group[dataset.Shard]
+	gatherers bundle.Pool[gatherer]
 }
 
-// Teardown closes the store.
+// StartBundle forgets what an earlier, failed bundle may have left.
+func (f *writeFn) StartBundle(ctx context.Context, _ func(dataset.Shard)) { f.group.Begin(ctx) }
+
+// Teardown closes what is open.
 func (f *writeFn) Teardown() error {
-	if f.st == nil {
-		return nil
+	f.group.Stop()
+	errs := []error{f.closeParts()}
+	if f.st != nil {
+		errs = append(errs, f.st.Close())
 	}
-	st := f.st
 	f.st = nil
-	return st.Close()
+	return errors.Join(errs...)
+}
+
+// closeParts closes the parts that are open, so that they can be deleted.
+func (f *writeFn) closeParts() error {
+	var errs []error
+	for _, g := range f.gatherers.Empty() {
+		errs = append(errs, g.close())
+	}
+	return errors.Join(errs...)
 }
 
 func (f *writeFn) ProcessElement(ctx context.Context, number int64, targets func(*Target) bool, refs func(*Ref) bool, emit func(dataset.Shard)) error {
@@ -81,10 +99,22 @@ func (f *writeFn) ProcessElement(ctx context.Context, number int64, targets func
 	slices.SortFunc(all, func(a, b Ref) int {
 		return cmp.Or(cmp.Compare(a.Part, b.Part), cmp.Compare(a.Offset, b.Offset))
 	})
-	shard, err := WriteShard(ctx, f.st, t, all, f.WindowBytes)
-	if err != nil {
-		return err
+	done, err := f.group.Do(func(ctx context.Context) (dataset.Shard, error) {
+		g := f.gatherers.Take()
+		defer f.gatherers.Put(g)
+		return g.write(ctx, f.st, t, all, f.WindowBytes)
+	})
+	for _, s := range done {
+		emit(s)
 	}
-	emit(shard)
-	return nil
+	return err
+}
+
+// FinishBundle emits the last shards.
+func (f *writeFn) FinishBundle(emit func(dataset.Shard)) error {
+	done, err := f.group.Finish()
+	for _, s := range done {
+		emit(s)
+	}
+	return errors.Join(err, f.closeParts())
 }

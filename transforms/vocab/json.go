@@ -66,57 +66,26 @@ func sum(data []byte) string {
 	return hex.EncodeToString(d[:])
 }
 
+// file is the JSON form, as it is read.
+type file struct {
+	Format string   `json:"format"`
+	Unit   Unit     `json:"unit"`
+	Chars  []string `json:"chars"`
+	Counts []int64  `json:"counts"`
+	Digest string   `json:"digest"`
+}
+
 // UnmarshalJSON sets v from its JSON form. Anything but the bytes that
 // MarshalJSON returns is an error, which names the byte or what was expected
 // and found; v is then unchanged.
 func (v *Vocab) UnmarshalJSON(data []byte) error {
-	var file struct {
-		Format string   `json:"format"`
-		Unit   Unit     `json:"unit"`
-		Chars  []string `json:"chars"`
-		Counts []int64  `json:"counts"`
-		Digest string   `json:"digest"`
+	var f file
+	if err := json.Unmarshal(data, &f); err != nil {
+		return fmt.Errorf("vocab: %w", located(err))
 	}
-	if err := json.Unmarshal(data, &file); err != nil {
-		var syntax *json.SyntaxError
-		var kind *json.UnmarshalTypeError
-		switch {
-		case errors.As(err, &syntax):
-			return fmt.Errorf("vocab: byte %d: %w", max(0, syntax.Offset-1), err)
-		case errors.As(err, &kind):
-			return fmt.Errorf("vocab: byte %d: %w", max(0, kind.Offset-1), err)
-		}
+	got, err := f.vocab()
+	if err != nil {
 		return fmt.Errorf("vocab: %w", err)
-	}
-	if file.Format != format {
-		return fmt.Errorf("vocab: format is %q, want %q", file.Format, format)
-	}
-	got := Vocab{unit: file.Unit, counts: file.Counts}
-	if len(file.Chars) != len(file.Counts) {
-		return fmt.Errorf("vocab: %d characters, but %d counts", len(file.Chars), len(file.Counts))
-	}
-	for i, s := range file.Chars {
-		c, size := utf8.DecodeRuneInString(s)
-		switch {
-		case i == 0 && s == Unknown:
-			got.unknown = true
-			continue
-		case s == "" || size != len(s):
-			return fmt.Errorf("vocab: id %d is %q, not one character", i, s)
-		}
-		got.chars = append(got.chars, c)
-	}
-	for i, n := range got.counts {
-		if n < 1 {
-			return fmt.Errorf("vocab: id %d is counted %d times", i, n)
-		}
-	}
-	if err := got.check(); err != nil {
-		return fmt.Errorf("vocab: %w", err)
-	}
-	got.digest = sum(got.content())
-	if got.digest != file.Digest {
-		return fmt.Errorf("vocab: sha256 of the content is %s, digest says %s", got.digest, file.Digest)
 	}
 	want, err := got.MarshalJSON()
 	if err != nil {
@@ -129,6 +98,51 @@ func (v *Vocab) UnmarshalJSON(data []byte) error {
 		}
 		return fmt.Errorf("vocab: byte %d of %d is not as it was written", at, len(data))
 	}
-	*v = got
+	*v = *got
 	return nil
+}
+
+// located adds the byte to an error of encoding/json.
+func located(err error) error {
+	var syntax *json.SyntaxError
+	var kind *json.UnmarshalTypeError
+	switch {
+	case errors.As(err, &syntax):
+		return fmt.Errorf("byte %d: %w", max(0, syntax.Offset-1), err)
+	case errors.As(err, &kind):
+		return fmt.Errorf("byte %d: %w", max(0, kind.Offset-1), err)
+	}
+	return err
+}
+
+// vocab returns the vocabulary that f states.
+func (f *file) vocab() (*Vocab, error) {
+	if f.Format != format {
+		return nil, fmt.Errorf("format is %q, want %q", f.Format, format)
+	}
+	if len(f.Chars) != len(f.Counts) {
+		return nil, fmt.Errorf("%d characters, but %d counts", len(f.Chars), len(f.Counts))
+	}
+	v := &Vocab{unit: f.Unit, counts: f.Counts}
+	for i, s := range f.Chars {
+		c, size := utf8.DecodeRuneInString(s)
+		switch {
+		case f.Counts[i] < 1:
+			return nil, fmt.Errorf("id %d is counted %d times", i, f.Counts[i])
+		case i == 0 && s == Unknown:
+			v.unknown = true
+			continue
+		case s == "" || size != len(s):
+			return nil, fmt.Errorf("id %d is %q, not one character", i, s)
+		}
+		v.chars = append(v.chars, c)
+	}
+	if err := v.check(); err != nil {
+		return nil, err
+	}
+	v.digest = sum(v.content())
+	if v.digest != f.Digest {
+		return nil, fmt.Errorf("sha256 of the content is %s, digest says %s", v.digest, f.Digest)
+	}
+	return v, nil
 }

@@ -9,7 +9,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"os"
@@ -169,31 +168,10 @@ func build(o *common, use, short, long, example string, run func(c *cobra.Comman
 	return c
 }
 
-// checkRunner refuses a --runner that there is not.
-func checkRunner(c *cobra.Command, runner string) error {
-	if err := engine.Check(runner); err != nil {
-		return usage(c, err)
-	}
-	return nil
-}
-
 // checkWhich refuses a --which that there is not.
 func checkWhich(c *cobra.Command, which string) error {
 	if which != "best" && which != "latest" {
 		return usage(c, fmt.Errorf("--which is %q; use best or latest", which))
 	}
 	return nil
-}
-
-// beamFlags adopts Beam's own flags, hidden from the help but for the runner:
-// there are dozens, and the runners' documentation explains them.
-func beamFlags(c *cobra.Command, runner *string) {
-	c.Flags().StringVar(runner, "runner", "direct", "what executes prep: "+strings.Join(engine.Names(), ", ")+" (Beam's own flags are taken too)")
-	flag.CommandLine.VisitAll(func(f *flag.Flag) {
-		if c.Flags().Lookup(f.Name) != nil || strings.HasPrefix(f.Name, "test.") {
-			return
-		}
-		c.Flags().AddGoFlag(f)
-		c.Flags().Lookup(f.Name).Hidden = true
-	})
 }

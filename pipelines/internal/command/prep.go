@@ -17,7 +17,9 @@ func Prep() *cobra.Command {
 	var replace, verbose bool
 	c := build(&o, "prep", "Turn a corpus into a set of sharded TFRecords",
 		"Prep counts the characters of a corpus, cuts it into sequences of seq_length+1, shuffles\nthem and writes them as TFRecord shards with a manifest. A finished set is not made again.",
-		"  prep --config shakespeare --set prep.shards=8 --runner prism\n  prep --set corpus.sources=book.txt --out work/book",
+		"  prep --config shakespeare --set prep.shards=8 --runner prism\n  prep --set corpus.sources=book.txt --out work/book\n  prep --runner flink --endpoint localhost:8099\n"+
+			"  prep --runner dataflow --project p --region us-central1 --staging_location gs://b/staging \\\n"+
+			"    --set corpus.sources=gs://b/corpus --out gs://b/set",
 		func(c *cobra.Command) error {
 			var flags []configs.Flag
 			if out != "" {
@@ -27,14 +29,15 @@ func Prep() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if err := checkRunner(c, runner); err != nil {
+			out := stages.Locate(r.Config.Workdir, r.Config.Prep.Out)
+			if err := preflight(c, &r.Config, runner, out); err != nil {
 				return err
 			}
 			found, err := stages.FindCorpus(c.Context(), r.Config.Corpus)
 			if err != nil {
 				return err
 			}
-			res, err := stages.Prep(c.Context(), &r.Config, found, stages.PrepOptions{Out: stages.Locate(r.Config.Workdir, r.Config.Prep.Out),
+			res, err := stages.Prep(c.Context(), &r.Config, found, stages.PrepOptions{Out: out,
 				Runner: runner, Replace: replace, Verbose: verbose, Console: o.console(c)})
 			if err != nil {
 				return err
@@ -49,6 +52,10 @@ func Prep() *cobra.Command {
 }
 
 func printPrep(w io.Writer, r *stages.PrepResult) {
+	if r.Submitted != nil {
+		printJob(w, r.Set, r.Submitted)
+		return
+	}
 	if r.Skipped {
 		fmt.Fprintln(w, "The set is there already, made from the same corpus by the same settings.")
 	}

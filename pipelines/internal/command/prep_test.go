@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/quire-ml/quire/model/kernel"
 )
 
 const prepKeys = "set manifest_sha256 chars vocab sequences dropped_chars unigram_nats bigram_nats seconds"
@@ -137,8 +139,10 @@ func TestFullDisk(t *testing.T) {
 	l.ok("train", "--set", "train.epochs=3")
 }
 
-// TestTutorial prepares the tutorial's corpus, where it is.
-func TestTutorial(t *testing.T) {
+// newTutorial is a lab with the tutorial's config and corpus, which must lie
+// beside the repository.
+func newTutorial(t *testing.T) *lab {
+	t.Helper()
 	corpus, err := filepath.Abs("../../../../shared/corpus/tinyshakespeare.txt")
 	if err != nil {
 		t.Fatal(err)
@@ -147,13 +151,37 @@ func TestTutorial(t *testing.T) {
 		t.Skipf("the tutorial's text is not beside the repository: %v", err)
 	}
 	l := newLab(t)
-	l.config = "tutorial"
-	r := l.result(prepKeys, "prep", "--set", fmt.Sprintf("corpus.sources=[%q]", corpus), "--set", "workdir="+l.work)
+	l.write(l.config, fmt.Sprintf("extends: tutorial\nworkdir: %q\ncorpus.sources: [%q]\n", l.work, corpus))
+	l.corpus = corpus
+	return l
+}
+
+// TestTutorial makes the tutorial's set and model, and takes a step.
+func TestTutorial(t *testing.T) {
+	l := newTutorial(t)
+	r := l.result(prepKeys, "prep")
 	parts := r["sequences"].(map[string]any)
 	if r["chars"] != 1115394.0 || r["vocab"] != 65.0 || parts["train"] != 11043.0 || parts["validation"] != 0.0 {
 		t.Errorf("chars %v, vocab %v, sequences %v; want 1115394, 65, 11043 and 0", r["chars"], r["vocab"], parts)
 	}
 	if u, b := r["unigram_nats"].(float64), r["bigram_nats"].(float64); math.Abs(u-3.3128) > 5e-5 || math.Abs(b-2.4526) > 5e-5 {
 		t.Errorf("unigram %.4f, bigram %.4f nats; want 3.3128 and 2.4526", u, b)
+	}
+	for _, c := range []struct {
+		cell       string
+		parameters float64
+	}{{"gru", 4021569}, {"lstm", 5334337}} {
+		steps := 1
+		if variant, err := kernel.Variant(); err != nil || variant == "generic" {
+			steps = 0 // a step takes a minute
+		}
+		r := l.result(trainKeys, "train", "--set", "model.cell="+c.cell, "--set", fmt.Sprint("train.max_steps=", steps),
+			"--set", fmt.Sprint("train.epochs=", steps), "--out", filepath.Join(l.dir, c.cell))
+		if r["parameters"] != c.parameters || r["steps_per_epoch"] != 172.0 {
+			t.Errorf("%s: %v parameters, %v steps an epoch; want %v and 172", c.cell, r["parameters"], r["steps_per_epoch"], c.parameters)
+		}
+		if loss, ok := r["train_nats"].(float64); steps > 0 && (!ok || math.Abs(loss-4.174) > 0.02) {
+			t.Errorf("%s: the first loss is %v, want 4.174 ± 0.02", c.cell, r["train_nats"])
+		}
 	}
 }

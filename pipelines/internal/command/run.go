@@ -23,7 +23,10 @@ func Run() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if err := checkRunner(c, runner); err != nil {
+			if err := preflight(c, &r.Config, runner, r.Config.Workdir); err != nil {
+				return err
+			}
+			if err := waits(c, runner); err != nil {
 				return err
 			}
 			res, err := stages.Round(c.Context(), &r.Config, stages.RoundOptions{Runner: runner, Verbose: verbose, Config: r.YAML(), Console: o.console(c)})

@@ -33,7 +33,7 @@ func TestTrain(t *testing.T) {
 		t.Errorf("validation_nats is %v after %v steps, want 1 to 2.5", nats, steps)
 	}
 	want := []string{"best.json", fmt.Sprintf("checkpoints/step-%08.0f.safetensors", steps/2), fmt.Sprintf("checkpoints/step-%08.0f.safetensors", steps),
-		"config.yaml", "latest.json", "metrics.jsonl"}
+		"config.yaml", "events.out.tfevents.0000000001.quire", "events.out.tfevents.0000000002.quire", "latest.json", "loss.png", "metrics.jsonl"}
 	if got := l.files(run); !slices.Equal(got, want) {
 		t.Errorf("files %v, want %v", got, want)
 	}
@@ -79,8 +79,11 @@ func checkMetrics(t *testing.T, text string, steps, epochs int) {
 			want = append(want, fmt.Sprint("end of epoch", s, s/each))
 		}
 	}
-	if !slices.Equal(got, want) {
-		t.Errorf("metrics.jsonl has the lines %v, want %v", got, want)
+	for i := range max(len(got), len(want)) {
+		if i >= len(got) || i >= len(want) || got[i] != want[i] {
+			t.Fatalf("metrics.jsonl has %d lines, want %d; line %d is the first that differs: %v, want %v",
+				len(got), len(want), i+1, got[min(i, len(got)):min(i+1, len(got))], want[min(i, len(want)):min(i+1, len(want))])
+		}
 	}
 }
 
@@ -197,7 +200,7 @@ func TestTerminate(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.Wait()
-	if code := c.ProcessState.ExitCode(); code != 75 || !strings.HasSuffix(string(rest), "\nquire: interrupted; what is finished is saved: start the same command again to go on\n") {
+	if code := c.ProcessState.ExitCode(); code != 75 || !strings.HasSuffix(string(rest), "quire: interrupted; what is finished is saved: start the same command again to go on\n") {
 		t.Errorf("exit code %d, want 75 and a line that says what to do: %s", code, rest)
 	}
 	l.goesOn(l.at(steps), final, steps)
@@ -221,7 +224,7 @@ func TestWarnings(t *testing.T) {
 }
 
 // farSeed is a train.seed whose first loss is 5 % off.
-const farSeed = "1"
+const farSeed = "58"
 
 // TestDiverges trains with a rate that makes the loss useless.
 func TestDiverges(t *testing.T) {

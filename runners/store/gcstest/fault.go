@@ -15,6 +15,7 @@ type Op string
 
 // The requests.
 const (
+	Bucket Op = "bucket" // its metadata
 	Attrs  Op = "attrs"
 	Read   Op = "read"
 	List   Op = "list"

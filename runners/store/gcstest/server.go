@@ -1,11 +1,12 @@
 // Package gcstest is a stand-in for Google Cloud Storage, for tests.
 //
-// It serves the part of the JSON interface that package store uses: multipart
-// and resumable uploads, reads with ranges, metadata, lists with pages, deletes,
-// and the generation preconditions of all of them. It verifies the checksums
-// that it is sent. There is one generation of an object at a time; the
-// interface is otherwise as documented by Google, and what it does not know it
-// refuses with 501. Every bucket exists except NoBucket.
+// It serves the part of the JSON interface that package store and Beam's Dataflow
+// runner use: multipart and resumable uploads, reads with ranges, metadata, lists
+// with pages, deletes, the generation preconditions of all of them, and the
+// metadata of a bucket. It verifies the checksums that it is sent. There is one
+// generation of an object at a time; the interface is otherwise as documented by
+// Google, and what it does not know it refuses with 501. Every bucket exists
+// except NoBucket.
 //
 // Faults are given in order with Inject or drawn from a seed with Plan.
 package gcstest
@@ -152,6 +153,10 @@ func parse(r *http.Request) (q request) {
 		return q
 	}
 	parts := strings.SplitN(p, "/", 3)
+	if len(parts) == 1 && !upload && r.Method == http.MethodGet {
+		q.op, q.bucket = Bucket, parts[0]
+		return q
+	}
 	if len(parts) < 2 || parts[1] != "o" {
 		return q
 	}
@@ -190,6 +195,8 @@ func (s *Server) serve(q request) *reply {
 		return refuse(http.StatusNotFound, "The specified bucket does not exist.")
 	}
 	switch q.op {
+	case Bucket:
+		return answer(map[string]any{"kind": "storage#bucket", "id": q.bucket, "name": q.bucket, "location": "US"})
 	case List:
 		return s.list(q)
 	case Upload:

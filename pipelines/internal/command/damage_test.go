@@ -1,0 +1,152 @@
+package command_test
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+)
+
+// uses are commands that must notice that a file is damaged, and what their
+// error says besides the file's name. A path is below the workdir.
+var uses = []struct {
+	file     string
+	advice   string
+	commands [][]string
+}{
+	{"set/manifest.json", "prep --replace", [][]string{{"prep"}, {"train"}, {"train", "--out", "elsewhere"}, {"evaluate"}, {"inspect"}}},
+	{"set/vocab.json", "prep --replace", [][]string{{"prep"}, {"train"}, {"evaluate"}, {"inspect"}}},
+	{"set/train-00000-of-00001.tfrecord", "prep --replace", [][]string{{"inspect"}, {"inspect", "$"}}},
+	{"set/validation-00000-of-00001.tfrecord", "prep --replace", [][]string{{"train", "--out", "elsewhere"}, {"evaluate"}, {"inspect"}, {"inspect", "$"}}},
+	{"run/latest.json", "intact copy", [][]string{{"train"}, {"generate", "--which", "latest"}, {"inspect", "RUN", "--which", "latest"}}},
+	{"run/best.json", "intact copy", [][]string{{"train"}, {"generate"}, {"evaluate"}, {"inspect", "RUN"}}},
+	{"run/checkpoints/step-00000002.safetensors", "intact copy", [][]string{{"train"}, {"generate"}, {"score", "--text", "the"}, {"evaluate"}, {"inspect", "$"}}},
+	{"run/metrics.jsonl", "delete", [][]string{{"train"}}},
+}
+
+// places are bytes to damage: -1 is the last. Packages store, dataset and
+// checkpoint damage every byte; here it is the commands that are tested.
+func places(size int) []int {
+	return []int{0, 1, size / 3, size / 2, size - 2, size - 1}
+}
+
+// TestDamage flips a byte, or cuts the last, in every file that commands rely
+// on: one line with the file's name and what to do. (A
+// training reads, and so verifies, no more of its shard than it needs:
+// TestDamageMended.)
+func TestDamage(t *testing.T) {
+	l := newLab(t)
+	l.ok("prep")
+	l.ok("train", "--set", "train.max_steps=2")
+	for _, u := range uses {
+		path := filepath.Join(l.work, u.file)
+		whole := l.read(path)
+		var damaged []string
+		for _, at := range places(len(whole)) {
+			flipped := []byte(whole)
+			flipped[at] ^= 0x04
+			damaged = append(damaged, string(flipped))
+		}
+		damaged = append(damaged, whole[:len(whole)-1], whole[:len(whole)/2], "")
+		if filepath.Base(path) == "metrics.jsonl" {
+			damaged = []string{"x" + whole[1:], whole[:len(whole)-3]} // it has no digest: it is for reading, and for being cut back
+		}
+		for i, text := range damaged {
+			l.write(path, text)
+			for _, args := range u.commands {
+				l.damagedRun(path, args, u.advice)
+			}
+			if t.Failed() {
+				t.Fatalf("damage %d of %s", i, path)
+			}
+		}
+		l.write(path, whole)
+	}
+	l.ok("train", "--set", "train.max_steps=2")
+	l.ok("evaluate")
+	l.ok("inspect")
+}
+
+// damagedRun runs a command that must name the damaged file; $ stands for its
+// path and RUN for the run's. The file stays as it is.
+func (l *lab) damagedRun(path string, args []string, advice string) {
+	l.t.Helper()
+	before := l.read(path)
+	full := []string{args[0], "--set", "train.max_steps=2"}
+	for _, a := range args[1:] {
+		switch a {
+		case "$":
+			a = path
+		case "RUN":
+			a = filepath.Join(l.work, "run")
+		}
+		full = append(full, a)
+	}
+	l.fails(1, []string{path, advice}, full...)
+	if l.read(path) != before {
+		l.t.Errorf("%v has changed the damaged %s", full, path)
+	}
+}
+
+// TestDamageMended follows the advice of the errors.
+func TestDamageMended(t *testing.T) {
+	l := newLab(t)
+	first := l.result(prepKeys, "prep")["manifest_sha256"]
+	shard, manifest := filepath.Join(l.work, "set", "train-00000-of-00001.tfrecord"), filepath.Join(l.work, "set", "manifest.json")
+	text := []byte(l.read(shard))
+	text[len(text)/2] ^= 1
+	l.write(shard, string(text))
+	l.fails(1, []string{shard}, "train")
+	if got := l.result(prepKeys, "prep", "--replace")["manifest_sha256"]; got != first {
+		t.Errorf("made again, the set has sha256 %v, want %v", got, first)
+	}
+	l.ok("inspect")
+	l.write(manifest, "{}")
+	l.fails(1, []string{manifest}, "prep")
+	if got := l.result(prepKeys, "prep", "--replace")["manifest_sha256"]; got != first {
+		t.Errorf("made again, the set has sha256 %v, want %v", got, first)
+	}
+	if err := os.Remove(shard); err != nil {
+		t.Fatal(err)
+	}
+	l.fails(1, []string{shard, "prep --replace"}, "prep")
+	l.ok("prep", "--replace")
+
+	l.ok("train")
+	latest := filepath.Join(l.work, "run", "latest.json")
+	want := l.read(latest)
+	l.write(latest, want[1:])
+	l.fails(1, []string{latest, "train --replace"}, "train")
+	l.ok("train", "--replace")
+	if l.read(latest) != want {
+		t.Error("trained again, latest.json is another")
+	}
+}
+
+// TestDamagedRound damages what a round relies on.
+func TestDamagedRound(t *testing.T) {
+	l := newLab(t)
+	r := l.result(runKeys, "run")
+	for path, advice := range map[string]string{
+		r["record"].(string):                              "delete it",
+		filepath.Join(l.work, "promoted.json"):            "delete it",
+		filepath.Join(r["set"].(string), "manifest.json"): "delete its directory",
+		filepath.Join(r["run"].(string), "latest.json"):   "delete its directory",
+		filepath.Join(r["run"].(string), "best.json"):     "intact copy",
+		r["promoted"].(string):                            "intact copy",
+		filepath.Join(r["set"].(string), "vocab.json"):    "delete its directory",
+	} {
+		whole := l.read(path)
+		for _, at := range places(len(whole)) {
+			flipped := []byte(whole)
+			flipped[at] ^= 0x10
+			l.write(path, string(flipped))
+			l.fails(1, []string{path, advice}, "run")
+		}
+		l.write(path, whole)
+	}
+	l.fails(2, []string{"generate.prompt", "'Z'"}, "generate", "--prompt", "Z")
+	if err := os.Remove(r["record"].(string)); err != nil {
+		t.Fatal(err)
+	}
+	wantStages(t, l.ok("run"), "nothing to do", "runs", "runs", "runs", "nothing to do", "runs")
+}

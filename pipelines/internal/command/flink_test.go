@@ -1,0 +1,175 @@
+package command_test
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/quire-ml/quire/runners/engine/flink"
+)
+
+// TestFlinkIsDown finds out at once, not after the two minutes of Beam's client.
+func TestFlinkIsDown(t *testing.T) {
+	l := newLab(t)
+	began := time.Now()
+	l.failed(l.finish(l.child("prep", "--runner=flink", "--endpoint=localhost:1", "--quiet")), 1, "no job server at --endpoint=localhost:1", "start.sh")
+	l.failed(l.finish(l.child("prep", "--runner=flink", "--quiet")), 2, "--endpoint=host:port")
+	l.failed(l.finish(l.child("prep", "--runner=flink", "--endpoint=8099", "--quiet")), 2, "--endpoint=8099 is not host:port")
+	l.failed(l.finish(l.child("prep", "--runner=flink", "--endpoint=localhost:1", "--async", "--quiet")), 2, "--environment_type=PROCESS")
+	if took := time.Since(began); took > 30*time.Second {
+		t.Errorf("took %v", took)
+	}
+}
+
+// onFlink is prep of a set on a Flink, not started.
+func (l *lab) onFlink(f *flink.Flink, set string, args ...string) *exec.Cmd {
+	return l.child(append([]string{"prep", "--runner=flink", "--endpoint=" + f.Endpoint, "--out=" + filepath.Join(l.dir, set),
+		"--parallelism=2", "--set=prep.shards=5", "--json", "--quiet"}, args...)...)
+}
+
+// sameSets compares every file of two sets.
+func (l *lab) sameSets(a, b string) {
+	l.t.Helper()
+	a, b = filepath.Join(l.dir, a), filepath.Join(l.dir, b)
+	names := l.files(a)
+	if got := l.files(b); strings.Join(got, " ") != strings.Join(names, " ") || len(names) < 8 {
+		l.t.Errorf("%s has %v, %s has %v", a, names, b, got)
+		return
+	}
+	for _, name := range names {
+		if l.read(filepath.Join(a, name)) != l.read(filepath.Join(b, name)) {
+			l.t.Errorf("%s is another in %s and %s", name, a, b)
+		}
+	}
+}
+
+// bigger gives a lab a corpus of so many megabytes, enough for something to
+// happen in the middle, and makes its set by direct.
+func (l *lab) bigger(megabytes int) {
+	l.t.Helper()
+	var b strings.Builder
+	for i := 0; b.Len() < megabytes<<20; i++ {
+		fmt.Fprintf(&b, "%x %s", uint32(i)*2654435761, text(100))
+	}
+	l.write(l.corpus, b.String())
+	l.ok("prep", "--out="+filepath.Join(l.dir, "direct"), "--set=prep.shards=5")
+}
+
+// midway waits until a set's first pass is over and some parts are written.
+func (l *lab) midway(set string, parts int) {
+	l.t.Helper()
+	for end := time.Now().Add(2 * time.Minute); ; time.Sleep(5 * time.Millisecond) {
+		there, err := filepath.Glob(filepath.Join(l.dir, set, ".parts", "[0-9]*"))
+		if err != nil || time.Now().After(end) {
+			l.t.Fatalf("%d parts in two minutes: %v", len(there), err)
+		}
+		if len(there) >= parts {
+			return
+		}
+	}
+}
+
+// workers returns the processes that Flink has started for this test.
+func workers(t *testing.T) (ids []int) {
+	t.Helper()
+	files, err := filepath.Glob("/proc/[0-9]*/cmdline")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range files {
+		line, err := os.ReadFile(file)
+		if err != nil || !bytes.Contains(line, []byte("--provision_endpoint=")) || !bytes.HasPrefix(line, []byte(os.Args[0]+"\x00")) {
+			continue // also processes that have ended meanwhile
+		}
+		id, err := strconv.Atoi(filepath.Base(filepath.Dir(file)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		ids = append(ids, id)
+	}
+	return ids
+}
+
+// TestFlink makes the same set on a real Flink: in this process, in others, and
+// while one of those is killed.
+func TestFlink(t *testing.T) {
+	f := flink.Local(t)
+	l := newLab(t)
+	l.bigger(24)
+	for set, environment := range map[string]string{"loopback": "", "process": "PROCESS"} {
+		began := time.Now()
+		l.parse(prepKeys, l.finish(l.onFlink(f, set, "--environment_type="+environment)))
+		t.Logf("%s: %v", set, time.Since(began))
+		l.sameSets("direct", set)
+	}
+	began := time.Now()
+	c := l.onFlink(f, "killed", "--environment_type=PROCESS")
+	var stderr bytes.Buffer
+	c.Stderr = &stderr
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	l.midway("killed", 5)
+	ids := workers(t)
+	if len(ids) == 0 {
+		t.Fatal("there is no worker")
+	}
+	if err := syscall.Kill(ids[0], syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Wait(); err != nil {
+		t.Fatalf("%v: %s", err, stderr.String())
+	}
+	t.Logf("with a killed worker: %v", time.Since(began))
+	if !strings.Contains(f.Log("local"), "RESTARTING") {
+		t.Error("Flink has not restarted the job: the worker was killed too late")
+	}
+	l.sameSets("direct", "killed")
+	bad := filepath.Join(l.dir, "bad.txt")
+	l.write(bad, text(500)+"\xff"+text(500))
+	l.failed(l.finish(l.onFlink(f, "bad", "--set", fmt.Sprintf("corpus.sources=[%q]", bad))), 1, "flink", "bad.txt: byte 500", "prep.invalid_utf8")
+}
+
+// TestFlinkCluster kills one of two task managers in the middle of a job.
+func TestFlinkCluster(t *testing.T) {
+	f := flink.Cluster(t, 2)
+	l := newLab(t)
+	l.bigger(60)
+	for _, set := range []string{"whole", "killed"} {
+		began := time.Now()
+		c := l.onFlink(f, set, "--environment_type=PROCESS")
+		var stderr bytes.Buffer
+		c.Stderr = &stderr
+		if err := c.Start(); err != nil {
+			t.Fatal(err)
+		}
+		if set == "killed" {
+			l.midway(set, 5)
+			name, err := f.KillBusy()
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Logf("killed %s after %v", name, time.Since(began))
+		}
+		if err := c.Wait(); err != nil {
+			t.Fatalf("%v: %s", err, stderr.String())
+		}
+		t.Logf("%s: %v, %d restarts so far", set, time.Since(began), strings.Count(f.Log("jobmanager"), "to RESTARTING"))
+		l.sameSets("direct", set)
+	}
+	if !strings.Contains(f.Log("jobmanager"), "RESTARTING") {
+		t.Error("Flink has not restarted the job: the task manager was killed too late")
+	}
+	for end := time.Now().Add(30 * time.Second); len(workers(t)) > 0; time.Sleep(100 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("workers are left: %v", workers(t))
+		}
+	}
+}

@@ -1,0 +1,96 @@
+package report
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math"
+
+	"google.golang.org/protobuf/encoding/protowire"
+
+	"github.com/quire-ml/quire/runners/store"
+	"github.com/quire-ml/quire/transforms/tfrecord"
+)
+
+// EventsPrefix starts the names of a run's TensorBoard event files.
+const EventsPrefix = "events.out.tfevents."
+
+// EventsName returns the name of the TensorBoard event file of an epoch.
+// TensorBoard reads the event files of a folder in the order of their names.
+func EventsName(epoch int) string { return fmt.Sprintf(EventsPrefix+"%010d.quire", epoch) }
+
+// WriteEvents writes the lines of an epoch, so far, as a TensorBoard event file:
+// scalars loss/train, loss/epoch, loss/validation and chars_per_second. The wall
+// time of a line is when it was added or, where an earlier call has added it,
+// when it was read.
+func (m *Metrics) WriteEvents(ctx context.Context, epoch int) error {
+	var lines []Line
+	for _, l := range m.lines {
+		if l.Epoch == epoch {
+			lines = append(lines, l)
+		}
+	}
+	return replace(ctx, m.st, EventsName(epoch), encodeEvents(lines))
+}
+
+// replace writes an object in place of what is there.
+func replace(ctx context.Context, st *store.Store, name string, data []byte) error {
+	generation := ""
+	switch info, err := st.Stat(ctx, name); {
+	case err == nil:
+		generation = info.Generation
+	case !errors.Is(err, fs.ErrNotExist):
+		return err
+	}
+	_, err := st.Swap(ctx, name, data, generation)
+	return err
+}
+
+// Fields of tensorflow.Event, tensorflow.Summary and its Value (event.proto,
+// summary.proto).
+const (
+	eventWallTime = 1 // double, seconds
+	eventStep     = 2 // int64
+	eventVersion  = 3 // string, in a file's first event
+	eventSummary  = 5
+	summaryValue  = 1
+	valueTag      = 1 // string
+	valueSimple   = 2 // float
+)
+
+func encodeEvents(lines []Line) []byte {
+	version := protowire.AppendTag(nil, eventVersion, protowire.BytesType)
+	version = protowire.AppendString(version, "brain.Event:2")
+	file := tfrecord.AppendFrame(nil, version)
+	for _, l := range lines {
+		file = tfrecord.AppendFrame(file, encodeEvent(l))
+	}
+	return file
+}
+
+func encodeEvent(l Line) []byte {
+	var summary []byte
+	for _, v := range []struct {
+		tag   string
+		value *float64
+	}{
+		{"loss/train", l.Train}, {"loss/epoch", l.EpochTrain}, {"loss/validation", l.Validation}, {"chars_per_second", l.PerSecond},
+	} {
+		if v.value == nil {
+			continue
+		}
+		value := protowire.AppendTag(nil, valueTag, protowire.BytesType)
+		value = protowire.AppendString(value, v.tag)
+		value = protowire.AppendTag(value, valueSimple, protowire.Fixed32Type)
+		value = protowire.AppendFixed32(value, math.Float32bits(float32(*v.value)))
+		summary = protowire.AppendTag(summary, summaryValue, protowire.BytesType)
+		summary = protowire.AppendBytes(summary, value)
+	}
+	event := protowire.AppendTag(nil, eventWallTime, protowire.Fixed64Type)
+	event = protowire.AppendFixed64(event, math.Float64bits(float64(l.at.UnixMicro())/1e6))
+	event = protowire.AppendTag(event, eventStep, protowire.VarintType)
+	event = protowire.AppendVarint(event, uint64(l.Step))
+	event = protowire.AppendTag(event, eventSummary, protowire.BytesType)
+	return protowire.AppendBytes(event, summary)
+}

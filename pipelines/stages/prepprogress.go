@@ -1,0 +1,57 @@
+package stages
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/quire-ml/quire/pipelines/report"
+	"github.com/quire-ml/quire/transforms/corpus"
+	"github.com/quire-ml/quire/transforms/prepare"
+)
+
+// prepEvery is how often the progress of prep is looked at.
+const prepEvery = 200 * time.Millisecond
+
+// watchPrep shows how far a pipeline is that runs in this process, until stop is
+// called: bytes of the corpus done of its bytes, and MB/s.
+func watchPrep(ctx context.Context, console *report.Console, runner string, docs []corpus.Document, options prepare.Options) (stop func(), err error) {
+	if runner != "direct" && runner != "prism" || console == nil {
+		return func() {}, nil
+	}
+	part, err := prepare.Progress(ctx, docs, options)
+	if err != nil {
+		return nil, err
+	}
+	all, began := corpus.Bytes(docs), time.Now()
+	bar := console.Progress("prep", 0, all)
+	quit, gone := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(gone)
+		ticks := time.NewTicker(prepEvery)
+		defer ticks.Stop()
+		for {
+			select {
+			case <-quit:
+				return
+			case <-ticks.C:
+				done := part() * float64(all)
+				bar.Set(int64(done), fmt.Sprintf("%.0f of %.0f MB  %.0f MB/s", done/1e6, float64(all)/1e6, done/1e6/time.Since(began).Seconds()))
+			}
+		}
+	}()
+	return func() {
+		close(quit)
+		<-gone
+		bar.Done()
+	}, nil
+}
+
+// summarizePrep writes what the set holds.
+func summarizePrep(console *report.Console, r *PrepResult, bytes int64) {
+	if console == nil {
+		return
+	}
+	console.Line("prep: %d characters, %d different; %d sequences for training, %d for validation, %d for test; %d characters dropped; %.1f s, %.1f MB/s",
+		r.Chars, r.Vocab, r.Sequences.Train, r.Sequences.Validation, r.Sequences.Test, r.DroppedChars, r.Seconds, float64(bytes)/1e6/r.Seconds)
+}

@@ -1,0 +1,147 @@
+// Package bundle works on the elements of a Beam bundle several at a time.
+//
+// An engine gives a DoFn one element after another, and the direct runner is one
+// thread altogether. A DoFn whose elements are megabytes of work hands each to a
+// Group, emits the results that are ready, in the order of the elements, and the
+// rest when the bundle finishes. An emitter is so called by the engine's thread
+// alone, and what is emitted does not depend on the number of goroutines.
+package bundle
+
+import (
+	"context"
+	"runtime"
+	"sync"
+	"sync/atomic"
+)
+
+// A Group runs work that results in an R each. It is for one bundle at a time,
+// and its methods are for one goroutine; the zero value is ready to use.
+type Group[R any] struct {
+	slots  chan struct{}
+	ctx    context.Context
+	cancel context.CancelFunc
+	work   []*work[R] // in order
+	failed chan struct{}
+}
+
+type work[R any] struct {
+	done   chan struct{}
+	result R
+	err    error
+}
+
+// Begin makes the group ready for a bundle. Work that a failed bundle left
+// behind is stopped, and its results are forgotten.
+func (g *Group[R]) Begin(ctx context.Context) {
+	g.Stop()
+	g.ctx, g.cancel = context.WithCancel(ctx)
+	g.slots, g.failed = make(chan struct{}, runtime.GOMAXPROCS(0)), make(chan struct{}, 1)
+}
+
+// Do runs f on a goroutine, when fewer than GOMAXPROCS are busy. It returns the
+// results of earlier work that are ready, or the error of the earliest that
+// failed.
+func (g *Group[R]) Do(f func(ctx context.Context) (R, error)) ([]R, error) {
+	select {
+	case <-g.failed:
+		return g.Finish()
+	case g.slots <- struct{}{}:
+	}
+	w := &work[R]{done: make(chan struct{})}
+	g.work = append(g.work, w)
+	ctx, slots, failed := g.ctx, g.slots, g.failed
+	go func() {
+		defer close(w.done)
+		if w.result, w.err = f(ctx); w.err != nil {
+			select {
+			case failed <- struct{}{}:
+			default:
+			}
+		}
+		<-slots
+	}()
+	return g.take(false)
+}
+
+// Finish waits for all work, and returns the results that Do has not returned, or
+// the error of the earliest work that failed.
+func (g *Group[R]) Finish() ([]R, error) { return g.take(true) }
+
+// take removes work from the start of the queue: what is done, or all.
+func (g *Group[R]) take(all bool) (results []R, err error) {
+	for len(g.work) > 0 {
+		w := g.work[0]
+		if !all {
+			select {
+			case <-w.done:
+			default:
+				return results, err
+			}
+		}
+		<-w.done
+		g.work = g.work[1:]
+		if w.err != nil {
+			g.Stop()
+			return nil, w.err
+		}
+		results = append(results, w.result)
+	}
+	return results, nil
+}
+
+// Stop cancels the work that is going on and waits for its end.
+func (g *Group[R]) Stop() {
+	if g.cancel != nil {
+		g.cancel()
+	}
+	for _, w := range g.work {
+		<-w.done
+	}
+	g.work = nil
+}
+
+// A Pool keeps what goroutines work with, such as buffers and open files, for
+// the next one. The zero value is ready to use; it is safe for concurrent use.
+type Pool[T any] struct {
+	mu   sync.Mutex
+	free []*T
+}
+
+// Take removes a T from the pool; it is new where the pool is empty.
+func (p *Pool[T]) Take() *T {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	n := len(p.free)
+	if n == 0 {
+		return new(T)
+	}
+	x := p.free[n-1]
+	p.free = p.free[:n-1]
+	return x
+}
+
+// Put gives x back.
+func (p *Pool[T]) Put(x *T) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.free = append(p.free, x)
+}
+
+// Empty removes everything and returns it.
+func (p *Pool[T]) Empty() []*T {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	all := p.free
+	p.free = nil
+	return all
+}
+
+var done atomic.Int64
+
+// Done adds to the bytes that all groups of this process have worked through,
+// which Bytes returns: a measure of progress, and of nothing else, as work that is
+// repeated counts again.
+func Done(bytes int64) { done.Add(bytes) }
+
+// Bytes returns what was given to Done.
+func Bytes() int64 { return done.Load() }

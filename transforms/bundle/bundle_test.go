@@ -1,0 +1,104 @@
+package bundle
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"slices"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// TestOrder gives work of different lengths: results come in its order, each
+// once, and no more than GOMAXPROCS run at a time.
+func TestOrder(t *testing.T) {
+	for _, procs := range []int{1, 2, 8} {
+		defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(procs))
+		var g Group[int]
+		for range 2 { // bundles
+			var got []int
+			var busy, most atomic.Int64
+			g.Begin(t.Context())
+			for i := range 200 {
+				done, err := g.Do(func(context.Context) (int, error) {
+					n := busy.Add(1)
+					for m := most.Load(); n > m && !most.CompareAndSwap(m, n); m = most.Load() {
+					}
+					time.Sleep(time.Duration(i*37%11) * 20 * time.Microsecond)
+					busy.Add(-1)
+					return i, nil
+				})
+				if err != nil {
+					t.Fatal(err)
+				}
+				got = append(got, done...)
+			}
+			rest, err := g.Finish()
+			if err != nil {
+				t.Fatal(err)
+			}
+			got = append(got, rest...)
+			if len(got) != 200 || !slices.IsSorted(got) || got[199] != 199 || most.Load() > int64(procs) {
+				t.Errorf("%d processors: %d at a time, %d results", procs, most.Load(), len(got))
+			}
+		}
+	}
+}
+
+// TestError lets two of many fail: the error is that of the earlier one, and no
+// work goes on after it was returned.
+func TestError(t *testing.T) {
+	var g Group[int]
+	for range 50 {
+		g.Begin(t.Context())
+		var busy atomic.Int64
+		var err error
+		for i := 0; err == nil && i < 100; i++ {
+			_, err = g.Do(func(ctx context.Context) (int, error) {
+				busy.Add(1)
+				defer busy.Add(-1)
+				if i == 10 {
+					time.Sleep(time.Millisecond)
+				}
+				if i == 10 || i == 11 {
+					return 0, fmt.Errorf("element %d", i)
+				}
+				return i, ctx.Err()
+			})
+		}
+		if err == nil {
+			_, err = g.Finish()
+		}
+		if err == nil || err.Error() != "element 10" {
+			t.Fatalf("got %v", err)
+		}
+		if n := busy.Load(); n != 0 {
+			t.Fatalf("%d go on", n)
+		}
+	}
+}
+
+// TestStop abandons a bundle: its work sees that, and the next bundle has none of
+// its results.
+func TestStop(t *testing.T) {
+	var g Group[string]
+	g.Stop() // of nothing
+	g.Begin(t.Context())
+	seen := make(chan error, 1)
+	if _, err := g.Do(func(ctx context.Context) (string, error) {
+		<-ctx.Done()
+		seen <- ctx.Err()
+		return "old", nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	g.Begin(t.Context())
+	if err := <-seen; !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
+	if got, err := g.Finish(); len(got) != 0 || err != nil {
+		t.Errorf("got %q, %v", got, err)
+	}
+}

@@ -1,0 +1,127 @@
+package corpus
+
+import (
+	"bufio"
+	"compress/gzip"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"path"
+	"path/filepath"
+	"strings"
+
+	"github.com/quire-ml/quire/runners/store"
+)
+
+const (
+	gzipSuffix = ".gz"
+	maxRatio   = 250 // of a text's size to its compressed size
+)
+
+var freeBytes int64 = 64 << 20 // of a text that may be had at any ratio; tests lower it
+
+// An unpacked says what a decompressed document must be.
+type unpacked struct {
+	Bytes  int64  `json:"bytes"`
+	SHA256 string `json:"sha256"`
+	CRC    int64  `json:"crc32c"`
+}
+
+// gunzip returns the document that d is when decompressed. It lies in the cache
+// folder, below a folder named for d's content, and is there whole or not at all:
+// blocks are read at any offset, which gzip does not allow. A file there that is
+// not what it was is made again.
+func gunzip(ctx context.Context, d Document, cache string) (Document, error) {
+	switch {
+	case strings.HasSuffix(d.Path, ".tar"+gzipSuffix):
+		return d, fmt.Errorf("it is an archive; unpack it and name the files, or their folder")
+	case cache == "":
+		return d, fmt.Errorf("it is compressed, and there is no folder to decompress it to; decompress it (gunzip)")
+	}
+	packed, err := digest(ctx, d)
+	if err != nil {
+		return d, err
+	}
+	dir, err := filepath.Abs(filepath.Join(cache, packed.SHA256))
+	if err != nil {
+		return d, err
+	}
+	st, err := store.Open(ctx, dir)
+	if err != nil {
+		return d, err
+	}
+	defer st.Close()
+	file := strings.TrimSuffix(path.Base(filepath.ToSlash(d.Path)), gzipSuffix)
+	out := Document{Name: d.Name, Path: filepath.Join(dir, file)}
+	seal := file + ".json"
+	if data, _, err := st.Read(ctx, seal); err == nil {
+		var want unpacked
+		if err := store.UnmarshalSealed(seal, data, &want); err == nil {
+			out.Bytes = want.Bytes
+			if found, err := digest(ctx, out); err == nil && found.SHA256 == want.SHA256 {
+				return found, nil
+			}
+		}
+	}
+	if err := errors.Join(st.Delete(ctx, seal, ""), st.Delete(ctx, file, "")); err != nil {
+		return d, err
+	}
+	w, err := st.Create(ctx, file)
+	if err != nil {
+		return d, err
+	}
+	defer w.Abort()
+	if err := decompress(ctx, d, w, &out); err != nil {
+		return d, err
+	}
+	if _, err := w.Commit(); err != nil {
+		return d, err
+	}
+	data, err := store.MarshalSealed(unpacked{out.Bytes, out.SHA256, out.CRC})
+	if err != nil {
+		return d, err
+	}
+	_, err = st.Put(ctx, seal, data)
+	return out, err
+}
+
+// decompress writes what d holds to w, and fills in the digests of out.
+func decompress(ctx context.Context, d Document, w io.Writer, out *Document) (err error) {
+	var r Reader
+	defer func() { err = errors.Join(err, r.Close()) }()
+	if err := r.open(ctx, d); err != nil {
+		return err
+	}
+	z, err := gzip.NewReader(bufio.NewReaderSize(io.NewSectionReader(r.at, 0, d.Bytes), 1<<20))
+	if err != nil {
+		return fmt.Errorf("it is not what gzip writes: %w", err)
+	}
+	out.Bytes = 0
+	sum, crc, buf := sha256.New(), uint32(0), make([]byte, 1<<20)
+	for {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		n, readErr := z.Read(buf) // not ReadFull, for which a text that ends and one that is cut off are the same
+		if out.Bytes += int64(n); out.Bytes > freeBytes && out.Bytes > maxRatio*d.Bytes {
+			return fmt.Errorf("its %d bytes become more than %d, %d times as many: it may be a bomb; if it is a text, decompress it (gunzip)", d.Bytes, out.Bytes, maxRatio)
+		}
+		sum.Write(buf[:n])
+		crc = crc32.Update(crc, castagnoli, buf[:n])
+		if _, err := w.Write(buf[:n]); err != nil {
+			return err
+		}
+		if readErr == io.EOF {
+			break
+		}
+		if readErr != nil {
+			return fmt.Errorf("damaged or cut off, after %d bytes of text: %w", out.Bytes, readErr)
+		}
+	}
+	out.SHA256, out.CRC = hex.EncodeToString(sum.Sum(nil)), int64(crc)
+	return nil
+}

@@ -1,0 +1,209 @@
+package corpus
+
+import (
+	"cmp"
+	"context"
+	"slices"
+
+	"github.com/apache/beam/sdks/v2/go/pkg/beam"
+
+	"github.com/quire-ml/quire/transforms/bundle"
+)
+
+// MaxTriples is how many different triples of characters Count keeps: 32 MB.
+const MaxTriples = 1 << 20
+
+// maxPairs bounds the hash table of pairs of a tally: some 100 MB.
+const maxPairs = 4 << 20
+
+// Count counts characters, adjacent pairs and, unless there are more than
+// MaxTriples different ones, adjacent triples of a corpus.
+//
+// It takes a PCollection<Block> and returns a PCollection<Statistics> of one
+// element, or of none where there is no block.
+func Count(s beam.Scope, form Form, blocks beam.PCollection) beam.PCollection {
+	s = s.Scope("corpus.Count")
+	parts := beam.ParDo(s, &countFn{Form: form, MaxTriples: MaxTriples}, blocks)
+	return beam.ParDo(s, &mergeFn{MaxTriples: MaxTriples}, beam.GroupByKey(s, beam.AddFixedKey(s, parts)))
+}
+
+// countFn counts the blocks of a bundle on all cores and emits sums when the
+// bundle ends, or before when there are too many different pairs.
+//
+// Order: none; sums do not depend on it. Dropped: nothing. Retry: the sums of a
+// bundle's output depend on its blocks alone. Memory, for each core: one block,
+// and a table of the pairs and triples met, at most maxPairs and MaxTriples.
+type countFn struct {
+	Form       Form  `json:"form"`
+	MaxTriples int64 `json:"max_triples"`
+
+	group    bundle.Group[counted]
+	counters bundle.Pool[counter]
+	blocks   []BlockCount
+	invalid  Invalid
+}
+
+// A counter is what one goroutine counts with.
+type counter struct {
+	reader Reader
+	tally  *tally
+}
+
+// counted is what a block adds to the sums.
+type counted struct {
+	block   BlockCount
+	invalid Invalid
+	full    *Statistics // of a tally that was full, or nil
+}
+
+// Teardown closes what is open.
+func (f *countFn) Teardown() error {
+	f.group.Stop()
+	var err error
+	for _, c := range f.counters.Empty() {
+		if e := c.reader.Close(); err == nil {
+			err = e
+		}
+	}
+	return err
+}
+
+// StartBundle forgets what an earlier, failed bundle may have left.
+func (f *countFn) StartBundle(ctx context.Context, _ func(Statistics)) {
+	f.group.Begin(ctx)
+	f.blocks, f.invalid = nil, Invalid{}
+	for _, c := range f.counters.Empty() {
+		c.tally = nil
+		f.counters.Put(c)
+	}
+}
+
+func (f *countFn) ProcessElement(b Block, emit func(Statistics)) error {
+	done, err := f.group.Do(func(ctx context.Context) (counted, error) {
+		c := f.counters.Take()
+		defer f.counters.Put(c)
+		if c.tally == nil {
+			c.tally = newTally(f.MaxTriples)
+		}
+		return c.count(ctx, b, f.Form)
+	})
+	f.add(done, emit)
+	return err
+}
+
+// FinishBundle emits the sums.
+func (f *countFn) FinishBundle(emit func(Statistics)) error {
+	done, err := f.group.Finish()
+	if err != nil {
+		return err
+	}
+	f.add(done, emit)
+	for _, c := range f.counters.Empty() {
+		if c.tally != nil && c.tally.total > 0 {
+			emit(c.tally.statistics())
+		}
+		c.tally = nil
+		f.counters.Put(c)
+	}
+	if len(f.blocks) > 0 {
+		emit(Statistics{Blocks: f.blocks, Invalid: f.invalid})
+	}
+	f.blocks, f.invalid = nil, Invalid{}
+	return nil
+}
+
+func (f *countFn) add(done []counted, emit func(Statistics)) {
+	for _, d := range done {
+		f.blocks = append(f.blocks, d.block)
+		f.invalid = f.invalid.plus(d.invalid)
+		if d.full != nil {
+			emit(*d.full)
+		}
+	}
+}
+
+// count counts a block.
+func (c *counter) count(ctx context.Context, b Block, form Form) (counted, error) {
+	if err := ctx.Err(); err != nil {
+		return counted{}, err
+	}
+	text, err := c.reader.Block(ctx, b, form, 0)
+	if err != nil {
+		return counted{}, err
+	}
+	chars, invalid, first := c.tally.text(text)
+	bundle.Done(b.Length)
+	d := counted{invalid: text.Invalid}
+	if invalid > 0 {
+		d.invalid = Invalid{Count: invalid, Offset: text.Offset + int64(first), Byte: int64(text.Bytes[first])}
+	}
+	d.invalid.Doc = b.Doc
+	d.block = BlockCount{Doc: b.Doc, Offset: b.Offset, Length: b.Length, Chars: chars, Invalid: d.invalid.Count, CRC: text.CRC}
+	if c.tally.full() {
+		s := c.tally.statistics()
+		d.full, c.tally = &s, nil
+	}
+	return d, nil
+}
+
+// plus adds counts and keeps the earlier position.
+func (a Invalid) plus(b Invalid) Invalid {
+	if a.Count == 0 || b.Count > 0 && (b.Doc < a.Doc || b.Doc == a.Doc && b.Offset < a.Offset) {
+		a, b = b, a
+	}
+	a.Count += b.Count
+	return a
+}
+
+// mergeFn adds statistics of different blocks.
+//
+// Order: none; the sums are sorted. Dropped: triples, where there are more than
+// MaxTriples different ones. Retry: output depends on the elements alone.
+// Memory: twice the different pairs and triples of the corpus, and 48 bytes a
+// block.
+type mergeFn struct {
+	MaxTriples int64 `json:"max_triples"`
+}
+
+func (f *mergeFn) ProcessElement(_ int, parts func(*Statistics) bool) Statistics {
+	var sum, part Statistics
+	for parts(&part) {
+		sum.Chars = merged(sum.Chars, part.Chars, compareChars, func(a *CharCount, b CharCount) { a.Count += b.Count })
+		sum.Pairs = merged(sum.Pairs, part.Pairs, comparePairs, func(a *PairCount, b PairCount) { a.Count += b.Count })
+		sum.Triples = merged(sum.Triples, part.Triples, compareTriples, func(a *TripleCount, b TripleCount) { a.Count += b.Count })
+		if sum.Many = sum.Many || part.Many || int64(len(sum.Triples)) > f.MaxTriples; sum.Many {
+			sum.Triples = nil
+		}
+		sum.Blocks = append(sum.Blocks, part.Blocks...)
+		sum.Invalid = sum.Invalid.plus(part.Invalid)
+		part = Statistics{}
+	}
+	slices.SortFunc(sum.Blocks, func(a, b BlockCount) int {
+		return cmp.Or(cmp.Compare(a.Doc, b.Doc), cmp.Compare(a.Offset, b.Offset))
+	})
+	return sum
+}
+
+// merged returns the counts of both, which are ordered, in order.
+func merged[T any](a, b []T, compare func(a, b T) int, add func(a *T, b T)) []T {
+	if len(a) == 0 {
+		return b
+	}
+	if len(b) == 0 {
+		return a
+	}
+	sum := make([]T, 0, max(len(a), len(b))+min(len(a), len(b))/4)
+	for len(a) > 0 && len(b) > 0 {
+		switch c := compare(a[0], b[0]); {
+		case c < 0:
+			sum, a = append(sum, a[0]), a[1:]
+		case c > 0:
+			sum, b = append(sum, b[0]), b[1:]
+		default:
+			sum, a = append(sum, a[0]), a[1:]
+			add(&sum[len(sum)-1], b[0])
+			b = b[1:]
+		}
+	}
+	return append(append(sum, a...), b...)
+}

@@ -1,0 +1,90 @@
+package prepare
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"unicode/utf8"
+
+	"github.com/quire-ml/quire/runners/store"
+	"github.com/quire-ml/quire/transforms/bundle"
+	"github.com/quire-ml/quire/transforms/corpus"
+	"github.com/quire-ml/quire/transforms/tfrecordio"
+	"github.com/quire-ml/quire/transforms/vocab"
+)
+
+// Progress returns a function that says which part of a pipeline that makes a set
+// of docs is done, 0 to 1, as far as its work is done in this process from now
+// on. The whole is estimated.
+func Progress(ctx context.Context, docs []corpus.Document, o Options) (part func() float64, err error) {
+	bytes := corpus.Bytes(docs)
+	o = o.complete(bytes)
+	written, err := estimate(ctx, docs, o)
+	if err != nil {
+		return nil, err
+	}
+	passes := int64(2)
+	if _, ok := o.blocks(); ok {
+		passes++
+	}
+	from, all := bundle.Bytes(), float64(passes*bytes+written/2)
+	return func() float64 { return min(1, float64(bundle.Bytes()-from)/all) }, nil
+}
+
+const (
+	sampleBytes = 256 << 10 // of a document
+	sampleDocs  = 16
+)
+
+// CheckSpace returns an error where a local store st has less free space than a
+// set of docs will take, together with its part files. That is estimated from a
+// sample of the documents.
+func CheckSpace(ctx context.Context, st *store.Store, docs []corpus.Document, o Options) error {
+	free, ok, err := st.Free()
+	if err != nil || !ok {
+		return err
+	}
+	o = o.complete(corpus.Bytes(docs))
+	need, err := estimate(ctx, docs, o)
+	if err != nil {
+		return err
+	}
+	if need > free {
+		return fmt.Errorf("prepare: %s: a set of %d bytes of corpus takes about %d MB while it is made, and %d MB are free there; make room, or set prep.out to another disk", st.URL(), corpus.Bytes(docs), need/1e6, free/1e6)
+	}
+	return nil
+}
+
+// estimate returns how many bytes the shards and parts of a set have, about.
+func estimate(ctx context.Context, docs []corpus.Document, o Options) (need int64, err error) {
+	var r corpus.Reader
+	defer func() { err = errors.Join(err, r.Close()) }()
+	var bytes, chars int64
+	seen := map[rune]bool{}
+	for i := 0; i < len(docs); i += (len(docs) + sampleDocs - 1) / sampleDocs {
+		d := docs[i]
+		if d.Bytes == 0 {
+			continue
+		}
+		t, err := r.Block(ctx, corpus.Block{Document: d, Length: min(d.Bytes, sampleBytes)}, corpus.Form{Unit: o.Unit}, 0)
+		if err != nil {
+			return 0, err
+		}
+		text := t.Owned()
+		bytes += int64(len(text))
+		if o.Unit == vocab.Byte {
+			chars += int64(len(text))
+			for _, b := range text {
+				seen[rune(b)] = true
+			}
+			continue
+		}
+		chars += int64(utf8.RuneCount(text))
+		for _, c := range string(text) {
+			seen[c] = true
+		}
+	}
+	all := float64(corpus.Bytes(docs)) / float64(max(1, bytes)) * float64(chars)
+	record := tfrecordio.RecordBytes(o.SeqLength+1, max(1, len(seen)))
+	return int64(all / float64(o.Stride) * float64(2*record+tfrecordio.EntryOverhead)), nil
+}

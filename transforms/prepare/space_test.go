@@ -1,0 +1,64 @@
+package prepare
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/quire-ml/quire/runners/store"
+	"github.com/quire-ml/quire/transforms/corpus"
+	"github.com/quire-ml/quire/transforms/vocab"
+)
+
+// TestEstimate compares the estimate with what sets take.
+func TestEstimate(t *testing.T) {
+	docs := write(t, text{"a", strings.Repeat("to be or not to be\n", 20000)}, text{"b", ""}, text{"c", wide(30000)})
+	for _, o := range []Options{{SeqLength: 20}, {SeqLength: 100, Stride: 10}, {SeqLength: 9, Unit: vocab.Byte}} {
+		o = o.complete(corpus.Bytes(docs))
+		got, err := estimate(t.Context(), docs, o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		part, err := Progress(t.Context(), docs, o)
+		if err != nil || part() != 0 {
+			t.Fatal(err)
+		}
+		f := openSet(t, made(t, "direct", docs, o)).Manifest()
+		if p := part(); p < 0.9 {
+			t.Errorf("%+v: %v is done in the end", o, p)
+		}
+		want := f.Splits[0].Sequences * int64(2*f.Splits[0].RecordBytes+12)
+		if got < want*9/10 || got > want*11/10 {
+			t.Errorf("%+v: estimated %d, took %d", o, got, want)
+		}
+	}
+}
+
+func TestCheckSpace(t *testing.T) {
+	docs := write(t, text{"a", "to be or not to be\n"})
+	st, err := store.Open(t.Context(), filepath.Join(t.TempDir(), "later"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer st.Close()
+	if err := CheckSpace(t.Context(), st, docs, Options{SeqLength: 3}); err != nil {
+		t.Error(err)
+	}
+	// A file of one hole.
+	file := filepath.Join(t.TempDir(), "hole")
+	if err := errors.Join(os.WriteFile(file, nil, 0o644), os.Truncate(file, 1<<43)); err != nil {
+		t.Skip("no file of 8 TB here: ", err)
+	}
+	hole := []corpus.Document{{Name: "hole", Path: file, Bytes: 1 << 43}}
+	err = CheckSpace(t.Context(), st, hole, Options{SeqLength: 3})
+	if err == nil || !strings.Contains(err.Error(), "a set of 8796093022208 bytes of corpus takes about ") || !strings.Contains(err.Error(), "later: ") {
+		t.Errorf("8 TB: %v", err)
+	}
+	// A document that claims to be larger than any disk, and is not read so far.
+	huge := []corpus.Document{{Name: "huge", Path: docs[0].Path, Bytes: 1 << 55}}
+	if _, err := estimate(t.Context(), huge, Options{SeqLength: 3}.complete(1)); err == nil || !strings.Contains(err.Error(), "huge: has 19 bytes") {
+		t.Errorf("a document that is not there as listed: %v", err)
+	}
+}

@@ -1,0 +1,245 @@
+package prepare
+
+import (
+	"context"
+	"maps"
+	"math/rand/v2"
+	"os"
+	"slices"
+	"sync"
+	"testing"
+
+	"github.com/apache/beam/sdks/v2/go/pkg/beam"
+
+	"github.com/quire-ml/quire/runners/engine"
+	"github.com/quire-ml/quire/runners/store"
+	"github.com/quire-ml/quire/transforms/corpus"
+	"github.com/quire-ml/quire/transforms/dataset"
+	"github.com/quire-ml/quire/transforms/tfrecordio"
+)
+
+func init() { beam.RegisterFunction(keepStatistics) }
+
+var kept corpus.Statistics // by keepStatistics, on the direct runner
+
+func keepStatistics(s corpus.Statistics) { kept = s }
+
+// A cluster runs the second pass of a pipeline as badly as an engine may: every
+// bundle several times, at once or later, some attempts broken off, in any order;
+// and of each bundle's whole attempts one, by chance, counts.
+type cluster struct {
+	t      *testing.T
+	r      *rand.Rand
+	o      Options
+	st     *store.Store
+	plan   plan
+	blocks []corpus.Block
+	refs   map[int64][]tfrecordio.Ref
+	late   []func() // attempts for after the end, whose errors do not count
+}
+
+// attempt runs a bundle of blocks, the first of them only where it is broken off.
+func (c *cluster) attempt(blocks []corpus.Block, broken bool) ([]shardRef, error) {
+	var refs []shardRef
+	f := &cutFn{Options: c.o}
+	plans := func() func(*plan) bool {
+		given := false
+		return func(p *plan) bool {
+			*p, given = c.plan, !given
+			return given
+		}
+	}
+	emit := func(shard int64, r tfrecordio.Ref) { refs = append(refs, shardRef{shard, r}) }
+	f.StartBundle(context.Background(), plans(), emit)
+	for i, b := range blocks {
+		if broken && i > 0 {
+			return nil, f.Teardown()
+		}
+		if err := f.ProcessElement(context.Background(), b, plans(), emit); err != nil {
+			return nil, err
+		}
+	}
+	if broken {
+		return nil, f.Teardown()
+	}
+	if err := f.FinishBundle(plans(), emit); err != nil {
+		return nil, err
+	}
+	return refs, f.Teardown()
+}
+
+// repeat runs work one to three times at once, and maybe once more at the end; the
+// result of one counts.
+func repeat[R any](c *cluster, work func(broken bool) (R, error)) (result R) {
+	n := 1 + c.r.IntN(3)
+	chosen := c.r.IntN(n)
+	broken := make([]bool, n)
+	for i := range broken {
+		broken[i] = i != chosen && c.r.IntN(2) == 0
+	}
+	var wg sync.WaitGroup
+	for i := range n {
+		wg.Go(func() {
+			out, err := work(broken[i])
+			if err != nil {
+				c.t.Errorf("attempt %d: %v", i, err)
+			}
+			if i == chosen {
+				result = out
+			}
+		})
+	}
+	if c.r.IntN(3) == 0 {
+		again := c.r.IntN(2) == 0
+		c.late = append(c.late, func() { work(again) })
+	}
+	wg.Wait()
+	return result
+}
+
+// cut runs all bundles.
+func (c *cluster) cut() {
+	blocks := slices.Clone(c.blocks)
+	c.r.Shuffle(len(blocks), func(i, j int) { blocks[i], blocks[j] = blocks[j], blocks[i] })
+	for len(blocks) > 0 {
+		n := 1 + c.r.IntN(min(4, len(blocks)))
+		bundle := blocks[:n]
+		blocks = blocks[n:]
+		for _, r := range repeat(c, func(broken bool) ([]shardRef, error) { return c.attempt(bundle, broken) }) {
+			c.refs[r.shard] = append(c.refs[r.shard], r.ref)
+		}
+	}
+}
+
+// finish writes the shards, in any order, and the manifest.
+func (c *cluster) finish() {
+	var shards []dataset.Shard
+	var targets []tfrecordio.Target
+	(&targetFn{}).ProcessElement(c.plan, func(_ int64, t tfrecordio.Target) { targets = append(targets, t) })
+	for _, i := range c.r.Perm(len(targets)) {
+		refs := c.refs[int64(i)]
+		c.r.Shuffle(len(refs), func(i, j int) { refs[i], refs[j] = refs[j], refs[i] })
+		shards = append(shards, repeat(c, func(bool) (dataset.Shard, error) {
+			return tfrecordio.WriteShard(context.Background(), c.st, targets[i], refs, 200)
+		}))
+	}
+	repeat(c, func(bool) (string, error) {
+		at := 0
+		return (&finishFn{Options: c.o}).ProcessElement(context.Background(), c.plan, func(s *dataset.Shard) bool {
+			if at++; at <= len(shards) {
+				*s = shards[at-1]
+			}
+			return at <= len(shards)
+		})
+	})
+}
+
+// TestZombies makes one set 500 times on such a cluster.
+func TestZombies(t *testing.T) {
+	docs := write(t, text{"a", wide(900)}, text{"b", "to be or not to be, that is the question"}, text{"c", wide(333)})
+	for _, by := range []string{"tail", "block"} {
+		o := Options{SeqLength: 6, Seed: 3, Shards: 3, BlockBytes: 200, WindowBytes: 200, ValidationFraction: 0.2, ValidationBy: by, Stride: 5}
+		want := files(t, made(t, "direct", docs, o))
+		o = o.complete(corpus.Bytes(docs))
+		var blocks []corpus.Block
+		var digests []corpus.Digest
+		sums, err := corpus.Digests(t.Context(), docs)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, d := range docs {
+			digests = append(digests, corpus.Digest{Doc: int64(i), Name: d.Name, Bytes: d.Bytes, SHA256: sums[i], CRC: d.CRC})
+			for at := int64(0); at < d.Bytes; at += o.BlockBytes {
+				blocks = append(blocks, corpus.Block{Doc: int64(i), Document: d, Offset: at, Length: min(o.BlockBytes, d.Bytes-at)})
+			}
+		}
+		p, s := beam.NewPipelineWithRoot()
+		beam.ParDo0(s, keepStatistics, corpus.Count(s, o.form(), corpus.Blocks(s, o.BlockBytes, corpus.Create(s, docs))))
+		if err := engine.Run(t.Context(), "direct", p, engine.Options{}); err != nil {
+			t.Fatal(err)
+		}
+		for seed := range uint64(250) {
+			c := &cluster{t: t, r: rand.New(rand.NewPCG(seed, 6)), o: o, blocks: blocks, refs: map[int64][]tfrecordio.Ref{}}
+			c.o.Dir = inMemory(t)
+			st, err := store.Open(t.Context(), c.o.Dir)
+			if err != nil {
+				t.Fatal(err)
+			}
+			c.st = st
+			c.makePlan(kept, digests)
+			c.cut()
+			c.finish()
+			if err := Clean(t.Context(), st); err != nil {
+				t.Fatal(err)
+			}
+			for _, i := range c.r.Perm(len(c.late)) {
+				c.late[i]()
+			}
+			if err := Clean(t.Context(), st); err != nil {
+				t.Fatal(err)
+			}
+			if got := files(t, c.o.Dir); !maps.Equal(got, want) {
+				t.Fatalf("%s, seed %d: got %v, want %v", by, seed, got, want)
+			}
+			if err := st.Close(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+}
+
+// inMemory returns a new folder, in memory where the system has such: syncing
+// files is most of the time.
+func inMemory(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("/dev/shm", "quire-")
+	if err != nil {
+		return t.TempDir()
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	return dir
+}
+
+// makePlan makes the plan of digests and, by block, of counts in any order.
+func (c *cluster) makePlan(st corpus.Statistics, digests []corpus.Digest) {
+	c.t.Helper()
+	digests = slices.Clone(digests)
+	c.r.Shuffle(len(digests), func(i, j int) { digests[i], digests[j] = digests[j], digests[i] })
+	next := func(d *corpus.Digest) bool {
+		if len(digests) == 0 {
+			return false
+		}
+		*d, digests = digests[0], digests[1:]
+		return true
+	}
+	keep := func(p plan) { c.plan = p }
+	if err := (&planFn{Options: c.o}).ProcessElement(st, next, keep); err != nil {
+		c.t.Fatal(err)
+	}
+	if _, ok := c.o.blocks(); !ok {
+		return
+	}
+	f := &splitFn{Options: c.o}
+	var splits []blockSplit
+	emit := func(s blockSplit) { splits = append(splits, s) }
+	plans := func(p *plan) bool { *p = c.plan; return true }
+	f.StartBundle(c.t.Context(), plans, emit)
+	for _, i := range c.r.Perm(len(c.blocks)) {
+		if err := f.ProcessElement(c.blocks[i], plans, emit); err != nil {
+			c.t.Fatal(err)
+		}
+	}
+	if err := f.FinishBundle(plans, emit); err != nil {
+		c.t.Fatal(err)
+	}
+	err := (&completeFn{Options: c.o}).ProcessElement(c.plan, func(s *blockSplit) bool {
+		if len(splits) == 0 {
+			return false
+		}
+		*s, splits = splits[0], splits[1:]
+		return true
+	}, keep)
+	if err != nil || len(c.plan.Layout.Totals) == 0 {
+		c.t.Fatalf("no plan: %v", err)
+	}
+}
