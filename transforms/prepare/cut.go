@@ -17,9 +17,9 @@ import (
 )
 
 func init() {
-	register.DoFn4x1[context.Context, corpus.Block, func(*plan) bool, func(int64, tfrecordio.Ref), error](&cutFn{})
+	register.DoFn4x1[context.Context, corpus.Block, func(*plan) bool, func(int64, tfrecordio.Refs), error](&cutFn{})
 	register.Iter1[plan]()
-	register.Emitter2[int64, tfrecordio.Ref]()
+	register.Emitter2[int64, tfrecordio.Refs]()
 }
 
 // cutFn cuts the sequences that start in a block, writes them to one part and
@@ -30,7 +30,7 @@ func init() {
 // Retry: a part's name is its block's position and its bytes depend on the
 // block and the plan alone; a part that is there with these bytes counts as
 // written. Memory, for each core: the block's bytes and 3 times as much for ids,
-// and 64 bytes a sequence.
+// and 64 bytes a sequence; besides, maxRefs.
 type cutFn struct {
 	Options Options `json:"options"`
 
@@ -40,10 +40,15 @@ type cutFn struct {
 	plan    *plan // nil before the first element
 	vocab   *vocab.Vocab
 	orders  []*shuffle.Order
-	first   []int64 // for each split, the number of its first shard
+	first   []int64            // for each split, the number of its first shard
+	refs    [][]tfrecordio.Ref // by shard, not yet emitted
+	waiting int                // how many these are
 	byBlock bool
 	blocks  charseq.Blocks // where byBlock
 }
+
+// maxRefs is how many refs wait for the end of a bundle: 4 MB.
+const maxRefs = 1 << 16
 
 // A cutter is what one goroutine cuts with.
 type cutter struct {
@@ -60,9 +65,9 @@ type shardRef struct {
 }
 
 // StartBundle forgets the plan of an earlier bundle, and what it may have left.
-func (f *cutFn) StartBundle(ctx context.Context, _ func(*plan) bool, _ func(int64, tfrecordio.Ref)) {
+func (f *cutFn) StartBundle(ctx context.Context, _ func(*plan) bool, _ func(int64, tfrecordio.Refs)) {
 	f.group.Begin(ctx)
-	f.plan = nil
+	f.plan, f.refs, f.waiting = nil, nil, 0
 }
 
 // Teardown closes what is open.
@@ -104,7 +109,7 @@ func (f *cutFn) start(ctx context.Context, p *plan) error {
 	return nil
 }
 
-func (f *cutFn) ProcessElement(ctx context.Context, b corpus.Block, plans func(*plan) bool, emit func(int64, tfrecordio.Ref)) error {
+func (f *cutFn) ProcessElement(ctx context.Context, b corpus.Block, plans func(*plan) bool, emit func(int64, tfrecordio.Refs)) error {
 	if f.plan == nil {
 		p := new(plan)
 		if !plans(p) {
@@ -129,23 +134,42 @@ func (f *cutFn) ProcessElement(ctx context.Context, b corpus.Block, plans func(*
 		defer f.cutters.Put(c)
 		return f.part(ctx, c, b, at, runs)
 	})
-	emitRefs(done, emit)
+	f.add(done)
+	if f.waiting >= maxRefs {
+		f.flush(emit)
+	}
 	return err
 }
 
 // FinishBundle emits the last refs.
-func (f *cutFn) FinishBundle(_ func(*plan) bool, emit func(int64, tfrecordio.Ref)) error {
+func (f *cutFn) FinishBundle(_ func(*plan) bool, emit func(int64, tfrecordio.Refs)) error {
 	done, err := f.group.Finish()
-	emitRefs(done, emit)
+	f.add(done)
+	f.flush(emit)
 	return err
 }
 
-func emitRefs(parts [][]shardRef, emit func(int64, tfrecordio.Ref)) {
+// add takes the refs of parts.
+func (f *cutFn) add(parts [][]shardRef) {
 	for _, refs := range parts {
 		for _, r := range refs {
-			emit(r.shard, r.ref)
+			for int64(len(f.refs)) <= r.shard {
+				f.refs = append(f.refs, nil)
+			}
+			f.refs[r.shard] = append(f.refs[r.shard], r.ref)
+		}
+		f.waiting += len(refs)
+	}
+}
+
+// flush emits the refs, shard by shard.
+func (f *cutFn) flush(emit func(int64, tfrecordio.Refs)) {
+	for shard, refs := range f.refs {
+		if len(refs) > 0 {
+			emit(int64(shard), tfrecordio.Refs{All: refs})
 		}
 	}
+	f.refs, f.waiting = nil, 0
 }
 
 // part writes the part of block b.

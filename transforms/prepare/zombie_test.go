@@ -49,7 +49,11 @@ func (c *cluster) attempt(blocks []corpus.Block, broken bool) ([]shardRef, error
 			return given
 		}
 	}
-	emit := func(shard int64, r tfrecordio.Ref) { refs = append(refs, shardRef{shard, r}) }
+	emit := func(shard int64, all tfrecordio.Refs) {
+		for _, r := range all.All {
+			refs = append(refs, shardRef{shard, r})
+		}
+	}
 	f.StartBundle(context.Background(), plans(), emit)
 	for i, b := range blocks {
 		if broken && i > 0 {

@@ -59,6 +59,10 @@ type Ref struct {
 	Count  int64  // entries
 }
 
+// Refs are some of a shard's: elements of their own would take more memory than
+// what they say.
+type Refs struct{ All []Ref }
+
 // WritePart writes entries to the object name, ordered by shard and rank, and
 // calls emit with the Ref of each shard that has some.
 func WritePart(ctx context.Context, st *store.Store, name string, entries []Entry, emit func(shard int64, r Ref)) error {

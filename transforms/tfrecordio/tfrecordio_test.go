@@ -322,7 +322,7 @@ type keyedRef struct {
 	Ref   Ref
 }
 
-func split(k keyedRef) (int64, Ref) { return k.Shard, k.Ref }
+func split(k keyedRef) (int64, Refs) { return k.Shard, Refs{[]Ref{k.Ref}} }
 
 // numbered keys a target by its shard's number.
 func numbered(t Target) (int64, Target) {

@@ -18,11 +18,12 @@ import (
 
 func init() {
 	beam.RegisterType(reflect.TypeFor[Ref]())
+	beam.RegisterType(reflect.TypeFor[Refs]())
 	beam.RegisterType(reflect.TypeFor[Target]())
 	beam.RegisterType(reflect.TypeFor[dataset.Shard]())
-	register.DoFn5x1[context.Context, int64, func(*Target) bool, func(*Ref) bool, func(dataset.Shard), error](&writeFn{})
+	register.DoFn5x1[context.Context, int64, func(*Target) bool, func(*Refs) bool, func(dataset.Shard), error](&writeFn{})
 	register.Iter1[Target]()
-	register.Iter1[Ref]()
+	register.Iter1[Refs]()
 	register.Emitter1[dataset.Shard]()
 }
 
@@ -30,7 +31,7 @@ func init() {
 // windowBytes.
 //
 // It takes a PCollection<KV<int64, Target>> with one element a shard and a
-// PCollection<KV<int64, Ref>>, both keyed by the shard's number, and returns a
+// PCollection<KV<int64, Refs>>, both keyed by the shard's number, and returns a
 // PCollection<dataset.Shard> in no order. It panics if windowBytes < 1.
 func Write(s beam.Scope, dir string, windowBytes int64, targets, refs beam.PCollection) beam.PCollection {
 	s = s.Scope("tfrecordio.Write")
@@ -79,7 +80,7 @@ func (f *writeFn) closeParts() error {
 	return errors.Join(errs...)
 }
 
-func (f *writeFn) ProcessElement(ctx context.Context, number int64, targets func(*Target) bool, refs func(*Ref) bool, emit func(dataset.Shard)) error {
+func (f *writeFn) ProcessElement(ctx context.Context, number int64, targets func(*Target) bool, refs func(*Refs) bool, emit func(dataset.Shard)) error {
 	if f.st == nil {
 		st, err := store.Open(ctx, f.Dir)
 		if err != nil {
@@ -92,9 +93,10 @@ func (f *writeFn) ProcessElement(ctx context.Context, number int64, targets func
 		return fmt.Errorf("tfrecordio: shard number %d has no target, or two", number)
 	}
 	var all []Ref
-	var r Ref
+	var r Refs
 	for refs(&r) {
-		all = append(all, r)
+		all = append(all, r.All...)
+		r = Refs{}
 	}
 	slices.SortFunc(all, func(a, b Ref) int {
 		return cmp.Or(cmp.Compare(a.Part, b.Part), cmp.Compare(a.Offset, b.Offset))
