@@ -39,6 +39,7 @@ type Solver struct {
 	team          *kernel.Team
 	values, grads [][]float32 // of the step that runs
 	rates         kernel.AdamRates
+	size          int       // values of all parameters
 	squares       []float64 // sums of the chunks of all gradients
 	update, sum   func(*kernel.Worker)
 }
@@ -50,6 +51,7 @@ func New(lr, clip float64, sizes []int) *Solver {
 	for _, n := range sizes {
 		s.M, s.V = append(s.M, make([]float32, n)), append(s.V, make([]float32, n))
 		chunks += kernel.Chunks(n)
+		s.size += n
 	}
 	s.squares = make([]float64, chunks)
 	s.values, s.grads = make([][]float32, len(sizes)), make([][]float32, len(sizes))
@@ -68,7 +70,7 @@ func (s *Solver) Step(model []gorgonia.ValueGrad) error {
 	if err := s.take(model); err != nil {
 		return err
 	}
-	s.team.Run(s.sum)
+	s.team.Run(s.size, s.sum)
 	var sum float64
 	for _, x := range s.squares {
 		sum += x
@@ -79,7 +81,7 @@ func (s *Solver) Step(model []gorgonia.ValueGrad) error {
 	}
 	s.T++
 	s.setRates()
-	s.team.Run(s.update)
+	s.team.Run(s.size, s.update)
 	return nil
 }
 

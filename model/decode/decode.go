@@ -68,7 +68,7 @@ func New(w *rnn.Weights, B int) *Model {
 	m.team.Gemm(s.Vocabulary, g*s.Hidden, s.Embedding, w.Embedding(), s.Embedding, 1, first.WIH, 1, s.Embedding, first.BIH, 0, m.table, g*s.Hidden)
 	weight, bias := w.Dense()
 	m.bias = bias
-	m.team.Run(func(k *kernel.Worker) { m.pack(k, weight) })
+	m.team.Run(s.Hidden*s.Hidden, func(k *kernel.Worker) { m.pack(k, weight) })
 	m.step = m.runStep
 	return m
 }
@@ -109,7 +109,7 @@ func (m *Model) Step(ids []int32) ([]float32, error) {
 		}
 	}
 	m.ids = ids
-	m.team.Run(m.step)
+	m.team.Run(m.B*m.shape.Cell.Gates()*m.shape.Hidden*m.shape.Hidden, m.step)
 	m.ids = nil
 	m.t++
 	return m.logits, nil

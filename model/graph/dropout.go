@@ -30,7 +30,7 @@ func masked(team *kernel.Team, name string, R, K int, mask *kernel.Mask) *fused 
 	}
 	op.run = func(in []gorgonia.Value) error {
 		x = floats(in[0])
-		team.Run(job)
+		team.Run(R*K, job)
 		return nil
 	}
 	return op
@@ -62,7 +62,7 @@ func Embed(team *kernel.Team, name string, table, ids *gorgonia.Node) (*gorgonia
 		back.run = func(v []gorgonia.Value) error {
 			dy, rows = floats(v[0]), ints(v[1])
 			clear(d)
-			team.Run(job)
+			team.Run(R*K, job)
 			return nil
 		}
 		n, err := back.apply(grad, in[1])

@@ -144,7 +144,7 @@ func CrossEntropy(team *kernel.Team, name string, logits, targets *gorgonia.Node
 	}
 	op.run = func(in []gorgonia.Value) error {
 		x, y = floats(in[0]), ints(in[1])
-		team.Run(rows)
+		team.Run(16*R*V, rows)
 		*loss = gorgonia.F32(kernel.Mean(losses))
 		return nil
 	}

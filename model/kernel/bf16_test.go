@@ -125,7 +125,7 @@ func TestBF16Products(t *testing.T) {
 				}
 				p := NewPanels(K, N, BF16)
 				packed := make([]float32, M*N)
-				team.Run(func(w *Worker) {
+				team.Run(1<<30, func(w *Worker) {
 					lo, hi := w.Range(N, Columns())
 					p.Pack(lo, hi, src, turn[0], turn[1])
 					if lo < hi {

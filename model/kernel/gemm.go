@@ -48,7 +48,7 @@ func (t *Team) multiply(p product) {
 	}
 	p.check()
 	t.product = p
-	t.Run(t.gemm)
+	t.Run(p.M*p.N*max(p.K, 1), t.gemm)
 	t.product = product{}
 }
 

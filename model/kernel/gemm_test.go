@@ -127,7 +127,7 @@ func TestGemmSizes(t *testing.T) {
 				team.Gemm(M, N, K, a, K, 1, b, N, 1, from, frs, got, N)
 				team.Gemm(M, N, K, at, 1, M, b, N, 1, from, frs, turned, N)
 				p := NewPanels(K, N, FP32)
-				team.Run(func(w *Worker) {
+				team.Run(1<<30, func(w *Worker) {
 					lo, hi := w.Range(N, Columns())
 					p.Pack(lo, hi, b, N, 1)
 					if lo < hi {
@@ -177,7 +177,7 @@ func TestTeam(t *testing.T) {
 		for n := 0; n < 40; n++ {
 			for grain := 1; grain < 12; grain++ {
 				seen, sums := make([]int, n), make([]int, procs)
-				team.Run(func(w *Worker) {
+				team.Run(1<<30, func(w *Worker) {
 					lo, hi := w.Range(n, grain)
 					for round := 1; round <= 3; round++ {
 						for i := lo; i < hi; i++ {

@@ -15,7 +15,7 @@ func BenchmarkPeak(b *testing.B) {
 	var n float64
 	for b.Loop() {
 		n = 0
-		team.Run(func(w *Worker) {
+		team.Run(1<<30, func(w *Worker) {
 			f := use.peak()
 			if w.ID == 0 {
 				n = f * float64(w.Size)
@@ -76,7 +76,7 @@ func BenchmarkMultiply(b *testing.B) {
 			}
 			p.Pack(0, s.N, w, 1, s.K)
 			for b.Loop() {
-				team.Run(job)
+				team.Run(1<<30, job)
 			}
 			flops(b, times*2*float64(s.M*s.N*s.K))
 		})

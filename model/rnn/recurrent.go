@@ -71,8 +71,11 @@ func (r *Recurrent) Forward(x []float32, ids []int32, whh, bhh, h0, c0 []float32
 	}
 	r.in = inputs{x: x, ids: ids, whh: whh}
 	r.step.SetBias(bhh)
-	r.team.Run(r.forward)
+	r.team.Run(r.work(), r.forward)
 }
+
+// work is the multiplications of a step.
+func (r *Recurrent) work() int { return r.B * r.cell.Gates() * r.H * r.H }
 
 func setOrClear(dst, src []float32) {
 	if src == nil {
@@ -117,7 +120,7 @@ func (r *Recurrent) runForward(w *kernel.Worker) {
 // until the next Backward. Forward must run before Backward runs again.
 func (r *Recurrent) Backward(dout, whh []float32) (dh0, dc0 []float32) {
 	r.in = inputs{dout: dout, whh: whh}
-	r.team.Run(r.backward)
+	r.team.Run(r.work(), r.backward)
 	return r.dHidden, r.dCell
 }
 
@@ -162,7 +165,7 @@ func (r *Recurrent) Grads(dx []float32, ids []int32, dwhh, dbhh []float32) {
 	g, rows := r.cell.Gates(), r.T*r.B
 	clear(dbhh)
 	r.in = inputs{dx: dx, ids: ids, dbhh: dbhh}
-	r.team.Run(r.sums)
+	r.team.Run(r.T*r.B*r.cell.Gates()*r.H, r.sums)
 	r.team.GemmT(r.precision, g*r.H, r.H, rows, r.gates, wide*r.H, r.hidden, r.H, dwhh, r.H)
 }
 

@@ -17,7 +17,7 @@ import (
 var trainings = []rnn.Shape{
 	{Cell: rnn.GRU, Layers: 2, Vocabulary: testV, Embedding: 7, Hidden: 33},
 	{Cell: rnn.LSTM, Layers: 2, Vocabulary: testV, Embedding: 5, Hidden: 50},
-	{Cell: rnn.GRU, Layers: 1, Vocabulary: testV, Embedding: 16, Hidden: 128},
+	{Cell: rnn.GRU, Layers: 1, Vocabulary: testV, Embedding: 16, Hidden: 256},
 }
 
 // childMark starts the line on which the child of TestVariantsTrainAlike says
