@@ -4,6 +4,7 @@ import (
 	"runtime"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // A Team runs jobs on as many goroutines as GOMAXPROCS allows. They meet at
@@ -76,17 +77,40 @@ func (t *Team) Run(work int, job func(*Worker)) {
 func (w *Worker) run() {
 	for {
 		w.team.job(w)
-		spare := w.Size <= runtime.NumCPU()
+		patience := time.Duration(0)
+		if w.Size <= runtime.NumCPU() {
+			patience = linger
+		}
 		w.state.Store(waiting)
 		w.Barrier()
-		for i := 0; w.state.Load() == waiting; i++ {
-			if i == linger || !spare {
-				if w.state.CompareAndSwap(waiting, gone) {
-					return
-				}
+		for look := newLook(patience); w.state.Load() == waiting; {
+			if !look.again() && w.state.CompareAndSwap(waiting, gone) {
+				return
 			}
 		}
 	}
+}
+
+// A look says how long to go on looking for something without sleeping.
+type look struct {
+	patience time.Duration
+	times    int
+	began    time.Time
+}
+
+func newLook(patience time.Duration) look { return look{patience: patience} }
+
+// again reports whether to look once more. Only now and then does it ask for
+// the time.
+func (l *look) again() bool {
+	const rarely = 1 << 10
+	if l.times++; l.times%rarely != 0 {
+		return l.patience > 0
+	}
+	if l.times == rarely {
+		l.began = time.Now()
+	}
+	return time.Since(l.began) < l.patience
 }
 
 // Barrier waits until every worker of the job is there. What they wrote before
@@ -104,14 +128,14 @@ func (w *Worker) Range(n, grain int) (lo, hi int) {
 // with AVX-512, 100 µs in plain Go.
 const worthwhile = 1 << 16
 
-// spins is how often a worker at a barrier looks before it sleeps: some 200 µs.
-// A thread takes about 100 µs to wake up here, and one that has slept makes the
-// others wait so long that they sleep too.
-const spins = 1 << 18
-
-// linger is how often a worker looks for the next job before it ends: some
-// 400 µs.
-const linger = 1 << 19
+const (
+	// awake is how long a worker at a barrier looks before it sleeps. A thread
+	// takes about 100 µs to wake up, and one that has slept makes the others
+	// wait so long that they sleep too.
+	awake = 200 * time.Microsecond
+	// linger is how long a worker looks for the next job before it ends.
+	linger = 400 * time.Microsecond
+)
 
 // A barrier lets size goroutines wait for each other, again and again.
 type barrier struct {
@@ -137,7 +161,7 @@ func (b *barrier) wait() {
 		return
 	}
 	if int(size) <= runtime.NumCPU() { // else the one waited for may want this processor
-		for range spins {
+		for look := newLook(awake); look.again(); {
 			if b.passed.Load() != passed {
 				return
 			}

@@ -14,8 +14,9 @@ import (
 	"github.com/apache/beam/sdks/v2/go/pkg/beam/util/grpcx"
 )
 
-// probing is how long a job server may take to answer.
-const probing = 5 * time.Second
+// probing is how long a job server may take to answer; a new one is slow. (Tests
+// lower it.)
+var probing = 20 * time.Second
 
 // flinkFlags completes the flags of a run on Flink. Workers are
 //

@@ -90,6 +90,8 @@ func TestProbe(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer silent.Close()
+	defer func(d time.Duration) { probing = d }(probing)
+	probing = 2 * time.Second
 	var all sync.WaitGroup
 	for endpoint, part := range map[string]string{
 		"127.0.0.1:1": "no job server", strings.TrimPrefix(pages.URL, "http://"): "no Beam job server", silent.Addr().String(): "no Beam job server",
