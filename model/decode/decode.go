@@ -37,7 +37,7 @@ type layer struct {
 	input   []*kernel.Panels // W_ih of each gate, (H, H); nil for layer 0
 	bias    []float32        // b_ih (G·H)
 	x       []float32        // (B, G·H) input pre-activations; nil for layer 0
-	tmp     []float32        // (B, 4H)
+	tmp     []float32        // (B, TmpWidth)
 	hidden  []float32        // (B, H)
 	cell    []float32        // (B, H), LSTM only
 	weights rnn.Layer
@@ -50,7 +50,7 @@ func New(w *rnn.Weights, B int) *Model {
 	m := &Model{B: B, shape: s, team: kernel.NewTeam(), table: make([]float32, s.Vocabulary*g*s.Hidden),
 		logits: make([]float32, B*s.Vocabulary), losses: make([]float64, B), dense: kernel.NewPanels(s.Hidden, s.Vocabulary, kernel.FP32)}
 	for k := 0; k < s.Layers; k++ {
-		l := &layer{step: rnn.NewStep(s.Cell, B, s.Hidden, kernel.FP32), tmp: make([]float32, B*4*s.Hidden), hidden: make([]float32, B*s.Hidden), weights: w.Layer(k)}
+		l := &layer{step: rnn.NewStep(s.Cell, B, s.Hidden, kernel.FP32), tmp: make([]float32, B*kernel.TmpWidth(s.Hidden)), hidden: make([]float32, B*s.Hidden), weights: w.Layer(k)}
 		l.bias = l.weights.BIH
 		l.step.SetBias(l.weights.BHH)
 		if s.Cell == rnn.LSTM {

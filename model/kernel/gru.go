@@ -1,5 +1,10 @@
 package kernel
 
+// TmpWidth returns the width of a row of tmp, what a cell keeps of a step: four
+// blocks of H, and a cache line that keeps rows of a power-of-two width out of
+// each other's cache sets.
+func TmpWidth(H int) int { return 4*H + 16 }
+
 // GRUForward computes units lo … hi-1 of one time step of a GRU cell from its
 // pre-activations.
 //
@@ -11,14 +16,14 @@ package kernel
 //
 //	x    rows of (3H): W_ih·input + b_ih, gates r, z, n; batch row b reads
 //	     row ids[b] of x, or row b where ids is nil
-//	tmp  (B, 4H): on entry the first 3H columns hold a = W_hh·h + b_hh in
+//	tmp  (B, TmpWidth): on entry the first 3H columns hold a = W_hh·h + b_hh in
 //	     gates r, z, n; on return r, z, a_n, n, which GRUBackward takes
 //	h    (B, H)  hidden before the step
 //	out  (B, H)  hidden after it; may be h
 func GRUForward(x []float32, ids []int32, tmp, h, out []float32, B, H, lo, hi int) {
 	n := whole(hi - lo)
 	for b := 0; b < B; b++ {
-		x, tmp, h, out := row(x, ids, b, 3*H), tmp[b*4*H:(b+1)*4*H], h[b*H:(b+1)*H], out[b*H:(b+1)*H]
+		x, tmp, h, out := row(x, ids, b, 3*H), tmp[b*TmpWidth(H):(b+1)*TmpWidth(H)], h[b*H:(b+1)*H], out[b*H:(b+1)*H]
 		if n > 0 {
 			use.gruForward(n, &x[lo], &x[H+lo], &x[2*H+lo], &tmp[lo], &tmp[H+lo], &tmp[2*H+lo], &tmp[3*H+lo], &h[lo], &out[lo])
 		}
@@ -40,7 +45,7 @@ func gruForward(x, tmp, h, out []float32, H, lo, hi int) {
 // GRUBackward turns what GRUForward left in tmp into gradients, for units lo …
 // hi-1.
 //
-//	tmp   (B, 4H): on entry r, z, a_n, n; on return the gradients of a_r = x_r,
+//	tmp   (B, TmpWidth): on entry r, z, a_n, n; on return the gradients of a_r = x_r,
 //	      a_z = x_z, a_n and x_n: columns 0 … 3H are the recurrent side, columns
 //	      0 … 2H and 3H … 4H the input side
 //	h     (B, H)  hidden before the step
@@ -51,7 +56,7 @@ func gruForward(x, tmp, h, out []float32, H, lo, hi int) {
 func GRUBackward(tmp, h, dout, dh []float32, B, H, lo, hi int) {
 	n := whole(hi - lo)
 	for b := 0; b < B; b++ {
-		tmp, h, dout, dh := tmp[b*4*H:(b+1)*4*H], h[b*H:(b+1)*H], dout[b*H:(b+1)*H], dh[b*H:(b+1)*H]
+		tmp, h, dout, dh := tmp[b*TmpWidth(H):(b+1)*TmpWidth(H)], h[b*H:(b+1)*H], dout[b*H:(b+1)*H], dh[b*H:(b+1)*H]
 		if n > 0 {
 			use.gruBackward(n, &tmp[lo], &tmp[H+lo], &tmp[2*H+lo], &tmp[3*H+lo], &h[lo], &dout[lo], &dh[lo])
 		}

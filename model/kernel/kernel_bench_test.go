@@ -87,7 +87,7 @@ func BenchmarkMultiply(b *testing.B) {
 // backward, by one goroutine.
 func BenchmarkCells(b *testing.B) {
 	const B, H = 64, 1024
-	x, tmp, h, out := random(1, B*4*H), random(2, B*4*H), random(3, B*H), make([]float32, B*H)
+	x, tmp, h, out := random(1, B*4*H), random(2, B*TmpWidth(H)), random(3, B*H), make([]float32, B*H)
 	dout, dh, dc, c := random(4, B*H), random(5, B*H), random(6, B*H), random(7, B*H)
 	for name, run := range map[string]func(){
 		"gru/forward":   func() { GRUForward(x, nil, tmp, h, out, B, H, 0, H) },

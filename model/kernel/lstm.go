@@ -8,14 +8,14 @@ package kernel
 //
 //	x     rows of (4H): W_ih·input + b_ih, gates i, f, g, o; batch row b reads
 //	      row ids[b] of x, or row b where ids is nil
-//	tmp   (B, 4H): on entry a = W_hh·h + b_hh; on return i, f, g, o
+//	tmp   (B, TmpWidth): on entry a = W_hh·h + b_hh; on return i, f, g, o
 //	c     (B, H)  cell before the step
 //	cOut  (B, H)  cell after it; may be c
 //	out   (B, H)  hidden after the step
 func LSTMForward(x []float32, ids []int32, tmp, c, cOut, out []float32, B, H, lo, hi int) {
 	n := whole(hi - lo)
 	for b := 0; b < B; b++ {
-		x, tmp, c, cOut, out := row(x, ids, b, 4*H), tmp[b*4*H:(b+1)*4*H], c[b*H:(b+1)*H], cOut[b*H:(b+1)*H], out[b*H:(b+1)*H]
+		x, tmp, c, cOut, out := row(x, ids, b, 4*H), tmp[b*TmpWidth(H):(b+1)*TmpWidth(H)], c[b*H:(b+1)*H], cOut[b*H:(b+1)*H], out[b*H:(b+1)*H]
 		if n > 0 {
 			use.lstmForward(n, &x[lo], &x[H+lo], &x[2*H+lo], &x[3*H+lo], &tmp[lo], &tmp[H+lo], &tmp[2*H+lo], &tmp[3*H+lo], &c[lo], &cOut[lo], &out[lo])
 		}
@@ -39,7 +39,7 @@ func lstmForward(x, tmp, c, cOut, out []float32, H, lo, hi int) {
 // LSTMBackward turns what LSTMForward left in tmp into gradients, for units lo
 // … hi-1.
 //
-//	tmp   (B, 4H): on entry i, f, g, o; on return the gradients of their
+//	tmp   (B, TmpWidth): on entry i, f, g, o; on return the gradients of their
 //	      pre-activations
 //	c     (B, H)  cell before the step     cOut  (B, H)  cell after it
 //	dout  (B, H)  gradient of the step's output
@@ -49,7 +49,7 @@ func lstmForward(x, tmp, c, cOut, out []float32, H, lo, hi int) {
 func LSTMBackward(tmp, c, cOut, dout, dh, dc []float32, B, H, lo, hi int) {
 	n := whole(hi - lo)
 	for b := 0; b < B; b++ {
-		tmp, c, cOut := tmp[b*4*H:(b+1)*4*H], c[b*H:(b+1)*H], cOut[b*H:(b+1)*H]
+		tmp, c, cOut := tmp[b*TmpWidth(H):(b+1)*TmpWidth(H)], c[b*H:(b+1)*H], cOut[b*H:(b+1)*H]
 		dout, dh, dc := dout[b*H:(b+1)*H], dh[b*H:(b+1)*H], dc[b*H:(b+1)*H]
 		if n > 0 {
 			use.lstmBackward(n, &tmp[lo], &tmp[H+lo], &tmp[2*H+lo], &tmp[3*H+lo], &c[lo], &cOut[lo], &dout[lo], &dh[lo], &dc[lo])

@@ -57,7 +57,7 @@ func TestGRUVariants(t *testing.T) {
 	for kind, values := range kinds {
 		t.Run(kind, func(t *testing.T) {
 			agree(t, func(H int) [][]float32 {
-				x, tmp, h, out := values(1, 3*3*H), values(2, B*4*H), values(3, B*H), make([]float32, B*H)
+				x, tmp, h, out := values(1, 3*3*H), values(2, B*TmpWidth(H)), values(3, B*H), make([]float32, B*H)
 				lo, hi := H/3, H
 				GRUForward(x, ids, tmp, h, out, B, H, 0, lo)
 				GRUForward(x, ids, tmp, h, out, B, H, lo, hi)
@@ -65,7 +65,7 @@ func TestGRUVariants(t *testing.T) {
 				dout, dh := values(4, B*H), values(5, B*H)
 				GRUBackward(tmp, h, dout, dh, B, H, lo, hi)
 				GRUBackward(tmp, h, dout, dh, B, H, 0, lo)
-				rows := values(6, B*4*H)
+				rows := values(6, B*TmpWidth(H))
 				GRUForward(values(7, B*3*H), nil, rows, h, h, B, H, 0, H)
 				return [][]float32{forward, out, tmp, dh, rows, h}
 			})
@@ -79,7 +79,7 @@ func TestLSTMVariants(t *testing.T) {
 	for kind, values := range kinds {
 		t.Run(kind, func(t *testing.T) {
 			agree(t, func(H int) [][]float32 {
-				x, tmp, c := values(1, 3*4*H), values(2, B*4*H), values(3, B*H)
+				x, tmp, c := values(1, 3*4*H), values(2, B*TmpWidth(H)), values(3, B*H)
 				cOut, out := make([]float32, B*H), make([]float32, B*H)
 				lo, hi := H/3, H
 				LSTMForward(x, ids, tmp, c, cOut, out, B, H, 0, lo)
@@ -88,7 +88,7 @@ func TestLSTMVariants(t *testing.T) {
 				dout, dh, dc := values(4, B*H), values(5, B*H), values(6, B*H)
 				LSTMBackward(tmp, c, cOut, dout, dh, dc, B, H, lo, hi)
 				LSTMBackward(tmp, c, cOut, dout, dh, dc, B, H, 0, lo)
-				rows := values(7, B*4*H)
+				rows := values(7, B*TmpWidth(H))
 				LSTMForward(values(8, B*4*H), nil, rows, c, c, out, B, H, 0, H)
 				return [][]float32{forward, cOut, out, tmp, dh, dc, rows, c}
 			})

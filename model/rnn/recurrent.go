@@ -15,7 +15,7 @@ type Recurrent struct {
 	near      near           // gradients of the gates, (B, G·H)
 	hidden    []float32      // (T+1, B, H): row 0 is the initial hidden, row t+1 the hidden after step t
 	cells     []float32      // (T+1, B, H), LSTM only: likewise
-	gates     []float32      // (T, B, 4H): activations after Forward, gradients after Backward
+	gates     []float32      // (T, B, TmpWidth): activations after Forward, gradients after Backward
 	dHidden   []float32      // (B, H)
 	dCell     []float32      // (B, H), LSTM only
 
@@ -36,7 +36,7 @@ func NewRecurrent(team *kernel.Team, cell Cell, T, B, H int, precision kernel.Pr
 	g := cell.Gates()
 	r := &Recurrent{cell: cell, T: T, B: B, H: H, precision: precision, team: team,
 		step: NewStep(cell, B, H, precision), whh: kernel.NewPanels(g*H, H, precision), near: newNear(B, g*H, precision),
-		hidden: make([]float32, (T+1)*B*H), gates: make([]float32, T*B*wide*H), dHidden: make([]float32, B*H)}
+		hidden: make([]float32, (T+1)*B*H), gates: make([]float32, T*B*kernel.TmpWidth(H)), dHidden: make([]float32, B*H)}
 	if cell == LSTM {
 		r.cells, r.dCell = make([]float32, (T+1)*B*H), make([]float32, B*H)
 	}
@@ -103,7 +103,7 @@ func (r *Recurrent) runForward(w *kernel.Worker) {
 		if r.cell == LSTM {
 			c, cOut = r.cells[t*n:(t+1)*n], r.cells[(t+1)*n:(t+2)*n]
 		}
-		tmp := r.gates[t*wide*n : (t+1)*wide*n]
+		tmp := r.step.tmp(r.gates, t)
 		r.step.Forward(w, t, lo, hi, x, ids, tmp, r.hidden[t*n:(t+1)*n], r.hidden[(t+1)*n:(t+2)*n], c, cOut)
 		w.Barrier()
 	}
@@ -136,7 +136,7 @@ func (r *Recurrent) runBackward(w *kernel.Worker) {
 		}
 	}
 	for t := r.T - 1; t >= 0; t-- {
-		tmp, dout := r.gates[t*wide*n:(t+1)*wide*n], r.in.dout[t*n:(t+1)*n]
+		tmp, dout := r.step.tmp(r.gates, t), r.in.dout[t*n:(t+1)*n]
 		var from []float32
 		if r.cell == GRU {
 			kernel.GRUBackward(tmp, r.hidden[t*n:(t+1)*n], dout, r.dHidden, B, H, lo, hi)
@@ -147,7 +147,7 @@ func (r *Recurrent) runBackward(w *kernel.Worker) {
 			kernel.LSTMBackward(tmp, r.cells[t*n:(t+1)*n], r.cells[(t+1)*n:(t+2)*n], dout, r.dHidden, r.dCell, B, H, lo, hi)
 		}
 		for k := 0; k < g; k++ {
-			r.near.put(t, k*H+lo, tmp, wide*H, k*H+lo, k*H+hi)
+			r.near.put(t, k*H+lo, tmp, kernel.TmpWidth(H), k*H+lo, k*H+hi)
 		}
 		w.Barrier()
 		if lo < hi {
@@ -166,7 +166,7 @@ func (r *Recurrent) Grads(dx []float32, ids []int32, dwhh, dbhh []float32) {
 	clear(dbhh)
 	r.in = inputs{dx: dx, ids: ids, dbhh: dbhh}
 	r.team.Run(r.T*r.B*r.cell.Gates()*r.H, r.sums)
-	r.team.GemmT(r.precision, g*r.H, r.H, rows, r.gates, wide*r.H, r.hidden, r.H, dwhh, r.H)
+	r.team.GemmT(r.precision, g*r.H, r.H, rows, r.gates, kernel.TmpWidth(r.H), r.hidden, r.H, dwhh, r.H)
 }
 
 // runSums is one worker's part of the sums of Grads: its columns in every step.
@@ -178,16 +178,16 @@ func (r *Recurrent) runSums(w *kernel.Worker) {
 	}
 	lo, hi := w.Range(g*H, 64)
 	for t := 0; t < r.T; t++ {
-		gates, dx, ids := r.gates[t*B*wide*H:(t+1)*B*wide*H], r.in.dx, []int32(nil)
+		gates, dx, ids := r.step.tmp(r.gates, t), r.in.dx, []int32(nil)
 		if r.in.ids != nil {
 			ids = r.in.ids[t*B : (t+1)*B]
 		} else {
 			dx = dx[t*B*g*H : (t+1)*B*g*H]
 		}
-		kernel.ColumnSum(r.in.dbhh, gates, wide*H, B, lo, hi)
-		kernel.SegmentSum(dx, g*H, gates, wide*H, ids, B, lo, max(lo, min(hi, split)))
+		kernel.ColumnSum(r.in.dbhh, gates, kernel.TmpWidth(H), B, lo, hi)
+		kernel.SegmentSum(dx, g*H, gates, kernel.TmpWidth(H), ids, B, lo, max(lo, min(hi, split)))
 		if from := max(lo, split); r.cell == GRU && from < hi {
-			kernel.SegmentSum(dx, g*H, gates[H:], wide*H, ids, B, from, hi)
+			kernel.SegmentSum(dx, g*H, gates[H:], kernel.TmpWidth(H), ids, B, from, hi)
 		}
 	}
 }

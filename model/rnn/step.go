@@ -15,9 +15,6 @@ type Step struct {
 }
 
 const (
-	// wide is the number of H-wide blocks kept a step: the four gates of the
-	// LSTM, or the GRU's r, z, recurrent n and n.
-	wide = 4
 	// strip is how many panels of units go through a step's product and its
 	// gates together, while both are near.
 	strip = 2
@@ -51,7 +48,7 @@ func (s *Step) Put(t int, h []float32, lo, hi int) {
 // workers have put there or computed: a barrier comes between two steps.
 //
 //	x, ids   input pre-activations, as kernel.GRUForward takes them
-//	tmp      (B, 4H): on return what the backward pass takes
+//	tmp      (B, TmpWidth): on return what the backward pass takes
 //	h, out   (B, H): hidden before the step and after it; may be the same
 //	c, cOut  (B, H): cell before the step and after it (LSTM); may be the same
 func (s *Step) Forward(w *kernel.Worker, t, lo, hi int, x []float32, ids []int32, tmp, h, out, c, cOut []float32) {
@@ -59,7 +56,7 @@ func (s *Step) Forward(w *kernel.Worker, t, lo, hi int, x []float32, ids []int32
 	for u := lo; u < hi; u += strip * kernel.Columns() {
 		v := min(u+strip*kernel.Columns(), hi)
 		for g, p := range s.panels {
-			p.Multiply(w, B, u, v, s.near.rows[t%2], s.near.width, s.bias[g*H+u:], 0, tmp[g*H+u:], wide*H)
+			p.Multiply(w, B, u, v, s.near.rows[t%2], s.near.width, s.bias[g*H+u:], 0, tmp[g*H+u:], kernel.TmpWidth(H))
 		}
 		if s.cell == GRU {
 			kernel.GRUForward(x, ids, tmp, h, out, B, H, u, v)
@@ -68,6 +65,12 @@ func (s *Step) Forward(w *kernel.Worker, t, lo, hi int, x []float32, ids []int32
 		}
 	}
 	s.Put(t+1, out, lo, hi)
+}
+
+// tmp returns what step t keeps, of what all steps keep.
+func (s *Step) tmp(all []float32, t int) []float32 {
+	n := s.B * kernel.TmpWidth(s.H)
+	return all[t*n : (t+1)*n]
 }
 
 // near holds B rows of K values as products read them, for an even and for an
