@@ -2,6 +2,7 @@ package corpus
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"reflect"
 
@@ -12,7 +13,8 @@ import (
 func init() {
 	beam.RegisterType(reflect.TypeFor[Document]())
 	beam.RegisterType(reflect.TypeFor[Block]())
-	beam.RegisterType(reflect.TypeFor[Statistics]())
+	// Opaque to the engine: Flink's Java coder for rows does not read this one.
+	beam.RegisterCoder(reflect.TypeFor[Statistics](), encodeStatistics, decodeStatistics)
 	beam.RegisterType(reflect.TypeFor[Digest]())
 	register.DoFn3x0[int64, Document, func(Block)](&splitFn{})
 	register.DoFn2x1[Block, func(Statistics), error](&countFn{})
@@ -140,4 +142,11 @@ func (f *hashFn) ProcessElement(ctx context.Context, doc int64, d Document) (Dig
 		}
 	}
 	return Digest{Doc: doc, Name: d.Name, Bytes: d.Bytes, SHA256: d.SHA256, CRC: d.CRC}, nil
+}
+
+func encodeStatistics(s Statistics) ([]byte, error) { return json.Marshal(s) }
+
+func decodeStatistics(data []byte) (s Statistics, err error) {
+	err = json.Unmarshal(data, &s)
+	return s, err
 }
