@@ -1,8 +1,6 @@
 package main
 
 import (
-	"fmt"
-
 	. "github.com/mmcloughlin/avo/build"
 	"github.com/mmcloughlin/avo/ir"
 	. "github.com/mmcloughlin/avo/operand"
@@ -85,25 +83,6 @@ func (x *isa) pairBF16() {
 	LEAQ(Mem{Base: src, Index: srcRow, Scale: 2}, src)
 	ADDQ(dstRow, dst)
 	DECQ(pairs)
-	JNE(LabelRef("loop"))
-	VZEROUPPER()
-	RET()
-}
-
-// peakBF16 is peak with products of pairs.
-func (x *isa) peakBF16() {
-	const chains = 12
-	TEXT("peakBF16"+x.name, noSplit, "func(n int)")
-	Doc(fmt.Sprintf("peakBF16%s does n times %d vectors' products of pairs.", x.name, chains))
-	n := Load(Param("n"), GP64())
-	for i := 0; i < chains+2; i++ {
-		VPXOR(x.phys(i).AsY(), x.phys(i).AsY(), x.phys(i).AsY())
-	}
-	Label("loop")
-	for i := 0; i < chains; i++ {
-		dotBF16(x.phys(chains), x.phys(chains+1), x.phys(i))
-	}
-	DECQ(n)
 	JNE(LabelRef("loop"))
 	VZEROUPPER()
 	RET()

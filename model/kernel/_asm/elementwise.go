@@ -97,7 +97,7 @@ func (x *isa) gruBackward() {
 		r, z, n := x.load(at(p["r"], off)), x.load(at(p["z"], off)), x.load(at(p["nn"], off))
 		dxn := x.mul(x.mul(d, x.complement(z)), x.squareRest(n))
 		VMOVUPS(dxn, at(p["nn"], off))
-		dr := x.mul(x.mul(dxn, at2(x, p["an"], off)), x.slope(r))
+		dr := x.mul(x.mul(dxn, x.load(at(p["an"], off))), x.slope(r))
 		VMOVUPS(x.mul(dxn, r), at(p["an"], off))
 		VMOVUPS(dr, at(p["r"], off))
 		dz := x.mul(x.mul(d, x.sub(x.load(at(p["h"], off)), n)), x.slope(z))
@@ -105,9 +105,6 @@ func (x *isa) gruBackward() {
 		VMOVUPS(dz, at(p["z"], off))
 	})
 }
-
-// at2 loads the vector at a pointer and an offset.
-func at2(x *isa, p reg.GPVirtual, off reg.Register) reg.VecVirtual { return x.load(at(p, off)) }
 
 func (x *isa) lstmForward() {
 	TEXT("lstmForward"+x.name, noSplit, "func(n int, xi, xf, xg, xo, ai, af, ag, ao, c, cOut, out *float32)")
@@ -123,11 +120,11 @@ func (x *isa) lstmForward() {
 		VMOVUPS(f, at(p["af"], off))
 		g := x.tanh(x.add(at(p["ag"], off), x.load(at(p["xg"], off))))
 		VMOVUPS(g, at(p["ag"], off))
-		cell := x.fma(x.load(at(p["af"], off)), at(c, off), x.mul(g, at2(x, p["ai"], off)))
+		cell := x.fma(x.load(at(p["af"], off)), at(c, off), x.mul(g, x.load(at(p["ai"], off))))
 		VMOVUPS(cell, at(cOut, off))
 		o := x.sigmoid(x.add(at(p["ao"], off), x.load(at(p["xo"], off))))
 		VMOVUPS(o, at(p["ao"], off))
-		VMOVUPS(x.mul(at2(x, p["ao"], off), x.tanh(x.load(at(cOut, off)))), at(out, off))
+		VMOVUPS(x.mul(x.load(at(p["ao"], off)), x.tanh(x.load(at(cOut, off)))), at(out, off))
 	})
 }
 
@@ -146,7 +143,7 @@ func (x *isa) lstmBackward() {
 		dg := x.mul(x.mul(d, i), x.squareRest(g))
 		VMOVUPS(di, at(p["ai"], off))
 		VMOVUPS(dg, at(p["ag"], off))
-		VMOVUPS(x.mul(x.mul(d, at2(x, p["c"], off)), x.slope(f)), at(p["af"], off))
+		VMOVUPS(x.mul(x.mul(d, x.load(at(p["c"], off))), x.slope(f)), at(p["af"], off))
 		VMOVUPS(x.mul(d, f), at(p["dc"], off))
 	})
 }
@@ -193,7 +190,7 @@ func (x *isa) adam() {
 		root := x.vec()
 		VSQRTPS(v, root)
 		move := x.div(x.mul(rate, m), x.add(root, epsilon))
-		VMOVUPS(x.sub(x.mul(keep, at2(x, p["p"], off)), move), at(p["p"], off))
+		VMOVUPS(x.sub(x.mul(keep, x.load(at(p["p"], off))), move), at(p["p"], off))
 	})
 }
 

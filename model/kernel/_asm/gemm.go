@@ -116,18 +116,18 @@ func (x *isa) copyRows() {
 	RET()
 }
 
-// peak emits a loop of independent fused multiply-adds without memory.
-func (x *isa) peak() {
+// peak emits a loop of independent accumulations without memory.
+func (x *isa) peak(name, what string, accumulate func(b, a, acc reg.VecPhysical)) {
 	const chains = 12
-	TEXT("peak"+x.name, noSplit, "func(n int)")
-	Doc(fmt.Sprintf("peak%s does n times %d vectors' fused multiply-adds.", x.name, chains))
+	TEXT(name+x.name, noSplit, "func(n int)")
+	Doc(fmt.Sprintf("%s%s does n times %d vectors' %s.", name, x.name, chains, what))
 	n := Load(Param("n"), GP64())
 	for i := 0; i < chains+2; i++ {
 		VPXOR(x.phys(i).AsY(), x.phys(i).AsY(), x.phys(i).AsY())
 	}
 	Label("loop")
 	for i := 0; i < chains; i++ {
-		VFMADD231PS(x.phys(chains), x.phys(chains+1), x.phys(i))
+		accumulate(x.phys(chains), x.phys(chains+1), x.phys(i))
 	}
 	DECQ(n)
 	JNE(LabelRef("loop"))

@@ -34,8 +34,9 @@ func main() {
 // emit generates all kernels of a variant.
 func emit(x *isa) {
 	x.constants()
+	multiplyAdd := func(b, a, acc reg.VecPhysical) { VFMADD231PS(b, a, acc) }
 	for r := 1; r <= x.rows; r++ {
-		x.tile(r, "tile", func(b, a, acc reg.VecPhysical) { VFMADD231PS(b, a, acc) })
+		x.tile(r, "tile", multiplyAdd)
 	}
 	x.gruForward()
 	x.gruBackward()
@@ -45,7 +46,7 @@ func emit(x *isa) {
 	x.addTo()
 	x.adam()
 	x.sumSquares()
-	x.peak()
+	x.peak("peak", "fused multiply-adds", multiplyAdd)
 	if x.lanes < 16 {
 		return
 	}
@@ -55,5 +56,5 @@ func emit(x *isa) {
 	x.copyRows()
 	x.toBF16()
 	x.pairBF16()
-	x.peakBF16()
+	x.peak("peakBF16", "products of pairs", dotBF16)
 }
