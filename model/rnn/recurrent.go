@@ -12,7 +12,7 @@ type Recurrent struct {
 	team      *kernel.Team
 	step      *Step
 	whh       *kernel.Panels // of the backward pass, (G·H, H)
-	near      near           // gradients of the gates, (B, G·H)
+	near      near           // gradients of the gates, (B, G·H), where the precision is not FP32
 	hidden    []float32      // (T+1, B, H): row 0 is the initial hidden, row t+1 the hidden after step t
 	cells     []float32      // (T+1, B, H), LSTM only: likewise
 	gates     []float32      // (T, B, TmpWidth): activations after Forward, gradients after Backward
@@ -35,8 +35,11 @@ type inputs struct {
 func NewRecurrent(team *kernel.Team, cell Cell, T, B, H int, precision kernel.Precision) *Recurrent {
 	g := cell.Gates()
 	r := &Recurrent{cell: cell, T: T, B: B, H: H, precision: precision, team: team,
-		step: NewStep(cell, B, H, precision), whh: kernel.NewPanels(g*H, H, precision), near: newNear(B, g*H, precision),
+		step: NewStep(cell, B, H, precision), whh: kernel.NewPanels(g*H, H, precision),
 		hidden: make([]float32, (T+1)*B*H), gates: make([]float32, T*B*kernel.TmpWidth(H)), dHidden: make([]float32, B*H)}
+	if precision != kernel.FP32 {
+		r.near = newNear(B, g*H, precision)
+	}
 	if cell == LSTM {
 		r.cells, r.dCell = make([]float32, (T+1)*B*H), make([]float32, B*H)
 	}
@@ -146,12 +149,16 @@ func (r *Recurrent) runBackward(w *kernel.Worker) {
 		} else {
 			kernel.LSTMBackward(tmp, r.cells[t*n:(t+1)*n], r.cells[(t+1)*n:(t+2)*n], dout, r.dHidden, r.dCell, B, H, lo, hi)
 		}
-		for k := 0; k < g; k++ {
-			r.near.put(t, k*H+lo, tmp, kernel.TmpWidth(H), k*H+lo, k*H+hi)
+		rows, width := tmp, kernel.TmpWidth(H)
+		if r.precision != kernel.FP32 { // FP32 reads the gates where they lie
+			for k := 0; k < g; k++ {
+				r.near.put(t, k*H+lo, tmp, kernel.TmpWidth(H), k*H+lo, k*H+hi)
+			}
+			rows, width = r.near.rows[t%2], r.near.width
 		}
 		w.Barrier()
 		if lo < hi {
-			r.whh.Multiply(w, B, lo, hi, r.near.rows[t%2], r.near.width, from, H, r.dHidden[lo:], H)
+			r.whh.Multiply(w, B, lo, hi, rows, width, from, H, r.dHidden[lo:], H)
 		}
 	}
 }
