@@ -46,5 +46,8 @@ func adamAVX2(n int, p *float32, m *float32, v *float32, grad *float32, rates *[
 // sumSquaresAVX2 is sumSquares for n values, a multiple of 16.
 func sumSquaresAVX2(n int, src *float32) float64
 
+// dropoutAVX2 is dropout for n values, a multiple of two vectors.
+func dropoutAVX2(n int, dst *float32, src *float32, key uint64, threshold uint32, scale float32)
+
 // peakAVX2 does n times 12 vectors' fused multiply-adds.
 func peakAVX2(n int)

@@ -182,6 +182,32 @@ DATA constantsAVX2<>+696(SB)/4, $0x7fffffff
 DATA constantsAVX2<>+700(SB)/4, $0x7fffffff
 GLOBL constantsAVX2<>(SB), RODATA|NOPTR, $704
 
+DATA hashAVX2<>+0(SB)/8, $0x9e3779b97f4a7c15
+DATA hashAVX2<>+8(SB)/8, $0x9e3779b97f4a7c16
+DATA hashAVX2<>+16(SB)/8, $0x9e3779b97f4a7c17
+DATA hashAVX2<>+24(SB)/8, $0x9e3779b97f4a7c18
+DATA hashAVX2<>+32(SB)/8, $0x0000000000000004
+DATA hashAVX2<>+40(SB)/8, $0x0000000000000004
+DATA hashAVX2<>+48(SB)/8, $0x0000000000000004
+DATA hashAVX2<>+56(SB)/8, $0x0000000000000004
+DATA hashAVX2<>+64(SB)/8, $0xbf58476d1ce4e5b9
+DATA hashAVX2<>+72(SB)/8, $0xbf58476d1ce4e5b9
+DATA hashAVX2<>+80(SB)/8, $0xbf58476d1ce4e5b9
+DATA hashAVX2<>+88(SB)/8, $0xbf58476d1ce4e5b9
+DATA hashAVX2<>+96(SB)/8, $0x94d049bb133111eb
+DATA hashAVX2<>+104(SB)/8, $0x94d049bb133111eb
+DATA hashAVX2<>+112(SB)/8, $0x94d049bb133111eb
+DATA hashAVX2<>+120(SB)/8, $0x94d049bb133111eb
+DATA hashAVX2<>+128(SB)/8, $0x00000000bf58476d
+DATA hashAVX2<>+136(SB)/8, $0x00000000bf58476d
+DATA hashAVX2<>+144(SB)/8, $0x00000000bf58476d
+DATA hashAVX2<>+152(SB)/8, $0x00000000bf58476d
+DATA hashAVX2<>+160(SB)/8, $0x0000000094d049bb
+DATA hashAVX2<>+168(SB)/8, $0x0000000094d049bb
+DATA hashAVX2<>+176(SB)/8, $0x0000000094d049bb
+DATA hashAVX2<>+184(SB)/8, $0x0000000094d049bb
+GLOBL hashAVX2<>(SB), RODATA|NOPTR, $192
+
 // func tile1AVX2(k int, a *float32, ars int, acs int, b *float32, from *float32, frs int, c *float32, crs int)
 // Requires: AVX, FMA3
 TEXT ·tile1AVX2(SB), NOSPLIT, $0-72
@@ -1160,6 +1186,66 @@ test:
 	VUNPCKHPD    X0, X0, X1
 	VADDSD       X1, X0, X0
 	MOVSD        X0, ret+16(FP)
+	VZEROUPPER
+	RET
+
+// func dropoutAVX2(n int, dst *float32, src *float32, key uint64, threshold uint32, scale float32)
+// Requires: AVX, AVX2, SSE
+TEXT ·dropoutAVX2(SB), NOSPLIT, $0-40
+	MOVQ         dst+8(FP), AX
+	MOVQ         src+16(FP), CX
+	MOVQ         key+24(FP), DX
+	VMOVQ        DX, X1
+	VPBROADCASTQ X1, Y0
+	VPADDQ       hashAVX2<>+0(SB), Y0, Y0
+	MOVL         threshold+32(FP), DX
+	VMOVD        DX, X1
+	VPBROADCASTW X1, Y1
+	MOVSS        scale+36(FP), X2
+	VBROADCASTSS X2, Y2
+	MOVQ         n+0(FP), DX
+	XORQ         BX, BX
+	SHLQ         $0x02, DX
+	JMP          test
+
+loop:
+	VPSRLQ       $0x1e, Y0, Y3
+	VPXOR        Y0, Y3, Y3
+	VPSRLQ       $0x20, Y3, Y4
+	VPMULUDQ     hashAVX2<>+64(SB), Y4, Y4
+	VPMULUDQ     hashAVX2<>+128(SB), Y3, Y5
+	VPADDQ       Y5, Y4, Y4
+	VPSLLQ       $0x20, Y4, Y4
+	VPMULUDQ     hashAVX2<>+64(SB), Y3, Y3
+	VPADDQ       Y4, Y3, Y3
+	VPSRLQ       $0x1b, Y3, Y4
+	VPXOR        Y3, Y4, Y4
+	VPSRLQ       $0x20, Y4, Y3
+	VPMULUDQ     hashAVX2<>+96(SB), Y3, Y3
+	VPMULUDQ     hashAVX2<>+160(SB), Y4, Y5
+	VPADDQ       Y5, Y3, Y3
+	VPSLLQ       $0x20, Y3, Y3
+	VPMULUDQ     hashAVX2<>+96(SB), Y4, Y4
+	VPADDQ       Y3, Y4, Y4
+	VPSRLQ       $0x1f, Y4, Y3
+	VPXOR        Y4, Y3, Y3
+	VPADDQ       hashAVX2<>+32(SB), Y0, Y0
+	VPMAXUW      Y1, Y3, Y4
+	VPCMPEQW     Y3, Y4, Y4
+	VEXTRACTI128 $0x01, Y4, X3
+	VPMOVSXWD    X4, Y4
+	VMULPS       (CX)(BX*1), Y2, Y5
+	VPAND        Y4, Y5, Y4
+	VMOVUPS      Y4, (AX)(BX*1)
+	VPMOVSXWD    X3, Y3
+	VMULPS       32(CX)(BX*1), Y2, Y4
+	VPAND        Y3, Y4, Y3
+	VMOVUPS      Y3, 32(AX)(BX*1)
+	ADDQ         $0x00000040, BX
+
+test:
+	CMPQ BX, DX
+	JLT  loop
 	VZEROUPPER
 	RET
 

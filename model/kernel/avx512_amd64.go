@@ -70,6 +70,9 @@ func adamAVX512(n int, p *float32, m *float32, v *float32, grad *float32, rates 
 // sumSquaresAVX512 is sumSquares for n values, a multiple of 16.
 func sumSquaresAVX512(n int, src *float32) float64
 
+// dropoutAVX512 is dropout for n values, a multiple of two vectors.
+func dropoutAVX512(n int, dst *float32, src *float32, key uint64, threshold uint32, scale float32)
+
 // peakAVX512 does n times 12 vectors' fused multiply-adds.
 func peakAVX512(n int)
 

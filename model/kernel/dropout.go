@@ -20,6 +20,21 @@ func NewMask(p float64) Mask {
 // Apply sets dst[i] to src[i] scaled, or to 0 where i is dropped, for i = lo …
 // hi-1. dst may be src.
 func (m Mask) Apply(dst, src []float32, lo, hi int) {
+	from := min((lo+3)&^3, hi) // vectors start with a hash
+	m.apply(dst, src, lo, from)
+	if use.dropout != nil {
+		n := (hi - from) &^ (2*use.lanes - 1)
+		if n > 0 {
+			_, _ = dst[from+n-1], src[from+n-1]
+			use.dropout(n, &dst[from], &src[from], m.Key+uint64(from/4), uint32(m.threshold), m.scale)
+		}
+		from += n
+	}
+	m.apply(dst, src, from, hi)
+}
+
+// apply is Apply in plain Go.
+func (m Mask) apply(dst, src []float32, lo, hi int) {
 	for i := lo; i < hi; {
 		bits := Hash(m.Key + uint64(i/4))
 		for bits >>= 16 * (i % 4); ; bits >>= 16 {

@@ -38,6 +38,25 @@ func TestMask(t *testing.T) {
 	}
 }
 
+func TestMaskVariants(t *testing.T) {
+	for kind, values := range kinds {
+		t.Run(kind, func(t *testing.T) {
+			agree(t, func(n int) [][]float32 {
+				var all [][]float32
+				for _, p := range []float64{0, 0.2, 0.5, 0.99999} {
+					m := NewMask(p)
+					m.Key = 1<<63 + uint64(n)
+					src, dst := values(1, n+5), values(2, n+5)
+					m.Apply(dst, src, 5, n+5)
+					m.Apply(src, src, 0, n/2)
+					all = append(all, dst, src)
+				}
+				return all
+			})
+		})
+	}
+}
+
 // TestMaskShare checks the share dropped and that neighbours are independent.
 func TestMaskShare(t *testing.T) {
 	const n = 1 << 20

@@ -29,6 +29,10 @@ type variant struct {
 	adam         func(n int, p, m, v, grad *float32, rates *[6]float32)
 	sumSquares   func(n int, src *float32) float64 // n is a multiple of 16
 
+	// dropout is Mask.Apply for values whose first hash is that of key; n is a
+	// multiple of 2·lanes.
+	dropout func(n int, dst, src *float32, key uint64, threshold uint32, scale float32)
+
 	// copyRows copies at most 32 columns of n rows, those that masks has bits
 	// for; rows are in bytes. It may be nil.
 	copyRows func(n int, dst *float32, dstRow int, src *float32, srcRow int, masks uint64)

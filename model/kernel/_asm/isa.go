@@ -178,14 +178,17 @@ func (x *isa) zeroBelow(v reg.VecVirtual, a, b Op) {
 }
 
 // loop runs body for each vector below n elements, with the byte offset.
-func (x *isa) loop(n reg.Register, body func(off reg.GPVirtual)) {
+func (x *isa) loop(n reg.Register, body func(off reg.GPVirtual)) { x.loopBy(n, x.bytes(), body) }
+
+// loopBy is loop for steps of so many bytes.
+func (x *isa) loopBy(n reg.Register, bytes int, body func(off reg.GPVirtual)) {
 	off := GP64()
 	XORQ(off, off)
 	SHLQ(U8(2), n)
 	JMP(LabelRef("test"))
 	Label("loop")
 	body(off)
-	ADDQ(U32(uint32(x.bytes())), off)
+	ADDQ(U32(uint32(bytes)), off)
 	Label("test")
 	CMPQ(off, n)
 	JLT(LabelRef("loop"))

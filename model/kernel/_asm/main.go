@@ -34,6 +34,7 @@ func main() {
 // emit generates all kernels of a variant.
 func emit(x *isa) {
 	x.constants()
+	x.hashConstants()
 	multiplyAdd := func(b, a, acc reg.VecPhysical) { VFMADD231PS(b, a, acc) }
 	for r := 1; r <= x.rows; r++ {
 		x.tile(r, "tile", multiplyAdd)
@@ -46,6 +47,7 @@ func emit(x *isa) {
 	x.addTo()
 	x.adam()
 	x.sumSquares()
+	x.dropout()
 	x.peak("peak", "fused multiply-adds", multiplyAdd)
 	if x.lanes < 16 {
 		return
