@@ -64,6 +64,8 @@ var mayImport = map[string][2][]string{
 	"runners/store": {{}, {"cloud.google.com/go/storage", "github.com/googleapis/gax-go/v2", "google.golang.org/api/", "google.golang.org/grpc/", "golang.org/x/sys/unix"}},
 	// A stand-in for Cloud Storage, for tests alone.
 	"runners/store/gcstest": {},
+	// A file system that loses what was not synced, for tests alone.
+	"runners/store/crashtest": {},
 	// The last two ask Google, before any work, for credentials and, afterwards, for a job's messages.
 	"runners/engine": {{}, {beam, "golang.org/x/oauth2/google", "google.golang.org/api/dataflow/v1b3"}},
 	// Stand-ins for Google Cloud and the means to start a small Flink, for tests alone.

@@ -21,6 +21,8 @@ import (
 	"github.com/quire-ml/quire/runners/store/gcstest"
 )
 
+var shipped = defaultTiming
+
 func TestMain(m *testing.M) {
 	defaultTiming = timing{attempt: 5 * time.Second, call: 20 * time.Second, pause: time.Millisecond, pauseMax: 10 * time.Millisecond}
 	digestBytes, chunkBytes, rangeBytes, aheadBytes = 128<<10, 256<<10, 200<<10, 32<<10

@@ -30,11 +30,13 @@ type timing struct {
 	pauseMax time.Duration // this; each is multiplied by a random ½…1½
 }
 
-var defaultTiming = timing{attempt: time.Minute, call: 5 * time.Minute, pause: 200 * time.Millisecond, pauseMax: 20 * time.Second}
+// A bucket that is gone for good must be an error within two minutes.
+var defaultTiming = timing{attempt: 45 * time.Second, call: 90 * time.Second, pause: 200 * time.Millisecond, pauseMax: 10 * time.Second}
 
 const (
-	pageObjects = 1000 // of one answer to list
-	deletions   = 10   // of an object that others replace meanwhile
+	pageObjects = 1000             // of one answer to list
+	deletions   = 10               // of an object that others replace meanwhile
+	lookTime    = 10 * time.Second // in which an upload that failed is looked for
 )
 
 // A gcs keeps objects in a bucket of Cloud Storage, by its JSON interface.
@@ -84,7 +86,7 @@ func (g *gcs) try(ctx context.Context, f func(ctx context.Context) error) (err e
 	began := time.Now()
 	pause := g.timing.pause
 	for n := 1; ; n++ {
-		attempt, cancel := context.WithTimeout(ctx, g.timing.attempt)
+		attempt, cancel := context.WithTimeout(ctx, min(g.timing.attempt, g.timing.call-time.Since(began)))
 		err = f(attempt)
 		late := attempt.Err() != nil
 		cancel()

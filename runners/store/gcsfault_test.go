@@ -197,8 +197,10 @@ func TestOutage(t *testing.T) {
 // is removed.
 func TestDamagedUpload(t *testing.T) {
 	s, server := faulty(t)
-	damage := gcstest.Fault{Op: gcstest.Attrs, Kind: gcstest.Damage}
-	server.Inject(gcstest.Fault{Op: gcstest.Upload, Kind: gcstest.Damage}, damage)
+	server.Inject(gcstest.Fault{Op: gcstest.Upload, Kind: gcstest.Damage})
+	for range readings {
+		server.Inject(gcstest.Fault{Op: gcstest.Attrs, Kind: gcstest.Damage})
+	}
 	if _, err := s.Put(ctx, "o", []byte("bytes")); !errors.Is(err, errDamaged) {
 		t.Errorf("put: %v", err)
 	}

@@ -114,7 +114,7 @@ func (u *gcsUpload) send(p []byte) error {
 // guard calls f, which waits for chunks, and cancels the upload if that takes
 // too long: a request that begins an upload has no deadline of its own.
 func (u *gcsUpload) guard(f func() error) error {
-	timer := time.AfterFunc(2*u.g.timing.call, func() { u.cancel(errStuck) })
+	timer := time.AfterFunc(u.g.timing.call+lookTime, func() { u.cancel(errStuck) })
 	defer timer.Stop()
 	err := f()
 	if err != nil && errors.Is(context.Cause(u.ctx), errStuck) {
@@ -138,7 +138,10 @@ func (u *gcsUpload) commit() (Info, error) {
 		return u.resolve(err)
 	}
 	if retryable(err) { // the reply to the last chunk may be lost
-		if a, lookErr := u.g.attrs(u.ctx, u.name); lookErr == nil && u.ours(a) {
+		look, cancel := context.WithTimeout(u.ctx, lookTime)
+		a, lookErr := u.g.attrs(look, u.name)
+		cancel()
+		if lookErr == nil && u.ours(a) {
 			return gcsInfo(a), nil
 		}
 	}
@@ -186,15 +189,21 @@ func (u *gcsUpload) finish() (a *storage.ObjectAttrs, err error) {
 // resolve decides after a failed precondition. The object may be ours: from
 // an attempt whose reply was lost, or, create-only, from an earlier writer.
 func (u *gcsUpload) resolve(failed error) (Info, error) {
-	a, err := u.g.attrs(u.ctx, u.name)
+	var a *storage.ObjectAttrs
 	found := ""
-	if err == nil {
+	for range 2 { // an answer that says otherwise may be damaged
+		var err error
+		a, err = u.g.attrs(u.ctx, u.name)
+		if errors.Is(err, ErrNotExist) {
+			break
+		}
+		if err != nil {
+			return Info{}, fmt.Errorf("%w, then %w", gcsError(failed), err)
+		}
 		if u.ours(a) {
 			return gcsInfo(a), nil
 		}
 		found = gcsInfo(a).Generation
-	} else if !errors.Is(err, ErrNotExist) {
-		return Info{}, fmt.Errorf("%w, then %w", gcsError(failed), err)
 	}
 	if u.c.swap {
 		return Info{}, conflictGeneration(found, u.c.generation)
@@ -220,14 +229,17 @@ func (u *gcsUpload) same(a *storage.ObjectAttrs) bool {
 // doubt decides after a reply that describes other bytes than those sent: the
 // reply may be damaged, or the object. A new object that is damaged is removed.
 func (u *gcsUpload) doubt() (Info, error) {
-	a, err := u.g.attrs(u.ctx, u.name)
-	if err != nil {
-		return Info{}, err
+	var a *storage.ObjectAttrs
+	for range readings {
+		var err error
+		if a, err = u.g.attrs(u.ctx, u.name); err != nil {
+			return Info{}, err
+		}
+		if u.same(a) {
+			return gcsInfo(a), nil
+		}
 	}
-	if u.same(a) {
-		return gcsInfo(a), nil
-	}
-	err = fmt.Errorf("%w: Cloud Storage holds %d bytes with crc32c %08x, sent were %d bytes with %08x", errDamaged, a.Size, a.CRC32C, u.n, u.crc)
+	err := fmt.Errorf("%w: Cloud Storage holds %d bytes with crc32c %08x, sent were %d bytes with %08x", errDamaged, a.Size, a.CRC32C, u.n, u.crc)
 	if !u.c.swap {
 		if deleteErr := u.g.delete(u.ctx, u.name, gcsInfo(a).Generation); deleteErr != nil {
 			err = fmt.Errorf("%w; it is visible, for it cannot be deleted: %w", err, deleteErr)

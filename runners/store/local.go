@@ -14,7 +14,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"syscall"
 )
 
@@ -27,7 +26,8 @@ var digestBytes int64 = 4 << 20
 // anew, so it may be made, removed or replaced between two of them.
 type local struct {
 	dir   string
-	fault func(op, name string) error // set by tests: fails an operation
+	fault func(op, name string) error       // set by tests: fails an operation
+	done  func(op, name string, err error) // set by tests: sees how it ended
 
 	mu    sync.Mutex
 	swept map[string]bool // folders without temporary files of killed processes
@@ -38,18 +38,10 @@ func newLocal(dir string) *local {
 	if f := faults.Load(); f != nil {
 		l.fault = *f
 	}
+	if f := watcher.Load(); f != nil {
+		l.done = *f
+	}
 	return l
-}
-
-var faults atomic.Pointer[func(op, name string) error]
-
-// InjectFaults is for tests of other packages: local stores that are opened from
-// now on ask fault before each file operation (mkdir, create, write, sync, link,
-// rename, syncdir, open, read, list, remove, lock), and fail with its error. Call
-// restore in the end.
-func InjectFaults(fault func(op, name string) error) (restore func()) {
-	old := faults.Swap(&fault)
-	return func() { faults.Store(old) }
 }
 
 func (l *local) join(name string) string { return filepath.Join(l.dir, filepath.FromSlash(name)) }
@@ -61,7 +53,11 @@ func (l *local) do(op, name string, f func() error) error {
 			return err
 		}
 	}
-	return f()
+	err := f()
+	if l.done != nil {
+		l.done(op, name, err)
+	}
+	return err
 }
 
 // root opens the folder of the store.

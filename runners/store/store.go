@@ -27,6 +27,8 @@
 // of up to 4 MiB is its content's digest, and that of a larger one changes with
 // each write.
 //
+// A Lease keeps others from changing what belongs together, one holder at a time.
+//
 // A Store is safe for concurrent use. A Writer is for one goroutine at a time.
 package store
 

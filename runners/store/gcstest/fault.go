@@ -63,12 +63,15 @@ func (s *Server) Left() []Fault {
 	return append([]Fault(nil), s.faults...)
 }
 
-// Plan lets a share of the requests from now on have faults drawn from seed: all
-// kinds but Stall and Damage.
-func (s *Server) Plan(seed uint64, share float64) {
+// Plan lets a share of the requests from now on have faults of these kinds, drawn
+// from seed; without kinds of all but Stall and Damage.
+func (s *Server) Plan(seed uint64, share float64, kinds ...Kind) {
+	if len(kinds) == 0 {
+		kinds = []Kind{Unavailable, Lost, TooMany, Reset, LostReset, Cut}
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.seeded, s.share = rand.New(rand.NewPCG(seed, 0)), share
+	s.seeded, s.share, s.kinds = rand.New(rand.NewPCG(seed, 0)), share, kinds
 }
 
 // fault returns the fault of a request.
@@ -84,8 +87,7 @@ func (s *Server) fault(op Op) Fault {
 	if s.seeded == nil || s.seeded.Float64() >= s.share {
 		return Fault{}
 	}
-	kinds := []Kind{Unavailable, Lost, TooMany, Reset, LostReset, Cut}
-	return Fault{Kind: kinds[s.seeded.IntN(len(kinds))], At: s.seeded.IntN(1000)}
+	return Fault{Kind: s.kinds[s.seeded.IntN(len(s.kinds))], At: s.seeded.IntN(1000)}
 }
 
 // ServeHTTP implements http.Handler.

@@ -44,6 +44,7 @@ type Server struct {
 	faults     []Fault
 	seeded     *rand.Rand
 	share      float64
+	kinds      []Kind
 	log        []string
 	closed     chan struct{}
 }

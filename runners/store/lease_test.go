@@ -1,0 +1,260 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// record is the value of a lease in these tests.
+type record struct{ N int }
+
+func mustAcquire(t *testing.T, s *Store) *Lease {
+	t.Helper()
+	l, err := Acquire(ctx, s, "run.json", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+// sleep stops the renewals of a lease, as the end of its process or a long sleep
+// would, and lets its time pass: it looks expired.
+func sleep(t *testing.T, l *Lease) {
+	t.Helper()
+	l.stop()
+	l.beaten.Wait()
+	l.now = func() time.Time { return time.Now().Add(-2 * leaseTime) }
+	if err := l.Commit(ctx, record{1}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestLease(t *testing.T) {
+	conform(t, func(t *testing.T, s *Store) {
+		a := mustAcquire(t, s)
+		var got record
+		if err := a.Value(&got); err != nil || got.N != 0 {
+			t.Fatalf("a new value is %v, %v", got, err)
+		}
+		var held *HeldError
+		if _, err := Acquire(ctx, s, "run.json", nil); !errors.As(err, &held) || held.PID != os.Getpid() || time.Until(held.Until) > leaseTime ||
+			!strings.Contains(err.Error(), s.Join("run.json")+": process ") {
+			t.Fatalf("a second holder: %v", err)
+		}
+		if err := a.Commit(ctx, record{7}); err != nil {
+			t.Fatal(err)
+		}
+		if !a.renew(ctx) || a.Err() != nil {
+			t.Fatalf("renewal: %v", a.Err())
+		}
+		if held, err := ReadLeased(ctx, s, "run.json", &got); err != nil || !held || got.N != 7 {
+			t.Fatalf("read %v, held %v, %v", got, held, err)
+		}
+		if err := a.Release(ctx); err != nil {
+			t.Fatal(err)
+		}
+		if err := a.Commit(ctx, record{8}); !errors.Is(err, ErrLost) {
+			t.Errorf("commit after release: %v", err)
+		}
+		if held, err := ReadLeased(ctx, s, "run.json", &got); err != nil || held || got.N != 7 {
+			t.Fatalf("released: read %v, held %v, %v", got, held, err)
+		}
+		b := mustAcquire(t, s)
+		if err := errors.Join(b.Value(&got), b.Commit(ctx, nil), b.Release(ctx)); err != nil || got.N != 7 {
+			t.Fatalf("the next holder reads %v, %v", got, err)
+		}
+		if _, err := s.Stat(ctx, "run.json"); !errors.Is(err, ErrNotExist) {
+			t.Errorf("without a value, the object stays: %v", err)
+		}
+	})
+}
+
+// TestSleeper: a holder that slept past its lease, which another has taken over,
+// commits nothing, whatever became of the other.
+func TestSleeper(t *testing.T) {
+	conform(t, func(t *testing.T, s *Store) {
+		for _, after := range []string{"held", "committed", "released"} {
+			a := mustAcquire(t, s)
+			sleep(t, a)
+			b := mustAcquire(t, s)
+			if after != "held" {
+				if err := b.Commit(ctx, record{1}); err != nil { // the same value
+					t.Fatal(err)
+				}
+			}
+			if after == "released" {
+				if err := b.Release(ctx); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := a.Commit(ctx, record{9}); !errors.Is(err, ErrLost) || a.Err() == nil || a.renew(ctx) {
+				t.Errorf("%s: the sleeper commits: %v", after, err)
+			}
+			if err := a.Release(ctx); err != nil {
+				t.Errorf("%s: %v", after, err)
+			}
+			var got record
+			if held, err := ReadLeased(ctx, s, "run.json", &got); err != nil || held != (after != "released") || got.N != 1 {
+				t.Errorf("%s: read %v, held %v, %v", after, got, held, err)
+			}
+			if after != "released" {
+				if err := b.Release(ctx); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+	})
+}
+
+// TestLateRenewal: a renewal that fails is no loss before the lease's time is
+// over, and one after it.
+func TestLateRenewal(t *testing.T) {
+	broken := false
+	s := failing(t, func(op, name string) error {
+		if broken && op == "rename" {
+			return errors.New("broken")
+		}
+		return nil
+	})
+	l := mustAcquire(t, s)
+	broken = true
+	if !l.renew(ctx) {
+		t.Errorf("one failed renewal: %v", l.Err())
+	}
+	l.now = func() time.Time { return time.Now().Add(2 * leaseTime) }
+	if l.renew(ctx) || !errors.Is(l.Err(), ErrLost) || !strings.Contains(l.Err().Error(), "broken") {
+		t.Errorf("renewals fail for long: %v", l.Err())
+	}
+}
+
+// TestHolderDies: what a dead process of this machine holds is free at once, and
+// that of another machine when its time is over.
+func TestHolderDies(t *testing.T) {
+	c, _ := startChild(t, "hang", t.TempDir())
+	c.Process.Kill()
+	c.Wait()
+	later := time.Now().Add(time.Hour)
+	self := newHolder()
+	for what, h := range map[string]holder{
+		"free: a dead process":                   {PID: c.Process.Pid, Machine: machine(), Until: later},
+		"free: an earlier process of my PID":     {PID: self.PID, Machine: machine(), Process: "other", Until: later},
+		"free: a forgotten lease":                {PID: self.PID, Machine: machine(), Process: process, Until: later},
+		"held: a living process":                 {PID: os.Getppid(), Machine: machine(), Until: later},
+		"held: another machine":                  {PID: c.Process.Pid, Machine: "elsewhere", Until: later},
+		"held: a machine of which nothing known": {PID: c.Process.Pid, Until: later},
+		"free: its time is over":                 {PID: 1, Machine: "elsewhere", Until: time.Now().Add(-time.Second)},
+	} {
+		s := mustOpen(t, t.TempDir())
+		h.ID, h.Host = "id", "host"
+		data, err := MarshalSealed(leased{Format: leaseFormat, Holder: &h, Value: []byte(`{"N":3}`)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.Put(ctx, "run.json", data); err != nil {
+			t.Fatal(err)
+		}
+		l, err := Acquire(ctx, s, "run.json", nil)
+		var held *HeldError
+		switch {
+		case strings.HasPrefix(what, "held") && (!errors.As(err, &held) || held.Host != "host" || !held.Until.Equal(h.Until)):
+			t.Errorf("%s: %v", what, err)
+		case strings.HasPrefix(what, "free"):
+			var got record
+			if err == nil {
+				err = errors.Join(l.Value(&got), l.Release(ctx))
+			}
+			if err != nil || got.N != 3 {
+				t.Errorf("%s: %v, %v", what, got, err)
+			}
+		}
+	}
+}
+
+// TestRacingHolders lets many want a lease at once. Each counts in the value and
+// gives up the lease; no count is lost, and never do two hold it.
+func TestRacingHolders(t *testing.T) {
+	conform(t, func(t *testing.T, s *Store) {
+		var group sync.WaitGroup
+		var mu sync.Mutex
+		holding, counted := 0, 0
+		for range 4 {
+			group.Go(func() {
+				for range 5 {
+					l, err := Acquire(ctx, s, "run.json", nil)
+					var held *HeldError
+					if errors.As(err, &held) {
+						continue
+					}
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					mu.Lock()
+					holding++
+					if counted++; holding != 1 {
+						t.Errorf("%d holders", holding)
+					}
+					mu.Unlock()
+					var n record
+					if err := l.Value(&n); err != nil {
+						t.Error(err)
+					}
+					n.N++
+					if err := l.Commit(ctx, n); err != nil {
+						t.Error(err)
+					}
+					mu.Lock()
+					holding--
+					mu.Unlock()
+					if err := l.Release(ctx); err != nil {
+						t.Error(err)
+					}
+				}
+			})
+		}
+		group.Wait()
+		var got record
+		if _, err := ReadLeased(ctx, s, "run.json", &got); err != nil || got.N != counted || counted == 0 {
+			t.Errorf("counted %d, read %d, %v", counted, got.N, err)
+		}
+	})
+}
+
+// TestDamagedLease: a flipped byte, or a missing one, is an error with an address.
+func TestDamagedLease(t *testing.T) {
+	s := mustOpen(t, t.TempDir())
+	l := mustAcquire(t, s)
+	if err := errors.Join(l.Commit(ctx, record{5}), l.Release(ctx)); err != nil {
+		t.Fatal(err)
+	}
+	whole, err := os.ReadFile(s.Join("run.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	check := func(what string, bad []byte) {
+		t.Helper()
+		if err := os.WriteFile(s.Join("run.json"), bad, 0o666); err != nil {
+			t.Fatal(err)
+		}
+		if l, err := Acquire(ctx, s, "run.json", nil); err == nil || !strings.Contains(err.Error(), s.Join("run.json")+": byte") {
+			t.Fatalf("%s: %v, %v", what, l, err)
+		}
+	}
+	for at := range whole {
+		bad := append([]byte{}, whole...)
+		bad[at] ^= 0x20
+		check(fmt.Sprintf("byte %d", at), bad)
+		check(fmt.Sprintf("cut at %d", at), whole[:at])
+	}
+	cancelled, cancel := context.WithCancel(ctx)
+	cancel()
+	if _, err := Acquire(cancelled, mustOpen(t, t.TempDir()), "run.json", nil); !errors.Is(err, context.Canceled) {
+		t.Errorf("cancelled: %v", err)
+	}
+}
