@@ -26,7 +26,7 @@ var digestBytes int64 = 4 << 20
 // anew, so it may be made, removed or replaced between two of them.
 type local struct {
 	dir   string
-	fault func(op, name string) error       // set by tests: fails an operation
+	fault func(op, name string) error      // set by tests: fails an operation
 	done  func(op, name string, err error) // set by tests: sees how it ended
 
 	mu    sync.Mutex
