@@ -54,6 +54,8 @@ type Config struct {
 	Model    Model    `mapstructure:"model"`
 	Train    Train    `mapstructure:"train"`
 	Generate Generate `mapstructure:"generate"`
+	Gate     Gate     `mapstructure:"gate"`
+	Schedule Schedule `mapstructure:"schedule"`
 }
 
 // Corpus is the text. Use Expanded, not Sources, to read it.
@@ -137,6 +139,29 @@ type Generate struct {
 	TopK        int     `mapstructure:"top_k"`
 	TopP        float64 `mapstructure:"top_p"`
 	Seed        int64   `mapstructure:"seed"`
+}
+
+// Gate says what a model must be like to be promoted. Shares are 0 to 1.
+type Gate struct {
+	Margin      float64 `mapstructure:"margin"` // nats a character
+	MaxGap      float64 `mapstructure:"max_gap"`
+	Samples     int     `mapstructure:"samples"`
+	Length      int     `mapstructure:"length"`
+	Temperature float64 `mapstructure:"temperature"`
+	MaxLoop     float64 `mapstructure:"max_loop"`
+	MinCoverage float64 `mapstructure:"min_coverage"`
+	MaxSpan     int     `mapstructure:"max_span"` // characters
+	MaxCopied20 float64 `mapstructure:"max_copied_20"`
+	MaxCopied50 float64 `mapstructure:"max_copied_50"`
+	MaxLeaked   float64 `mapstructure:"max_leaked"`
+}
+
+// Schedule says when rounds run.
+type Schedule struct {
+	Cron     string `mapstructure:"cron"`
+	Timezone string `mapstructure:"timezone"`
+	Overlap  string `mapstructure:"overlap"`
+	CatchUp  string `mapstructure:"catch_up"`
 }
 
 // Validate returns an *Error for the first value out of its range or not

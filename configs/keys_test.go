@@ -57,7 +57,9 @@ func TestNames(t *testing.T) {
 		model.dropout train.out train.epochs train.batch train.lr train.schedule train.warmup_steps train.clip_norm train.seed train.device
 		train.checkpoint.every_steps train.checkpoint.every train.checkpoint.keep_last train.checkpoint.keep_best train.early_stop.patience
 		generate.prompt generate.length generate.temperature generate.top_k generate.top_p generate.seed
-		train.max_steps train.log_every train.precision train.weight_decay prep.stride prep.test.fraction`)
+		train.max_steps train.log_every train.precision train.weight_decay prep.stride prep.test.fraction
+		gate.margin gate.max_gap gate.samples gate.length gate.temperature gate.max_loop gate.min_coverage gate.max_span gate.max_copied_20
+		gate.max_copied_50 gate.max_leaked schedule.cron schedule.timezone schedule.overlap schedule.catch_up`)
 	var got []string
 	for i := range keys {
 		got = append(got, keys[i].name)

@@ -2,6 +2,7 @@ package configs
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -124,9 +125,9 @@ func others() map[string]string {
 		k := &keys[i]
 		switch d := k.domain.(type) {
 		case whole:
-			m[k.name] = "7"
+			m[k.name] = fmt.Sprint(max(d.lo, 7))
 		case number:
-			m[k.name] = "0.25"
+			m[k.name] = "0.125"
 		case truth:
 			m[k.name] = "false"
 		case words:
@@ -139,8 +140,13 @@ func others() map[string]string {
 			}
 		case text:
 			m[k.name] = `"others"`
-			if k.name == "corpus.sha256" {
+			switch k.name {
+			case "corpus.sha256":
 				m[k.name] = `"` + strings.Repeat("0f", 32) + `"`
+			case "schedule.cron":
+				m[k.name] = `"*/5 1-3 * * MON"`
+			case "schedule.timezone":
+				m[k.name] = `"Europe/Berlin"`
 			}
 		case sources:
 			m[k.name] = "[a.txt, b.txt]"

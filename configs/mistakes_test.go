@@ -21,7 +21,7 @@ var fileMistakes = []struct {
 	{"wrong section", "train: {hidden: 1}", "train.hidden", ":1", "model.hidden", "unknown"},
 	{"no section", "keep_last: 1", "keep_last", ":1", "train.checkpoint.keep_last", "unknown"},
 	{"too deep a key", "train: {lr: {x: 1}}", "train.lr", ":1", "", "is a section, not a single value"},
-	{"not there yet", "gate: {max_nats: 2}", "gate", ":1", "*", "unknown"},
+	{"not there yet", "tune: {trials: 2}", "tune", ":1", "*", "unknown"},
 	{"odd key", "\"a\\nb\": 1", "a\nb", ":1", "*", `"a\nb" is an unknown key`},
 	{"merge key", "train: {<<: {lr: 1}}", "train.<<", ":1", "*", "unknown"},
 	{"key is no word", "? [a]\n: 1", "", ":1", "", "has a key that is a list"},

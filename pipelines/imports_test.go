@@ -58,7 +58,8 @@ var mayImport = map[string][2][]string{
 	"model/train": {{"model/adam", "model/checkpoint", "model/decode", "model/graph", "model/kernel", "model/rnn", "runners/store"}, {}},
 
 	// Only configs knows viper, and the decoder below it; yaml finds the line of a key, which viper forgets.
-	"configs": {{}, {"github.com/spf13/viper", "github.com/go-viper/mapstructure/v2", "go.yaml.in/yaml/v3"}},
+	// go-cron reads schedule.cron.
+	"configs": {{}, {"github.com/spf13/viper", "github.com/go-viper/mapstructure/v2", "go.yaml.in/yaml/v3", "github.com/netresearch/go-cron"}},
 
 	// gax, api and grpc give the types of storage's errors and retries.
 	"runners/store": {{}, {"cloud.google.com/go/storage", "github.com/googleapis/gax-go/v2", "google.golang.org/api/", "google.golang.org/grpc/", "golang.org/x/sys/unix"}},
