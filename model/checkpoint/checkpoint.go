@@ -33,10 +33,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
-	"os"
-	"path/filepath"
-	"strings"
 
 	"github.com/quire-ml/quire/runners/store"
 )
@@ -122,9 +118,9 @@ func Load(ctx context.Context, st *store.Store, p Pointer) (*Checkpoint, error) 
 	case err != nil:
 		return nil, err
 	case file.Bytes != p.Bytes || file.SHA256 != p.SHA256:
-		return nil, fmt.Errorf("checkpoint: %s: the file is intact, but another: it has %d bytes and sha256 %s, its pointer says %d and %s", where, file.Bytes, file.SHA256, p.Bytes, p.SHA256)
+		return nil, &damage{fmt.Errorf("checkpoint: %s: the file is intact, but another: it has %d bytes and sha256 %s, its pointer says %d and %s", where, file.Bytes, file.SHA256, p.Bytes, p.SHA256)}
 	case c.Step != p.Step:
-		return nil, fmt.Errorf("checkpoint: %s: the file is of step %d, its pointer says %d", where, c.Step, p.Step)
+		return nil, &damage{fmt.Errorf("checkpoint: %s: the file is of step %d, its pointer says %d", where, c.Step, p.Step)}
 	}
 	return c, nil
 }
@@ -140,80 +136,44 @@ func load(ctx context.Context, st *store.Store, name string) (*Checkpoint, Point
 	}
 	defer o.Close()
 	bytes := o.Size()
-	r := bufio.NewReaderSize(&reader{ctx, io.NewSectionReader(o, 0, bytes)}, int(min(readBytes, bytes)))
-	c, sum, err := decode(r, bytes)
+	r := &reader{ctx: ctx, r: io.NewSectionReader(o, 0, bytes)}
+	c, sum, err := decode(bufio.NewReaderSize(r, int(min(readBytes, bytes))), bytes)
+	if err != nil && r.err == nil {
+		err = &damage{err}
+	}
 	if err != nil {
 		return nil, Pointer{}, fmt.Errorf("checkpoint: %s: %w", st.Join(name), err)
 	}
 	return c, Pointer{Format: pointerFormat, Name: name, Bytes: bytes, SHA256: sum, Step: c.Step}, nil
 }
 
-// reader stops when its context is cancelled.
+// reader stops when its context is cancelled, and keeps the error that is not
+// the file's own.
 type reader struct {
 	ctx context.Context
 	r   io.Reader
+	err error
 }
 
-func (r *reader) Read(p []byte) (int, error) {
-	if err := r.ctx.Err(); err != nil {
-		return 0, err
+func (r *reader) Read(p []byte) (n int, err error) {
+	if r.err = r.ctx.Err(); r.err != nil {
+		return 0, r.err
 	}
-	return r.r.Read(p)
+	if n, err = r.r.Read(p); err != io.EOF {
+		r.err = err
+	}
+	return n, err
 }
 
-// Open reads a checkpoint for use, and returns the path or URL where it was
-// found. path is a checkpoint's file, or the directory of a run, of which which
-// picks "best" or "latest"; or a gs:// URL of either. A run that has no best
-// one (it had nothing to validate on) gives the latest.
-func Open(ctx context.Context, path, which string) (c *Checkpoint, at string, err error) {
-	dir, name := split(path)
-	st, err := store.Open(ctx, dir)
-	if err != nil {
-		return nil, "", err
-	}
-	defer st.Close()
-	if name != "" {
-		c, _, err = load(ctx, st, name)
-		return c, st.Join(name), err
-	}
-	// While the run goes on, a checkpoint may be pruned just after its pointer was read.
-	for seen := ""; ; {
-		p, err := choose(ctx, st, which)
-		if err != nil {
-			return nil, "", err
-		}
-		c, err = Load(ctx, st, p)
-		if !errors.Is(err, fs.ErrNotExist) || p.Name == seen {
-			return c, st.Join(p.Name), err
-		}
-		seen = p.Name
-	}
-}
+// damage is an error of bytes that were read well, but are not a checkpoint's, or
+// not that checkpoint's.
+type damage struct{ error }
 
-// choose reads the pointer which, or latest when there is no best.
-func choose(ctx context.Context, st *store.Store, which string) (Pointer, error) {
-	p, _, err := ReadPointer(ctx, st, which)
-	if which == "best" && errors.Is(err, fs.ErrNotExist) {
-		p, _, err = ReadPointer(ctx, st, "latest")
-	}
-	if errors.Is(err, fs.ErrNotExist) {
-		return p, fmt.Errorf("checkpoint: there is no checkpoint at %s: it is neither a %s file nor the directory of a run: %w", st.URL(), suffix, err)
-	}
-	return p, err
-}
+func (d *damage) Unwrap() error { return d.error }
 
-// split splits the path of a file; name is empty for a directory.
-func split(path string) (dir, name string) {
-	if strings.Contains(path, "://") {
-		if i := strings.LastIndexByte(path, '/'); strings.HasSuffix(path, suffix) {
-			return path[:i], path[i+1:]
-		}
-		return path, ""
-	}
-	info, err := os.Stat(path)
-	isFile := err == nil && info.Mode().IsRegular() || err != nil && strings.HasSuffix(path, suffix)
-	if !isFile {
-		return path, ""
-	}
-	return filepath.Dir(path), filepath.Base(path)
+// Damaged reports whether an error of Load says that the checkpoint is damaged or
+// missing; otherwise it could not be read.
+func Damaged(err error) bool {
+	var d *damage
+	return errors.As(err, &d) || errors.Is(err, store.ErrDamaged) || errors.Is(err, store.ErrNotExist)
 }

@@ -2,17 +2,13 @@ package train
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io/fs"
 	"maps"
 	"slices"
 	"strings"
 
 	"github.com/quire-ml/quire/model/checkpoint"
-	"github.com/quire-ml/quire/runners/store"
 )
 
 // sameIdentity checks that a checkpoint came from the same inputs.
@@ -92,21 +88,4 @@ func orNone(s string) string {
 		return "none"
 	}
 	return s
-}
-
-// Compatible reports whether Run would go on with what is in st: nil when there
-// is no checkpoint, or one from the same inputs; else why not.
-func Compatible(ctx context.Context, st *store.Store, o Options) error {
-	p, _, err := checkpoint.ReadPointer(ctx, st, "latest")
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	c, err := checkpoint.Load(ctx, st, p)
-	if err != nil {
-		return err
-	}
-	return o.sameIdentity(c.Metadata)
 }

@@ -214,7 +214,7 @@ func TestLeftover(t *testing.T) {
 	o.MaxSteps = 3
 	st := newStore(t)
 	mustRun(t, st, o, nil)
-	for _, which := range []string{"latest", "best"} {
+	for _, which := range []string{"latest", "best", "run"} {
 		if err := st.Delete(ctx, which+".json", ""); err != nil {
 			t.Fatal(err)
 		}
@@ -225,52 +225,132 @@ func TestLeftover(t *testing.T) {
 	}
 }
 
-// TestTwoRuns: of two runs in one directory, the one that comes late to a
-// pointer fails; what is there stays.
+// TestTwoRuns: of two runs in one directory, the second is refused, and what is
+// there stays.
 func TestTwoRuns(t *testing.T) {
 	st := newStore(t)
-	once := sync.OnceFunc(func() { mustRun(t, st, options(), nil) })
+	refused := 0
 	data := trainData()
 	data.read = func(epoch int, position int64) error {
-		if epoch == 1 && position == 1 {
-			once()
+		before := contents(t, st)
+		_, err := train.Run(context.Background(), st, trainData(), validationData(), options(), nil)
+		var held *store.HeldError
+		if !errors.As(err, &held) || held.PID != os.Getpid() || !strings.Contains(err.Error(), st.Join("run.json")) {
+			t.Errorf("%v, want the holder of the lease", err)
 		}
+		if after := contents(t, st); position == 0 && epoch == 1 && !reflect.DeepEqual(after, before) {
+			t.Errorf("a run that is refused changed what is there: %v, before %v", after, before)
+		}
+		refused++
 		return nil
 	}
-	if _, err := train.Run(context.Background(), st, data, validationData(), options(), nil); !errors.Is(err, store.ErrConflict) {
-		t.Errorf("%v, want a conflict", err)
+	if _, err := train.Run(context.Background(), st, data, validationData(), options(), nil); err != nil || refused != 16 {
+		t.Errorf("%d refused, %v", refused, err)
 	}
 	if got, want := last(t, st), wholeRun(t); !reflect.DeepEqual(got, want) {
 		t.Errorf("the end is %v, want %v", got, want)
 	}
 }
 
-// TestDamage: a damaged checkpoint or pointer stops a run; nothing starts anew.
+// damage flips a bit near the end of a file.
+func damage(t *testing.T, st *store.Store, name string) {
+	t.Helper()
+	file, err := os.ReadFile(st.Join(name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	file[len(file)-10] ^= 1
+	if err := os.WriteFile(st.Join(name), file, 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestDamage: damaged pointers, a damaged journal, or checkpoints none of which
+// is intact stop a run; nothing starts anew.
 func TestDamage(t *testing.T) {
-	for _, name := range []string{checkpoint.Path(8), "latest.json", "best.json"} {
+	all := []string{checkpoint.Path(8), checkpoint.Path(6), checkpoint.Path(4), checkpoint.Path(3)}
+	for _, names := range [][]string{{"latest.json"}, {"best.json"}, {"run.json"}, all} {
 		st := newStore(t)
 		mustRun(t, st, options(), nil)
-		file, err := os.ReadFile(st.Join(name))
-		if err != nil {
-			t.Fatal(err)
-		}
-		file[len(file)-10] ^= 1
-		if err := os.WriteFile(st.Join(name), file, 0o644); err != nil {
-			t.Fatal(err)
+		for _, name := range names {
+			damage(t, st, name)
 		}
 		before := contents(t, st)
-		_, err = train.Run(context.Background(), st, trainData(), validationData(), options(), nil)
-		if err == nil || !strings.Contains(err.Error(), st.Join(name)) {
-			t.Errorf("%s damaged: %v", name, err)
+		_, err := train.Run(context.Background(), st, trainData(), validationData(), options(), nil)
+		if err == nil || !strings.Contains(err.Error(), st.Join(names[0])) || len(names) > 1 && !strings.HasSuffix(err.Error(), "nor is one of the 3 before it intact") {
+			t.Errorf("%v damaged: %v", names, err)
 		}
 		if after := contents(t, st); !reflect.DeepEqual(after, before) {
-			t.Errorf("%s damaged: the run changed what was there", name)
+			t.Errorf("%v damaged: the run changed what was there", names)
 		}
-		if name != "best.json" {
-			if err := train.Compatible(context.Background(), st, options()); err == nil {
-				t.Errorf("%s damaged: compatible", name)
+		if err := train.Compatible(context.Background(), st, options()); err == nil {
+			t.Errorf("%v damaged: compatible", names)
+		}
+	}
+}
+
+// TestFallBack: newest checkpoints that are damaged or gone are named, the one
+// before is taken, and the end is the same.
+func TestFallBack(t *testing.T) {
+	whole := newStore(t)
+	mustRun(t, whole, options(), nil)
+	want := contents(t, whole)
+	all := []int64{8, 6, 4, 3}
+	for n := 1; n < len(all); n++ {
+		st := newStore(t)
+		mustRun(t, st, options(), nil)
+		for i, step := range all[:n] {
+			if i%2 == 0 {
+				damage(t, st, checkpoint.Path(step))
+			} else if err := os.Remove(st.Join(checkpoint.Path(step))); err != nil {
+				t.Fatal(err)
 			}
 		}
+		if err := train.Compatible(context.Background(), st, options()); err != nil {
+			t.Errorf("%d damaged: not compatible: %v", n, err)
+		}
+		var named []string
+		res := mustRun(t, st, options(), func(r train.Report) error {
+			if r.Warning != nil {
+				named = append(named, r.Warning.Error())
+			}
+			if len(named) == n && r.Resumed {
+				if p := pointerOf(t, st, "latest"); p.Step != all[n] {
+					t.Errorf("%d damaged: latest.json names step %d", n, p.Step)
+				}
+			}
+			return nil
+		})
+		if res.Resumed != all[n] || len(named) != n {
+			t.Errorf("%d damaged: went on from step %d, said %q", n, res.Resumed, named)
+		}
+		for i, text := range named {
+			if !strings.Contains(text, st.Join(checkpoint.Path(all[i]))) || !strings.HasSuffix(text, fmt.Sprintf("; the one of step %d is taken instead", all[n])) {
+				t.Errorf("%d damaged: said %q", n, text)
+			}
+		}
+		if got := contents(t, st); !reflect.DeepEqual(got, want) {
+			t.Errorf("%d damaged: the end is %v, want %v", n, got, want)
+		}
+	}
+}
+
+// TestUnreadable: a checkpoint that cannot be read is not taken for a damaged one.
+func TestUnreadable(t *testing.T) {
+	st := newStore(t)
+	mustRun(t, st, options(), nil)
+	before, cause := contents(t, st), errors.New("the cable is out")
+	broken := st.WithFaults(func(op, name string) error {
+		if op == "readat" {
+			return cause
+		}
+		return nil
+	})
+	if _, err := train.Run(context.Background(), broken, trainData(), validationData(), options(), nil); !errors.Is(err, cause) {
+		t.Errorf("%v", err)
+	}
+	if after := contents(t, st); !reflect.DeepEqual(after, before) {
+		t.Error("the run changed what was there")
 	}
 }
 

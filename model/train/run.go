@@ -2,10 +2,8 @@ package train
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"math"
 	"time"
 
@@ -48,9 +46,15 @@ type Options struct {
 	Patience   int   // epochs without a lower validation loss that end the training; 0 for none
 	MaxSteps   int64 // ends the training early, 0 for never
 	EverySteps int64 // saves between the ends of epochs, 0 for never
-	KeepLast   int   // checkpoints kept
-	KeepBest   bool  // keeps the one with the lowest validation loss too, by best.json
-	LogEvery   int64 // steps between two reports, 0 for none but the first
+
+	Every     time.Duration // between two saves, at most, but for what a step takes; 0 for never
+	KeepLast  int           // checkpoints kept
+	KeepBest  bool          // keeps the one with the lowest validation loss too, by best.json
+	BestCount int           // with KeepBest: how many of the lowest losses are kept; 0 is 1
+	LogEvery  int64         // steps between two reports, 0 for none but the first
+
+	// Lease is of Acquire; with nil Run acquires and releases it.
+	Lease *store.Lease
 
 	// Identity is what the checkpoint says about its origin: cell, config,
 	// vocabulary, unit, normalisation, set. A run goes on only from a
@@ -70,6 +74,7 @@ type Report struct {
 	Validation *float64
 	Saved      string // name of the checkpoint just written, else empty; latest.json names it next,
 	// so what the observer keeps of earlier reports now is never behind it
+	Warning error // what a person should know, else nil; the run goes on
 
 	// Resumed marks the first report of a run that goes on at Step. When it
 	// has EpochEnd too, the end of that epoch will be reported again.
@@ -118,10 +123,15 @@ type run struct {
 	past       history
 	latest     pointer
 	best       pointer
-	saved      int64         // step of the newest checkpoint, -1 for none
-	judged     bool          // its validation loss is in the pointers
-	first      int64         // step at which this call started
-	trained    time.Duration // spent in steps by this call
+	journal    checkpoint.Journal
+	saving     chan error          // of the save under way, nil for none
+	held       []Report            // until it is over
+	copies     []checkpoint.Tensor // what it saves
+	savedAt    time.Time           // when it began, or the call
+	saved      int64               // step of the newest checkpoint, -1 for none
+	judged     bool                // its validation loss is in the pointers
+	first      int64               // step at which this call started
+	trained    time.Duration       // spent in steps by this call
 }
 
 // pointer is latest.json or best.json as last seen.
@@ -132,11 +142,14 @@ type pointer struct {
 }
 
 // Run trains until the last epoch or step, saving as it goes, or until ctx is
-// cancelled (ErrInterrupted). It starts from the checkpoint that latest.json
-// in st names, when there is one. val may be nil. Remainders smaller than a
-// batch are left out of an epoch.
+// cancelled (ErrInterrupted). It starts from the newest checkpoint in st that is
+// intact, when there is one; where there are only damaged ones, that is an error.
+// val may be nil. Remainders smaller than a batch are left out of an epoch.
+//
+// Saves happen beside the training, one at a time. The observer is called from
+// one goroutine at a time, in the order of what it is told.
 func Run(ctx context.Context, st *store.Store, train, val Data, o Options, observe func(Report) error) (*Result, error) {
-	r := &run{o: o, st: st, train: train, val: val, observe: observe, saved: -1, perEpoch: train.Len() / int64(o.Batch),
+	r := &run{o: o, st: st, train: train, val: val, observe: observe, saved: -1, savedAt: time.Now(), perEpoch: train.Len() / int64(o.Batch),
 		latest: pointer{which: "latest"}, best: pointer{which: "best"}}
 	if r.perEpoch == 0 && o.Epochs > 0 {
 		return nil, fmt.Errorf("train: the set has %d sequences, less than one batch of %d; use a smaller train.batch, a smaller prep.seq_length or more text", train.Len(), o.Batch)
@@ -145,14 +158,50 @@ func Run(ctx context.Context, st *store.Store, train, val Data, o Options, obser
 	if o.MaxSteps > 0 {
 		r.total = min(r.total, o.MaxSteps)
 	}
-	if err := r.start(ctx); err != nil {
+	if o.Lease != nil {
+		return r.run(ctx)
+	}
+	var err error
+	if r.o.Lease, err = Acquire(context.WithoutCancel(ctx), st); err != nil {
 		return nil, err
 	}
-	defer r.trainer.Close()
-	err := r.loop(ctx)
+	res, err := r.run(ctx)
+	if releaseErr := Release(ctx, r.o.Lease); err == nil {
+		err = releaseErr
+	}
+	return res, err
+}
+
+// releaseTime is what giving up a lease may take: that of a process that has
+// ended is free all the same, sooner or later.
+const releaseTime = 10 * time.Second
+
+// Release gives up a lease of Acquire, also when ctx is cancelled.
+func Release(ctx context.Context, l *store.Lease) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), releaseTime)
+	defer cancel()
+	if err := l.Release(ctx); err != nil {
+		return fmt.Errorf("train: %w", err)
+	}
+	return nil
+}
+
+func (r *run) run(ctx context.Context) (*Result, error) {
+	defer func() {
+		if r.trainer != nil {
+			r.trainer.Close()
+		}
+	}()
+	err := r.start(ctx)
 	if err == nil {
-		// A run that was killed after its last pointer has not pruned.
-		err = r.prune(context.WithoutCancel(ctx))
+		err = r.loop(ctx)
+	}
+	if saveErr := r.await(); saveErr != nil && (err == nil || errors.Is(err, ErrInterrupted)) {
+		err = saveErr
+	}
+	if err == nil && len(r.journal.Checkpoints) > 0 {
+		// A run that was killed after its last pointer has not swept.
+		err = r.commit(context.WithoutCancel(ctx), r.journal)
 	}
 	if err != nil && !errors.Is(err, ErrInterrupted) {
 		return nil, err
@@ -163,46 +212,6 @@ func Run(ctx context.Context, st *store.Store, train, val Data, o Options, obser
 // trainer returns the options of the trainer.
 func (o *Options) trainer() *TrainerOptions {
 	return &TrainerOptions{Clip: o.Clip, Decay: o.Decay, Dropout: o.Dropout, Seed: o.Seed, Precision: o.Precision}
-}
-
-// start builds the trainer and loads the newest checkpoint.
-func (r *run) start(ctx context.Context) error {
-	w := rnn.NewWeights(r.o.Shape)
-	w.Init(r.o.Seed)
-	var err error
-	if r.trainer, err = NewTrainer(w, r.o.SeqLength, r.o.Batch, r.o.LR, r.o.trainer()); err != nil {
-		return err
-	}
-	for _, p := range []*pointer{&r.latest, &r.best} {
-		p.Pointer, p.generation, err = checkpoint.ReadPointer(ctx, r.st, p.which)
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err
-		}
-	}
-	if r.latest.generation == "" {
-		return nil
-	}
-	c, err := checkpoint.Load(ctx, r.st, r.latest.Pointer)
-	if err != nil {
-		return err
-	}
-	if err := r.o.sameIdentity(c.Metadata); err != nil {
-		return fmt.Errorf("train: %s: %w", r.st.Join(r.latest.Name), err)
-	}
-	if err := json.Unmarshal(c.Metrics, &r.past); err != nil {
-		return fmt.Errorf("train: %s: metrics: %w", r.st.Join(r.latest.Name), err)
-	}
-	if err := r.trainer.restore(c); err != nil {
-		return err
-	}
-	r.step, r.saved, r.first, r.judged = c.Step, c.Step, c.Step, r.latest.Loss != nil
-	if n := len(r.past.Epochs); n > 0 && r.past.Epochs[n-1].Step == r.step {
-		r.past.Epochs[n-1].Validation = r.latest.Loss
-	}
-	if r.judged {
-		r.stopEarly()
-	}
-	return r.report(Report{Resumed: true, EpochEnd: r.due()})
 }
 
 // loop trains step by step.
@@ -237,8 +246,14 @@ func (r *run) loop(ctx context.Context) error {
 
 // settle does what is due between two steps: save, judge, stop.
 func (r *run) settle(ctx context.Context) error {
+	if err := r.poll(); err != nil {
+		return err
+	}
+	if err := r.o.Lease.Err(); err != nil {
+		return fmt.Errorf("train: step %d: %w", r.step, err)
+	}
 	end := r.step >= r.total
-	every := r.o.EverySteps > 0 && r.step > 0 && r.step%r.o.EverySteps == 0
+	every := r.step > 0 && (r.o.EverySteps > 0 && r.step%r.o.EverySteps == 0 || r.o.Every > 0 && time.Since(r.savedAt) >= r.o.Every)
 	if r.saved != r.step && (end || every || r.epochEnd() || ctx.Err() != nil) {
 		if err := r.save(context.WithoutCancel(ctx)); err != nil {
 			return err
@@ -300,12 +315,25 @@ func (r *run) advance(ctx context.Context, batch []int32) (float64, error) {
 	return loss, nil
 }
 
-// report completes a report and hands it on.
+// report completes a report and hands it on, once the save under way is over.
 func (r *run) report(p Report) error {
+	if r.saving != nil {
+		r.held = append(r.held, r.at(p))
+		return nil
+	}
+	return r.tell(r.at(p))
+}
+
+// at completes a report.
+func (r *run) at(p Report) Report {
+	p.Step, p.Steps, p.Epoch = r.step, r.total, r.epoch()
+	return p
+}
+
+func (r *run) tell(p Report) error {
 	if r.observe == nil {
 		return nil
 	}
-	p.Step, p.Steps, p.Epoch = r.step, r.total, r.epoch()
 	return r.observe(p)
 }
 

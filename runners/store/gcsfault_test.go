@@ -121,7 +121,7 @@ func TestRot(t *testing.T) {
 		t.Fatal(err)
 	}
 	server.Rot("bucket", "run/o", rangeBytes+5)
-	if _, _, err := s.Read(ctx, "o"); !errors.Is(err, errDamaged) || !strings.Contains(err.Error(), "gs://bucket/run/o: ") || !strings.Contains(err.Error(), "want") {
+	if _, _, err := s.Read(ctx, "o"); !errors.Is(err, ErrDamaged) || !strings.Contains(err.Error(), "gs://bucket/run/o: ") || !strings.Contains(err.Error(), "want") {
 		t.Errorf("read: %v", err)
 	}
 	o, err := s.OpenObject(ctx, "o")
@@ -132,7 +132,7 @@ func TestRot(t *testing.T) {
 	for off := 0; off < len(data) && err == nil; off += 1000 {
 		_, err = o.ReadAt(make([]byte, min(1000, len(data)-off)), int64(off))
 	}
-	if !errors.Is(err, errDamaged) {
+	if !errors.Is(err, ErrDamaged) {
 		t.Errorf("ranges: %v", err)
 	}
 }
@@ -201,7 +201,7 @@ func TestDamagedUpload(t *testing.T) {
 	for range readings {
 		server.Inject(gcstest.Fault{Op: gcstest.Attrs, Kind: gcstest.Damage})
 	}
-	if _, err := s.Put(ctx, "o", []byte("bytes")); !errors.Is(err, errDamaged) {
+	if _, err := s.Put(ctx, "o", []byte("bytes")); !errors.Is(err, ErrDamaged) {
 		t.Errorf("put: %v", err)
 	}
 	if data, ok := server.Object("bucket", "run/o"); ok {

@@ -23,9 +23,6 @@ const readings = 5 // of a whole object that is damaged
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// errDamaged is wrapped by errors of bytes that are not those that were written.
-var errDamaged = errors.New("damaged")
-
 // errReplaced is the error of a read whose generation is gone.
 var errReplaced = errors.New("it was deleted or replaced since it was opened")
 
@@ -39,7 +36,7 @@ func (g *gcs) read(ctx context.Context, name string) (data []byte, info Info, er
 		if data, err = g.readOne(ctx, a); err == nil {
 			return data, gcsInfo(a), nil
 		}
-		if errors.Is(err, errDamaged) {
+		if errors.Is(err, ErrDamaged) {
 			damaged++
 		} else if !errors.Is(err, errReplaced) {
 			break
@@ -144,7 +141,7 @@ func (r *gcsRanger) ReadAt(p []byte, off int64) (int, error) {
 func (r *gcsRanger) fetchAgain(p []byte, off int64) (err error) {
 	for range readings {
 		err = r.fetch(p, off)
-		if !errors.Is(err, errDamaged) || int64(len(p)) < r.size {
+		if !errors.Is(err, ErrDamaged) || int64(len(p)) < r.size {
 			break
 		}
 	}
@@ -188,7 +185,7 @@ func (r *gcsRanger) check(p []byte, off int64) error {
 	if end == r.size && r.sum != r.crc {
 		sum := r.sum
 		r.sum, r.summed = 0, 0
-		return fmt.Errorf("%w: bytes 0 to %d have the crc32c %08x, want %08x", errDamaged, end-1, sum, r.crc)
+		return fmt.Errorf("%w: bytes 0 to %d have the crc32c %08x, want %08x", ErrDamaged, end-1, sum, r.crc)
 	}
 	return nil
 }

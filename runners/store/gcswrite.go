@@ -239,7 +239,7 @@ func (u *gcsUpload) doubt() (Info, error) {
 			return gcsInfo(a), nil
 		}
 	}
-	err := fmt.Errorf("%w: Cloud Storage holds %d bytes with crc32c %08x, sent were %d bytes with %08x", errDamaged, a.Size, a.CRC32C, u.n, u.crc)
+	err := fmt.Errorf("%w: Cloud Storage holds %d bytes with crc32c %08x, sent were %d bytes with %08x", ErrDamaged, a.Size, a.CRC32C, u.n, u.crc)
 	if !u.c.swap {
 		if deleteErr := u.g.delete(u.ctx, u.name, gcsInfo(a).Generation); deleteErr != nil {
 			err = fmt.Errorf("%w; it is visible, for it cannot be deleted: %w", err, deleteErr)

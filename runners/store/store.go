@@ -51,6 +51,9 @@ var ErrNotExist error = notExist{}
 // because the object is not as the caller expects.
 var ErrConflict = errors.New("conflict")
 
+// ErrDamaged is wrapped by errors of bytes that are not those that were written.
+var ErrDamaged = errors.New("damaged")
+
 type notExist struct{}
 
 func (notExist) Error() string        { return "no such object" }
