@@ -120,10 +120,12 @@ type Train struct {
 
 // Checkpoint says what is saved, and what is kept of it.
 type Checkpoint struct {
-	EverySteps int64  `mapstructure:"every_steps"`
-	Every      string `mapstructure:"every"`
-	KeepLast   int    `mapstructure:"keep_last"`
-	KeepBest   bool   `mapstructure:"keep_best"`
+	EverySteps    int64   `mapstructure:"every_steps"`
+	EveryMinutes  float64 `mapstructure:"every_minutes"`
+	Every         string  `mapstructure:"every"`
+	KeepLast      int     `mapstructure:"keep_last"`
+	KeepBest      bool    `mapstructure:"keep_best"`
+	KeepBestCount int     `mapstructure:"keep_best_count"`
 }
 
 // EarlyStop says when a training ends before its last epoch.

@@ -57,9 +57,11 @@ var keys = []key{
 	{name: "train.precision", domain: words{"fp32", "bf16"}, initial: "fp32", meaning: "number format of the recurrent matrix products in training; bf16 needs a processor with AVX512-BF16"},
 	{name: "train.log_every", domain: whole{1, math.MaxInt64}, initial: 10, meaning: "steps from one line of metrics.jsonl to the next"},
 	{name: "train.checkpoint.every_steps", domain: whole{0, math.MaxInt64}, initial: 0, meaning: "steps between checkpoints inside an epoch; 0 = none"},
+	{name: "train.checkpoint.every_minutes", domain: number{lo: 0, hi: 1e6}, initial: 0.0, meaning: "minutes between checkpoints inside an epoch, but for the rest of a step; 0 = none"},
 	{name: "train.checkpoint.every", domain: words{"epoch"}, initial: "epoch", meaning: "when a checkpoint is saved in any case"},
 	{name: "train.checkpoint.keep_last", domain: whole{1, 1_000_000}, initial: 3, meaning: "checkpoints that are kept, the newest"},
 	{name: "train.checkpoint.keep_best", domain: truth{}, initial: true, meaning: "whether the one with the lowest validation loss is kept too"},
+	{name: "train.checkpoint.keep_best_count", domain: whole{1, 1_000_000}, initial: 1, meaning: "with keep_best: checkpoints that are kept, those with the lowest validation losses"},
 	{name: "train.early_stop.patience", domain: whole{0, 1_000_000}, initial: 0, meaning: "epochs without a better validation loss after which training ends; 0 = off"},
 
 	{name: "generate.prompt", domain: text{"text", func(string) bool { return true }}, initial: "", meaning: "text that is continued; empty = a random character"},

@@ -22,7 +22,8 @@ import (
 type TrainOptions struct {
 	Set     string // the set's directory
 	Out     string // the run's directory
-	Replace bool   // deletes a run that came from other inputs
+	Replace bool   // deletes a run that cannot go on: it came from other inputs, or is damaged
+	Fresh   bool   // deletes a run in any case
 	Config  []byte // the resolved config, for config.yaml
 	Console *report.Console
 }
@@ -42,8 +43,9 @@ type TrainResult struct {
 }
 
 // Train trains a model on a set, going on from the run's last checkpoint. When
-// ctx is cancelled it saves and returns train.ErrInterrupted.
-func Train(ctx context.Context, c *configs.Config, o TrainOptions) (*TrainResult, error) {
+// ctx is cancelled it saves and returns train.ErrInterrupted. While another
+// training has the run, the error is a *store.HeldError.
+func Train(ctx context.Context, c *configs.Config, o TrainOptions) (_ *TrainResult, err error) {
 	began := time.Now()
 	set, done, err := openSet(ctx, o.Set)
 	if err != nil {
@@ -60,9 +62,14 @@ func Train(ctx context.Context, c *configs.Config, o TrainOptions) (*TrainResult
 	if err != nil {
 		return nil, err
 	}
-	if err := checkRun(ctx, st, opts, o); err != nil {
+	if opts.Lease, err = takeRun(ctx, st, opts, o); err != nil {
 		return nil, err
 	}
+	defer func() {
+		if releaseErr := train.Release(ctx, opts.Lease); err == nil {
+			err = releaseErr
+		}
+	}()
 	if err := writeConfig(ctx, st, o.Config); err != nil {
 		return nil, err
 	}
@@ -112,7 +119,8 @@ func trainOptions(c *configs.Config, set *dataset.Set) (train.Options, error) {
 		Decay: c.Train.WeightDecay, Dropout: c.Model.Dropout, Schedule: train.Schedule(c.Train.Schedule), WarmupSteps: c.Train.WarmupSteps,
 		Patience: c.Train.EarlyStop.Patience,
 		Epochs:   c.Train.Epochs, MaxSteps: c.Train.MaxSteps, EverySteps: c.Train.Checkpoint.EverySteps,
-		KeepLast: c.Train.Checkpoint.KeepLast, KeepBest: c.Train.Checkpoint.KeepBest, LogEvery: c.Train.LogEvery,
+		Every:    time.Duration(c.Train.Checkpoint.EveryMinutes * float64(time.Minute)),
+		KeepLast: c.Train.Checkpoint.KeepLast, KeepBest: c.Train.Checkpoint.KeepBest, BestCount: c.Train.Checkpoint.KeepBestCount, LogEvery: c.Train.LogEvery,
 		Identity: checkpoint.Metadata{Cell: c.Model.Cell, Config: config, Vocab: vocabulary, Unit: m.Unit, Normalize: m.Normalize, Set: set.SHA256()},
 	}, nil
 }
@@ -124,56 +132,6 @@ func identityConfig(c *configs.Config) (json.RawMessage, error) {
 		"model": map[string]any{"cell": c.Model.Cell, "layers": c.Model.Layers, "embedding": c.Model.Embedding, "hidden": c.Model.Hidden, "dropout": c.Model.Dropout},
 		"train": map[string]any{"epochs": c.Train.Epochs, "batch": c.Train.Batch, "lr": c.Train.LR, "schedule": c.Train.Schedule, "warmup_steps": c.Train.WarmupSteps, "clip_norm": c.Train.ClipNorm, "weight_decay": c.Train.WeightDecay, "precision": c.Train.Precision, "seed": c.Train.Seed},
 	})
-}
-
-// checkRun makes sure that what is in st, if anything, can be continued. What
-// cannot, from other inputs or damaged, is an error, or is deleted with Replace.
-func checkRun(ctx context.Context, st *store.Store, opts train.Options, o TrainOptions) error {
-	why := train.Compatible(ctx, st, opts)
-	if why == nil {
-		if _, _, err := checkpoint.ReadPointer(ctx, st, "best"); !errors.Is(err, store.ErrNotExist) {
-			why = err
-		}
-	}
-	var other *train.IdentityError
-	switch {
-	case why == nil:
-		return nil
-	case o.Replace && ctx.Err() == nil:
-		o.Console.Line("train: replacing %s: %v", st.URL(), why)
-		return discard(ctx, st)
-	case errors.As(why, &other):
-		return fmt.Errorf("stages: %s: %w", o.Out, why)
-	}
-	return badRun(ctx, why)
-}
-
-// badRun adds to an error of reading a run what to do, unless ctx is the cause.
-func badRun(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
-		return err
-	}
-	return fmt.Errorf("%w; put back an intact copy, or start the run anew: train --replace, or delete its directory", err)
-}
-
-// discard deletes the checkpoints, pointers and reports of a run.
-func discard(ctx context.Context, st *store.Store) error {
-	names := []string{"latest.json", "best.json", report.MetricsName, report.PictureName}
-	for _, prefix := range []string{"checkpoints/", report.EventsPrefix} {
-		list, err := st.List(ctx, prefix)
-		if err != nil {
-			return err
-		}
-		for _, info := range list {
-			names = append(names, info.Name)
-		}
-	}
-	for _, name := range names {
-		if err := st.Delete(ctx, name, ""); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // configName is the resolved config of a run.
@@ -219,6 +177,9 @@ func (w *watcher) open(step int64, redoEnd bool) (err error) {
 
 func (w *watcher) observe(r train.Report) error {
 	switch {
+	case r.Warning != nil:
+		w.console.Warn("%v", r.Warning)
+		return nil
 	case r.Resumed:
 		w.console.Line("train: goes on at step %d of %d", r.Step, r.Steps)
 		return w.open(r.Step, r.EpochEnd)

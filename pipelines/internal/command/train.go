@@ -16,7 +16,7 @@ import (
 func Train() *cobra.Command {
 	var o common
 	var out string
-	var replace bool
+	var replace, fresh bool
 	c := build(&o, "train", "Train a model on a set, or go on with a training",
 		"Train reads the set at prep.out and writes checkpoints to train.out. It goes on from the\nlast checkpoint by itself; SIGINT and SIGTERM save and end with exit code 75.",
 		"  train --config shakespeare\n  train --config shakespeare --set train.epochs=20 --out work/long",
@@ -31,14 +31,15 @@ func Train() *cobra.Command {
 			}
 			cfg := &r.Config
 			res, err := stages.Train(c.Context(), cfg, stages.TrainOptions{Set: stages.Locate(cfg.Workdir, cfg.Prep.Out),
-				Out: stages.Locate(cfg.Workdir, cfg.Train.Out), Replace: replace, Config: r.YAML(), Console: o.console(c)})
+				Out: stages.Locate(cfg.Workdir, cfg.Train.Out), Replace: replace, Fresh: fresh, Config: r.YAML(), Console: o.console(c)})
 			if err != nil && !errors.Is(err, train.ErrInterrupted) {
 				return err
 			}
 			return errors.Join(o.print(c, res, func(w io.Writer) { printTrain(w, res) }), err)
 		})
 	c.Flags().StringVar(&out, "out", "", "the run's directory (train.out)")
-	c.Flags().BoolVar(&replace, "replace", false, "start anew a run that came from other inputs")
+	c.Flags().BoolVar(&replace, "replace", false, "start from zero where a run cannot go on: it came from other inputs, or is damaged")
+	c.Flags().BoolVar(&fresh, "fresh", false, "start from zero in any case: what the run has is deleted")
 	return c
 }
 

@@ -33,7 +33,7 @@ func TestTrain(t *testing.T) {
 		t.Errorf("validation_nats is %v after %v steps, want 1 to 2.5", nats, steps)
 	}
 	want := []string{"best.json", fmt.Sprintf("checkpoints/step-%08.0f.safetensors", steps/2), fmt.Sprintf("checkpoints/step-%08.0f.safetensors", steps),
-		"config.yaml", "events.out.tfevents.0000000001.quire", "events.out.tfevents.0000000002.quire", "latest.json", "loss.png", "metrics.jsonl"}
+		"config.yaml", "events.out.tfevents.0000000001.quire", "events.out.tfevents.0000000002.quire", "latest.json", "loss.png", "metrics.jsonl", "run.json"}
 	if got := l.files(run); !slices.Equal(got, want) {
 		t.Errorf("files %v, want %v", got, want)
 	}
