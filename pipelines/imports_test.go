@@ -81,8 +81,8 @@ var mayImport = map[string][2][]string{
 	"pipelines/stages": {{"configs", "model/checkpoint", "model/decode", "model/kernel", "model/rnn", "model/sample", "model/train", "pipelines/report",
 		"runners/engine", "runners/store", "runners/workflow",
 		"transforms/corpus", "transforms/dataset", "transforms/prepare", "transforms/tfexample", "transforms/tfrecord", "transforms/vocab"}, {beam + "pkg/beam"}},
-	// command asks kernel whether QUIRE_VARIANT can be had, rnn for the cell of bench, and train, store and vocab for errors that have an exit code.
-	"pipelines/internal/command": {{"configs", "model/kernel", "model/rnn", "model/train", "pipelines/report", "pipelines/stages",
+	// command asks checkpoint what --which may be, kernel whether QUIRE_VARIANT can be had, rnn for the cell of bench, and train, store and vocab for errors that have an exit code.
+	"pipelines/internal/command": {{"configs", "model/checkpoint", "model/kernel", "model/rnn", "model/train", "pipelines/report", "pipelines/stages",
 		"runners/engine", "runners/store", "transforms/vocab"}, {cobra, pflag}},
 	"pipelines/bench":    {{"pipelines/internal/command"}, {}},
 	"pipelines/config":   {{"pipelines/internal/command"}, {}},

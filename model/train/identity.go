@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/quire-ml/quire/model/checkpoint"
@@ -45,32 +46,54 @@ func (e *IdentityError) Error() string {
 // configDifferences compares two JSON objects of settings key by key. The
 // number of epochs may differ where it says only when a training ends.
 func configDifferences(got, want json.RawMessage) []string {
-	a, b := flatten(got), flatten(want)
+	constant := flatten(want)["train.schedule"] != `"cosine"`
 	var diffs []string
-	for _, key := range sortedKeys(a, b) {
-		ends := key == "train.epochs" && b["train.schedule"] != `"cosine"`
-		if !ends && a[key] != b[key] {
-			diffs = append(diffs, fmt.Sprintf("%s: the run has %s, now %s", key, orNone(a[key]), orNone(b[key])))
+	for _, d := range Differences(got, want) {
+		if d.Key != "train.epochs" || !constant {
+			diffs = append(diffs, fmt.Sprintf("%s: the run has %s, now %s", d.Key, orNone(d.A), orNone(d.B)))
 		}
 	}
 	return diffs
 }
 
-// flatten turns nested JSON objects into dotted keys with their values as JSON.
+// A Difference is a key of two JSON values A and B at which they differ.
+type Difference struct {
+	Key string `json:"key"` // dotted; elements of an array count from 0
+	A   string `json:"a"`   // JSON, empty for none
+	B   string `json:"b"`
+}
+
+// Differences compares two JSON values key by key, in the order of the keys.
+func Differences(a, b json.RawMessage) []Difference {
+	inA, inB := flatten(a), flatten(b)
+	var diffs []Difference
+	for _, key := range sortedKeys(inA, inB) {
+		if inA[key] != inB[key] {
+			diffs = append(diffs, Difference{key, inA[key], inB[key]})
+		}
+	}
+	return diffs
+}
+
+// flatten turns nested JSON into dotted keys with their values as JSON.
 func flatten(data json.RawMessage) map[string]string {
 	out := map[string]string{}
 	var walk func(prefix string, raw json.RawMessage)
 	walk = func(prefix string, raw json.RawMessage) {
+		below := func(key string) string { return strings.TrimPrefix(prefix+"."+key, ".") }
 		var object map[string]json.RawMessage
-		if json.Unmarshal(raw, &object) != nil {
-			out[prefix] = string(raw)
-			return
-		}
-		for key, value := range object {
-			if prefix != "" {
-				key = prefix + "." + key
+		var array []json.RawMessage
+		switch {
+		case json.Unmarshal(raw, &object) == nil && object != nil:
+			for key, value := range object {
+				walk(below(key), value)
 			}
-			walk(key, value)
+		case json.Unmarshal(raw, &array) == nil && array != nil:
+			for i, value := range array {
+				walk(below(strconv.Itoa(i)), value)
+			}
+		case len(raw) > 0:
+			out[prefix] = string(raw)
 		}
 	}
 	walk("", data)

@@ -98,6 +98,9 @@ func (m *Metrics) Flush(ctx context.Context) error {
 	return nil
 }
 
+// Lines returns all lines. They are not to be changed.
+func (m *Metrics) Lines() []Line { return m.lines }
+
 // LastEpoch returns the epoch of the last line, 0 where there is none.
 func (m *Metrics) LastEpoch() int {
 	if len(m.lines) == 0 {

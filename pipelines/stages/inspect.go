@@ -9,16 +9,19 @@ import (
 	"strings"
 
 	"github.com/quire-ml/quire/model/checkpoint"
+	"github.com/quire-ml/quire/pipelines/report"
 )
 
 // InspectResult is the outcome of Inspect. The facts of its kind are set, the
 // others nil.
 type InspectResult struct {
-	Kind       string           `json:"kind"` // checkpoint, set or shard
+	Kind       string           `json:"kind"` // checkpoint, set, shard, metrics or diff
 	Path       string           `json:"path"`
 	Checkpoint *CheckpointFacts `json:"checkpoint,omitempty"`
 	Set        *SetFacts        `json:"set,omitempty"`
 	Shard      *ShardFacts      `json:"shard,omitempty"`
+	Metrics    []report.Line    `json:"metrics,omitempty"`
+	Diff       *DiffFacts       `json:"diff,omitempty"`
 	Text       string           `json:"-"` // the same in words
 }
 
@@ -45,8 +48,8 @@ type Tensor struct {
 	Shape []int `json:"shape"`
 }
 
-// Inspect says what is at a path: a checkpoint, a run (which is best or latest),
-// a set or a shard. It verifies all of it. first is the number of sequences or
+// Inspect says what is at a path: a checkpoint, a run (which is best, latest or
+// step:N), a set or a shard. It verifies all of it. first is the number of sequences or
 // records that the result shows.
 func Inspect(ctx context.Context, path, which string, first int) (*InspectResult, error) {
 	if strings.HasSuffix(path, ".tfrecord") {

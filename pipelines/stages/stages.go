@@ -52,8 +52,8 @@ type modelConfig struct {
 	} `json:"model"`
 }
 
-// OpenModel reads a checkpoint: a file, a run directory (which is best or
-// latest) or a gs:// URL of either. Everything in it is verified.
+// OpenModel reads a checkpoint: a file, a run directory (which is best, latest
+// or step:N) or a gs:// URL of either. Everything in it is verified.
 func OpenModel(ctx context.Context, path, which string) (*Model, error) {
 	c, at, err := checkpoint.Open(ctx, path, which)
 	switch {

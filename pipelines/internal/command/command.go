@@ -20,6 +20,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/quire-ml/quire/configs"
+	"github.com/quire-ml/quire/model/checkpoint"
 	"github.com/quire-ml/quire/model/kernel"
 	"github.com/quire-ml/quire/model/train"
 	"github.com/quire-ml/quire/pipelines/report"
@@ -170,8 +171,9 @@ func build(o *common, use, short, long, example string, run func(c *cobra.Comman
 
 // checkWhich refuses a --which that there is not.
 func checkWhich(c *cobra.Command, which string) error {
-	if which != "best" && which != "latest" {
-		return usage(c, fmt.Errorf("--which is %q; use best or latest", which))
+	_, ok, err := checkpoint.ParseStep(which)
+	if which != "best" && which != "latest" && !ok || err != nil {
+		return usage(c, fmt.Errorf("--which is %q; use best or latest, or step:500 for the checkpoint of a step", which))
 	}
 	return nil
 }

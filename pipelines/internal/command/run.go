@@ -50,43 +50,6 @@ func printRound(w io.Writer, r *stages.RoundResult) {
 	fmt.Fprintf(w, "record    %s\n", r.Record)
 }
 
-// Inspect is the command that describes a checkpoint, a run, a set or a shard.
-func Inspect() *cobra.Command {
-	var o common
-	var which string
-	var first int
-	c := build(&o, "inspect PATH", "Describe a checkpoint, a run, a set or a shard",
-		"Inspect verifies what is at a path and says what it is. Without a path it describes the\nset at prep.out. A set's first sequences are shown as input and target.",
-		"  inspect work/quickstart/set\n  inspect work/quickstart/run --which latest", nil)
-	c.Args = func(c *cobra.Command, args []string) error {
-		if err := cobra.MaximumNArgs(1)(c, args); err != nil {
-			return usage(c, err)
-		}
-		return nil
-	}
-	c.RunE = func(c *cobra.Command, args []string) error {
-		r, err := o.load()
-		if err != nil {
-			return err
-		}
-		if err := checkWhich(c, which); err != nil {
-			return err
-		}
-		path := stages.Locate(r.Config.Workdir, r.Config.Prep.Out)
-		if len(args) > 0 {
-			path = args[0]
-		}
-		res, err := stages.Inspect(c.Context(), path, which, first)
-		if err != nil {
-			return err
-		}
-		return o.print(c, res, func(w io.Writer) { fmt.Fprint(w, res.Text) })
-	}
-	c.Flags().StringVar(&which, "which", "best", "of a run directory: best or latest")
-	c.Flags().IntVar(&first, "first", 1, "sequences or records to show")
-	return c
-}
-
 // Config is the command that prints the resolved config.
 func Config() *cobra.Command {
 	var o common

@@ -23,7 +23,7 @@ type modelFlags struct {
 
 func (m *modelFlags) add(f *pflag.FlagSet) {
 	f.StringVar(&m.checkpoint, "checkpoint", "", "checkpoint file, run directory or gs:// URL (default: the promoted model, else the run at train.out)")
-	f.StringVar(&m.which, "which", "best", "of a run directory: best or latest")
+	f.StringVar(&m.which, "which", "best", "of a run directory: best, latest or step:500")
 }
 
 // open reads the model: the one asked for, else the promoted one of the

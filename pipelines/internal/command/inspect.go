@@ -1,0 +1,71 @@
+package command
+
+import (
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+
+	"github.com/quire-ml/quire/pipelines/stages"
+)
+
+// Inspect is the command that describes a checkpoint, a run, a set or a shard.
+func Inspect() *cobra.Command {
+	var o common
+	var which string
+	var first int
+	var metrics, diff bool
+	c := build(&o, "inspect PATH", "Describe a checkpoint, a run, a set or a shard",
+		"Inspect verifies what is at a path and says what it is. Without a path it describes the\nset at prep.out. A set's first sequences are shown as input and target. --metrics shows the\nlosses of a run or a checkpoint; --diff compares two checkpoints: their settings, metrics and\ntensors.",
+		"  inspect work/quickstart/set\n  inspect work/quickstart/run --which latest\n  inspect work/quickstart/run --metrics\n  inspect --diff work/a/run work/b/run --which step:500", nil)
+	c.Args = func(c *cobra.Command, args []string) error {
+		switch {
+		case metrics && diff:
+			return usage(c, errors.New("--metrics and --diff exclude each other"))
+		case diff && len(args) != 2:
+			return usage(c, fmt.Errorf("--diff compares two checkpoints or runs, given are %d", len(args)))
+		case diff:
+			return nil
+		}
+		if err := cobra.MaximumNArgs(1)(c, args); err != nil {
+			return usage(c, err)
+		}
+		return nil
+	}
+	c.RunE = func(c *cobra.Command, args []string) error {
+		r, err := o.load()
+		if err != nil {
+			return err
+		}
+		if err := checkWhich(c, which); err != nil {
+			return err
+		}
+		var res *stages.InspectResult
+		switch {
+		case diff:
+			res, err = stages.Diff(c.Context(), args[0], args[1], which)
+		case metrics:
+			res, err = stages.Metrics(c.Context(), pathOr(args, stages.Locate(r.Config.Workdir, r.Config.Train.Out)), which)
+		default:
+			res, err = stages.Inspect(c.Context(), pathOr(args, stages.Locate(r.Config.Workdir, r.Config.Prep.Out)), which, first)
+		}
+		if err != nil {
+			return err
+		}
+		return o.print(c, res, func(w io.Writer) { fmt.Fprint(w, res.Text) })
+	}
+	c.Flags().StringVar(&which, "which", "best", "of a run directory: best, latest or step:500")
+	c.Flags().IntVar(&first, "first", 1, "sequences or records to show")
+	c.Flags().BoolVar(&metrics, "metrics", false, "the losses of a run (by default that at train.out) or a checkpoint")
+	c.Flags().BoolVar(&diff, "diff", false, "compare two checkpoints or runs")
+	return c
+}
+
+// pathOr returns the argument, if there is one.
+func pathOr(args []string, otherwise string) string {
+	if len(args) > 0 {
+		return args[0]
+	}
+	return otherwise
+}
