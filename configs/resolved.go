@@ -2,6 +2,7 @@ package configs
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
 	"strconv"
 	"strings"
@@ -94,6 +95,9 @@ func (r *Resolved) Values() map[string]any {
 	}
 	return root
 }
+
+// MarshalJSON returns a JSON object with every key, dotted, and its value.
+func (c *Config) MarshalJSON() ([]byte, error) { return json.Marshal(c.values()) }
 
 // Explain says in a few lines what a key is set to, by whom and instead of
 // what, its default, its range, its meaning and its variable. For a name that

@@ -5,8 +5,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
+	"runtime"
+	"runtime/debug"
+	"strings"
 
 	"github.com/quire-ml/quire/configs"
+	"github.com/quire-ml/quire/model/kernel"
+	"github.com/quire-ml/quire/model/train"
 	"github.com/quire-ml/quire/pipelines/report"
 	"github.com/quire-ml/quire/runners/store"
 	"github.com/quire-ml/quire/runners/workflow"
@@ -17,26 +23,17 @@ var ErrRefused = errors.New("the gate refused the model")
 
 // RoundOptions are the inputs of Round beside the config.
 type RoundOptions struct {
+	ID      string // of the round; empty: from its time
 	Runner  string // of prep
 	Verbose bool   // Beam's log goes to stderr
 	Config  []byte // the resolved config, for the run's config.yaml
 	Console *report.Console
-}
 
-// GateResult is the gate's decision: the loss must be finite and below the
-// unigram entropy, both in nats a character. The loss is the validation loss,
-// or the last epoch's training loss where there is no validation part.
-type GateResult struct {
-	Passed      bool    `json:"passed"`
-	Nats        float64 `json:"nats"`
-	UnigramNats float64 `json:"unigram_nats"`
-	Reason      string  `json:"reason"`
-}
+	From, To string   // the first and the last stage of the round; empty: all
+	Force    []string // stages that run although they are done
+	Verify   bool     // reads everything again, not only what seems changed
 
-// SampleResult is the text that a round ends with.
-type SampleResult struct {
-	Text string `json:"text"`
-	Seed int64  `json:"seed"`
+	More []workflow.Node // stages of one's own, beside the shipped ones
 }
 
 // RoundResult is the outcome of Round.
@@ -50,110 +47,167 @@ type RoundResult struct {
 	Run      string                     `json:"run"`
 }
 
-// Versions of what the stages do: a change that alters an outcome raises one,
-// and then old artifacts are not met.
-const (
-	prepVersion  = 1
-	trainVersion = 1
-	roundVersion = 1
-)
-
-// round is one call of Round. A stage leaves its outcome here for the next.
-type round struct {
-	c      *configs.Config
-	o      RoundOptions
-	st     *store.Store
-	corpus *Corpus
-	set    string // names below the workdir: sets/<key>
-	run    string // runs/<key>
-	key    string // of the round
-	model  *Model // the run's best checkpoint, once trained
-
-	prep   *PrepResult
-	train  *TrainResult
-	eval   *EvaluateResult
-	gate   *GateResult
-	sample *SampleResult
-}
-
 // Round takes a corpus all the way to a sample: prep, train, evaluate, gate,
-// promote, sample. What is there already is not made again. Artifacts lie below
-// the workdir: sets/<key>, runs/<key>, rounds/<key>.json, promoted.json.
+// promote, sample, and o.More. What is there already is not made again.
+// Artifacts lie below the workdir: sets/<key>, runs/<key>, promoted.json; what
+// workflow keeps of stages and rounds beside them.
 //
 // When the gate refuses the model, the error is ErrRefused and the result says
 // why; when ctx is cancelled in training, it is train.ErrInterrupted.
 func Round(ctx context.Context, c *configs.Config, o RoundOptions) (*RoundResult, error) {
+	p, err := workflow.New(append(Shipped(c, o), o.More...)...)
+	if err != nil {
+		return nil, err
+	}
 	st, err := store.Open(ctx, c.Workdir)
 	if err != nil {
 		return nil, err
 	}
 	defer st.Close()
-	r := &round{c: c, o: o, st: st}
-	if r.corpus, err = FindCorpus(ctx, c.Corpus); err != nil {
+	options := o.workflow(c)
+	options.Observe = func(e workflow.Event) { announce(o.Console, e) }
+	record, err := p.Run(ctx, st, options)
+	if record == nil || err != nil && !errors.Is(err, ErrRefused) {
 		return nil, err
 	}
-	stages, err := r.plan()
+	res, rerr := roundResult(c.Workdir, st, record)
+	if rerr != nil {
+		return nil, rerr
+	}
+	return res, err
+}
+
+// PlanRound says what Round would do, stage by stage, and why.
+func PlanRound(ctx context.Context, c *configs.Config, o RoundOptions) (*workflow.Plan, error) {
+	p, err := workflow.New(append(Shipped(c, o), o.More...)...)
 	if err != nil {
 		return nil, err
 	}
-	record, err := workflow.Run(ctx, st, r.key, stages, func(stage string, skip bool, why string) {
-		if skip {
-			o.Console.Line("%-9s nothing to do: %s", stage, why)
-		} else {
-			o.Console.Line("%-9s runs: %s", stage, why)
+	st, err := store.Open(ctx, c.Workdir)
+	if err != nil {
+		return nil, err
+	}
+	defer st.Close()
+	return p.Plan(ctx, st, o.workflow(c))
+}
+
+func (o RoundOptions) workflow(c *configs.Config) workflow.Options {
+	return workflow.Options{ID: o.ID, Config: c, From: o.From, To: o.To, Force: o.Force, Verify: o.Verify,
+		Versions: versions(), Host: host(), Judge: judge, Class: class}
+}
+
+// announce says what happens to a stage.
+func announce(console *report.Console, e workflow.Event) {
+	why := strings.Join(e.Why, "; ")
+	switch e.Kind {
+	case workflow.Skips:
+		console.Line("%-9s nothing to do: %s", e.Stage, why)
+	case workflow.Runs:
+		console.Line("%-9s runs: %s", e.Stage, why)
+	default:
+		console.Warn("%s %s: %s", e.Stage, e.Kind, why)
+	}
+}
+
+// judge counts a round as failed when its gate refused.
+func judge(r *workflow.Record) error {
+	var d GateResult
+	if s := r.Stage("gate"); s == nil || json.Unmarshal(s.Result, &d) != nil || d.Passed {
+		return nil
+	}
+	return fmt.Errorf("stages: %w: %s", ErrRefused, d.Reason)
+}
+
+// class gives classes to errors of this module that workflow does not know.
+func class(err error) string {
+	switch {
+	case errors.Is(err, ErrRefused):
+		return "refused"
+	case errors.Is(err, train.ErrInterrupted):
+		return workflow.Interrupted
+	}
+	return ""
+}
+
+// versions says what program made a round.
+func versions() map[string]string {
+	v := map[string]string{"go": runtime.Version()}
+	if info, ok := debug.ReadBuildInfo(); ok {
+		v["quire"] = info.Main.Version
+		for _, s := range info.Settings {
+			if s.Key == "vcs.revision" || s.Key == "vcs.modified" {
+				v[s.Key] = s.Value
+			}
 		}
-	})
-	if err != nil {
-		return nil, err
 	}
-	res := &RoundResult{Round: record.Round, Stages: map[string]json.RawMessage{}, Sample: r.sample.Text,
-		Record: st.Join(workflow.RecordName(r.key)), Set: r.setDir(), Run: r.runDir()}
-	for _, s := range record.Stages {
-		res.Stages[s.Name] = s.Result
+	return v
+}
+
+// host says on what machine a round was made.
+func host() map[string]string {
+	h := map[string]string{"platform": runtime.GOOS + "/" + runtime.GOARCH, "cpus": fmt.Sprint(runtime.NumCPU())}
+	if name, err := os.Hostname(); err == nil {
+		h["name"] = name
 	}
-	if !r.gate.Passed {
-		return res, fmt.Errorf("stages: %w: %s", ErrRefused, r.gate.Reason)
+	if v, err := kernel.Variant(); err == nil {
+		h["variant"] = fmt.Sprint(v)
 	}
-	res.Promoted = r.model.Path
+	return h
+}
+
+// roundResult is what a record says, with paths that can be opened from here.
+func roundResult(workdir string, st *store.Store, r *workflow.Record) (*RoundResult, error) {
+	res := &RoundResult{Round: r.Round, Stages: map[string]json.RawMessage{}, Record: st.Join(workflow.RecordName(r.Round))}
+	for _, s := range r.Stages {
+		if s.Live || s.Digest == "" {
+			continue
+		}
+		result, err := located(workdir, s.Result)
+		if err != nil {
+			return nil, fmt.Errorf("stages: result of %s: %w", s.Name, err)
+		}
+		res.Stages[s.Name] = result
+	}
+	var set PrepResult
+	var run TrainResult
+	var gate GateResult
+	var promoted Promoted
+	var sample SampleResult
+	for name, to := range map[string]any{"prep": &set, "train": &run, "gate": &gate, "promote": &promoted, "sample": &sample} {
+		if data := res.Stages[name]; data != nil {
+			if err := json.Unmarshal(data, to); err != nil {
+				return nil, fmt.Errorf("stages: result of %s: %w", name, err)
+			}
+		}
+	}
+	res.Set, res.Run, res.Sample = set.Set, run.Run, sample.Text
+	if gate.Passed && promoted.Checkpoint != "" {
+		res.Promoted = Locate(workdir, promoted.Checkpoint)
+	}
 	return res, nil
 }
 
-func (r *round) setDir() string { return Locate(r.c.Workdir, r.set) }
-func (r *round) runDir() string { return Locate(r.c.Workdir, r.run) }
+// pathKeys are the keys of results that are paths. A record has them below the
+// workdir, since it may be read from elsewhere.
+var pathKeys = []string{"set", "run", "checkpoint", "best"}
 
-// plan builds the stages and all keys. A key follows from the inputs of the
-// round alone, since an outcome is a function of them.
-func (r *round) plan() ([]workflow.Stage, error) {
-	type document struct {
-		Name, SHA256 string
-		Bytes        int64
+// located returns a result with its paths below workdir as they are from here.
+// Those of promoted.json stay, as they do there.
+func located(workdir string, result json.RawMessage) (json.RawMessage, error) {
+	var object map[string]json.RawMessage
+	if json.Unmarshal(result, &object) != nil || object["format"] != nil {
+		return result, nil
 	}
-	var docs []document
-	for i, d := range r.corpus.Documents {
-		docs = append(docs, document{d.Name, r.corpus.Digests[i], d.Bytes})
+	for _, key := range pathKeys {
+		var path string
+		if object[key] == nil || json.Unmarshal(object[key], &path) != nil || path == "" {
+			continue
+		}
+		text, err := json.Marshal(Locate(workdir, path))
+		if err != nil {
+			return nil, err
+		}
+		object[key] = text
 	}
-	prepKey, err := workflow.Key("prep", prepVersion, docs, prepareOptions(r.c, ""))
-	if err != nil {
-		return nil, err
-	}
-	config, err := identityConfig(r.c)
-	if err != nil {
-		return nil, err
-	}
-	trainKey, err := workflow.Key("train", trainVersion, prepKey, config, r.c.Train.MaxSteps, r.c.Train.Checkpoint.KeepBest)
-	if err != nil {
-		return nil, err
-	}
-	if r.key, err = workflow.Key("round", roundVersion, trainKey, r.c.Generate); err != nil {
-		return nil, err
-	}
-	r.set, r.run = "sets/"+prepKey, "runs/"+trainKey
-	return []workflow.Stage{
-		{Name: "prep", Find: r.findPrep, Run: r.runPrep},
-		{Name: "train", Find: r.findTrain, Run: r.runTrain},
-		{Name: "evaluate", Find: r.findEvaluate, Run: r.runEvaluate},
-		{Name: "gate", Find: r.findGate, Run: r.runGate},
-		{Name: "promote", Find: r.findPromote, Run: r.runPromote},
-		{Name: "sample", Find: r.findSample, Run: r.runSample},
-	}, nil
+	return json.Marshal(object)
 }

@@ -36,6 +36,7 @@ type TrainResult struct {
 	TrainNats      *float64 `json:"train_nats"`
 	ValidationNats *float64 `json:"validation_nats"`
 	Checkpoint     string   `json:"checkpoint"`
+	Best           string   `json:"best"` // the one with the lowest validation loss; without a validation part Checkpoint
 	CharsPerSecond float64  `json:"chars_per_second"`
 	Seconds        float64  `json:"seconds"`
 	Parameters     int      `json:"parameters"`
@@ -91,6 +92,12 @@ func Train(ctx context.Context, c *configs.Config, o TrainOptions) (_ *TrainResu
 	}
 	result.Step, result.Epoch, result.TrainNats, result.ValidationNats = r.Step, r.Epoch, r.TrainNats, r.Validation
 	result.Checkpoint, result.CharsPerSecond, result.Seconds = st.Join(r.Checkpoint), r.PerSecond, time.Since(began).Seconds()
+	result.Best = result.Checkpoint
+	if _, best, perr := pointers(context.WithoutCancel(ctx), st); perr != nil {
+		return nil, errors.Join(err, perr)
+	} else if best != nil {
+		result.Best = st.Join(best.Name)
+	}
 	return result, err
 }
 

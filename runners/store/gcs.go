@@ -118,6 +118,14 @@ func retryable(err error) bool {
 		errors.Is(err, io.ErrUnexpectedEOF) || errors.As(err, &timeout) && timeout.Timeout())
 }
 
+// ErrTransient is wrapped by errors of other packages' network calls for which
+// Transient holds.
+var ErrTransient = errors.New("this may pass")
+
+// Transient reports whether what failed may succeed when it is done again later:
+// after an HTTP status 408, 429 or 5xx, a lost connection or a timeout.
+func Transient(err error) bool { return retryable(err) || errors.Is(err, ErrTransient) }
+
 // hasStatus reports whether err is an answer with an HTTP status.
 func hasStatus(err error, status int) bool {
 	var api *googleapi.Error

@@ -1,166 +1,132 @@
-// Package workflow runs the stages of a round in order and skips those whose
-// outcome is there already.
+// Package workflow runs pipelines of stages, each once for every change.
 //
-// A key is a digest of everything an outcome depends on. A round has one; its
-// record, rounds/<key>.json, is written when the last stage is done. A stage is
-// skipped when it finds its outcome: in the record, or as an intact artifact.
+// A Stage makes one Artifact from others, by a Go function, from a section of
+// the config. A Pipeline is stages whose artifacts fit together: New says what
+// does not. Run is a round, one pass of it; Plan says what a round would do.
+//
+// A stage's key is a digest of what its outcome depends on: the digests of its
+// inputs, its part of the config, the version of its code. What it made lies in
+// its outcome, stages/<stage>/<key>.json, with the digests of the files that
+// belong to it. A stage whose outcome is there, and whose files are intact, is
+// skipped. So a round that died goes on at the stage where it died, and a stage
+// whose input comes out as it was is skipped although the stage before it ran.
+//
+//	stages/<stage>/<key>.json   what a stage made, written when it is done
+//	rounds/<id>.json            the record of a round, written at its end, once
+//	rounds/latest.json          which record is the newest
+//
+// Times, host names and everything else that differs between two rounds of the
+// same inputs are in these files only.
 package workflow
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io/fs"
+	"time"
 
 	"github.com/quire-ml/quire/runners/store"
 )
 
-// keyLength is the number of hex digits of a key: 80 bits.
-const keyLength = 20
+// Artifact is the name of what a stage makes. T is the type of its value, which
+// is kept as JSON.
+type Artifact[T any] string
 
-// Key returns the digest of a name and of values as JSON. Values are structs,
-// slices and scalars: what marshals the same way every time.
-func Key(name string, values ...any) (string, error) {
-	h := sha256.New()
-	if err := json.NewEncoder(h).Encode(append([]any{name}, values...)); err != nil {
-		return "", fmt.Errorf("workflow: key of %s: %w", name, err)
+// Input is an Artifact of any type.
+type Input interface{ artifact() string }
+
+func (a Artifact[T]) artifact() string { return string(a) }
+
+// Of returns the value of an artifact that is among the inputs of w's stage.
+func (a Artifact[T]) Of(w *Work) (T, error) {
+	var value T
+	in, ok := w.inputs[string(a)]
+	if !ok {
+		return value, fmt.Errorf("workflow: stage %s reads %s, which is not among its inputs; add it", w.Stage, a)
 	}
-	return hex.EncodeToString(h.Sum(nil))[:keyLength], nil
+	if err := json.Unmarshal(in.Value, &value); err != nil {
+		return value, fmt.Errorf("workflow: stage %s: value of %s: %w", w.Stage, a, err)
+	}
+	return value, nil
 }
 
-// Stage is one piece of a round.
-type Stage struct {
-	Name string
-	// Find returns the result and what was found, when the outcome is there
-	// and intact; a nil result means that the stage must run, for the reason in
-	// found. recorded is the result in the round's record, nil without one.
-	Find func(ctx context.Context, recorded json.RawMessage) (result any, found string, err error)
-	// Run does the work and returns the result.
-	Run func(ctx context.Context) (any, error)
+// Stage is one piece of a pipeline: C is the type of its config, T of the value
+// of what it makes. Name, Version, Output and Run are needed.
+type Stage[C, T any] struct {
+	Name    string
+	Version int // of the code, from 1: raise it with a change that alters an outcome
+
+	Config C        // encodes to a JSON object, or to null where there is none
+	Keys   []string // the keys and sections of it that the outcome depends on; nil: all
+	Ignore []string // keys and sections among these that alter no outcome
+
+	Inputs []Input
+	Output Artifact[T]
+
+	// Run makes the output. It may be called again after it failed, or was
+	// killed, and must then come to the same.
+	Run func(ctx context.Context, config C, w *Work) (Output[T], error)
+
+	// Check says why an outcome that is there, and intact, does not hold any
+	// more; empty: it holds. For stages whose effect can be undone by others.
+	Check func(ctx context.Context, config C, w *Work, made T) (why string, err error)
+
+	// Estimate says what Run would do, for Plan. It is called when all inputs
+	// are known.
+	Estimate func(ctx context.Context, config C, w *Work) (Cost, error)
+
+	// Live stages run in every round and every plan and keep no outcome: they
+	// look at what is outside of the pipeline, and change nothing.
+	Live bool
+
+	Limit time.Duration // of one attempt; 0: none
 }
 
-// Observer is told what happens to each stage before it happens: skip is true
-// where nothing is to be done, and why says the reason either way.
-type Observer func(stage string, skip bool, why string)
-
-// Record is what remains of a round.
-type Record struct {
-	Format string        `json:"format"`
-	Round  string        `json:"round"`
-	Stages []StageResult `json:"stages"`
+// Output is what a stage has made.
+type Output[T any] struct {
+	Value T
+	// Digest identifies the content: stages that take it as input run again
+	// when it changes. Empty: the sha256 of Value as JSON.
+	Digest string
+	// Files are those of the store that belong to it. The first is the one that
+	// was written last: without it the artifact is not there.
+	Files []File
 }
 
-// StageResult is the outcome of one stage, as JSON.
-type StageResult struct {
+// File is a file of an artifact, by its name in the store.
+type File struct {
+	Name       string `json:"name"`
+	Bytes      int64  `json:"bytes"`
+	SHA256     string `json:"sha256"`     // hex; empty in an Output: computed
+	Generation string `json:"generation"` // the store's, when the digest was last verified
+}
+
+// Work is what a stage is given.
+type Work struct {
+	Stage  string
+	Store  *store.Store
+	Key    string // of the stage and all it depends on; folders named by it are its own
+	Forced bool   // make anew also what is there
+	Verify bool   // read again also what seems unchanged
+
+	inputs map[string]product
+}
+
+// product is an artifact that was made.
+type product struct {
 	Name   string          `json:"name"`
-	Result json.RawMessage `json:"result"`
+	Digest string          `json:"digest"`
+	Value  json.RawMessage `json:"value"`
+	Files  []File          `json:"files,omitempty"`
 }
 
-// Result returns the result of a stage, nil when there is none.
-func (r *Record) Result(name string) json.RawMessage {
-	for _, s := range r.Stages {
-		if s.Name == name {
-			return s.Result
-		}
-	}
-	return nil
+// Cost is what a stage has to do.
+type Cost struct {
+	Bytes int64 `json:"bytes,omitempty"` // to read
+	Steps int64 `json:"steps,omitempty"` // to train
+	Done  int64 `json:"done,omitempty"`  // steps of an earlier attempt that are not trained again
 }
 
-const recordFormat = "quire-round/1"
-
-// RecordName is where the record of a round lies.
-func RecordName(round string) string { return "rounds/" + round + ".json" }
-
-// Run runs the stages of the round with that key in st, in order; the first
-// error ends the round, and the next Run goes on there. The record is written
-// when a stage ran; the one returned has what this call found.
-func Run(ctx context.Context, st *store.Store, round string, stages []Stage, observe Observer) (*Record, error) {
-	old, err := readRecord(ctx, st, round)
-	if err != nil {
-		return nil, err
-	}
-	record := &Record{Format: recordFormat, Round: round}
-	ran := old == nil
-	for _, s := range stages {
-		if err := ctx.Err(); err != nil {
-			return nil, err
-		}
-		result, did, err := s.do(ctx, old, observe)
-		if err != nil {
-			return nil, err
-		}
-		ran = ran || did
-		record.Stages = append(record.Stages, StageResult{Name: s.Name, Result: result})
-	}
-	if !ran {
-		return record, nil
-	}
-	return record, writeRecord(ctx, st, record, old)
-}
-
-// do finds or makes the outcome of one stage.
-func (s Stage) do(ctx context.Context, old *Record, observe Observer) (result json.RawMessage, ran bool, err error) {
-	var recorded json.RawMessage
-	if old != nil {
-		recorded = old.Result(s.Name)
-	}
-	found, why, err := s.Find(ctx, recorded)
-	if err != nil {
-		return nil, false, err
-	}
-	observe(s.Name, found != nil, why)
-	if found == nil {
-		if found, err = s.Run(ctx); err != nil {
-			return nil, true, err
-		}
-		ran = true
-	}
-	result, err = json.Marshal(found)
-	if err != nil {
-		return nil, ran, fmt.Errorf("workflow: result of %s: %w", s.Name, err)
-	}
-	return result, ran, nil
-}
-
-func readRecord(ctx context.Context, st *store.Store, round string) (*Record, error) {
-	name := RecordName(round)
-	data, _, err := st.Read(ctx, name)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	r := &Record{}
-	err = store.UnmarshalSealed(st.Join(name), data, r)
-	if err == nil && (r.Format != recordFormat || r.Round != round) {
-		err = fmt.Errorf("workflow: %s: format %q of round %q, want %q of round %q", st.Join(name), r.Format, r.Round, recordFormat, round)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("%w; put back an intact copy, or delete it: the round then finds its set and run again", err)
-	}
-	return r, nil
-}
-
-// writeRecord writes the record of a finished round; one that was there, and
-// whose artifacts had to be made again, is replaced.
-func writeRecord(ctx context.Context, st *store.Store, r, old *Record) error {
-	data, err := store.MarshalSealed(r)
-	if err != nil {
-		return err
-	}
-	name := RecordName(r.Round)
-	if old == nil {
-		_, err = st.Put(ctx, name, data)
-		return err
-	}
-	info, err := st.Stat(ctx, name)
-	if err != nil {
-		return err
-	}
-	_, err = st.Swap(ctx, name, data, info.Generation)
-	return err
-}
+// Differ is a value that can say how it differs from an earlier one, for the
+// reasons of stages that take it as input.
+type Differ[T any] interface{ Differences(old T) []string }

@@ -2,10 +2,8 @@ package workflow_test
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -26,182 +24,229 @@ func open(t *testing.T) *store.Store {
 	return st
 }
 
-// chain is stages that count: each result is one more than the last.
-type chain struct {
-	last int
-	said []string
-	fail string          // name of the stage whose Run fails
-	lost map[string]bool // stages whose outcome is not there any more
+// Artifacts of the lab's pipeline: a number that is looked at, its multiple in a
+// file, and a text about that.
+const (
+	number  workflow.Artifact[int]    = "number"
+	product workflow.Artifact[result] = "product"
+	words   workflow.Artifact[string] = "words"
+)
+
+type result struct{ N int }
+
+type settings struct {
+	Factor int    `json:"factor"`
+	Log    string `json:"log"`
+	Style  style  `json:"style"`
 }
 
-var errFail = errors.New("it failed")
-
-func (c *chain) stages(names ...string) []workflow.Stage {
-	var list []workflow.Stage
-	for _, name := range names {
-		list = append(list, workflow.Stage{Name: name,
-			Find: func(_ context.Context, recorded json.RawMessage) (any, string, error) {
-				if recorded == nil || c.lost[name] {
-					return nil, "not there", nil
-				}
-				if err := json.Unmarshal(recorded, &c.last); err != nil {
-					return nil, "", err
-				}
-				return c.last, "there", nil
-			},
-			Run: func(context.Context) (any, error) {
-				if c.fail == name {
-					return nil, errFail
-				}
-				c.last++
-				return c.last, nil
-			}})
-	}
-	return list
+type style struct {
+	Upper bool   `json:"upper"`
+	Mark  string `json:"mark"`
 }
 
-func (c *chain) observe(stage string, skip bool, why string) {
-	c.said = append(c.said, fmt.Sprintf("%s %v %s", stage, skip, why))
+// lab is a pipeline of three stages that can be told to fail.
+type lab struct {
+	st      *store.Store
+	number  int
+	config  settings
+	version int
+	fail    map[string]error // of stages, until they are tried again
+	stale   string           // what say's Check answers
+	o       workflow.Options
+	said    []string // what the observer was told
+	ran     []string // the stages that ran
 }
 
-func (c *chain) run(t *testing.T, st *store.Store, names ...string) (*workflow.Record, error) {
+func newLab(t *testing.T) *lab {
+	return &lab{st: open(t), number: 3, config: settings{Factor: 2, Style: style{Mark: "!"}}, version: 1, fail: map[string]error{}}
+}
+
+func (l *lab) try(stage string) error {
+	l.ran = append(l.ran, stage)
+	err := l.fail[stage]
+	delete(l.fail, stage)
+	return err
+}
+
+func (l *lab) stages() []workflow.Node {
+	look := workflow.Stage[any, int]{Name: "look", Version: 1, Output: number, Live: true,
+		Run: func(context.Context, any, *workflow.Work) (workflow.Output[int], error) {
+			return workflow.Output[int]{Value: l.number}, nil
+		}}
+	multiply := workflow.Stage[settings, result]{Name: "multiply", Version: l.version, Config: l.config, Ignore: []string{"log", "style"},
+		Inputs: []workflow.Input{number}, Output: product,
+		Estimate: func(_ context.Context, c settings, w *workflow.Work) (workflow.Cost, error) {
+			n, err := number.Of(w)
+			return workflow.Cost{Steps: int64(n * c.Factor)}, err
+		},
+		Run: func(ctx context.Context, c settings, w *workflow.Work) (out workflow.Output[result], err error) {
+			n, err := number.Of(w)
+			if err == nil {
+				err = l.try("multiply")
+			}
+			if err != nil {
+				return out, err
+			}
+			out.Value = result{n * c.Factor}
+			out.Files = []workflow.File{{Name: w.Key + "/end"}, {Name: w.Key + "/data"}}
+			for i, f := range out.Files {
+				if _, err := w.Store.Put(ctx, f.Name, fmt.Appendf(nil, "%d of %d", i, out.Value.N)); err != nil {
+					return out, err
+				}
+			}
+			return out, nil
+		}}
+	say := workflow.Stage[settings, string]{Name: "say", Version: 1, Config: l.config, Keys: []string{"style"},
+		Inputs: []workflow.Input{product}, Output: words,
+		Check: func(context.Context, settings, *workflow.Work, string) (string, error) { return l.stale, nil },
+		Run: func(_ context.Context, c settings, w *workflow.Work) (out workflow.Output[string], err error) {
+			p, err := product.Of(w)
+			if err == nil {
+				err = l.try("say")
+			}
+			out.Value = fmt.Sprint(p.N, c.Style.Mark)
+			return out, err
+		}}
+	return []workflow.Node{look, multiply, say}
+}
+
+func (l *lab) pipeline(t *testing.T) *workflow.Pipeline {
 	t.Helper()
-	c.last, c.said = 0, nil
-	return workflow.Run(ctx, st, "key", c.stages(names...), c.observe)
-}
-
-func wantSaid(t *testing.T, c *chain, want ...string) {
-	t.Helper()
-	if !slices.Equal(c.said, want) {
-		t.Errorf("the observer was told %q, want %q", c.said, want)
-	}
-}
-
-func TestRun(t *testing.T) {
-	st, c := open(t), &chain{}
-	r, err := c.run(t, st, "a", "b")
-	if err != nil || string(r.Result("a")) != "1" || string(r.Result("b")) != "2" || r.Result("c") != nil || r.Round != "key" {
-		t.Fatalf("the record is %+v, %v", r, err)
-	}
-	wantSaid(t, c, "a false not there", "b false not there")
-	before, _, err := st.Read(ctx, workflow.RecordName("key"))
+	p, err := workflow.New(l.stages()...)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if r, err = c.run(t, st, "a", "b"); err != nil || string(r.Result("b")) != "2" {
-		t.Fatalf("the second record is %+v, %v", r, err)
-	}
-	wantSaid(t, c, "a true there", "b true there")
-	c.lost = map[string]bool{"b": true}
-	if r, err = c.run(t, st, "a", "b"); err != nil || string(r.Result("b")) != "2" {
-		t.Fatalf("with b lost, the record is %+v, %v", r, err)
-	}
-	wantSaid(t, c, "a true there", "b false not there")
-	if after, _, err := st.Read(ctx, workflow.RecordName("key")); err != nil || string(after) != string(before) {
-		t.Errorf("the record of the same outcome is %s, %v, want %s", after, err, before)
-	}
+	return p
 }
 
-// TestRunFails ends a round at its second stage: there is no record, and the
-// next run starts over with what Find finds.
-func TestRunFails(t *testing.T) {
-	st, c := open(t), &chain{fail: "b"}
-	if _, err := c.run(t, st, "a", "b", "c"); !errors.Is(err, errFail) {
-		t.Fatalf("the error is %v", err)
+func (l *lab) try1(t *testing.T) (*workflow.Record, error) {
+	t.Helper()
+	l.said, l.ran = nil, nil
+	l.o.Config = l.config
+	l.o.Observe = func(e workflow.Event) {
+		l.said = append(l.said, fmt.Sprintf("%s %s: %s", e.Stage, e.Kind, strings.Join(e.Why, "; ")))
 	}
-	wantSaid(t, c, "a false not there", "b false not there")
-	if list, err := st.List(ctx, ""); err != nil || len(list) != 0 {
-		t.Errorf("a failed round left %v, %v", list, err)
+	return l.pipeline(t).Run(ctx, l.st, l.o)
+}
+
+// run wants a round that succeeds, and that ran these stages.
+func (l *lab) run(t *testing.T, want ...string) *workflow.Record {
+	t.Helper()
+	r, err := l.try1(t)
+	if err != nil {
+		t.Fatal(err)
 	}
-	c.fail = ""
-	if r, err := c.run(t, st, "a", "b", "c"); err != nil || string(r.Result("c")) != "3" {
+	if !slices.Equal(l.ran, want) {
+		t.Errorf("%v ran, want %v: %q", l.ran, want, l.said)
+	}
+	return r
+}
+
+// plan wants these lines, one a stage, and that nothing changes.
+func (l *lab) plan(t *testing.T, want ...string) *workflow.Plan {
+	t.Helper()
+	before, err := l.st.List(ctx, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := l.pipeline(t).Plan(ctx, l.st, l.o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var lines []string
+	for _, s := range p.Stages {
+		lines = append(lines, fmt.Sprintf("%s %s: %s", s.Action, s.Name, strings.ReplaceAll(strings.Join(s.Reasons, "; "), l.st.URL(), "ST")))
+	}
+	if !slices.Equal(lines, want) {
+		t.Errorf("the plan is\n%s\nwant\n%s", strings.Join(lines, "\n"), strings.Join(want, "\n"))
+	}
+	if after, err := l.st.List(ctx, ""); err != nil || !slices.Equal(after, before) {
+		t.Errorf("the plan has changed %v to %v, %v", before, after, err)
+	}
+	return p
+}
+
+const (
+	mulKey  = "dbf9416de895f25239d5" // of factor 2 and number 3
+	mulSkip = "skip multiply: inputs, settings and code are as before, and ST/" + mulKey + "/end is intact"
+	saySkip = "skip say: inputs, settings and code are as before"
+	sayAnew = "run say: product comes anew from multiply"
+)
+
+func TestReasons(t *testing.T) {
+	l := newLab(t)
+	l.plan(t, "run multiply: not done yet", sayAnew)
+	r := l.run(t, "multiply", "say")
+	if s := r.Stage("say"); string(s.Result) != `"6!"` || r.Exit != workflow.Done || r.Stage("multiply").Key != mulKey {
+		t.Fatalf("the record is %+v", r)
+	}
+	l.plan(t, mulSkip, saySkip)
+	if again := l.run(t); again.Round != r.Round {
+		t.Errorf("a round without anything to do is %s, want the last, %s", again.Round, r.Round)
+	}
+
+	l.config.Log, l.config.Style.Mark = "often", "?"
+	l.plan(t, mulSkip, `run say: style.mark: "!" → "?"`)
+	l.config.Style.Upper, l.version, l.config.Factor = true, 2, 3
+	l.plan(t, "run multiply: version of its code: 1 → 2; factor: 2 → 3",
+		`run say: style.mark: "!" → "?"; style.upper: false → true; product comes anew from multiply`)
+
+	l.config, l.version, l.number = settings{Factor: 3, Style: style{Mark: "!"}}, 1, 2 // another way to 6
+	l.plan(t, "run multiply: factor: 2 → 3; number: 4e07408562be → d4735e3a265e", sayAnew)
+	l.run(t, "multiply")
+
+	l.config.Factor, l.number = 2, 3
+	l.plan(t, "skip multiply: inputs, settings and code are those of an earlier round, and ST/"+mulKey+"/end is intact", saySkip)
+	if third := l.run(t); third.Round == r.Round {
+		t.Error("a round that is not like the last has no record")
+	}
+	l.stale = "nobody hears it"
+	l.plan(t, mulSkip, "run say: nobody hears it")
+	l.stale = ""
+	l.o.Force = []string{"multiply"}
+	l.plan(t, "run multiply: forced", sayAnew)
+	l.run(t, "multiply")
+}
+
+func TestMissingAndDamaged(t *testing.T) {
+	l := newLab(t)
+	l.run(t, "multiply", "say")
+	remove := func(name string) {
+		t.Helper()
+		if err := l.st.Delete(ctx, name, ""); err != nil {
+			t.Fatal(err)
+		}
+	}
+	remove("stages/say/" + l.run(t).Stage("say").Key + ".json")
+	l.plan(t, mulSkip, "run say: ST/stages/say/70c6b1427cd6c7a0d452.json is missing")
+	l.run(t, "say")
+	remove(mulKey + "/end")
+	l.plan(t, "run multiply: ST/"+mulKey+"/end is missing", sayAnew)
+	l.run(t, "multiply")
+
+	remove(mulKey + "/data")
+	l.plan(t, "run multiply: damaged: ST/"+mulKey+"/data: it is missing", sayAnew)
+	_, err := l.try1(t)
+	var damage *workflow.DamageError
+	if !errors.As(err, &damage) || !strings.Contains(err.Error(), "run --force multiply") || len(l.ran) != 0 {
+		t.Fatalf("with a file missing, %v ran: %v", l.ran, err)
+	}
+	r, err := workflow.Latest(ctx, l.st)
+	if err != nil || r.Exit != workflow.Damaged || r.Error.Stage != "multiply" {
 		t.Errorf("the record is %+v, %v", r, err)
 	}
-}
-
-func TestRunCancelled(t *testing.T) {
-	cancelled, stop := context.WithCancel(ctx)
-	stop()
-	c := &chain{}
-	if _, err := workflow.Run(cancelled, open(t), "key", c.stages("a"), c.observe); !errors.Is(err, context.Canceled) || len(c.said) != 0 {
-		t.Errorf("the error is %v after %q", err, c.said)
-	}
-}
-
-// TestDamagedRecord flips every byte of a record, and cuts its end.
-func TestDamagedRecord(t *testing.T) {
-	st, c := open(t), &chain{}
-	if _, err := c.run(t, st, "a"); err != nil {
+	l.o.Force = []string{"multiply"}
+	l.run(t, "multiply")
+	l.o.Force = nil
+	if _, err := l.st.Put(ctx, "x", nil); err != nil {
 		t.Fatal(err)
 	}
-	path := st.Join(workflow.RecordName("key"))
-	whole, err := os.ReadFile(path)
-	if err != nil {
+	remove(mulKey + "/data")
+	if _, err := l.st.Put(ctx, mulKey+"/data", []byte("1 of 7")); err != nil {
 		t.Fatal(err)
 	}
-	check := func(what string, data []byte) {
-		t.Helper()
-		if err := os.WriteFile(path, data, 0o666); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := c.run(t, st, "a"); err == nil || !strings.Contains(err.Error(), path) || !strings.Contains(err.Error(), "delete it") || strings.Contains(err.Error(), "\n") {
-			t.Errorf("%s: %v", what, err)
-		}
-	}
-	for i := range whole {
-		flipped := slices.Clone(whole)
-		flipped[i] ^= 1
-		check(fmt.Sprintf("byte %d flipped", i), flipped)
-		check(fmt.Sprintf("cut after %d bytes", i), whole[:i])
-	}
-}
-
-// TestOtherRecord puts the record of one round in the place of another's.
-func TestOtherRecord(t *testing.T) {
-	st, c := open(t), &chain{}
-	if _, err := c.run(t, st, "a"); err != nil {
-		t.Fatal(err)
-	}
-	data, _, err := st.Read(ctx, workflow.RecordName("key"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := st.Put(ctx, workflow.RecordName("other"), data); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := workflow.Run(ctx, st, "other", c.stages("a"), c.observe); err == nil || !strings.Contains(err.Error(), `of round "key", want`) {
-		t.Errorf("the error is %v", err)
-	}
-}
-
-func TestKey(t *testing.T) {
-	type inputs struct {
-		Name  string
-		Steps int
-	}
-	key := func(name string, values ...any) string {
-		t.Helper()
-		k, err := workflow.Key(name, values...)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return k
-	}
-	// A key that changes makes every artifact of earlier rounds unknown.
-	if got, want := key("prep", 1, inputs{"a", 2}), "3693762a4203b81c8715"; got != want {
-		t.Errorf("the key is %s, want %s", got, want)
-	}
-	seen := map[string]string{}
-	for what, k := range map[string]string{
-		"one": key("prep", 1, inputs{"a", 2}), "name": key("train", 1, inputs{"a", 2}), "version": key("prep", 2, inputs{"a", 2}),
-		"field": key("prep", 1, inputs{"a", 3}), "less": key("prep", 1), "split": key("prep", "1", inputs{"a", 2}),
-	} {
-		if other, ok := seen[k]; ok {
-			t.Errorf("%s and %s have the same key", what, other)
-		}
-		seen[k] = what
-	}
-	if _, err := workflow.Key("prep", func() {}); err == nil {
-		t.Error("a function has a key")
+	if _, err := l.try1(t); !errors.As(err, &damage) || !strings.Contains(err.Error(), "its sha256 is") {
+		t.Errorf("with another file: %v", err)
 	}
 }

@@ -148,5 +148,5 @@ func TestDamagedRound(t *testing.T) {
 	if err := os.Remove(r["record"].(string)); err != nil {
 		t.Fatal(err)
 	}
-	wantStages(t, l.ok("run"), "nothing to do", "runs", "runs", "runs", "nothing to do", "runs")
+	wantStages(t, l.ok("run"), "nothing to do") // what the stages made is kept apart from the records
 }

@@ -101,7 +101,7 @@ func TestRound(t *testing.T) {
 func TestRoundChanges(t *testing.T) {
 	l := newLab(t)
 	l.ok("run")
-	wantStages(t, l.ok("run", "--set", "generate.length=20"), "nothing to do", "runs", "runs", "runs", "nothing to do", "runs")
+	wantStages(t, l.ok("run", "--set", "generate.length=20"), "nothing to do", "nothing to do", "nothing to do", "nothing to do", "nothing to do", "runs")
 	o := l.ok("run", "--set", "train.seed=2")
 	wantStages(t, o, "nothing to do", "runs")
 	wantStages(t, l.ok("run", "--set", "prep.seed=2"), "runs")

@@ -1,0 +1,337 @@
+package stages
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"strings"
+
+	"github.com/quire-ml/quire/configs"
+	"github.com/quire-ml/quire/model/checkpoint"
+	"github.com/quire-ml/quire/runners/store"
+	"github.com/quire-ml/quire/runners/workflow"
+	"github.com/quire-ml/quire/transforms/corpus"
+	"github.com/quire-ml/quire/transforms/dataset"
+)
+
+// What the shipped stages make, for the inputs of one's own. Paths in the values
+// are below the workdir.
+const (
+	CorpusArtifact     workflow.Artifact[CorpusFacts]    = "corpus"
+	SetArtifact        workflow.Artifact[PrepResult]     = "set"
+	ModelArtifact      workflow.Artifact[TrainResult]    = "model"
+	EvaluationArtifact workflow.Artifact[EvaluateResult] = "evaluation"
+	DecisionArtifact   workflow.Artifact[GateResult]     = "decision"
+	PromotionArtifact  workflow.Artifact[Promoted]       = "promotion"
+	SampleArtifact     workflow.Artifact[SampleResult]   = "sample"
+)
+
+// Shipped returns the stages of Round, to be put together with one's own by
+// workflow.New. They are for one round or plan.
+func Shipped(c *configs.Config, o RoundOptions) []workflow.Node {
+	r := &round{c: c, o: o}
+	return []workflow.Node{r.lookStage(), r.prepStage(), r.trainStage(), r.evaluateStage(), r.gateStage(), r.promoteStage(), r.sampleStage()}
+}
+
+// round is what the stages of one round share besides their artifacts.
+type round struct {
+	c      *configs.Config
+	o      RoundOptions
+	corpus *Corpus // as it was found
+	model  *Model  // the one that was opened last
+}
+
+// stage is a shipped one: its config is all of it, of which Keys says the part.
+type stage[T any] = workflow.Stage[*configs.Config, T]
+
+// GateResult is the gate's decision: the loss must be finite and below the
+// unigram entropy, both in nats a character. The loss is the validation loss,
+// or the last epoch's training loss where there is no validation part.
+type GateResult struct {
+	Passed      bool    `json:"passed"`
+	Nats        float64 `json:"nats"`
+	UnigramNats float64 `json:"unigram_nats"`
+	Reason      string  `json:"reason"`
+}
+
+// SampleResult is the text that a round ends with.
+type SampleResult struct {
+	Text string `json:"text"`
+	Seed int64  `json:"seed"`
+}
+
+func (r *round) lookStage() workflow.Node {
+	return stage[CorpusFacts]{Name: "corpus", Version: 1, Config: r.c, Keys: []string{}, Output: CorpusArtifact, Live: true,
+		Run: func(ctx context.Context, c *configs.Config, w *workflow.Work) (out workflow.Output[CorpusFacts], err error) {
+			if r.corpus, err = FindCorpus(ctx, c.Corpus); err != nil {
+				return out, err
+			}
+			out.Value = r.corpus.facts()
+			out.Digest, err = r.corpus.digest()
+			return out, err
+		}}
+}
+
+func (r *round) prepStage() workflow.Node {
+	return stage[PrepResult]{Name: "prep", Version: 1, Config: r.c, Keys: []string{"prep"}, Ignore: []string{"prep.out"},
+		Inputs: []workflow.Input{CorpusArtifact}, Output: SetArtifact,
+		Estimate: func(context.Context, *configs.Config, *workflow.Work) (workflow.Cost, error) {
+			return workflow.Cost{Bytes: corpus.Bytes(r.corpus.Documents)}, nil
+		},
+		Run: r.runPrep}
+}
+
+func (r *round) runPrep(ctx context.Context, c *configs.Config, w *workflow.Work) (out workflow.Output[PrepResult], err error) {
+	name := "sets/" + w.Key
+	if w.Forced {
+		if err := w.Store.Delete(ctx, name+"/"+dataset.ManifestName, ""); err != nil {
+			return out, err
+		}
+	}
+	res, err := Prep(ctx, c, r.corpus, PrepOptions{Out: Locate(c.Workdir, name), Runner: r.o.Runner, Verbose: r.o.Verbose, Console: r.o.Console})
+	if err != nil {
+		return out, err
+	}
+	res.Set = name
+	out.Value, out.Digest = *res, res.ManifestSHA256
+	out.Files, err = setFiles(ctx, w.Store, name)
+	return out, err
+}
+
+// setFiles are the files of the set below st called name, the manifest first.
+func setFiles(ctx context.Context, st *store.Store, name string) ([]workflow.File, error) {
+	data, _, err := st.Read(ctx, name+"/"+dataset.ManifestName)
+	if err != nil {
+		return nil, err
+	}
+	m, err := dataset.DecodeManifest(st.Join(name+"/"+dataset.ManifestName), data)
+	if err != nil {
+		return nil, badSet(ctx, err)
+	}
+	files := []workflow.File{{Name: name + "/" + dataset.ManifestName}, {Name: name + "/" + dataset.VocabName, SHA256: m.Vocab.SHA256}}
+	for _, split := range m.Splits {
+		for _, shard := range split.Shards {
+			files = append(files, workflow.File{Name: name + "/" + shard.Name, SHA256: shard.SHA256})
+		}
+	}
+	return files, nil
+}
+
+// cosmetic are the keys of the train section that change neither the weights
+// nor which of them are the best.
+var cosmetic = []string{"train.out", "train.device", "train.log_every",
+	"train.checkpoint.every", "train.checkpoint.every_steps", "train.checkpoint.keep_last"}
+
+func (r *round) trainStage() workflow.Node {
+	return stage[TrainResult]{Name: "train", Version: 1, Config: r.c, Keys: []string{"model", "train"}, Ignore: cosmetic,
+		Inputs: []workflow.Input{SetArtifact}, Output: ModelArtifact,
+		Estimate: r.estimateTrain, Run: r.runTrain}
+}
+
+// estimateTrain counts the steps, and those of a training that was cut off.
+func (r *round) estimateTrain(ctx context.Context, c *configs.Config, w *workflow.Work) (cost workflow.Cost, err error) {
+	set, err := SetArtifact.Of(w)
+	if err != nil {
+		return cost, err
+	}
+	cost.Steps = set.Sequences.Train / int64(c.Train.Batch) * int64(c.Train.Epochs)
+	if c.Train.MaxSteps > 0 {
+		cost.Steps = min(cost.Steps, c.Train.MaxSteps)
+	}
+	st, err := w.Store.Sub("runs/" + w.Key)
+	if err != nil || w.Forced {
+		return cost, err
+	}
+	p, _, err := checkpoint.ReadPointer(ctx, st, "latest")
+	if errors.Is(err, store.ErrNotExist) {
+		return cost, nil
+	}
+	cost.Done = p.Step
+	return cost, err
+}
+
+func (r *round) runTrain(ctx context.Context, c *configs.Config, w *workflow.Work) (out workflow.Output[TrainResult], err error) {
+	set, err := SetArtifact.Of(w)
+	if err != nil {
+		return out, err
+	}
+	name := "runs/" + w.Key
+	st, err := w.Store.Sub(name)
+	if err != nil {
+		return out, err
+	}
+	if w.Forced {
+		if err := discard(ctx, st); err != nil {
+			return out, err
+		}
+	}
+	res, err := Train(ctx, c, TrainOptions{Set: Locate(c.Workdir, set.Set), Out: Locate(c.Workdir, name), Config: r.o.Config, Console: r.o.Console})
+	if err != nil {
+		return out, err
+	}
+	latest, best, err := pointers(ctx, st)
+	if err != nil {
+		return out, err
+	}
+	out.Files = runFiles(name, latest, best)
+	if best == nil {
+		best = &latest
+	}
+	res.Run, res.Checkpoint, res.Best = name, name+"/"+latest.Name, name+"/"+best.Name
+	out.Value, out.Digest = *res, best.SHA256
+	return out, nil
+}
+
+// pointers reads the pointers of a run; best is nil where none was kept.
+func pointers(ctx context.Context, st *store.Store) (latest checkpoint.Pointer, best *checkpoint.Pointer, err error) {
+	if latest, _, err = checkpoint.ReadPointer(ctx, st, "latest"); err != nil {
+		return latest, nil, err
+	}
+	p, _, err := checkpoint.ReadPointer(ctx, st, "best")
+	if errors.Is(err, store.ErrNotExist) {
+		return latest, nil, nil
+	}
+	return latest, &p, err
+}
+
+// runFiles are what a run is made of, the pointer first that is written last.
+func runFiles(run string, latest checkpoint.Pointer, best *checkpoint.Pointer) []workflow.File {
+	files := []workflow.File{{Name: run + "/latest.json"}, {Name: run + "/" + latest.Name, SHA256: latest.SHA256}}
+	if best == nil {
+		return files
+	}
+	files = append(files, workflow.File{Name: run + "/best.json"})
+	if best.Name != latest.Name {
+		files = append(files, workflow.File{Name: run + "/" + best.Name, SHA256: best.SHA256})
+	}
+	return files
+}
+
+// open reads the checkpoint of a trained model, once for several stages.
+func (r *round) open(ctx context.Context, w *workflow.Work) (*Model, error) {
+	run, err := ModelArtifact.Of(w)
+	if err != nil {
+		return nil, err
+	}
+	path := Locate(r.c.Workdir, run.Best)
+	if r.model == nil || r.model.Path != path {
+		r.model, err = OpenModel(ctx, path, "best")
+	}
+	return r.model, err
+}
+
+func (r *round) evaluateStage() workflow.Node {
+	return stage[EvaluateResult]{Name: "evaluate", Version: 1, Config: r.c, Keys: []string{}, Inputs: []workflow.Input{SetArtifact, ModelArtifact}, Output: EvaluationArtifact,
+		Run: func(ctx context.Context, c *configs.Config, w *workflow.Work) (out workflow.Output[EvaluateResult], err error) {
+			set, err := SetArtifact.Of(w)
+			if err != nil {
+				return out, err
+			}
+			run, err := ModelArtifact.Of(w)
+			if err != nil {
+				return out, err
+			}
+			m, err := r.open(ctx, w)
+			if err != nil {
+				return out, err
+			}
+			res, err := Evaluate(ctx, m, Locate(c.Workdir, set.Set))
+			if err != nil {
+				return out, err
+			}
+			r.o.Console.Line("evaluate: %.4f nats, %.4f bits a character on the %s part (unigram %.4f, bigram %.4f nats)",
+				res.NatsPerChar, res.BitsPerChar, res.Split, set.UnigramNats, set.BigramNats)
+			res.Checkpoint = run.Best
+			out.Value = *res
+			return out, nil
+		}}
+}
+
+func (r *round) gateStage() workflow.Node {
+	return stage[GateResult]{Name: "gate", Version: 1, Config: r.c, Keys: []string{}, Inputs: []workflow.Input{SetArtifact, ModelArtifact, EvaluationArtifact}, Output: DecisionArtifact,
+		Run: func(ctx context.Context, c *configs.Config, w *workflow.Work) (out workflow.Output[GateResult], err error) {
+			set, err := SetArtifact.Of(w)
+			if err != nil {
+				return out, err
+			}
+			run, err := ModelArtifact.Of(w)
+			if err != nil {
+				return out, err
+			}
+			eval, err := EvaluationArtifact.Of(w)
+			if err != nil {
+				return out, err
+			}
+			nats, what := eval.NatsPerChar, "validation loss"
+			if set.Sequences.Validation == 0 {
+				if run.TrainNats != nil {
+					nats = *run.TrainNats
+				}
+				what = "training loss"
+			}
+			out.Value = decide(nats, set.UnigramNats, what)
+			r.o.Console.Line("gate: %s", out.Value.Reason)
+			return out, nil
+		}}
+}
+
+// decide lets a loss pass that is finite and below the unigram entropy.
+func decide(nats, unigram float64, what string) GateResult {
+	g := GateResult{Nats: nats, UnigramNats: unigram, Passed: nats < unigram && !math.IsInf(nats, -1)}
+	verdict := "passed"
+	if !g.Passed {
+		verdict = "refused"
+	}
+	g.Reason = fmt.Sprintf("%s: %s %.4f nats a character, it must be below the unigram entropy %.4f", verdict, what, nats, unigram)
+	return g
+}
+
+func (r *round) promoteStage() workflow.Node {
+	return stage[Promoted]{Name: "promote", Version: 1, Config: r.c, Keys: []string{}, Inputs: []workflow.Input{ModelArtifact, DecisionArtifact}, Output: PromotionArtifact,
+		Run: func(ctx context.Context, c *configs.Config, w *workflow.Work) (out workflow.Output[Promoted], err error) {
+			decision, err := DecisionArtifact.Of(w)
+			if err != nil || !decision.Passed {
+				return out, err
+			}
+			run, err := ModelArtifact.Of(w)
+			if err != nil {
+				return out, err
+			}
+			_, generation, err := readPromoted(ctx, w.Store)
+			if err != nil && !errors.Is(err, store.ErrNotExist) {
+				return out, err
+			}
+			out.Value = Promoted{Format: promotedFormat, Checkpoint: run.Best, Round: w.Key, Nats: decision.Nats}
+			return out, writePromoted(ctx, w.Store, &out.Value, generation)
+		},
+		Check: func(ctx context.Context, c *configs.Config, w *workflow.Work, made Promoted) (string, error) {
+			p, _, err := readPromoted(ctx, w.Store)
+			switch {
+			case errors.Is(err, store.ErrNotExist) && made.Checkpoint != "":
+				return "no model is promoted any more", nil
+			case err != nil && !errors.Is(err, store.ErrNotExist):
+				return "", err
+			case made.Checkpoint != "" && p.Checkpoint != made.Checkpoint:
+				return "another model is the promoted one: " + p.Checkpoint, nil
+			}
+			return "", nil
+		}}
+}
+
+func (r *round) sampleStage() workflow.Node {
+	return stage[SampleResult]{Name: "sample", Version: 1, Config: r.c, Keys: []string{"generate"}, Inputs: []workflow.Input{ModelArtifact}, Output: SampleArtifact,
+		Run: func(ctx context.Context, c *configs.Config, w *workflow.Work) (out workflow.Output[SampleResult], err error) {
+			m, err := r.open(ctx, w)
+			if err != nil {
+				return out, err
+			}
+			g, err := Generate(ctx, m, c.Generate, io.Discard)
+			if err != nil {
+				return out, err
+			}
+			out.Value = SampleResult{Text: strings.ToValidUTF8(g.Texts[0], "\uFFFD"), Seed: g.Seed}
+			return out, nil
+		}}
+}

@@ -1,0 +1,212 @@
+package workflow
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/quire-ml/quire/runners/store"
+)
+
+// Action is what is done with a stage.
+type Action string
+
+// Actions.
+const (
+	ActionRun  Action = "run"
+	ActionSkip Action = "skip"
+)
+
+// pass is one walk over a pipeline, of a round or of a plan.
+type pass struct {
+	p     *Pipeline
+	st    *store.Store
+	o     Options
+	last  *Record            // the newest record; nil: none
+	made  map[string]product // by artifact
+	later map[string]string  // in a plan: artifacts that are not made yet, and their stages
+}
+
+// begin checks the options against the pipeline.
+func (p *Pipeline) begin(ctx context.Context, st *store.Store, o Options) (*pass, error) {
+	if err := p.checkRange(o); err != nil {
+		return nil, err
+	}
+	last, err := Latest(ctx, st)
+	if err != nil {
+		return nil, err
+	}
+	return &pass{p: p, st: st, o: o, last: last, made: map[string]product{}, later: map[string]string{}}, nil
+}
+
+// verdict is what is to be done with a stage, and why.
+type verdict struct {
+	n       *node
+	action  Action
+	reasons []string
+	w       *Work             // nil: its inputs are not all made
+	inputs  map[string]string // digests by name, of those that are made
+	outcome *outcome          // nil: none
+	old     string            // generation of the outcome
+	noted   bool              // the outcome has new generations
+	damage  error             // the outcome is there, but not intact
+}
+
+// look finds out what is to be done with a stage.
+func (x *pass) look(ctx context.Context, n *node) (*verdict, error) {
+	v := &verdict{n: n, inputs: map[string]string{}}
+	forced := slices.Contains(x.o.Force, n.name)
+	if forced {
+		v.reasons = append(v.reasons, "forced")
+	}
+	w := &Work{Stage: n.name, Store: x.st, Forced: forced, Verify: x.o.Verify, inputs: map[string]product{}}
+	for _, in := range n.inputs {
+		if p, ok := x.made[in]; ok {
+			w.inputs[in], v.inputs[in] = p, p.Digest
+		}
+	}
+	if len(v.inputs) == len(n.inputs) {
+		v.w = w
+		var err error
+		if w.Key, err = n.key(v.inputs); err != nil {
+			return nil, err
+		}
+	}
+	if n.live {
+		v.action, v.reasons = ActionRun, []string{"it looks in every round"}
+		return v, nil
+	}
+	if v.w != nil {
+		if err := x.find(ctx, v); err != nil {
+			return nil, err
+		}
+	}
+	if v.outcome == nil || v.w == nil {
+		v.reasons = append(v.reasons, x.changes(v)...)
+	}
+	v.action = ActionRun
+	if len(v.reasons) == 0 {
+		v.action, v.reasons = ActionSkip, []string{x.same(v)}
+	}
+	return v, nil
+}
+
+// find looks for the outcome of the key, and adds why it does not hold.
+func (x *pass) find(ctx context.Context, v *verdict) (err error) {
+	n := v.n
+	if v.outcome, v.old, err = readOutcome(ctx, x.st, n.name, v.w.Key); err != nil || v.outcome == nil {
+		return err
+	}
+	v.noted, err = v.outcome.Output.verify(ctx, x.st, x.o.Verify)
+	var gone *absence
+	var damage *DamageError
+	switch {
+	case errors.As(err, &gone):
+		v.reasons = append(v.reasons, gone.reason)
+		return nil
+	case errors.As(err, &damage):
+		v.reasons = append(v.reasons, "damaged: "+damage.Error())
+		v.damage = fmt.Errorf("workflow: stage %s: %w; put back an intact copy, delete its directory, or make it anew: run --force %s", n.name, damage, n.name)
+		return nil
+	case err != nil:
+		return err
+	}
+	if n.check == nil {
+		return nil
+	}
+	why, err := n.check(ctx, v.w, v.outcome.Output.Value)
+	if why != "" {
+		v.reasons = append(v.reasons, why)
+	}
+	return err
+}
+
+// same says why a stage is skipped.
+func (x *pass) same(v *verdict) string {
+	text := "inputs, settings and code are those of an earlier round"
+	if old := x.last.Stage(v.n.name); old != nil && old.Key == v.w.Key {
+		text = "inputs, settings and code are as before"
+	}
+	if files := v.outcome.Output.Files; len(files) > 0 {
+		text += fmt.Sprintf(", and %s is intact", x.st.Join(files[0].Name))
+	}
+	return text
+}
+
+// changes says what has changed since the stage was last done.
+func (x *pass) changes(v *verdict) []string {
+	n, old := v.n, x.last.Stage(v.n.name)
+	var reasons []string
+	if old != nil && old.Digest != "" {
+		if old.Version != n.version {
+			reasons = append(reasons, fmt.Sprintf("version of its code: %d → %d", old.Version, n.version))
+		}
+		reasons = append(reasons, settingChanges(old.Config, n.settings)...)
+	}
+	for _, in := range n.inputs {
+		if by, ok := x.later[in]; ok {
+			reasons = append(reasons, fmt.Sprintf("%s comes anew from %s", in, by))
+		} else if old != nil && old.Digest != "" {
+			reasons = append(reasons, x.inputChanges(in, old)...)
+		}
+	}
+	if len(reasons) > 0 {
+		return reasons
+	}
+	if old == nil || old.Digest == "" || v.w == nil {
+		return []string{"not done yet"}
+	}
+	return []string{x.st.Join(outcomeName(n.name, v.w.Key)) + " is missing"}
+}
+
+// settingChanges compares settings key by key.
+func settingChanges(old, now map[string]json.RawMessage) []string {
+	all := maps.Clone(now)
+	maps.Copy(all, old)
+	var reasons []string
+	for _, key := range slices.Sorted(maps.Keys(all)) {
+		if a, b := orNone(old[key]), orNone(now[key]); a != b {
+			reasons = append(reasons, fmt.Sprintf("%s: %s → %s", key, a, b))
+		}
+	}
+	return reasons
+}
+
+// orNone returns a value on one line: a record has it on several.
+func orNone(value json.RawMessage) string {
+	var b bytes.Buffer
+	if value == nil || json.Compact(&b, value) != nil {
+		return "none"
+	}
+	return b.String()
+}
+
+// inputChanges compares an input with that which a stage was given before.
+func (x *pass) inputChanges(in string, old *StageRecord) []string {
+	now := x.made[in]
+	if old.Inputs[in] == now.Digest {
+		return nil
+	}
+	if old.Inputs[in] == "" {
+		return []string{fmt.Sprintf("%s is a new input", in)}
+	}
+	var list []string
+	if before := x.last.maker(in); before != nil && before.Digest == old.Inputs[in] {
+		for _, n := range x.p.nodes {
+			if n.output == in {
+				list = n.differ(before.Result, now.Value)
+			}
+		}
+	}
+	if len(list) == 0 {
+		list = []string{fmt.Sprintf("%.12s → %.12s", old.Inputs[in], now.Digest)}
+	}
+	for i := range list {
+		list[i] = in + ": " + list[i]
+	}
+	return list
+}

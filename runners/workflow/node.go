@@ -1,0 +1,191 @@
+package workflow
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+)
+
+// Node is a Stage of any types.
+type Node interface{ node() (*node, error) }
+
+// node is a stage without its types.
+type node struct {
+	name     string
+	version  int
+	settings map[string]json.RawMessage // by dotted key
+	inputs   []string
+	output   string
+	live     bool
+	limit    time.Duration
+
+	run      func(ctx context.Context, w *Work) (product, error)
+	check    func(ctx context.Context, w *Work, made json.RawMessage) (string, error)
+	estimate func(ctx context.Context, w *Work) (Cost, error)
+	differ   func(old, now json.RawMessage) []string // of its output
+}
+
+func (s Stage[C, T]) node() (*node, error) {
+	n := &node{name: s.Name, version: s.Version, output: string(s.Output), live: s.Live, limit: s.Limit, differ: differences[T]}
+	switch {
+	case s.Name == "" || strings.ContainsAny(s.Name, "/\\ "):
+		return nil, fmt.Errorf("a stage is called %q; want a name that can be a folder's", s.Name)
+	case s.Version < 1:
+		return nil, fmt.Errorf("stage %s has version %d; the first is 1", s.Name, s.Version)
+	case s.Output == "":
+		return nil, fmt.Errorf("stage %s has no output", s.Name)
+	case s.Run == nil:
+		return nil, fmt.Errorf("stage %s has no function Run", s.Name)
+	case s.Limit < 0:
+		return nil, fmt.Errorf("stage %s has the limit %v; want 0, for none, or more", s.Name, s.Limit)
+	}
+	for _, in := range s.Inputs {
+		n.inputs = append(n.inputs, in.artifact())
+	}
+	var err error
+	if n.settings, err = settings(s.Config, s.Keys, s.Ignore); err != nil {
+		return nil, fmt.Errorf("stage %s: %w", s.Name, err)
+	}
+	n.run = func(ctx context.Context, w *Work) (product, error) {
+		out, err := s.Run(ctx, s.Config, w)
+		if err != nil {
+			return product{}, err
+		}
+		return finish(ctx, w, string(s.Output), out)
+	}
+	if s.Check != nil {
+		n.check = func(ctx context.Context, w *Work, made json.RawMessage) (string, error) {
+			var value T
+			if err := json.Unmarshal(made, &value); err != nil {
+				return "", fmt.Errorf("workflow: stage %s: value of %s: %w", s.Name, s.Output, err)
+			}
+			return s.Check(ctx, s.Config, w, value)
+		}
+	}
+	if s.Estimate != nil {
+		n.estimate = func(ctx context.Context, w *Work) (Cost, error) { return s.Estimate(ctx, s.Config, w) }
+	}
+	return n, nil
+}
+
+// finish completes an output: its digest, and size, digest and generation of
+// its files.
+func finish[T any](ctx context.Context, w *Work, name string, out Output[T]) (product, error) {
+	value, err := json.Marshal(out.Value)
+	if err != nil {
+		return product{}, fmt.Errorf("workflow: stage %s: value of %s: %w", w.Stage, name, err)
+	}
+	p := product{Name: name, Digest: out.Digest, Value: value, Files: out.Files}
+	if p.Digest == "" {
+		sum := sha256.Sum256(value)
+		p.Digest = hex.EncodeToString(sum[:])
+	}
+	for i := range p.Files {
+		f := &p.Files[i]
+		if f.SHA256 == "" {
+			if f.SHA256, err = digestOf(ctx, w.Store, f.Name); err != nil {
+				return product{}, err
+			}
+		}
+		info, err := w.Store.Stat(ctx, f.Name)
+		if err != nil {
+			return product{}, err
+		}
+		f.Bytes, f.Generation = info.Bytes, info.Generation
+	}
+	return p, nil
+}
+
+// differences asks a value how it differs from an old one; nil where it cannot
+// say.
+func differences[T any](old, now json.RawMessage) []string {
+	var a, b T
+	d, ok := any(&b).(Differ[T])
+	if !ok || json.Unmarshal(old, &a) != nil || json.Unmarshal(now, &b) != nil {
+		return nil
+	}
+	return d.Differences(a)
+}
+
+// settings returns the keys of config, as dotted keys with their values, that
+// are in the sections keep and not in the sections ignore. A section that
+// config does not have is an error: a wrong name would go unnoticed.
+func settings(config any, keep, ignore []string) (map[string]json.RawMessage, error) {
+	data, err := json.Marshal(config)
+	if err != nil {
+		return nil, fmt.Errorf("config: %w", err)
+	}
+	all := flatten(data)
+	if all == nil {
+		return nil, fmt.Errorf("config: %T is not a JSON object", config)
+	}
+	kept := map[string]json.RawMessage{}
+	used := map[string]bool{}
+	for key, value := range all {
+		in, out := sectionOf(key, keep), sectionOf(key, ignore)
+		used[in], used[out] = true, true
+		if (in != "" || keep == nil) && out == "" {
+			kept[key] = value
+		}
+	}
+	for _, section := range append(append([]string{}, keep...), ignore...) {
+		if !used[section] {
+			return nil, fmt.Errorf("config: %T has no key %s", config, section)
+		}
+	}
+	return kept, nil
+}
+
+// sectionOf returns the first of sections that is the key, or that it is in.
+func sectionOf(key string, sections []string) string {
+	for _, s := range sections {
+		if key == s || strings.HasPrefix(key, s+".") {
+			return s
+		}
+	}
+	return ""
+}
+
+// flatten returns the values of nested JSON objects by dotted keys; nil where
+// data is neither an object nor null.
+func flatten(data json.RawMessage) map[string]json.RawMessage {
+	out := map[string]json.RawMessage{}
+	var walk func(prefix string, data json.RawMessage) bool
+	walk = func(prefix string, data json.RawMessage) bool {
+		if !bytes.HasPrefix(bytes.TrimSpace(data), []byte("{")) {
+			return false
+		}
+		var object map[string]json.RawMessage
+		if json.Unmarshal(data, &object) != nil {
+			return false
+		}
+		for key, value := range object {
+			if !walk(prefix+key+".", value) {
+				out[prefix+key] = value
+			}
+		}
+		return true
+	}
+	if !walk("", data) && string(data) != "null" {
+		return nil
+	}
+	return out
+}
+
+// keyLength is the number of hex digits of a key: 80 bits.
+const keyLength = 20
+
+// key returns the digest of what an outcome depends on, with the digests of the
+// inputs by name. encoding/json orders the keys of a map.
+func (n *node) key(inputs map[string]string) (string, error) {
+	h := sha256.New()
+	if err := json.NewEncoder(h).Encode([]any{n.name, n.version, n.settings, inputs}); err != nil {
+		return "", fmt.Errorf("workflow: key of %s: %w", n.name, err)
+	}
+	return hex.EncodeToString(h.Sum(nil))[:keyLength], nil
+}

@@ -1,0 +1,224 @@
+package workflow
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/quire-ml/quire/runners/store"
+)
+
+// Options say how a round runs. The zero value runs every stage that has to,
+// once, and tells nobody.
+type Options struct {
+	ID       string            // of the round; empty: its second. With an ID, a round that has nothing to do has a record too
+	Config   any               // all of it, for the record
+	Versions map[string]string // of the program, for the record
+	Host     map[string]string // facts of this machine, for the record
+
+	From   string   // the stages before it must be done already; empty: the first
+	To     string   // the stages after it are left out; empty: the last
+	Force  []string // stages that run although they are done
+	Verify bool     // reads all files again, not only those that seem changed
+
+	Attempts int           // of a stage whose errors are transient; 0 is 1
+	Pause    time.Duration // before the second attempt; it doubles
+
+	Observe func(Event)
+	// Judge decides, when all stages are done, whether the round has failed.
+	Judge func(*Record) error
+	// Class gives the class of an error that is not one of this package's;
+	// empty: Failed.
+	Class func(error) string
+}
+
+// Event is told before something happens to a stage.
+type Event struct {
+	Stage string
+	Kind  Kind
+	Why   []string
+}
+
+// Kind is a kind of Event.
+type Kind string
+
+// Kinds.
+const (
+	Skips   Kind = "skips"
+	Runs    Kind = "runs"
+	Retries Kind = "retries"
+)
+
+func (o *Options) observe(stage string, kind Kind, why ...string) {
+	if o.Observe != nil {
+		o.Observe(Event{stage, kind, why})
+	}
+}
+
+// UsageError is a mistake in the names of stages that Options have.
+type UsageError struct{ error }
+
+// checkRange refuses stages that there are not.
+func (p *Pipeline) checkRange(o Options) error {
+	names := p.Stages()
+	for _, name := range append([]string{o.From, o.To}, o.Force...) {
+		if name != "" && !slices.Contains(names, name) {
+			return UsageError{fmt.Errorf("workflow: there is no stage %q; the stages are %s", name, strings.Join(names, ", "))}
+		}
+	}
+	from, to := max(slices.Index(names, o.From), 0), slices.Index(names, o.To)
+	if to < 0 {
+		to = len(names) - 1
+	}
+	if from > to {
+		return UsageError{fmt.Errorf("workflow: stage %s comes after %s: nothing is left to run", o.From, o.To)}
+	}
+	for _, name := range o.Force {
+		if i := slices.Index(names, name); i < from || i > to {
+			return UsageError{fmt.Errorf("workflow: stage %s cannot be forced: it is not among %s", name, strings.Join(names[from:to+1], ", "))}
+		}
+	}
+	return nil
+}
+
+// before reports whether a stage must be done already.
+func (x *pass) before(n *node) bool {
+	names := x.p.Stages()
+	return slices.Index(names, n.name) < slices.Index(names, x.o.From)
+}
+
+// Run runs a round in st: every stage that has to, in order. The first error
+// ends it; the next round goes on there. What is returned with an error is the
+// record of what was done until then, nil where nothing was.
+//
+// A round that runs a stage, or comes to another outcome than the last, has a
+// record. Else the last one is returned.
+func (p *Pipeline) Run(ctx context.Context, st *store.Store, o Options) (*Record, error) {
+	x, err := p.begin(ctx, st, o)
+	if err != nil {
+		return nil, err
+	}
+	config, err := json.Marshal(o.Config)
+	if err != nil {
+		return nil, fmt.Errorf("workflow: config: %w", err)
+	}
+	began := time.Now().UTC()
+	r := &Record{Format: recordFormat, Round: o.ID, Began: began, Config: config, Versions: o.Versions, Host: o.Host}
+	if o.ID == "" {
+		r.Round = NewID(began)
+	}
+	at := ""
+	for _, n := range p.nodes {
+		if err = ctx.Err(); err != nil {
+			break
+		}
+		var s *StageRecord
+		if s, err = x.do(ctx, n); s != nil {
+			r.Stages = append(r.Stages, *s)
+		}
+		if err != nil {
+			at = n.name
+			break
+		}
+		if n.name == o.To {
+			break
+		}
+	}
+	if err == nil && o.Judge != nil {
+		err = o.Judge(r)
+	}
+	r.Exit = Done
+	if err != nil {
+		r.Exit = o.class(err)
+		r.Error = &Failure{Stage: at, Class: r.Exit, Message: err.Error()}
+	}
+	return x.close(ctx, r, err)
+}
+
+// close writes the record, if it says anything new.
+func (x *pass) close(ctx context.Context, r *Record, failed error) (*Record, error) {
+	last := x.last
+	news := x.o.ID != "" || r.Error != nil && r.Error.Stage != "" && r.Exit != Interrupted
+	for _, s := range r.Stages {
+		before := last.Stage(s.Name)
+		news = news || s.Attempts > 0 && !s.Live || before == nil || before.Key != s.Key || before.Digest != s.Digest
+	}
+	if !news {
+		if last == nil || failed != nil && last.Exit != r.Exit {
+			return nil, failed
+		}
+		// The last round came to the same; its times and what it ran are its own.
+		r.Round = last.Round
+		return r, failed
+	}
+	r.Ended = time.Now().UTC()
+	if err := r.write(context.WithoutCancel(ctx), x.st, x.o.ID != ""); err != nil {
+		if failed != nil {
+			return r, fmt.Errorf("%w; and the round's record is not written: %v", failed, err)
+		}
+		return r, err
+	}
+	return r, failed
+}
+
+// do skips a stage or runs it. The record is nil where nothing was attempted.
+func (x *pass) do(ctx context.Context, n *node) (*StageRecord, error) {
+	v, err := x.look(ctx, n)
+	if err != nil {
+		return nil, err
+	}
+	s := &StageRecord{Name: n.name, Live: n.live, Action: v.action, Reasons: v.reasons, Key: v.w.Key,
+		Version: n.version, Config: n.settings, Inputs: v.inputs, Output: n.output}
+	if v.action == ActionSkip {
+		x.o.observe(n.name, Skips, v.reasons...)
+		s.set(v.outcome.Output)
+		s.Seconds, s.Cost = v.outcome.Seconds, v.outcome.Cost
+		x.made[n.output] = v.outcome.Output
+		if v.noted {
+			return s, v.outcome.write(ctx, x.st, v.old)
+		}
+		return s, nil
+	}
+	if err := x.may(v); err != nil {
+		return nil, err
+	}
+	if !n.live {
+		x.o.observe(n.name, Runs, v.reasons...)
+		if n.estimate != nil {
+			if s.Cost, err = n.estimate(ctx, v.w); err != nil {
+				return nil, err
+			}
+		}
+	}
+	began := time.Now()
+	product, attempts, err := x.attempt(ctx, v)
+	s.Seconds, s.Attempts = time.Since(began).Seconds(), attempts
+	if err != nil {
+		return s, err
+	}
+	s.set(product)
+	x.made[n.output] = product
+	if n.live {
+		return s, nil
+	}
+	made := &outcome{Format: outcomeFormat, Stage: n.name, Key: v.w.Key, Version: n.version, Config: n.settings, Inputs: v.inputs,
+		Output: product, Seconds: s.Seconds, Cost: s.Cost}
+	return s, made.write(ctx, x.st, v.old)
+}
+
+// may refuses to run a stage over a damaged artifact, which is not made anew
+// unless it is asked for, and a stage before From.
+func (x *pass) may(v *verdict) error {
+	switch {
+	case v.n.live:
+		return nil
+	case x.before(v.n):
+		return fmt.Errorf("workflow: the round is to start from %s, but %s must run first: %s", x.o.From, v.n.name, strings.Join(v.reasons, "; "))
+	case v.damage != nil && !v.w.Forced:
+		return v.damage
+	}
+	return nil
+}
