@@ -122,7 +122,7 @@ func setFiles(ctx context.Context, st *store.Store, name string) ([]workflow.Fil
 // cosmetic are the keys of the train section that change neither the weights
 // nor which of them are the best.
 var cosmetic = []string{"train.out", "train.device", "train.log_every",
-	"train.checkpoint.every", "train.checkpoint.every_steps", "train.checkpoint.keep_last"}
+	"train.checkpoint.every", "train.checkpoint.every_steps", "train.checkpoint.every_minutes", "train.checkpoint.keep_last", "train.checkpoint.keep_best_count"}
 
 func (r *round) trainStage() workflow.Node {
 	return stage[TrainResult]{Name: "train", Version: 1, Config: r.c, Keys: []string{"model", "train"}, Ignore: cosmetic,
@@ -162,12 +162,7 @@ func (r *round) runTrain(ctx context.Context, c *configs.Config, w *workflow.Wor
 	if err != nil {
 		return out, err
 	}
-	if w.Forced {
-		if err := discard(ctx, st); err != nil {
-			return out, err
-		}
-	}
-	res, err := Train(ctx, c, TrainOptions{Set: Locate(c.Workdir, set.Set), Out: Locate(c.Workdir, name), Config: r.o.Config, Console: r.o.Console})
+	res, err := Train(ctx, c, TrainOptions{Set: Locate(c.Workdir, set.Set), Out: Locate(c.Workdir, name), Fresh: w.Forced, Config: r.o.Config, Console: r.o.Console})
 	if err != nil {
 		return out, err
 	}

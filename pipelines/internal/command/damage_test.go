@@ -126,15 +126,23 @@ func TestDamageMended(t *testing.T) {
 func TestDamagedRound(t *testing.T) {
 	l := newLab(t)
 	r := l.result(runKeys, "run")
-	for path, advice := range map[string]string{
-		r["record"].(string):                              "delete it",
-		filepath.Join(l.work, "promoted.json"):            "delete it",
-		filepath.Join(r["set"].(string), "manifest.json"): "delete its directory",
-		filepath.Join(r["run"].(string), "latest.json"):   "delete its directory",
-		filepath.Join(r["run"].(string), "best.json"):     "intact copy",
-		r["promoted"].(string):                            "intact copy",
-		filepath.Join(r["set"].(string), "vocab.json"):    "delete its directory",
+	outcomes, err := filepath.Glob(filepath.Join(l.work, "stages", "evaluate", "*.json"))
+	if err != nil || len(outcomes) != 1 {
+		t.Fatalf("outcomes of evaluate: %v, %v", outcomes, err)
+	}
+	// The record first: a round that fails at a stage has one too, and only the newest is read.
+	for _, c := range [][2]string{
+		{r["record"].(string), "delete it"},
+		{filepath.Join(l.work, "rounds", "latest.json"), "delete it"},
+		{outcomes[0], "delete it"},
+		{filepath.Join(l.work, "promoted.json"), "delete it"},
+		{filepath.Join(r["set"].(string), "manifest.json"), "delete its directory"},
+		{filepath.Join(r["run"].(string), "latest.json"), "delete its directory"},
+		{filepath.Join(r["run"].(string), "best.json"), "intact copy"},
+		{r["promoted"].(string), "intact copy"},
+		{filepath.Join(r["set"].(string), "vocab.json"), "delete its directory"},
 	} {
+		path, advice := c[0], c[1]
 		whole := l.read(path)
 		for _, at := range places(len(whole)) {
 			flipped := []byte(whole)
