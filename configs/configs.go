@@ -42,7 +42,10 @@
 // Resolved.Explain says which layer set a key.
 package configs
 
-import "reflect"
+import (
+	"fmt"
+	"reflect"
+)
 
 // Config is an experiment. Its keys in YAML are the tags; the table in keys.go,
 // or Resolved.Explain, says what they mean.
@@ -105,6 +108,7 @@ type Train struct {
 	Epochs      int        `mapstructure:"epochs"`
 	MaxSteps    int64      `mapstructure:"max_steps"`
 	Batch       int        `mapstructure:"batch"`
+	Hidden      string     `mapstructure:"hidden"`
 	LR          float64    `mapstructure:"lr"`
 	Schedule    string     `mapstructure:"schedule"`
 	WarmupSteps int64      `mapstructure:"warmup_steps"`
@@ -181,6 +185,20 @@ func (c *Config) Validate() error {
 	}
 	if c.Corpus.SHA256 != "" && len(c.Corpus.Sources) > 1 {
 		return &Error{Key: "corpus.sha256", Reason: "is for a corpus of one source, but corpus.sources has more; remove it"}
+	}
+	return c.checkHidden()
+}
+
+// checkHidden refuses to carry the hidden through sequences that do not follow
+// one another.
+func (c *Config) checkHidden() error {
+	const use = "; use train.hidden zero"
+	switch p := c.Prep; {
+	case c.Train.Hidden != "carry":
+	case p.Stride != 0 && p.Stride != p.SeqLength+1:
+		return &Error{Key: "train.hidden", Reason: fmt.Sprintf("is carry, but with prep.stride %d sequences overlap", p.Stride) + use + ", or prep.stride 0"}
+	case p.Validation.By != "tail":
+		return &Error{Key: "train.hidden", Reason: fmt.Sprintf("is carry, but with prep.validation.by %s sequences do not follow one another", p.Validation.By) + use + ", or prep.validation.by tail"}
 	}
 	return nil
 }

@@ -47,6 +47,7 @@ var keys = []key{
 	{name: "train.epochs", domain: whole{0, 1_000_000}, initial: 3, meaning: "times that training visits every sequence; 0 saves the untrained network"},
 	{name: "train.max_steps", domain: whole{0, math.MaxInt64}, initial: 0, meaning: "steps after which training ends early; 0 = never"},
 	{name: "train.batch", domain: whole{1, 65536}, initial: 64, meaning: "B, the sequences of a step"},
+	{name: "train.hidden", domain: words{"zero", "carry"}, initial: "zero", meaning: "what a sequence of a step starts from: zeros, or the hidden that the text before it has left"},
 	{name: "train.lr", domain: number{lo: 1e-9, hi: 10}, initial: 0.001, meaning: "learning rate, the step size of Adam"},
 	{name: "train.schedule", domain: words{"constant", "cosine", "plateau"}, initial: "constant", meaning: "how the learning rate changes: not, to 0 by half a cosine, or by half when the loss stays"},
 	{name: "train.warmup_steps", domain: whole{0, math.MaxInt64}, initial: 0, meaning: "steps in which the learning rate rises from 0"},

@@ -60,7 +60,8 @@ func TestNames(t *testing.T) {
 		generate.prompt generate.length generate.temperature generate.top_k generate.top_p generate.seed
 		train.max_steps train.log_every train.precision train.weight_decay prep.stride prep.test.fraction
 		gate.margin gate.max_gap gate.samples gate.length gate.temperature gate.max_loop gate.min_coverage gate.max_span gate.max_copied_20
-		gate.max_copied_50 gate.max_leaked schedule.cron schedule.timezone schedule.overlap schedule.catch_up`)
+		gate.max_copied_50 gate.max_leaked schedule.cron schedule.timezone schedule.overlap schedule.catch_up
+		train.hidden`)
 	var got []string
 	for i := range keys {
 		got = append(got, keys[i].name)

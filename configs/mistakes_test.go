@@ -18,7 +18,7 @@ var fileMistakes = []struct {
 	{"unknown key", "name: x\ntrain:\n  learning: 1\n", "train.learning", ":3", "*", "is an unknown key"},
 	{"misspelt key", "train: {epoch: 1}", "train.epoch", ":1", "train.epochs", "unknown"},
 	{"misspelt section", "trian: {lr: 1}", "trian", ":1", "train", "unknown"},
-	{"wrong section", "train: {hidden: 1}", "train.hidden", ":1", "model.hidden", "unknown"},
+	{"wrong section", "train: {embedding: 1}", "train.embedding", ":1", "model.embedding", "unknown"},
 	{"no section", "keep_last: 1", "keep_last", ":1", "train.checkpoint.keep_last", "unknown"},
 	{"too deep a key", "train: {lr: {x: 1}}", "train.lr", ":1", "", "is a section, not a single value"},
 	{"not there yet", "tune: {trials: 2}", "tune", ":1", "*", "unknown"},
@@ -83,6 +83,8 @@ var fileMistakes = []struct {
 	{"empty text", `workdir: ""`, "workdir", ":1", "", "it must be folder"},
 	{"two lines", `name: "a\nb"`, "name", ":1", "", "one line"},
 	{"variable in source", `corpus: {sources: ["${HOME}/x"]}`, "corpus.sources", ":1", "", "only ${GOROOT} is expanded"},
+	{"carried over overlaps", "prep: {stride: 5}\ntrain:\n  hidden: carry\n", "train.hidden", ":3", "", "with prep.stride 5 sequences overlap; use train.hidden zero, or prep.stride 0"},
+	{"carried between blocks", "prep.validation.by: block\ntrain.hidden: carry\n", "train.hidden", ":2", "", "with prep.validation.by block sequences do not follow one another"},
 	{"digest of many", "corpus:\n  sources: [a, b]\n  sha256: " + strings.Repeat("a", 64), "corpus.sha256", ":3", "", "one source"},
 	{"planned: gpu", "train: {device: gpu}", "train.device", ":1", "", "not supported yet; use auto or cpu"},
 

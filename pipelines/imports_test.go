@@ -77,10 +77,11 @@ var mayImport = map[string][2][]string{
 	// An event file of TensorBoard's is TFRecord frames of protocol buffers.
 	"pipelines/report": {{"runners/store", "transforms/tfrecord"}, {"github.com/schollz/progressbar/v3", "golang.org/x/term",
 		"google.golang.org/protobuf/encoding/protowire", "gonum.org/v1/plot"}},
-	// stages builds the Beam pipeline that it hands to the engine, and asks kernel for the peak that Bench compares with.
+	// stages builds the Beam pipeline that it hands to the engine, asks kernel for the peak that Bench compares with, and charseq
+	// where the documents of a split end, which a stream of its characters needs.
 	"pipelines/stages": {{"configs", "model/checkpoint", "model/decode", "model/kernel", "model/rnn", "model/sample", "model/train", "pipelines/report",
 		"runners/engine", "runners/store", "runners/workflow",
-		"transforms/corpus", "transforms/dataset", "transforms/prepare", "transforms/tfexample", "transforms/tfrecord", "transforms/vocab"}, {beam + "pkg/beam"}},
+		"transforms/charseq", "transforms/corpus", "transforms/dataset", "transforms/prepare", "transforms/tfexample", "transforms/tfrecord", "transforms/vocab"}, {beam + "pkg/beam"}},
 	// command asks checkpoint what --which may be, kernel whether QUIRE_VARIANT can be had, rnn for the cell of bench, and train, store and vocab for errors that have an exit code.
 	"pipelines/internal/command": {{"configs", "model/checkpoint", "model/kernel", "model/rnn", "model/train", "pipelines/report", "pipelines/stages",
 		"runners/engine", "runners/store", "transforms/vocab"}, {cobra, pflag}},

@@ -23,6 +23,12 @@
 // content is refused, at the first byte that differs. This leaves no room for
 // duplicate keys, other types, gaps or overlaps.
 //
+// The tensors of a training, which other readers may ignore but for the first:
+//
+//	<parameter>                   PyTorch's names and layout
+//	adam.m.<…>, adam.v.<…>        its moments
+//	hidden.h.l{k}, hidden.c.l{k}  (B, H) what layer k has left of the step, and the LSTM's cell, where the next carries it on
+//
 // Same content, same bytes: nothing of time, place or order comes in.
 package checkpoint
 

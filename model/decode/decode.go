@@ -96,6 +96,18 @@ func (m *Model) Reset() {
 	}
 }
 
+// Forget sets the hidden of stream b to zero.
+func (m *Model) Forget(b int) {
+	H := m.shape.Hidden
+	for _, l := range m.layers {
+		clear(l.hidden[b*H : (b+1)*H])
+		if l.cell != nil {
+			clear(l.cell[b*H : (b+1)*H])
+		}
+		l.step.Put(m.t, l.hidden, 0, H)
+	}
+}
+
 // Step feeds one character to each stream, ids (B), and returns the logits of
 // the next, (B, V), valid until the next Step. An id outside the vocabulary is
 // an error, and then no stream has moved.

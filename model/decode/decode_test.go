@@ -173,3 +173,21 @@ func BenchmarkStep(b *testing.B) {
 		})
 	}
 }
+
+// TestForget: a stream that is forgotten is a new one, the others go on.
+func TestForget(t *testing.T) {
+	const B = 3
+	models(t, func(t *testing.T, w *rnn.Weights) {
+		m, whole, fresh := decode.New(w, B), decode.New(w, B), decode.New(w, B)
+		for at := range 3 {
+			step(t, m, at)
+			step(t, whole, at)
+		}
+		m.Forget(1)
+		got, on, anew := step(t, m, 3), step(t, whole, 3), step(t, fresh, 3)
+		want := append(append(append([]float32(nil), on[:V]...), anew[V:2*V]...), on[2*V:]...)
+		if fmt.Sprint(got) != fmt.Sprint(want) {
+			t.Errorf("logits %v, want %v", got, want)
+		}
+	})
+}

@@ -32,6 +32,7 @@ type Options struct {
 	Shape     rnn.Shape
 	SeqLength int     // L
 	Batch     int     // B
+	Hidden    Hidden  // what sequences start from; empty is Zero
 	LR        float64 // learning rate
 	Clip      float64 // threshold of the global norm, 0 for none
 	Seed      int64   // of the initial weights and of dropout
@@ -114,7 +115,8 @@ type EpochMetrics struct {
 type run struct {
 	o          Options
 	st         *store.Store
-	train, val Data
+	val        Data
+	batches    *batches
 	trainer    *Trainer
 	observe    func(Report) error
 	perEpoch   int64 // steps
@@ -144,16 +146,18 @@ type pointer struct {
 // Run trains until the last epoch or step, saving as it goes, or until ctx is
 // cancelled (ErrInterrupted). It starts from the newest checkpoint in st that is
 // intact, when there is one; where there are only damaged ones, that is an error.
-// val may be nil. Remainders smaller than a batch are left out of an epoch.
+// val may be nil. Remainders smaller than a batch are left out of an epoch. To
+// carry the hidden, train and val must be Texts too.
 //
 // Saves happen beside the training, one at a time. The observer is called from
 // one goroutine at a time, in the order of what it is told.
 func Run(ctx context.Context, st *store.Store, train, val Data, o Options, observe func(Report) error) (*Result, error) {
-	r := &run{o: o, st: st, train: train, val: val, observe: observe, saved: -1, savedAt: time.Now(), perEpoch: train.Len() / int64(o.Batch),
-		latest: pointer{which: "latest"}, best: pointer{which: "best"}}
-	if r.perEpoch == 0 && o.Epochs > 0 {
-		return nil, fmt.Errorf("train: the set has %d sequences, less than one batch of %d; use a smaller train.batch, a smaller prep.seq_length or more text", train.Len(), o.Batch)
+	b, err := newBatches(train, &o)
+	if err != nil {
+		return nil, err
 	}
+	r := &run{o: o, st: st, batches: b, val: val, observe: observe, saved: -1, savedAt: time.Now(), perEpoch: b.perEpoch,
+		latest: pointer{which: "latest"}, best: pointer{which: "best"}}
 	r.total = r.perEpoch * int64(o.Epochs)
 	if o.MaxSteps > 0 {
 		r.total = min(r.total, o.MaxSteps)
@@ -161,7 +165,6 @@ func Run(ctx context.Context, st *store.Store, train, val Data, o Options, obser
 	if o.Lease != nil {
 		return r.run(ctx)
 	}
-	var err error
 	if r.o.Lease, err = Acquire(context.WithoutCancel(ctx), st); err != nil {
 		return nil, err
 	}
@@ -211,7 +214,7 @@ func (r *run) run(ctx context.Context) (*Result, error) {
 
 // trainer returns the options of the trainer.
 func (o *Options) trainer() *TrainerOptions {
-	return &TrainerOptions{Clip: o.Clip, Decay: o.Decay, Dropout: o.Dropout, Seed: o.Seed, Precision: o.Precision}
+	return &TrainerOptions{Clip: o.Clip, Decay: o.Decay, Dropout: o.Dropout, Seed: o.Seed, Precision: o.Precision, Carry: o.Hidden == Carry}
 }
 
 // loop trains step by step.
@@ -291,14 +294,11 @@ func (r *run) chars(steps int64) float64 { return float64(steps * int64(r.o.Batc
 // advance takes the next step.
 func (r *run) advance(ctx context.Context, batch []int32) (float64, error) {
 	epoch, at := int(r.step/r.perEpoch)+1, r.step%r.perEpoch
-	n := r.o.SeqLength + 1
-	for b := 0; b < r.o.Batch; b++ {
-		if err := r.train.Read(ctx, epoch, at*int64(r.o.Batch)+int64(b), batch[b*n:(b+1)*n]); err != nil {
-			return 0, err
-		}
+	if err := r.batches.read(ctx, epoch, at, batch); err != nil {
+		return 0, err
 	}
 	r.trainer.Solver.LR = r.o.rate(r.step, r.perEpoch*int64(r.o.Epochs), r.past.Epochs)
-	loss, err := r.trainer.Step(batch)
+	loss, err := r.batches.step(r.trainer, batch)
 	if err == nil && (math.IsNaN(loss) || math.IsInf(loss, 0)) {
 		err = fmt.Errorf("the loss is %g", loss)
 	}

@@ -192,7 +192,7 @@ func (r *run) validate(ctx context.Context) (*float64, error) {
 	if r.val == nil || r.val.Len() == 0 {
 		return nil, nil
 	}
-	loss, err := Evaluate(ctx, r.trainer.Weights, r.val, r.o.SeqLength)
+	loss, err := r.evaluate(ctx)
 	if err == nil && (math.IsNaN(loss) || math.IsInf(loss, 0)) {
 		err = fmt.Errorf("train: step %d: the validation loss is %g; use a smaller train.lr, or train.clip_norm: 1", r.step, loss)
 	}

@@ -9,6 +9,7 @@ package train
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/quire-ml/quire/model/adam"
 	"github.com/quire-ml/quire/model/checkpoint"
@@ -25,6 +26,7 @@ type Trainer struct {
 	Solver  *adam.Solver
 	net     *graph.Network
 	seed    int64
+	hidden  *hidden // nil: every batch starts from zero
 	ids     []int32 // (T, B)
 	targets []int32 // (T, B)
 }
@@ -37,6 +39,11 @@ type TrainerOptions struct {
 	Dropout   float64          // share of activations dropped, in [0, 1)
 	Seed      int64            // decides, with the step, what is dropped
 	Precision kernel.Precision // of the recurrent products
+
+	// Carry lets each sequence of a batch start from the hidden in which the
+	// last Apply has left the one in its place; else all start from zero. No
+	// gradient goes back from one batch to the one before.
+	Carry bool
 }
 
 // NewTrainer returns a trainer for batches of B sequences of T+1 ids, with
@@ -57,13 +64,16 @@ func NewTrainer(w *rnn.Weights, T, B int, lr float64, o *TrainerOptions) (*Train
 	t := &Trainer{T: T, B: B, Weights: w, Solver: adam.New(lr, o.Clip, sizes), net: net, seed: o.Seed,
 		ids: make([]int32, T*B), targets: make([]int32, T*B)}
 	t.Solver.Decay = o.Decay
+	if o.Carry {
+		t.hidden = newHidden(w.Shape, B)
+	}
 	return t, nil
 }
 
 // Loss computes the mean cross-entropy in nats, and the gradients, of a batch:
 // B sequences of T+1 ids, one after another. The input is the first T ids of a
-// sequence, the target the last T; the hidden starts from zero. Dropout depends
-// on the seed and the steps taken.
+// sequence, the target the last T; TrainerOptions.Carry says from what hidden it
+// starts. Dropout depends on the seed and the steps taken.
 func (t *Trainer) Loss(batch []int32) (float64, error) {
 	if len(batch) != t.B*(t.T+1) {
 		return 0, fmt.Errorf("train: batch of %d ids, want %d sequences of %d", len(batch), t.B, t.T+1)
@@ -75,11 +85,30 @@ func (t *Trainer) Loss(batch []int32) (float64, error) {
 		}
 	}
 	t.net.SetMask(t.seed, t.Solver.T)
+	if t.hidden != nil {
+		t.net.SetHidden(t.hidden.h, t.hidden.c)
+	}
 	return t.net.Run(t.ids, t.targets)
 }
 
-// Apply updates the weights by the gradients of the last Loss.
-func (t *Trainer) Apply() error { return t.Solver.Step(t.net.Parameters()) }
+// Apply updates the weights by the gradients of the last Loss. With Carry, the
+// hidden that the last Loss has ended in is the next one's start.
+func (t *Trainer) Apply() error {
+	if err := t.Solver.Step(t.net.Parameters()); err != nil {
+		return err
+	}
+	if t.hidden != nil {
+		t.hidden.take(t.net)
+	}
+	return nil
+}
+
+// Forget lets sequence b of the next batch start from zero, whatever Carry says.
+func (t *Trainer) Forget(b int) {
+	if t.hidden != nil {
+		t.hidden.forget(b)
+	}
+}
 
 // Step is Loss and Apply.
 func (t *Trainer) Step(batch []int32) (float64, error) {
@@ -97,7 +126,7 @@ func (t *Trainer) Gradient(name string) []float32 { return t.net.Gradient(name) 
 // Close frees the graph.
 func (t *Trainer) Close() error { return t.net.Close() }
 
-// tensors lists weights and moments as a checkpoint stores them. They share
+// tensors lists weights, moments and the carried hidden as a checkpoint stores them. They share
 // the trainer's memory.
 func (t *Trainer) tensors() []checkpoint.Tensor {
 	list := t.Weights.Shape.Parameters()
@@ -107,7 +136,7 @@ func (t *Trainer) tensors() []checkpoint.Tensor {
 			out = append(out, checkpoint.Tensor{Name: part.prefix + p.Name, Shape: p.Dims, Data: part.data[i]})
 		}
 	}
-	return out
+	return append(out, t.hidden.tensors()...)
 }
 
 // part is the parameters, or one of their moments, by position.
@@ -120,17 +149,14 @@ func (t *Trainer) stored() []part {
 	return []part{{"", t.Weights.ByPos}, {"adam.m.", t.Solver.M}, {"adam.v.", t.Solver.V}}
 }
 
-// restore copies weights, moments and step from a checkpoint.
+// restore copies from a checkpoint what tensors lists, and the step.
 func (t *Trainer) restore(c *checkpoint.Checkpoint) error {
-	list := t.Weights.Shape.Parameters()
-	for _, part := range t.stored() {
-		for i, p := range list {
-			x, ok := c.Tensor(part.prefix + p.Name)
-			if !ok || len(x.Data) != p.Size() {
-				return fmt.Errorf("train: checkpoint of step %d has no tensor %s of shape %v", c.Step, part.prefix+p.Name, p.Dims)
-			}
-			copy(part.data[i], x.Data)
+	for _, own := range t.tensors() {
+		x, ok := c.Tensor(own.Name)
+		if !ok || !slices.Equal(x.Shape, own.Shape) {
+			return fmt.Errorf("train: checkpoint of step %d has no tensor %s of shape %v", c.Step, own.Name, own.Shape)
 		}
+		copy(own.Data, x.Data)
 	}
 	t.Solver.T = c.Step
 	return nil

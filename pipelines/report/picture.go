@@ -14,12 +14,6 @@ import (
 // PictureName is the picture of a run's losses.
 const PictureName = "loss.png"
 
-// A Baseline is a loss that a run is compared with, in nats a character.
-type Baseline struct {
-	Name string
-	Nats float64
-}
-
 var (
 	trainColor      = color.RGBA{R: 0x9e, G: 0xb9, B: 0xd4, A: 0xff}
 	validationColor = color.RGBA{R: 0xb3, G: 0x3c, B: 0x2e, A: 0xff}

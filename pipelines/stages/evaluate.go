@@ -7,21 +7,26 @@ import (
 
 	"github.com/quire-ml/quire/model/decode"
 	"github.com/quire-ml/quire/model/train"
+	"github.com/quire-ml/quire/pipelines/report"
 	"github.com/quire-ml/quire/transforms/vocab"
 )
 
-// EvaluateResult is the outcome of Evaluate: the mean over all characters but
-// the first of each sequence.
+// EvaluateResult is the outcome of Evaluate, beside what the same text costs that
+// knows nothing but frequencies, in nats a character.
 type EvaluateResult struct {
-	NatsPerChar float64 `json:"nats_per_char"`
-	BitsPerChar float64 `json:"bits_per_char"`
-	Chars       int64   `json:"chars"` // predicted characters
-	Split       string  `json:"split"`
-	Checkpoint  string  `json:"checkpoint"`
+	NatsPerChar float64  `json:"nats_per_char"`
+	BitsPerChar float64  `json:"bits_per_char"`
+	Chars       int64    `json:"chars"` // predicted characters
+	Split       string   `json:"split"`
+	Checkpoint  string   `json:"checkpoint"`
+	UniformNats float64  `json:"uniform_nats"`
+	UnigramNats float64  `json:"unigram_nats"`
+	BigramNats  float64  `json:"bigram_nats"`
+	TrigramNats *float64 `json:"trigram_nats"` // null where the set does not know it
 }
 
 // Evaluate measures a model on a set: its validation part, or its training
-// part where it has none. Each sequence starts from a zero hidden.
+// part where it has none, as train.EvaluateText reads it.
 func Evaluate(ctx context.Context, m *Model, setDir string) (*EvaluateResult, error) {
 	set, done, err := openSet(ctx, setDir)
 	if err != nil {
@@ -35,13 +40,32 @@ func Evaluate(ctx context.Context, m *Model, setDir string) (*EvaluateResult, er
 	if set.Split(name) == nil {
 		name = "train"
 	}
-	data := &SplitData{Split: set.Split(name)}
-	L := set.Manifest().SeqLength
-	nats, err := train.Evaluate(ctx, m.Weights, data, L)
+	data, err := newTextData(set, name, 0)
 	if err != nil {
 		return nil, err
 	}
-	return &EvaluateResult{NatsPerChar: nats, BitsPerChar: nats / math.Ln2, Chars: data.Len() * int64(L), Split: name, Checkpoint: m.Path}, nil
+	nats, chars, err := train.EvaluateText(ctx, m.Weights, data)
+	if err != nil {
+		return nil, err
+	}
+	e := set.Manifest().Entropy
+	return &EvaluateResult{NatsPerChar: nats, BitsPerChar: nats / math.Ln2, Chars: chars, Split: name, Checkpoint: m.Path,
+		UniformNats: math.Log(float64(m.Vocab.Size())), UnigramNats: e.UnigramNats, BigramNats: e.BigramNats, TrigramNats: e.TrigramNats}, nil
+}
+
+// String is the result in a line: the loss, and the n-gram entropies above and
+// below it.
+func (r *EvaluateResult) String() string {
+	return fmt.Sprintf("%.4f nats, %.4f bits a character over %d characters of the %s part, %s",
+		r.NatsPerChar, r.BitsPerChar, r.Chars, r.Split, report.Between(r.NatsPerChar, r.baselines()))
+}
+
+func (r *EvaluateResult) baselines() []report.Baseline {
+	list := []report.Baseline{{Name: "uniform", Nats: r.UniformNats}, {Name: "unigram", Nats: r.UnigramNats}, {Name: "bigram", Nats: r.BigramNats}}
+	if r.TrigramNats != nil {
+		list = append(list, report.Baseline{Name: "trigram", Nats: *r.TrigramNats})
+	}
+	return list
 }
 
 // sameVocabulary refuses a set whose ids mean other characters.

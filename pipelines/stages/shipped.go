@@ -218,7 +218,7 @@ func (r *round) open(ctx context.Context, w *workflow.Work) (*Model, error) {
 }
 
 func (r *round) evaluateStage() workflow.Node {
-	return stage[EvaluateResult]{Name: "evaluate", Version: 1, Config: r.c, Keys: []string{}, Inputs: []workflow.Input{SetArtifact, ModelArtifact}, Output: EvaluationArtifact,
+	return stage[EvaluateResult]{Name: "evaluate", Version: 2, Config: r.c, Keys: []string{}, Inputs: []workflow.Input{SetArtifact, ModelArtifact}, Output: EvaluationArtifact,
 		Run: func(ctx context.Context, c *configs.Config, w *workflow.Work) (out workflow.Output[EvaluateResult], err error) {
 			set, err := SetArtifact.Of(w)
 			if err != nil {
@@ -236,8 +236,7 @@ func (r *round) evaluateStage() workflow.Node {
 			if err != nil {
 				return out, err
 			}
-			r.o.Console.Line("evaluate: %.4f nats, %.4f bits a character on the %s part (unigram %.4f, bigram %.4f nats)",
-				res.NatsPerChar, res.BitsPerChar, res.Split, set.UnigramNats, set.BigramNats)
+			r.o.Console.Line("evaluate: %v", res)
 			res.Checkpoint = run.Best
 			out.Value = *res
 			return out, nil

@@ -74,15 +74,21 @@ func Train(ctx context.Context, c *configs.Config, o TrainOptions) (_ *TrainResu
 	if err := writeConfig(ctx, st, o.Config); err != nil {
 		return nil, err
 	}
-	data := &SplitData{Split: set.Split("train"), Seed: c.Train.Seed}
-	result := &TrainResult{Run: o.Out, Parameters: opts.Shape.Count(), StepsPerEpoch: data.Len() / int64(opts.Batch)}
+	data, val, err := trainData(set, c)
+	if err != nil {
+		return nil, err
+	}
+	result := &TrainResult{Run: o.Out, Parameters: opts.Shape.Count()}
+	if result.StepsPerEpoch, err = train.StepsPerEpoch(data, opts); err != nil {
+		return nil, err
+	}
 	w := &watcher{ctx: ctx, st: st, console: o.Console, set: set, opts: opts, perEpoch: result.StepsPerEpoch}
 	if err := w.open(0, false); err != nil {
 		return nil, err
 	}
 	o.Console.Line("train: %s, %d layer(s), embedding %d, hidden %d: %d parameters, %d steps an epoch of %d sequences",
 		opts.Shape.Cell, opts.Shape.Layers, opts.Shape.Embedding, opts.Shape.Hidden, result.Parameters, result.StepsPerEpoch, data.Len())
-	r, err := train.Run(ctx, st, data, &SplitData{Split: set.Split("validation")}, opts, w.observe)
+	r, err := train.Run(ctx, st, data, val, opts, w.observe)
 	w.close()
 	if err != nil && !errors.Is(err, train.ErrInterrupted) {
 		return nil, err
@@ -122,7 +128,7 @@ func trainOptions(c *configs.Config, set *dataset.Set) (train.Options, error) {
 	return train.Options{Precision: precision,
 		Shape: rnn.Shape{Cell: rnn.Cell(c.Model.Cell), Layers: c.Model.Layers, Vocabulary: set.Vocab().Size(),
 			Embedding: c.Model.Embedding, Hidden: c.Model.Hidden},
-		SeqLength: m.SeqLength, Batch: c.Train.Batch, LR: c.Train.LR, Clip: c.Train.ClipNorm, Seed: c.Train.Seed,
+		SeqLength: m.SeqLength, Batch: c.Train.Batch, Hidden: train.Hidden(c.Train.Hidden), LR: c.Train.LR, Clip: c.Train.ClipNorm, Seed: c.Train.Seed,
 		Decay: c.Train.WeightDecay, Dropout: c.Model.Dropout, Schedule: train.Schedule(c.Train.Schedule), WarmupSteps: c.Train.WarmupSteps,
 		Patience: c.Train.EarlyStop.Patience,
 		Epochs:   c.Train.Epochs, MaxSteps: c.Train.MaxSteps, EverySteps: c.Train.Checkpoint.EverySteps,
@@ -134,10 +140,17 @@ func trainOptions(c *configs.Config, set *dataset.Set) (train.Options, error) {
 
 // identityConfig is what a checkpoint stores of the config: the model and train
 // sections without the keys that do not change the weights of a step.
+//
+// Keys that are younger than the first checkpoints are there only where they
+// have another value than their default, which is what those were trained with.
 func identityConfig(c *configs.Config) (json.RawMessage, error) {
+	learning := map[string]any{"epochs": c.Train.Epochs, "batch": c.Train.Batch, "lr": c.Train.LR, "schedule": c.Train.Schedule, "warmup_steps": c.Train.WarmupSteps, "clip_norm": c.Train.ClipNorm, "weight_decay": c.Train.WeightDecay, "precision": c.Train.Precision, "seed": c.Train.Seed}
+	if c.Train.Hidden != string(train.Zero) {
+		learning["hidden"] = c.Train.Hidden
+	}
 	return json.Marshal(map[string]any{
 		"model": map[string]any{"cell": c.Model.Cell, "layers": c.Model.Layers, "embedding": c.Model.Embedding, "hidden": c.Model.Hidden, "dropout": c.Model.Dropout},
-		"train": map[string]any{"epochs": c.Train.Epochs, "batch": c.Train.Batch, "lr": c.Train.LR, "schedule": c.Train.Schedule, "warmup_steps": c.Train.WarmupSteps, "clip_norm": c.Train.ClipNorm, "weight_decay": c.Train.WeightDecay, "precision": c.Train.Precision, "seed": c.Train.Seed},
+		"train": learning,
 	})
 }
 

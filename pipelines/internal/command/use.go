@@ -50,7 +50,7 @@ func Evaluate() *cobra.Command {
 	var o common
 	var m modelFlags
 	c := build(&o, "evaluate", "Measure a model on a set's validation part",
-		"Evaluate prints the mean loss over the validation part of the set at prep.out (over the\ntraining part where there is no other), in nats and bits a character.",
+		"Evaluate prints the mean loss over the validation part of the set at prep.out (over the\ntraining part where there is no other), in nats and bits a character, and between which\nn-gram entropies it is. The hidden goes on through each document.",
 		"  evaluate --config shakespeare\n  evaluate --checkpoint work/run --which latest",
 		func(c *cobra.Command) error {
 			r, err := o.load()
@@ -66,7 +66,7 @@ func Evaluate() *cobra.Command {
 				return err
 			}
 			return o.print(c, res, func(w io.Writer) {
-				fmt.Fprintf(w, "%.4f nats, %.4f bits a character over %d characters of the %s part\n", res.NatsPerChar, res.BitsPerChar, res.Chars, res.Split)
+				fmt.Fprintln(w, res)
 			})
 		})
 	m.add(c.Flags())

@@ -1,0 +1,146 @@
+package train
+
+import (
+	"context"
+	"fmt"
+	"sort"
+
+	"github.com/quire-ml/quire/model/decode"
+	"github.com/quire-ml/quire/model/rnn"
+)
+
+const (
+	evaluateRows = 32  // that EvaluateText runs side by side
+	evaluateWarm = 256 // characters that a row reads before those that it predicts
+)
+
+// EvaluateText returns the mean cross-entropy in nats a character over a text,
+// the hidden carried on, and how many characters it predicts: all but the first
+// of each stretch, each once. They are divided in their order among 32 rows, as
+// evenly as possible. A row starts with zero hidden 256 characters before the
+// first that it predicts, or where the stretch begins; the hidden is zero again
+// where another stretch begins. The losses are summed row by row.
+func EvaluateText(ctx context.Context, w *rnn.Weights, text Text) (nats float64, chars int64, err error) {
+	e := newEvaluation(text)
+	m := decode.New(w, evaluateRows)
+	ids, targets := make([]int32, evaluateRows), make([]int32, evaluateRows)
+	sums := make([]float64, evaluateRows)
+	for {
+		busy := false
+		for b, r := range e.rows {
+			if r.left == 0 {
+				continue
+			}
+			busy = true
+			began, err := e.next(ctx, r, &ids[b], &targets[b])
+			if err != nil {
+				return 0, 0, err
+			}
+			if began {
+				m.Forget(b)
+			}
+		}
+		if !busy {
+			break
+		}
+		losses, err := m.Losses(ids, targets)
+		if err != nil {
+			return 0, 0, err
+		}
+		for b, r := range e.rows {
+			if r.counts() {
+				sums[b] += losses[b]
+			}
+		}
+	}
+	for _, s := range sums {
+		nats += s
+	}
+	return nats / float64(e.chars), e.chars, nil
+}
+
+// evaluate returns the loss over the validation part, the hidden carried where
+// training carries it.
+func (r *run) evaluate(ctx context.Context) (float64, error) {
+	if r.o.Hidden != Carry {
+		return Evaluate(ctx, r.trainer.Weights, r.val, r.o.SeqLength)
+	}
+	text, ok := r.val.(Text)
+	if !ok {
+		return 0, fmt.Errorf("train: to carry the hidden, %T must be a Text", r.val)
+	}
+	nats, _, err := EvaluateText(ctx, r.trainer.Weights, text)
+	return nats, err
+}
+
+// evaluation is where EvaluateText stands.
+type evaluation struct {
+	text   Text
+	starts []int64 // first character of each stretch, and the end
+	chars  int64   // to be predicted
+	rows   []*evaluationRow
+}
+
+// evaluationRow is one of the rows that read side by side.
+type evaluationRow struct {
+	stretch int
+	at      int64   // character of the stream that is read next
+	warm    int64   // characters to read before one counts
+	left    int64   // predictions that count, to be made
+	scored  bool    // whether the last one read counts
+	ids     []int32 // the characters from at on
+	buffer  []int32
+}
+
+func newEvaluation(text Text) *evaluation {
+	const ahead = 1024 // characters that a row reads at once
+	e := &evaluation{text: text, starts: []int64{0}}
+	before := []int64{0} // predictions before each stretch
+	for k, chars := range text.Stretches() {
+		e.chars += max(0, chars-1)
+		e.starts, before = append(e.starts, e.starts[k]+chars), append(before, e.chars)
+	}
+	for b := range int64(evaluateRows) {
+		from, to := e.chars*b/evaluateRows, e.chars*(b+1)/evaluateRows
+		r := &evaluationRow{left: to - from, buffer: make([]int32, ahead)}
+		e.rows = append(e.rows, r)
+		if r.left > 0 {
+			r.stretch = sort.Search(len(before), func(k int) bool { return before[k] > from }) - 1
+			first := from - before[r.stretch]
+			r.warm = min(evaluateWarm, first)
+			r.at = e.starts[r.stretch] + first - r.warm
+		}
+	}
+	return e
+}
+
+// next gives the next character of a row and the one that follows. began tells
+// whether a stretch begins with it.
+func (e *evaluation) next(ctx context.Context, r *evaluationRow, id, target *int32) (began bool, err error) {
+	for r.at+1 >= e.starts[r.stretch+1] {
+		r.stretch++
+		r.at, r.ids, began = e.starts[r.stretch], nil, true
+	}
+	if len(r.ids) < 2 {
+		r.ids = r.buffer[:min(int64(len(r.buffer)), e.starts[r.stretch+1]-r.at)]
+		if err := e.text.ReadAt(ctx, r.at, r.ids); err != nil {
+			return false, err
+		}
+	}
+	*id, *target = r.ids[0], r.ids[1]
+	r.ids = r.ids[1:]
+	r.at++
+	if r.scored = r.warm == 0; r.scored {
+		r.left--
+	} else {
+		r.warm--
+	}
+	return began, nil
+}
+
+// counts reports, once, whether the last prediction counts.
+func (r *evaluationRow) counts() bool {
+	scored := r.scored
+	r.scored = false
+	return scored
+}

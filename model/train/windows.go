@@ -1,0 +1,67 @@
+package train
+
+import (
+	"context"
+	"sort"
+
+	"github.com/quire-ml/quire/model/kernel"
+)
+
+// Text is a split as one stream of characters, which Carry and EvaluateText
+// read.
+type Text interface {
+	// Stretches returns the numbers of characters of the stretches that the
+	// stream consists of. Only inside one does a character follow the one
+	// before it.
+	Stretches() []int64
+	// ReadAt fills dst with the ids of the stream from character at on.
+	ReadAt(ctx context.Context, at int64, dst []int32) error
+}
+
+// windows divides a text into windows of T+1 characters, T inputs and T targets.
+// In a stretch a window begins with the last character of the one before it; no
+// window crosses two stretches. Where a stretch has some characters more than
+// its windows, fewer than T, its first window starts so many or fewer characters
+// late, and the windows are turned by some number of them, both at random for
+// each epoch.
+type windows struct {
+	text  Text
+	T     int64
+	seed  int64
+	n     int64     // windows
+	parts []stretch // those with a window
+}
+
+// stretch is a stretch of a text with at least one window.
+type stretch struct {
+	first int64 // number of its first window
+	start int64 // its first character
+	spare int64 // characters that its windows leave over
+}
+
+func newWindows(text Text, T int, seed int64) *windows {
+	w := &windows{text: text, T: int64(T), seed: seed}
+	start := int64(0)
+	for _, chars := range text.Stretches() {
+		if n := (chars - 1) / w.T; n > 0 {
+			w.parts = append(w.parts, stretch{first: w.n, start: start, spare: (chars - 1) % w.T})
+			w.n += n
+		}
+		start += chars
+	}
+	return w
+}
+
+// read fills dst with the T+1 ids of the window at position i, 0 to n-1, of an
+// epoch from 1. goesOn tells whether it continues the one at position i-1.
+func (w *windows) read(ctx context.Context, epoch int, i int64, dst []int32) (goesOn bool, err error) {
+	key := kernel.Hash(kernel.Hash(uint64(w.seed)) + uint64(epoch))
+	i = (i + draw(key, w.n)) % w.n
+	k := sort.Search(len(w.parts), func(k int) bool { return w.parts[k].first > i }) - 1
+	p := w.parts[k]
+	at := p.start + draw(key+uint64(k)+1, p.spare+1) + (i-p.first)*w.T
+	return i > p.first, w.text.ReadAt(ctx, at, dst)
+}
+
+// draw returns one of 0…n-1.
+func draw(key uint64, n int64) int64 { return int64(kernel.Hash(key) % uint64(n)) }

@@ -1,0 +1,132 @@
+package stages
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/quire-ml/quire/configs"
+)
+
+// library is a config with three documents: one of 400 characters, one too short
+// for a sequence, one of 97.
+func library(t *testing.T, set ...string) *configs.Config {
+	t.Helper()
+	dir := t.TempDir()
+	for name, n := range map[string]int{"a.txt": 400, "b.txt": 9, "c.txt": 97} {
+		var text []byte
+		for i := range n {
+			text = append(text, byte('a'+i*i%23))
+		}
+		if err := os.WriteFile(filepath.Join(dir, name), text, 0o666); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r, err := configs.Load(configs.Options{Config: "quickstart", Set: append([]string{"workdir=" + filepath.Join(dir, "work"), "corpus.sources=" + dir + "/*.txt",
+		"prep.seq_length=10", "model.hidden=8", "model.embedding=4", "train.batch=4", "train.epochs=2"}, set...)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &r.Config
+}
+
+// TestTextData reads every split of prepared sets as text: it is what the
+// documents have there.
+func TestTextData(t *testing.T) {
+	for _, c := range []struct {
+		set  []string
+		want map[string][][3]int // document, first character, characters
+	}{
+		{nil, map[string][][3]int{"train": {{'a', 0, 352}, {'c', 0, 77}}, "validation": {{'a', 360, 33}}}},
+		{[]string{"prep.validation.fraction=0.2", "prep.test.fraction=0.15", "prep.seed=9", "prep.shards=3"},
+			map[string][][3]int{"train": {{'a', 0, 253}, {'c', 0, 55}}, "validation": {{'a', 260, 77}, {'c', 62, 11}}, "test": {{'a', 340, 55}, {'c', 82, 11}}}},
+		{[]string{"prep.validation.fraction=0"}, map[string][][3]int{"train": {{'a', 0, 396}, {'c', 0, 88}}}},
+	} {
+		config := library(t, c.set...)
+		set, done, err := openSet(ctx, prepared(t, config))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, split := range []string{"train", "validation", "test"} {
+			d, err := newTextData(set, split, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var want []byte
+			var lengths []int64
+			for _, p := range c.want[split] {
+				text, err := os.ReadFile(filepath.Join(filepath.Dir(config.Workdir), fmt.Sprintf("%c.txt", p[0])))
+				if err != nil {
+					t.Fatal(err)
+				}
+				want, lengths = append(want, text[p[1]:p[1]+p[2]]...), append(lengths, int64(p[2]))
+			}
+			if !slices.Equal(d.Stretches(), lengths) {
+				t.Errorf("%v: %s has stretches %v, want %v", c.set, split, d.Stretches(), lengths)
+			}
+			if want == nil {
+				continue
+			}
+			ids := make([]int32, len(want))
+			if err := d.ReadAt(ctx, 0, ids); err != nil {
+				t.Fatal(err)
+			}
+			var got []byte
+			for _, id := range ids {
+				got = set.Vocab().AppendText(got, id)
+			}
+			if string(got) != string(want) {
+				t.Errorf("%v: %s is\n%s, want\n%s", c.set, split, got, want)
+			}
+		}
+		done()
+	}
+}
+
+// TestNotContinuous: a set whose sequences do not follow one another is no text
+// to train on; to evaluate, each of them is one by itself.
+func TestNotContinuous(t *testing.T) {
+	for what, set := range map[string]string{"stride 5": "prep.stride=5", "validation by block": "prep.validation.by=block"} {
+		c := library(t, set, "prep.validation.fraction=0.7")
+		out := prepared(t, c)
+		c.Train.Hidden, c.Prep.Stride, c.Prep.Validation.By = "carry", 0, "tail"
+		_, err := Train(ctx, c, TrainOptions{Set: out, Out: filepath.Join(c.Workdir, "run"), Console: quiet()})
+		if err == nil || !strings.Contains(err.Error(), what) || !strings.Contains(err.Error(), "train.hidden zero") {
+			t.Errorf("%s: %v", what, err)
+		}
+		opened, done, err := openSet(ctx, out)
+		if err != nil {
+			t.Fatal(err)
+		}
+		d, err := newTextData(opened, "validation", 0)
+		if n := d.Split.Len(); err != nil || n == 0 || !slices.Equal(d.Stretches(), slices.Repeat([]int64{11}, int(n))) {
+			t.Errorf("%s: %d sequences, stretches %v, %v", what, n, d.Stretches(), err)
+		}
+		done()
+	}
+}
+
+// TestTrainCarry trains with the hidden carried, and evaluates what was saved.
+func TestTrainCarry(t *testing.T) {
+	c := library(t, "train.hidden=carry")
+	set := prepared(t, c)
+	res, err := Train(ctx, c, TrainOptions{Set: set, Out: filepath.Join(c.Workdir, "run"), Console: quiet()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Windows of 10 targets: 35 in the first document's 352 characters, 7 in the other's 77.
+	if res.StepsPerEpoch != 42/4 || res.Step != 2*(42/4) {
+		t.Errorf("%d steps an epoch, %d in all", res.StepsPerEpoch, res.Step)
+	}
+	m, err := OpenModel(ctx, res.Run, "latest")
+	if err != nil {
+		t.Fatal(err)
+	}
+	e, err := Evaluate(ctx, m, set)
+	if err != nil || e.NatsPerChar != *res.ValidationNats || e.Chars != 32 || !strings.Contains(string(m.Config), `"hidden":"carry"`) {
+		t.Errorf("evaluated %+v, %v; in training %v; config %s", e, err, *res.ValidationNats, m.Config)
+	}
+}
