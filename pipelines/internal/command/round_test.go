@@ -188,9 +188,11 @@ func TestRoundInterrupted(t *testing.T) {
 	l.ok("run")
 }
 
-// TestRoundTools says that a round's numbers are those of the single commands.
+// TestRoundTools says that a round's numbers are those of the single commands,
+// and that a training that carries the hidden validates as evaluate does.
 func TestRoundTools(t *testing.T) {
 	l := newLab(t)
+	l.write(l.config, strings.Replace(l.read(l.config), "train: {", "train: {hidden: carry, ", 1))
 	results := l.result(runKeys, "run")["stages"].(map[string]any)
 	l.ok("prep")
 	l.ok("train")
