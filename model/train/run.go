@@ -113,27 +113,27 @@ type EpochMetrics struct {
 
 // run is one call of Run.
 type run struct {
-	o          Options
-	st         *store.Store
-	val        Data
-	batches    *batches
-	trainer    *Trainer
-	observe    func(Report) error
-	perEpoch   int64 // steps
-	total      int64 // steps
-	step       int64
-	past       history
-	latest     pointer
-	best       pointer
-	journal    checkpoint.Journal
-	saving     chan error          // of the save under way, nil for none
-	held       []Report            // until it is over
-	copies     []checkpoint.Tensor // what it saves
-	savedAt    time.Time           // when it began, or the call
-	saved      int64               // step of the newest checkpoint, -1 for none
-	judged     bool                // its validation loss is in the pointers
-	first      int64               // step at which this call started
-	trained    time.Duration       // spent in steps by this call
+	o        Options
+	st       *store.Store
+	val      Data
+	batches  *batches
+	trainer  *Trainer
+	observe  func(Report) error
+	perEpoch int64 // steps
+	total    int64 // steps
+	step     int64
+	past     history
+	latest   pointer
+	best     pointer
+	journal  checkpoint.Journal
+	saving   chan error          // of the save under way, nil for none
+	held     []Report            // until it is over
+	copies   []checkpoint.Tensor // what it saves
+	savedAt  time.Time           // when it began, or the call
+	saved    int64               // step of the newest checkpoint, -1 for none
+	judged   bool                // its validation loss is in the pointers
+	first    int64               // step at which this call started
+	trained  time.Duration       // spent in steps by this call
 }
 
 // pointer is latest.json or best.json as last seen.
