@@ -114,6 +114,7 @@ type Train struct {
 	WarmupSteps int64      `mapstructure:"warmup_steps"`
 	ClipNorm    float64    `mapstructure:"clip_norm"`
 	WeightDecay float64    `mapstructure:"weight_decay"`
+	Average     float64    `mapstructure:"average"`
 	Seed        int64      `mapstructure:"seed"`
 	Device      string     `mapstructure:"device"`
 	Precision   string     `mapstructure:"precision"`

@@ -53,6 +53,7 @@ var keys = []key{
 	{name: "train.warmup_steps", domain: whole{0, math.MaxInt64}, initial: 0, meaning: "steps in which the learning rate rises from 0"},
 	{name: "train.clip_norm", domain: number{lo: 0, hi: 1e6}, initial: 0.0, meaning: "the most that the norm of all gradients together may be; 0 = off"},
 	{name: "train.weight_decay", domain: number{lo: 0, hi: 10}, initial: 0.0, meaning: "part of every weight, times the learning rate, that a step takes away; 0 = off"},
+	{name: "train.average", domain: number{lo: 0, hi: 1, below: true}, initial: 0.0, meaning: "decay of the mean of the weights after each step, which becomes the model, such as 0.999; 0 = off: the last weights do"},
 	{name: "train.seed", domain: whole{math.MinInt64, math.MaxInt64}, initial: 1, meaning: "decides the initial weights and the order of sequences from the second epoch on"},
 	{name: "train.device", domain: words{"auto", "cpu", "gpu"}, initial: "auto", meaning: "what computes", only: []any{"auto", "cpu"}},
 	{name: "train.precision", domain: words{"fp32", "bf16"}, initial: "fp32", meaning: "number format of the recurrent matrix products in training; bf16 needs a processor with AVX512-BF16"},

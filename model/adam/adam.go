@@ -34,11 +34,18 @@ type Solver struct {
 	M, V  [][]float32 // first and second moment of each parameter, in the order given to Step
 	T     int64       // steps taken
 
+	// Mean follows the parameters, where it is there (one slice each): after
+	// step t it is Σ d^(t-i)·p_i / Σ d^(t-i) over the steps i, for d = Average
+	// in [0, 1).
+	Mean    [][]float32
+	Average float64
+
 	norm float64
 
 	team          *kernel.Team
 	values, grads [][]float32 // of the step that runs
 	rates         kernel.AdamRates
+	follow        float32   // rate at which Mean moves
 	size          int       // values of all parameters
 	squares       []float64 // sums of the chunks of all gradients
 	update, sum   func(*kernel.Worker)
@@ -110,6 +117,9 @@ func (s *Solver) runUpdate(w *kernel.Worker) {
 	for i, p := range s.values {
 		lo, hi := w.Range(len(p), grain)
 		kernel.Adam(p[lo:hi], s.M[i][lo:hi], s.V[i][lo:hi], s.grads[i][lo:hi], &s.rates)
+		if s.Mean != nil {
+			kernel.Follow(s.Mean[i][lo:hi], p[lo:hi], s.follow)
+		}
 	}
 }
 
@@ -141,6 +151,7 @@ func (s *Solver) setRates() {
 	rate := s.LR * math.Sqrt(1-power(Beta2, s.T)) / (1 - power(Beta1, s.T))
 	s.rates = kernel.AdamRates{Scale: float32(scale), Rate: float32(rate),
 		Beta1Rest: float32(1 - Beta1), Beta2Rest: float32(1 - Beta2), Epsilon: Epsilon, Keep: float32(1 - s.LR*s.Decay)}
+	s.follow = float32((1 - s.Average) / (1 - power(s.Average, s.T)))
 }
 
 // power returns x^n by repeated squaring: math.Pow may differ among processors.

@@ -103,3 +103,30 @@ func TestPower(t *testing.T) {
 		}
 	}
 }
+
+// TestMean compares the mean with its definition.
+func TestMean(t *testing.T) {
+	for _, d := range []float64{0, 0.5, 0.999} {
+		p := []float32{1, -2, 0.5}
+		s := New(0.3, 0, []int{3})
+		s.Average, s.Mean = d, [][]float32{{1, -2, 0.5}}
+		var past [][]float32
+		for step := range 20 {
+			g := []float32{float32(step%5) - 2, 0.1, -float32(step)}
+			if err := s.Step([]gorgonia.ValueGrad{pair{vector(p), vector(g)}}); err != nil {
+				t.Fatal(err)
+			}
+			past = append(past, append([]float32(nil), p...))
+			for i := range p {
+				var sum, weights float64
+				for k, x := range past {
+					weight := math.Pow(d, float64(len(past)-1-k))
+					sum, weights = sum+weight*float64(x[i]), weights+weight
+				}
+				if got, want := float64(s.Mean[0][i]), sum/weights; math.Abs(got-want) > 1e-5 {
+					t.Errorf("decay %g, step %d: mean %d is %.7f, want %.7f", d, step+1, i, got, want)
+				}
+			}
+		}
+	}
+}

@@ -27,6 +27,7 @@
 //
 //	<parameter>                   PyTorch's names and layout
 //	adam.m.<…>, adam.v.<…>        its moments
+//	raw.<…>                       its value after the last step, where <parameter> is the mean over the steps
 //	hidden.h.l{k}, hidden.c.l{k}  (B, H) what layer k has left of the step, and the LSTM's cell, where the next carries it on
 //
 // Same content, same bytes: nothing of time, place or order comes in.

@@ -41,3 +41,15 @@ func adam(p, m, v, grad []float32, a *AdamRates) {
 		p[i] = float32(a.Keep*p[i]) - float32(a.Rate*m[i])/(root+a.Epsilon)
 	}
 }
+
+// Follow moves a mean of parameters towards them:
+//
+//	mean += rate·(p - mean)
+//
+// Each operation is rounded. mean and p have the same length.
+func Follow(mean, p []float32, rate float32) {
+	mean = mean[:len(p)]
+	for i, x := range p {
+		mean[i] += float32(rate * (x - mean[i])) // rounded: the sum must not fuse with it
+	}
+}

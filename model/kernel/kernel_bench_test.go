@@ -122,6 +122,7 @@ func BenchmarkRows(b *testing.B) {
 		"columnSum":  {4 * R * N, func() { ColumnSum(sums, x, N, R, 0, N) }},
 		"squares":    {4 * R * N, func() { SumSquares(squares, x, 0, len(squares)) }},
 		"adam":       {4 * R * N, func() { Adam(p, m, v, x, &AdamRates{1, 1e-3, 0.1, 0.001, 1e-7, 1}) }},
+		"follow":     {4 * R * N, func() { Follow(m, p, 1e-3) }},
 	} {
 		b.Run(name, func(b *testing.B) {
 			b.SetBytes(f.bytes)

@@ -63,13 +63,13 @@ func EvaluateText(ctx context.Context, w *rnn.Weights, text Text) (nats float64,
 // training carries it.
 func (r *run) evaluate(ctx context.Context) (float64, error) {
 	if r.o.Hidden != Carry {
-		return Evaluate(ctx, r.trainer.Weights, r.val, r.o.SeqLength)
+		return Evaluate(ctx, r.trainer.Averaged(), r.val, r.o.SeqLength)
 	}
 	text, ok := r.val.(Text)
 	if !ok {
 		return 0, fmt.Errorf("train: to carry the hidden, %T must be a Text", r.val)
 	}
-	nats, _, err := EvaluateText(ctx, r.trainer.Weights, text)
+	nats, _, err := EvaluateText(ctx, r.trainer.Averaged(), text)
 	return nats, err
 }
 

@@ -12,7 +12,7 @@ import (
 )
 
 // learning are runs with everything that a resume must restore: dropout,
-// schedules, weight decay, early stop.
+// schedules, weight decay, early stop, the mean of the weights.
 func learning() map[string]train.Options {
 	all := map[string]train.Options{}
 	for _, schedule := range []train.Schedule{train.Cosine, train.Plateau} {
@@ -22,6 +22,9 @@ func learning() map[string]train.Options {
 		o.Identity.Config = json.RawMessage(fmt.Sprintf(`{"train":{"epochs":3,"schedule":%q}}`, schedule))
 		all[string(schedule)] = o
 	}
+	o := all[string(train.Cosine)]
+	o.Average = 0.9
+	all["average"] = o
 	return all
 }
 

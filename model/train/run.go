@@ -39,6 +39,7 @@ type Options struct {
 	Precision kernel.Precision
 
 	Decay       float64  // weight decay, 0 for none
+	Average     float64  // decay of the mean of the weights, which is what is saved as the model; 0 for none
 	Dropout     float64  // share of activations dropped, in [0, 1)
 	Schedule    Schedule // of the learning rate; empty is constant
 	WarmupSteps int64    // in which the learning rate rises
@@ -214,7 +215,7 @@ func (r *run) run(ctx context.Context) (*Result, error) {
 
 // trainer returns the options of the trainer.
 func (o *Options) trainer() *TrainerOptions {
-	return &TrainerOptions{Clip: o.Clip, Decay: o.Decay, Dropout: o.Dropout, Seed: o.Seed, Precision: o.Precision, Carry: o.Hidden == Carry}
+	return &TrainerOptions{Clip: o.Clip, Decay: o.Decay, Average: o.Average, Dropout: o.Dropout, Seed: o.Seed, Precision: o.Precision, Carry: o.Hidden == Carry}
 }
 
 // loop trains step by step.

@@ -26,9 +26,10 @@ type Trainer struct {
 	Solver  *adam.Solver
 	net     *graph.Network
 	seed    int64
-	hidden  *hidden // nil: every batch starts from zero
-	ids     []int32 // (T, B)
-	targets []int32 // (T, B)
+	mean    *rnn.Weights // of the weights after each step, nil for none
+	hidden  *hidden      // nil: every batch starts from zero
+	ids     []int32      // (T, B)
+	targets []int32      // (T, B)
 }
 
 // TrainerOptions are what a trainer has beside its sizes. The zero value is
@@ -36,6 +37,7 @@ type Trainer struct {
 type TrainerOptions struct {
 	Clip      float64          // threshold of the gradient's global norm; 0 for none
 	Decay     float64          // weight decay; 0 for none
+	Average   float64          // decay of the mean of the weights, in [0, 1); 0 for none
 	Dropout   float64          // share of activations dropped, in [0, 1)
 	Seed      int64            // decides, with the step, what is dropped
 	Precision kernel.Precision // of the recurrent products
@@ -63,7 +65,12 @@ func NewTrainer(w *rnn.Weights, T, B int, lr float64, o *TrainerOptions) (*Train
 	}
 	t := &Trainer{T: T, B: B, Weights: w, Solver: adam.New(lr, o.Clip, sizes), net: net, seed: o.Seed,
 		ids: make([]int32, T*B), targets: make([]int32, T*B)}
-	t.Solver.Decay = o.Decay
+	t.Solver.Decay, t.Solver.Average = o.Decay, o.Average
+	if o.Average > 0 {
+		t.mean = rnn.NewWeights(w.Shape)
+		copy(t.mean.Flat, w.Flat)
+		t.Solver.Mean = t.mean.ByPos
+	}
 	if o.Carry {
 		t.hidden = newHidden(w.Shape, B)
 	}
@@ -119,6 +126,16 @@ func (t *Trainer) Step(batch []int32) (float64, error) {
 	return loss, t.Apply()
 }
 
+// Averaged returns the weights that a model has that is saved now: the mean
+// of those after each step, the later ones counting more (see adam.Solver), or
+// without Average the weights themselves. They share the trainer's memory.
+func (t *Trainer) Averaged() *rnn.Weights {
+	if t.mean == nil {
+		return t.Weights
+	}
+	return t.mean
+}
+
 // Gradient returns the gradient of the parameter of that name from the last
 // Loss, nil when there is none; valid until the next Loss.
 func (t *Trainer) Gradient(name string) []float32 { return t.net.Gradient(name) }
@@ -139,14 +156,18 @@ func (t *Trainer) tensors() []checkpoint.Tensor {
 	return append(out, t.hidden.tensors()...)
 }
 
-// part is the parameters, or one of their moments, by position.
+// part is the parameters, or what belongs to them, by position.
 type part struct {
 	prefix string
 	data   [][]float32
 }
 
 func (t *Trainer) stored() []part {
-	return []part{{"", t.Weights.ByPos}, {"adam.m.", t.Solver.M}, {"adam.v.", t.Solver.V}}
+	list := []part{{"", t.Averaged().ByPos}, {"adam.m.", t.Solver.M}, {"adam.v.", t.Solver.V}}
+	if t.mean != nil {
+		list = append(list, part{"raw.", t.Weights.ByPos})
+	}
+	return list
 }
 
 // restore copies from a checkpoint what tensors lists, and the step.

@@ -129,7 +129,7 @@ func trainOptions(c *configs.Config, set *dataset.Set) (train.Options, error) {
 		Shape: rnn.Shape{Cell: rnn.Cell(c.Model.Cell), Layers: c.Model.Layers, Vocabulary: set.Vocab().Size(),
 			Embedding: c.Model.Embedding, Hidden: c.Model.Hidden},
 		SeqLength: m.SeqLength, Batch: c.Train.Batch, Hidden: train.Hidden(c.Train.Hidden), LR: c.Train.LR, Clip: c.Train.ClipNorm, Seed: c.Train.Seed,
-		Decay: c.Train.WeightDecay, Dropout: c.Model.Dropout, Schedule: train.Schedule(c.Train.Schedule), WarmupSteps: c.Train.WarmupSteps,
+		Decay: c.Train.WeightDecay, Average: c.Train.Average, Dropout: c.Model.Dropout, Schedule: train.Schedule(c.Train.Schedule), WarmupSteps: c.Train.WarmupSteps,
 		Patience: c.Train.EarlyStop.Patience,
 		Epochs:   c.Train.Epochs, MaxSteps: c.Train.MaxSteps, EverySteps: c.Train.Checkpoint.EverySteps,
 		Every:    time.Duration(c.Train.Checkpoint.EveryMinutes * float64(time.Minute)),
@@ -147,6 +147,9 @@ func identityConfig(c *configs.Config) (json.RawMessage, error) {
 	learning := map[string]any{"epochs": c.Train.Epochs, "batch": c.Train.Batch, "lr": c.Train.LR, "schedule": c.Train.Schedule, "warmup_steps": c.Train.WarmupSteps, "clip_norm": c.Train.ClipNorm, "weight_decay": c.Train.WeightDecay, "precision": c.Train.Precision, "seed": c.Train.Seed}
 	if c.Train.Hidden != string(train.Zero) {
 		learning["hidden"] = c.Train.Hidden
+	}
+	if c.Train.Average != 0 {
+		learning["average"] = c.Train.Average
 	}
 	return json.Marshal(map[string]any{
 		"model": map[string]any{"cell": c.Model.Cell, "layers": c.Model.Layers, "embedding": c.Model.Embedding, "hidden": c.Model.Hidden, "dropout": c.Model.Dropout},
