@@ -1,0 +1,5 @@
+//go:build soak
+
+package train_test
+
+const soak = true
