@@ -37,6 +37,9 @@ func TestMain(m *testing.M) {
 			os.Exit(1)
 		}
 	}
+	if n, err := strconv.ParseInt(os.Getenv(killVariable), 10, 64); err == nil {
+		killAt(n)
+	}
 	command.Main(command.Quire)
 }
 

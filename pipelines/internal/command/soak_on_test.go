@@ -1,0 +1,5 @@
+//go:build soak
+
+package command_test
+
+const soak = true
