@@ -46,6 +46,7 @@ type Server struct {
 	share      float64
 	kinds      []Kind
 	log        []string
+	writes     map[string]int // by bucket/name
 	closed     chan struct{}
 }
 
@@ -62,7 +63,7 @@ type object struct {
 // New starts a server and points STORAGE_EMULATOR_HOST to it until the test ends.
 func New(t testing.TB) *Server {
 	t.Helper()
-	s := &Server{page: 1000, generation: 1000, objects: map[string]*object{}, sessions: map[string]*session{}, closed: make(chan struct{})}
+	s := &Server{page: 1000, generation: 1000, objects: map[string]*object{}, writes: map[string]int{}, sessions: map[string]*session{}, closed: make(chan struct{})}
 	h := httptest.NewServer(s)
 	s.URL = h.URL
 	t.Cleanup(func() {
@@ -106,6 +107,13 @@ func (s *Server) Rot(bucket, name string, at int) {
 	o := s.objects[bucket+"/"+name]
 	o.data = append([]byte(nil), o.data...)
 	o.data[at] ^= 1
+}
+
+// Writes returns how often an object was stored, by any client.
+func (s *Server) Writes(bucket, name string) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.writes[bucket+"/"+name]
 }
 
 // Log returns a line for each request so far: what it did and to which object.
@@ -255,6 +263,7 @@ func (s *Server) put(bucket, name string, data []byte) *object {
 		crc: crc32.Checksum(data, castagnoli), md5: md5.Sum(data),
 	}
 	s.objects[bucket+"/"+name] = o
+	s.writes[bucket+"/"+name]++
 	return o
 }
 
