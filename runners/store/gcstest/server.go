@@ -100,6 +100,19 @@ func (s *Server) Object(bucket, name string) ([]byte, bool) {
 	return append([]byte(nil), o.data...), true
 }
 
+// Names returns the names of a bucket's objects, in no order.
+func (s *Server) Names(bucket string) []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var names []string
+	for _, o := range s.objects {
+		if o.bucket == bucket {
+			names = append(names, o.name)
+		}
+	}
+	return names
+}
+
 // Rot flips a bit of a stored object, whose checksum stays.
 func (s *Server) Rot(bucket, name string, at int) {
 	s.mu.Lock()
