@@ -191,7 +191,7 @@ func (u *gcsUpload) finish() (a *storage.ObjectAttrs, err error) {
 func (u *gcsUpload) resolve(failed error) (Info, error) {
 	var a *storage.ObjectAttrs
 	found := ""
-	for range 2 { // an answer that says otherwise may be damaged
+	for range readings { // an answer that contradicts itself is damaged
 		var err error
 		a, err = u.g.attrs(u.ctx, u.name)
 		if errors.Is(err, ErrNotExist) {
@@ -204,6 +204,9 @@ func (u *gcsUpload) resolve(failed error) (Info, error) {
 			return gcsInfo(a), nil
 		}
 		found = gcsInfo(a).Generation
+		if sameMD5 := string(a.MD5) == string(u.md5.Sum(nil)); sameMD5 == (a.CRC32C == u.crc && a.Size == u.n) {
+			break
+		}
 	}
 	if u.c.swap {
 		return Info{}, conflictGeneration(found, u.c.generation)
