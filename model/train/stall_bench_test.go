@@ -29,8 +29,12 @@ func BenchmarkStall(b *testing.B) {
 		b.Fatal(err)
 	}
 	defer st.Close()
-	r := &run{o: Options{Shape: rnn.Shape{Cell: rnn.GRU, Layers: 1, Vocabulary: 65, Embedding: 256, Hidden: 1024}, SeqLength: 100, Batch: 64,
-		LR: 1e-3, KeepLast: 1}, st: st, train: constant{}, perEpoch: 1000, total: 1 << 40, saved: -1, latest: pointer{which: "latest"}, best: pointer{which: "best"}}
+	o := Options{Shape: rnn.Shape{Cell: rnn.GRU, Layers: 1, Vocabulary: 65, Embedding: 256, Hidden: 1024}, SeqLength: 100, Batch: 64, LR: 1e-3, KeepLast: 1}
+	data, err := newBatches(constant{}, &o)
+	if err != nil {
+		b.Fatal(err)
+	}
+	r := &run{o: o, st: st, batches: data, perEpoch: 1000, total: 1 << 40, saved: -1, latest: pointer{which: "latest"}, best: pointer{which: "best"}}
 	if r.o.Lease, err = Acquire(ctx, st); err != nil {
 		b.Fatal(err)
 	}

@@ -32,6 +32,8 @@ func takeRun(ctx context.Context, st *store.Store, opts train.Options, o TrainOp
 	why := errors.New("asked to start from zero")
 	if !o.Fresh {
 		why = checkRun(ctx, st, opts, o)
+	} else if !anew {
+		why = ctx.Err()
 	}
 	if why != nil && anew {
 		o.Console.Line("train: replacing %s: %v", st.URL(), why)
