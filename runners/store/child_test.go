@@ -12,7 +12,7 @@ import (
 )
 
 // childVariable makes the test binary a child that works on a folder:
-// "count FOLDER" or "hang FOLDER".
+// "count FOLDER", "hang FOLDER" or "open URL".
 const childVariable = "QUIRE_STORE_CHILD"
 
 const childSteps = 25
@@ -24,8 +24,12 @@ func child() {
 		if err != nil {
 			return err
 		}
-		if what == "count" {
+		switch what {
+		case "count":
 			return count(s, "counter", childSteps)
+		case "open":
+			_, err := Open(ctx, dir)
+			return err
 		}
 		w, err := s.Create(ctx, "x/big")
 		if err == nil {

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"os"
+	"os/exec"
 	"strings"
 	"testing"
 	"time"
@@ -229,5 +231,17 @@ func TestLostReplyIsNoConflict(t *testing.T) {
 	server.Inject(gcstest.Fault{Op: gcstest.Upload, Kind: gcstest.Unavailable})
 	if _, err := s.Swap(ctx, "p", []byte("3"), second.Generation); !errors.Is(err, ErrConflict) {
 		t.Errorf("somebody else's bytes: %v, want a conflict", err)
+	}
+}
+
+// TestEmulatorIsSaid holds that a program that is pointed to another service, and
+// so does not sign in, says it once, on stderr.
+func TestEmulatorIsSaid(t *testing.T) {
+	gcstest.New(t)
+	c := exec.Command(os.Args[0])
+	c.Env = append(os.Environ(), childVariable+"=open gs://bucket/run")
+	out, err := c.CombinedOutput()
+	if err != nil || strings.Count(string(out), "STORAGE_EMULATOR_HOST is set: ALL gs:// objects are those of 127.0.0.1:") != 1 || strings.Count(string(out), "\n") != 1 {
+		t.Errorf("%v: %s", err, out)
 	}
 }

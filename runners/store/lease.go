@@ -221,11 +221,13 @@ func (l *Lease) free(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	_, err = l.st.Swap(ctx, l.name, data, l.generation)
+	_, err = l.swap(ctx, data)
 	return err
 }
 
-// put replaces the object by one that this lease holds.
+// put replaces the object by one that this lease holds. A write that failed
+// before may have come through after all: then the object is another than was
+// last seen, but still this lease's.
 func (l *Lease) put(ctx context.Context, value json.RawMessage) error {
 	self := l.self
 	self.Until = l.now().Add(l.time)
@@ -236,12 +238,24 @@ func (l *Lease) put(ctx context.Context, value json.RawMessage) error {
 	if err != nil {
 		return err
 	}
-	info, err := l.st.Swap(ctx, l.name, data, l.generation)
+	info, err := l.swap(ctx, data)
 	if err != nil {
 		return err
 	}
 	l.generation, l.value, l.until = info.Generation, value, self.Until
 	return nil
+}
+
+func (l *Lease) swap(ctx context.Context, data []byte) (Info, error) {
+	info, err := l.st.Swap(ctx, l.name, data, l.generation)
+	if !errors.Is(err, ErrConflict) {
+		return info, err
+	}
+	found, generation, readErr := readLeased(ctx, l.st, l.name)
+	if readErr != nil || found.Holder == nil || found.Holder.ID != l.self.ID {
+		return info, err
+	}
+	return l.st.Swap(ctx, l.name, data, generation)
 }
 
 func (l *Lease) lose(cause error) {

@@ -133,6 +133,45 @@ func TestLateRenewal(t *testing.T) {
 	}
 }
 
+// TestWriteComesThrough: a renewal that seemed to fail, but has replaced the
+// object, costs nothing.
+func TestWriteComesThrough(t *testing.T) {
+	conform(t, func(t *testing.T, s *Store) {
+		l := mustAcquire(t, s)
+		late := func() {
+			t.Helper()
+			found, generation, err := readLeased(ctx, s, "run.json")
+			if err != nil {
+				t.Fatal(err)
+			}
+			found.Holder.Until = found.Holder.Until.Add(time.Second)
+			data, err := MarshalSealed(found)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := s.Swap(ctx, "run.json", data, generation); err != nil {
+				t.Fatal(err)
+			}
+		}
+		late()
+		if !l.renew(ctx) {
+			t.Errorf("renewal: %v", l.Err())
+		}
+		late()
+		if err := l.Commit(ctx, record{3}); err != nil {
+			t.Error(err)
+		}
+		late()
+		if err := l.Release(ctx); err != nil {
+			t.Error(err)
+		}
+		var got record
+		if held, err := ReadLeased(ctx, s, "run.json", &got); err != nil || held || got.N != 3 {
+			t.Errorf("read %v, held %v, %v", got, held, err)
+		}
+	})
+}
+
 // TestHolderDies: what a dead process of this machine holds is free at once, and
 // that of another machine when its time is over.
 func TestHolderDies(t *testing.T) {
