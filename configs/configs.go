@@ -116,11 +116,19 @@ type Train struct {
 	WeightDecay float64    `mapstructure:"weight_decay"`
 	Average     float64    `mapstructure:"average"`
 	Seed        int64      `mapstructure:"seed"`
+	Curriculum  Curriculum `mapstructure:"curriculum"`
 	Device      string     `mapstructure:"device"`
 	Precision   string     `mapstructure:"precision"`
 	LogEvery    int64      `mapstructure:"log_every"`
 	Checkpoint  Checkpoint `mapstructure:"checkpoint"`
 	EarlyStop   EarlyStop  `mapstructure:"early_stop"`
+}
+
+// Curriculum says how training becomes harder.
+type Curriculum struct {
+	SeqLength int     `mapstructure:"seq_length"`
+	Epochs    int     `mapstructure:"epochs"`
+	Sampling  float64 `mapstructure:"sampling"`
 }
 
 // Checkpoint says what is saved, and what is kept of it.
@@ -191,10 +199,15 @@ func (c *Config) Validate() error {
 }
 
 // checkHidden refuses to carry the hidden through sequences that do not follow
-// one another.
+// one another, and to shorten sequences without carrying it.
 func (c *Config) checkHidden() error {
 	const use = "; use train.hidden zero"
-	switch p := c.Prep; {
+	p, first := c.Prep, c.Train.Curriculum.SeqLength
+	switch {
+	case first > p.SeqLength:
+		return &Error{Key: "train.curriculum.seq_length", Reason: fmt.Sprintf("is %d, more than prep.seq_length %d, to which it rises", first, p.SeqLength)}
+	case first > 0 && c.Train.Hidden != "carry":
+		return &Error{Key: "train.curriculum.seq_length", Reason: fmt.Sprintf("is %d, but with train.hidden %s sequences are as long as the set has them; use train.hidden carry, or 0", first, c.Train.Hidden)}
 	case c.Train.Hidden != "carry":
 	case p.Stride != 0 && p.Stride != p.SeqLength+1:
 		return &Error{Key: "train.hidden", Reason: fmt.Sprintf("is carry, but with prep.stride %d sequences overlap", p.Stride) + use + ", or prep.stride 0"}

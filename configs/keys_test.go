@@ -61,7 +61,7 @@ func TestNames(t *testing.T) {
 		train.max_steps train.log_every train.precision train.weight_decay prep.stride prep.test.fraction
 		gate.margin gate.max_gap gate.samples gate.length gate.temperature gate.max_loop gate.min_coverage gate.max_span gate.max_copied_20
 		gate.max_copied_50 gate.max_leaked schedule.cron schedule.timezone schedule.overlap schedule.catch_up
-		train.hidden train.average`)
+		train.hidden train.average train.curriculum.seq_length train.curriculum.epochs train.curriculum.sampling`)
 	var got []string
 	for i := range keys {
 		got = append(got, keys[i].name)

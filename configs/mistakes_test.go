@@ -83,6 +83,8 @@ var fileMistakes = []struct {
 	{"empty text", `workdir: ""`, "workdir", ":1", "", "it must be folder"},
 	{"two lines", `name: "a\nb"`, "name", ":1", "", "one line"},
 	{"variable in source", `corpus: {sources: ["${HOME}/x"]}`, "corpus.sources", ":1", "", "only ${GOROOT} is expanded"},
+	{"curriculum too long", "train: {hidden: carry, curriculum: {seq_length: 101}}", "train.curriculum.seq_length", ":1", "", "more than prep.seq_length 100"},
+	{"curriculum of zeros", "train: {curriculum: {seq_length: 10}}", "train.curriculum.seq_length", ":1", "", "use train.hidden carry, or 0"},
 	{"carried over overlaps", "prep: {stride: 5}\ntrain:\n  hidden: carry\n", "train.hidden", ":3", "", "with prep.stride 5 sequences overlap; use train.hidden zero, or prep.stride 0"},
 	{"carried between blocks", "prep.validation.by: block\ntrain.hidden: carry\n", "train.hidden", ":2", "", "with prep.validation.by block sequences do not follow one another"},
 	{"digest of many", "corpus:\n  sources: [a, b]\n  sha256: " + strings.Repeat("a", 64), "corpus.sha256", ":3", "", "one source"},

@@ -13,18 +13,19 @@ import (
 )
 
 // Model is a network with the hidden of B streams. It keeps the weights in an
-// arrangement of its own; the ones it was made from must not change. It is for
-// one goroutine at a time; its kernels use all processors.
+// arrangement of its own; when the ones it was made from have changed, it needs
+// Reload. It is for one goroutine at a time; its kernels use all processors.
 type Model struct {
-	B      int
-	shape  rnn.Shape
-	team   *kernel.Team
-	layers []*layer
-	table  []float32      // (V, G·H): input pre-activations of layer 0 by character
-	dense  *kernel.Panels // (H, V)
-	bias   []float32      // (V)
-	logits []float32      // (B, V)
-	losses []float64      // (B)
+	B       int
+	shape   rnn.Shape
+	weights *rnn.Weights
+	team    *kernel.Team
+	layers  []*layer
+	table   []float32      // (V, G·H): input pre-activations of layer 0 by character
+	dense   *kernel.Panels // (H, V)
+	bias    []float32      // (V)
+	logits  []float32      // (B, V)
+	losses  []float64      // (B)
 
 	ids  []int32 // (B), of the step that runs
 	t    int     // steps taken
@@ -64,13 +65,20 @@ func New(w *rnn.Weights, B int) *Model {
 		}
 		m.layers = append(m.layers, l)
 	}
-	first := w.Layer(0)
-	m.team.Gemm(s.Vocabulary, g*s.Hidden, s.Embedding, w.Embedding(), s.Embedding, 1, first.WIH, 1, s.Embedding, first.BIH, 0, m.table, g*s.Hidden)
-	weight, bias := w.Dense()
-	m.bias = bias
-	m.team.Run(s.Hidden*s.Hidden, func(k *kernel.Worker) { m.pack(k, weight) })
-	m.step = m.runStep
+	m.weights, m.step = w, m.runStep
+	m.Reload()
 	return m
+}
+
+// Reload takes the weights that the model was made from as they are now. The
+// hidden stays.
+func (m *Model) Reload() {
+	s, first := m.shape, m.weights.Layer(0)
+	width := s.Cell.Gates() * s.Hidden
+	m.team.Gemm(s.Vocabulary, width, s.Embedding, m.weights.Embedding(), s.Embedding, 1, first.WIH, 1, s.Embedding, first.BIH, 0, m.table, width)
+	dense, bias := m.weights.Dense()
+	m.bias = bias
+	m.team.Run(s.Hidden*s.Hidden, func(k *kernel.Worker) { m.pack(k, dense) })
 }
 
 // pack arranges one worker's part of the weights.
@@ -92,6 +100,18 @@ func (m *Model) Reset() {
 	for _, l := range m.layers {
 		clear(l.hidden)
 		clear(l.cell)
+		l.step.Put(m.t, l.hidden, 0, m.shape.Hidden)
+	}
+}
+
+// SetHidden sets the hidden, and for the LSTM the cell, of every stream: h and c
+// hold one (B, H) slice a layer.
+func (m *Model) SetHidden(h, c [][]float32) {
+	for k, l := range m.layers {
+		copy(l.hidden, h[k])
+		if l.cell != nil {
+			copy(l.cell, c[k])
+		}
 		l.step.Put(m.t, l.hidden, 0, m.shape.Hidden)
 	}
 }

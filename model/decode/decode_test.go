@@ -191,3 +191,26 @@ func TestForget(t *testing.T) {
 		}
 	})
 }
+
+// TestReload: a model whose weights have changed, and that got its hidden from
+// another, goes on as the other does.
+func TestReload(t *testing.T) {
+	const B = 2
+	models(t, func(t *testing.T, w *rnn.Weights) {
+		changing := rnn.NewWeights(w.Shape)
+		m, want := decode.New(changing, B), decode.New(w, B)
+		step(t, m, 0)
+		copy(changing.Flat, w.Flat)
+		m.Reload()
+		var zeros, cells [][]float32
+		for range w.Shape.Layers {
+			zeros, cells = append(zeros, make([]float32, B*w.Shape.Hidden)), append(cells, make([]float32, B*w.Shape.Hidden))
+		}
+		m.SetHidden(zeros, cells)
+		for at := range 3 {
+			if got, want := step(t, m, at), step(t, want, at); fmt.Sprint(got) != fmt.Sprint(want) {
+				t.Fatalf("step %d: logits %v, want %v", at, got, want)
+			}
+		}
+	})
+}

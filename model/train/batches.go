@@ -5,63 +5,128 @@ import (
 	"fmt"
 )
 
-// batches are the batches of a run's epochs.
+// Curriculum makes the first part of a training easier. The zero value is none.
+type Curriculum struct {
+	// Over Epochs epochs, at least 1, the characters of a sequence rise from
+	// SeqLength by equal steps; then they are L. 0 is L from the beginning. It
+	// needs Carry.
+	SeqLength int
+	Epochs    int
+	// Sampling is the share of the inputs that are the model's own samples
+	// (scheduled sampling; Bengio et al., 2015) at the end of the last epoch. It
+	// rises from 0 in equal steps.
+	Sampling float64
+}
+
+// length returns the characters of a sequence in an epoch, of L in the end.
+func (c Curriculum) length(epoch, L int) int {
+	if c.SeqLength == 0 || epoch > c.Epochs {
+		return L
+	}
+	return c.SeqLength + (L-c.SeqLength)*(epoch-1)/c.Epochs
+}
+
+// batches are the batches of a run: its epochs, and the sequences in them.
 type batches struct {
+	o        *Options
 	data     Data
-	windows  *windows // with Carry, in place of data
-	B, n     int      // a batch is B sequences of n ids
-	perEpoch int64    // batches
-	goesOn   []bool   // which sequences of the last batch continue those of the one before
+	text     Text    // with Carry, in place of data
+	ends     []int64 // the first step after each epoch of the curriculum
+	perEpoch int64   // batches of each later one
+
+	windows *windows // of the last batch
+	goesOn  []bool   // which of its sequences continue those of the one before
 }
 
 func newBatches(data Data, o *Options) (*batches, error) {
-	s := &batches{data: data, B: o.Batch, n: o.SeqLength + 1, goesOn: make([]bool, o.Batch)}
+	s := &batches{o: o, data: data, goesOn: make([]bool, o.Batch)}
+	if c := o.Curriculum; c.SeqLength > o.SeqLength || c.SeqLength > 0 && o.Hidden != Carry {
+		return nil, fmt.Errorf("train: a curriculum from %d characters needs sequences of at least as many, not %d, and the hidden carried", c.SeqLength, o.SeqLength)
+	}
 	total := data.Len()
 	if o.Hidden == Carry {
-		text, ok := data.(Text)
-		if !ok {
+		var ok bool
+		if s.text, ok = data.(Text); !ok {
 			return nil, fmt.Errorf("train: to carry the hidden, %T must be a Text", data)
 		}
-		s.windows = newWindows(text, o.SeqLength, o.Seed)
-		total = s.windows.n
+		total = newWindows(s.text, o.SeqLength, o.Seed).n
 	}
 	s.perEpoch = total / int64(o.Batch)
 	if s.perEpoch == 0 && o.Epochs > 0 {
 		return nil, fmt.Errorf("train: the set has %d sequences, less than one batch of %d; use a smaller train.batch, a smaller prep.seq_length or more text", total, o.Batch)
 	}
+	for epoch := 1; o.Curriculum.SeqLength > 0 && epoch <= o.Curriculum.Epochs; epoch++ {
+		n := newWindows(s.text, o.Curriculum.length(epoch, o.SeqLength), o.Seed).n
+		s.ends = append(s.ends, s.steps(epoch-1)+n/int64(o.Batch))
+	}
 	return s, nil
 }
 
-// read fills batch with number at of an epoch. With Carry, sequence b of the
-// batches of an epoch is the b-th of B equal parts of its windows, one after the
-// other.
-func (s *batches) read(ctx context.Context, epoch int, at int64, batch []int32) (err error) {
-	for b := range s.B {
-		ids := batch[b*s.n : (b+1)*s.n]
-		if s.windows == nil {
-			err = s.data.Read(ctx, epoch, at*int64(s.B)+int64(b), ids)
+// steps returns how many there are in the first epochs.
+func (s *batches) steps(epochs int) int64 {
+	n := min(epochs, len(s.ends))
+	last := int64(0)
+	if n > 0 {
+		last = s.ends[n-1]
+	}
+	return last + int64(epochs-n)*s.perEpoch
+}
+
+// find returns the epoch, from 1, of a step, from 0, and the steps of that epoch
+// before it.
+func (s *batches) find(step int64) (epoch int, at int64) {
+	for n, end := range s.ends {
+		if step < end {
+			return n + 1, step - s.steps(n)
+		}
+	}
+	step -= s.steps(len(s.ends))
+	if s.perEpoch == 0 {
+		return 1, step
+	}
+	return len(s.ends) + 1 + int(step/s.perEpoch), step % s.perEpoch
+}
+
+// read fills the beginning of batch with that of a step, and returns the
+// characters of a sequence. With Carry, sequence b of the batches of an epoch is
+// the b-th of B equal parts of its windows, one after the other.
+func (s *batches) read(ctx context.Context, step int64, batch []int32) (T int, err error) {
+	epoch, at := s.find(step)
+	T = s.o.Curriculum.length(epoch, s.o.SeqLength)
+	if s.text != nil && (s.windows == nil || s.windows.T != int64(T)) {
+		s.windows = newWindows(s.text, T, s.o.Seed)
+	}
+	perEpoch := s.steps(epoch) - s.steps(epoch-1)
+	for b := range int64(s.o.Batch) {
+		ids := batch[b*int64(T+1) : (b+1)*int64(T+1)]
+		if s.text == nil {
+			err = s.data.Read(ctx, epoch, at*int64(s.o.Batch)+b, ids)
 		} else {
-			s.goesOn[b], err = s.windows.read(ctx, epoch, int64(b)*s.perEpoch+at, ids)
+			s.goesOn[b], err = s.windows.read(ctx, epoch, b*perEpoch+at, ids)
 			s.goesOn[b] = s.goesOn[b] && at > 0
 		}
 		if err != nil {
-			return err
+			return T, err
 		}
 	}
-	return nil
+	return T, nil
 }
 
 // step takes a training step on a batch that read has filled.
-func (s *batches) step(t *Trainer, batch []int32) (float64, error) {
+func (s *batches) step(t *Trainer, T int, batch []int32) (float64, error) {
+	if err := t.resize(T); err != nil {
+		return 0, err
+	}
 	for b, on := range s.goesOn {
 		if !on {
 			t.Forget(b)
 		}
 	}
-	return t.Step(batch)
+	return t.Step(batch[:s.o.Batch*(T+1)])
 }
 
-// StepsPerEpoch returns how many steps Run takes in an epoch of data.
+// StepsPerEpoch returns how many steps Run takes in an epoch of data, after those
+// of a curriculum.
 func StepsPerEpoch(data Data, o Options) (int64, error) {
 	b, err := newBatches(data, &o)
 	if err != nil {

@@ -124,21 +124,24 @@ func TestCarryLossIsPure(t *testing.T) {
 	}
 }
 
-// TestCarryRun pins the last checkpoint of a run that carries the hidden, and
+// TestCarryRun pins the checkpoint of step 8 of a run that carries the hidden, and
 // interrupts it at reads of training and of validation: the end has the
-// same bytes.
+// same bytes. The LSTM has a curriculum.
 func TestCarryRun(t *testing.T) {
 	for cell, want := range map[rnn.Cell]string{
 		rnn.GRU:  "810bbe51e8c5c8500bc2a46a90dfccacfe86117fb10cf64be1d837f1b5c09030",
-		rnn.LSTM: "2def1f108fc5328809bdc1ea1260cbb1e441746cb6d9b21455d65023207eb4dd",
+		rnn.LSTM: "eb32da4bdfa502ce1b1da91ba0105d5e83f4e7af8a5bd2ea8c2f0e1dc4f01a5a",
 	} {
 		st, o := newStore(t), carryOptions(cell)
+		if cell == rnn.LSTM {
+			o.Curriculum = train.Curriculum{SeqLength: 3, Epochs: 1, Sampling: 0.5}
+		}
 		if _, err := train.Run(t.Context(), st, trainNovel(), validationNovel(), o, nil); err != nil {
 			t.Fatal(err)
 		}
 		whole := last(t, st)
 		if whole["checkpoint"] != want {
-			t.Errorf("%s: the sha256 of the last checkpoint is %s", cell, whole["checkpoint"])
+			t.Errorf("%s: the sha256 of the checkpoint is %s", cell, whole["checkpoint"])
 		}
 		c, _, err := checkpoint.Open(t.Context(), st.URL(), "latest")
 		if err != nil {

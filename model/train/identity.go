@@ -44,7 +44,8 @@ func (e *IdentityError) Error() string {
 }
 
 // configDifferences compares two JSON objects of settings key by key. The
-// number of epochs may differ where it says only when a training ends.
+// number of epochs may differ where it says only when a training ends: not where
+// something follows a course over all of them.
 func configDifferences(got, want json.RawMessage) []string {
 	constant := flatten(want)["train.schedule"] != `"cosine"`
 	var diffs []string

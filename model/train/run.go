@@ -43,6 +43,7 @@ type Options struct {
 	Dropout     float64  // share of activations dropped, in [0, 1)
 	Schedule    Schedule // of the learning rate; empty is constant
 	WarmupSteps int64    // in which the learning rate rises
+	Curriculum  Curriculum
 
 	Epochs     int   // 0 saves the untrained network; with Cosine it decides the weights too
 	Patience   int   // epochs without a lower validation loss that end the training; 0 for none
@@ -114,27 +115,27 @@ type EpochMetrics struct {
 
 // run is one call of Run.
 type run struct {
-	o        Options
-	st       *store.Store
-	val      Data
-	batches  *batches
-	trainer  *Trainer
-	observe  func(Report) error
-	perEpoch int64 // steps
-	total    int64 // steps
-	step     int64
-	past     history
-	latest   pointer
-	best     pointer
-	journal  checkpoint.Journal
-	saving   chan error          // of the save under way, nil for none
-	held     []Report            // until it is over
-	copies   []checkpoint.Tensor // what it saves
-	savedAt  time.Time           // when it began, or the call
-	saved    int64               // step of the newest checkpoint, -1 for none
-	judged   bool                // its validation loss is in the pointers
-	first    int64               // step at which this call started
-	trained  time.Duration       // spent in steps by this call
+	o       Options
+	st      *store.Store
+	val     Data
+	batches *batches
+	trainer *Trainer
+	observe func(Report) error
+	total   int64 // steps
+	step    int64
+	past    history
+	latest  pointer
+	best    pointer
+	journal checkpoint.Journal
+	saving  chan error          // of the save under way, nil for none
+	held    []Report            // until it is over
+	copies  []checkpoint.Tensor // what it saves
+	savedAt time.Time           // when it began, or the call
+	saved   int64               // step of the newest checkpoint, -1 for none
+	judged  bool                // its validation loss is in the pointers
+	first   int64               // step at which this call started
+	trained time.Duration       // spent in steps by this call
+	chars   int64               // likewise
 }
 
 // pointer is latest.json or best.json as last seen.
@@ -157,9 +158,9 @@ func Run(ctx context.Context, st *store.Store, train, val Data, o Options, obser
 	if err != nil {
 		return nil, err
 	}
-	r := &run{o: o, st: st, batches: b, val: val, observe: observe, saved: -1, savedAt: time.Now(), perEpoch: b.perEpoch,
+	r := &run{o: o, st: st, batches: b, val: val, observe: observe, saved: -1, savedAt: time.Now(),
 		latest: pointer{which: "latest"}, best: pointer{which: "best"}}
-	r.total = r.perEpoch * int64(o.Epochs)
+	r.total = b.steps(o.Epochs)
 	if o.MaxSteps > 0 {
 		r.total = min(r.total, o.MaxSteps)
 	}
@@ -221,7 +222,7 @@ func (o *Options) trainer() *TrainerOptions {
 // loop trains step by step.
 func (r *run) loop(ctx context.Context) error {
 	batch := make([]int32, r.o.Batch*(r.o.SeqLength+1))
-	logged, since := r.step, time.Now()
+	logged, since := r.chars, time.Now()
 	for {
 		if err := r.settle(ctx); err != nil {
 			return err
@@ -239,11 +240,11 @@ func (r *run) loop(ctx context.Context) error {
 		}
 		r.trained += time.Since(began)
 		if r.step == 1 || r.o.LogEvery > 0 && r.step%r.o.LogEvery == 0 {
-			rate := r.chars(r.step-logged) / time.Since(since).Seconds()
+			rate := float64(r.chars-logged) / time.Since(since).Seconds()
 			if err := r.report(Report{Nats: loss, PerSecond: rate}); err != nil {
 				return err
 			}
-			logged, since = r.step, time.Now()
+			logged, since = r.chars, time.Now()
 		}
 	}
 }
@@ -282,24 +283,26 @@ func (r *run) stopEarly() {
 }
 
 // epochEnd reports whether the last step ended an epoch.
-func (r *run) epochEnd() bool { return r.step > 0 && r.step%r.perEpoch == 0 }
+func (r *run) epochEnd() bool {
+	_, at := r.batches.find(r.step)
+	return r.step > 0 && at == 0
+}
 
 // due reports whether the newest checkpoint waits for its validation.
 func (r *run) due() bool {
 	return r.saved == r.step && !r.judged && (r.step >= r.total || r.epochEnd())
 }
 
-// chars returns the number of characters that so many steps train.
-func (r *run) chars(steps int64) float64 { return float64(steps * int64(r.o.Batch*r.o.SeqLength)) }
-
 // advance takes the next step.
 func (r *run) advance(ctx context.Context, batch []int32) (float64, error) {
-	epoch, at := int(r.step/r.perEpoch)+1, r.step%r.perEpoch
-	if err := r.batches.read(ctx, epoch, at, batch); err != nil {
+	T, err := r.batches.read(ctx, r.step, batch)
+	if err != nil {
 		return 0, err
 	}
-	r.trainer.Solver.LR = r.o.rate(r.step, r.perEpoch*int64(r.o.Epochs), r.past.Epochs)
-	loss, err := r.batches.step(r.trainer, batch)
+	all := r.batches.steps(r.o.Epochs)
+	r.trainer.Solver.LR = r.o.rate(r.step, all, r.past.Epochs)
+	r.trainer.Sampling = r.o.Curriculum.Sampling * (float64(r.step) / float64(max(1, all)))
+	loss, err := r.batches.step(r.trainer, T, batch)
 	if err == nil && (math.IsNaN(loss) || math.IsInf(loss, 0)) {
 		err = fmt.Errorf("the loss is %g", loss)
 	}
@@ -307,11 +310,12 @@ func (r *run) advance(ctx context.Context, batch []int32) (float64, error) {
 		return loss, fmt.Errorf("train: step %d: %w; use a smaller train.lr, or train.clip_norm: 1", r.step+1, err)
 	}
 	r.step++
+	r.chars += int64(r.o.Batch * T)
 	r.past.Sum += loss
 	r.past.Steps++
 	if r.epochEnd() {
 		mean := r.past.Sum / float64(r.past.Steps)
-		r.past = history{Epochs: append(r.past.Epochs, EpochMetrics{Epoch: epoch, Step: r.step, TrainNats: mean})}
+		r.past = history{Epochs: append(r.past.Epochs, EpochMetrics{Epoch: r.epoch(), Step: r.step, TrainNats: mean})}
 	}
 	return loss, nil
 }
@@ -340,10 +344,8 @@ func (r *run) tell(p Report) error {
 
 // epoch returns the epoch of the last step, 1 before the first.
 func (r *run) epoch() int {
-	if r.step == 0 || r.perEpoch == 0 {
-		return 1
-	}
-	return int((r.step-1)/r.perEpoch) + 1
+	epoch, _ := r.batches.find(max(0, r.step-1))
+	return epoch
 }
 
 // result describes where the run stands.
@@ -353,7 +355,7 @@ func (r *run) result(done bool) *Result {
 		res.Epoch = 0
 	}
 	if r.trained > 0 {
-		res.PerSecond = r.chars(r.step-r.first) / r.trained.Seconds()
+		res.PerSecond = float64(r.chars) / r.trained.Seconds()
 	}
 	switch n := len(r.past.Epochs); {
 	case r.past.Steps > 0:

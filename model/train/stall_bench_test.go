@@ -34,7 +34,7 @@ func BenchmarkStall(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	r := &run{o: o, st: st, batches: data, perEpoch: 1000, total: 1 << 40, saved: -1, latest: pointer{which: "latest"}, best: pointer{which: "best"}}
+	r := &run{o: o, st: st, batches: data, total: 1 << 40, saved: -1, latest: pointer{which: "latest"}, best: pointer{which: "best"}}
 	if r.o.Lease, err = Acquire(ctx, st); err != nil {
 		b.Fatal(err)
 	}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/quire-ml/quire/model/adam"
 	"github.com/quire-ml/quire/model/checkpoint"
+	"github.com/quire-ml/quire/model/decode"
 	"github.com/quire-ml/quire/model/graph"
 	"github.com/quire-ml/quire/model/kernel"
 	"github.com/quire-ml/quire/model/rnn"
@@ -24,6 +25,13 @@ type Trainer struct {
 	T, B    int
 	Weights *rnn.Weights
 	Solver  *adam.Solver
+
+	// Sampling is the share of the inputs of the next Loss that are the
+	// model's own samples, in [0, 1].
+	Sampling float64
+
+	o       TrainerOptions
+	own     *decode.Model // which samples, nil before there is need
 	net     *graph.Network
 	seed    int64
 	mean    *rnn.Weights // of the weights after each step, nil for none
@@ -39,7 +47,7 @@ type TrainerOptions struct {
 	Decay     float64          // weight decay; 0 for none
 	Average   float64          // decay of the mean of the weights, in [0, 1); 0 for none
 	Dropout   float64          // share of activations dropped, in [0, 1)
-	Seed      int64            // decides, with the step, what is dropped
+	Seed      int64            // decides, with the step, what is dropped and sampled
 	Precision kernel.Precision // of the recurrent products
 
 	// Carry lets each sequence of a batch start from the hidden in which the
@@ -55,16 +63,14 @@ func NewTrainer(w *rnn.Weights, T, B int, lr float64, o *TrainerOptions) (*Train
 	if o == nil {
 		o = &TrainerOptions{}
 	}
-	net, err := graph.New(w, T, B, &graph.Options{Precision: o.Precision, Dropout: o.Dropout})
-	if err != nil {
-		return nil, err
-	}
 	var sizes []int
 	for _, p := range w.Shape.Parameters() {
 		sizes = append(sizes, p.Size())
 	}
-	t := &Trainer{T: T, B: B, Weights: w, Solver: adam.New(lr, o.Clip, sizes), net: net, seed: o.Seed,
-		ids: make([]int32, T*B), targets: make([]int32, T*B)}
+	t := &Trainer{B: B, Weights: w, Solver: adam.New(lr, o.Clip, sizes), o: *o, seed: o.Seed}
+	if err := t.resize(T); err != nil {
+		return nil, err
+	}
 	t.Solver.Decay, t.Solver.Average = o.Decay, o.Average
 	if o.Average > 0 {
 		t.mean = rnn.NewWeights(w.Shape)
@@ -77,10 +83,28 @@ func NewTrainer(w *rnn.Weights, T, B int, lr float64, o *TrainerOptions) (*Train
 	return t, nil
 }
 
+// resize makes the sequences T+1 ids long from now on. Everything else stays.
+func (t *Trainer) resize(T int) error {
+	if T == t.T {
+		return nil
+	}
+	net, err := graph.New(t.Weights, T, t.B, &graph.Options{Precision: t.o.Precision, Dropout: t.o.Dropout})
+	if err != nil {
+		return err
+	}
+	if t.net != nil {
+		if err := t.net.Close(); err != nil {
+			return err
+		}
+	}
+	t.T, t.net, t.ids, t.targets = T, net, make([]int32, T*t.B), make([]int32, T*t.B)
+	return nil
+}
+
 // Loss computes the mean cross-entropy in nats, and the gradients, of a batch:
 // B sequences of T+1 ids, one after another. The input is the first T ids of a
 // sequence, the target the last T; TrainerOptions.Carry says from what hidden it
-// starts. Dropout depends on the seed and the steps taken.
+// starts. Dropout and Sampling depend on the seed and the steps taken.
 func (t *Trainer) Loss(batch []int32) (float64, error) {
 	if len(batch) != t.B*(t.T+1) {
 		return 0, fmt.Errorf("train: batch of %d ids, want %d sequences of %d", len(batch), t.B, t.T+1)
@@ -94,6 +118,11 @@ func (t *Trainer) Loss(batch []int32) (float64, error) {
 	t.net.SetMask(t.seed, t.Solver.T)
 	if t.hidden != nil {
 		t.net.SetHidden(t.hidden.h, t.hidden.c)
+	}
+	if t.Sampling > 0 {
+		if err := t.draw(); err != nil {
+			return 0, err
+		}
 	}
 	return t.net.Run(t.ids, t.targets)
 }

@@ -18,6 +18,13 @@ func (n numbered) ReadAt(_ context.Context, at int64, dst []int32) error {
 	return nil
 }
 
+// numberedData is Data too, which has no sequences.
+type numberedData struct{ numbered }
+
+func (numberedData) Len() int64 { return 0 }
+
+func (numberedData) Read(context.Context, int, int64, []int32) error { return nil }
+
 // TestWindows: in every epoch no window crosses stretches, each begins with the
 // last character of the one before it where it goes on, and every target comes
 // once, but for those that the windows leave over, which change.

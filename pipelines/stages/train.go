@@ -130,31 +130,13 @@ func trainOptions(c *configs.Config, set *dataset.Set) (train.Options, error) {
 			Embedding: c.Model.Embedding, Hidden: c.Model.Hidden},
 		SeqLength: m.SeqLength, Batch: c.Train.Batch, Hidden: train.Hidden(c.Train.Hidden), LR: c.Train.LR, Clip: c.Train.ClipNorm, Seed: c.Train.Seed,
 		Decay: c.Train.WeightDecay, Average: c.Train.Average, Dropout: c.Model.Dropout, Schedule: train.Schedule(c.Train.Schedule), WarmupSteps: c.Train.WarmupSteps,
-		Patience: c.Train.EarlyStop.Patience,
-		Epochs:   c.Train.Epochs, MaxSteps: c.Train.MaxSteps, EverySteps: c.Train.Checkpoint.EverySteps,
+		Curriculum: train.Curriculum{SeqLength: c.Train.Curriculum.SeqLength, Epochs: c.Train.Curriculum.Epochs, Sampling: c.Train.Curriculum.Sampling},
+		Patience:   c.Train.EarlyStop.Patience,
+		Epochs:     c.Train.Epochs, MaxSteps: c.Train.MaxSteps, EverySteps: c.Train.Checkpoint.EverySteps,
 		Every:    time.Duration(c.Train.Checkpoint.EveryMinutes * float64(time.Minute)),
 		KeepLast: c.Train.Checkpoint.KeepLast, KeepBest: c.Train.Checkpoint.KeepBest, BestCount: c.Train.Checkpoint.KeepBestCount, LogEvery: c.Train.LogEvery,
 		Identity: checkpoint.Metadata{Cell: c.Model.Cell, Config: config, Vocab: vocabulary, Unit: m.Unit, Normalize: m.Normalize, Set: set.SHA256()},
 	}, nil
-}
-
-// identityConfig is what a checkpoint stores of the config: the model and train
-// sections without the keys that do not change the weights of a step.
-//
-// Keys that are younger than the first checkpoints are there only where they
-// have another value than their default, which is what those were trained with.
-func identityConfig(c *configs.Config) (json.RawMessage, error) {
-	learning := map[string]any{"epochs": c.Train.Epochs, "batch": c.Train.Batch, "lr": c.Train.LR, "schedule": c.Train.Schedule, "warmup_steps": c.Train.WarmupSteps, "clip_norm": c.Train.ClipNorm, "weight_decay": c.Train.WeightDecay, "precision": c.Train.Precision, "seed": c.Train.Seed}
-	if c.Train.Hidden != string(train.Zero) {
-		learning["hidden"] = c.Train.Hidden
-	}
-	if c.Train.Average != 0 {
-		learning["average"] = c.Train.Average
-	}
-	return json.Marshal(map[string]any{
-		"model": map[string]any{"cell": c.Model.Cell, "layers": c.Model.Layers, "embedding": c.Model.Embedding, "hidden": c.Model.Hidden, "dropout": c.Model.Dropout},
-		"train": learning,
-	})
 }
 
 // configName is the resolved config of a run.
