@@ -41,7 +41,9 @@ var keys = []key{
 	{name: "model.layers", domain: whole{1, 64}, initial: 1, meaning: "N, the recurrent layers"},
 	{name: "model.embedding", domain: whole{1, 65536}, initial: 256, meaning: "I, the width of a character's embedding"},
 	{name: "model.hidden", domain: whole{1, 65536}, initial: 1024, meaning: "H, the width of a recurrent layer"},
-	{name: "model.dropout", domain: number{lo: 0, hi: 1, below: true}, initial: 0.0, meaning: "part of the activations that training drops: of the input, between layers and before the output"},
+	{name: "model.dropout", domain: number{lo: 0, hi: 1, below: true}, initial: 0.0, meaning: "part of the activations that training drops between layers and before the output"},
+	{name: "model.input_dropout", domain: number{lo: 0, hi: 1, below: true}, initial: 0.0, meaning: "part of the embedded characters' values that training drops"},
+	{name: "model.weight_dropout", domain: number{lo: 0, hi: 1, below: true}, initial: 0.0, meaning: "part of the recurrent weights that training drops, others in each step"},
 
 	{name: "train.out", domain: text{"path or gs:// URL", line}, initial: "run", meaning: "directory of the run, when train runs on its own"},
 	{name: "train.epochs", domain: whole{0, 1_000_000}, initial: 3, meaning: "times that training visits every sequence; 0 saves the untrained network"},

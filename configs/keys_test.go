@@ -54,7 +54,7 @@ func TestKeys(t *testing.T) {
 func TestNames(t *testing.T) {
 	want := strings.Fields(`name workdir corpus.sources corpus.sha256 prep.out prep.seq_length prep.unit prep.normalize prep.invalid_utf8
 		prep.min_count prep.validation.fraction prep.validation.by prep.seed prep.shards model.cell model.layers model.embedding model.hidden
-		model.dropout train.out train.epochs train.batch train.lr train.schedule train.warmup_steps train.clip_norm train.seed train.device
+		model.dropout model.input_dropout model.weight_dropout train.out train.epochs train.batch train.lr train.schedule train.warmup_steps train.clip_norm train.seed train.device
 		train.checkpoint.every_steps train.checkpoint.every_minutes train.checkpoint.every train.checkpoint.keep_last train.checkpoint.keep_best
 		train.checkpoint.keep_best_count train.early_stop.patience
 		generate.prompt generate.length generate.temperature generate.top_k generate.top_p generate.seed
@@ -74,7 +74,7 @@ func TestNames(t *testing.T) {
 }
 
 func TestEmbedded(t *testing.T) {
-	if got, want := embeddedNames(), []string{"base", "quickstart", "shakespeare", "tutorial"}; !slices.Equal(got, want) {
+	if got, want := embeddedNames(), []string{"base", "quickstart", "shakespeare-3min", "shakespeare", "tutorial"}; !slices.Equal(got, want) {
 		t.Errorf("embedded configs are %v, want %v", got, want)
 	}
 	for _, name := range embeddedNames() {
@@ -109,7 +109,7 @@ func TestTutorial(t *testing.T) {
 			t.Errorf("%s is %v by %s, want %v by tutorial.yaml", key, got.value, got.source, want)
 		}
 	}
-	const text = "/work/shared/corpus/tinyshakespeare.txt" // the same text, where this machine has it
+	const text = "../../shared/corpus/tinyshakespeare.txt" // the same text, where this machine has it
 	data, err := os.ReadFile(text)
 	if err != nil {
 		t.Skipf("the digest is not compared with the text: %v", err)

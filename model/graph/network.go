@@ -7,9 +7,11 @@
 //	h     = Recurrent(Affine(h, W_ih, b_ih), …)    for each further layer
 //	loss  = CrossEntropy(Affine(h, W, b), targets)
 //
-// With dropout the first line looks characters up one by one, since each
-// occurrence drops values of its own: Affine(Dropout(Embed(embedding, ids)), …).
-// Dropout stands between layers and before the dense layer too.
+// Dropout stands between layers and before the dense layer. Dropout of the input
+// looks characters up one by one in the first line, since each occurrence drops
+// values of its own: Affine(Dropout(Embed(embedding, ids)), …). Dropout of the
+// weights drops values of W_hh, the same in all steps of a run (Merity, Keskar
+// and Socher, 2018).
 //
 // Affine, Recurrent and CrossEntropy are ops of ours because a result must not
 // depend on the machine: Gorgonia's own products and functions sum in an order
@@ -33,7 +35,10 @@ import (
 // products and no dropout.
 type Options struct {
 	Precision kernel.Precision // of the recurrent products
-	Dropout   float64          // share of values dropped, in [0, 1)
+
+	// Shares of values dropped, in [0, 1): between layers and before the dense
+	// layer, of the input, and of W_hh.
+	Dropout, InputDropout, WeightDropout float64
 }
 
 // Network is a graph for batches of B sequences of T steps over given weights.
@@ -41,7 +46,7 @@ type Options struct {
 type Network struct {
 	T, B    int
 	o       Options
-	masks   []*kernel.Mask // from the input to the dense layer; none without dropout
+	masks   []*kernel.Mask // from the input to the dense layer
 	weights *rnn.Weights
 	team    *kernel.Team
 	machine gorgonia.VM
@@ -64,8 +69,10 @@ func New(w *rnn.Weights, T, B int, o *Options) (*Network, error) {
 	if err := o.Precision.Check(); err != nil {
 		return nil, err
 	}
-	if !(o.Dropout >= 0 && o.Dropout < 1) {
-		return nil, fmt.Errorf("graph: dropout is %g, want at least 0 and below 1", o.Dropout)
+	for _, p := range []float64{o.Dropout, o.InputDropout, o.WeightDropout} {
+		if !(p >= 0 && p < 1) {
+			return nil, fmt.Errorf("graph: dropout is %g, want at least 0 and below 1", p)
+		}
 	}
 	n := &Network{o: *o, T: T, B: B, weights: w, team: kernel.NewTeam(), ids: make([]int32, T*B), targets: make([]int32, T*B)}
 	g := gorgonia.NewGraph()
@@ -116,17 +123,22 @@ func (n *Network) addLayers(ids *gorgonia.Node) (*gorgonia.Node, error) {
 	s := n.weights.Shape
 	x := n.params[0]
 	var err error
-	if n.o.Dropout > 0 {
+	if n.o.InputDropout > 0 {
 		if x, err = Embed(n.team, "embed", x, ids); err != nil {
 			return nil, err
 		}
 		ids = nil
 	}
+	dropped := n.o.InputDropout
 	for k := 0; k < s.Layers; k++ {
-		if x, err = n.drop(x); err != nil {
+		if x, err = n.drop(x, dropped); err != nil {
 			return nil, err
 		}
+		dropped = n.o.Dropout
 		wih, whh, bih, bhh := n.params[1+4*k], n.params[2+4*k], n.params[3+4*k], n.params[4+4*k]
+		if whh, err = n.drop(whh, n.o.WeightDropout); err != nil {
+			return nil, err
+		}
 		pre, err := Affine(n.team, fmt.Sprintf("input_l%d", k), x, wih, bih)
 		if err != nil {
 			return nil, err
@@ -142,15 +154,15 @@ func (n *Network) addLayers(ids *gorgonia.Node) (*gorgonia.Node, error) {
 		}
 		n.layers, ids = append(n.layers, layer), nil
 	}
-	return n.drop(x)
+	return n.drop(x, dropped)
 }
 
-// drop adds dropout of x, with a mask of its own.
-func (n *Network) drop(x *gorgonia.Node) (*gorgonia.Node, error) {
-	if n.o.Dropout == 0 {
+// drop adds dropout of a share p of x, with a mask of its own.
+func (n *Network) drop(x *gorgonia.Node, p float64) (*gorgonia.Node, error) {
+	if p == 0 {
 		return x, nil
 	}
-	mask := kernel.NewMask(n.o.Dropout)
+	mask := kernel.NewMask(p)
 	n.masks = append(n.masks, &mask)
 	return Dropout(n.team, fmt.Sprintf("dropout_%d", len(n.masks)), x, &mask)
 }

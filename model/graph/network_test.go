@@ -57,7 +57,7 @@ func TestFiniteDifferences(t *testing.T) {
 	for i, s := range append(append([]rnn.Shape{}, shapes...), shapes...) {
 		o := &graph.Options{}
 		if i >= len(shapes) {
-			o.Dropout = 0.5
+			o.Dropout, o.InputDropout, o.WeightDropout = 0.5, 0.3, 0.4
 		}
 		t.Run(fmt.Sprintf("%s/%d/%g", s.Cell, s.Layers, o.Dropout), func(t *testing.T) {
 			net, w := build(t, s, o)

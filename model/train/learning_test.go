@@ -17,7 +17,8 @@ func learning() map[string]train.Options {
 	all := map[string]train.Options{}
 	for _, schedule := range []train.Schedule{train.Cosine, train.Plateau} {
 		o := options()
-		o.Shape.Layers, o.Epochs, o.Dropout, o.Decay = 2, 3, 0.4, 0.1
+		o.Shape.Layers, o.Epochs, o.Decay = 2, 3, 0.1
+		o.Dropout, o.InputDropout, o.WeightDropout = 0.4, 0.1, 0.2
 		o.Schedule, o.WarmupSteps, o.Patience = schedule, 3, 1
 		o.Identity.Config = json.RawMessage(fmt.Sprintf(`{"train":{"epochs":3,"schedule":%q}}`, schedule))
 		all[string(schedule)] = o
@@ -70,6 +71,8 @@ func TestDropoutChanges(t *testing.T) {
 	for name, change := range map[string]func(o *train.Options){
 		"plain":    func(*train.Options) {},
 		"dropout":  func(o *train.Options) { o.Dropout = 0.5 },
+		"input":    func(o *train.Options) { o.InputDropout = 0.5 },
+		"weights":  func(o *train.Options) { o.WeightDropout = 0.5 },
 		"decay":    func(o *train.Options) { o.Decay = 0.5 },
 		"cosine":   func(o *train.Options) { o.Schedule = train.Cosine },
 		"warm-up":  func(o *train.Options) { o.WarmupSteps = 5 },

@@ -40,10 +40,13 @@ type Options struct {
 
 	Decay       float64  // weight decay, 0 for none
 	Average     float64  // decay of the mean of the weights, which is what is saved as the model; 0 for none
-	Dropout     float64  // share of activations dropped, in [0, 1)
 	Schedule    Schedule // of the learning rate; empty is constant
 	WarmupSteps int64    // in which the learning rate rises
 	Curriculum  Curriculum
+
+	// Shares dropped, in [0, 1): of what goes between layers and to the dense
+	// layer, of the embedded input, and of the recurrent weights.
+	Dropout, InputDropout, WeightDropout float64
 
 	Epochs     int   // 0 saves the untrained network; with Cosine it decides the weights too
 	Patience   int   // epochs without a lower validation loss that end the training; 0 for none
@@ -216,7 +219,7 @@ func (r *run) run(ctx context.Context) (*Result, error) {
 
 // trainer returns the options of the trainer.
 func (o *Options) trainer() *TrainerOptions {
-	return &TrainerOptions{Clip: o.Clip, Decay: o.Decay, Average: o.Average, Dropout: o.Dropout, Seed: o.Seed, Precision: o.Precision, Carry: o.Hidden == Carry}
+	return &TrainerOptions{Clip: o.Clip, Decay: o.Decay, Average: o.Average, Dropout: o.Dropout, InputDropout: o.InputDropout, WeightDropout: o.WeightDropout, Seed: o.Seed, Precision: o.Precision, Carry: o.Hidden == Carry}
 }
 
 // loop trains step by step.

@@ -46,9 +46,12 @@ type TrainerOptions struct {
 	Clip      float64          // threshold of the gradient's global norm; 0 for none
 	Decay     float64          // weight decay; 0 for none
 	Average   float64          // decay of the mean of the weights, in [0, 1); 0 for none
-	Dropout   float64          // share of activations dropped, in [0, 1)
 	Seed      int64            // decides, with the step, what is dropped and sampled
 	Precision kernel.Precision // of the recurrent products
+
+	// Shares dropped, in [0, 1): of what goes between layers and to the dense
+	// layer, of the embedded input, and of the recurrent weights.
+	Dropout, InputDropout, WeightDropout float64
 
 	// Carry lets each sequence of a batch start from the hidden in which the
 	// last Apply has left the one in its place; else all start from zero. No
@@ -88,7 +91,8 @@ func (t *Trainer) resize(T int) error {
 	if T == t.T {
 		return nil
 	}
-	net, err := graph.New(t.Weights, T, t.B, &graph.Options{Precision: t.o.Precision, Dropout: t.o.Dropout})
+	net, err := graph.New(t.Weights, T, t.B, &graph.Options{Precision: t.o.Precision,
+		Dropout: t.o.Dropout, InputDropout: t.o.InputDropout, WeightDropout: t.o.WeightDropout})
 	if err != nil {
 		return err
 	}

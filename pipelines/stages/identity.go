@@ -32,8 +32,12 @@ func identityConfig(c *configs.Config) (json.RawMessage, error) {
 	if len(curriculum) > 0 {
 		learning["curriculum"] = curriculum
 	}
-	return json.Marshal(map[string]any{
-		"model": map[string]any{"cell": m.Cell, "layers": m.Layers, "embedding": m.Embedding, "hidden": m.Hidden, "dropout": m.Dropout},
-		"train": learning,
-	})
+	model := map[string]any{"cell": m.Cell, "layers": m.Layers, "embedding": m.Embedding, "hidden": m.Hidden, "dropout": m.Dropout}
+	if m.InputDropout != 0 {
+		model["input_dropout"] = m.InputDropout
+	}
+	if m.WeightDropout != 0 {
+		model["weight_dropout"] = m.WeightDropout
+	}
+	return json.Marshal(map[string]any{"model": model, "train": learning})
 }

@@ -129,7 +129,7 @@ func trainOptions(c *configs.Config, set *dataset.Set) (train.Options, error) {
 		Shape: rnn.Shape{Cell: rnn.Cell(c.Model.Cell), Layers: c.Model.Layers, Vocabulary: set.Vocab().Size(),
 			Embedding: c.Model.Embedding, Hidden: c.Model.Hidden},
 		SeqLength: m.SeqLength, Batch: c.Train.Batch, Hidden: train.Hidden(c.Train.Hidden), LR: c.Train.LR, Clip: c.Train.ClipNorm, Seed: c.Train.Seed,
-		Decay: c.Train.WeightDecay, Average: c.Train.Average, Dropout: c.Model.Dropout, Schedule: train.Schedule(c.Train.Schedule), WarmupSteps: c.Train.WarmupSteps,
+		Decay: c.Train.WeightDecay, Average: c.Train.Average, Dropout: c.Model.Dropout, InputDropout: c.Model.InputDropout, WeightDropout: c.Model.WeightDropout, Schedule: train.Schedule(c.Train.Schedule), WarmupSteps: c.Train.WarmupSteps,
 		Curriculum: train.Curriculum{SeqLength: c.Train.Curriculum.SeqLength, Epochs: c.Train.Curriculum.Epochs, Sampling: c.Train.Curriculum.Sampling},
 		Patience:   c.Train.EarlyStop.Patience,
 		Epochs:     c.Train.Epochs, MaxSteps: c.Train.MaxSteps, EverySteps: c.Train.Checkpoint.EverySteps,
