@@ -70,15 +70,18 @@ type Options struct {
 
 // Report is what Run tells its observer.
 type Report struct {
-	Step       int64 // steps done
-	Steps      int64 // steps in the whole run
-	Epoch      int   // from 1
-	Nats       float64
-	PerSecond  float64 // characters trained a second, since the last report
-	EpochEnd   bool    // with the two fields below
-	EpochNats  float64 // mean training loss of the epoch
-	Validation *float64
-	Saved      string // name of the checkpoint just written, else empty; latest.json names it next,
+	Step         int64 // steps done
+	Steps        int64 // steps in the whole run
+	Epoch        int   // from 1
+	Nats         float64
+	PerSecond    float64 // characters trained a second, since the last report
+	LR           float64 // learning rate of the step
+	GradientNorm float64 // of all parameters together, before clipping
+	EpochEnd     bool    // with the three fields below
+	EpochNats    float64 // mean training loss of the epoch
+	Validation   *float64
+	Weights      *rnn.Weights // of the model that is saved, until the observer returns
+	Saved        string       // name of the checkpoint just written, else empty; latest.json names it next,
 	// so what the observer keeps of earlier reports now is never behind it
 	Warning error // what a person should know, else nil; the run goes on
 
@@ -244,7 +247,7 @@ func (r *run) loop(ctx context.Context) error {
 		r.trained += time.Since(began)
 		if r.step == 1 || r.o.LogEvery > 0 && r.step%r.o.LogEvery == 0 {
 			rate := float64(r.chars-logged) / time.Since(since).Seconds()
-			if err := r.report(Report{Nats: loss, PerSecond: rate}); err != nil {
+			if err := r.report(Report{Nats: loss, PerSecond: rate, LR: r.trainer.Solver.LR, GradientNorm: r.trainer.Solver.Norm()}); err != nil {
 				return err
 			}
 			logged, since = r.chars, time.Now()

@@ -128,21 +128,24 @@ func TestRun(t *testing.T) {
 		if r.PerSecond < 0 || math.IsNaN(r.PerSecond) || r.Nats > 0 && r.PerSecond == 0 {
 			t.Errorf("%g characters a second at step %d", r.PerSecond, r.Step)
 		}
-		r.PerSecond = 0
+		if (r.Weights != nil) != r.EpochEnd || (r.LR != 0) != (r.Nats != 0) {
+			t.Errorf("step %d, epoch's end %v: weights %v, learning rate %v", r.Step, r.EpochEnd, r.Weights != nil, r.LR)
+		}
+		r.PerSecond, r.Weights = 0, nil
 		reports = append(reports, r)
 		return nil
 	})
 	v1, v2 := 1.8760256313671044, 1.8041421064997183
 	want := []train.Report{
-		{Step: 1, Steps: 8, Epoch: 1, Nats: 1.9476872494681152},
-		{Step: 2, Steps: 8, Epoch: 1, Nats: 1.9248718766686792},
+		{Step: 1, Steps: 8, Epoch: 1, Nats: 1.9476872494681152, LR: 0.01, GradientNorm: 0.42478706846343733},
+		{Step: 2, Steps: 8, Epoch: 1, Nats: 1.9248718766686792, LR: 0.01, GradientNorm: 0.48586456573217573},
 		{Step: 3, Steps: 8, Epoch: 1, Saved: checkpoint.Path(3)},
-		{Step: 4, Steps: 8, Epoch: 1, Nats: 1.8990196696702175},
+		{Step: 4, Steps: 8, Epoch: 1, Nats: 1.8990196696702175, LR: 0.01, GradientNorm: 0.44157639501365475},
 		{Step: 4, Steps: 8, Epoch: 1, Saved: checkpoint.Path(4)},
 		{Step: 4, Steps: 8, Epoch: 1, EpochEnd: true, EpochNats: 1.9230538482919255, Validation: &v1},
-		{Step: 6, Steps: 8, Epoch: 2, Nats: 1.8899789149270945},
+		{Step: 6, Steps: 8, Epoch: 2, Nats: 1.8899789149270945, LR: 0.01, GradientNorm: 0.38392021081589456},
 		{Step: 6, Steps: 8, Epoch: 2, Saved: checkpoint.Path(6)},
-		{Step: 8, Steps: 8, Epoch: 2, Nats: 1.867270266148342},
+		{Step: 8, Steps: 8, Epoch: 2, Nats: 1.867270266148342, LR: 0.01, GradientNorm: 0.38228017263334824},
 		{Step: 8, Steps: 8, Epoch: 2, Saved: checkpoint.Path(8)},
 		{Step: 8, Steps: 8, Epoch: 2, EpochEnd: true, EpochNats: 1.8693252120165258, Validation: &v2},
 	}

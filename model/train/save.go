@@ -172,7 +172,7 @@ func (r *run) judge(ctx context.Context) error {
 	}
 	if n := len(r.past.Epochs); r.epochEnd() && n > 0 {
 		r.past.Epochs[n-1].Validation = loss
-		if err := r.report(Report{EpochEnd: true, EpochNats: r.past.Epochs[n-1].TrainNats, Validation: loss}); err != nil {
+		if err := r.report(Report{EpochEnd: true, EpochNats: r.past.Epochs[n-1].TrainNats, Validation: loss, Weights: r.trainer.Averaged()}); err != nil {
 			return err
 		}
 	}

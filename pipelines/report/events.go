@@ -21,8 +21,8 @@ const EventsPrefix = "events.out.tfevents."
 func EventsName(epoch int) string { return fmt.Sprintf(EventsPrefix+"%010d.quire", epoch) }
 
 // WriteEvents writes the lines of an epoch, so far, as a TensorBoard event file:
-// scalars loss/train, loss/epoch, loss/validation and chars_per_second. The wall
-// time of a line is when it was added or, where an earlier call has added it,
+// scalars loss/train, loss/epoch, loss/validation, chars_per_second, learning_rate
+// and gradient_norm, and the text sample. The wall time of a line is when it was added or, where an earlier call has added it,
 // when it was read.
 func (m *Metrics) WriteEvents(ctx context.Context, epoch int) error {
 	var lines []Line
@@ -47,8 +47,8 @@ func replace(ctx context.Context, st *store.Store, name string, data []byte) err
 	return err
 }
 
-// Fields of tensorflow.Event, tensorflow.Summary and its Value (event.proto,
-// summary.proto).
+// Fields of tensorflow.Event, tensorflow.Summary and what its Value consists of
+// (event.proto, summary.proto, tensor.proto).
 const (
 	eventWallTime = 1 // double, seconds
 	eventStep     = 2 // int64
@@ -57,6 +57,17 @@ const (
 	summaryValue  = 1
 	valueTag      = 1 // string
 	valueSimple   = 2 // float
+	valueTensor   = 8
+	valueMetadata = 9
+
+	metadataPlugin = 1
+	pluginName     = 1 // string
+	metadataClass  = 4 // enum
+	classTensor    = 2 // of that
+	tensorType     = 1 // enum
+	typeString     = 7 // of that
+	tensorShape    = 2 // a scalar's is empty
+	tensorStrings  = 8 // bytes
 )
 
 func encodeEvents(lines []Line) []byte {
@@ -76,6 +87,7 @@ func encodeEvent(l Line) []byte {
 		value *float64
 	}{
 		{"loss/train", l.Train}, {"loss/epoch", l.EpochTrain}, {"loss/validation", l.Validation}, {"chars_per_second", l.PerSecond},
+		{"learning_rate", l.LR}, {"gradient_norm", l.GradientNorm},
 	} {
 		if v.value == nil {
 			continue
@@ -84,13 +96,34 @@ func encodeEvent(l Line) []byte {
 		value = protowire.AppendString(value, v.tag)
 		value = protowire.AppendTag(value, valueSimple, protowire.Fixed32Type)
 		value = protowire.AppendFixed32(value, math.Float32bits(float32(*v.value)))
-		summary = protowire.AppendTag(summary, summaryValue, protowire.BytesType)
-		summary = protowire.AppendBytes(summary, value)
+		summary = appendMessage(summary, summaryValue, value)
+	}
+	if l.Sample != "" {
+		summary = appendMessage(summary, summaryValue, encodeText("sample", l.Sample))
 	}
 	event := protowire.AppendTag(nil, eventWallTime, protowire.Fixed64Type)
 	event = protowire.AppendFixed64(event, math.Float64bits(float64(l.at.UnixMicro())/1e6))
 	event = protowire.AppendTag(event, eventStep, protowire.VarintType)
 	event = protowire.AppendVarint(event, uint64(l.Step))
-	event = protowire.AppendTag(event, eventSummary, protowire.BytesType)
-	return protowire.AppendBytes(event, summary)
+	return appendMessage(event, eventSummary, summary)
+}
+
+// encodeText returns a summary's value that TensorBoard shows as text.
+func encodeText(tag, text string) []byte {
+	plugin := appendMessage(nil, pluginName, []byte("text"))
+	metadata := appendMessage(nil, metadataPlugin, plugin)
+	metadata = protowire.AppendTag(metadata, metadataClass, protowire.VarintType)
+	metadata = protowire.AppendVarint(metadata, classTensor)
+	tensor := protowire.AppendTag(nil, tensorType, protowire.VarintType)
+	tensor = protowire.AppendVarint(tensor, typeString)
+	tensor = appendMessage(tensor, tensorShape, nil)
+	tensor = appendMessage(tensor, tensorStrings, []byte(text))
+	value := appendMessage(nil, valueTag, []byte(tag))
+	value = appendMessage(value, valueTensor, tensor)
+	return appendMessage(value, valueMetadata, metadata)
+}
+
+// appendMessage appends a field of bytes: a message, or text.
+func appendMessage(to []byte, field protowire.Number, data []byte) []byte {
+	return protowire.AppendBytes(protowire.AppendTag(to, field, protowire.BytesType), data)
 }

@@ -29,8 +29,8 @@ func written(t *testing.T, dir string) *Metrics {
 	}
 	x := func(v float64) *float64 { return &v }
 	for _, l := range []Line{
-		{Step: 1, Epoch: 1, Train: x(4.5), PerSecond: x(1000)}, {Step: 10, Epoch: 1, Train: x(3.25), PerSecond: x(2000)},
-		{Step: 10, Epoch: 1, EpochTrain: x(3.75), Validation: x(3.5)}, {Step: 20, Epoch: 2, Train: x(2.5), PerSecond: x(1500)},
+		{Step: 1, Epoch: 1, Train: x(4.5), PerSecond: x(1000)}, {Step: 10, Epoch: 1, Train: x(3.25), PerSecond: x(2000), LR: x(0.5), GradientNorm: x(7.5)},
+		{Step: 10, Epoch: 1, EpochTrain: x(3.75), Validation: x(3.5), Sample: "to be,\nor not"}, {Step: 20, Epoch: 2, Train: x(2.5), PerSecond: x(1500)},
 	} {
 		if err := m.Add(l); err != nil {
 			t.Fatal(err)
@@ -74,8 +74,8 @@ func TestTensorBoard(t *testing.T) {
 	if got == "no tensorboard" {
 		t.Skip("this Python has no tensorboard")
 	}
-	const want = `{"chars_per_second": [[1, 1000.0], [10, 2000.0], [20, 1500.0]], "loss/epoch": [[10, 3.75]], ` +
-		`"loss/train": [[1, 4.5], [10, 3.25], [20, 2.5]], "loss/validation": [[10, 3.5]]}`
+	const want = `{"chars_per_second": [[1, 1000.0], [10, 2000.0], [20, 1500.0]], "gradient_norm": [[10, 7.5]], "learning_rate": [[10, 0.5]], ` +
+		`"loss/epoch": [[10, 3.75]], "loss/train": [[1, 4.5], [10, 3.25], [20, 2.5]], "loss/validation": [[10, 3.5]], "sample": [[10, "to be,\nor not"]]}`
 	if got != want {
 		t.Errorf("scalars %s\nwant %s", got, want)
 	}

@@ -18,13 +18,16 @@ const MetricsName = "metrics.jsonl"
 // Line is one line of metrics.jsonl: one a log interval, and one at the end of
 // each epoch. Losses are in nats a character, epochs count from 1.
 type Line struct {
-	Step      int64    `json:"step"`
-	Epoch     int      `json:"epoch"`
-	Train     *float64 `json:"train_nats,omitempty"`
-	PerSecond *float64 `json:"chars_per_second,omitempty"`
+	Step         int64    `json:"step"`
+	Epoch        int      `json:"epoch"`
+	Train        *float64 `json:"train_nats,omitempty"`
+	PerSecond    *float64 `json:"chars_per_second,omitempty"`
+	LR           *float64 `json:"learning_rate,omitempty"`
+	GradientNorm *float64 `json:"gradient_norm,omitempty"`
 
 	EpochTrain *float64 `json:"epoch_train_nats,omitempty"`
 	Validation *float64 `json:"validation_nats,omitempty"`
+	Sample     string   `json:"sample,omitempty"` // text that the model has written
 
 	at time.Time // when it was added or read
 }

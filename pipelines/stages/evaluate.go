@@ -8,6 +8,7 @@ import (
 	"github.com/quire-ml/quire/model/decode"
 	"github.com/quire-ml/quire/model/train"
 	"github.com/quire-ml/quire/pipelines/report"
+	"github.com/quire-ml/quire/transforms/dataset"
 	"github.com/quire-ml/quire/transforms/vocab"
 )
 
@@ -57,13 +58,20 @@ func Evaluate(ctx context.Context, m *Model, setDir string) (*EvaluateResult, er
 // below it.
 func (r *EvaluateResult) String() string {
 	return fmt.Sprintf("%.4f nats, %.4f bits a character over %d characters of the %s part, %s",
-		r.NatsPerChar, r.BitsPerChar, r.Chars, r.Split, report.Between(r.NatsPerChar, r.baselines()))
+		r.NatsPerChar, r.BitsPerChar, r.Chars, r.Split, report.Between(r.NatsPerChar, ordered(r.UniformNats, r.UnigramNats, r.BigramNats, r.TrigramNats)))
 }
 
-func (r *EvaluateResult) baselines() []report.Baseline {
-	list := []report.Baseline{{Name: "uniform", Nats: r.UniformNats}, {Name: "unigram", Nats: r.UnigramNats}, {Name: "bigram", Nats: r.BigramNats}}
-	if r.TrigramNats != nil {
-		list = append(list, report.Baseline{Name: "trigram", Nats: *r.TrigramNats})
+// baselines returns what a character of a set costs by less and less ignorance.
+func baselines(set *dataset.Set) []report.Baseline {
+	e := set.Manifest().Entropy
+	return ordered(math.Log(float64(set.Vocab().Size())), e.UnigramNats, e.BigramNats, e.TrigramNats)
+}
+
+// ordered names entropies; trigram may be nil.
+func ordered(uniform, unigram, bigram float64, trigram *float64) []report.Baseline {
+	list := []report.Baseline{{Name: "uniform", Nats: uniform}, {Name: "unigram", Nats: unigram}, {Name: "bigram", Nats: bigram}}
+	if trigram != nil {
+		list = append(list, report.Baseline{Name: "trigram", Nats: *trigram})
 	}
 	return list
 }

@@ -1,6 +1,7 @@
 package stages
 
 import (
+	"bytes"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -9,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/quire-ml/quire/configs"
+	"github.com/quire-ml/quire/pipelines/report"
 )
 
 // library is a config with three documents: one of 400 characters, one too short
@@ -128,5 +130,32 @@ func TestTrainCarry(t *testing.T) {
 	e, err := Evaluate(ctx, m, set)
 	if err != nil || e.NatsPerChar != *res.ValidationNats || e.Chars != 32 || !strings.Contains(string(m.Config), `"hidden":"carry"`) {
 		t.Errorf("evaluated %+v, %v; in training %v; config %s", e, err, *res.ValidationNats, m.Config)
+	}
+}
+
+// TestWatcher looks at what a training shows: losses between n-grams, a sample,
+// and nothing of that where the console is quiet; metrics.jsonl has it all.
+func TestWatcher(t *testing.T) {
+	for _, quiet := range []bool{false, true} {
+		c := library(t, "generate.prompt=Z\u00fcrich") // no character of the texts
+		var console bytes.Buffer
+		out := filepath.Join(c.Workdir, "run")
+		if _, err := Train(ctx, c, TrainOptions{Set: prepared(t, c), Out: out, Console: report.NewConsole(&console, quiet)}); err != nil {
+			t.Fatal(err)
+		}
+		metrics, err := os.ReadFile(filepath.Join(out, report.MetricsName))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, key := range []string{`"learning_rate":0.002`, `"gradient_norm":`, `"sample":"`} {
+			if !strings.Contains(string(metrics), key) {
+				t.Errorf("metrics.jsonl has no %s: %s", key, metrics)
+			}
+		}
+		for _, text := range []string{"train: epoch 2: training loss ", " uniform 2.4849 ", "train: epoch 2 writes:\n  "} {
+			if strings.Contains(console.String(), text) == quiet {
+				t.Errorf("quiet %v: %q in the console's %s", quiet, text, console.String())
+			}
+		}
 	}
 }

@@ -4,8 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
-	"math"
 	"time"
 
 	"github.com/quire-ml/quire/configs"
@@ -40,7 +38,7 @@ type TrainResult struct {
 	CharsPerSecond float64  `json:"chars_per_second"`
 	Seconds        float64  `json:"seconds"`
 	Parameters     int      `json:"parameters"`
-	StepsPerEpoch  int64    `json:"steps_per_epoch"`
+	StepsPerEpoch  int64    `json:"steps_per_epoch"` // after those of a curriculum
 }
 
 // Train trains a model on a set, going on from the run's last checkpoint. When
@@ -82,7 +80,7 @@ func Train(ctx context.Context, c *configs.Config, o TrainOptions) (_ *TrainResu
 	if result.StepsPerEpoch, err = train.StepsPerEpoch(data, opts); err != nil {
 		return nil, err
 	}
-	w := &watcher{ctx: ctx, st: st, console: o.Console, set: set, opts: opts, perEpoch: result.StepsPerEpoch}
+	w := &watcher{ctx: ctx, st: st, console: o.Console, set: set, opts: opts, perEpoch: result.StepsPerEpoch, generate: c.Generate}
 	if err := w.open(0, false); err != nil {
 		return nil, err
 	}
@@ -155,119 +153,4 @@ func writeConfig(ctx context.Context, st *store.Store, text []byte) error {
 	}
 	_, err := st.Swap(ctx, configName, text, generation)
 	return err
-}
-
-// watcher turns the reports of a run into metrics, progress and warnings.
-type watcher struct {
-	ctx      context.Context
-	st       *store.Store
-	console  *report.Console
-	set      *dataset.Set
-	opts     train.Options
-	perEpoch int64 // steps
-	metrics  *report.Metrics
-	progress *report.Progress
-	flushed  time.Time
-	drawn    int // the last epoch whose events are written by this call
-}
-
-// flushEvery is how often metrics.jsonl is brought up to date.
-const flushEvery = 5 * time.Second
-
-// open reads metrics.jsonl as far as a step.
-func (w *watcher) open(step int64, redoEnd bool) (err error) {
-	w.metrics, err = report.OpenMetrics(w.ctx, w.st, step, redoEnd)
-	return err
-}
-
-func (w *watcher) observe(r train.Report) error {
-	switch {
-	case r.Warning != nil:
-		w.console.Warn("%v", r.Warning)
-		return nil
-	case r.Resumed:
-		w.console.Line("train: goes on at step %d of %d", r.Step, r.Steps)
-		return w.open(r.Step, r.EpochEnd)
-	case r.Saved != "":
-		if w.progress == nil || r.Step%w.perEpoch != 0 { // the line of an epoch's end says enough
-			w.console.Line("train: saved %s", w.st.Join(r.Saved))
-		}
-		return w.flush()
-	case r.EpochEnd:
-		w.epochEnd(r)
-		if err := w.metrics.Add(report.Line{Step: r.Step, Epoch: r.Epoch, EpochTrain: &r.EpochNats, Validation: r.Validation}); err != nil {
-			return err
-		}
-		if err := w.flush(); err != nil {
-			return err
-		}
-		return w.draw(r.Epoch)
-	}
-	if w.progress == nil {
-		w.progress = w.console.Progress("train", r.Step, r.Steps)
-	}
-	if r.Step == 1 {
-		w.checkFirst(r.Nats)
-	}
-	w.progress.Set(r.Step, fmt.Sprintf("epoch %d  step %d/%d  loss %.3f  %.0f chars/s", r.Epoch, r.Step, r.Steps, r.Nats, r.PerSecond))
-	if err := w.metrics.Add(report.Line{Step: r.Step, Epoch: r.Epoch, Train: &r.Nats, PerSecond: &r.PerSecond}); err != nil {
-		return err
-	}
-	if time.Since(w.flushed) < flushEvery {
-		return nil
-	}
-	return w.flush()
-}
-
-// draw brings the TensorBoard events of an epoch and the picture up to date.
-func (w *watcher) draw(epoch int) error {
-	w.drawn = epoch
-	ctx, entropy := context.WithoutCancel(w.ctx), w.set.Manifest().Entropy
-	if err := w.metrics.WriteEvents(ctx, epoch); err != nil {
-		return err
-	}
-	return w.metrics.WritePicture(ctx, []report.Baseline{{Name: "unigram", Nats: entropy.UnigramNats}, {Name: "bigram", Nats: entropy.BigramNats}})
-}
-
-// finish writes what a call has not: the lines since the last epoch's end.
-func (w *watcher) finish() error {
-	if err := w.flush(); err != nil {
-		return err
-	}
-	if epoch := w.metrics.LastEpoch(); epoch > w.drawn {
-		return w.draw(epoch)
-	}
-	return nil
-}
-
-func (w *watcher) flush() error {
-	w.flushed = time.Now()
-	return w.metrics.Flush(context.WithoutCancel(w.ctx))
-}
-
-// checkFirst warns when the untrained network is not about as good as guessing.
-func (w *watcher) checkFirst(nats float64) {
-	uniform := math.Log(float64(w.opts.Shape.Vocabulary))
-	if math.Abs(nats-uniform) > 0.05*uniform {
-		w.console.Warn("the first loss is %.3f nats, more than 5 %% from ln %d = %.3f of an untrained network: the data or the model is not what it seems", nats, w.opts.Shape.Vocabulary, uniform)
-	}
-}
-
-// epochEnd prints an epoch's losses, and warns when it has learnt nothing.
-func (w *watcher) epochEnd(r train.Report) {
-	text := fmt.Sprintf("train: epoch %d: training loss %.4f nats a character", r.Epoch, r.EpochNats)
-	if r.Validation != nil {
-		text += fmt.Sprintf(", validation %.4f", *r.Validation)
-	}
-	entropy := w.set.Manifest().Entropy
-	w.console.Line("%s (unigram %.4f, bigram %.4f)", text, entropy.UnigramNats, entropy.BigramNats)
-	if r.EpochNats > entropy.UnigramNats {
-		w.console.Warn("epoch %d ends above the unigram entropy of %.4f nats: the model knows less than the frequencies of the characters; check train.lr", r.Epoch, entropy.UnigramNats)
-	}
-}
-
-func (w *watcher) close() {
-	if w.progress != nil {
-		w.progress.Done()
-	}
 }

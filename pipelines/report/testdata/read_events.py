@@ -1,4 +1,4 @@
-"""Prints the scalars of the event files in a folder as JSON, read by TensorBoard's own loader."""
+"""Prints the scalars and texts of the event files in a folder as JSON, read by TensorBoard's own loader."""
 import json
 import sys
 
@@ -13,5 +13,8 @@ scalars = {}
 for tag in events.Tags()["scalars"]:
     scalars[tag] = [[e.step, e.value] for e in events.Scalars(tag)]
 for tag in events.Tags()["tensors"]:  # newer versions turn simple values into tensors
+    if events.SummaryMetadata(tag).plugin_data.plugin_name == "text":
+        scalars[tag] = [[e.step, e.tensor_proto.string_val[0].decode()] for e in events.Tensors(tag)]
+        continue
     scalars[tag] = [[e.step, e.tensor_proto.float_val[0]] for e in events.Tensors(tag)]
 print(json.dumps(scalars, sort_keys=True))
