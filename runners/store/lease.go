@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -61,12 +62,13 @@ type Lease struct {
 	stop   context.CancelFunc
 	beaten sync.WaitGroup
 
-	mu         sync.Mutex
+	mu         sync.Mutex // held while the object is written
 	self       holder
 	generation string
 	value      json.RawMessage // null without one
 	until      time.Time
-	err        error // why it is lost
+
+	lost atomic.Pointer[error] // why it is, nil while it is held
 }
 
 // A leased is what the object holds.
@@ -177,21 +179,21 @@ func (l *Lease) Commit(ctx context.Context, v any) error {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.err != nil {
-		return l.err
+	if err := l.Err(); err != nil {
+		return err
 	}
 	if err = l.put(ctx, value); errors.Is(err, ErrConflict) {
-		l.lose(err)
-		return l.err
+		return l.lose(err)
 	}
 	return err
 }
 
-// Err returns why the lease is lost, nil while it is held.
+// Err returns why the lease is lost, nil while it is held. It does not wait.
 func (l *Lease) Err() error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.err
+	if err := l.lost.Load(); err != nil {
+		return *err
+	}
+	return nil
 }
 
 // Release gives the lease up; the value stays. Where there is none, the object
@@ -202,10 +204,10 @@ func (l *Lease) Release(ctx context.Context) error {
 	defer live.Delete(l.self.ID)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.err != nil {
+	if l.Err() != nil {
 		return nil
 	}
-	l.err = fmt.Errorf("store: %s: %w: it was released", l.st.Join(l.name), ErrLost)
+	l.lose(errors.New("it was released"))
 	err := l.free(ctx)
 	if errors.Is(err, ErrConflict) { // another has it, so this one is free of it
 		return nil
@@ -258,8 +260,10 @@ func (l *Lease) swap(ctx context.Context, data []byte) (Info, error) {
 	return l.st.Swap(ctx, l.name, data, generation)
 }
 
-func (l *Lease) lose(cause error) {
-	l.err = fmt.Errorf("store: %s: %w: %w", l.st.Join(l.name), ErrLost, cause)
+func (l *Lease) lose(cause error) error {
+	err := fmt.Errorf("store: %s: %w: %w", l.st.Join(l.name), ErrLost, cause)
+	l.lost.Store(&err)
+	return err
 }
 
 // beat renews the lease until ctx ends. A renewal that fails is tried again as
@@ -282,7 +286,7 @@ func (l *Lease) beat(ctx context.Context) {
 func (l *Lease) renew(ctx context.Context) (held bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.err != nil {
+	if l.Err() != nil {
 		return false
 	}
 	err := l.put(ctx, l.value)
@@ -293,5 +297,5 @@ func (l *Lease) renew(ctx context.Context) (held bool) {
 	case l.now().After(l.until):
 		l.lose(fmt.Errorf("%w: %w", errExpired, err))
 	}
-	return l.err == nil
+	return l.Err() == nil
 }

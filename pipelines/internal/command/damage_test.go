@@ -19,6 +19,7 @@ var uses = []struct {
 	{"set/validation-00000-of-00001.tfrecord", "prep --replace", [][]string{{"train", "--out", "elsewhere"}, {"evaluate"}, {"inspect"}, {"inspect", "$"}}},
 	{"run/latest.json", "intact copy", [][]string{{"train"}, {"generate", "--which", "latest"}, {"inspect", "RUN", "--which", "latest"}}},
 	{"run/best.json", "intact copy", [][]string{{"train"}, {"generate"}, {"evaluate"}, {"inspect", "RUN"}}},
+	{"run/run.json", "intact copy", [][]string{{"train"}, {"generate", "--which", "step:2"}, {"inspect", "RUN", "--which", "step:2"}}},
 	{"run/checkpoints/step-00000002.safetensors", "intact copy", [][]string{{"train"}, {"generate"}, {"score", "--text", "the"}, {"evaluate"}, {"inspect", "$"}}},
 	{"run/metrics.jsonl", "delete", [][]string{{"train"}}},
 }
