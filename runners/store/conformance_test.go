@@ -356,6 +356,30 @@ func TestNames(t *testing.T) {
 	})
 }
 
+// TestEncodedNames holds that what would lead out of the store if it was decoded
+// is not decoded.
+func TestEncodedNames(t *testing.T) {
+	conform(t, func(t *testing.T, s *Store) {
+		names := []string{"%2e%2e/x", "%2e%2e%2f%2e%2e%2fx", "a%00b", "a%2fb", "..%2fx", "x?alt=media", "x#y"}
+		for _, name := range names {
+			if _, err := s.Put(ctx, name, []byte(name)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for _, name := range names {
+			if data, _, err := s.Read(ctx, name); err != nil || string(data) != name {
+				t.Errorf("%s holds %q, %v", name, data, err)
+			}
+		}
+		if list, err := s.List(ctx, ""); err != nil || len(list) != len(names) {
+			t.Errorf("listed %v, %v", list, err)
+		}
+		if _, err := s.Stat(ctx, "a/b"); !errors.Is(err, ErrNotExist) {
+			t.Errorf("a%%2fb is a/b too: %v", err)
+		}
+	})
+}
+
 // FuzzNames holds that what checkName lets pass stays in the store and is one
 // object's only name.
 func FuzzNames(f *testing.F) {
