@@ -82,17 +82,19 @@ var mayImport = map[string][2][]string{
 	"pipelines/stages": {{"configs", "model/checkpoint", "model/decode", "model/kernel", "model/rnn", "model/sample", "model/train", "pipelines/report",
 		"runners/engine", "runners/store", "runners/workflow",
 		"transforms/charseq", "transforms/corpus", "transforms/dataset", "transforms/prepare", "transforms/tfexample", "transforms/tfrecord", "transforms/vocab"}, {beam + "pkg/beam"}},
-	// command asks checkpoint what --which may be, kernel whether QUIRE_VARIANT can be had, rnn for the cell of bench, and train, store and vocab for errors that have an exit code.
+	// command prints the plans of workflow, and asks checkpoint what --which may be, kernel whether QUIRE_VARIANT can be had, rnn for the cell of bench, and train, store and vocab for errors that have an exit code.
 	"pipelines/internal/command": {{"configs", "model/checkpoint", "model/kernel", "model/rnn", "model/train", "pipelines/report", "pipelines/stages",
-		"runners/engine", "runners/store", "transforms/vocab"}, {cobra, pflag}},
+		"runners/engine", "runners/store", "runners/workflow", "transforms/vocab"}, {cobra, pflag}},
 	"pipelines/bench":    {{"pipelines/internal/command"}, {}},
 	"pipelines/config":   {{"pipelines/internal/command"}, {}},
 	"pipelines/evaluate": {{"pipelines/internal/command"}, {}},
 	"pipelines/generate": {{"pipelines/internal/command"}, {}},
 	"pipelines/inspect":  {{"pipelines/internal/command"}, {}},
+	"pipelines/plan":     {{"pipelines/internal/command"}, {}},
 	"pipelines/prep":     {{"pipelines/internal/command"}, {}},
 	"pipelines/quire":    {{"pipelines/internal/command"}, {}},
 	"pipelines/run":      {{"pipelines/internal/command"}, {}},
+	"pipelines/runs":     {{"pipelines/internal/command"}, {}},
 	"pipelines/score":    {{"pipelines/internal/command"}, {}},
 	"pipelines/train":    {{"pipelines/internal/command"}, {}},
 }

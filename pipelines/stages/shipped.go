@@ -102,13 +102,9 @@ func (r *round) runPrep(ctx context.Context, c *configs.Config, w *workflow.Work
 
 // setFiles are the files of the set below st called name, the manifest first.
 func setFiles(ctx context.Context, st *store.Store, name string) ([]workflow.File, error) {
-	data, _, err := st.Read(ctx, name+"/"+dataset.ManifestName)
+	m, err := readManifest(ctx, st, name)
 	if err != nil {
 		return nil, err
-	}
-	m, err := dataset.DecodeManifest(st.Join(name+"/"+dataset.ManifestName), data)
-	if err != nil {
-		return nil, badSet(ctx, err)
 	}
 	files := []workflow.File{{Name: name + "/" + dataset.ManifestName}, {Name: name + "/" + dataset.VocabName, SHA256: m.Vocab.SHA256}}
 	for _, split := range m.Splits {
@@ -117,6 +113,17 @@ func setFiles(ctx context.Context, st *store.Store, name string) ([]workflow.Fil
 		}
 	}
 	return files, nil
+}
+
+// readManifest reads the manifest of the set below st called name.
+func readManifest(ctx context.Context, st *store.Store, name string) (*dataset.Manifest, error) {
+	at := name + "/" + dataset.ManifestName
+	data, _, err := st.Read(ctx, at)
+	if err != nil {
+		return nil, err
+	}
+	m, err := dataset.DecodeManifest(st.Join(at), data)
+	return m, badSet(ctx, err)
 }
 
 // cosmetic are the keys of the train section that change neither the weights

@@ -160,7 +160,7 @@ func (x *pass) changes(v *verdict) []string {
 	if old == nil || old.Digest == "" || v.w == nil {
 		return []string{"not done yet"}
 	}
-	return []string{x.st.Join(outcomeName(n.name, v.w.Key)) + " is missing"}
+	return []string{x.st.Join(OutcomeName(n.name, v.w.Key)) + " is missing"}
 }
 
 // settingChanges compares settings key by key.

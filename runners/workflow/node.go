@@ -120,7 +120,7 @@ func settings(config any, keep, ignore []string) (map[string]json.RawMessage, er
 	if err != nil {
 		return nil, fmt.Errorf("config: %w", err)
 	}
-	all := flatten(data)
+	all := Flatten(data)
 	if all == nil {
 		return nil, fmt.Errorf("config: %T is not a JSON object", config)
 	}
@@ -151,9 +151,9 @@ func sectionOf(key string, sections []string) string {
 	return ""
 }
 
-// flatten returns the values of nested JSON objects by dotted keys; nil where
+// Flatten returns the values of nested JSON objects by dotted keys; nil where
 // data is neither an object nor null.
-func flatten(data json.RawMessage) map[string]json.RawMessage {
+func Flatten(data json.RawMessage) map[string]json.RawMessage {
 	out := map[string]json.RawMessage{}
 	var walk func(prefix string, data json.RawMessage) bool
 	walk = func(prefix string, data json.RawMessage) bool {

@@ -27,12 +27,13 @@ type outcome struct {
 	Cost    Cost                       `json:"cost"`
 }
 
-func outcomeName(stage, key string) string { return "stages/" + stage + "/" + key + ".json" }
+// OutcomeName is where the outcome of a stage with that key lies, below the store.
+func OutcomeName(stage, key string) string { return "stages/" + stage + "/" + key + ".json" }
 
 // readOutcome returns the outcome of a key and its generation, nil where there
 // is none.
 func readOutcome(ctx context.Context, st *store.Store, stage, key string) (*outcome, string, error) {
-	name := outcomeName(stage, key)
+	name := OutcomeName(stage, key)
 	o := &outcome{}
 	generation, err := readSealed(ctx, st, name, o)
 	if errors.Is(err, store.ErrNotExist) {
@@ -54,7 +55,7 @@ func (o *outcome) write(ctx context.Context, st *store.Store, generation string)
 	if err != nil {
 		return fmt.Errorf("workflow: outcome of %s: %w", o.Stage, err)
 	}
-	_, err = st.Swap(ctx, outcomeName(o.Stage, o.Key), data, generation)
+	_, err = st.Swap(ctx, OutcomeName(o.Stage, o.Key), data, generation)
 	return err
 }
 

@@ -13,6 +13,7 @@ import (
 // Run is the command that takes a corpus all the way to a sample.
 func Run() *cobra.Command {
 	var o common
+	var f roundFlags
 	var runner string
 	var verbose bool
 	c := build(&o, "run", "One round: prep, train, evaluate, gate, promote, sample",
@@ -29,25 +30,29 @@ func Run() *cobra.Command {
 			if err := waits(c, runner); err != nil {
 				return err
 			}
-			res, err := stages.Round(c.Context(), &r.Config, stages.RoundOptions{Runner: runner, Verbose: verbose, Config: r.YAML(), Console: o.console(c)})
+			options := stages.RoundOptions{Runner: runner, Verbose: verbose, Config: r.YAML(), Console: o.console(c)}
+			f.set(&options)
+			res, err := stages.Round(c.Context(), &r.Config, options)
 			if err != nil && !errors.Is(err, stages.ErrRefused) {
-				return err
+				return wrongStages(c, err)
 			}
 			return errors.Join(o.print(c, res, func(w io.Writer) { printRound(w, res) }), err)
 		})
+	f.add(c.Flags()) // before Beam's, which has flags of some of these names
 	beamFlags(c, &runner)
 	c.Flags().BoolVar(&verbose, "verbose", false, "show Beam's own log")
 	return c
 }
 
 func printRound(w io.Writer, r *stages.RoundResult) {
-	fmt.Fprintf(w, "\n%s\n\n", r.Sample)
-	fmt.Fprintf(w, "set       %s\n", r.Set)
-	fmt.Fprintf(w, "run       %s\n", r.Run)
-	if r.Promoted != "" {
-		fmt.Fprintf(w, "promoted  %s\n", r.Promoted)
+	if r.Sample != "" {
+		fmt.Fprintf(w, "\n%s\n\n", r.Sample)
 	}
-	fmt.Fprintf(w, "record    %s\n", r.Record)
+	for _, line := range [][2]string{{"set", r.Set}, {"run", r.Run}, {"promoted", r.Promoted}, {"record", r.Record}} {
+		if line[1] != "" {
+			fmt.Fprintf(w, "%-9s %s\n", line[0], line[1])
+		}
+	}
 }
 
 // Config is the command that prints the resolved config.
@@ -93,6 +98,6 @@ func Quire() *cobra.Command {
 		DisableSuggestions:         true, // cobra's are lines of their own; unknownCommand gives the nearest
 		SuggestionsMinimumDistance: 2,
 		RunE:                       func(c *cobra.Command, _ []string) error { return c.Help() }}
-	root.AddCommand(Run(), Prep(), Train(), Evaluate(), Generate(), Score(), Inspect(), Config(), Bench())
+	root.AddCommand(Run(), Plan(), Runs(), Prep(), Train(), Evaluate(), Generate(), Score(), Inspect(), Config(), Bench())
 	return root
 }

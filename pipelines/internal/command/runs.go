@@ -1,0 +1,164 @@
+package command
+
+import (
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/quire-ml/quire/pipelines/stages"
+	"github.com/quire-ml/quire/runners/workflow"
+)
+
+// Runs are the commands that read the records of rounds.
+func Runs() *cobra.Command {
+	c := &cobra.Command{Use: "runs", Short: "List, show and compare the rounds of a workdir", DisableFlagsInUseLine: true,
+		Long: "Runs reads the records of rounds below the workdir.",
+		Args: func(c *cobra.Command, args []string) error {
+			if err := cobra.NoArgs(c, args); err != nil {
+				return usage(c, err)
+			}
+			return nil
+		},
+		RunE: func(c *cobra.Command, _ []string) error { return c.Help() }}
+	c.AddCommand(runsList(), runsShow(), runsDiff())
+	return c
+}
+
+func runsList() *cobra.Command {
+	var o common
+	return build(&o, "list", "List the rounds, the oldest first", "", "  runs list --config shakespeare",
+		func(c *cobra.Command) error {
+			r, err := o.load()
+			if err != nil {
+				return err
+			}
+			res, err := stages.ListRounds(c.Context(), r.Config.Workdir)
+			if err != nil {
+				return err
+			}
+			return o.print(c, res, func(w io.Writer) { printRounds(w, res.Rounds) })
+		})
+}
+
+func printRounds(w io.Writer, rounds []stages.RoundSummary) {
+	fmt.Fprintf(w, "%-20s  %-20s  %9s  %-11s  %-9s  %s\n", "round", "began", "seconds", "exit", "nats/char", "ran")
+	for _, r := range rounds {
+		nats := "-"
+		if r.NatsPerChar != nil {
+			nats = fmt.Sprintf("%.4f", *r.NatsPerChar)
+		}
+		fmt.Fprintf(w, "%-20s  %-20s  %9.1f  %-11s  %-9s  %s\n", r.Round, r.Began.Format(time.RFC3339), r.Seconds, r.Exit, nats, strings.Join(r.Ran, " "))
+	}
+}
+
+func runsShow() *cobra.Command {
+	var o common
+	c := build(&o, "show [ID]", "Show a round, and what its sample comes from",
+		"Show prints what a round did at each stage, and the way back from its sample: to the\ncheckpoint, the set and the source files. Without an ID it shows the newest round.",
+		"  runs show 20261125T030000Z --config shakespeare", nil)
+	c.Args = positional(cobra.MaximumNArgs(1))
+	c.RunE = func(c *cobra.Command, args []string) error {
+		r, err := o.load()
+		if err != nil {
+			return err
+		}
+		res, err := stages.ShowRound(c.Context(), r.Config.Workdir, slices.Concat(args, []string{""})[0])
+		if err != nil {
+			return err
+		}
+		return o.print(c, res, func(w io.Writer) { printShown(w, res) })
+	}
+	return c
+}
+
+func printShown(w io.Writer, r *stages.ShownRound) {
+	fmt.Fprintf(w, "round     %s, %s\n", r.Round, r.Exit)
+	fmt.Fprintf(w, "began     %s, took %s\n", r.Began.Format(time.RFC3339), minutes(r.Ended.Sub(r.Began).Seconds()))
+	if r.Error != nil {
+		fmt.Fprintf(w, "error     %s %s: %s\n", r.Error.Stage, r.Error.Class, r.Error.Message)
+	}
+	for _, s := range r.Stages {
+		if s.Live {
+			continue
+		}
+		fmt.Fprintf(w, "\n%s: %s, key %s\n", s.Name, s.Action, s.Key)
+		for _, why := range s.Reasons {
+			fmt.Fprintf(w, "  because  %s\n", why)
+		}
+		if s.Digest != "" {
+			fmt.Fprintf(w, "  made     %s %.12s, in %s\n", s.Output, s.Digest, minutes(s.Seconds))
+		}
+		for _, m := range stages.Figures(s) {
+			fmt.Fprintf(w, "  %-28s %v\n", m.Key, m.Value)
+		}
+	}
+	if len(r.Lineage) > 0 {
+		fmt.Fprintf(w, "\nlineage of the sample\n")
+	}
+	for _, l := range r.Lineage {
+		fmt.Fprintf(w, "  %-10s  %s  sha256 %s\n", l.What, l.Name, l.SHA256)
+	}
+}
+
+func runsDiff() *cobra.Command {
+	var o common
+	c := build(&o, "diff A B", "Compare two rounds: config and metrics side by side", "", "  runs diff 20261124T030000Z 20261125T030000Z", nil)
+	c.Args = positional(cobra.ExactArgs(2))
+	c.RunE = func(c *cobra.Command, args []string) error {
+		r, err := o.load()
+		if err != nil {
+			return err
+		}
+		res, err := stages.DiffRounds(c.Context(), r.Config.Workdir, args[0], args[1])
+		if err != nil {
+			return err
+		}
+		return o.print(c, res, func(w io.Writer) { printDiff(w, res) })
+	}
+	return c
+}
+
+func printDiff(w io.Writer, d *stages.RoundDiff) {
+	table := func(title string, rows []stages.Compared) {
+		width := len(title)
+		for _, r := range rows {
+			width = max(width, len(r.Key))
+		}
+		fmt.Fprintf(w, "%-*s  %-22s  %s\n", width, title, d.A, d.B)
+		for _, r := range rows {
+			fmt.Fprintf(w, "%-*s  %-22s  %s\n", width, r.Key, orDash(r.A), orDash(r.B))
+		}
+	}
+	table("config", d.Config)
+	fmt.Fprintln(w)
+	table("metrics", d.Metrics)
+}
+
+func orDash(value any) string {
+	if value == nil {
+		return "-"
+	}
+	return fmt.Sprint(value)
+}
+
+// positional turns the error of a command's arguments into one of usage.
+func positional(check cobra.PositionalArgs) cobra.PositionalArgs {
+	return func(c *cobra.Command, args []string) error {
+		if err := check(c, args); err != nil {
+			return usage(c, err)
+		}
+		return nil
+	}
+}
+
+// wrongStages turns an error about the names of stages into one of usage.
+func wrongStages(c *cobra.Command, err error) error {
+	if wrong, ok := err.(workflow.UsageError); ok {
+		return usage(c, wrong)
+	}
+	return err
+}
