@@ -27,21 +27,33 @@ type Corpus struct {
 	Digests   []string // sha256 in hex, in the order of Documents
 }
 
-// FindCorpus resolves corpus.sources, downloading what is not local, and reads
-// every document once for its digest.
+// FindCorpus resolves corpus.sources, downloading what is not local. It reads a
+// document for its digest unless an earlier call did, and nothing has changed.
 func FindCorpus(ctx context.Context, c configs.Corpus) (*Corpus, error) {
+	return findCorpus(ctx, c, false)
+}
+
+// findCorpus is FindCorpus; with anew it reads every document.
+func findCorpus(ctx context.Context, c configs.Corpus, anew bool) (_ *Corpus, err error) {
 	sources, err := c.Expanded()
 	if err != nil {
 		return nil, err
 	}
-	docs, err := corpus.Resolve(ctx, sources, &corpus.ResolveOptions{Cache: cacheFolder("downloads"), SHA256: c.SHA256})
+	o := &corpus.ResolveOptions{Cache: cacheFolder("downloads"), SHA256: c.SHA256}
+	if !anew {
+		if o.Known, err = corpus.OpenKnown(ctx, cacheFolder("digests"), sources); err != nil {
+			return nil, err
+		}
+		defer func() { _ = o.Known.Close(context.WithoutCancel(ctx)) }() // what cannot be kept is read again
+	}
+	docs, err := corpus.Resolve(ctx, sources, o)
 	if err != nil {
 		return nil, err
 	}
 	if corpus.Bytes(docs) == 0 {
 		return nil, fmt.Errorf("stages: the corpus is empty: %d document(s) of 0 bytes; check corpus.sources", len(docs))
 	}
-	digests, err := corpus.Digests(ctx, docs)
+	digests, err := o.Digests(ctx, docs)
 	if err != nil {
 		return nil, err
 	}

@@ -65,7 +65,7 @@ type SampleResult struct {
 func (r *round) lookStage() workflow.Node {
 	return stage[CorpusFacts]{Name: "corpus", Version: 1, Config: r.c, Keys: []string{}, Output: CorpusArtifact, Live: true,
 		Run: func(ctx context.Context, c *configs.Config, w *workflow.Work) (out workflow.Output[CorpusFacts], err error) {
-			if r.corpus, err = FindCorpus(ctx, c.Corpus); err != nil {
+			if r.corpus, err = findCorpus(ctx, c.Corpus, w.Verify); err != nil {
 				return out, err
 			}
 			out.Value = r.corpus.facts()

@@ -13,6 +13,8 @@ import (
 	"path"
 	"path/filepath"
 	"strings"
+
+	"github.com/quire-ml/quire/runners/store"
 )
 
 // download returns the one document at an https URL. It lies in the cache
@@ -36,7 +38,7 @@ func download(ctx context.Context, source string, o *ResolveOptions) ([]Document
 		return nil, err
 	}
 	file := filepath.Join(dir, base)
-	if d, ok := cached(ctx, file, base, o.SHA256); ok {
+	if d, ok := cached(ctx, file, base, o); ok {
 		return []Document{d}, nil
 	}
 	size, err := fetch(ctx, source, file, o)
@@ -46,17 +48,17 @@ func download(ctx context.Context, source string, o *ResolveOptions) ([]Document
 	return []Document{{Name: base, Path: file, Bytes: size}}, nil
 }
 
-func cached(ctx context.Context, file, base, want string) (Document, bool) {
+func cached(ctx context.Context, file, base string, o *ResolveOptions) (Document, bool) {
 	info, err := os.Stat(file)
 	if err != nil || !info.Mode().IsRegular() {
 		return Document{}, false
 	}
 	d := Document{Name: base, Path: file, Bytes: info.Size()}
-	if want == "" {
+	if o.SHA256 == "" {
 		return d, true
 	}
-	got, err := Digests(ctx, []Document{d})
-	return d, err == nil && strings.EqualFold(got[0], want)
+	got, err := o.Digests(ctx, []Document{d})
+	return d, err == nil && strings.EqualFold(got[0], o.SHA256)
 }
 
 // fetch writes what source serves to file.
@@ -74,7 +76,10 @@ func fetch(ctx context.Context, source, file string, o *ResolveOptions) (size in
 		return 0, fmt.Errorf("%w; without network, set corpus.sources to a local file", err)
 	}
 	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
+	switch code := resp.StatusCode; {
+	case code == http.StatusRequestTimeout || code == http.StatusTooManyRequests || code >= 500:
+		return 0, fmt.Errorf("the server answered %s: %w", resp.Status, store.ErrTransient)
+	case code != http.StatusOK:
 		return 0, fmt.Errorf("the server answered %s", resp.Status)
 	}
 	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {

@@ -35,18 +35,18 @@ type unpacked struct {
 // folder, below a folder named for d's content, and is there whole or not at all:
 // blocks are read at any offset, which gzip does not allow. A file there that is
 // not what it was is made again.
-func gunzip(ctx context.Context, d Document, cache string) (Document, error) {
+func gunzip(ctx context.Context, d Document, o *ResolveOptions) (Document, error) {
 	switch {
 	case strings.HasSuffix(d.Path, ".tar"+gzipSuffix):
 		return d, fmt.Errorf("it is an archive; unpack it and name the files, or their folder")
-	case cache == "":
+	case o.Cache == "":
 		return d, fmt.Errorf("it is compressed, and there is no folder to decompress it to; decompress it (gunzip)")
 	}
-	packed, err := digest(ctx, d)
+	packed, err := o.Digests(ctx, []Document{d})
 	if err != nil {
 		return d, err
 	}
-	dir, err := filepath.Abs(filepath.Join(cache, packed.SHA256))
+	dir, err := filepath.Abs(filepath.Join(o.Cache, packed[0]))
 	if err != nil {
 		return d, err
 	}
@@ -62,8 +62,9 @@ func gunzip(ctx context.Context, d Document, cache string) (Document, error) {
 		var want unpacked
 		if err := store.UnmarshalSealed(seal, data, &want); err == nil {
 			out.Bytes = want.Bytes
-			if found, err := digest(ctx, out); err == nil && found.SHA256 == want.SHA256 {
-				return found, nil
+			found := []Document{out}
+			if sums, err := o.Digests(ctx, found); err == nil && sums[0] == want.SHA256 {
+				return found[0], nil
 			}
 		}
 	}

@@ -20,6 +20,15 @@ type ResolveOptions struct {
 	Cache  string       // folder that keeps documents that were downloaded or decompressed; needed for these
 	SHA256 string       // hex; the only document, as it is stored, must have it. Empty: not checked
 	Client *http.Client // nil: http.DefaultClient
+	Known  *Known       // digests of earlier processes; nil: none
+}
+
+// Digests returns the digests of docs, of which Known may have some, and keeps them in docs.
+func (o *ResolveOptions) Digests(ctx context.Context, docs []Document) ([]string, error) {
+	if o.Known == nil {
+		return Digests(ctx, docs)
+	}
+	return o.Known.Digests(ctx, docs)
 }
 
 // Resolve finds the documents of sources, ordered by name.
@@ -59,14 +68,14 @@ func Resolve(ctx context.Context, sources []string, o *ResolveOptions) ([]Docume
 		}
 	}
 	if o.SHA256 != "" {
-		if err := checkOnly(ctx, docs, o.SHA256); err != nil {
+		if err := checkOnly(ctx, docs, o); err != nil {
 			return nil, err
 		}
 	}
 	for i, d := range docs {
 		if strings.HasSuffix(d.Path, gzipSuffix) {
 			var err error
-			if docs[i], err = gunzip(ctx, d, o.Cache); err != nil {
+			if docs[i], err = gunzip(ctx, d, o); err != nil {
 				return nil, fmt.Errorf("corpus: %s: %w", d.Path, err)
 			}
 		}
@@ -77,11 +86,12 @@ func Resolve(ctx context.Context, sources []string, o *ResolveOptions) ([]Docume
 	return docs, nil
 }
 
-func checkOnly(ctx context.Context, docs []Document, want string) error {
+func checkOnly(ctx context.Context, docs []Document, o *ResolveOptions) error {
+	want := o.SHA256
 	if len(docs) != 1 {
 		return fmt.Errorf("corpus: corpus.sha256 is for a corpus of one document, but the sources have %d; remove it", len(docs))
 	}
-	got, err := Digests(ctx, docs)
+	got, err := o.Digests(ctx, docs)
 	if err != nil {
 		return err
 	}
@@ -233,7 +243,7 @@ func objects(ctx context.Context, source string) (docs []Document, err error) {
 	prefix := fixed
 	if pattern == "" && fixed != "" {
 		if info, err := st.Stat(ctx, fixed); err == nil {
-			return []Document{{Name: path.Base(fixed), Path: st.Join(fixed), Bytes: info.Bytes}}, nil
+			return []Document{{Name: path.Base(fixed), Path: st.Join(fixed), Bytes: info.Bytes, generation: info.Generation}}, nil
 		}
 		prefix = fixed + "/"
 	}
@@ -254,7 +264,7 @@ func objects(ctx context.Context, source string) (docs []Document, err error) {
 		if strings.HasSuffix(below, "/") || strings.HasPrefix(below, ".") || strings.Contains(below, "/.") {
 			continue
 		}
-		docs = append(docs, Document{Name: below, Path: st.Join(info.Name), Bytes: info.Bytes})
+		docs = append(docs, Document{Name: below, Path: st.Join(info.Name), Bytes: info.Bytes, generation: info.Generation})
 	}
 	if len(docs) == 0 {
 		return nil, fmt.Errorf("no such object, and none below it; correct corpus.sources")

@@ -1,0 +1,122 @@
+package corpus
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// knownLab is a folder with two documents, and another that keeps digests.
+type knownLab struct {
+	t            *testing.T
+	docs, folder string
+	later        time.Duration // what the clock is ahead of the files
+}
+
+// digests resolves and digests the documents as one process does, and returns
+// the digests and how many documents it has read: a digest that was kept is
+// replaced before by a false one, which shows where it is believed.
+func (l *knownLab) digests() (sums []string, read int) {
+	l.t.Helper()
+	k, err := OpenKnown(context.Background(), l.folder, []string{l.docs})
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	k.now = func() time.Time { return time.Now().Add(l.later) }
+	const lie = "false"
+	for path, e := range k.entries {
+		e.SHA256 = lie + e.SHA256
+		k.entries[path] = e
+	}
+	docs, err := Resolve(context.Background(), []string{l.docs}, &ResolveOptions{Known: k})
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	if sums, err = k.Digests(context.Background(), docs); err != nil {
+		l.t.Fatal(err)
+	}
+	for i, s := range sums {
+		if rest, ok := strings.CutPrefix(s, lie); ok {
+			sums[i] = rest
+		} else {
+			read++
+		}
+	}
+	for path, e := range k.entries {
+		e.SHA256 = strings.TrimPrefix(e.SHA256, lie)
+		k.entries[path] = e
+	}
+	if err := k.Close(context.Background()); err != nil {
+		l.t.Fatal(err)
+	}
+	return sums, read
+}
+
+func (l *knownLab) write(name, text string) {
+	l.t.Helper()
+	if err := os.WriteFile(filepath.Join(l.docs, name), []byte(text), 0o666); err != nil {
+		l.t.Fatal(err)
+	}
+}
+
+func TestKnown(t *testing.T) {
+	l := &knownLab{t: t, docs: t.TempDir(), folder: t.TempDir()}
+	l.write("a.txt", "first")
+	l.write("b.txt", "second")
+	want := func(what string, read int) []string {
+		t.Helper()
+		sums, n := l.digests()
+		if n != read {
+			t.Errorf("%s: %d documents were read, want %d", what, n, read)
+		}
+		return sums
+	}
+	before := want("nothing is known", 2)
+	want("the files are younger than a tick", 2)
+	l.later = time.Minute
+	want("they are old, but were not kept yet", 2)
+	if got := want("all is known", 0); !slices.Equal(got, before) {
+		t.Errorf("the digests are %v, want %v", got, before)
+	}
+
+	// Another text of the same size, with the old time of modification.
+	info, err := os.Stat(filepath.Join(l.docs, "a.txt"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.write("a.txt", "fifth")
+	if runtime.GOOS != "linux" {
+		t.Skip("the time of a file's last change is known on Linux only")
+	}
+	if err := os.Chtimes(filepath.Join(l.docs, "a.txt"), info.ModTime(), info.ModTime()); err != nil {
+		t.Fatal(err)
+	}
+	if got := want("one is another", 1); got[0] == before[0] || got[1] != before[1] {
+		t.Errorf("the digests are %v after a.txt changed, and were %v", got, before)
+	}
+	want("the other is known too", 0)
+	if err := os.Rename(filepath.Join(l.docs, "b.txt"), filepath.Join(l.docs, "c.txt")); err != nil {
+		t.Fatal(err)
+	}
+	want("one has another name", 1)
+
+	// What is damaged or gone is read again.
+	files, err := os.ReadDir(l.folder)
+	if err != nil || len(files) != 1 {
+		t.Fatalf("the folder has %v, %v", files, err)
+	}
+	path := filepath.Join(l.folder, files[0].Name())
+	if err := os.WriteFile(path, []byte("{}"), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	want("what is known is damaged", 2)
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	want("what is known is gone", 2)
+}
