@@ -58,6 +58,8 @@ type Config struct {
 	Train    Train    `mapstructure:"train"`
 	Generate Generate `mapstructure:"generate"`
 	Gate     Gate     `mapstructure:"gate"`
+	Round    Round    `mapstructure:"round"`
+	Notify   Notify   `mapstructure:"notify"`
 	Schedule Schedule `mapstructure:"schedule"`
 }
 
@@ -179,6 +181,28 @@ type Schedule struct {
 	Timezone string `mapstructure:"timezone"`
 	Overlap  string `mapstructure:"overlap"`
 	CatchUp  string `mapstructure:"catch_up"`
+}
+
+// Round says how often a round tries a stage, and for how long.
+type Round struct {
+	Attempts     int          `mapstructure:"attempts"`
+	PauseSeconds float64      `mapstructure:"pause_seconds"`
+	LimitMinutes LimitMinutes `mapstructure:"limit_minutes"`
+}
+
+// LimitMinutes are the times that stages may take; 0 is any.
+type LimitMinutes struct {
+	Prep     float64 `mapstructure:"prep"`
+	Train    float64 `mapstructure:"train"`
+	Evaluate float64 `mapstructure:"evaluate"`
+	Gate     float64 `mapstructure:"gate"`
+	Sample   float64 `mapstructure:"sample"`
+}
+
+// Notify says who is told of the end of a round. Both may hold secrets.
+type Notify struct {
+	Command string `mapstructure:"command"`
+	Webhook string `mapstructure:"webhook"`
 }
 
 // Validate returns an *Error for the first value out of its range or not

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"net/url"
 	"regexp"
 	"slices"
 	"strconv"
@@ -159,6 +160,42 @@ func (d text) check(value any) error {
 }
 
 func (d text) String() string { return d.what }
+
+// secret is text that is never shown: not in messages, not in what is written
+// of a config.
+type secret struct {
+	what string // in words
+	ok   func(s string) bool
+}
+
+func (d secret) parse(s string) (any, error) { return s, nil }
+
+func (d secret) check(value any) error {
+	if s, ok := value.(string); !ok || !d.ok(s) || !utf8.ValidString(s) {
+		return fmt.Errorf("is not what it must be (a secret, which is not shown): %v", d)
+	}
+	return nil
+}
+
+func (d secret) String() string { return d.what }
+
+// hidden stands for a secret that is set.
+const hidden = "(secret)"
+
+// shown returns a value of k as it may be seen.
+func (k *key) shown(value any) any {
+	if _, ok := k.domain.(secret); ok && value != "" {
+		return hidden
+	}
+	return value
+}
+
+func isCommand(s string) bool { return s == "" || s != hidden && line(s) }
+
+func isWebhook(s string) bool {
+	u, err := url.Parse(s)
+	return s == "" || line(s) && err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != ""
+}
 
 // line reports whether s is on one line and not empty: a name or a path.
 func line(s string) bool {

@@ -94,6 +94,17 @@ var keys = []key{
 	{name: "schedule.timezone", domain: text{"name of a time zone, such as Europe/Berlin or UTC", isZone}, initial: "UTC", meaning: "the time zone of schedule.cron"},
 	{name: "schedule.overlap", domain: words{"skip", "buffer_one"}, initial: "skip", meaning: "what becomes of a slot that comes while a round runs: it is skipped, or the first one of them runs after it"},
 	{name: "schedule.catch_up", domain: words{"latest", "none"}, initial: "latest", meaning: "which of the slots that came while no scheduler was there runs after all"},
+
+	{name: "round.attempts", domain: whole{1, 100}, initial: 3, meaning: "times that a stage is tried whose errors may pass: no network, or an answer 408, 429 or 5xx"},
+	{name: "round.pause_seconds", domain: number{lo: 0, hi: 3600}, initial: 10.0, meaning: "time before the second of these; it doubles with each, up to 5 minutes"},
+	{name: "round.limit_minutes.prep", domain: number{lo: 0, hi: 1e6}, initial: 0.0, meaning: "time that prep may take, as the next keys for other stages; 0 = any"},
+	{name: "round.limit_minutes.train", domain: number{lo: 0, hi: 1e6}, initial: 0.0, meaning: "the same of train, which saves and is gone on with by the next round"},
+	{name: "round.limit_minutes.evaluate", domain: number{lo: 0, hi: 1e6}, initial: 0.0, meaning: "the same of evaluate"},
+	{name: "round.limit_minutes.gate", domain: number{lo: 0, hi: 1e6}, initial: 0.0, meaning: "the same of gate"},
+	{name: "round.limit_minutes.sample", domain: number{lo: 0, hi: 1e6}, initial: 0.0, meaning: "the same of sample"},
+
+	{name: "notify.command", domain: secret{"shell command on one line, or empty", isCommand}, initial: "", meaning: "run when a round has failed, its model was refused or was promoted; it reads what happened as JSON"},
+	{name: "notify.webhook", domain: secret{"http:// or https:// URL, or empty", isWebhook}, initial: "", meaning: "the same is posted there"},
 }
 
 func hex256(s string) bool {

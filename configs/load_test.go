@@ -151,6 +151,8 @@ func others() map[string]string {
 			case "schedule.timezone":
 				m[k.name] = `"Europe/Berlin"`
 			}
+		case secret:
+			m[k.name] = `"https://others.example/hook"`
 		case sources:
 			m[k.name] = "[a.txt, b.txt]"
 		}

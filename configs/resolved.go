@@ -25,12 +25,18 @@ func (r *Resolved) last(key string) setting {
 }
 
 // YAML returns the config as a file that Load reads to the same Config: every
-// key, in the order of the table, no extends.
+// key, in the order of the table, no extends. A secret that is set is left out,
+// and its key in a comment.
 func (r *Resolved) YAML() []byte {
 	values := r.Config.values()
 	root := &yaml.Node{Kind: yaml.MappingNode}
 	at := map[string]*yaml.Node{"": root} // by section
+	var b bytes.Buffer
 	for i := range keys {
+		if keys[i].shown(values[keys[i].name]) == hidden {
+			fmt.Fprintf(&b, "# %s is set, and secret\n", keys[i].name)
+			continue
+		}
 		parent, section := root, ""
 		parts := strings.Split(keys[i].name, ".")
 		for _, part := range parts[:len(parts)-1] {
@@ -43,7 +49,6 @@ func (r *Resolved) YAML() []byte {
 		}
 		add(parent, parts[len(parts)-1], encode(values[keys[i].name]))
 	}
-	var b bytes.Buffer
 	enc := yaml.NewEncoder(&b)
 	enc.SetIndent(2)
 	if err := enc.Encode(root); err != nil {
@@ -79,7 +84,7 @@ func encode(value any) *yaml.Node {
 }
 
 // Values returns every key with its value, nested by section as in YAML, for
-// encoding/json.
+// encoding/json. In place of a secret it has "(secret)".
 func (r *Resolved) Values() map[string]any {
 	root := map[string]any{}
 	for name, value := range r.Config.values() {
@@ -91,13 +96,20 @@ func (r *Resolved) Values() map[string]any {
 			}
 			m = m[part].(map[string]any)
 		}
-		m[parts[len(parts)-1]] = value
+		m[parts[len(parts)-1]] = keyByName[name].shown(value)
 	}
 	return root
 }
 
-// MarshalJSON returns a JSON object with every key, dotted, and its value.
-func (c *Config) MarshalJSON() ([]byte, error) { return json.Marshal(c.values()) }
+// MarshalJSON returns a JSON object with every key, dotted, and its value, but
+// "(secret)" in place of a secret.
+func (c *Config) MarshalJSON() ([]byte, error) {
+	values := c.values()
+	for name, value := range values {
+		values[name] = keyByName[name].shown(value)
+	}
+	return json.Marshal(values)
+}
 
 // Explain says in a few lines what a key is set to, by whom and instead of
 // what, its default, its range, its meaning and its variable. For a name that
@@ -112,10 +124,10 @@ func (r *Resolved) Explain(key string) (string, error) {
 	}
 	h := r.history[key]
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s = %s\n", key, format(r.last(key).value))
+	fmt.Fprintf(&b, "%s = %s\n", key, format(k.shown(r.last(key).value)))
 	fmt.Fprintf(&b, "  set by    %s\n", oneLine(r.last(key).source))
 	for i := len(h) - 2; i > 0; i-- {
-		fmt.Fprintf(&b, "  over      %s of %s\n", format(h[i].value), oneLine(h[i].source))
+		fmt.Fprintf(&b, "  over      %s of %s\n", format(k.shown(h[i].value)), oneLine(h[i].source))
 	}
 	fmt.Fprintf(&b, "  default   %s\n", format(k.initial))
 	fmt.Fprintf(&b, "  range     %v", k.domain)

@@ -129,3 +129,42 @@ func TestExplain(t *testing.T) {
 		}
 	}
 }
+
+// TestSecrets looks for a secret in everything that is shown of a config.
+func TestSecrets(t *testing.T) {
+	const webhook = "https://hooks.example/T0/s3cr3t"
+	r, err := Load(Options{Environ: []string{"QUIRE_NOTIFY_WEBHOOK=" + webhook}, Set: []string{"notify.command=mail s3cr3t"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.Config.Notify.Webhook != webhook || r.Config.Notify.Command != "mail s3cr3t" {
+		t.Fatalf("notify is %+v", r.Config.Notify)
+	}
+	values, err := json.Marshal(r.Values())
+	if err != nil {
+		t.Fatal(err)
+	}
+	config, err := json.Marshal(&r.Config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	explained, err := r.Explain("notify.webhook")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for what, text := range map[string]string{"YAML": string(r.YAML()), "Values": string(values), "JSON": string(config), "Explain": explained} {
+		if strings.Contains(text, "s3cr3t") || !strings.Contains(text, "secret") {
+			t.Errorf("%s shows the secret, or does not say that there is one: %s", what, text)
+		}
+	}
+	again := reload(t, r.YAML()).Config
+	if again.Notify != (Notify{}) {
+		t.Errorf("YAML loads to %+v", again.Notify)
+	}
+	for _, set := range []string{"notify.webhook=ftp://s3cr3t", "notify.webhook=s3cr3t", "notify.command=s3cr3t\nrm", "notify.webhook=(secret)", "notify.command=(secret)"} {
+		_, err := Load(Options{Set: []string{set}})
+		if e := mistake(t, err); strings.Contains(e.Error(), "s3cr3t") || e.Key != set[:len("notify.webhook")] {
+			t.Errorf("%s: %v", set, err)
+		}
+	}
+}

@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"strings"
+	"time"
 
 	"github.com/quire-ml/quire/configs"
 	"github.com/quire-ml/quire/model/kernel"
@@ -67,6 +68,11 @@ func Round(ctx context.Context, c *configs.Config, o RoundOptions) (*RoundResult
 	options := o.workflow(c)
 	options.Observe = func(e workflow.Event) { announce(o.Console, e) }
 	record, err := p.Run(ctx, st, options)
+	if n := news(c, record, err); n != nil {
+		if nerr := notify(context.WithoutCancel(ctx), c.Notify, n); nerr != nil {
+			o.Console.Warn("%v", nerr)
+		}
+	}
 	if record == nil || err != nil && !errors.Is(err, ErrRefused) {
 		return nil, err
 	}
@@ -93,6 +99,7 @@ func PlanRound(ctx context.Context, c *configs.Config, o RoundOptions) (*workflo
 
 func (o RoundOptions) workflow(c *configs.Config) workflow.Options {
 	return workflow.Options{ID: o.ID, Config: c, From: o.From, To: o.To, Force: o.Force, Verify: o.Verify,
+		Attempts: c.Round.Attempts, Pause: time.Duration(c.Round.PauseSeconds * float64(time.Second)),
 		Versions: versions(), Host: host(), Judge: judge, Class: class}
 }
 
@@ -118,11 +125,14 @@ func judge(r *workflow.Record) error {
 	return fmt.Errorf("stages: %w: %s", ErrRefused, d.Reason)
 }
 
+// refused is the class of a round whose gate refused.
+const refused = "refused"
+
 // class gives classes to errors of this module that workflow does not know.
 func class(err error) string {
 	switch {
 	case errors.Is(err, ErrRefused):
-		return "refused"
+		return refused
 	case errors.Is(err, train.ErrInterrupted):
 		return workflow.Interrupted
 	}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"math"
 	"strings"
+	"time"
 
 	"github.com/quire-ml/quire/configs"
 	"github.com/quire-ml/quire/model/checkpoint"
@@ -46,6 +47,9 @@ type round struct {
 // stage is a shipped one: its config is all of it, of which Keys says the part.
 type stage[T any] = workflow.Stage[*configs.Config, T]
 
+// limit is a stage's time, from minutes; 0: none.
+func limit(minutes float64) time.Duration { return time.Duration(minutes * float64(time.Minute)) }
+
 // GateResult is the gate's decision: the loss must be finite and below the
 // unigram entropy, both in nats a character. The loss is the validation loss,
 // or the last epoch's training loss where there is no validation part.
@@ -75,7 +79,7 @@ func (r *round) lookStage() workflow.Node {
 }
 
 func (r *round) prepStage() workflow.Node {
-	return stage[PrepResult]{Name: "prep", Version: 1, Config: r.c, Keys: []string{"prep"}, Ignore: []string{"prep.out"},
+	return stage[PrepResult]{Name: "prep", Version: 1, Limit: limit(r.c.Round.LimitMinutes.Prep), Config: r.c, Keys: []string{"prep"}, Ignore: []string{"prep.out"},
 		Inputs: []workflow.Input{CorpusArtifact}, Output: SetArtifact,
 		Estimate: func(context.Context, *configs.Config, *workflow.Work) (workflow.Cost, error) {
 			return workflow.Cost{Bytes: corpus.Bytes(r.corpus.Documents)}, nil
@@ -132,7 +136,7 @@ var cosmetic = []string{"train.out", "train.device", "train.log_every",
 	"train.checkpoint.every", "train.checkpoint.every_steps", "train.checkpoint.every_minutes", "train.checkpoint.keep_last", "train.checkpoint.keep_best_count"}
 
 func (r *round) trainStage() workflow.Node {
-	return stage[TrainResult]{Name: "train", Version: 1, Config: r.c, Keys: []string{"model", "train"}, Ignore: cosmetic,
+	return stage[TrainResult]{Name: "train", Version: 1, Limit: limit(r.c.Round.LimitMinutes.Train), Config: r.c, Keys: []string{"model", "train"}, Ignore: cosmetic,
 		Inputs: []workflow.Input{SetArtifact}, Output: ModelArtifact,
 		Estimate: r.estimateTrain, Run: r.runTrain}
 }
@@ -225,7 +229,7 @@ func (r *round) open(ctx context.Context, w *workflow.Work) (*Model, error) {
 }
 
 func (r *round) evaluateStage() workflow.Node {
-	return stage[EvaluateResult]{Name: "evaluate", Version: 2, Config: r.c, Keys: []string{}, Inputs: []workflow.Input{SetArtifact, ModelArtifact}, Output: EvaluationArtifact,
+	return stage[EvaluateResult]{Name: "evaluate", Version: 2, Limit: limit(r.c.Round.LimitMinutes.Evaluate), Config: r.c, Keys: []string{}, Inputs: []workflow.Input{SetArtifact, ModelArtifact}, Output: EvaluationArtifact,
 		Run: func(ctx context.Context, c *configs.Config, w *workflow.Work) (out workflow.Output[EvaluateResult], err error) {
 			set, err := SetArtifact.Of(w)
 			if err != nil {
@@ -251,7 +255,7 @@ func (r *round) evaluateStage() workflow.Node {
 }
 
 func (r *round) gateStage() workflow.Node {
-	return stage[GateResult]{Name: "gate", Version: 1, Config: r.c, Keys: []string{}, Inputs: []workflow.Input{SetArtifact, ModelArtifact, EvaluationArtifact}, Output: DecisionArtifact,
+	return stage[GateResult]{Name: "gate", Version: 1, Limit: limit(r.c.Round.LimitMinutes.Gate), Config: r.c, Keys: []string{}, Inputs: []workflow.Input{SetArtifact, ModelArtifact, EvaluationArtifact}, Output: DecisionArtifact,
 		Run: func(ctx context.Context, c *configs.Config, w *workflow.Work) (out workflow.Output[GateResult], err error) {
 			set, err := SetArtifact.Of(w)
 			if err != nil {
@@ -322,7 +326,7 @@ func (r *round) promoteStage() workflow.Node {
 }
 
 func (r *round) sampleStage() workflow.Node {
-	return stage[SampleResult]{Name: "sample", Version: 1, Config: r.c, Keys: []string{"generate"}, Inputs: []workflow.Input{ModelArtifact}, Output: SampleArtifact,
+	return stage[SampleResult]{Name: "sample", Version: 1, Limit: limit(r.c.Round.LimitMinutes.Sample), Config: r.c, Keys: []string{"generate"}, Inputs: []workflow.Input{ModelArtifact}, Output: SampleArtifact,
 		Run: func(ctx context.Context, c *configs.Config, w *workflow.Work) (out workflow.Output[SampleResult], err error) {
 			m, err := r.open(ctx, w)
 			if err != nil {
