@@ -7,6 +7,7 @@ import (
 	"log"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/apache/beam/sdks/v2/go/pkg/beam"
 
@@ -19,6 +20,7 @@ import (
 	"github.com/quire-ml/quire/pipelines/stages"
 	"github.com/quire-ml/quire/runners/engine"
 	"github.com/quire-ml/quire/runners/store"
+	"github.com/quire-ml/quire/runners/workflow"
 	"github.com/quire-ml/quire/transforms/corpus"
 	"github.com/quire-ml/quire/transforms/dataset"
 	"github.com/quire-ml/quire/transforms/prepare"
@@ -95,6 +97,56 @@ func Example() {
 	// hidden 8: 0.26 nats a character
 	// hidden 32: 0.16 nats a character
 	// "3 sheep and one wolf. 5 sheep and one"
+}
+
+// A round with a stage of one's own: it counts the sheep in the sample, and is
+// skipped as long as neither the sample nor its config changes.
+func Example_stage() {
+	ctx := context.Background()
+	dir, file := book()
+	defer os.RemoveAll(dir)
+	r, err := configs.Load(configs.Options{Config: "quickstart", Set: []string{"corpus.sources=" + file, "workdir=" + dir,
+		"prep.seq_length=20", "model.embedding=8", "model.hidden=16", "train.batch=8", "train.epochs=4", "train.lr=0.01", "generate.prompt=3 sheep", "generate.length=60"}})
+	if err != nil {
+		log.Fatal(err)
+	}
+
+	type config struct {
+		Word string `json:"word"`
+	}
+	type count struct {
+		Times int `json:"times"`
+	}
+	counted := workflow.Stage[config, count]{
+		Name: "count", Version: 1, Config: config{Word: "sheep"},
+		Inputs: []workflow.Input{stages.SampleArtifact}, Output: "count",
+		Run: func(_ context.Context, c config, w *workflow.Work) (out workflow.Output[count], err error) {
+			sample, err := stages.SampleArtifact.Of(w)
+			out.Value.Times = strings.Count(sample.Text, c.Word)
+			return out, err
+		},
+	}
+	options := stages.RoundOptions{Runner: "direct", Console: report.NewConsole(os.Stderr, true), More: []workflow.Node{counted}}
+	res, err := stages.Round(ctx, &r.Config, options)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Printf("count: %s\n", res.Stages["count"])
+
+	counted.Config.Word = "wolf"
+	options.More = []workflow.Node{counted}
+	plan, err := stages.PlanRound(ctx, &r.Config, options)
+	if err != nil {
+		log.Fatal(err)
+	}
+	for _, s := range plan.Stages {
+		if s.Action == workflow.ActionRun {
+			fmt.Println(s.Name, s.Reasons)
+		}
+	}
+	// Output:
+	// count: {"times":3}
+	// count [word: "sheep" → "wolf"]
 }
 
 // A pipeline of one's own from the parts below the stages: a Beam pipeline that
