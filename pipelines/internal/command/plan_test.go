@@ -1,0 +1,339 @@
+package command_test
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// madeBy are the shipped pipeline's artifacts, and takes what its stages take.
+var (
+	madeBy = map[string]string{"set": "prep", "model": "train", "evaluation": "evaluate", "decision": "gate"}
+	takes  = map[string][]string{"train": {"set"}, "evaluate": {"set", "model"}, "gate": {"set", "model", "evaluation"},
+		"promote": {"model", "decision"}, "sample": {"model"}}
+)
+
+// planned returns the reasons of the stages that a plan runs.
+func (l *lab) planned(args ...string) map[string][]string {
+	l.t.Helper()
+	runs := map[string][]string{}
+	for i, s := range l.result("stages", append([]string{"plan"}, args...)...)["stages"].([]any) {
+		stage := s.(map[string]any)
+		var reasons []string
+		for _, r := range stage["reasons"].([]any) {
+			reasons = append(reasons, r.(string))
+		}
+		if stage["name"] != stageNames[i] || len(reasons) == 0 {
+			l.t.Errorf("stage %d of the plan is %v", i, stage)
+		}
+		if stage["action"] == "run" {
+			runs[stageNames[i]] = reasons
+		}
+	}
+	return runs
+}
+
+// follow adds to the reasons of stages those that follow from them.
+func follow(first map[string][]string) map[string][]string {
+	all := map[string][]string{}
+	for _, stage := range stageNames {
+		reasons := slices.Clone(first[stage])
+		for _, in := range takes[stage] {
+			if all[madeBy[in]] != nil {
+				reasons = append(reasons, in+" comes anew from "+madeBy[in])
+			}
+		}
+		if reasons != nil {
+			all[stage] = reasons
+		}
+	}
+	return all
+}
+
+// A change is to a config, or to the folder that it is in, and what it must run
+// again: stage: reason.
+type change struct {
+	set  []string
+	do   func(l *lab)
+	want []string
+	bare bool // it cannot run on every processor
+}
+
+func set(key, value, old, now string) change {
+	section, _, _ := strings.Cut(key, ".")
+	stage := map[string]string{"prep": "prep", "model": "train", "train": "train", "generate": "sample"}[section]
+	return change{set: []string{key + "=" + value}, want: []string{fmt.Sprintf("%s: %s: %s → %s", stage, key, old, now)}}
+}
+
+func cosmetic(key, value string) change { return change{set: []string{key + "=" + value}} }
+
+// changes are all kinds of what can change between two rounds, each alone.
+func changes() []change {
+	short := func(text string) string { return fmt.Sprintf("%x", sha256.Sum256([]byte(text)))[:12] }
+	list := []change{
+		set("prep.seq_length", "11", "10", "11"), set("prep.stride", "5", "0", "5"), set("prep.unit", "byte", `"rune"`, `"byte"`),
+		set("prep.normalize", "nfc", `"none"`, `"nfc"`), set("prep.invalid_utf8", "replace", `"error"`, `"replace"`), set("prep.min_count", "2", "1", "2"),
+		set("prep.validation.fraction", "0.2", "0.1", "0.2"), set("prep.validation.by", "block", `"tail"`, `"block"`), set("prep.test.fraction", "0.1", "0", "0.1"),
+		set("prep.seed", "2", "1", "2"), set("prep.shards", "2", "0", "2"),
+		set("model.cell", "lstm", `"gru"`, `"lstm"`), set("model.layers", "2", "1", "2"), set("model.embedding", "5", "4", "5"),
+		set("model.hidden", "9", "8", "9"), set("model.dropout", "0.5", "0", "0.5"),
+		set("train.epochs", "3", "2", "3"), set("train.max_steps", "9", "0", "9"), set("train.batch", "4", "8", "4"), set("train.lr", "0.02", "0.01", "0.02"),
+		set("train.schedule", "cosine", `"constant"`, `"cosine"`), set("train.warmup_steps", "5", "0", "5"), set("train.clip_norm", "5", "0", "5"),
+		set("train.weight_decay", "0.1", "0", "0.1"), set("train.seed", "2", "1", "2"), set("train.hidden", "carry", `"zero"`, `"carry"`),
+		set("train.average", "0.9", "0", "0.9"), set("train.checkpoint.keep_best", "false", "true", "false"), set("train.early_stop.patience", "1", "0", "1"),
+		set("generate.prompt", "of ", `"the "`, `"of "`), set("generate.length", "31", "30", "31"), set("generate.temperature", "0.5", "1", "0.5"),
+		set("generate.top_k", "3", "0", "3"), set("generate.top_p", "0.9", "1", "0.9"), set("generate.seed", "1", "0", "1"),
+
+		{set: []string{"train.lr=0.02", "train.seed=2", "generate.seed=1"}, want: []string{"train: train.lr: 0.01 → 0.02", "train: train.seed: 1 → 2", "sample: generate.seed: 0 → 1"}},
+		{set: []string{"prep.seed=2", "train.seed=2"}, want: []string{"prep: prep.seed: 1 → 2", "train: train.seed: 1 → 2"}},
+		{do: func(l *lab) { l.write(l.corpus, text(2999)) }, want: []string{"prep: corpus: text.txt: sha256 " + short(text(3000)) + " → " + short(text(2999))}},
+		{do: func(l *lab) { l.source(map[string]string{"text.txt": text(3000), "more.txt": "more\n"}) }, want: []string{"prep: corpus: more.txt is new"}},
+		{do: func(l *lab) { l.source(map[string]string{"other.txt": text(3000)}) }, want: []string{"prep: corpus: other.txt is new", "prep: corpus: text.txt is gone"}},
+
+		cosmetic("name", "other"), cosmetic("prep.out", "other"), cosmetic("train.out", "other"), cosmetic("train.device", "cpu"), cosmetic("train.log_every", "7"),
+		cosmetic("train.checkpoint.every_steps", "7"), cosmetic("train.checkpoint.every_minutes", "7"), cosmetic("train.checkpoint.keep_last", "7"), cosmetic("train.checkpoint.keep_best_count", "7"),
+		cosmetic("schedule.cron", "0 4 * * *"), cosmetic("round.attempts", "7"), cosmetic("round.limit_minutes.train", "7"), cosmetic("notify.command", "true"),
+		cosmetic("corpus.sha256", fmt.Sprintf("%x", sha256.Sum256([]byte(text(3000))))),
+		{do: func(l *lab) { l.source(map[string]string{"text.txt": text(3000), ".hidden": "x"}) }}, // the same text elsewhere
+		{do: func(l *lab) { l.write(l.corpus, text(3000)) }},
+		{do: func(l *lab) {
+			if err := os.Chtimes(l.corpus, time.Time{}, time.Unix(1, 0)); err != nil {
+				l.t.Fatal(err)
+			}
+		}},
+		{do: func(l *lab) {
+			lines := strings.SplitAfter(l.read(l.config), "\n")
+			slices.Reverse(lines)
+			l.write(l.config, "# in another order, with a comment\n"+strings.Join(lines, "# and another\n"))
+		}},
+		{do: func(l *lab) { l.t.Setenv("QUIRE_TRAIN_LOG_EVERY", "8") }},
+	}
+	bare := set("train.precision", "bf16", `"fp32"`, `"bf16"`)
+	bare.bare = true
+	return append(list, bare)
+}
+
+// source makes the corpus a folder with these files.
+func (l *lab) source(files map[string]string) {
+	l.t.Helper()
+	dir := filepath.Join(l.dir, "folder")
+	if err := os.MkdirAll(dir, 0o777); err != nil {
+		l.t.Fatal(err)
+	}
+	for name, text := range files {
+		l.write(filepath.Join(dir, name), text)
+	}
+	l.write(l.config, strings.ReplaceAll(l.read(l.config), fmt.Sprintf("%q", l.corpus), fmt.Sprintf("%q", dir)))
+}
+
+// TestPlanChanges makes each change alone to a config whose round is done: the
+// plan gives exactly the reasons that hold. A round with that change then runs
+// no other stages, and leaves nothing to do.
+func TestPlanChanges(t *testing.T) {
+	if n := len(changes()); n < 30 {
+		t.Errorf("%d changes, want 30 or more", n)
+	}
+	for i, c := range changes() {
+		name := strings.Join(c.set, " ")
+		if c.do != nil {
+			name = fmt.Sprint("change ", i)
+		}
+		t.Run(name, func(t *testing.T) {
+			l := newLab(t)
+			l.ok("run", "--quiet")
+			var args []string
+			for _, s := range c.set {
+				args = append(args, "--set", s)
+			}
+			if c.do != nil {
+				c.do(l)
+			}
+			first := map[string][]string{}
+			for _, w := range c.want {
+				stage, reason, _ := strings.Cut(w, ": ")
+				first[stage] = append(first[stage], reason)
+			}
+			want := follow(first)
+			before := l.contents()
+			got := l.planned(args...)
+			if fmt.Sprint(got) != fmt.Sprint(want) {
+				t.Errorf("the plan runs\n%v\nwant\n%v", got, want)
+			}
+			if after := l.contents(); fmt.Sprint(after) != fmt.Sprint(before) {
+				t.Error("the plan has changed files")
+			}
+			if c.bare {
+				return
+			}
+			o := l.run(append([]string{"run"}, args...)...)
+			if o.code != 0 && o.code != 3 {
+				t.Fatal(o)
+			}
+			for stage, what := range stageLines(t, o) {
+				if what == "runs" && want[stage] == nil || what != "runs" && first[stage] != nil {
+					t.Errorf("%s %s", stage, what)
+				}
+			}
+			if len(want) == 0 && o.code != 0 {
+				t.Error(o)
+			}
+			if left := l.planned(args...); len(left) != 0 {
+				t.Errorf("after the round, the plan runs %v", left)
+			}
+		})
+	}
+}
+
+// TestPlanMissing takes away, or damages, what a round has made.
+func TestPlanMissing(t *testing.T) {
+	l := newLab(t)
+	r := l.result(runKeys, "run")
+	set, run := r["set"].(string), r["run"].(string)
+	outcome := func(stage string) string {
+		list, err := filepath.Glob(filepath.Join(l.work, "stages", stage, "*.json"))
+		if err != nil || len(list) != 1 {
+			t.Fatalf("outcomes of %s: %v, %v", stage, list, err)
+		}
+		return list[0]
+	}
+	shard := filepath.Join(set, "train-00000-of-00001.tfrecord")
+	for _, c := range []struct {
+		path   string
+		damage bool // a byte is flipped, else the file is removed
+		want   string
+	}{
+		{filepath.Join(set, "manifest.json"), false, "prep: PATH is missing"},
+		{filepath.Join(run, "latest.json"), false, "train: PATH is missing"},
+		{outcome("evaluate"), false, "evaluate: PATH is missing"},
+		{outcome("sample"), false, "sample: PATH is missing"},
+		{shard, false, "prep: damaged: PATH: it is missing"},
+		{filepath.Join(l.work, "promoted.json"), false, "promote: no model is promoted any more"},
+		{shard, true, fmt.Sprintf("prep: damaged: PATH: its sha256 is NOW, not %x", sha256.Sum256([]byte(l.read(shard))))},
+		{r["promoted"].(string), true, fmt.Sprintf("train: damaged: PATH: its sha256 is NOW, not %x", sha256.Sum256([]byte(l.read(r["promoted"].(string)))))},
+	} {
+		whole := l.read(c.path)
+		now := []byte(whole)
+		now[len(now)/2] ^= 1
+		if c.damage {
+			l.write(c.path, string(now))
+		} else if err := os.Remove(c.path); err != nil {
+			t.Fatal(err)
+		}
+		stage, reason, _ := strings.Cut(c.want, ": ")
+		reason = strings.NewReplacer("PATH", c.path, "NOW", fmt.Sprintf("%x", sha256.Sum256(now))).Replace(reason)
+		if got, want := l.planned(), follow(map[string][]string{stage: {reason}}); fmt.Sprint(got) != fmt.Sprint(want) {
+			t.Errorf("%s: the plan runs\n%v\nwant\n%v", c.path, got, want)
+		}
+		if strings.Contains(reason, "damaged") {
+			l.fails(1, []string{c.path, "run --force " + stage}, "run")
+		}
+		l.write(c.path, whole)
+	}
+	if got := l.planned(); len(got) != 0 {
+		t.Errorf("with all put back, the plan runs %v", got)
+	}
+	l.write(shard, l.read(shard)[1:])
+	l.ok("run", "--force", "prep")
+	if got := l.planned("--verify"); len(got) != 0 {
+		t.Errorf("with the set made anew, the plan runs %v", got)
+	}
+}
+
+// TestPlanCosts: bytes, steps and times, as far as they are known.
+func TestPlanCosts(t *testing.T) {
+	l := newLab(t)
+	text := l.ok("plan").stdout
+	for _, want := range []string{"prep      run   not done yet\n", "3000 bytes to read\n", "train     run   set comes anew from prep\n"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("the plan has no %q: %s", want, text)
+		}
+	}
+	l.ok("run")
+	text = l.ok("plan", "--set", "train.epochs=3").stdout
+	for _, want := range []string{"prep      skip  inputs, settings and code are as before", "train     run   train.epochs: 2 → 3\n", " 90 steps, about 0.", " seconds, as in earlier rounds\n"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("the plan has no %q: %s", want, text)
+		}
+	}
+}
+
+// TestRange runs parts of a round.
+func TestRange(t *testing.T) {
+	l := newLab(t)
+	for _, c := range []struct {
+		want string
+		args []string
+	}{
+		{`there is no stage "prepp"; the stages are prep, train, evaluate, gate, promote, sample`, []string{"--from", "prepp"}},
+		{"stage gate comes after train", []string{"--from", "gate", "--to", "train"}},
+		{"stage sample cannot be forced: it is not among prep, train", []string{"--force", "sample", "--to", "train"}},
+	} {
+		l.fails(2, []string{c.want, "--help"}, append([]string{"run"}, c.args...)...)
+		l.fails(2, []string{c.want, "--help"}, append([]string{"plan"}, c.args...)...)
+	}
+	l.fails(1, []string{"start from train, but prep must run first: not done yet"}, "run", "--from", "train")
+	r := l.result(runKeys, "run", "--to", "train")
+	if stages := r["stages"].(map[string]any); len(stages) != 2 || r["promoted"] != "" || r["sample"] != "" {
+		t.Errorf("run --to train gives %v", r)
+	}
+	checkpoint := r["stages"].(map[string]any)["train"].(map[string]any)["checkpoint"].(string)
+	want := l.read(checkpoint)
+	o := l.ok("run", "--from", "train", "--force", "train")
+	wantStages(t, o, "nothing to do", "runs", "runs", "runs", "runs", "runs")
+	if l.read(checkpoint) != want {
+		t.Error("a forced training has other weights")
+	}
+	wantStages(t, l.ok("run", "--force", "evaluate", "--force", "sample"), "nothing to do", "nothing to do", "runs", "nothing to do", "nothing to do", "runs")
+	wantStages(t, l.ok("run", "--verify"), "nothing to do")
+}
+
+// TestRuns lists, shows and compares rounds.
+func TestRuns(t *testing.T) {
+	l := newLab(t)
+	if r := l.result("rounds", "runs", "list"); len(r["rounds"].([]any)) != 0 {
+		t.Errorf("rounds before the first: %v", r)
+	}
+	l.fails(1, []string{"no rounds yet"}, "runs", "show")
+	a := l.result(runKeys, "run")["round"].(string)
+	b := l.result(runKeys, "run", "--set", "train.lr=0.02")["round"].(string)
+	list := l.result("rounds", "runs", "list")["rounds"].([]any)
+	if len(list) != 2 {
+		t.Fatalf("the rounds are %v", list)
+	}
+	for i, want := range []string{a + " done [prep train evaluate gate promote sample] true", b + " done [train evaluate gate promote sample] true"} {
+		r := list[i].(map[string]any)
+		if got := fmt.Sprint(r["round"], " ", r["exit"], " ", r["ran"], " ", r["promoted"]); got != want {
+			t.Errorf("round %d is %s, want %s", i, got, want)
+		}
+	}
+	shown := l.result("round began ended exit config versions host stages lineage", "runs", "show", a)
+	var what []string
+	for _, x := range shown["lineage"].([]any) {
+		what = append(what, x.(map[string]any)["what"].(string))
+		if name := x.(map[string]any)["name"].(string); what[len(what)-1] != "source" {
+			if _, err := os.Stat(filepath.Join(l.work, name)); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	if fmt.Sprint(what) != "[sample checkpoint set source]" || fmt.Sprint(shown["config"].(map[string]any)["train.lr"]) != "0.01" {
+		t.Errorf("the lineage is %v of %v", what, shown)
+	}
+	if text := l.ok("runs", "show").stdout; !strings.HasPrefix(text, "round     "+b+", done\n") || !strings.Contains(text, "because  train.lr: 0.01 → 0.02\n") {
+		t.Errorf("the newest round is %s", text)
+	}
+	diff := l.result("a b config metrics", "runs", "diff", a, b)
+	if got := fmt.Sprint(diff["config"]); got != "[map[a:0.01 b:0.02 key:train.lr]]" {
+		t.Errorf("the config differs by %s", got)
+	}
+	if text := l.ok("runs", "diff", a, b).stdout; !strings.Contains(text, "evaluate.nats_per_char") || !strings.Contains(text, "train.lr") {
+		t.Errorf("the difference is %s", text)
+	}
+	l.fails(1, []string{"runs list"}, "runs", "show", "20260101T000000Z")
+	l.fails(2, []string{"--help"}, "runs", "diff", a)
+}
