@@ -109,6 +109,7 @@ type Model struct {
 // Train says how a model learns.
 type Train struct {
 	Out         string     `mapstructure:"out"`
+	From        string     `mapstructure:"from"`
 	Epochs      int        `mapstructure:"epochs"`
 	MaxSteps    int64      `mapstructure:"max_steps"`
 	Batch       int        `mapstructure:"batch"`

@@ -46,6 +46,7 @@ var keys = []key{
 	{name: "model.weight_dropout", domain: number{lo: 0, hi: 1, below: true}, initial: 0.0, meaning: "part of the recurrent weights that training drops, others in each step"},
 
 	{name: "train.out", domain: text{"path or gs:// URL", line}, initial: "run", meaning: "directory of the run, when train runs on its own"},
+	{name: "train.from", domain: text{"path or gs:// URL, or empty", func(s string) bool { return s == "" || line(s) }}, initial: "", meaning: "checkpoint, or directory of a run, below the workdir, with whose weights training starts; empty = with random ones"},
 	{name: "train.epochs", domain: whole{0, 1_000_000}, initial: 3, meaning: "times that training visits every sequence; 0 saves the untrained network"},
 	{name: "train.max_steps", domain: whole{0, math.MaxInt64}, initial: 0, meaning: "steps after which training ends early; 0 = never"},
 	{name: "train.batch", domain: whole{1, 65536}, initial: 64, meaning: "B, the sequences of a step"},

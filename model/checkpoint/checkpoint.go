@@ -48,6 +48,7 @@ import (
 type Checkpoint struct {
 	Metadata
 	Tensors []Tensor // of different names; Load orders them by name
+	Digest  string   // that of the file it was read from; Save does not look at it
 }
 
 // Metadata is what a checkpoint says about its origin, and what is needed to

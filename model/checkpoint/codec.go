@@ -115,7 +115,8 @@ func decode(r io.Reader, bytes int64) (*Checkpoint, string, error) {
 		}
 		at += sizes[i] * valueBytes
 	}
-	return &Checkpoint{Metadata: h.Metadata, Tensors: h.tensors}, hex.EncodeToString(file.Sum(nil)), nil
+	found := string(start[digestAt : digestAt+hexBytes])
+	return &Checkpoint{Metadata: h.Metadata, Tensors: h.tensors, Digest: found}, hex.EncodeToString(file.Sum(nil)), nil
 }
 
 // fit returns the number of values of each tensor, which together fill the file

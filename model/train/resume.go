@@ -94,7 +94,13 @@ func Compatible(ctx context.Context, st *store.Store, o Options) error {
 // intact.
 func (r *run) start(ctx context.Context) error {
 	w := rnn.NewWeights(r.o.Shape)
-	w.Init(r.o.Seed)
+	if start := r.o.Start; start == nil {
+		w.Init(r.o.Seed)
+	} else if start.Shape != r.o.Shape {
+		return fmt.Errorf("train: to start from weights of shape %+v, the network must have the same, not %+v", start.Shape, r.o.Shape)
+	} else {
+		copy(w.Flat, start.Flat)
+	}
 	var err error
 	if r.trainer, err = NewTrainer(w, r.o.SeqLength, r.o.Batch, r.o.LR, r.o.trainer()); err != nil {
 		return err

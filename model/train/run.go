@@ -30,12 +30,13 @@ type Data interface {
 // weights; the others only what is saved and when it ends.
 type Options struct {
 	Shape     rnn.Shape
-	SeqLength int     // L
-	Batch     int     // B
-	Hidden    Hidden  // what sequences start from; empty is Zero
-	LR        float64 // learning rate
-	Clip      float64 // threshold of the global norm, 0 for none
-	Seed      int64   // of the initial weights and of dropout
+	Start     *rnn.Weights // what training starts from, of that shape; nil for initial weights by Seed
+	SeqLength int          // L
+	Batch     int          // B
+	Hidden    Hidden       // what sequences start from; empty is Zero
+	LR        float64      // learning rate
+	Clip      float64      // threshold of the global norm, 0 for none
+	Seed      int64        // of the initial weights and of dropout
 	Precision kernel.Precision
 
 	Decay       float64  // weight decay, 0 for none

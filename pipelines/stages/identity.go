@@ -8,11 +8,12 @@ import (
 )
 
 // identityConfig is what a checkpoint stores of the config: the model and train
-// sections without the keys that do not change the weights of a step.
+// sections without the keys that do not change the weights of a step, and of the
+// checkpoint that training starts from, if there is one, the digest.
 //
 // Keys that are younger than the first checkpoints are there only where they
 // have another value than their default, which is what those were trained with.
-func identityConfig(c *configs.Config) (json.RawMessage, error) {
+func identityConfig(c *configs.Config, from string) (json.RawMessage, error) {
 	m, t := c.Model, c.Train
 	learning := map[string]any{"epochs": t.Epochs, "batch": t.Batch, "lr": t.LR, "schedule": t.Schedule, "warmup_steps": t.WarmupSteps,
 		"clip_norm": t.ClipNorm, "weight_decay": t.WeightDecay, "precision": t.Precision, "seed": t.Seed}
@@ -21,6 +22,9 @@ func identityConfig(c *configs.Config) (json.RawMessage, error) {
 	}
 	if t.Average != 0 {
 		learning["average"] = t.Average
+	}
+	if from != "" {
+		learning["from"] = from
 	}
 	curriculum := map[string]any{}
 	if t.Curriculum.SeqLength != 0 {

@@ -21,7 +21,7 @@ func TestIdentityConfig(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		got, err := identityConfig(&r.Config)
+		got, err := identityConfig(&r.Config, "")
 		if err != nil || !strings.Contains(string(got), c.want) || c.set == "name=x" && string(got) != c.want {
 			t.Errorf("%s: %s, %v; want %s", c.set, got, err, c.want)
 		}

@@ -57,7 +57,7 @@ func Train(ctx context.Context, c *configs.Config, o TrainOptions) (_ *TrainResu
 	}
 	defer st.Close()
 
-	opts, err := trainOptions(c, set)
+	opts, err := trainOptions(ctx, c, set, o.Console)
 	if err != nil {
 		return nil, err
 	}
@@ -106,13 +106,22 @@ func Train(ctx context.Context, c *configs.Config, o TrainOptions) (_ *TrainResu
 }
 
 // trainOptions turns config and set into the numbers of a run.
-func trainOptions(c *configs.Config, set *dataset.Set) (train.Options, error) {
+func trainOptions(ctx context.Context, c *configs.Config, set *dataset.Set, console *report.Console) (train.Options, error) {
 	m := set.Manifest()
+	shape := rnn.Shape{Cell: rnn.Cell(c.Model.Cell), Layers: c.Model.Layers, Vocabulary: set.Vocab().Size(), Embedding: c.Model.Embedding, Hidden: c.Model.Hidden}
+	var start *rnn.Weights
+	digest := ""
+	if c.Train.From != "" {
+		var err error
+		if start, digest, err = warmStart(ctx, Locate(c.Workdir, c.Train.From), shape, set.Vocab(), console); err != nil {
+			return train.Options{}, err
+		}
+	}
 	vocabulary, err := json.Marshal(set.Vocab())
 	if err != nil {
 		return train.Options{}, err
 	}
-	config, err := identityConfig(c)
+	config, err := identityConfig(c, digest)
 	if err != nil {
 		return train.Options{}, err
 	}
@@ -124,8 +133,7 @@ func trainOptions(c *configs.Config, set *dataset.Set) (train.Options, error) {
 		return train.Options{}, err
 	}
 	return train.Options{Precision: precision,
-		Shape: rnn.Shape{Cell: rnn.Cell(c.Model.Cell), Layers: c.Model.Layers, Vocabulary: set.Vocab().Size(),
-			Embedding: c.Model.Embedding, Hidden: c.Model.Hidden},
+		Shape: shape, Start: start,
 		SeqLength: m.SeqLength, Batch: c.Train.Batch, Hidden: train.Hidden(c.Train.Hidden), LR: c.Train.LR, Clip: c.Train.ClipNorm, Seed: c.Train.Seed,
 		Decay: c.Train.WeightDecay, Average: c.Train.Average, Dropout: c.Model.Dropout, InputDropout: c.Model.InputDropout, WeightDropout: c.Model.WeightDropout, Schedule: train.Schedule(c.Train.Schedule), WarmupSteps: c.Train.WarmupSteps,
 		Curriculum: train.Curriculum{SeqLength: c.Train.Curriculum.SeqLength, Epochs: c.Train.Curriculum.Epochs, Sampling: c.Train.Curriculum.Sampling},

@@ -71,7 +71,7 @@ func (w *watcher) observe(r train.Report) error {
 	if w.progress == nil {
 		w.progress = w.console.Progress("train", r.Step, r.Steps)
 	}
-	if r.Step == 1 {
+	if r.Step == 1 && w.opts.Start == nil {
 		w.checkFirst(r.Nats)
 	}
 	w.progress.Set(r.Step, fmt.Sprintf("epoch %d  step %d/%d  loss %.3f  %.0f chars/s", r.Epoch, r.Step, r.Steps, r.Nats, r.PerSecond))
