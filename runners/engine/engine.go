@@ -85,7 +85,7 @@ func Start(ctx context.Context, runner string, p *beam.Pipeline, o Options) (*Jo
 	if runner == "flink" && *jobopts.Endpoint == "" {
 		return nil, &UsageError{Runner: runner, Lacks: flinkLacks()}
 	}
-	defer quiet(o.Verbose)()
+	defer quiet(o.Verbose, inProcess(runner))()
 	log := &printed{Logger: &beamlog.Structural{}}
 	if ModeOf(runner) == DryRun {
 		beamlog.SetLogger(log)
@@ -186,7 +186,9 @@ func (e *Error) Unwrap() error { return e.Err }
 func keepLogs() (restore func()) {
 	logger, w, flags, prefix := slog.Default(), log.Writer(), log.Flags(), log.Prefix()
 	return func() {
-		slog.SetDefault(logger)
+		if slog.Default() != logger {
+			slog.SetDefault(logger)
+		}
 		log.SetOutput(w)
 		log.SetFlags(flags)
 		log.SetPrefix(prefix)

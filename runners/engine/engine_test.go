@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/apache/beam/sdks/v2/go/pkg/beam"
+	beamlog "github.com/apache/beam/sdks/v2/go/pkg/beam/log"
 	"github.com/apache/beam/sdks/v2/go/pkg/beam/options/jobopts"
 	"github.com/apache/beam/sdks/v2/go/pkg/beam/register"
 )
@@ -161,6 +162,9 @@ func TestFlinkNeedsEndpoint(t *testing.T) {
 	}
 }
 
+// TestLogsAreLeftAlone runs where the program has a log of its own. What the
+// program writes is there afterwards, and nothing of Beam's: not even what its
+// goroutines log when a run is over.
 func TestLogsAreLeftAlone(t *testing.T) {
 	var buf bytes.Buffer
 	defer keepLogs()()
@@ -168,12 +172,38 @@ func TestLogsAreLeftAlone(t *testing.T) {
 	log.SetFlags(log.Lmsgprefix)
 	log.SetPrefix("mine: ")
 	before := slog.Default()
-	if err := Run(t.Context(), "direct", pipeline("a"), Options{}); err != nil {
-		t.Fatal(err)
+	for _, runner := range []string{"direct", "prism"} {
+		if err := Run(t.Context(), runner, pipeline("a"), Options{}); err != nil {
+			t.Fatal(err)
+		}
 	}
+	beamlog.Error(t.Context(), "late") // as Beam's workers do
 	log.Print("hello")
-	if buf.String() != "mine: hello\n" || slog.Default() != before {
-		t.Errorf("log wrote %q; slog's default is another: %v", buf.String(), slog.Default() != before)
+	slog.Info("hello", "from", "slog")
+	if want := "mine: hello\nmine: INFO hello from=slog\n"; buf.String() != want || slog.Default() != before {
+		t.Errorf("log wrote %q, want %q; slog's default is another: %v", buf.String(), want, slog.Default() != before)
+	}
+}
+
+// TestOtherLogs runs where the program has set a slog handler after Init.
+func TestOtherLogs(t *testing.T) {
+	var buf bytes.Buffer
+	defer keepLogs()()
+	slog.SetDefault(slog.New(slog.NewTextHandler(&buf, &slog.HandlerOptions{ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+		if a.Key == slog.TimeKey {
+			return slog.Attr{}
+		}
+		return a
+	}})))
+	for _, runner := range []string{"direct", "prism"} {
+		if err := Run(t.Context(), runner, pipeline("a"), Options{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	beamlog.Error(t.Context(), "late")
+	slog.With("a", 1).WithGroup("g").Info("hello", "b", 2)
+	if want := "level=INFO msg=hello a=1 g.b=2\n"; buf.String() != want {
+		t.Errorf("slog wrote %q, want %q", buf.String(), want)
 	}
 }
 

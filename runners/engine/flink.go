@@ -80,6 +80,19 @@ func flinkEnvironment() string {
 	return "PROCESS"
 }
 
+// inProcess reports whether a runner's workers are in this process.
+func inProcess(runner string) bool {
+	switch runner {
+	case "direct":
+		return true
+	case "prism":
+		return *jobopts.EnvironmentType == "" || strings.EqualFold(*jobopts.EnvironmentType, "LOOPBACK")
+	case "flink":
+		return flinkEnvironment() == "LOOPBACK"
+	}
+	return false
+}
+
 // isLocal reports whether an endpoint is on this machine.
 func isLocal(endpoint string) bool {
 	host, _, err := net.SplitHostPort(endpoint)

@@ -6,41 +6,98 @@ import (
 	"log"
 	"log/slog"
 	"os"
+	"runtime"
+	"strings"
 	"sync/atomic"
 
+	"github.com/apache/beam/sdks/v2/go/pkg/beam/core/runtime/harness"
+	"github.com/apache/beam/sdks/v2/go/pkg/beam/core/util/hooks"
 	beamlog "github.com/apache/beam/sdks/v2/go/pkg/beam/log"
 )
 
-// verbose is whether the gate is open. The prism server keeps the logger that
-// it was started with, so a gate outlives the run that made it.
+// verbose is whether Beam's records are shown.
 var verbose atomic.Bool
 
-// A gate is a slog handler that can be shut.
-type gate struct{ slog.Handler }
+// A filter is a slog handler that keeps Beam's records away from the program's
+// own handler. Beam logs through slog's default, and not only during a run: its
+// prism server and workers end some time after the run that they were for.
+type filter struct{ own, beam slog.Handler }
 
-// Enabled reports whether records pass.
-func (g gate) Enabled(ctx context.Context, l slog.Level) bool {
-	return verbose.Load() && g.Handler.Enabled(ctx, l)
+// Enabled reports whether either handler takes records of a level.
+func (f filter) Enabled(ctx context.Context, l slog.Level) bool {
+	return f.own.Enabled(ctx, l) || verbose.Load() && f.beam.Enabled(ctx, l)
 }
 
-// WithAttrs returns a gate too.
-func (g gate) WithAttrs(a []slog.Attr) slog.Handler { return gate{g.Handler.WithAttrs(a)} }
+// Handle gives a record to the handler that it is for.
+func (f filter) Handle(ctx context.Context, r slog.Record) error {
+	switch {
+	case !fromBeam(r.PC):
+		if f.own.Enabled(ctx, r.Level) {
+			return f.own.Handle(ctx, r)
+		}
+	case verbose.Load() && f.beam.Enabled(ctx, r.Level):
+		return f.beam.Handle(ctx, r)
+	}
+	return nil
+}
 
-// WithGroup returns a gate too.
-func (g gate) WithGroup(name string) slog.Handler { return gate{g.Handler.WithGroup(name)} }
+// WithAttrs returns a filter too.
+func (f filter) WithAttrs(a []slog.Attr) slog.Handler {
+	return filter{f.own.WithAttrs(a), f.beam.WithAttrs(a)}
+}
 
-// quiet sends Beam's log through the gate, and returns a function that puts
-// the log packages back.
-func quiet(loud bool) (restore func()) {
+// WithGroup returns a filter too.
+func (f filter) WithGroup(name string) slog.Handler {
+	return filter{f.own.WithGroup(name), f.beam.WithGroup(name)}
+}
+
+// fromBeam reports whether a record was made by Beam's code.
+func fromBeam(pc uintptr) bool {
+	frame, _ := runtime.CallersFrames([]uintptr{pc}).Next()
+	return strings.HasPrefix(frame.Function, "github.com/apache/beam/")
+}
+
+// stderr is os.Stderr as it is when something is written, which tests change.
+type stderr struct{}
+
+func (stderr) Write(p []byte) (int, error) { return os.Stderr.Write(p) }
+
+// filterLogs puts a filter in front of slog's default handler, unless there is
+// one, and leaves the log package, which slog redirects, as it is.
+func filterLogs() {
+	own := slog.Default().Handler()
+	if _, ok := own.(filter); ok {
+		return
+	}
+	w, flags, prefix := log.Writer(), log.Flags(), log.Prefix()
+	slog.SetDefault(slog.New(filter{own, slog.NewTextHandler(stderr{}, nil)}))
+	log.SetOutput(w)
+	log.SetFlags(flags)
+	log.SetPrefix(prefix)
+}
+
+// quiet keeps Beam's log to itself, unless loud, and returns a function that puts
+// the log package back. inProcess is whether workers are in this process: they
+// then must not send their log to the engine, which would be late and, where the
+// engine is gone, go to the log package and to stderr.
+func quiet(loud, inProcess bool) (restore func()) {
+	filterLogs() // this one stays
 	undo := keepLogs()
 	verbose.Store(loud)
-	slog.SetDefault(slog.New(gate{slog.NewTextHandler(os.Stderr, nil)}))
 	beamlog.SetLogger(&beamlog.Structural{})
 	if !loud {
 		log.SetOutput(io.Discard)
 	}
+	remote, _ := hooks.IsEnabled(harness.DefaultRemoteLoggingHook)
+	if inProcess {
+		hooks.DisableHook(harness.DefaultRemoteLoggingHook)
+	}
 	return func() {
 		verbose.Store(false)
+		beamlog.SetLogger(&beamlog.Structural{})
+		if remote && inProcess {
+			_ = hooks.EnableHook(harness.DefaultRemoteLoggingHook) // Beam has registered it
+		}
 		undo()
 	}
 }

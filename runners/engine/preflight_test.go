@@ -40,7 +40,7 @@ func prismServer(t *testing.T) (endpoint string) {
 	}
 	port := l.Addr().(*net.TCPAddr).Port
 	l.Close()
-	defer quiet(false)()
+	defer quiet(false, true)()
 	if _, err := prism.CreateJobServer(t.Context(), prism.Options{Port: port}); err != nil {
 		t.Fatal(err)
 	}

@@ -18,8 +18,9 @@ import (
 // Init does the work and does not return: Dataflow's container starts this
 // binary with --worker; Flink, with the environment PROCESS or an image whose
 // entry point this binary is, with --id and --provision_endpoint. Elsewhere it
-// leaves the flags alone. The log and slog packages stay as they are. Call it
-// once, after all init functions and before building a pipeline.
+// leaves the flags alone, and the log package; slog's default handler gets a
+// filter in front of it that keeps Beam's records away. Call it once, after all
+// init functions and before building a pipeline.
 func Init() {
 	args := os.Args[1:]
 	if id, provision, ok := bootArgs(args); ok {
@@ -31,6 +32,7 @@ func Init() {
 		beam.Init()
 		return
 	}
+	defer filterLogs() // after the logs are back
 	defer keepLogs()()
 	beam.Init()
 }
