@@ -35,14 +35,16 @@ var mayImport = map[string][2][]string{
 	"transforms/tfexample": {},
 	// The threads of a DoFn, without Beam.
 	"transforms/bundle": {},
+	// The coder of elements, for the packages that have some.
+	"transforms/opaque": {{}, {beam}},
 	// The set is read without Beam: training and Python read it alike.
 	"transforms/dataset": {{"runners/store", "transforms/tfexample", "transforms/tfrecord", "transforms/vocab"}, {}},
 	// norm is the NFC of prep.normalize.
-	"transforms/corpus":     {{"runners/store", "transforms/bundle", "transforms/vocab"}, {beam, "golang.org/x/text/unicode/norm"}},
+	"transforms/corpus":     {{"runners/store", "transforms/bundle", "transforms/opaque", "transforms/vocab"}, {beam, "golang.org/x/text/unicode/norm"}},
 	"transforms/charseq":    {{"transforms/corpus", "transforms/tfexample", "transforms/vocab"}, {beam}},
 	"transforms/shuffle":    {{"transforms/dataset"}, {beam}},
-	"transforms/tfrecordio": {{"runners/store", "transforms/bundle", "transforms/dataset", "transforms/tfexample", "transforms/tfrecord"}, {beam}},
-	"transforms/prepare": {{"runners/store", "transforms/bundle", "transforms/charseq", "transforms/corpus", "transforms/dataset", "transforms/shuffle",
+	"transforms/tfrecordio": {{"runners/store", "transforms/bundle", "transforms/dataset", "transforms/opaque", "transforms/tfexample", "transforms/tfrecord"}, {beam}},
+	"transforms/prepare": {{"runners/store", "transforms/bundle", "transforms/charseq", "transforms/corpus", "transforms/dataset", "transforms/opaque", "transforms/shuffle",
 		"transforms/tfrecordio", "transforms/vocab"}, {beam}},
 
 	"model/kernel": {{}, {"golang.org/x/sys/cpu"}},

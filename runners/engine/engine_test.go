@@ -138,6 +138,9 @@ func TestErrorIsTheCause(t *testing.T) {
 func TestCancel(t *testing.T) {
 	for _, runner := range []string{"direct", "prism"} {
 		t.Run(runner, func(t *testing.T) {
+			if raced && runner == "prism" {
+				t.Skip("where a cancelled job ends, Beam's prism and its workers have races of their own")
+			}
 			ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 			defer cancel()
 			start := time.Now()

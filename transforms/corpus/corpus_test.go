@@ -7,9 +7,12 @@ import (
 	"flag"
 	"fmt"
 	"hash/crc32"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
+	"sync"
 	"testing"
 	"unicode/utf8"
 
@@ -377,5 +380,76 @@ func BenchmarkCount(b *testing.B) {
 				t.text(Text{Unit: vocab.Rune, Bytes: text, Last: len(text)})
 			}
 		})
+	}
+}
+
+// TestCountZombies counts a corpus 500 times as badly as an engine may: bundles of
+// any blocks, several at once, some broken off, each attempt a DoFn of its own or
+// one that has failed before, and sums added in any order. Of each bundle's whole
+// attempts one counts. The statistics are those of one bundle.
+func TestCountZombies(t *testing.T) {
+	dir := t.TempDir()
+	var blocks []Block
+	for i, text := range []string{wide(), "to be or not to be", nasty[len(nasty)-1]} {
+		d := put(t, dir, string(rune('a'+i)), text)
+		size := max(1, d.Bytes/9)
+		for at := int64(0); at < d.Bytes; at += size {
+			blocks = append(blocks, Block{Doc: int64(i), Document: d, Offset: at, Length: min(size, d.Bytes-at)})
+		}
+	}
+	attempt := func(f *countFn, blocks []Block, broken bool) (parts []Statistics) {
+		emit := func(s Statistics) { parts = append(parts, s) }
+		f.StartBundle(t.Context(), emit)
+		for i, b := range blocks {
+			if broken && i > 0 {
+				return nil
+			}
+			if err := f.ProcessElement(b, emit); err != nil {
+				t.Error(err)
+			}
+		}
+		if broken {
+			return nil
+		}
+		if err := f.FinishBundle(emit); err != nil {
+			t.Error(err)
+		}
+		return parts
+	}
+	f := &countFn{Form: Form{Unit: vocab.Rune}, MaxTriples: MaxTriples}
+	want := merge(attempt(f, blocks, false), MaxTriples)
+	if err := f.Teardown(); err != nil {
+		t.Fatal(err)
+	}
+	for seed := range uint64(500) {
+		r := rand.New(rand.NewPCG(seed, 7))
+		r.Shuffle(len(blocks), func(i, j int) { blocks[i], blocks[j] = blocks[j], blocks[i] })
+		var parts []Statistics
+		for left := blocks; len(left) > 0; {
+			n := 1 + r.IntN(len(left))
+			bundle := left[:n]
+			left = left[n:]
+			results := make([][]Statistics, 1+r.IntN(2))
+			fail := r.IntN(2) == 0
+			var wg sync.WaitGroup
+			for i := range results {
+				wg.Go(func() {
+					f := &countFn{Form: Form{Unit: vocab.Rune}, MaxTriples: MaxTriples}
+					if fail {
+						attempt(f, bundle, true)
+					}
+					results[i] = attempt(f, bundle, false)
+					if err := f.Teardown(); err != nil {
+						t.Error(err)
+					}
+				})
+			}
+			wg.Wait()
+			parts = append(parts, results[r.IntN(len(results))]...)
+		}
+		r.Shuffle(len(parts), func(i, j int) { parts[i], parts[j] = parts[j], parts[i] })
+		if got := merge(parts, MaxTriples); !reflect.DeepEqual(got, want) {
+			t.Fatalf("seed %d: the statistics are others", seed)
+		}
 	}
 }

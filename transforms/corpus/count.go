@@ -2,26 +2,25 @@ package corpus
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
-	"reflect"
 
 	"github.com/apache/beam/sdks/v2/go/pkg/beam"
 	"github.com/apache/beam/sdks/v2/go/pkg/beam/register"
+
+	"github.com/quire-ml/quire/transforms/opaque"
 )
 
 func init() {
-	beam.RegisterType(reflect.TypeFor[Document]())
-	beam.RegisterType(reflect.TypeFor[Block]())
-	// Opaque to the engine: Flink's Java coder for rows does not read this one.
-	beam.RegisterCoder(reflect.TypeFor[Statistics](), encodeStatistics, decodeStatistics)
-	beam.RegisterType(reflect.TypeFor[Digest]())
+	opaque.Register[item]()
+	opaque.Register[Document]()
+	opaque.Register[Block]()
+	opaque.Register[Statistics]()
+	opaque.Register[Digest]()
 	register.DoFn3x0[int64, Document, func(Block)](&splitFn{})
 	register.DoFn2x1[Block, func(Statistics), error](&countFn{})
 	register.DoFn2x1[int, func(*Statistics) bool, Statistics](&mergeFn{})
 	register.DoFn3x2[context.Context, int64, Document, Digest, error](&hashFn{})
 	register.DoFn1x2[item, int64, Document](&keyFn{})
-	beam.RegisterType(reflect.TypeFor[item]())
 	register.Emitter1[Block]()
 	register.Emitter1[Statistics]()
 	register.Iter1[Statistics]()
@@ -142,11 +141,4 @@ func (f *hashFn) ProcessElement(ctx context.Context, doc int64, d Document) (Dig
 		}
 	}
 	return Digest{Doc: doc, Name: d.Name, Bytes: d.Bytes, SHA256: d.SHA256, CRC: d.CRC}, nil
-}
-
-func encodeStatistics(s Statistics) ([]byte, error) { return json.Marshal(s) }
-
-func decodeStatistics(data []byte) (s Statistics, err error) {
-	err = json.Unmarshal(data, &s)
-	return s, err
 }

@@ -17,38 +17,34 @@ import (
 )
 
 func init() {
-	register.DoFn4x1[context.Context, corpus.Block, func(*plan) bool, func(int64, tfrecordio.Refs), error](&cutFn{})
+	register.DoFn4x1[context.Context, corpus.Block, func(*plan) bool, func(int64, []byte), error](&cutFn{})
 	register.Iter1[plan]()
-	register.Emitter2[int64, tfrecordio.Refs]()
+	register.Emitter2[int64, []byte]()
 }
 
-// cutFn cuts the sequences that start in a block, writes them to one part and
-// emits where each shard's are. It works on as many blocks at a time as there
-// are cores. Its side input is the plan.
+// cutFn cuts the sequences that start in a block and sends them to their shards.
+// It works on as many blocks at a time as there are cores. Its side input is the
+// plan.
 //
 // Order: none. Dropped: the characters of no sequence, counted in the manifest.
-// Retry: a part's name is its block's position and its bytes depend on the
-// block and the plan alone; a part that is there with these bytes counts as
-// written. Memory, for each core: the block's bytes and 3 times as much for ids,
-// and 64 bytes a sequence; besides, maxRefs.
+// Retry: output depends on the block and the plan alone. That is so for a part
+// file too, whose name is its block's position; one that is there with these bytes
+// counts as written. Memory, for each core: the block's bytes and 3 times as much
+// for ids, 40 bytes a sequence, and what waits for the engine (by way of files 60
+// bytes, else the block's records).
 type cutFn struct {
 	Options Options `json:"options"`
 
 	st      *store.Store
-	group   bundle.Group[[]shardRef]
+	group   bundle.Group[[]tfrecordio.Parcel]
 	cutters bundle.Pool[cutter]
 	plan    *plan // nil before the first element
 	vocab   *vocab.Vocab
-	orders  []*shuffle.Order
-	first   []int64            // for each split, the number of its first shard
-	refs    [][]tfrecordio.Ref // by shard, not yet emitted
-	waiting int                // how many these are
+	order   *shuffle.Order
+	targets []tfrecordio.Target
 	byBlock bool
 	blocks  charseq.Blocks // where byBlock
 }
-
-// maxRefs is how many refs wait for the end of a bundle: 4 MB.
-const maxRefs = 1 << 16
 
 // A cutter is what one goroutine cuts with.
 type cutter struct {
@@ -58,16 +54,10 @@ type cutter struct {
 	entries []tfrecordio.Entry
 }
 
-// A shardRef says where a shard's entries are in a part.
-type shardRef struct {
-	shard int64
-	ref   tfrecordio.Ref
-}
-
 // StartBundle forgets the plan of an earlier bundle, and what it may have left.
-func (f *cutFn) StartBundle(ctx context.Context, _ func(*plan) bool, _ func(int64, tfrecordio.Refs)) {
+func (f *cutFn) StartBundle(ctx context.Context, _ func(*plan) bool, _ func(int64, []byte)) {
 	f.group.Begin(ctx)
-	f.plan, f.refs, f.waiting = nil, nil, 0
+	f.plan = nil
 }
 
 // Teardown closes what is open.
@@ -97,19 +87,13 @@ func (f *cutFn) start(ctx context.Context, p *plan) error {
 	if err := v.UnmarshalJSON(p.Vocab); err != nil {
 		return fmt.Errorf("prepare: plan: %w", err)
 	}
-	f.orders, f.first = make([]*shuffle.Order, charseq.Splits), make([]int64, charseq.Splits)
-	shards := int64(0)
-	for _, s := range f.Options.splits() {
-		f.orders[s.Kind] = shuffle.Seeded(p.Layout.Totals[s.Kind], f.Options.Seed, uint64(s.Kind), s.Shards)
-		f.first[s.Kind] = shards
-		shards += int64(s.Shards)
-	}
+	f.order, f.targets = p.order(f.Options), p.targets()
 	f.vocab, f.plan = v, p
 	f.blocks, f.byBlock = f.Options.blocks()
 	return nil
 }
 
-func (f *cutFn) ProcessElement(ctx context.Context, b corpus.Block, plans func(*plan) bool, emit func(int64, tfrecordio.Refs)) error {
+func (f *cutFn) ProcessElement(ctx context.Context, b corpus.Block, plans func(*plan) bool, emit func(int64, []byte)) error {
 	if f.plan == nil {
 		p := new(plan)
 		if !plans(p) {
@@ -129,51 +113,33 @@ func (f *cutFn) ProcessElement(ctx context.Context, b corpus.Block, plans func(*
 			return nil
 		}
 	}
-	done, err := f.group.Do(func(ctx context.Context) ([]shardRef, error) {
+	done, err := f.group.Do(func(ctx context.Context) ([]tfrecordio.Parcel, error) {
 		c := f.cutters.Take()
 		defer f.cutters.Put(c)
-		return f.part(ctx, c, b, at, runs)
+		return f.parcels(ctx, c, b, at, runs)
 	})
-	f.add(done)
-	if f.waiting >= maxRefs {
-		f.flush(emit)
-	}
+	send(done, emit)
 	return err
 }
 
-// FinishBundle emits the last refs.
-func (f *cutFn) FinishBundle(_ func(*plan) bool, emit func(int64, tfrecordio.Refs)) error {
+// FinishBundle sends the last parcels.
+func (f *cutFn) FinishBundle(_ func(*plan) bool, emit func(int64, []byte)) error {
 	done, err := f.group.Finish()
-	f.add(done)
-	f.flush(emit)
+	send(done, emit)
 	return err
 }
 
-// add takes the refs of parts.
-func (f *cutFn) add(parts [][]shardRef) {
-	for _, refs := range parts {
-		for _, r := range refs {
-			for int64(len(f.refs)) <= r.shard {
-				f.refs = append(f.refs, nil)
-			}
-			f.refs[r.shard] = append(f.refs[r.shard], r.ref)
+// send emits the parcels of blocks.
+func send(done [][]tfrecordio.Parcel, emit func(int64, []byte)) {
+	for _, parcels := range done {
+		for _, p := range parcels {
+			emit(p.Key, p.Data)
 		}
-		f.waiting += len(refs)
 	}
 }
 
-// flush emits the refs, shard by shard.
-func (f *cutFn) flush(emit func(int64, tfrecordio.Refs)) {
-	for shard, refs := range f.refs {
-		if len(refs) > 0 {
-			emit(int64(shard), tfrecordio.Refs{All: refs})
-		}
-	}
-	f.refs, f.waiting = nil, 0
-}
-
-// part writes the part of block b.
-func (f *cutFn) part(ctx context.Context, c *cutter, b corpus.Block, at blockPlan, runs []charseq.Run) (refs []shardRef, err error) {
+// parcels returns what block b sends to the shards.
+func (f *cutFn) parcels(ctx context.Context, c *cutter, b corpus.Block, at blockPlan, runs []charseq.Run) ([]tfrecordio.Parcel, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
@@ -184,13 +150,7 @@ func (f *cutFn) part(ctx context.Context, c *cutter, b corpus.Block, at blockPla
 		return nil, fmt.Errorf("prepare: %s: %w", b.Document.Name, err)
 	}
 	bundle.Done(b.Length)
-	if len(c.entries) == 0 {
-		return nil, nil
-	}
-	err = tfrecordio.WritePart(ctx, f.st, partName(b), c.entries, func(shard int64, r tfrecordio.Ref) {
-		refs = append(refs, shardRef{shard, r})
-	})
-	return refs, err
+	return f.Options.shards().Scatter(ctx, f.st, blockName(b), c.entries, f.targets)
 }
 
 // cut finds the entries of runs, or of the blocks of characters, that start in b.
@@ -225,20 +185,16 @@ func (f *cutFn) cut(ctx context.Context, c *cutter, b corpus.Block, at blockPlan
 	width, stride := int64(c.cutter.Width()), int64(f.Options.Stride)
 	c.entries = c.entries[:0]
 	for _, r := range runs {
-		order, first := f.orders[r.Split], f.first[r.Split]
 		for i := range r.Count {
 			from := r.Char - at.First + i*stride
 			if (from+n)*width > int64(len(ids)) {
 				return changed(b.End())
 			}
-			rank, shard := order.Place(r.Index + i)
-			c.entries = append(c.entries, tfrecordio.Entry{Shard: first + int64(shard), Rank: rank, IDs: ids[from*width : (from+n)*width]})
+			c.entries = append(c.entries, tfrecordio.Entry{Rank: f.order.Rank(r.Split, r.Index+i), IDs: ids[from*width : (from+n)*width]})
 		}
 	}
 	return nil
 }
 
-// partName returns the name of a block's part: its position in the corpus.
-func partName(b corpus.Block) string {
-	return fmt.Sprintf("%s%08d-%014d", partsPrefix, b.Doc, b.Offset)
-}
+// blockName returns the name of a block: its position in the corpus.
+func blockName(b corpus.Block) string { return fmt.Sprintf("block-%08d-%014d", b.Doc, b.Offset) }

@@ -101,8 +101,8 @@ func TestChanged(t *testing.T) {
 		blocks := corpus.Blocks(s, o.BlockBytes, items)
 		made := beam.ParDo(s, &planFn{Options: o}, corpus.Count(s, o.form(), blocks), beam.SideInput{Input: corpus.Hash(s, items)})
 		made = beam.ParDo(s, meddle, made)
-		refs := beam.ParDo(s, &cutFn{Options: o}, blocks, beam.SideInput{Input: made})
-		tfrecordio.Write(s, o.Dir, o.WindowBytes, beam.ParDo(s, &targetFn{}, made), refs)
+		parcels := beam.ParDo(s, &cutFn{Options: o}, blocks, beam.SideInput{Input: made})
+		tfrecordio.Write(s, o.shards(), beam.ParDo(s, &targetFn{}, made), parcels)
 		err := engine.Run(t.Context(), "direct", p, engine.Options{})
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: got %v, want %s", now, err, want)

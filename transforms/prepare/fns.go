@@ -6,28 +6,27 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
-	"reflect"
 	"slices"
 
-	"github.com/apache/beam/sdks/v2/go/pkg/beam"
 	"github.com/apache/beam/sdks/v2/go/pkg/beam/register"
 
 	"github.com/quire-ml/quire/runners/store"
 	"github.com/quire-ml/quire/transforms/corpus"
 	"github.com/quire-ml/quire/transforms/dataset"
+	"github.com/quire-ml/quire/transforms/opaque"
 	"github.com/quire-ml/quire/transforms/tfrecordio"
 	"github.com/quire-ml/quire/transforms/vocab"
 )
 
 func init() {
-	beam.RegisterType(reflect.TypeFor[plan]())
+	opaque.Register[plan]()
 	register.DoFn3x1[corpus.Statistics, func(*corpus.Digest) bool, func(plan), error](&planFn{})
-	register.DoFn2x0[plan, func(int64, tfrecordio.Target)](&targetFn{})
+	register.DoFn2x0[plan, func(tfrecordio.Target)](&targetFn{})
 	register.DoFn3x2[context.Context, plan, func(*dataset.Shard) bool, string, error](&finishFn{})
 	register.Iter1[corpus.Digest]()
 	register.Iter1[dataset.Shard]()
 	register.Emitter1[plan]()
-	register.Emitter2[int64, tfrecordio.Target]()
+	register.Emitter1[tfrecordio.Target]()
 }
 
 // planFn emits the plan of the corpus' statistics; its side input are the
@@ -67,15 +66,15 @@ func (f *planFn) ProcessElement(st corpus.Statistics, each func(*corpus.Digest) 
 	return nil
 }
 
-// targetFn emits what the shards are, keyed by their number.
+// targetFn emits what the shards are.
 //
 // Order: none. Dropped: nothing; a shard without records is one too. Retry:
 // output depends on the plan alone. Memory: the plan.
 type targetFn struct{}
 
-func (*targetFn) ProcessElement(p plan, emit func(int64, tfrecordio.Target)) {
-	for i, s := range p.Shards {
-		emit(int64(i), tfrecordio.Target{Name: s.Name, Lo: s.Lo, Hi: s.Hi, RecordBytes: p.RecordBytes})
+func (*targetFn) ProcessElement(p plan, emit func(tfrecordio.Target)) {
+	for _, t := range p.targets() {
+		emit(t)
 	}
 }
 

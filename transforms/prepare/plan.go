@@ -7,6 +7,7 @@ import (
 	"github.com/quire-ml/quire/transforms/charseq"
 	"github.com/quire-ml/quire/transforms/corpus"
 	"github.com/quire-ml/quire/transforms/dataset"
+	"github.com/quire-ml/quire/transforms/shuffle"
 	"github.com/quire-ml/quire/transforms/tfrecordio"
 	"github.com/quire-ml/quire/transforms/vocab"
 )
@@ -41,7 +42,7 @@ type blockPlan struct {
 type shardPlan struct {
 	Split  int64
 	Name   string
-	Lo, Hi int64 // ranks
+	Lo, Hi int64 // ranks in the set
 }
 
 // newPlan makes the plan, or says why the corpus cannot become a set. digests
@@ -102,13 +103,26 @@ func (p *plan) divide(o Options) error {
 	if err := p.checkTotals(o); err != nil {
 		return err
 	}
+	order := p.order(o)
 	for i, s := range o.splits() {
 		for k := range s.Shards {
-			lo, hi := dataset.ShardRange(p.Layout.Totals[s.Kind], s.Shards, k)
+			lo, hi := order.Shard(s.Kind, s.Shards, k)
 			p.Shards = append(p.Shards, shardPlan{Split: int64(i), Name: dataset.ShardName(s.Name, k, s.Shards), Lo: lo, Hi: hi})
 		}
 	}
 	return nil
+}
+
+// order returns the order of the set's sequences.
+func (p *plan) order(o Options) *shuffle.Order { return shuffle.Seeded(p.Layout.Totals, o.Seed) }
+
+// targets returns what the shards are, ordered by rank.
+func (p *plan) targets() []tfrecordio.Target {
+	targets := make([]tfrecordio.Target, len(p.Shards))
+	for i, s := range p.Shards {
+		targets[i] = tfrecordio.Target{Number: int64(i), Name: s.Name, Lo: s.Lo, Hi: s.Hi, Ranks: p.Shards[len(p.Shards)-1].Hi, RecordBytes: p.RecordBytes}
+	}
+	return targets
 }
 
 // complete makes the plan of a corpus whose blocks have the given numbers of

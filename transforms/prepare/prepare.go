@@ -1,23 +1,25 @@
 // Package prepare makes a set out of a corpus, as one Beam pipeline.
 //
 //	documents ─┬─► Hash ──────────────┐
-//	           └─► Blocks ─┬─► Count ─┴─► plan ─┬─► targets ──┐
-//	                       └─► cut (plan) ──────┼─► refs ─► tfrecordio.Write ─► shards
-//	                                            └───────────► finish ◄────────────┘
+//	           └─► Blocks ─┬─► Count ─┴─► plan ─┬─► targets ─────┐
+//	                       └─► cut (plan) ──────┼─► parcels ─► tfrecordio.Write ─► shards
+//	                                            └──────────────► finish ◄────────────┘
 //
 // The first pass counts characters. The plan, one small element, then holds
 // everything that depends on the corpus as a whole: the vocabulary, where each
 // block's characters and each document's sequences are, and so every sequence's
-// number, rank and shard. The second pass cuts the sequences of each block into
-// a part file; every shard is put together from parts; and the manifest is
-// written last. (Where validation is chosen by block, a pass in between finds how
-// many sequences of each block of bytes are for what.) Text goes through files only, never through a GroupByKey.
+// number, rank and shard. The second pass cuts the sequences of each block and
+// sends them to their shards, by files or through the engine, as package
+// tfrecordio says; and the manifest is written last. (Where validation is chosen by
+// block, a pass in between finds how many sequences of each block of bytes are for
+// what.)
 //
 // The files of a set depend on the documents' names and bytes and on the
-// options that a manifest states: not on the engine, the size of blocks and
-// windows, the division into bundles, or repeated attempts. Memory is bounded
-// by one block and one window a worker thread, besides the plan (40 bytes a
-// block, some 200 a document) and the counts of the corpus' different pairs.
+// options that a manifest states: not on the engine, the way to the shards, the
+// size of blocks and windows, the division into bundles, or repeated attempts.
+// Memory is bounded by one block and one window a worker thread, besides the plan
+// (64 bytes a block, some 200 a document), 80 bytes a part file, and the counts of
+// the corpus' different pairs and triples.
 //
 // Documents must not change meanwhile: every block's bytes are compared, by
 // CRC-32C, with those that the document's digest covers, whenever it is read.
@@ -52,8 +54,9 @@ type Options struct {
 	Seed               int64      `json:"seed"`
 	Shards             int        `json:"shards"` // of the train split; 0 = one per 64 MB of corpus
 
-	BlockBytes  int64 `json:"block_bytes"`  // of a block; 0 = chosen from the corpus
-	WindowBytes int64 `json:"window_bytes"` // of a shard in memory; 0 = 16 MiB
+	BlockBytes  int64          `json:"block_bytes"`  // of a block; 0 = chosen from the corpus
+	WindowBytes int64          `json:"window_bytes"` // of a shard in memory; 0 = 16 MiB
+	Way         tfrecordio.Way `json:"way"`          // from blocks to shards; empty: by files
 }
 
 const (
@@ -97,6 +100,8 @@ func (o Options) Validate() error {
 		return fmt.Errorf("prepare: prep.shards is %d; it must be 0 to %d", o.Shards, maxShards)
 	case o.BlockBytes < 0 || o.WindowBytes < 0:
 		return fmt.Errorf("prepare: blocks of %d bytes and windows of %d bytes", o.BlockBytes, o.WindowBytes)
+	case o.Way != "" && o.Way != tfrecordio.Files && o.Way != tfrecordio.Engine:
+		return fmt.Errorf("prepare: way %q; use files or engine", o.Way)
 	}
 	return nil
 }
@@ -135,7 +140,15 @@ func (o Options) complete(corpusBytes int64) Options {
 	if o.WindowBytes == 0 {
 		o.WindowBytes = window
 	}
+	if o.Way == "" {
+		o.Way = tfrecordio.Files
+	}
 	return o
+}
+
+// shards returns the options of tfrecordio.
+func (o Options) shards() tfrecordio.Options {
+	return tfrecordio.Options{Dir: o.Dir, Way: o.Way, WindowBytes: o.WindowBytes, Temporary: partsPrefix}
 }
 
 // form returns what the documents' characters are.
@@ -192,8 +205,8 @@ func Set(s beam.Scope, docs []corpus.Document, o Options) beam.PCollection {
 	if _, ok := o.blocks(); ok {
 		plan = beam.ParDo(s, &completeFn{Options: o}, plan, beam.SideInput{Input: beam.ParDo(s, &splitFn{Options: o}, blocks, beam.SideInput{Input: plan})})
 	}
-	refs := beam.ParDo(s, &cutFn{Options: o}, blocks, beam.SideInput{Input: plan})
+	parcels := beam.ParDo(s, &cutFn{Options: o}, blocks, beam.SideInput{Input: plan})
 	targets := beam.ParDo(s, &targetFn{}, plan)
-	shards := tfrecordio.Write(s, o.Dir, o.WindowBytes, targets, refs)
+	shards := tfrecordio.Write(s, o.shards(), targets, parcels)
 	return beam.ParDo(s, &finishFn{Options: o}, plan, beam.SideInput{Input: shards})
 }

@@ -184,6 +184,7 @@ func TestValidate(t *testing.T) {
 		{func(o *Options) { o.Shards = 100000 }, "prep.shards is 100000"},
 		{func(o *Options) { o.BlockBytes = -1 }, "blocks of -1 bytes"},
 		{func(o *Options) { o.WindowBytes = -1 }, "windows of -1 bytes"},
+		{func(o *Options) { o.Way = "air" }, `way "air"; use files or engine`},
 	} {
 		o := good
 		c.change(&o)

@@ -14,11 +14,12 @@ import (
 
 	"github.com/quire-ml/quire/runners/store"
 	"github.com/quire-ml/quire/transforms/dataset"
+	"github.com/quire-ml/quire/transforms/tfrecordio"
 )
 
-// TestSame makes one set on direct and prism, with 1, 2 and 8 processors and
-// blocks of three sizes (on prism, which is slow to start, three of the nine
-// cases): all files are the same.
+// TestSame makes one set on direct and prism, with 1, 2 and 8 processors, blocks of
+// three sizes and both ways to the shards (on prism, which is slow to start, in
+// three of the nine cases): all files are the same.
 func TestSame(t *testing.T) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(0))
 	docs := write(t, text{"a", wide(4000)}, text{"b", ""}, text{"c", strings.Repeat("to be or not to be\r\n", 300)}, text{"d", "e\u0301"})
@@ -35,13 +36,15 @@ func TestSame(t *testing.T) {
 						continue
 					}
 					runtime.GOMAXPROCS(procs)
-					o.BlockBytes = size
-					got := files(t, made(t, runner, docs, o))
-					if want == nil {
-						want = got
-					}
-					if !maps.Equal(got, want) {
-						t.Errorf("%s, %d processors, blocks of %d: got %v, want %v", runner, procs, size, got, want)
+					for _, o.Way = range []tfrecordio.Way{tfrecordio.Files, tfrecordio.Engine} {
+						o.BlockBytes, o.WindowBytes = size, size
+						got := files(t, made(t, runner, docs, o))
+						if want == nil {
+							want = got
+						}
+						if !maps.Equal(got, want) {
+							t.Errorf("%s, %s, %d processors, blocks of %d: got %v, want %v", runner, o.Way, procs, size, got, want)
+						}
 					}
 				}
 			}

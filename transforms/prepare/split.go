@@ -5,19 +5,18 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"reflect"
 	"slices"
 
-	"github.com/apache/beam/sdks/v2/go/pkg/beam"
 	"github.com/apache/beam/sdks/v2/go/pkg/beam/register"
 
 	"github.com/quire-ml/quire/transforms/bundle"
 	"github.com/quire-ml/quire/transforms/charseq"
 	"github.com/quire-ml/quire/transforms/corpus"
+	"github.com/quire-ml/quire/transforms/opaque"
 )
 
 func init() {
-	beam.RegisterType(reflect.TypeFor[blockSplit]())
+	opaque.Register[blockSplit]()
 	register.DoFn3x1[corpus.Block, func(*plan) bool, func(blockSplit), error](&splitFn{})
 	register.DoFn3x1[plan, func(*blockSplit) bool, func(plan), error](&completeFn{})
 	register.Iter1[blockSplit]()

@@ -2,6 +2,7 @@ package prepare
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"math/rand/v2"
 	"os"
@@ -18,29 +19,22 @@ import (
 	"github.com/quire-ml/quire/transforms/tfrecordio"
 )
 
-func init() { beam.RegisterFunction(keepStatistics) }
-
-var kept corpus.Statistics // by keepStatistics, on the direct runner
-
-func keepStatistics(s corpus.Statistics) { kept = s }
-
-// A cluster runs the second pass of a pipeline as badly as an engine may: every
-// bundle several times, at once or later, some attempts broken off, in any order;
-// and of each bundle's whole attempts one, by chance, counts.
+// A cluster runs a pipeline's own DoFns as badly as an engine may: every bundle
+// several times, at once or later, some attempts broken off, in any order; and of
+// each bundle's whole attempts one, by chance, counts.
 type cluster struct {
-	t      *testing.T
-	r      *rand.Rand
-	o      Options
-	st     *store.Store
-	plan   plan
-	blocks []corpus.Block
-	refs   map[int64][]tfrecordio.Ref
-	late   []func() // attempts for after the end, whose errors do not count
+	t       *testing.T
+	r       *rand.Rand
+	o       Options
+	plan    plan
+	blocks  []corpus.Block
+	parcels []tfrecordio.Parcel
+	late    []func() // attempts for after the end, whose errors do not count
 }
 
-// attempt runs a bundle of blocks, the first of them only where it is broken off.
-func (c *cluster) attempt(blocks []corpus.Block, broken bool) ([]shardRef, error) {
-	var refs []shardRef
+// attempt runs a bundle of blocks through cutFn, the first of them only where it
+// is broken off.
+func (c *cluster) attempt(blocks []corpus.Block, broken bool) (sent []tfrecordio.Parcel, err error) {
 	f := &cutFn{Options: c.o}
 	plans := func() func(*plan) bool {
 		given := false
@@ -49,11 +43,7 @@ func (c *cluster) attempt(blocks []corpus.Block, broken bool) ([]shardRef, error
 			return given
 		}
 	}
-	emit := func(shard int64, all tfrecordio.Refs) {
-		for _, r := range all.All {
-			refs = append(refs, shardRef{shard, r})
-		}
-	}
+	emit := func(key int64, data []byte) { sent = append(sent, tfrecordio.Parcel{Key: key, Data: data}) }
 	f.StartBundle(context.Background(), plans(), emit)
 	for i, b := range blocks {
 		if broken && i > 0 {
@@ -69,7 +59,7 @@ func (c *cluster) attempt(blocks []corpus.Block, broken bool) ([]shardRef, error
 	if err := f.FinishBundle(plans(), emit); err != nil {
 		return nil, err
 	}
-	return refs, f.Teardown()
+	return sent, f.Teardown()
 }
 
 // repeat runs work one to three times at once, and maybe once more at the end; the
@@ -109,9 +99,8 @@ func (c *cluster) cut() {
 		n := 1 + c.r.IntN(min(4, len(blocks)))
 		bundle := blocks[:n]
 		blocks = blocks[n:]
-		for _, r := range repeat(c, func(broken bool) ([]shardRef, error) { return c.attempt(bundle, broken) }) {
-			c.refs[r.shard] = append(c.refs[r.shard], r.ref)
-		}
+		sent := repeat(c, func(broken bool) ([]tfrecordio.Parcel, error) { return c.attempt(bundle, broken) })
+		c.parcels = append(c.parcels, sent...)
 	}
 }
 
@@ -119,12 +108,12 @@ func (c *cluster) cut() {
 func (c *cluster) finish() {
 	var shards []dataset.Shard
 	var targets []tfrecordio.Target
-	(&targetFn{}).ProcessElement(c.plan, func(_ int64, t tfrecordio.Target) { targets = append(targets, t) })
+	(&targetFn{}).ProcessElement(c.plan, func(t tfrecordio.Target) { targets = append(targets, t) })
 	for _, i := range c.r.Perm(len(targets)) {
-		refs := c.refs[int64(i)]
-		c.r.Shuffle(len(refs), func(i, j int) { refs[i], refs[j] = refs[j], refs[i] })
+		c.r.Shuffle(len(c.parcels), func(i, j int) { c.parcels[i], c.parcels[j] = c.parcels[j], c.parcels[i] })
+		parcels := slices.Clone(c.parcels)
 		shards = append(shards, repeat(c, func(bool) (dataset.Shard, error) {
-			return tfrecordio.WriteShard(context.Background(), c.st, targets[i], refs, 200)
+			return c.o.shards().Collect(context.Background(), targets[i], parcels)
 		}))
 	}
 	repeat(c, func(bool) (string, error) {
@@ -138,7 +127,14 @@ func (c *cluster) finish() {
 	})
 }
 
-// TestZombies makes one set 500 times on such a cluster.
+func init() { beam.RegisterFunction(keepStatistics) }
+
+var kept corpus.Statistics // by keepStatistics, on the direct runner
+
+func keepStatistics(s corpus.Statistics) { kept = s }
+
+// TestZombies makes one set 500 times on such a cluster, by both ways to the
+// shards. (That of the counting pass is in package corpus.)
 func TestZombies(t *testing.T) {
 	docs := write(t, text{"a", wide(900)}, text{"b", "to be or not to be, that is the question"}, text{"c", wide(333)})
 	for _, by := range []string{"tail", "block"} {
@@ -163,32 +159,33 @@ func TestZombies(t *testing.T) {
 			t.Fatal(err)
 		}
 		for seed := range uint64(250) {
-			c := &cluster{t: t, r: rand.New(rand.NewPCG(seed, 6)), o: o, blocks: blocks, refs: map[int64][]tfrecordio.Ref{}}
+			c := &cluster{t: t, r: rand.New(rand.NewPCG(seed, 6)), o: o, blocks: blocks}
 			c.o.Dir = inMemory(t)
-			st, err := store.Open(t.Context(), c.o.Dir)
-			if err != nil {
-				t.Fatal(err)
-			}
-			c.st = st
+			c.o.Way = []tfrecordio.Way{tfrecordio.Files, tfrecordio.Engine}[seed%2]
 			c.makePlan(kept, digests)
 			c.cut()
 			c.finish()
-			if err := Clean(t.Context(), st); err != nil {
-				t.Fatal(err)
-			}
+			c.clean()
 			for _, i := range c.r.Perm(len(c.late)) {
 				c.late[i]()
 			}
-			if err := Clean(t.Context(), st); err != nil {
-				t.Fatal(err)
-			}
+			c.clean()
 			if got := files(t, c.o.Dir); !maps.Equal(got, want) {
 				t.Fatalf("%s, seed %d: got %v, want %v", by, seed, got, want)
 			}
-			if err := st.Close(); err != nil {
-				t.Fatal(err)
-			}
 		}
+	}
+}
+
+// clean does what the caller does before and after the pipeline.
+func (c *cluster) clean() {
+	c.t.Helper()
+	st, err := store.Open(c.t.Context(), c.o.Dir)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	if err := errors.Join(Clean(c.t.Context(), st), st.Close()); err != nil {
+		c.t.Fatal(err)
 	}
 }
 

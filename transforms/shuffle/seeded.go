@@ -1,41 +1,54 @@
 // Package shuffle decides where in a set a sequence goes.
 //
-// A split of n sequences is shuffled by a keyed permutation π of 0…n-1:
-// sequence i has rank π(i), and shard k holds a contiguous range of ranks, in
-// order. This is an exact uniform shuffle that needs no buffer: each sequence's
-// place is computed from its number alone, on any worker and in any order.
+// The n sequences of a split are shuffled by a keyed permutation π of 0…n-1, and
+// the splits of a set follow one another: sequence i of a split has the rank f +
+// π(i) in the set, where f is the number of sequences of the splits before it.
+// Each shard holds a contiguous range of ranks, in order. This is an exact uniform
+// shuffle that needs no buffer: each sequence's place is computed from its number
+// alone, on any worker and in any order.
 package shuffle
 
 import (
 	"fmt"
-	"sort"
 
 	"github.com/quire-ml/quire/transforms/dataset"
 )
 
-// An Order is the order of a split's sequences and their division into shards.
-// It is safe for concurrent use.
+// An Order is the order of a set's sequences. It is safe for concurrent use.
 type Order struct {
-	permutation dataset.Permutation
-	ends        []int64 // first rank after each shard
+	permutations []dataset.Permutation // of each split
+	first        []int64               // rank of its first sequence
+	ranks        int64
 }
 
-// Seeded returns the order of n sequences in the given number of shards. Splits
-// of a set share the seed and differ in stream. It panics if n < 0 or shards <
-// 1.
-func Seeded(n, seed int64, stream uint64, shards int) *Order {
-	if n < 0 || shards < 1 {
-		panic(fmt.Sprintf("shuffle.Seeded: %d sequences in %d shards", n, shards))
-	}
-	o := &Order{permutation: dataset.NewPermutation(n, seed, stream), ends: make([]int64, shards)}
-	for k := range o.ends {
-		_, o.ends[k] = dataset.ShardRange(n, shards, k)
+// Seeded returns the order of a set whose split k has totals[k] sequences. It
+// panics if one of these is negative.
+func Seeded(totals []int64, seed int64) *Order {
+	o := new(Order)
+	for k, n := range totals {
+		if n < 0 {
+			panic(fmt.Sprintf("shuffle.Seeded: %d sequences", n))
+		}
+		o.permutations = append(o.permutations, dataset.NewPermutation(n, seed, uint64(k)))
+		o.first = append(o.first, o.ranks)
+		o.ranks += n
 	}
 	return o
 }
 
-// Place returns the rank of sequence i of 0…n-1 and the shard that holds it.
-func (o *Order) Place(i int64) (rank int64, shard int) {
-	rank = o.permutation.At(i)
-	return rank, sort.Search(len(o.ends), func(k int) bool { return rank < o.ends[k] })
+// Ranks returns the number of ranks: that of all sequences.
+func (o *Order) Ranks() int64 { return o.ranks }
+
+// Rank returns the rank of a split's sequence i, which is less than its number.
+func (o *Order) Rank(split int, i int64) int64 { return o.first[split] + o.permutations[split].At(i) }
+
+// Shard returns the ranks lo ≤ rank < hi of shard k of a split that is divided
+// into so many shards.
+func (o *Order) Shard(split, shards, k int) (lo, hi int64) {
+	next := o.ranks
+	if split+1 < len(o.first) {
+		next = o.first[split+1]
+	}
+	lo, hi = dataset.ShardRange(next-o.first[split], shards, k)
+	return o.first[split] + lo, o.first[split] + hi
 }

@@ -8,70 +8,67 @@ import (
 	"github.com/quire-ml/quire/transforms/dataset"
 )
 
-func TestPlace(t *testing.T) {
-	for _, c := range []struct {
-		n      int64
-		shards int
-	}{{0, 1}, {0, 5}, {1, 1}, {1, 16}, {3, 16}, {16, 16}, {17, 16}, {1000, 1}, {1000, 7}, {11043, 16}} {
-		o := Seeded(c.n, 1, 0, c.shards)
-		pi := dataset.NewPermutation(c.n, 1, 0)
-		seen := make([]bool, c.n)
-		held := make([]int64, c.shards)
-		for i := range c.n {
-			rank, shard := o.Place(i)
-			lo, hi := dataset.ShardRange(c.n, c.shards, shard)
-			if rank != pi.At(i) || seen[rank] || rank < lo || rank >= hi {
-				t.Fatalf("%v: sequence %d has rank %d in shard %d of ranks %d to %d", c, i, rank, shard, lo, hi)
+// TestRank makes sets of up to three splits, in many numbers of shards: every
+// rank comes once, those of a split follow one another, and each split's order is
+// its permutation.
+func TestRank(t *testing.T) {
+	for _, totals := range [][]int64{{0}, {1}, {1000}, {3, 0, 4}, {16, 17, 1}, {11043, 500}} {
+		o := Seeded(totals, 1)
+		seen := make([]bool, o.Ranks())
+		first := int64(0)
+		for split, n := range totals {
+			pi := dataset.NewPermutation(n, 1, uint64(split))
+			for i := range n {
+				rank := o.Rank(split, i)
+				if rank != first+pi.At(i) || seen[rank] {
+					t.Fatalf("%v: sequence %d of split %d has rank %d, which is taken: %v", totals, i, split, rank, seen[rank])
+				}
+				seen[rank] = true
 			}
-			seen[rank] = true
-			held[shard]++
-		}
-		for k, got := range held {
-			if lo, hi := dataset.ShardRange(c.n, c.shards, k); got != hi-lo {
-				t.Errorf("%v: shard %d has %d sequences, want %d", c, k, got, hi-lo)
+			for _, shards := range []int{1, 2, 7, 16} {
+				end := first
+				for k := range shards {
+					lo, hi := o.Shard(split, shards, k)
+					if lo != end || hi < lo || hi-lo > (n+int64(shards)-1)/int64(shards) {
+						t.Errorf("%v: shard %d of %d of split %d has the ranks %d to %d, the one before ends at %d", totals, k, shards, split, lo, hi, end)
+					}
+					end = hi
+				}
+				if end != first+n {
+					t.Errorf("%v: %d shards of split %d end at rank %d, want %d", totals, shards, split, end, first+n)
+				}
 			}
+			first += n
 		}
-	}
-}
-
-// TestShardsDoNotMatter: the order of all sequences is the same in any number
-// of shards.
-func TestShardsDoNotMatter(t *testing.T) {
-	one, many := Seeded(500, 9, 1, 1), Seeded(500, 9, 1, 33)
-	for i := range int64(500) {
-		a, _ := one.Place(i)
-		if b, _ := many.Place(i); a != b {
-			t.Fatalf("sequence %d has rank %d or %d", i, a, b)
+		if o.Ranks() != first {
+			t.Errorf("%v: %d ranks", totals, o.Ranks())
 		}
 	}
 }
 
 func TestSeededPanics(t *testing.T) {
-	for name, f := range map[string]func(){"n": func() { Seeded(-1, 0, 0, 1) }, "shards": func() { Seeded(1, 0, 0, 0) }} {
-		func() {
-			defer func() {
-				if recover() == nil {
-					t.Errorf("%s: no panic", name)
-				}
-			}()
-			f()
-		}()
-	}
+	defer func() {
+		if recover() == nil {
+			t.Error("no panic")
+		}
+	}()
+	Seeded([]int64{3, -1}, 0)
 }
 
 func ExampleOrder() {
-	o := Seeded(6, 1, 0, 2) // 6 sequences, seed 1, in 2 shards
-	for i := range int64(6) {
-		rank, shard := o.Place(i)
-		fmt.Printf("sequence %d: rank %d, shard %d\n", i, rank, shard)
+	o := Seeded([]int64{4, 2}, 1) // 4 sequences for training, 2 for validation, seed 1
+	for split, n := range []int64{4, 2} {
+		for i := range n {
+			fmt.Printf("split %d, sequence %d: rank %d\n", split, i, o.Rank(split, i))
+		}
 	}
 	// Output:
-	// sequence 0: rank 1, shard 0
-	// sequence 1: rank 2, shard 0
-	// sequence 2: rank 4, shard 1
-	// sequence 3: rank 5, shard 1
-	// sequence 4: rank 0, shard 0
-	// sequence 5: rank 3, shard 1
+	// split 0, sequence 0: rank 1
+	// split 0, sequence 1: rank 0
+	// split 0, sequence 2: rank 3
+	// split 0, sequence 3: rank 2
+	// split 1, sequence 0: rank 5
+	// split 1, sequence 1: rank 4
 }
 
 // TestNoStructure looks for traces of the corpus' order in the ranks of n
@@ -94,11 +91,11 @@ func TestNoStructure(t *testing.T) {
 	const n, ranges, seeds = 40_000, 16, 20
 	sum := 0.0
 	for seed := range int64(seeds) {
-		o := Seeded(n, seed, 0, 7)
+		o := Seeded([]int64{n}, seed)
 		ranks, places := make([]int64, n), make([]int64, n)
 		var table [ranges][ranges]float64
 		for i := range int64(n) {
-			rank, _ := o.Place(i)
+			rank := o.Rank(0, i)
 			ranks[i], places[rank] = rank, i
 			table[i*ranges/n][rank*ranges/n]++
 		}

@@ -22,6 +22,7 @@ import (
 	"github.com/quire-ml/quire/runners/engine"
 	"github.com/quire-ml/quire/runners/store"
 	"github.com/quire-ml/quire/transforms/dataset"
+	"github.com/quire-ml/quire/transforms/opaque"
 	"github.com/quire-ml/quire/transforms/tfexample"
 	"github.com/quire-ml/quire/transforms/tfrecord"
 )
@@ -80,68 +81,141 @@ func shardFile(lo, hi int64) []byte {
 	return b.Bytes()
 }
 
-// target returns shard k of n ranks in the given number of shards.
-func target(n int64, shards, k int) Target {
-	lo, hi := dataset.ShardRange(n, shards, k)
-	return Target{Name: dataset.ShardName("train", k, shards), Lo: lo, Hi: hi, RecordBytes: RecordBytes(seqIDs, chars)}
+// targets returns the shards of n ranks, which are those after the first base of a
+// set.
+func targets(base, n int64, shards int) []Target {
+	all := make([]Target, shards)
+	for k := range all {
+		lo, hi := dataset.ShardRange(n, shards, k)
+		all[k] = Target{Number: int64(k), Name: dataset.ShardName("train", k, shards), Lo: base + lo, Hi: base + hi, Ranks: base + n, RecordBytes: RecordBytes(seqIDs, chars)}
+	}
+	return all
 }
 
-// scatter writes n ranks, in random order, to parts of about perPart each, and
-// returns the refs of every shard.
-func scatter(t testing.TB, st *store.Store, n int64, shards, perPart int) [][]Ref {
+// options write into dir.
+func options(dir string, way Way) Options {
+	return Options{Dir: dir, Way: way, WindowBytes: 1 << 20, Temporary: ".parts/"}
+}
+
+// scatter sends n ranks, in random order and in blocks of about perBlock each, to
+// shards, and returns what is for Write.
+func scatter(t testing.TB, st *store.Store, o Options, all []Target, perBlock int) (sent []Parcel) {
 	t.Helper()
-	r := rand.New(rand.NewPCG(uint64(n), uint64(shards)))
-	refs := make([][]Ref, shards)
-	order := r.Perm(int(n))
-	for number := 0; len(order) > 0; number++ {
-		take := min(len(order), 1+r.IntN(2*perPart))
+	base := all[0].Lo
+	r := rand.New(rand.NewPCG(uint64(all[0].Ranks), uint64(len(all))))
+	ranks := r.Perm(int(all[0].Ranks - base))
+	for number := 0; len(ranks) > 0; number++ {
+		take := min(len(ranks), 1+r.IntN(2*perBlock))
 		var entries []Entry
-		for _, rank := range order[:take] {
-			k := 0
-			for target(n, shards, k).Hi <= int64(rank) {
-				k++
-			}
-			entries = append(entries, Entry{Shard: int64(k), Rank: int64(rank), IDs: packed(int64(rank))})
+		for _, rank := range ranks[:take] {
+			entries = append(entries, Entry{Rank: base + int64(rank), IDs: packed(base + int64(rank))})
 		}
-		order = order[take:]
-		err := WritePart(t.Context(), st, fmt.Sprintf(".parts/%03d", number), entries, func(shard int64, r Ref) {
-			refs[shard] = append(refs[shard], r)
-		})
+		ranks = ranks[take:]
+		parcels, err := o.Scatter(t.Context(), st, fmt.Sprintf("%03d", number), entries, all)
 		if err != nil {
 			t.Fatal(err)
 		}
+		sent = append(sent, parcels...)
 	}
-	return refs
+	return sent
 }
 
-func TestWriteShard(t *testing.T) {
+// scattered is scatter to part files.
+func scattered(t testing.TB, st *store.Store, all []Target, perBlock int) (parts []part) {
+	t.Helper()
+	for _, p := range scatter(t, st, options("", Files), all, perBlock) {
+		part, err := decodePart(p.Data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		parts = append(parts, part)
+	}
+	return parts
+}
+
+// gather writes a shard from part files.
+func gather(ctx context.Context, st *store.Store, t Target, parts []part, windowBytes int64) (dataset.Shard, error) {
+	g := new(gatherer)
+	shard, err := g.write(ctx, st, t, parts, windowBytes)
+	return shard, errors.Join(err, g.close())
+}
+
+// described returns what the manifest says of a shard that is as it should be.
+func described(t Target) dataset.Shard {
+	file := shardFile(t.Lo, t.Hi)
+	return dataset.Shard{Name: t.Name, Bytes: int64(len(file)), Records: t.Hi - t.Lo,
+		SHA256: fmt.Sprintf("%x", sha256.Sum256(file)), CRC32C: fmt.Sprintf("%08x", crc32.Checksum(file, castagnoli))}
+}
+
+func TestGather(t *testing.T) {
 	size := RecordBytes(seqIDs, chars)
 	for _, c := range []struct {
-		n       int64
-		shards  int
-		perPart int
-	}{{1, 1, 1}, {7, 3, 2}, {50, 1, 50}, {100, 7, 3}, {300, 4, 1000}, {5, 16, 2}, {400, 2, 4}} {
+		base, n  int64
+		shards   int
+		perBlock int
+	}{{0, 1, 1, 1}, {0, 7, 3, 2}, {11, 50, 1, 50}, {0, 100, 7, 3}, {1000, 300, 4, 1000}, {0, 5, 16, 2}, {3, 400, 2, 4}, {0, 9000, 3, 4000}} {
 		dir := t.TempDir()
 		st := openStore(t, dir)
-		refs := scatter(t, st, c.n, c.shards, c.perPart)
-		for k := range c.shards {
-			tg := target(c.n, c.shards, k)
-			want := shardFile(tg.Lo, tg.Hi)
-			shard := dataset.Shard{Name: tg.Name, Bytes: int64(len(want)), Records: tg.Hi - tg.Lo,
-				SHA256: fmt.Sprintf("%x", sha256.Sum256(want)), CRC32C: fmt.Sprintf("%08x", crc32.Checksum(want, castagnoli))}
+		all := targets(c.base, c.n, c.shards)
+		parts := scattered(t, st, all, c.perBlock)
+		g := new(gatherer)
+		for _, tg := range all {
 			for _, records := range []int64{1, 2, 7, 64, 1 << 20} { // of a window
-				got, err := WriteShard(t.Context(), st, tg, refs[k], records*size+1)
-				if err != nil || got != shard {
-					t.Fatalf("%+v, windows of %d: got %+v, %v, want %+v", c, records, got, err, shard)
+				if records < 64 && c.n > 1000 {
+					continue
+				}
+				got, err := g.write(t.Context(), st, tg, parts, records*size+1)
+				if err != nil || got != described(tg) {
+					t.Fatalf("%+v, windows of %d: got %+v, %v, want %+v", c, records, got, err, described(tg))
 				}
 				file := filepath.Join(dir, tg.Name)
-				if data, err := os.ReadFile(file); err != nil || !bytes.Equal(data, want) {
-					t.Fatalf("%+v, windows of %d: shard %d differs, %v", c, records, k, err)
+				if data, err := os.ReadFile(file); err != nil || !bytes.Equal(data, shardFile(tg.Lo, tg.Hi)) {
+					t.Fatalf("%+v, windows of %d: %s differs, %v", c, records, tg.Name, err)
 				}
 				if err := os.Remove(file); err != nil {
 					t.Fatal(err)
 				}
 			}
+		}
+		if err := g.close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// TestSeek finds every rank of parts whose ranks are evenly spread, and of some
+// whose ranks are not at all.
+func TestSeek(t *testing.T) {
+	st := openStore(t, t.TempDir())
+	size := EntryOverhead + RecordBytes(seqIDs, chars)
+	for name, rank := range map[string]func(i int64) int64{
+		"even":  func(i int64) int64 { return 3*i + i%2 },
+		"start": func(i int64) int64 { return i },
+		"end":   func(i int64) int64 { return 12000 - 4000 + i },
+		"ends":  func(i int64) int64 { return i + i/2000*8000 },
+	} {
+		const n, ranks = 4000, 12000
+		var entries []Entry
+		for i := range int64(n) {
+			entries = append(entries, Entry{Rank: rank(i), IDs: packed(rank(i))})
+		}
+		p, err := writePart(t.Context(), st, name, entries, order(entries))
+		if err != nil {
+			t.Fatal(err)
+		}
+		o, err := st.OpenObject(t.Context(), name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for lo := int64(0); lo <= ranks; lo += 7 {
+			g := &gatherer{target: Target{Lo: lo, Ranks: ranks, RecordBytes: size - EntryOverhead}}
+			want, _ := slices.BinarySearchFunc(entries, lo, func(e Entry, lo int64) int { return int(e.Rank - lo) })
+			if got, err := g.seek(o, p); err != nil || got != int64(want) {
+				t.Fatalf("%s: rank %d is at %d, %v, want %d", name, lo, got, err, want)
+			}
+		}
+		if err := o.Close(); err != nil {
+			t.Error(err)
 		}
 	}
 }
@@ -150,12 +224,12 @@ func TestWriteShard(t *testing.T) {
 func TestManyParts(t *testing.T) {
 	dir := t.TempDir()
 	st := openStore(t, dir)
-	refs := scatter(t, st, 2*maxOpen, 1, 1)
-	if len(refs[0]) <= maxOpen {
-		t.Fatalf("only %d parts", len(refs[0]))
+	tg := targets(0, 2*maxOpen, 1)[0]
+	parts := scattered(t, st, []Target{tg}, 1)
+	if len(parts) <= maxOpen {
+		t.Fatalf("only %d parts", len(parts))
 	}
-	tg := target(2*maxOpen, 1, 0)
-	if _, err := WriteShard(t.Context(), st, tg, refs[0], 20*tg.RecordBytes); err != nil {
+	if _, err := gather(t.Context(), st, tg, parts, 20*tg.RecordBytes); err != nil {
 		t.Fatal(err)
 	}
 	if file, err := os.ReadFile(filepath.Join(dir, tg.Name)); err != nil || !bytes.Equal(file, shardFile(0, 2*maxOpen)) {
@@ -166,15 +240,15 @@ func TestManyParts(t *testing.T) {
 // TestAgain repeats writes: the same bytes are fine, others are a conflict.
 func TestAgain(t *testing.T) {
 	st := openStore(t, t.TempDir())
-	refs := scatter(t, st, 20, 1, 5)
-	tg := target(20, 1, 0)
+	all := targets(0, 20, 1)
+	parts := scattered(t, st, all, 5)
 	for range 2 {
-		if _, err := WriteShard(t.Context(), st, tg, refs[0], 1<<20); err != nil {
+		if _, err := gather(t.Context(), st, all[0], parts, 1<<20); err != nil {
 			t.Fatal(err)
 		}
-		scatter(t, st, 20, 1, 5)
+		scattered(t, st, all, 5)
 	}
-	err := WritePart(t.Context(), st, ".parts/000", []Entry{{Rank: 3, IDs: packed(4)}}, func(int64, Ref) {})
+	_, err := options("", Files).Scatter(t.Context(), st, "000", []Entry{{Rank: 3, IDs: packed(4)}}, all)
 	if !errors.Is(err, store.ErrConflict) || !strings.Contains(err.Error(), ".parts/000") {
 		t.Errorf("other bytes: %v", err)
 	}
@@ -185,21 +259,21 @@ func TestAgain(t *testing.T) {
 func TestDamagedPart(t *testing.T) {
 	dir := t.TempDir()
 	st := openStore(t, dir)
-	refs := scatter(t, st, 6, 1, 100)
-	tg := target(6, 1, 0)
+	tg := targets(0, 6, 1)[0]
+	parts := scattered(t, st, []Target{tg}, 100)
 	file := filepath.Join(dir, ".parts", "000")
 	whole, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
 	}
-	entry := int(headerBytes + tg.RecordBytes)
+	entry := int(tg.entryBytes())
 	where := "tfrecordio: shard " + tg.Name + ": "
 	check := func(what, want string, data []byte) {
 		t.Helper()
 		if err := os.WriteFile(file, data, 0o644); err != nil {
 			t.Fatal(err)
 		}
-		_, err := WriteShard(t.Context(), st, tg, refs[0], 2*tg.RecordBytes)
+		_, err := gather(t.Context(), st, tg, parts, 2*tg.RecordBytes)
 		if err == nil || !strings.HasPrefix(err.Error(), where) || !strings.Contains(err.Error(), want) {
 			t.Fatalf("%s: %v, want %s", what, err, want)
 		}
@@ -211,52 +285,63 @@ func TestDamagedPart(t *testing.T) {
 		damaged := bytes.Clone(whole)
 		damaged[i] ^= 0x20
 		check(fmt.Sprintf("byte %d flipped", i), fmt.Sprintf(where+"part .parts/000: entry at byte %d: crc is ", i/entry*entry), damaged)
-		check(fmt.Sprintf("cut at %d", i), where+"part .parts/000: read of ", whole[:i])
+		check(fmt.Sprintf("cut at %d", i), fmt.Sprintf(where+"part .parts/000: has %d bytes, want %d: 6 entries", i, len(whole)), whole[:i])
 	}
 	// Entries that are whole, but in the wrong place.
 	last := len(whole) - entry
-	check("exchanged", "no part has rank 0", slices.Concat(whole[last:], whole[entry:last], whole[:entry]))
+	check("exchanged", "no block has rank 0", slices.Concat(whole[last:], whole[entry:last], whole[:entry]))
 	check("doubled", fmt.Sprintf("part .parts/000: entry at byte %d: rank 0 is out of order or comes twice", entry), slices.Concat(whole[:entry], whole[:entry], whole[2*entry:]))
 
 	if err := os.Remove(file); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := WriteShard(t.Context(), st, tg, refs[0], 1<<20); !errors.Is(err, store.ErrNotExist) || !strings.Contains(err.Error(), file) {
+	if _, err := gather(t.Context(), st, tg, parts, 1<<20); !errors.Is(err, store.ErrNotExist) || !strings.Contains(err.Error(), file) {
 		t.Errorf("without the part: %v", err)
 	}
 }
 
 func TestMissingRanks(t *testing.T) {
 	st := openStore(t, t.TempDir())
-	refs := scatter(t, st, 10, 2, 100)
-	first, second := target(10, 2, 0), target(10, 2, 1)
+	all := targets(0, 10, 2)
+	parts := scattered(t, st, all, 2)
+	first, wide := all[0], all[1]
+	wide.Hi, wide.Ranks = 11, 11
 	for _, c := range []struct {
-		name string
-		t    Target
-		refs []Ref
-		want string
+		name  string
+		t     Target
+		parts []part
+		want  string
 	}{
-		{"fewer", first, nil, "tfrecordio: shard train-00000-of-00002.tfrecord: parts have 0 records, want 5"},
-		{"more", first, slices.Concat(refs[0], refs[1]), "parts have 10 records, want 5"},
-		{"others", first, refs[1], "no part has rank 0"},
-		{"lower", second, refs[0], "rank 0 is out of order or comes twice"},
+		{"none", first, nil, "tfrecordio: shard train-00000-of-00002.tfrecord: no block has rank 0"},
+		{"fewer", wide, parts, "tfrecordio: shard train-00001-of-00002.tfrecord: no block has rank 10"},
+		{"twice", first, slices.Concat(parts, parts), "is out of order or comes twice"},
 	} {
-		if _, err := WriteShard(t.Context(), st, c.t, c.refs, 1<<20); err == nil || !strings.Contains(err.Error(), c.want) {
+		if _, err := gather(t.Context(), st, c.t, c.parts, 1<<20); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: got %v, want %s", c.name, err, c.want)
 		}
+	}
+	for _, rank := range []int64{10, 1 << 40} {
+		_, err := options("", Engine).Scatter(t.Context(), st, "000", []Entry{{Rank: rank, IDs: packed(0)}}, all)
+		if want := fmt.Sprintf("tfrecordio: no shard has rank %d", rank); err == nil || err.Error() != want {
+			t.Errorf("got %v, want %s", err, want)
+		}
+	}
+	if _, err := decodePart(nil); err == nil {
+		t.Error("no bytes name a part")
 	}
 }
 
 func TestCancelled(t *testing.T) {
 	dir := t.TempDir()
 	st := openStore(t, dir)
-	refs := scatter(t, st, 10, 1, 2)
+	all := targets(0, 10, 1)
+	parts := scattered(t, st, all, 2)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := WriteShard(ctx, st, target(10, 1, 0), refs[0], 1<<20); !errors.Is(err, context.Canceled) {
+	if _, err := gather(ctx, st, all[0], parts, 1<<20); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
 	}
-	if err := WritePart(ctx, st, "part", []Entry{{IDs: packed(0)}}, func(int64, Ref) {}); !errors.Is(err, context.Canceled) {
+	if _, err := options("", Files).Scatter(ctx, st, "part", []Entry{{IDs: packed(0)}}, all); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
 	}
 	if left, _ := filepath.Glob(filepath.Join(dir, "[a-z]*")); len(left) > 0 {
@@ -271,76 +356,163 @@ func TestBlockedStore(t *testing.T) {
 		t.Fatal(err)
 	}
 	st := openStore(t, file)
-	err := WritePart(t.Context(), st, "part", []Entry{{IDs: packed(0)}}, func(int64, Ref) { t.Error("a ref") })
+	_, err := options("", Files).Scatter(t.Context(), st, "part", []Entry{{IDs: packed(0)}}, targets(0, 1, 1))
 	if err == nil || !strings.Contains(err.Error(), file) {
 		t.Errorf("got %v", err)
 	}
 }
 
+// TestWrite writes shards on two engines, both ways; the last shard of five has no
+// record.
 func TestWrite(t *testing.T) {
 	for _, runner := range []string{"direct", "prism"} {
-		dir := t.TempDir()
-		const n, shards = 60, 3
-		var targets []Target
-		refs := scatter(t, openStore(t, dir), n, shards, 7)
-		var want []any
-		for k := range shards {
-			tg := target(n, shards, k)
-			targets = append(targets, tg)
-			file := shardFile(tg.Lo, tg.Hi)
-			want = append(want, dataset.Shard{Name: tg.Name, Bytes: int64(len(file)), Records: tg.Hi - tg.Lo,
-				SHA256: fmt.Sprintf("%x", sha256.Sum256(file)), CRC32C: fmt.Sprintf("%08x", crc32.Checksum(file, castagnoli))})
-		}
-		p, s := beam.NewPipelineWithRoot()
-		keyed := beam.ParDo(s, numbered, beam.CreateList(s, targets))
-		var flat []keyedRef
-		for k, all := range refs {
-			for _, r := range all {
-				flat = append(flat, keyedRef{int64(k), r})
+		for _, way := range []Way{Files, Engine} {
+			dir := t.TempDir()
+			all := targets(0, 60, 4)
+			all = append(all, Target{Number: 4, Name: dataset.ShardName("test", 0, 1), Lo: 60, Hi: 60, Ranks: 60, RecordBytes: all[0].RecordBytes})
+			o := options(dir, way)
+			o.WindowBytes = 4 * all[0].RecordBytes
+			sent := scatter(t, openStore(t, dir), o, all, 7)
+			var want []any
+			for _, tg := range all {
+				want = append(want, described(tg))
 			}
-		}
-		got := Write(s, dir, 4*targets[0].RecordBytes, keyed, beam.ParDo(s, split, beam.CreateList(s, flat)))
-		passert.Equals(s, got, want...)
-		if err := engine.Run(t.Context(), runner, p, engine.Options{}); err != nil {
-			t.Errorf("%s: %v", runner, err)
-		}
-		for _, tg := range targets {
-			if file, err := os.ReadFile(filepath.Join(dir, tg.Name)); err != nil || !bytes.Equal(file, shardFile(tg.Lo, tg.Hi)) {
-				t.Errorf("%s: %s differs, %v", runner, tg.Name, err)
+			p, s := beam.NewPipelineWithRoot()
+			got := Write(s, o, beam.CreateList(s, all), beam.ParDo(s, keyed, beam.CreateList(s, sent)))
+			passert.Equals(s, got, want...)
+			if err := engine.Run(t.Context(), runner, p, engine.Options{}); err != nil {
+				t.Errorf("%s, %s: %v", runner, way, err)
+			}
+			for _, tg := range all {
+				if file, err := os.ReadFile(filepath.Join(dir, tg.Name)); err != nil || !bytes.Equal(file, shardFile(tg.Lo, tg.Hi)) {
+					t.Errorf("%s, %s: %s differs, %v", runner, way, tg.Name, err)
+				}
 			}
 		}
 	}
 }
 
 func init() {
-	beam.RegisterFunction(numbered)
-	beam.RegisterFunction(split)
+	beam.RegisterFunction(keyed)
+	opaque.Register[Parcel]()
 }
 
-type keyedRef struct {
-	Shard int64
-	Ref   Ref
-}
+func keyed(p Parcel) (int64, []byte) { return p.Key, p.Data }
 
-func split(k keyedRef) (int64, Refs) { return k.Shard, Refs{[]Ref{k.Ref}} }
-
-// numbered keys a target by its shard's number.
-func numbered(t Target) (int64, Target) {
-	var k, of int64
-	if _, err := fmt.Sscanf(t.Name, "train-%d-of-%d.tfrecord", &k, &of); err != nil {
-		panic(err)
+// TestDamagedParcel gives the engine's way wrong parcels: the error names the
+// shard, the window and the entry.
+func TestDamagedParcel(t *testing.T) {
+	dir := t.TempDir()
+	all := targets(0, 8, 2)
+	o := options(dir, Engine)
+	o.WindowBytes = 2 * all[0].RecordBytes
+	size := int(all[0].entryBytes())
+	first := scatter(t, openStore(t, dir), o, all, 100)[0].Data // of ranks 0 and 1
+	flipped := bytes.Clone(first)
+	flipped[size+20] ^= 1
+	run := func(key int64, data ...[]byte) error {
+		f := &pieceFn{Options: o}
+		defer f.Teardown()
+		f.StartBundle(nil, nil)
+		return f.ProcessElement(t.Context(), key, iterate(data), iterate(all), func(int64, piece) {})
 	}
-	return k, t
+	if err := run(windowKey(0, 0), first); err != nil {
+		t.Error(err)
+	}
+	where := "tfrecordio: shard train-00000-of-00002.tfrecord: window 0: "
+	for _, c := range []struct {
+		name string
+		key  int64
+		data [][]byte
+		want string
+	}{
+		{"flipped", 0, [][]byte{flipped}, where + fmt.Sprintf("entry at byte %d: crc is ", size)},
+		{"cut", 0, [][]byte{first[:size+3]}, where + fmt.Sprintf("entry at byte %d: is cut", size)},
+		{"twice", 0, [][]byte{first, first[size:]}, where + "entry at byte 0: rank 1 is out of order or comes twice"},
+		{"missing", 0, [][]byte{first[:size]}, "tfrecordio: shard train-00000-of-00002.tfrecord: no block has rank 1"},
+		{"elsewhere", windowKey(1, 0), [][]byte{first}, "shard train-00001-of-00002.tfrecord: window 0: entry at byte 0: rank 0 is out of order"},
+		{"after", windowKey(0, 0), [][]byte{first, scatter(t, openStore(t, t.TempDir()), o, all, 100)[1].Data}, where + "entry at byte 0: is cut, or its rank is not less than 2"},
+		{"unknown", windowKey(2, 0), [][]byte{first}, "tfrecordio: shard number 2 has no target"},
+	} {
+		if err := run(c.key, c.data...); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: got %v, want %s", c.name, err, c.want)
+		}
+	}
+}
+
+// TestDamagedPiece flips and cuts a piece's file, and leaves pieces out.
+func TestDamagedPiece(t *testing.T) {
+	dir := t.TempDir()
+	all := targets(0, 4, 1)
+	o := options(dir, Engine)
+	o.WindowBytes = 2 * all[0].RecordBytes
+	var pieces []piece
+	f := &pieceFn{Options: o}
+	f.StartBundle(nil, nil)
+	for _, p := range scatter(t, openStore(t, dir), o, all, 100) {
+		err := f.ProcessElement(t.Context(), p.Key, iterate([][]byte{p.Data}), iterate(all), func(_ int64, p piece) { pieces = append(pieces, p) })
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := f.Teardown(); err != nil || len(pieces) != 2 {
+		t.Fatal(pieces, err)
+	}
+	join := func(number int64, ts []Target, pieces ...piece) error {
+		f := &joinFn{Options: o}
+		defer f.Teardown()
+		return f.ProcessElement(t.Context(), number, iterate(ts), iterate(pieces), func(dataset.Shard) {})
+	}
+	check := func(name, want string, err error) {
+		t.Helper()
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: got %v, want %s", name, err, want)
+		}
+		if _, err := os.Stat(filepath.Join(dir, all[0].Name)); !errors.Is(err, fs.ErrNotExist) {
+			t.Fatalf("%s: there is a shard: %v", name, err)
+		}
+	}
+	where := "tfrecordio: shard train-00000-of-00001.tfrecord: "
+	check("none", where+"has 0 bytes, want", join(0, all))
+	check("one", where+"window 0 is missing, or window 1 comes twice", join(0, all, pieces[1]))
+	check("twice", where+"window 1 is missing, or window 0 comes twice", join(0, all, pieces[0], pieces[0], pieces[1]))
+	check("no target", "shard number 0 has no target, or two", join(0, nil, pieces...))
+	check("two targets", "shard number 0 has no target, or two", join(0, slices.Concat(all, all), pieces...))
+	file := filepath.Join(dir, pieces[1].Name)
+	whole, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range whole {
+		damaged := bytes.Clone(whole)
+		damaged[i] ^= 0x20
+		for want, data := range map[string][]byte{": crc is ": damaged, fmt.Sprintf(": has %d bytes, want %d", i, len(whole)): whole[:i]} {
+			if err := os.WriteFile(file, data, 0o644); err != nil {
+				t.Fatal(err)
+			}
+			check(fmt.Sprintf("byte %d", i), where+"piece "+pieces[1].Name+want, join(0, all, pieces...))
+		}
+	}
+	if err := os.WriteFile(file, whole, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := join(0, all, pieces[1], pieces[0]); err != nil {
+		t.Error(err)
+	}
 }
 
 func TestWritePanics(t *testing.T) {
-	defer func() {
-		if recover() == nil {
-			t.Error("no panic")
-		}
-	}()
-	_, s := beam.NewPipelineWithRoot()
-	Write(s, "x", 0, beam.PCollection{}, beam.PCollection{})
+	for name, o := range map[string]Options{"window": {Way: Files}, "way": {WindowBytes: 1, Way: "air"}} {
+		func() {
+			defer func() {
+				if recover() == nil {
+					t.Errorf("%s: no panic", name)
+				}
+			}()
+			_, s := beam.NewPipelineWithRoot()
+			Write(s, o, beam.PCollection{}, beam.PCollection{})
+		}()
+	}
 }
 
 func TestRecordBytes(t *testing.T) {

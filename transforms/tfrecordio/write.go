@@ -1,12 +1,36 @@
+// Package tfrecordio writes the TFRecord shards of a set.
+//
+// A record has a rank: its place in the set. A shard holds the records of a range
+// of ranks, in order, and blocks of the corpus have some of every shard's. They
+// get there in one of two ways, with the same bytes.
+//
+//	files   Each block writes its records to one part file, ordered by rank. A
+//	        shard's writer goes through its ranks in windows of bounded size, takes
+//	        from every part the entries whose rank is in the window, which follow
+//	        one another, and puts each where its rank says. The engine carries the
+//	        parts' names. For engines that keep a GroupByKey in memory.
+//	engine  Each block sends its entries, bundled by window, through a GroupByKey of
+//	        windows, which are bounded. Each window becomes a file, and a second
+//	        GroupByKey, of these files' names, puts shards together. For engines
+//	        whose workers share no fast disk, and which group on disk.
+//
+// In both,
+//
+//	entry = rank (8B) + crc (4B) + record (a whole TFRecord frame)
+//
+// with little-endian numbers and the CRC-32C of rank and record. All records of
+// a set have one size, so an entry's place is its number times a constant.
+//
+// Files are written whole or not at all, and writing the same bytes again
+// succeeds, so any attempt may be repeated.
 package tfrecordio
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"reflect"
 	"slices"
+	"strings"
 
 	"github.com/apache/beam/sdks/v2/go/pkg/beam"
 	"github.com/apache/beam/sdks/v2/go/pkg/beam/register"
@@ -14,51 +38,89 @@ import (
 	"github.com/quire-ml/quire/runners/store"
 	"github.com/quire-ml/quire/transforms/bundle"
 	"github.com/quire-ml/quire/transforms/dataset"
+	"github.com/quire-ml/quire/transforms/opaque"
 )
 
 func init() {
-	beam.RegisterType(reflect.TypeFor[Ref]())
-	beam.RegisterType(reflect.TypeFor[Refs]())
-	beam.RegisterType(reflect.TypeFor[Target]())
-	beam.RegisterType(reflect.TypeFor[dataset.Shard]())
-	register.DoFn5x1[context.Context, int64, func(*Target) bool, func(*Refs) bool, func(dataset.Shard), error](&writeFn{})
+	opaque.Register[Target]()
+	opaque.Register[dataset.Shard]()
+	beam.RegisterFunction(number)
+	register.DoFn4x1[context.Context, Target, func(*[]byte) bool, func(dataset.Shard), error](&writeFn{})
 	register.Iter1[Target]()
-	register.Iter1[Refs]()
+	register.Iter1[[]byte]()
 	register.Emitter1[dataset.Shard]()
 }
 
-// Write writes shards into the folder or URL dir, each from windows of at most
-// windowBytes.
-//
-// It takes a PCollection<KV<int64, Target>> with one element a shard and a
-// PCollection<KV<int64, Refs>>, both keyed by the shard's number, and returns a
-// PCollection<dataset.Shard> in no order. It panics if windowBytes < 1.
-func Write(s beam.Scope, dir string, windowBytes int64, targets, refs beam.PCollection) beam.PCollection {
-	s = s.Scope("tfrecordio.Write")
-	if windowBytes < 1 {
-		panic(fmt.Sprintf("tfrecordio.Write: windows of %d bytes", windowBytes))
-	}
-	return beam.ParDo(s, &writeFn{Dir: dir, WindowBytes: windowBytes}, beam.CoGroupByKey(s, targets, refs))
+// A Way is how records get from blocks to shards.
+type Way string
+
+// The ways, which the package comment explains.
+const (
+	Files  Way = "files"
+	Engine Way = "engine"
+)
+
+// Options are the same for all that write one set.
+type Options struct {
+	Dir         string `json:"dir"` // the set's folder or gs:// URL
+	Way         Way    `json:"way"`
+	WindowBytes int64  `json:"window_bytes"` // of a window's records, about; at least one record is in each
+	Temporary   string `json:"temporary"`    // starts the names of files that the caller deletes afterwards
 }
 
-// writeFn writes shards, as many at a time as there are cores, and emits what the
-// manifest says of them.
+// A Target describes a shard to be written.
+type Target struct {
+	Number      int64 // in the set, from 0
+	Name        string
+	Lo, Hi      int64 // its ranks: Lo ≤ rank < Hi
+	Ranks       int64 // of the whole set
+	RecordBytes int64
+}
+
+// Write writes shards.
+//
+// It takes a PCollection<Target> with one element a shard and a
+// PCollection<KV<int64, []byte>> of what Scatter has emitted for all blocks, and
+// returns a PCollection<dataset.Shard> in no order. It panics if o has a window of
+// less than a byte, or an unknown way.
+func Write(s beam.Scope, o Options, targets, parcels beam.PCollection) beam.PCollection {
+	s = s.Scope("tfrecordio.Write")
+	switch {
+	case o.WindowBytes < 1:
+		panic(fmt.Sprintf("tfrecordio.Write: windows of %d bytes", o.WindowBytes))
+	case o.Way == Files:
+		return beam.ParDo(s, &writeFn{Options: o}, beam.Reshuffle(s, targets), beam.SideInput{Input: beam.DropKey(s, parcels)})
+	case o.Way == Engine:
+		pieces := beam.ParDo(s, &pieceFn{Options: o}, beam.GroupByKey(s, parcels), beam.SideInput{Input: targets})
+		return beam.ParDo(s, &joinFn{Options: o}, beam.CoGroupByKey(s, beam.ParDo(s, number, targets), pieces))
+	}
+	panic(fmt.Sprintf("tfrecordio.Write: way %q", o.Way))
+}
+
+// number gives a target its number as key.
+func number(t Target) (int64, Target) { return t.Number, t }
+
+// writeFn writes shards from part files, as many at a time as there are cores, and
+// emits what the manifest says of them. Its side input are the parts.
 //
 // Order: none across shards; records by rank. Dropped: nothing; a rank that is
-// missing or comes twice is an error. Retry: the bytes depend on the element
-// alone, and a shard that is there with these bytes counts as written. Memory,
-// for each core: one window, and 100 bytes a part.
+// missing or comes twice is an error. Retry: the bytes depend on the input alone,
+// and a shard that is there with these bytes counts as written. Memory, for each
+// core: one window and 8 bytes a part; besides, 80 bytes a part.
 type writeFn struct {
-	Dir         string `json:"dir"`
-	WindowBytes int64  `json:"window_bytes"`
+	Options Options `json:"options"`
 
 	st        *store.Store
+	parts     []part // nil before the first element
 	group     bundle.Group[dataset.Shard]
 	gatherers bundle.Pool[gatherer]
 }
 
-// StartBundle forgets what an earlier, failed bundle may have left.
-func (f *writeFn) StartBundle(ctx context.Context, _ func(dataset.Shard)) { f.group.Begin(ctx) }
+// StartBundle forgets what an earlier bundle may have left.
+func (f *writeFn) StartBundle(ctx context.Context, _ func(*[]byte) bool, _ func(dataset.Shard)) {
+	f.group.Begin(ctx)
+	f.parts = nil
+}
 
 // Teardown closes what is open.
 func (f *writeFn) Teardown() error {
@@ -80,31 +142,22 @@ func (f *writeFn) closeParts() error {
 	return errors.Join(errs...)
 }
 
-func (f *writeFn) ProcessElement(ctx context.Context, number int64, targets func(*Target) bool, refs func(*Refs) bool, emit func(dataset.Shard)) error {
+func (f *writeFn) ProcessElement(ctx context.Context, t Target, parcels func(*[]byte) bool, emit func(dataset.Shard)) (err error) {
 	if f.st == nil {
-		st, err := store.Open(ctx, f.Dir)
-		if err != nil {
+		if f.st, err = store.Open(ctx, f.Options.Dir); err != nil {
 			return err
 		}
-		f.st = st
 	}
-	var t, other Target
-	if !targets(&t) || targets(&other) {
-		return fmt.Errorf("tfrecordio: shard number %d has no target, or two", number)
+	if f.parts == nil {
+		if f.parts, err = decodeParts(parcels); err != nil {
+			return err
+		}
 	}
-	var all []Ref
-	var r Refs
-	for refs(&r) {
-		all = append(all, r.All...)
-		r = Refs{}
-	}
-	slices.SortFunc(all, func(a, b Ref) int {
-		return cmp.Or(cmp.Compare(a.Part, b.Part), cmp.Compare(a.Offset, b.Offset))
-	})
+	parts := f.parts
 	done, err := f.group.Do(func(ctx context.Context) (dataset.Shard, error) {
 		g := f.gatherers.Take()
 		defer f.gatherers.Put(g)
-		return g.write(ctx, f.st, t, all, f.WindowBytes)
+		return g.write(ctx, f.st, t, parts, f.Options.WindowBytes)
 	})
 	for _, s := range done {
 		emit(s)
@@ -113,10 +166,26 @@ func (f *writeFn) ProcessElement(ctx context.Context, number int64, targets func
 }
 
 // FinishBundle emits the last shards.
-func (f *writeFn) FinishBundle(emit func(dataset.Shard)) error {
+func (f *writeFn) FinishBundle(_ func(*[]byte) bool, emit func(dataset.Shard)) error {
 	done, err := f.group.Finish()
 	for _, s := range done {
 		emit(s)
 	}
 	return errors.Join(err, f.closeParts())
+}
+
+// decodeParts returns the parts that parcels name, ordered by name.
+func decodeParts(parcels func(*[]byte) bool) ([]part, error) {
+	parts := []part{}
+	var data []byte
+	for parcels(&data) {
+		p, err := decodePart(data)
+		if err != nil {
+			return nil, err
+		}
+		parts = append(parts, p)
+		data = nil
+	}
+	slices.SortFunc(parts, func(a, b part) int { return strings.Compare(a.name, b.name) })
+	return parts, nil
 }
