@@ -1,144 +1,209 @@
 package corpus
 
 import (
+	"cmp"
 	"context"
-	"fmt"
+	"slices"
 
 	"github.com/apache/beam/sdks/v2/go/pkg/beam"
-	"github.com/apache/beam/sdks/v2/go/pkg/beam/register"
 
-	"github.com/quire-ml/quire/transforms/opaque"
+	"github.com/quire-ml/quire/transforms/bundle"
 )
 
-func init() {
-	opaque.Register[item]()
-	opaque.Register[Document]()
-	opaque.Register[Block]()
-	opaque.Register[Statistics]()
-	opaque.Register[Digest]()
-	register.DoFn3x0[int64, Document, func(Block)](&splitFn{})
-	register.DoFn2x1[Block, func(Statistics), error](&countFn{})
-	register.DoFn2x1[int, func(*Statistics) bool, Statistics](&mergeFn{})
-	register.DoFn3x2[context.Context, int64, Document, Digest, error](&hashFn{})
-	register.DoFn1x2[item, int64, Document](&keyFn{})
-	register.Emitter1[Block]()
-	register.Emitter1[Statistics]()
-	register.Iter1[Statistics]()
-}
+// MaxTriples is how many different triples of characters Count keeps: 32 MB.
+const MaxTriples = 1 << 20
 
-// CharCount says how often a character occurs.
-type CharCount struct{ Char, Count int64 }
+// maxPairs bounds the hash table of pairs of a tally: some 100 MB.
+const maxPairs = 4 << 20
 
-// PairCount says how often Second follows First in one document.
-type PairCount struct{ First, Second, Count int64 }
-
-// TripleCount says how often Third follows First and Second in one document.
-type TripleCount struct{ First, Second, Third, Count int64 }
-
-// BlockCount says how many characters a block owns, how many of them are invalid
-// bytes, and the CRC-32C of its byte range.
-type BlockCount struct{ Doc, Offset, Length, Chars, Invalid, CRC int64 }
-
-// Invalid says where invalid UTF-8 was met.
-type Invalid struct {
-	Count  int64 // invalid bytes
-	Doc    int64 // the first one's document, where Count > 0
-	Offset int64 // the first one's byte in the document
-	Byte   int64 // its value
-}
-
-// Statistics are facts of a corpus, or of some blocks of it.
-type Statistics struct {
-	Chars   []CharCount   // ordered by character; an invalid byte counts as U+FFFD
-	Pairs   []PairCount   // ordered by both characters
-	Triples []TripleCount // ordered by all three; none where Many
-	Many    bool          // there are more different triples than Count keeps
-	Blocks  []BlockCount  // ordered by position in the corpus
-	Invalid Invalid
-}
-
-// A Digest says what bytes the document at position Doc has.
-type Digest struct {
-	Doc    int64
-	Name   string
-	Bytes  int64
-	SHA256 string // hex
-	CRC    int64  // CRC-32C
-}
-
-type item struct {
-	Doc      int64
-	Document Document
-}
-
-// Create returns a PCollection<KV<int64, Document>>: each document with its
-// position in docs. It panics where docs is empty.
-func Create(s beam.Scope, docs []Document) beam.PCollection {
-	s = s.Scope("corpus.Create")
-	items := make([]item, len(docs))
-	for i, d := range docs {
-		items[i] = item{Doc: int64(i), Document: d}
-	}
-	return beam.ParDo(s, &keyFn{}, beam.CreateList(s, items))
-}
-
-// keyFn makes an item a KV.
+// Count counts characters, adjacent pairs and, unless there are more than
+// MaxTriples different ones, adjacent triples of a corpus.
 //
-// Order: none. Dropped: nothing. Retry: output depends on the element alone.
-// Memory: the element.
-type keyFn struct{}
-
-func (*keyFn) ProcessElement(i item) (int64, Document) { return i.Doc, i.Document }
-
-// Blocks cuts documents into byte ranges of blockBytes (the last of a document
-// is shorter).
-//
-// It takes a PCollection<KV<int64, Document>> from Create and returns a
-// PCollection<Block>, spread over the workers. It panics if blockBytes < 1.
-func Blocks(s beam.Scope, blockBytes int64, docs beam.PCollection) beam.PCollection {
-	s = s.Scope("corpus.Blocks")
-	if blockBytes < 1 {
-		panic(fmt.Sprintf("corpus.Blocks: blocks of %d bytes", blockBytes))
-	}
-	return beam.Reshuffle(s, beam.ParDo(s, &splitFn{BlockBytes: blockBytes}, docs))
+// It takes a PCollection<Block> and returns a PCollection<Statistics> of one
+// element, or of none where there is no block.
+func Count(s beam.Scope, form Form, blocks beam.PCollection) beam.PCollection {
+	s = s.Scope("corpus.Count")
+	parts := beam.ParDo(s, &countFn{Form: form, MaxTriples: MaxTriples}, blocks)
+	return beam.ParDo(s, &mergeFn{MaxTriples: MaxTriples}, beam.GroupByKey(s, beam.AddFixedKey(s, parts)))
 }
 
-// splitFn emits the blocks of a document.
+// countFn counts the blocks of a bundle on all cores and emits sums when the
+// bundle ends, or before when there are too many different pairs.
 //
-// Order: none. Dropped: nothing; a document of 0 bytes has no block. Retry:
-// output depends on the element alone. Memory: one block's description.
-type splitFn struct {
-	BlockBytes int64 `json:"block_bytes"`
+// Order: none; sums do not depend on it. Dropped: nothing. Retry: the sums of a
+// bundle's output depend on its blocks alone. Memory, for each core: one block,
+// and a table of the pairs and triples met, at most maxPairs and MaxTriples.
+type countFn struct {
+	Form       Form  `json:"form"`
+	MaxTriples int64 `json:"max_triples"`
+
+	group    bundle.Group[counted]
+	counters bundle.Pool[counter]
+	blocks   []BlockCount
+	invalid  Invalid
 }
 
-func (f *splitFn) ProcessElement(doc int64, d Document, emit func(Block)) {
-	for at := int64(0); at < d.Bytes; at += f.BlockBytes {
-		emit(Block{Doc: doc, Document: d, Offset: at, Length: min(f.BlockBytes, d.Bytes-at)})
-	}
+// A counter is what one goroutine counts with.
+type counter struct {
+	reader Reader
+	tally  *tally
 }
 
-// Hash gives every document its digests. One whose digests are not known yet is
-// read, from its start to its end.
-//
-// It takes a PCollection<KV<int64, Document>> and returns a
-// PCollection<Digest>.
-func Hash(s beam.Scope, docs beam.PCollection) beam.PCollection {
-	s = s.Scope("corpus.Hash")
-	return beam.ParDo(s, &hashFn{}, beam.Reshuffle(s, docs))
+// counted is what a block adds to the sums.
+type counted struct {
+	block   BlockCount
+	invalid Invalid
+	full    *Statistics // of a tally that was full, or nil
 }
 
-// hashFn returns a document's digest.
-//
-// Order: none. Dropped: nothing. Retry: output depends on the document's bytes
-// alone. Memory: 1 MiB.
-type hashFn struct{}
-
-func (f *hashFn) ProcessElement(ctx context.Context, doc int64, d Document) (Digest, error) {
-	if d.SHA256 == "" {
-		var err error
-		if d, err = digest(ctx, d); err != nil {
-			return Digest{}, err
+// Teardown closes what is open.
+func (f *countFn) Teardown() error {
+	f.group.Stop()
+	var err error
+	for _, c := range f.counters.Empty() {
+		if e := c.reader.Close(); err == nil {
+			err = e
 		}
 	}
-	return Digest{Doc: doc, Name: d.Name, Bytes: d.Bytes, SHA256: d.SHA256, CRC: d.CRC}, nil
+	return err
+}
+
+// StartBundle forgets what an earlier, failed bundle may have left.
+func (f *countFn) StartBundle(ctx context.Context, _ func(Statistics)) {
+	f.group.Begin(ctx)
+	f.blocks, f.invalid = nil, Invalid{}
+	for _, c := range f.counters.Empty() {
+		c.tally = nil
+		f.counters.Put(c)
+	}
+}
+
+func (f *countFn) ProcessElement(b Block, emit func(Statistics)) error {
+	done, err := f.group.Do(func(ctx context.Context) (counted, error) {
+		c := f.counters.Take()
+		defer f.counters.Put(c)
+		if c.tally == nil {
+			c.tally = newTally(f.MaxTriples)
+		}
+		return c.count(ctx, b, f.Form)
+	})
+	f.add(done, emit)
+	return err
+}
+
+// FinishBundle emits the sums.
+func (f *countFn) FinishBundle(emit func(Statistics)) error {
+	done, err := f.group.Finish()
+	if err != nil {
+		return err
+	}
+	f.add(done, emit)
+	for _, c := range f.counters.Empty() {
+		if c.tally != nil && c.tally.total > 0 {
+			emit(c.tally.statistics())
+		}
+		c.tally = nil
+		f.counters.Put(c)
+	}
+	if len(f.blocks) > 0 {
+		emit(Statistics{Blocks: f.blocks, Invalid: f.invalid})
+	}
+	f.blocks, f.invalid = nil, Invalid{}
+	return nil
+}
+
+func (f *countFn) add(done []counted, emit func(Statistics)) {
+	for _, d := range done {
+		f.blocks = append(f.blocks, d.block)
+		f.invalid = f.invalid.plus(d.invalid)
+		if d.full != nil {
+			emit(*d.full)
+		}
+	}
+}
+
+// count counts a block.
+func (c *counter) count(ctx context.Context, b Block, form Form) (counted, error) {
+	if err := ctx.Err(); err != nil {
+		return counted{}, err
+	}
+	text, err := c.reader.Block(ctx, b, form, 0)
+	if err != nil {
+		return counted{}, err
+	}
+	chars, invalid, first := c.tally.text(text)
+	bundle.Done(b.Length)
+	d := counted{invalid: text.Invalid}
+	if invalid > 0 {
+		d.invalid = Invalid{Count: invalid, Offset: text.Offset + int64(first), Byte: int64(text.Bytes[first])}
+	}
+	d.invalid.Doc = b.Doc
+	d.block = BlockCount{Doc: b.Doc, Offset: b.Offset, Length: b.Length, Chars: chars, Invalid: d.invalid.Count, CRC: text.CRC}
+	if c.tally.full() {
+		s := c.tally.statistics()
+		d.full, c.tally = &s, nil
+	}
+	return d, nil
+}
+
+// plus adds counts and keeps the earlier position.
+func (a Invalid) plus(b Invalid) Invalid {
+	if a.Count == 0 || b.Count > 0 && (b.Doc < a.Doc || b.Doc == a.Doc && b.Offset < a.Offset) {
+		a, b = b, a
+	}
+	a.Count += b.Count
+	return a
+}
+
+// mergeFn adds statistics of different blocks.
+//
+// Order: none; the sums are sorted. Dropped: triples, where there are more than
+// MaxTriples different ones. Retry: output depends on the elements alone.
+// Memory: twice the different pairs and triples of the corpus, and 48 bytes a
+// block.
+type mergeFn struct {
+	MaxTriples int64 `json:"max_triples"`
+}
+
+func (f *mergeFn) ProcessElement(_ int, parts func(*Statistics) bool) Statistics {
+	var sum, part Statistics
+	for parts(&part) {
+		sum.Chars = merged(sum.Chars, part.Chars, compareChars, func(a *CharCount, b CharCount) { a.Count += b.Count })
+		sum.Pairs = merged(sum.Pairs, part.Pairs, comparePairs, func(a *PairCount, b PairCount) { a.Count += b.Count })
+		sum.Triples = merged(sum.Triples, part.Triples, compareTriples, func(a *TripleCount, b TripleCount) { a.Count += b.Count })
+		if sum.Many = sum.Many || part.Many || int64(len(sum.Triples)) > f.MaxTriples; sum.Many {
+			sum.Triples = nil
+		}
+		sum.Blocks = append(sum.Blocks, part.Blocks...)
+		sum.Invalid = sum.Invalid.plus(part.Invalid)
+		part = Statistics{}
+	}
+	slices.SortFunc(sum.Blocks, func(a, b BlockCount) int {
+		return cmp.Or(cmp.Compare(a.Doc, b.Doc), cmp.Compare(a.Offset, b.Offset))
+	})
+	return sum
+}
+
+// merged returns the counts of both, which are ordered, in order.
+func merged[T any](a, b []T, compare func(a, b T) int, add func(a *T, b T)) []T {
+	if len(a) == 0 {
+		return b
+	}
+	if len(b) == 0 {
+		return a
+	}
+	sum := make([]T, 0, max(len(a), len(b))+min(len(a), len(b))/4)
+	for len(a) > 0 && len(b) > 0 {
+		switch c := compare(a[0], b[0]); {
+		case c < 0:
+			sum, a = append(sum, a[0]), a[1:]
+		case c > 0:
+			sum, b = append(sum, b[0]), b[1:]
+		default:
+			sum, a = append(sum, a[0]), a[1:]
+			add(&sum[len(sum)-1], b[0])
+			b = b[1:]
+		}
+	}
+	return append(append(sum, a...), b...)
 }

@@ -1,0 +1,5 @@
+//go:build soak
+
+package corpus
+
+func init() { zombieRuns = 500 }
