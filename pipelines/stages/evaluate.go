@@ -95,9 +95,10 @@ type ScoreResult struct {
 
 // Score measures how well a model predicts a text of any length, the hidden
 // carried from its first character to its last. With chars, LogProbs has the
-// natural logarithm of each character's probability, null for the first.
+// natural logarithm of each character's probability, null for the first. The
+// characters are those of m.Text.
 func Score(ctx context.Context, m *Model, text []byte, chars bool) (*ScoreResult, error) {
-	ids, err := m.Vocab.Encode(nil, text)
+	ids, err := m.Vocab.Encode(nil, m.Text(text))
 	if err != nil {
 		return nil, fmt.Errorf("stages: score: %w", err)
 	}

@@ -18,10 +18,11 @@ type GenerateResult struct {
 
 // Generate continues a prompt by g.Length characters, each drawn from what the
 // model predicts after all those before it, and writes the text to w as it
-// comes. An empty prompt starts with a character drawn from a uniform
+// comes. The prompt's characters are those of m.Text. An empty prompt starts with a character drawn from a uniform
 // distribution, which counts.
 func Generate(ctx context.Context, m *Model, g configs.Generate, w io.Writer) (*GenerateResult, error) {
-	ids, err := m.Vocab.Encode(nil, []byte(g.Prompt))
+	prompt := m.Text([]byte(g.Prompt))
+	ids, err := m.Vocab.Encode(nil, prompt)
 	if err != nil {
 		return nil, fmt.Errorf("stages: generate.prompt: %w", err)
 	}
@@ -30,7 +31,7 @@ func Generate(ctx context.Context, m *Model, g configs.Generate, w io.Writer) (*
 		return nil, err
 	}
 	out := &stream{w: w, m: m}
-	if err := out.text([]byte(g.Prompt)); err != nil {
+	if err := out.text(prompt); err != nil {
 		return nil, err
 	}
 	model := decode.New(m.Weights, 1)

@@ -27,8 +27,9 @@ type Corpus struct {
 	Digests   []string // sha256 in hex, in the order of Documents
 }
 
-// FindCorpus resolves corpus.sources, downloading what is not local. It reads a
-// document for its digest unless an earlier call did, and nothing has changed.
+// FindCorpus resolves corpus.sources, downloading what is on the web. It reads a
+// document for its digest unless an earlier call did, and nothing has changed: on
+// this machine, also those in a bucket that workers will read there.
 func FindCorpus(ctx context.Context, c configs.Corpus) (*Corpus, error) {
 	return findCorpus(ctx, c, false)
 }
@@ -75,6 +76,7 @@ func cacheFolder(name string) string {
 type PrepOptions struct {
 	Out     string // the set's directory
 	Runner  string // direct, prism, flink or dataflow
+	Way     string // files or engine, see package tfrecordio; empty: what suits the runner
 	Replace bool   // deletes a finished set that came from other inputs
 	Verbose bool   // Beam's log goes to stderr
 	Console *report.Console
@@ -146,15 +148,34 @@ func Prep(ctx context.Context, c *configs.Config, found *Corpus, o PrepOptions) 
 			diffs = []string{err.Error()}
 		}
 		o.Console.Line("prep: replacing %s: %s", o.Out, strings.Join(diffs, "; "))
+	}
+	o.Console.Line("prep: %d document(s), %d bytes, on %s", len(found.Documents), corpus.Bytes(found.Documents), o.Runner)
+	return soleRun(ctx, st, c, found, o, began, !none)
+}
+
+// leaseName is the lease of who makes a set. It is there as long as prep runs.
+const leaseName = ".prep.json"
+
+// soleRun makes the set anew in a folder in which no other process does so.
+// replace deletes the manifest that is there.
+func soleRun(ctx context.Context, st *store.Store, c *configs.Config, found *Corpus, o PrepOptions, began time.Time, replace bool) (res *PrepResult, err error) {
+	lease, err := store.Acquire(ctx, st, leaseName, nil)
+	if err != nil {
+		return nil, fmt.Errorf("stages: prep: the set is being made by another: %w", err)
+	}
+	defer func() { err = errors.Join(err, lease.Release(context.WithoutCancel(ctx))) }()
+	if replace {
 		if err := st.Delete(ctx, dataset.ManifestName, ""); err != nil {
 			return nil, err
 		}
 	}
-	o.Console.Line("prep: %d document(s), %d bytes, on %s", len(found.Documents), corpus.Bytes(found.Documents), o.Runner)
 	if err := prepare.Clean(ctx, st); err != nil {
 		return nil, err
 	}
-	return runPrep(ctx, st, c, found, o, began)
+	if res, err = runPrep(ctx, st, c, found, o, began); err != nil {
+		return nil, err
+	}
+	return res, lease.Err()
 }
 
 // intact opens the set at a path, which verifies all but the shards' bytes;
@@ -175,6 +196,10 @@ func intact(ctx context.Context, path string, all bool) error {
 func runPrep(ctx context.Context, st *store.Store, c *configs.Config, found *Corpus, o PrepOptions, began time.Time) (*PrepResult, error) {
 	p, s := beam.NewPipelineWithRoot()
 	options := prepareOptions(c, o.Out)
+	options.Way = o.Way
+	if o.Way == "" && (o.Runner == "flink" || o.Runner == "dataflow") {
+		options.Way = "engine" // their workers need share no fast disk, and they group on disk
+	}
 	if dir, ok := st.Local(); ok {
 		abs, err := filepath.Abs(dir) // workers have working directories of their own
 		if err != nil {

@@ -13,11 +13,13 @@ import (
 	"fmt"
 	"path/filepath"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/quire-ml/quire/model/checkpoint"
 	"github.com/quire-ml/quire/model/rnn"
 	"github.com/quire-ml/quire/model/train"
 	"github.com/quire-ml/quire/runners/store"
+	"github.com/quire-ml/quire/transforms/corpus"
 	"github.com/quire-ml/quire/transforms/vocab"
 )
 
@@ -41,6 +43,15 @@ type Model struct {
 	Weights *rnn.Weights
 	Vocab   *vocab.Vocab
 	*checkpoint.Checkpoint
+}
+
+// Text returns a text as the model's set has its characters: in NFC, where it was
+// prepared so. Invalid UTF-8 stays, for the error that names its place.
+func (m *Model) Text(text []byte) []byte {
+	if m.Normalize == "nfc" && utf8.Valid(text) {
+		return corpus.NFC(text)
+	}
+	return text
 }
 
 // modelConfig is what a checkpoint's config says of the shape.

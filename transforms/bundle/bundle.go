@@ -5,6 +5,10 @@
 // Group, emits the results that are ready, in the order of the elements, and the
 // rest when the bundle finishes. An emitter is so called by the engine's thread
 // alone, and what is emitted does not depend on the number of goroutines.
+//
+// All groups of a process share its cores: an engine may run several bundles of a
+// DoFn at once, and split the one that is slow, and memory must not grow with
+// their number.
 package bundle
 
 import (
@@ -17,11 +21,10 @@ import (
 // A Group runs work that results in an R each. It is for one bundle at a time,
 // and its methods are for one goroutine; the zero value is ready to use.
 type Group[R any] struct {
-	slots  chan struct{}
 	ctx    context.Context
 	cancel context.CancelFunc
 	work   []*work[R] // in order
-	failed chan struct{}
+	failed *atomic.Bool
 }
 
 type work[R any] struct {
@@ -35,32 +38,60 @@ type work[R any] struct {
 func (g *Group[R]) Begin(ctx context.Context) {
 	g.Stop()
 	g.ctx, g.cancel = context.WithCancel(ctx)
-	g.slots, g.failed = make(chan struct{}, runtime.GOMAXPROCS(0)), make(chan struct{}, 1)
+	g.failed = new(atomic.Bool)
 }
 
-// Do runs f on a goroutine, when fewer than GOMAXPROCS are busy. It returns the
-// results of earlier work that are ready, or the error of the earliest that
-// failed.
+// Do runs f on a goroutine, when fewer than GOMAXPROCS of all groups are busy. f
+// must not wait for work of a group. Do returns the results of earlier work that
+// are ready, or the error of the earliest that failed.
 func (g *Group[R]) Do(f func(ctx context.Context) (R, error)) ([]R, error) {
-	select {
-	case <-g.failed:
+	cores.take()
+	if g.failed.Load() {
+		cores.give()
 		return g.Finish()
-	case g.slots <- struct{}{}:
 	}
 	w := &work[R]{done: make(chan struct{})}
 	g.work = append(g.work, w)
-	ctx, slots, failed := g.ctx, g.slots, g.failed
+	ctx, failed := g.ctx, g.failed
 	go func() {
 		defer close(w.done)
+		defer cores.give()
 		if w.result, w.err = f(ctx); w.err != nil {
-			select {
-			case failed <- struct{}{}:
-			default:
-			}
+			failed.Store(true)
 		}
-		<-slots
 	}()
 	return g.take(false)
+}
+
+// A semaphore lets GOMAXPROCS in.
+type semaphore struct {
+	mu   sync.Mutex
+	left sync.Cond
+	busy int
+}
+
+var cores = newSemaphore()
+
+func newSemaphore() *semaphore {
+	s := new(semaphore)
+	s.left.L = &s.mu
+	return s
+}
+
+func (s *semaphore) take() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for s.busy >= runtime.GOMAXPROCS(0) {
+		s.left.Wait()
+	}
+	s.busy++
+}
+
+func (s *semaphore) give() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.busy--
+	s.left.Signal()
 }
 
 // Finish waits for all work, and returns the results that Do has not returned, or

@@ -123,6 +123,9 @@ func (w window) lastSegment(at int) int {
 	return at
 }
 
+// NFC returns a text as the characters of a form that is NFC are.
+func NFC(text []byte) []byte { return appendNFC(nil, text) }
+
 // appendNFC adds text, normalised, to dst. An invalid byte becomes U+FFFD.
 func appendNFC(dst, text []byte) []byte {
 	if utf8.Valid(text) {

@@ -8,7 +8,8 @@
 package opaque
 
 import (
-	"encoding/json"
+	"bytes"
+	"encoding/gob"
 	"reflect"
 
 	"github.com/apache/beam/sdks/v2/go/pkg/beam"
@@ -18,10 +19,16 @@ import (
 // in an init function.
 func Register[T any]() { beam.RegisterCoder(reflect.TypeFor[T](), encode, decode) }
 
-func encode(x beam.T) ([]byte, error) { return json.Marshal(x) }
+// Gob and not JSON: the counts of a corpus are a million small numbers.
+
+func encode(x beam.T) ([]byte, error) {
+	var b bytes.Buffer
+	err := gob.NewEncoder(&b).Encode(x)
+	return b.Bytes(), err
+}
 
 func decode(t reflect.Type, data []byte) (beam.T, error) {
 	x := reflect.New(t)
-	err := json.Unmarshal(data, x.Interface())
+	err := gob.NewDecoder(bytes.NewReader(data)).DecodeValue(x)
 	return x.Elem().Interface(), err
 }

@@ -37,7 +37,6 @@ type cutFn struct {
 
 	st      *store.Store
 	group   bundle.Group[[]tfrecordio.Parcel]
-	cutters bundle.Pool[cutter]
 	plan    *plan // nil before the first element
 	vocab   *vocab.Vocab
 	order   *shuffle.Order
@@ -45,6 +44,9 @@ type cutFn struct {
 	byBlock bool
 	blocks  charseq.Blocks // where byBlock
 }
+
+// cutters are for all bundles of a process.
+var cutters bundle.Pool[cutter]
 
 // A cutter is what one goroutine cuts with.
 type cutter struct {
@@ -64,7 +66,7 @@ func (f *cutFn) StartBundle(ctx context.Context, _ func(*plan) bool, _ func(int6
 func (f *cutFn) Teardown() error {
 	f.group.Stop()
 	var errs []error
-	for _, c := range f.cutters.Empty() {
+	for _, c := range cutters.Empty() {
 		errs = append(errs, c.reader.Close())
 	}
 	if f.st != nil {
@@ -114,8 +116,8 @@ func (f *cutFn) ProcessElement(ctx context.Context, b corpus.Block, plans func(*
 		}
 	}
 	done, err := f.group.Do(func(ctx context.Context) ([]tfrecordio.Parcel, error) {
-		c := f.cutters.Take()
-		defer f.cutters.Put(c)
+		c := cutters.Take()
+		defer cutters.Put(c)
 		return f.parcels(ctx, c, b, at, runs)
 	})
 	send(done, emit)
@@ -143,7 +145,7 @@ func (f *cutFn) parcels(ctx context.Context, c *cutter, b corpus.Block, at block
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	if c.vocab != f.vocab {
+	if c.vocab == nil || c.vocab != f.vocab && !c.vocab.Same(f.vocab) {
 		c.vocab, c.cutter = f.vocab, charseq.NewCutter(f.vocab)
 	}
 	if err := f.cut(ctx, c, b, at, runs); err != nil {

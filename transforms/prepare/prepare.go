@@ -54,9 +54,9 @@ type Options struct {
 	Seed               int64      `json:"seed"`
 	Shards             int        `json:"shards"` // of the train split; 0 = one per 64 MB of corpus
 
-	BlockBytes  int64          `json:"block_bytes"`  // of a block; 0 = chosen from the corpus
-	WindowBytes int64          `json:"window_bytes"` // of a shard in memory; 0 = 16 MiB
-	Way         tfrecordio.Way `json:"way"`          // from blocks to shards; empty: by files
+	BlockBytes  int64  `json:"block_bytes"`  // of a block; 0 = chosen from the corpus
+	WindowBytes int64  `json:"window_bytes"` // of a shard in memory; 0 = 16 MiB
+	Way         string `json:"way"`          // from blocks to shards: files (also if empty) or engine, see package tfrecordio
 }
 
 const (
@@ -100,7 +100,7 @@ func (o Options) Validate() error {
 		return fmt.Errorf("prepare: prep.shards is %d; it must be 0 to %d", o.Shards, maxShards)
 	case o.BlockBytes < 0 || o.WindowBytes < 0:
 		return fmt.Errorf("prepare: blocks of %d bytes and windows of %d bytes", o.BlockBytes, o.WindowBytes)
-	case o.Way != "" && o.Way != tfrecordio.Files && o.Way != tfrecordio.Engine:
+	case o.Way != "" && tfrecordio.Way(o.Way) != tfrecordio.Files && tfrecordio.Way(o.Way) != tfrecordio.Engine:
 		return fmt.Errorf("prepare: way %q; use files or engine", o.Way)
 	}
 	return nil
@@ -141,14 +141,14 @@ func (o Options) complete(corpusBytes int64) Options {
 		o.WindowBytes = window
 	}
 	if o.Way == "" {
-		o.Way = tfrecordio.Files
+		o.Way = string(tfrecordio.Files)
 	}
 	return o
 }
 
 // shards returns the options of tfrecordio.
 func (o Options) shards() tfrecordio.Options {
-	return tfrecordio.Options{Dir: o.Dir, Way: o.Way, WindowBytes: o.WindowBytes, Temporary: partsPrefix}
+	return tfrecordio.Options{Dir: o.Dir, Way: tfrecordio.Way(o.Way), WindowBytes: o.WindowBytes, Temporary: partsPrefix}
 }
 
 // form returns what the documents' characters are.

@@ -14,7 +14,6 @@ import (
 
 	"github.com/quire-ml/quire/runners/store"
 	"github.com/quire-ml/quire/transforms/dataset"
-	"github.com/quire-ml/quire/transforms/tfrecordio"
 )
 
 // TestSame makes one set on direct and prism, with 1, 2 and 8 processors, blocks of
@@ -36,7 +35,7 @@ func TestSame(t *testing.T) {
 						continue
 					}
 					runtime.GOMAXPROCS(procs)
-					for _, o.Way = range []tfrecordio.Way{tfrecordio.Files, tfrecordio.Engine} {
+					for _, o.Way = range []string{"files", "engine"} {
 						o.BlockBytes, o.WindowBytes = size, size
 						got := files(t, made(t, runner, docs, o))
 						if want == nil {

@@ -161,7 +161,7 @@ func TestZombies(t *testing.T) {
 		for seed := range uint64(250) {
 			c := &cluster{t: t, r: rand.New(rand.NewPCG(seed, 6)), o: o, blocks: blocks}
 			c.o.Dir = inMemory(t)
-			c.o.Way = []tfrecordio.Way{tfrecordio.Files, tfrecordio.Engine}[seed%2]
+			c.o.Way = []string{"files", "engine"}[seed%2]
 			c.makePlan(kept, digests)
 			c.cut()
 			c.finish()

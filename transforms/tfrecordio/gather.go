@@ -25,7 +25,7 @@ type gatherer struct {
 	next   []int64 // for each part, its first entry not yet taken
 	open   map[string]*store.Object
 	buf    []byte // entries as read
-	window window
+	window *window
 }
 
 // write writes the shard t from the set's parts, which are not changed, holding
@@ -38,6 +38,8 @@ func (g *gatherer) write(ctx context.Context, st *store.Store, t Target, parts [
 	if len(g.next) != len(parts) {
 		g.next = make([]int64, len(parts))
 	}
+	g.window = windows.Take()
+	defer windows.Put(g.window)
 	w, err := create(ctx, st, t)
 	if err != nil {
 		return dataset.Shard{}, err

@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"fmt"
 	"hash/crc32"
+
+	"github.com/quire-ml/quire/transforms/bundle"
 )
 
 // EntryOverhead is how many bytes an entry has besides its record: rank and crc.
@@ -43,6 +45,9 @@ func (t Target) window(number, windowBytes int64) (lo, hi int64) {
 
 // entryBytes returns the size of an entry.
 func (t Target) entryBytes() int64 { return EntryOverhead + t.RecordBytes }
+
+// windows are what a process has for the records of one window each.
+var windows bundle.Pool[window]
 
 // begin makes w an empty window of the ranks lo…hi-1.
 func (w *window) begin(lo, hi, recordBytes int64) {

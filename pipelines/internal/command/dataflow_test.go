@@ -184,7 +184,7 @@ func TestDataflowAsync(t *testing.T) {
 	l := newCloudLab(t)
 	local := l.local()
 	release := l.cloud.Hold()
-	r, _ := l.prep(0, l.command("--async"))
+	r, _ := l.prep(0, l.command("--async", "--way=files"))
 	if s := r["submitted"].(map[string]any); s["mode"] != "async" || s["id"] != "test-job-1" || s["name"] != "prep-test" {
 		t.Errorf("submitted %v", s)
 	}

@@ -28,10 +28,14 @@ func TestFlinkIsDown(t *testing.T) {
 	}
 }
 
+// shardsOnFlink are enough windows for something to happen between the first and
+// the last.
+const shardsOnFlink = "--set=prep.shards=24"
+
 // onFlink is prep of a set on a Flink, not started.
 func (l *lab) onFlink(f *flink.Flink, set string, args ...string) *exec.Cmd {
 	return l.child(append([]string{"prep", "--runner=flink", "--endpoint=" + f.Endpoint, "--out=" + filepath.Join(l.dir, set),
-		"--parallelism=2", "--set=prep.shards=5", "--json", "--quiet"}, args...)...)
+		"--parallelism=2", shardsOnFlink, "--json", "--quiet"}, args...)...)
 }
 
 // sameSets compares every file of two sets.
@@ -59,16 +63,17 @@ func (l *lab) bigger(megabytes int) {
 		fmt.Fprintf(&b, "%x %s", uint32(i)*2654435761, text(100))
 	}
 	l.write(l.corpus, b.String())
-	l.ok("prep", "--out="+filepath.Join(l.dir, "direct"), "--set=prep.shards=5")
+	l.ok("prep", "--out="+filepath.Join(l.dir, "direct"), shardsOnFlink)
 }
 
-// midway waits until a set's first pass is over and some parts are written.
+// midway waits until a set's first pass is over and some files of blocks (by way
+// of files) or windows are written.
 func (l *lab) midway(set string, parts int) {
 	l.t.Helper()
 	for end := time.Now().Add(2 * time.Minute); ; time.Sleep(5 * time.Millisecond) {
-		there, err := filepath.Glob(filepath.Join(l.dir, set, ".parts", "[0-9]*"))
+		there, err := filepath.Glob(filepath.Join(l.dir, set, ".parts", "[bw]*"))
 		if err != nil || time.Now().After(end) {
-			l.t.Fatalf("%d parts in two minutes: %v", len(there), err)
+			l.t.Fatalf("%d files in two minutes: %v", len(there), err)
 		}
 		if len(there) >= parts {
 			return
@@ -103,9 +108,9 @@ func TestFlink(t *testing.T) {
 	f := flink.Local(t)
 	l := newLab(t)
 	l.bigger(12)
-	for set, environment := range map[string]string{"loopback": "", "process": "PROCESS"} {
+	for set, args := range map[string][]string{"loopback": nil, "process": {"--environment_type=PROCESS"}, "files": {"--way=files"}} {
 		began := time.Now()
-		l.parse(prepKeys, l.finish(l.onFlink(f, set, "--environment_type="+environment)))
+		l.parse(prepKeys, l.finish(l.onFlink(f, set, args...)))
 		t.Logf("%s: %v", set, time.Since(began))
 		l.sameSets("direct", set)
 	}
@@ -116,7 +121,7 @@ func TestFlink(t *testing.T) {
 	if err := c.Start(); err != nil {
 		t.Fatal(err)
 	}
-	l.midway("killed", 5)
+	l.midway("killed", 3)
 	ids := workers(t)
 	if len(ids) == 0 {
 		t.Fatal("there is no worker")
@@ -151,7 +156,7 @@ func TestFlinkCluster(t *testing.T) {
 			t.Fatal(err)
 		}
 		if set == "killed" {
-			l.midway(set, 5)
+			l.midway(set, 3)
 			name, err := f.KillBusy()
 			if err != nil {
 				t.Fatal(err)

@@ -13,7 +13,7 @@ import (
 // Prep is the command that turns a corpus into a set.
 func Prep() *cobra.Command {
 	var o common
-	var runner, out string
+	var runner, out, way string
 	var replace, verbose bool
 	c := build(&o, "prep", "Turn a corpus into a set of sharded TFRecords",
 		"Prep counts the characters of a corpus, cuts it into sequences of seq_length+1, shuffles\nthem and writes them as TFRecord shards with a manifest. A finished set is not made again.",
@@ -21,6 +21,9 @@ func Prep() *cobra.Command {
 			"  prep --runner dataflow --project p --region us-central1 --staging_location gs://b/staging \\\n"+
 			"    --set corpus.sources=gs://b/corpus --out gs://b/set",
 		func(c *cobra.Command) error {
+			if way != "" && way != "files" && way != "engine" {
+				return usage(c, fmt.Errorf("--way is %q; use files or engine", way))
+			}
 			var flags []configs.Flag
 			if out != "" {
 				flags = append(flags, configs.Flag{Key: "prep.out", Value: out, Name: "--out"})
@@ -38,7 +41,7 @@ func Prep() *cobra.Command {
 				return err
 			}
 			res, err := stages.Prep(c.Context(), &r.Config, found, stages.PrepOptions{Out: out,
-				Runner: runner, Replace: replace, Verbose: verbose, Console: o.console(c)})
+				Runner: runner, Way: way, Replace: replace, Verbose: verbose, Console: o.console(c)})
 			if err != nil {
 				return err
 			}
@@ -47,6 +50,7 @@ func Prep() *cobra.Command {
 	beamFlags(c, &runner)
 	c.Flags().StringVar(&out, "out", "", "the set's directory (prep.out)")
 	c.Flags().BoolVar(&replace, "replace", false, "make anew a finished set that came from other inputs")
+	c.Flags().StringVar(&way, "way", "", "how records get to their shards: files, or engine, the default on flink and dataflow; the set is the same")
 	c.Flags().BoolVar(&verbose, "verbose", false, "show Beam's own log")
 	return c
 }

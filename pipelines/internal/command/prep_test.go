@@ -1,9 +1,11 @@
 package command_test
 
 import (
+	"bytes"
 	"fmt"
 	"math"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -40,19 +42,55 @@ func TestPrep(t *testing.T) {
 	}
 }
 
-// TestPrepEngines makes the same set by direct and prism.
+// TestPrepEngines makes the same set by direct and prism, both ways.
 func TestPrepEngines(t *testing.T) {
 	l := newLab(t)
 	for _, shards := range []string{"1", "3", "16"} {
-		var sums []any
-		for _, runner := range []string{"direct", "prism"} {
-			r := l.result(prepKeys, "prep", "--runner", runner, "--set", "prep.shards="+shards, "--out", filepath.Join(l.dir, runner+shards))
-			sums = append(sums, r["manifest_sha256"])
+		sums := map[any][]string{}
+		for _, run := range []string{"direct files", "direct engine", "prism files", "prism engine"} {
+			runner, way, _ := strings.Cut(run, " ")
+			r := l.result(prepKeys, "prep", "--runner", runner, "--way", way, "--set", "prep.shards="+shards, "--out", filepath.Join(l.dir, runner+way+shards))
+			sums[r["manifest_sha256"]] = append(sums[r["manifest_sha256"]], run)
 		}
-		if sums[0] != sums[1] {
-			t.Errorf("%s shards: the manifest's sha256 is %v on direct, %v on prism", shards, sums[0], sums[1])
+		if len(sums) != 1 {
+			t.Errorf("%s shards: the manifests' sha256 are %v", shards, sums)
 		}
 	}
+	l.fails(2, []string{`--way is "air"; use files or engine`}, "prep", "--way", "air")
+}
+
+// TestPrepTogether starts preps of one set at the same time: each ends well or
+// says which other one makes the set, and there is one, whole.
+func TestPrepTogether(t *testing.T) {
+	l := newLab(t)
+	l.write(l.corpus, text(3_000_000))
+	var preps []*exec.Cmd
+	for _, runner := range []string{"direct", "prism", "direct"} {
+		c := l.child("prep", "--runner="+runner, "--set=prep.shards=8", "--quiet")
+		c.Stderr = new(bytes.Buffer)
+		if err := c.Start(); err != nil {
+			t.Fatal(err)
+		}
+		preps = append(preps, c)
+	}
+	good := 0
+	for _, c := range preps {
+		if err := c.Wait(); err == nil {
+			good++
+		} else if text := fmt.Sprint(c.Stderr); c.ProcessState.ExitCode() != 1 || !strings.Contains(text, "the set is being made by another") || !strings.Contains(text, "wait for it to end") {
+			t.Errorf("exit code %d: %s", c.ProcessState.ExitCode(), text)
+		}
+	}
+	if good == 0 {
+		t.Error("none has ended well")
+	}
+	set := filepath.Join(l.work, "set")
+	if r := l.result(prepKeys, "prep", "--set=prep.shards=8"); r["skipped"] != true {
+		t.Errorf("the set is made again: %v", r)
+	}
+	l.ok("inspect", set)
+	l.ok("prep", "--set=prep.shards=8", "--out", filepath.Join(l.dir, "alone"))
+	l.sameSets("alone", filepath.Join("work", "set"))
 }
 
 // TestPrepOtherInputs refuses a finished set that came from others.

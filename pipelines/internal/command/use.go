@@ -194,7 +194,7 @@ func printScore(w io.Writer, m *stages.Model, text []byte, r *stages.ScoreResult
 		fmt.Fprintln(w, "a text of fewer than two characters has nothing to predict")
 		return
 	}
-	if ids, err := m.Vocab.Encode(nil, text); err == nil && r.LogProbs != nil {
+	if ids, err := m.Vocab.Encode(nil, m.Text(text)); err == nil && r.LogProbs != nil {
 		for i, p := range r.LogProbs {
 			if p != nil {
 				fmt.Fprintf(w, "%-8q %9.4f\n", m.Vocab.AppendText(nil, ids[i]), *p)

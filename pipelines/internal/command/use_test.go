@@ -29,6 +29,29 @@ func untrained(t *testing.T) *lab {
 	return l
 }
 
+// TestNFC gives a model whose set is in NFC texts that are not.
+func TestNFC(t *testing.T) {
+	l := newLab(t)
+	l.write(l.corpus, strings.Repeat("caf\u00e9 au lait, cafe\u0301 noir\n", 50))
+	l.ok("prep", "--set=prep.normalize=nfc")
+	l.ok("train", "--set=train.epochs=0", "--set=prep.normalize=nfc")
+	composed, apart := "un caf\u00e9", "un cafe\u0301"
+	one := l.result(scoreKeys+" log_probs", "score", "--text", composed, "--chars")
+	two := l.result(scoreKeys+" log_probs", "score", "--text", apart, "--chars")
+	if len(one["log_probs"].([]any)) != 7 || fmt.Sprint(one) != fmt.Sprint(two) {
+		t.Errorf("scores are %v and, taken apart, %v", one, two)
+	}
+	for _, prompt := range []string{composed, apart} {
+		r := l.result("texts seed", "generate", "--prompt", prompt, "--length", "1")
+		if got := r["texts"].([]any)[0].(string); !strings.HasPrefix(got, composed) || len([]rune(got)) != 8 {
+			t.Errorf("%q is continued as %q", prompt, got)
+		}
+	}
+	if o := l.ok("score", "--text", apart, "--chars"); !strings.Contains(o.stdout, `"é"`) {
+		t.Errorf("the characters are not those of NFC: %v", o)
+	}
+}
+
 // TestUntrained uses a model that nothing was taught: it is about as good as
 // guessing.
 func TestUntrained(t *testing.T) {
