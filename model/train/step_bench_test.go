@@ -42,3 +42,50 @@ func BenchmarkStep(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkEvaluateText is the validation of tiny-shakespeare's last tenth with
+// two layers of 512.
+func BenchmarkEvaluateText(b *testing.B) {
+	w := rnn.NewWeights(rnn.Shape{Cell: rnn.GRU, Layers: 2, Vocabulary: 65, Embedding: 64, Hidden: 512})
+	w.Init(1)
+	for b.Loop() {
+		if _, _, err := train.EvaluateText(b.Context(), w, &novel{stretches: []int64{111_504}}); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// BenchmarkOptions is a step of a GRU of 512 with 32 sequences of 100, and with
+// what can be added to it.
+func BenchmarkOptions(b *testing.B) {
+	for name, set := range map[string]func(*train.TrainerOptions, *float64){
+		"plain":    func(*train.TrainerOptions, *float64) {},
+		"carry":    func(o *train.TrainerOptions, _ *float64) { o.Carry = true },
+		"average":  func(o *train.TrainerOptions, _ *float64) { o.Average = 0.999 },
+		"sampling": func(_ *train.TrainerOptions, share *float64) { *share = 0.25 },
+	} {
+		b.Run(name, func(b *testing.B) {
+			const T, B, V = 100, 32, 65
+			w := rnn.NewWeights(rnn.Shape{Cell: rnn.GRU, Layers: 1, Vocabulary: V, Embedding: 64, Hidden: 512})
+			w.Init(1)
+			var o train.TrainerOptions
+			var share float64
+			set(&o, &share)
+			tr, err := train.NewTrainer(w, T, B, 1e-3, &o)
+			if err != nil {
+				b.Fatal(err)
+			}
+			defer tr.Close()
+			tr.Sampling = share
+			batch := make([]int32, B*(T+1))
+			for i := range batch {
+				batch[i] = int32(i * i % V)
+			}
+			for b.Loop() {
+				if _, err := tr.Step(batch); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}

@@ -28,6 +28,7 @@ func TestPython(t *testing.T) {
 		{"gru", []string{"prep.shards=3"}},
 		{"lstm", []string{"prep.validation.fraction=0", "model.cell=lstm", "model.hidden=33"}},
 		{"gru of 2 layers", []string{"model.layers=2", "model.hidden=40"}},
+		{"gru, the hidden carried and the weights averaged", []string{"train.hidden=carry", "train.average=0.9"}},
 		{"lstm of 3 layers", []string{"model.cell=lstm", "model.layers=3", "model.embedding=7"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
