@@ -31,6 +31,10 @@ type News struct {
 // news is what a round has to tell; nil: nothing. An interrupted round goes on,
 // and what a skipped stage came to was told when it ran.
 func news(c *configs.Config, r *workflow.Record, failed error) *News {
+	var wrong workflow.UsageError
+	if errors.As(failed, &wrong) {
+		return nil // somebody is there who reads it
+	}
 	n := &News{Experiment: c.Name}
 	if r != nil {
 		n.Round = r.Round

@@ -15,8 +15,10 @@ import (
 	"github.com/quire-ml/quire/model/kernel"
 	"github.com/quire-ml/quire/model/train"
 	"github.com/quire-ml/quire/pipelines/report"
+	"github.com/quire-ml/quire/runners/engine"
 	"github.com/quire-ml/quire/runners/store"
 	"github.com/quire-ml/quire/runners/workflow"
+	"github.com/quire-ml/quire/transforms/vocab"
 )
 
 // ErrRefused is returned by Round when the gate did not let the model pass.
@@ -125,16 +127,25 @@ func judge(r *workflow.Record) error {
 	return fmt.Errorf("stages: %w: %s", ErrRefused, d.Reason)
 }
 
-// refused is the class of a round whose gate refused.
-const refused = "refused"
+// Classes of errors beside those of workflow: the gate refused, and a mistake in
+// what the user has written.
+const (
+	refused = "refused"
+	users   = "user"
+)
 
 // class gives classes to errors of this module that workflow does not know.
 func class(err error) string {
+	var config *configs.Error
+	var usage *engine.UsageError
+	var char *vocab.CharError
 	switch {
 	case errors.Is(err, ErrRefused):
 		return refused
 	case errors.Is(err, train.ErrInterrupted):
 		return workflow.Interrupted
+	case errors.As(err, &config), errors.As(err, &usage), errors.As(err, &char):
+		return users
 	}
 	return ""
 }

@@ -127,6 +127,6 @@ type Cost struct {
 	Done  int64 `json:"done,omitempty"`  // steps of an earlier attempt that are not trained again
 }
 
-// Differ is a value that can say how it differs from an earlier one, for the
-// reasons of stages that take it as input.
+// Differ is a value, or a pointer to one, that can say how it differs from an
+// earlier one, for the reasons of stages that take it as input.
 type Differ[T any] interface{ Differences(old T) []string }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -44,8 +45,11 @@ const knownFormat = "quire-digests/1"
 // have the same times.
 const tick = 2 * time.Second
 
-// OpenKnown reads what was kept for these sources in a folder, which may be
-// deleted at any time. What is there but cannot be read counts as nothing.
+// keep is how long digests are kept of a corpus of which none has changed.
+const keep = 90 * 24 * time.Hour
+
+// OpenKnown reads what was kept for these sources in a local folder, which may
+// be deleted at any time. What is there but cannot be read counts as nothing.
 func OpenKnown(ctx context.Context, folder string, sources []string) (*Known, error) {
 	st, err := store.Open(ctx, folder)
 	if err != nil {
@@ -114,6 +118,18 @@ func (k *Known) write(ctx context.Context) error {
 	_, err = k.st.Swap(ctx, k.name, data, generation)
 	if errors.Is(err, store.ErrConflict) {
 		return nil // another process keeps its own; the next one reads what is lacking
+	}
+	return errors.Join(err, k.sweep())
+}
+
+// sweep deletes what was kept of other corpora and is old.
+func (k *Known) sweep() error {
+	dir, _ := k.st.Local()
+	entries, err := os.ReadDir(dir)
+	for _, e := range entries {
+		if info, ierr := e.Info(); ierr == nil && k.now().Sub(info.ModTime()) > keep {
+			err = errors.Join(err, os.Remove(filepath.Join(dir, e.Name())))
+		}
 	}
 	return err
 }

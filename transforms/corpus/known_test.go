@@ -118,5 +118,15 @@ func TestKnown(t *testing.T) {
 	if err := os.Remove(path); err != nil {
 		t.Fatal(err)
 	}
+	old := filepath.Join(l.folder, "old.json")
+	if err := os.WriteFile(old, nil, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chtimes(old, time.Time{}, time.Now().Add(-keep)); err != nil {
+		t.Fatal(err)
+	}
 	want("what is known is gone", 2)
+	if _, err := os.Stat(old); !os.IsNotExist(err) {
+		t.Errorf("what was kept long ago is there: %v", err)
+	}
 }

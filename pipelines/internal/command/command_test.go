@@ -269,7 +269,7 @@ func TestHelp(t *testing.T) {
 	if code := command.Execute(context.Background(), command.Quire(), []string{"--help"}, &help, &help); code != 0 {
 		t.Fatalf("exit code %d: %s", code, help.String())
 	}
-	for _, name := range []string{"bench", "config", "evaluate", "generate", "inspect", "prep", "run", "score", "train"} {
+	for _, name := range []string{"bench", "config", "evaluate", "generate", "inspect", "plan", "prep", "run", "runs", "score", "train"} {
 		if !slices.Contains(strings.Fields(help.String()), name) {
 			t.Errorf("the help has no %s: %s", name, help.String())
 		}

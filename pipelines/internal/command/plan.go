@@ -36,7 +36,7 @@ func Plan() *cobra.Command {
 	var o common
 	var f roundFlags
 	c := build(&o, "plan", "Say what a round would do, and why",
-		"Plan prints for each stage whether `run` with the same config and flags would run or skip\nit, with the reasons: what has changed since the last round, what is missing or damaged; and\nwhat it costs, with the time that earlier rounds took for as much. It makes nothing.",
+		"Plan prints for each stage whether `run` with the same config and flags would run or skip\nit, with the reasons: what has changed since the last round, what is missing or damaged; and\nwhat it costs, with the time that earlier rounds took for as much. It makes nothing, but reads the corpus, and downloads it where it has to.",
 		"  plan --config shakespeare\n  plan --set train.lr=0.002 --to evaluate",
 		func(c *cobra.Command) error {
 			r, err := o.load()

@@ -188,6 +188,20 @@ func TestRoundInterrupted(t *testing.T) {
 	l.ok("run")
 }
 
+// TestRoundLimit ends a training that takes longer than it may: it is saved, and
+// the next round goes on with it.
+func TestRoundLimit(t *testing.T) {
+	whole, l := newLab(t), newLab(t)
+	want := whole.result(runKeys, "run")["promoted"].(string)
+	l.fails(1, []string{"stage train was not done in", "its limit", "run again to go on"}, "run", "--set", "round.limit_minutes.train=0.00002")
+	if e := l.result("error", "runs", "show")["error"].(map[string]any); e["class"] != "timeout" || e["stage"] != "train" {
+		t.Errorf("the record's error is %v", e)
+	}
+	if got := l.result(runKeys, "run")["promoted"].(string); l.read(got) != whole.read(want) {
+		t.Errorf("%s has other weights than %s", got, want)
+	}
+}
+
 // TestRoundTools says that a round's numbers are those of the single commands,
 // and that a training that carries the hidden validates as evaluate does.
 func TestRoundTools(t *testing.T) {
