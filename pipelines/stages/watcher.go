@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/quire-ml/quire/configs"
+	"github.com/quire-ml/quire/model/checkpoint"
 	"github.com/quire-ml/quire/model/train"
 	"github.com/quire-ml/quire/pipelines/report"
 	"github.com/quire-ml/quire/runners/store"
@@ -138,7 +139,7 @@ const sampleChars = 150
 func (w *watcher) sample(r train.Report) (string, error) {
 	g := w.generate
 	g.Length = sampleChars
-	m := &Model{Weights: r.Weights, Vocab: w.set.Vocab()}
+	m := &Model{Weights: r.Weights, Vocab: w.set.Vocab(), Checkpoint: &checkpoint.Checkpoint{Metadata: w.opts.Identity}}
 	res, err := Generate(w.ctx, m, g, io.Discard)
 	var missing *vocab.CharError
 	if errors.As(err, &missing) {
