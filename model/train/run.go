@@ -265,7 +265,7 @@ func (r *run) settle(ctx context.Context) error {
 		return fmt.Errorf("train: step %d: %w", r.step, err)
 	}
 	end := r.step >= r.total
-	every := r.step > 0 && (r.o.EverySteps > 0 && r.step%r.o.EverySteps == 0 || r.o.Every > 0 && time.Since(r.savedAt) >= r.o.Every)
+	every := r.step > 0 && (r.o.EverySteps > 0 && r.step%r.o.EverySteps == 0 || r.o.Every > 0 && time.Since(r.savedAt) >= r.o.Every && r.saving == nil)
 	if r.saved != r.step && (end || every || r.epochEnd() || ctx.Err() != nil) {
 		if err := r.save(context.WithoutCancel(ctx)); err != nil {
 			return err

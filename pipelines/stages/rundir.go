@@ -18,12 +18,14 @@ func takeRun(ctx context.Context, st *store.Store, opts train.Options, o TrainOp
 	anew := (o.Replace || o.Fresh) && ctx.Err() == nil
 	lease, err := train.Acquire(context.WithoutCancel(ctx), st)
 	var held *store.HeldError
-	if err != nil && !errors.As(err, &held) {
-		if err = badRun(ctx, err); anew { // what is written of the lease is damaged
-			o.Console.Line("train: replacing %s: %v", st.Join(checkpoint.JournalName), err)
-			if err = st.Delete(ctx, checkpoint.JournalName, ""); err == nil {
-				lease, err = train.Acquire(ctx, st)
-			}
+	switch {
+	case err == nil || errors.As(err, &held) || ctx.Err() != nil:
+	case !anew:
+		err = fmt.Errorf("%w; put back an intact copy, or delete that file: the run then goes on from latest.json", err)
+	default:
+		o.Console.Line("train: deleting the journal: %v", err)
+		if err = st.Delete(ctx, checkpoint.JournalName, ""); err == nil {
+			lease, err = train.Acquire(ctx, st)
 		}
 	}
 	if err != nil {

@@ -266,8 +266,8 @@ func (l *Lease) lose(cause error) error {
 	return err
 }
 
-// beat renews the lease until ctx ends. A renewal that fails is tried again as
-// long as the lease lasts.
+// beat renews the lease until ctx ends. A renewal that fails is tried again, also
+// for a while after the lease has expired: nobody may have wanted it.
 func (l *Lease) beat(ctx context.Context) {
 	t := time.NewTicker(l.time / leaseBeats)
 	defer t.Stop()
@@ -289,12 +289,14 @@ func (l *Lease) renew(ctx context.Context) (held bool) {
 	if l.Err() != nil {
 		return false
 	}
-	err := l.put(ctx, l.value)
+	beat, cancel := context.WithTimeout(ctx, l.time/leaseBeats) // a commit may be waiting
+	defer cancel()
+	err := l.put(beat, l.value)
 	switch {
 	case err == nil || ctx.Err() != nil:
 	case errors.Is(err, ErrConflict):
 		l.lose(err)
-	case l.now().After(l.until):
+	case l.now().After(l.until.Add(l.time / 2)):
 		l.lose(fmt.Errorf("%w: %w", errExpired, err))
 	}
 	return l.Err() == nil

@@ -105,8 +105,9 @@ func TestFallsBack(t *testing.T) {
 	l.write(newest, whole[1:])
 	l.write(before, "x")
 	l.fails(1, []string{newest, "nor is one of the 1 before it intact", "--fresh"}, train...)
-	l.write(filepath.Join(l.work, "run", "run.json"), "x")
-	l.fails(1, []string{"run.json", "--fresh"}, train...)
+	journal := filepath.Join(l.work, "run", "run.json")
+	l.write(journal, "x")
+	l.fails(1, []string{journal, "delete that file"}, train...)
 	if o := l.ok(append(train, "--fresh")...); strings.Contains(o.stderr, "goes on") || l.read(newest) != whole {
 		t.Errorf("--fresh: %v", o)
 	}
@@ -115,5 +116,9 @@ func TestFallsBack(t *testing.T) {
 	}
 	if o := l.ok(append(train, "--replace")...); !strings.Contains(o.stderr, "goes on at step 4") {
 		t.Errorf("--replace, where nothing is damaged: %v", o)
+	}
+	l.write(journal, "x")
+	if o := l.ok(append(train, "--replace")...); !strings.Contains(o.stderr, "goes on at step 4") || l.read(newest) != whole {
+		t.Errorf("--replace, where the journal alone is damaged: %v", o)
 	}
 }
