@@ -17,9 +17,8 @@ import (
 func takeRun(ctx context.Context, st *store.Store, opts train.Options, o TrainOptions) (*store.Lease, error) {
 	anew := (o.Replace || o.Fresh) && ctx.Err() == nil
 	lease, err := train.Acquire(context.WithoutCancel(ctx), st)
-	var held *store.HeldError
 	switch {
-	case err == nil || errors.As(err, &held) || ctx.Err() != nil:
+	case !errors.Is(err, store.ErrDamaged):
 	case !anew:
 		err = fmt.Errorf("%w; put back an intact copy, or delete that file: the run then goes on from latest.json", err)
 	default:

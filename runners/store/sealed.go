@@ -51,25 +51,12 @@ func MarshalSealed(v any) ([]byte, error) {
 }
 
 // UnmarshalSealed decodes into v what MarshalSealed has encoded. An error names
-// where, the place of the data, and the byte at which it is damaged. Keys that v
-// does not have are an error.
+// where, the place of the data, and the byte at which it is damaged, and is then
+// ErrDamaged. Keys that v does not have are an error.
 func UnmarshalSealed(where string, data []byte, v any) error {
-	at := len(data) - sealBytes
-	if at < 1 {
-		return fmt.Errorf("store: %s: byte %d: the file ends here, want at least %d bytes: it is cut off", where, len(data), sealBytes+1)
-	}
-	body, end := data[:at], data[at:]
-	want := seal(body)
-	for i := range want {
-		hex := i >= len(sealStart) && i < len(want)-len(sealEnd)
-		if !hex && end[i] != want[i] {
-			return fmt.Errorf("store: %s: byte %d: found %q, want %q: the end of the file is damaged or cut off", where, at+i, end[i], want[i])
-		}
-	}
-	if !bytes.Equal(end, want) {
-		from, to := len(sealStart), len(want)-len(sealEnd)
-		return fmt.Errorf("store: %s: bytes 0 to %d: their sha256 is %s, want %s, found at byte %d: a byte of one or the other is damaged",
-			where, at-1, want[from:to], end[from:to], at+from)
+	body, err := unseal(data)
+	if err != nil {
+		return damaged{fmt.Errorf("store: %s: %w", where, err)}
 	}
 	d := json.NewDecoder(io.MultiReader(bytes.NewReader(body), strings.NewReader("\n}\n")))
 	d.DisallowUnknownFields()
@@ -77,6 +64,33 @@ func UnmarshalSealed(where string, data []byte, v any) error {
 		return fmt.Errorf("store: %s: byte %d: intact, but not of the expected form: %w", where, d.InputOffset(), err)
 	}
 	return nil
+}
+
+// damaged is an error of damage that says all in its own words.
+type damaged struct{ error }
+
+func (damaged) Is(target error) bool { return target == ErrDamaged }
+
+// unseal returns what a sealed file's digest covers.
+func unseal(data []byte) ([]byte, error) {
+	at := len(data) - sealBytes
+	if at < 1 {
+		return nil, fmt.Errorf("byte %d: the file ends here, want at least %d bytes: it is cut off", len(data), sealBytes+1)
+	}
+	body, end := data[:at], data[at:]
+	want := seal(body)
+	for i := range want {
+		hex := i >= len(sealStart) && i < len(want)-len(sealEnd)
+		if !hex && end[i] != want[i] {
+			return nil, fmt.Errorf("byte %d: found %q, want %q: the end of the file is damaged or cut off", at+i, end[i], want[i])
+		}
+	}
+	if !bytes.Equal(end, want) {
+		from, to := len(sealStart), len(want)-len(sealEnd)
+		return nil, fmt.Errorf("bytes 0 to %d: their sha256 is %s, want %s, found at byte %d: a byte of one or the other is damaged",
+			at-1, want[from:to], end[from:to], at+from)
+	}
+	return body, nil
 }
 
 // seal returns what ends a file that starts with body.
