@@ -22,6 +22,7 @@ import (
 const (
 	CorpusArtifact     workflow.Artifact[CorpusFacts]    = "corpus"
 	SetArtifact        workflow.Artifact[PrepResult]     = "set"
+	StartArtifact      workflow.Artifact[string]         = "start" // path of the checkpoint at train.from
 	ModelArtifact      workflow.Artifact[TrainResult]    = "model"
 	EvaluationArtifact workflow.Artifact[EvaluateResult] = "evaluation"
 	DecisionArtifact   workflow.Artifact[GateResult]     = "decision"
@@ -33,7 +34,7 @@ const (
 // workflow.New. They are for one round or plan.
 func Shipped(c *configs.Config, o RoundOptions) []workflow.Node {
 	r := &round{c: c, o: o}
-	return []workflow.Node{r.lookStage(), r.prepStage(), r.trainStage(), r.evaluateStage(), r.gateStage(), r.promoteStage(), r.sampleStage()}
+	return []workflow.Node{r.lookStage(), r.prepStage(), r.startStage(), r.trainStage(), r.evaluateStage(), r.gateStage(), r.promoteStage(), r.sampleStage()}
 }
 
 // round is what the stages of one round share besides their artifacts.
@@ -132,12 +133,28 @@ func readManifest(ctx context.Context, st *store.Store, name string) (*dataset.M
 
 // cosmetic are the keys of the train section that change neither the weights
 // nor which of them are the best.
-var cosmetic = []string{"train.out", "train.device", "train.log_every",
+var cosmetic = []string{"train.out", "train.from", // startStage has the content
+	"train.device", "train.log_every",
 	"train.checkpoint.every", "train.checkpoint.every_steps", "train.checkpoint.every_minutes", "train.checkpoint.keep_last", "train.checkpoint.keep_best_count"}
+
+// startStage looks at the checkpoint that the training starts from.
+func (r *round) startStage() workflow.Node {
+	return stage[string]{Name: "start", Version: 1, Config: r.c, Keys: []string{}, Output: StartArtifact, Live: true,
+		Run: func(ctx context.Context, c *configs.Config, w *workflow.Work) (out workflow.Output[string], err error) {
+			if out.Digest = "none"; c.Train.From == "" {
+				return out, nil
+			}
+			m, at, err := checkpoint.Open(ctx, Locate(c.Workdir, c.Train.From), "best")
+			if err != nil {
+				return out, fmt.Errorf("stages: train.from: %w", err)
+			}
+			return workflow.Output[string]{Value: at, Digest: m.Digest}, nil
+		}}
+}
 
 func (r *round) trainStage() workflow.Node {
 	return stage[TrainResult]{Name: "train", Version: 1, Limit: limit(r.c.Round.LimitMinutes.Train), Config: r.c, Keys: []string{"model", "train"}, Ignore: cosmetic,
-		Inputs: []workflow.Input{SetArtifact}, Output: ModelArtifact,
+		Inputs: []workflow.Input{SetArtifact, StartArtifact}, Output: ModelArtifact,
 		Estimate: r.estimateTrain, Run: r.runTrain}
 }
 

@@ -189,6 +189,26 @@ func TestPlanChanges(t *testing.T) {
 	}
 }
 
+// TestPlanStart: what counts of train.from is the checkpoint, not its place.
+func TestPlanStart(t *testing.T) {
+	l := newLab(t)
+	l.ok("run", "--quiet")
+	l.ok("prep", "--quiet")
+	l.ok("train", "--quiet", "--set", "train.seed=5")
+	got := l.planned("--set", "train.from=run")
+	want := follow(map[string][]string{"train": {"?"}})
+	if reasons := got["train"]; len(reasons) != 1 || !strings.HasPrefix(reasons[0], "start: none → ") || len(got) != len(want) {
+		t.Errorf("the plan runs %v", got)
+	}
+	l.ok("run", "--quiet", "--set", "train.from=run")
+	if err := os.Rename(filepath.Join(l.work, "run"), filepath.Join(l.work, "moved")); err != nil {
+		t.Fatal(err)
+	}
+	if got := l.planned("--set", "train.from=moved"); len(got) != 0 {
+		t.Errorf("with the checkpoint at another place, the plan runs %v", got)
+	}
+}
+
 // TestPlanMissing takes away, or damages, what a round has made.
 func TestPlanMissing(t *testing.T) {
 	l := newLab(t)
