@@ -98,7 +98,7 @@ func TestUndeclared(t *testing.T) {
 func TestFailed(t *testing.T) {
 	l := newLab(t)
 	l.fail["say"] = errors.New("it failed")
-	r, err := l.try1(t)
+	r, err := l.round(t)
 	if err == nil || r.Exit != workflow.Failed || r.Error.Stage != "say" || r.Error.Message != "it failed" || r.Stage("multiply").Digest == "" || r.Stage("say").Digest != "" {
 		t.Fatalf("the record is %+v, %v", r, err)
 	}
@@ -124,7 +124,7 @@ func TestIDs(t *testing.T) {
 	if r := l.run(t); r.Round != "slot-2" { // it has nothing to do, and says so
 		t.Errorf("the round is %s", r.Round)
 	}
-	if _, err := l.try1(t); !errors.Is(err, store.ErrConflict) {
+	if _, err := l.round(t); !errors.Is(err, store.ErrConflict) {
 		t.Errorf("the same id again: %v", err)
 	}
 	l.o.ID = ""
@@ -276,7 +276,7 @@ func TestOthers(t *testing.T) {
 		t.Fatal(err)
 	}
 	copyTo(say, other)
-	if _, err := l.try1(t); err == nil || !strings.Contains(err.Error(), "it is the outcome of say with key") {
+	if _, err := l.round(t); err == nil || !strings.Contains(err.Error(), "it is the outcome of say with key") {
 		t.Errorf("the outcome of another key: %v", err)
 	}
 }
