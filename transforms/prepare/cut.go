@@ -65,14 +65,21 @@ func (f *cutFn) StartBundle(ctx context.Context, _ func(*plan) bool, _ func(int6
 // Teardown closes what is open.
 func (f *cutFn) Teardown() error {
 	f.group.Stop()
-	var errs []error
-	for _, c := range cutters.Empty() {
-		errs = append(errs, c.reader.Close())
-	}
+	errs := []error{closeCutters()}
 	if f.st != nil {
 		errs = append(errs, f.st.Close())
 	}
 	f.st = nil
+	return errors.Join(errs...)
+}
+
+// closeCutters closes the cutters that are not in use: what comes next needs the
+// memory for its own.
+func closeCutters() error {
+	var errs []error
+	for _, c := range cutters.Empty() {
+		errs = append(errs, c.reader.Close())
+	}
 	return errors.Join(errs...)
 }
 
@@ -128,7 +135,7 @@ func (f *cutFn) ProcessElement(ctx context.Context, b corpus.Block, plans func(*
 func (f *cutFn) FinishBundle(_ func(*plan) bool, emit func(int64, []byte)) error {
 	done, err := f.group.Finish()
 	send(done, emit)
-	return err
+	return errors.Join(err, closeCutters())
 }
 
 // send emits the parcels of blocks.
