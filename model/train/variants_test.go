@@ -79,6 +79,15 @@ func trainChild(t *testing.T) {
 		st := newStore(t)
 		mustRun(t, st, o, nil)
 		sums = append(sums, pointerOf(t, st, "latest").SHA256)
+
+		o.Epochs, o.Hidden, o.Average, o.Dropout = 3, train.Carry, 0.9, 0.2
+		o.Curriculum = train.Curriculum{SeqLength: 3, Epochs: 1, Sampling: 1}
+		st = newStore(t)
+		if _, err := train.Run(t.Context(), st, trainNovel(), validationNovel(), o, nil); err != nil {
+			t.Fatal(err)
+		}
+		p := pointerOf(t, st, "latest")
+		sums = append(sums, fmt.Sprint(p.SHA256, *p.Loss))
 	}
 	fmt.Println(childMark + strings.Join(sums, " "))
 }
