@@ -81,14 +81,14 @@ var keys = []key{
 
 	{name: "gate.margin", domain: number{lo: 0, hi: 10}, initial: 0.0, meaning: "nats a character by which a model must be better than the promoted one on the same held-out text"},
 	{name: "gate.max_gap", domain: number{lo: 0, hi: 1}, initial: 0.25, meaning: "part of the training loss that the held-out loss may be below it"},
-	{name: "gate.samples", domain: whole{0, 256}, initial: 8, meaning: "texts that a model writes for the gate; 0 = none, and none of the checks of them"},
-	{name: "gate.length", domain: whole{50, 100_000}, initial: 256, meaning: "characters of each of these texts"},
+	{name: "gate.samples", domain: whole{0, 256}, initial: 32, meaning: "texts that a model writes for the gate; 0 = none, and none of the checks of them"},
+	{name: "gate.length", domain: whole{0, 100_000}, initial: 0, meaning: "characters of each of these texts; 0 = prep.seq_length, or 50 if that is less"},
 	{name: "gate.temperature", domain: number{lo: 0, hi: 100}, initial: 0.7, meaning: "temperature of these texts"},
 	{name: "gate.max_loop", domain: number{lo: 0, hi: 1}, initial: 0.2, meaning: "part of these texts that may be loops, beside what the held-out text has"},
 	{name: "gate.min_coverage", domain: number{lo: 0, hi: 1}, initial: 0.8, meaning: "part of the held-out text that the characters of these texts must make up"},
 	{name: "gate.max_span", domain: whole{1, 1_000_000}, initial: 100, meaning: "longest span of these texts that may be in the training text, unless the held-out text has a longer one"},
-	{name: "gate.max_copied_20", domain: number{lo: 0, hi: 1}, initial: 0.5, meaning: "part of the 20-grams of these texts that may be in the training text, beside what the held-out text has"},
-	{name: "gate.max_copied_50", domain: number{lo: 0, hi: 1}, initial: 0.1, meaning: "the same of their 50-grams"},
+	{name: "gate.max_copied_20", domain: number{lo: 0, hi: 1}, initial: 0.2, meaning: "part of the 20-grams of these texts that may be in the training text, beside what the held-out text has"},
+	{name: "gate.max_copied_50", domain: number{lo: 0, hi: 1}, initial: 0.02, meaning: "the same of their 50-grams"},
 	{name: "gate.max_leaked", domain: number{lo: 0, hi: 1}, initial: 0.05, meaning: "part of their 20-grams that may be in the held-out text and not in the training text"},
 
 	{name: "schedule.cron", domain: text{"cron expression of 5 fields (minute, hour, day of month, month, day of week), or @daily and the like", isCron}, initial: "0 3 * * *", meaning: "when retrain begins a round"},

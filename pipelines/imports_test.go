@@ -74,6 +74,7 @@ var mayImport = map[string][2][]string{
 	// Stand-ins for Google Cloud and the means to start a small Flink, for tests alone.
 	"runners/engine/cloudtest": {{"runners/store/gcstest"}, {beam, "google.golang.org/api/dataflow/v1b3", "google.golang.org/grpc", "google.golang.org/protobuf/proto"}},
 	"runners/engine/flink":     {},
+	"runners/schedule":         {{"runners/store"}, {}},
 	"runners/workflow":         {{"runners/store"}, {}},
 
 	// An event file of TensorBoard's is TFRecord frames of protocol buffers.
@@ -82,11 +83,11 @@ var mayImport = map[string][2][]string{
 	// stages builds the Beam pipeline that it hands to the engine, asks kernel for the peak that Bench compares with, and charseq
 	// where the documents of a split end, which a stream of its characters needs.
 	"pipelines/stages": {{"configs", "model/checkpoint", "model/decode", "model/kernel", "model/rnn", "model/sample", "model/train", "pipelines/report",
-		"runners/engine", "runners/store", "runners/workflow",
+		"runners/engine", "runners/schedule", "runners/store", "runners/workflow",
 		"transforms/charseq", "transforms/corpus", "transforms/dataset", "transforms/prepare", "transforms/tfexample", "transforms/tfrecord", "transforms/vocab"}, {beam + "pkg/beam"}},
 	// command prints the plans of workflow, and asks checkpoint what --which may be, kernel whether QUIRE_VARIANT can be had, rnn for the cell of bench, and train, store and vocab for errors that have an exit code.
 	"pipelines/internal/command": {{"configs", "model/checkpoint", "model/kernel", "model/rnn", "model/train", "pipelines/report", "pipelines/stages",
-		"runners/engine", "runners/store", "runners/workflow", "transforms/vocab"}, {cobra, pflag}},
+		"runners/engine", "runners/schedule", "runners/store", "runners/workflow", "transforms/vocab"}, {cobra, pflag}},
 	"pipelines/bench":    {{"pipelines/internal/command"}, {}},
 	"pipelines/config":   {{"pipelines/internal/command"}, {}},
 	"pipelines/evaluate": {{"pipelines/internal/command"}, {}},
@@ -94,7 +95,9 @@ var mayImport = map[string][2][]string{
 	"pipelines/inspect":  {{"pipelines/internal/command"}, {}},
 	"pipelines/plan":     {{"pipelines/internal/command"}, {}},
 	"pipelines/prep":     {{"pipelines/internal/command"}, {}},
+	"pipelines/promote":  {{"pipelines/internal/command"}, {}},
 	"pipelines/quire":    {{"pipelines/internal/command"}, {}},
+	"pipelines/retrain":  {{"pipelines/internal/command"}, {}},
 	"pipelines/run":      {{"pipelines/internal/command"}, {}},
 	"pipelines/runs":     {{"pipelines/internal/command"}, {}},
 	"pipelines/score":    {{"pipelines/internal/command"}, {}},

@@ -2,48 +2,121 @@ package stages
 
 import (
 	"context"
+	"crypto/sha256"
+	"errors"
 	"fmt"
 
 	"github.com/quire-ml/quire/runners/store"
 )
 
-// promotedName is the pointer to the model in service, below the workdir.
+// promotedName is the pointer to the model in service, below the workdir. It holds
+// a copy of its record, promotions/<number>-<digest>.json, which is written before
+// it and never replaced. Each record names the one before it: that is the history,
+// and a record that no other names was never in service.
 const promotedName = "promoted.json"
 
 const promotedFormat = "quire-promoted/1"
 
+// Who promoted a model.
+const (
+	ByRound    = "round"
+	ByHand     = "hand"
+	ByRollback = "rollback"
+)
+
 // Promoted is what promoted.json says.
 type Promoted struct {
 	Format     string  `json:"format"`
-	Checkpoint string  `json:"checkpoint"` // name below the workdir
-	Round      string  `json:"round"`      // the round that promoted it
-	Nats       float64 `json:"nats"`       // the loss that passed the gate
+	Number     int64   `json:"number"`     // of promotions so far
+	Checkpoint string  `json:"checkpoint"` // name below the workdir, or a path or URL elsewhere
+	By         string  `json:"by"`         // ByRound, ByHand or ByRollback
+	Round      string  `json:"round"`      // key of the stage that promoted it; empty where none did
+	Nats       float64 `json:"nats"`       // the loss that passed the gate; 0 where none did
+	Previous   string  `json:"previous"`   // record of the model that it replaced; empty: it is the first
+	Restores   string  `json:"restores"`   // by rollback: the record whose model is back; else empty
+	At         string  `json:"at"`         // when, by hand or rollback, as RFC 3339; a round's record has its times
+}
+
+// record returns the bytes of a record and its name.
+func (p *Promoted) record() (data []byte, name string, err error) {
+	if data, err = store.MarshalSealed(p); err != nil {
+		return nil, "", err
+	}
+	return data, fmt.Sprintf("promotions/%08d-%.12x.json", p.Number, sha256.Sum256(data)), nil
 }
 
 // readPromoted reads promoted.json; the error wraps store.ErrNotExist when no
 // model was promoted.
 func readPromoted(ctx context.Context, st *store.Store) (*Promoted, string, error) {
-	data, info, err := st.Read(ctx, promotedName)
+	p, generation, err := readPromotion(ctx, st, promotedName)
+	if err != nil && !errors.Is(err, store.ErrNotExist) {
+		err = fmt.Errorf("%w; put back an intact copy, or delete it and run a round", err)
+	}
+	return p, generation, err
+}
+
+func readPromotion(ctx context.Context, st *store.Store, name string) (*Promoted, string, error) {
+	data, info, err := st.Read(ctx, name)
 	if err != nil {
 		return nil, "", err
 	}
 	p := &Promoted{}
-	err = store.UnmarshalSealed(st.Join(promotedName), data, p)
+	err = store.UnmarshalSealed(st.Join(name), data, p)
 	if err == nil && p.Format != promotedFormat {
-		err = fmt.Errorf("stages: %s: format %q, want %q", st.Join(promotedName), p.Format, promotedFormat)
+		err = fmt.Errorf("stages: %s: format %q, want %q", st.Join(name), p.Format, promotedFormat)
 	}
 	if err != nil {
-		return nil, "", fmt.Errorf("%w; put back an intact copy, or delete it and run a round", err)
+		return nil, "", err
 	}
 	return p, info.Generation, nil
 }
 
-func writePromoted(ctx context.Context, st *store.Store, p *Promoted, generation string) error {
-	data, err := store.MarshalSealed(p)
-	if err != nil {
-		return err
+// promote makes next the promoted model and returns its record with what it
+// replaced, nil where there was none. A model that is the promoted one already
+// stays so. Of promotions at a time one wins; the error of the others wraps
+// store.ErrConflict.
+func promote(ctx context.Context, st *store.Store, next Promoted) (now, before *Promoted, err error) {
+	before, generation, err := readPromoted(ctx, st)
+	switch {
+	case errors.Is(err, store.ErrNotExist):
+	case err != nil:
+		return nil, nil, err
+	case before.Checkpoint == next.Checkpoint:
+		return before, before, nil
+	default:
+		data, name, err := before.record()
+		if err != nil {
+			return nil, nil, err
+		}
+		if _, err := st.Put(ctx, name, data); err != nil {
+			return nil, nil, err
+		}
+		next.Number, next.Previous = before.Number, name
 	}
-	_, err = st.Swap(ctx, promotedName, data, generation)
+	next.Format = promotedFormat
+	next.Number++
+	data, name, err := next.record()
+	if err != nil {
+		return nil, nil, err
+	}
+	if _, err := st.Put(ctx, name, data); err != nil {
+		return nil, nil, err
+	}
+	if _, err := st.Swap(ctx, promotedName, data, generation); err != nil {
+		return nil, nil, err
+	}
+	return &next, before, nil
+}
+
+// history visits the records from the promoted model's back to the first, until
+// visit returns false.
+func history(ctx context.Context, st *store.Store, visit func(p *Promoted) bool) error {
+	p, _, err := readPromoted(ctx, st)
+	if errors.Is(err, store.ErrNotExist) {
+		return nil
+	}
+	for ; err == nil && visit(p) && p.Previous != ""; p, _, err = readPromotion(ctx, st, p.Previous) {
+	}
 	return err
 }
 

@@ -21,9 +21,6 @@ import (
 	"github.com/quire-ml/quire/transforms/vocab"
 )
 
-// ErrRefused is returned by Round when the gate did not let the model pass.
-var ErrRefused = errors.New("the gate refused the model")
-
 // RoundOptions are the inputs of Round beside the config.
 type RoundOptions struct {
 	ID      string // of the round; empty: from its time
@@ -210,7 +207,7 @@ func roundResult(workdir string, st *store.Store, r *workflow.Record) (*RoundRes
 
 // pathKeys are the keys of results that are paths. A record has them below the
 // workdir, since it may be read from elsewhere.
-var pathKeys = []string{"set", "run", "checkpoint", "best"}
+var pathKeys = []string{"set", "run", "checkpoint", "best", "candidate", "against"}
 
 // located returns a result with its paths below workdir as they are from here.
 // Those of promoted.json stay, as they do there.

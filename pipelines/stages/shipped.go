@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math"
 	"strings"
 	"time"
 
@@ -25,6 +24,8 @@ const (
 	StartArtifact      workflow.Artifact[string]         = "start" // path of the checkpoint at train.from
 	ModelArtifact      workflow.Artifact[TrainResult]    = "model"
 	EvaluationArtifact workflow.Artifact[EvaluateResult] = "evaluation"
+	DriftArtifact      workflow.Artifact[DriftResult]    = "drift"
+	BaselineArtifact   workflow.Artifact[Baseline]       = "baseline"
 	DecisionArtifact   workflow.Artifact[GateResult]     = "decision"
 	PromotionArtifact  workflow.Artifact[Promoted]       = "promotion"
 	SampleArtifact     workflow.Artifact[SampleResult]   = "sample"
@@ -34,7 +35,7 @@ const (
 // workflow.New. They are for one round or plan.
 func Shipped(c *configs.Config, o RoundOptions) []workflow.Node {
 	r := &round{c: c, o: o}
-	return []workflow.Node{r.lookStage(), r.prepStage(), r.startStage(), r.trainStage(), r.evaluateStage(), r.gateStage(), r.promoteStage(), r.sampleStage()}
+	return []workflow.Node{r.lookStage(), r.prepStage(), r.driftStage(), r.startStage(), r.trainStage(), r.evaluateStage(), r.baselineStage(), r.gateStage(), r.promoteStage(), r.sampleStage()}
 }
 
 // round is what the stages of one round share besides their artifacts.
@@ -50,16 +51,6 @@ type stage[T any] = workflow.Stage[*configs.Config, T]
 
 // limit is a stage's time, from minutes; 0: none.
 func limit(minutes float64) time.Duration { return time.Duration(minutes * float64(time.Minute)) }
-
-// GateResult is the gate's decision: the loss must be finite and below the
-// unigram entropy, both in nats a character. The loss is the validation loss,
-// or the last epoch's training loss where there is no validation part.
-type GateResult struct {
-	Passed      bool    `json:"passed"`
-	Nats        float64 `json:"nats"`
-	UnigramNats float64 `json:"unigram_nats"`
-	Reason      string  `json:"reason"`
-}
 
 // SampleResult is the text that a round ends with.
 type SampleResult struct {
@@ -268,77 +259,6 @@ func (r *round) evaluateStage() workflow.Node {
 			res.Checkpoint = run.Best
 			out.Value = *res
 			return out, nil
-		}}
-}
-
-func (r *round) gateStage() workflow.Node {
-	return stage[GateResult]{Name: "gate", Version: 1, Limit: limit(r.c.Round.LimitMinutes.Gate), Config: r.c, Keys: []string{}, Inputs: []workflow.Input{SetArtifact, ModelArtifact, EvaluationArtifact}, Output: DecisionArtifact,
-		Run: func(ctx context.Context, c *configs.Config, w *workflow.Work) (out workflow.Output[GateResult], err error) {
-			set, err := SetArtifact.Of(w)
-			if err != nil {
-				return out, err
-			}
-			run, err := ModelArtifact.Of(w)
-			if err != nil {
-				return out, err
-			}
-			eval, err := EvaluationArtifact.Of(w)
-			if err != nil {
-				return out, err
-			}
-			nats, what := eval.NatsPerChar, "validation loss"
-			if set.Sequences.Validation == 0 {
-				if run.TrainNats != nil {
-					nats = *run.TrainNats
-				}
-				what = "training loss"
-			}
-			out.Value = decide(nats, set.UnigramNats, what)
-			r.o.Console.Line("gate: %s", out.Value.Reason)
-			return out, nil
-		}}
-}
-
-// decide lets a loss pass that is finite and below the unigram entropy.
-func decide(nats, unigram float64, what string) GateResult {
-	g := GateResult{Nats: nats, UnigramNats: unigram, Passed: nats < unigram && !math.IsInf(nats, -1)}
-	verdict := "passed"
-	if !g.Passed {
-		verdict = "refused"
-	}
-	g.Reason = fmt.Sprintf("%s: %s %.4f nats a character, it must be below the unigram entropy %.4f", verdict, what, nats, unigram)
-	return g
-}
-
-func (r *round) promoteStage() workflow.Node {
-	return stage[Promoted]{Name: "promote", Version: 1, Config: r.c, Keys: []string{}, Inputs: []workflow.Input{ModelArtifact, DecisionArtifact}, Output: PromotionArtifact,
-		Run: func(ctx context.Context, c *configs.Config, w *workflow.Work) (out workflow.Output[Promoted], err error) {
-			decision, err := DecisionArtifact.Of(w)
-			if err != nil || !decision.Passed {
-				return out, err
-			}
-			run, err := ModelArtifact.Of(w)
-			if err != nil {
-				return out, err
-			}
-			_, generation, err := readPromoted(ctx, w.Store)
-			if err != nil && !errors.Is(err, store.ErrNotExist) {
-				return out, err
-			}
-			out.Value = Promoted{Format: promotedFormat, Checkpoint: run.Best, Round: w.Key, Nats: decision.Nats}
-			return out, writePromoted(ctx, w.Store, &out.Value, generation)
-		},
-		Check: func(ctx context.Context, c *configs.Config, w *workflow.Work, made Promoted) (string, error) {
-			p, _, err := readPromoted(ctx, w.Store)
-			switch {
-			case errors.Is(err, store.ErrNotExist) && made.Checkpoint != "":
-				return "no model is promoted any more", nil
-			case err != nil && !errors.Is(err, store.ErrNotExist):
-				return "", err
-			case made.Checkpoint != "" && p.Checkpoint != made.Checkpoint:
-				return "another model is the promoted one: " + p.Checkpoint, nil
-			}
-			return "", nil
 		}}
 }
 

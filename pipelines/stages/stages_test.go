@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -16,7 +15,6 @@ import (
 	"github.com/quire-ml/quire/model/train"
 	"github.com/quire-ml/quire/pipelines/report"
 	"github.com/quire-ml/quire/runners/engine"
-	"github.com/quire-ml/quire/runners/store"
 )
 
 func TestMain(m *testing.M) {
@@ -128,21 +126,6 @@ func TestSplitData(t *testing.T) {
 	}
 }
 
-func TestDecide(t *testing.T) {
-	for _, c := range []struct {
-		nats, unigram float64
-		passed        bool
-	}{
-		{2, 3, true}, {3, 3, false}, {4, 3, false}, {0, 3, true},
-		{math.NaN(), 3, false}, {math.Inf(1), 3, false}, {math.Inf(-1), 3, false},
-	} {
-		g := decide(c.nats, c.unigram, "validation loss")
-		if g.Passed != c.passed || !strings.Contains(g.Reason, "validation loss") || strings.HasPrefix(g.Reason, "passed") != c.passed {
-			t.Errorf("%v nats against %v: %+v, want passed %v", c.nats, c.unigram, g, c.passed)
-		}
-	}
-}
-
 // TestTrainInterrupted cancels a training before its first step: it is saved as
 // it is, and goes on as if nothing had happened.
 func TestTrainInterrupted(t *testing.T) {
@@ -184,37 +167,6 @@ func TestTrainInterrupted(t *testing.T) {
 type writer func(p []byte) (int, error)
 
 func (w writer) Write(p []byte) (int, error) { return w(p) }
-
-// TestPromoted reads what was written, and the path of what is promoted.
-func TestPromoted(t *testing.T) {
-	dir := t.TempDir()
-	st, err := store.Open(ctx, dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer st.Close()
-	if _, err := PromotedPath(ctx, dir); !errors.Is(err, store.ErrNotExist) {
-		t.Errorf("nothing promoted: %v", err)
-	}
-	p := &Promoted{Format: promotedFormat, Checkpoint: "runs/a/checkpoints/step-00000001.safetensors", Round: "a", Nats: 1.5}
-	if err := writePromoted(ctx, st, p, ""); err != nil {
-		t.Fatal(err)
-	}
-	if err := writePromoted(ctx, st, p, ""); !errors.Is(err, store.ErrConflict) {
-		t.Errorf("promoting as if there was nothing: %v, want a conflict", err)
-	}
-	got, generation, err := readPromoted(ctx, st)
-	if err != nil || *got != *p {
-		t.Fatalf("read %+v, %v", got, err)
-	}
-	p.Round = "b"
-	if err := writePromoted(ctx, st, p, generation); err != nil {
-		t.Fatal(err)
-	}
-	if path, err := PromotedPath(ctx, dir); err != nil || path != filepath.Join(dir, p.Checkpoint) {
-		t.Errorf("the path is %s, %v", path, err)
-	}
-}
 
 // TestGenerateWriteFails gives Generate a reader that has gone away.
 func TestGenerateWriteFails(t *testing.T) {

@@ -14,7 +14,7 @@ import (
 // Options say how a round runs. The zero value runs every stage that has to,
 // once, and tells nobody.
 type Options struct {
-	ID       string            // of the round; empty: its second. With an ID, a round that has nothing to do has a record too
+	ID       string            // of the round; empty: its second. With an ID, a round that has nothing to do has a record too, and one that is interrupted none
 	Config   any               // all of it, for the record
 	Versions map[string]string // of the program, for the record
 	Host     map[string]string // facts of this machine, for the record
@@ -141,7 +141,7 @@ func (p *Pipeline) Run(ctx context.Context, st *store.Store, o Options) (*Record
 // close writes the record, if it says anything new.
 func (x *pass) close(ctx context.Context, r *Record, failed error) (*Record, error) {
 	last := x.last
-	news := x.o.ID != "" || r.Error != nil && r.Error.Stage != "" && r.Exit != Interrupted
+	news := x.o.ID != "" && r.Exit != Interrupted || r.Error != nil && r.Error.Stage != "" && r.Exit != Interrupted
 	for _, s := range r.Stages {
 		before := last.Stage(s.Name)
 		news = news || s.Attempts > 0 && !s.Live || before == nil || before.Key != s.Key || before.Digest != s.Digest

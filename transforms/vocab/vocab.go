@@ -111,6 +111,10 @@ func (v *Vocab) HasUnknown() bool { return v.unknown }
 // Digest returns the sha256 (hex) that the JSON form states.
 func (v *Vocab) Digest() string { return v.digest }
 
+// Count returns how often the character of an id occurs in the corpus; of [UNK],
+// how often those that it stands for do. It panics if id is not in 0…V-1.
+func (v *Vocab) Count(id int32) int64 { return v.counts[id] }
+
 // Same reports whether v and w give the same characters the same ids. They may
 // differ in how often the characters occur, and so in the digest.
 func (v *Vocab) Same(w *Vocab) bool {

@@ -13,8 +13,8 @@ import (
 
 // madeBy are the shipped pipeline's artifacts, and takes what its stages take.
 var (
-	madeBy = map[string]string{"set": "prep", "model": "train", "evaluation": "evaluate", "decision": "gate"}
-	takes  = map[string][]string{"train": {"set"}, "evaluate": {"set", "model"}, "gate": {"set", "model", "evaluation"},
+	madeBy = map[string]string{"set": "prep", "model": "train", "baseline": "baseline", "decision": "gate"}
+	takes  = map[string][]string{"train": {"set"}, "evaluate": {"set", "model"}, "baseline": {"model"}, "gate": {"set", "model", "baseline"},
 		"promote": {"model", "decision"}, "sample": {"model"}}
 )
 
@@ -41,7 +41,7 @@ func (l *lab) planned(args ...string) map[string][]string {
 // follow adds to the reasons of stages those that follow from them.
 func follow(first map[string][]string) map[string][]string {
 	all := map[string][]string{}
-	for _, stage := range stageNames {
+	for _, stage := range []string{"prep", "train", "evaluate", "baseline", "gate", "promote", "sample"} {
 		reasons := slices.Clone(first[stage])
 		for _, in := range takes[stage] {
 			if all[madeBy[in]] != nil {
@@ -52,6 +52,7 @@ func follow(first map[string][]string) map[string][]string {
 			all[stage] = reasons
 		}
 	}
+	delete(all, "baseline") // a live one, which is not in the plan
 	return all
 }
 
@@ -66,7 +67,7 @@ type change struct {
 
 func set(key, value, old, now string) change {
 	section, _, _ := strings.Cut(key, ".")
-	stage := map[string]string{"prep": "prep", "model": "train", "train": "train", "generate": "sample"}[section]
+	stage := map[string]string{"prep": "prep", "model": "train", "train": "train", "generate": "sample", "gate": "gate"}[section]
 	return change{set: []string{key + "=" + value}, want: []string{fmt.Sprintf("%s: %s: %s → %s", stage, key, old, now)}}
 }
 
@@ -87,7 +88,7 @@ func changes() []change {
 		set("train.weight_decay", "0.1", "0", "0.1"), set("train.seed", "2", "1", "2"), set("train.hidden", "carry", `"zero"`, `"carry"`),
 		set("train.average", "0.9", "0", "0.9"), set("train.checkpoint.keep_best", "false", "true", "false"), set("train.early_stop.patience", "1", "0", "1"),
 		set("generate.prompt", "of ", `"the "`, `"of "`), set("generate.length", "31", "30", "31"), set("generate.temperature", "0.5", "1", "0.5"),
-		set("generate.top_k", "3", "0", "3"), set("generate.top_p", "0.9", "1", "0.9"), set("generate.seed", "1", "0", "1"),
+		set("generate.top_k", "3", "0", "3"), set("generate.top_p", "0.9", "1", "0.9"), set("generate.seed", "1", "0", "1"), set("gate.max_gap", "0.5", "0.25", "0.5"),
 
 		{set: []string{"train.lr=0.02", "train.seed=2", "generate.seed=1"}, want: []string{"train: train.lr: 0.01 → 0.02", "train: train.seed: 1 → 2", "sample: generate.seed: 0 → 1"}},
 		{set: []string{"prep.seed=2", "train.seed=2"}, want: []string{"prep: prep.seed: 1 → 2", "train: train.seed: 1 → 2"}},

@@ -104,14 +104,23 @@ func TestRoundChanges(t *testing.T) {
 	wantStages(t, l.ok("run", "--set", "generate.length=20"), "nothing to do", "nothing to do", "nothing to do", "nothing to do", "nothing to do", "runs")
 	o := l.ok("run", "--set", "train.seed=2")
 	wantStages(t, o, "nothing to do", "runs")
-	wantStages(t, l.ok("run", "--set", "prep.seed=2"), "runs")
-	wantStages(t, l.ok("run"), "nothing to do", "nothing to do", "nothing to do", "nothing to do", "runs", "nothing to do")
+	// Neither of these is better than the model of train.seed=2, which is in service.
+	refused := func(args ...string) outcome {
+		t.Helper()
+		o := l.run(args...)
+		if o.code != 3 || !strings.Contains(o.stderr, "it must be better by more than 0") {
+			t.Errorf("want a refusal: %v", o)
+		}
+		return o
+	}
+	wantStages(t, refused("run", "--set", "prep.seed=2"), "runs")
+	wantStages(t, refused("run"), "nothing to do", "nothing to do", "nothing to do", "runs", "runs", "nothing to do")
 	for _, dir := range []string{"sets", "runs"} {
 		if err := os.RemoveAll(filepath.Join(l.work, dir)); err != nil {
 			t.Fatal(err)
 		}
 	}
-	wantStages(t, l.ok("run"), "runs", "runs", "nothing to do", "nothing to do", "nothing to do", "nothing to do")
+	wantStages(t, refused("run"), "runs", "runs", "nothing to do", "nothing to do", "nothing to do", "nothing to do")
 }
 
 // TestRoundRefused trains nothing, so that the gate refuses the model.

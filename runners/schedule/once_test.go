@@ -1,0 +1,184 @@
+package schedule
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/quire-ml/quire/runners/store"
+)
+
+// nightly is a scheduler of a night's slot whose clock starts with the bubble's at
+// midnight of 1 January 2000.
+func nightly(t *testing.T, dir, holder, overlap string) *Scheduler {
+	t.Helper()
+	st, err := store.Open(t.Context(), dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { st.Close() })
+	return New(st, Options{Timetable: timetable(t, "0 3 * * *", "UTC"), Overlap: overlap, CatchUp: "latest", Holder: holder})
+}
+
+// lasting is a round of some time.
+func lasting(d time.Duration) Round {
+	return func(ctx context.Context, slot time.Time) (string, string, error) {
+		return "r" + ID(slot), "", sleep(ctx, d)
+	}
+}
+
+func wantRecord(t *testing.T, r *Record, err error, slot, status, reason, round string) {
+	t.Helper()
+	if err != nil || r.Slot != slot || r.Status != status || !strings.Contains(r.Reason, reason) || (reason == "") != (r.Reason == "") || r.Round != round {
+		t.Errorf("got %+v, %v, want slot %s %s, reason %q, round %q", r, err, slot, status, reason, round)
+	}
+}
+
+func TestOnce(t *testing.T) {
+	dir := memory(t)
+	synctest.Test(t, func(t *testing.T) {
+		s, first, second := nightly(t, dir, "a", "skip"), at(t, "20000101T030000Z"), at(t, "20000102T030000Z")
+		time.Sleep(first.Sub(time.Now()))
+		r, err := s.Once(t.Context(), first, lasting(time.Hour))
+		wantRecord(t, r, err, "20000101T030000Z", Ran, "", "r20000101T030000Z")
+		r, err = s.Once(t.Context(), first, lasting(time.Hour))
+		wantRecord(t, r, err, "20000101T030000Z", Skipped, "it ran before", "r20000101T030000Z")
+
+		// Interrupted, it stays due.
+		ctx, stop := context.WithTimeout(t.Context(), time.Minute)
+		defer stop()
+		if r, err := s.Once(ctx, second, lasting(time.Hour)); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("interrupted: %+v, %v", r, err)
+		}
+		r, err = s.Once(t.Context(), second, lasting(time.Hour))
+		wantRecord(t, r, err, "20000102T030000Z", Ran, "", "r20000102T030000Z")
+
+		// A week later, what was missed is recorded; an older slot can be asked for.
+		fifth := at(t, "20000105T030000Z")
+		r, err = s.Once(t.Context(), fifth, lasting(time.Hour))
+		wantRecord(t, r, err, "20000105T030000Z", Ran, "", "r20000105T030000Z")
+		r, err = ReadRecord(t.Context(), s.st, at(t, "20000104T030000Z"))
+		wantRecord(t, r, err, "20000104T030000Z", Skipped, "missed", "")
+		r, err = s.Once(t.Context(), at(t, "19991231T030000Z"), lasting(time.Hour))
+		wantRecord(t, r, err, "19991231T030000Z", Ran, "", "r19991231T030000Z")
+
+		if _, err := s.Once(t.Context(), first.Add(time.Hour), lasting(0)); err == nil || !strings.Contains(err.Error(), "20000101T030000Z, the next is 20000102T030000Z") {
+			t.Errorf("a time that is no slot: %v", err)
+		}
+	})
+}
+
+// TestOnceBeside asks for a slot while the round of the one before runs, and for
+// that one too.
+func TestOnceBeside(t *testing.T) {
+	for _, overlap := range []string{"skip", "buffer_one"} {
+		dir := memory(t)
+		synctest.Test(t, func(t *testing.T) {
+			a, b := nightly(t, dir, "a", overlap), nightly(t, dir, "b", overlap)
+			first, second := at(t, "20000101T030000Z"), at(t, "20000102T030000Z")
+			time.Sleep(first.Sub(time.Now()))
+			var firstRecord *Record
+			var firstErr error
+			go func() { firstRecord, firstErr = a.Once(t.Context(), first, lasting(30*time.Hour)) }()
+			time.Sleep(time.Hour)
+			r, err := b.Once(t.Context(), first, lasting(time.Hour))
+			wantRecord(t, r, err, "20000101T030000Z", Skipped, "a runs it", "")
+			time.Sleep(second.Sub(time.Now()))
+			r, err = b.Once(t.Context(), second, lasting(time.Hour))
+			if overlap == "skip" {
+				wantRecord(t, r, err, "20000102T030000Z", Skipped, "overlap: the round of 20000101T030000Z runs", "")
+				time.Sleep(30 * time.Hour)
+			} else {
+				wantRecord(t, r, err, "20000102T030000Z", Ran, "", "r20000102T030000Z")
+			}
+			wantRecord(t, firstRecord, firstErr, "20000101T030000Z", Ran, "", "r20000101T030000Z")
+		})
+	}
+}
+
+// TestOnceAfterCrash finds the slot of a scheduler that has died, and finishes it
+// before its own.
+func TestOnceAfterCrash(t *testing.T) {
+	dir := memory(t)
+	synctest.Test(t, func(t *testing.T) {
+		dead, b := nightly(t, dir, "a", "buffer_one"), nightly(t, dir, "b", "buffer_one")
+		first, second := at(t, "20000101T030000Z"), at(t, "20000102T030000Z")
+		if _, err := dead.swap(t.Context(), &state{Format: stateFormat, Decided: first.Add(-time.Second), Running: &running{Slot: first, UpTo: first, Began: first, Holder: "a"}}, ""); err != nil {
+			t.Fatal(err)
+		}
+		began := time.Now()
+		r, err := b.Once(t.Context(), second, lasting(time.Minute))
+		wantRecord(t, r, err, "20000102T030000Z", Ran, "", "r20000102T030000Z")
+		r, err = ReadRecord(t.Context(), b.st, first)
+		wantRecord(t, r, err, "20000101T030000Z", Ran, "", "r20000101T030000Z")
+		if waited := time.Since(began); waited != lease+2*time.Minute {
+			t.Errorf("it took %v, want a lease and two rounds", waited)
+		}
+	})
+}
+
+// TestFence takes the store away from a scheduler whose round runs: the round ends
+// before another may take the slot over.
+func TestFence(t *testing.T) {
+	dir := memory(t)
+	synctest.Test(t, func(t *testing.T) {
+		var cut time.Time
+		restore := store.InjectFaults(func(string, string) error {
+			if !cut.IsZero() && time.Now().After(cut) {
+				return errCrash
+			}
+			return nil
+		})
+		a := nightly(t, dir, "a", "skip")
+		restore()
+		first := at(t, "20000101T030000Z")
+		cut = time.Now().Add(10*time.Minute + time.Second)
+		var ended time.Time
+		_, err := a.Once(t.Context(), first, func(ctx context.Context, slot time.Time) (string, string, error) {
+			err := sleep(ctx, time.Hour)
+			ended = time.Now()
+			return "", "", err
+		})
+		if !errors.Is(err, errCrash) {
+			t.Errorf("the error is %v", err)
+		}
+		if late := ended.Sub(cut); late > lease*3/4 || late < lease/2-time.Second {
+			t.Errorf("the round ended %v after the store was gone, want about %v", late, lease*3/4)
+		}
+	})
+}
+
+func TestChoose(t *testing.T) {
+	slot := func(hour int) time.Time { return time.Date(2026, 1, 1, hour, 0, 0, 0, time.UTC) }
+	ran := state{Began: slot(1), Ended: slot(4)} // the round of 1 o'clock
+	for _, c := range []struct {
+		overlap, catchUp string
+		st               state
+		from, to, now    int
+		run, upTo        int // 0: none
+	}{
+		{"skip", "latest", state{}, 5, 5, 5, 5, 5},
+		{"skip", "none", state{}, 5, 5, 5, 5, 5},
+		{"skip", "latest", state{}, 2, 5, 9, 5, 5},
+		{"skip", "none", state{}, 2, 5, 9, 0, 5},
+		{"skip", "none", state{}, 2, 5, 5, 5, 5},
+		{"skip", "latest", ran, 2, 4, 4, 0, 4},
+		{"skip", "latest", ran, 2, 5, 5, 5, 5},
+		{"buffer_one", "latest", ran, 2, 4, 4, 2, 4},
+		{"buffer_one", "none", ran, 3, 5, 5, 3, 4},
+		{"buffer_one", "latest", ran, 5, 6, 6, 6, 6},
+	} {
+		s := New(nil, Options{Overlap: c.overlap, CatchUp: c.catchUp})
+		var due []time.Time
+		for h := c.from; h <= c.to; h++ {
+			due = append(due, slot(h))
+		}
+		run, upTo := s.choose(due, c.st, slot(c.now))
+		if c.run == 0 && !run.IsZero() || c.run != 0 && !run.Equal(slot(c.run)) || !upTo.Equal(slot(c.upTo)) {
+			t.Errorf("%+v: %v up to %v", c, run, upTo)
+		}
+	}
+}

@@ -1,0 +1,213 @@
+package schedule
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/quire-ml/quire/runners/store"
+)
+
+const (
+	lease = time.Minute
+	beats = 4               // renewals in a lease
+	poll  = time.Minute     // the longest sleep: clocks may jump meanwhile
+	grace = 5 * time.Minute // a slot that is seen within this was not missed
+)
+
+// errLost is the cause of a round whose slot another scheduler may run by now.
+var errLost = errors.New("schedule: the slot could not be held: another scheduler may have taken it over")
+
+// Options say how slots become rounds.
+type Options struct {
+	Timetable *Timetable
+	Overlap   string // skip, or buffer_one: the first slot that comes during a round runs after it
+	CatchUp   string // latest, or none: which slot runs that came while no scheduler was there
+
+	Lease  time.Duration    // 0 is a minute
+	Holder string           // of this scheduler, for messages
+	Now    func() time.Time // the clock on the wall; nil is time.Now
+	Log    func(format string, args ...any)
+}
+
+// A Round runs the round of a slot. It returns the round's id and what is to say of
+// it, also that it failed: then the slot has had its round. An error means that it
+// did not end, and the slot stays due. It stops soon after ctx ends; run again, it
+// goes on where it was, and does nothing where it was done.
+type Round func(ctx context.Context, slot time.Time) (id, reason string, err error)
+
+// A Scheduler runs the slots of a timetable. It is for one goroutine.
+type Scheduler struct {
+	st    *store.Store
+	o     Options
+	watch watch
+}
+
+// New returns a scheduler whose records are in st. All schedulers of a store must
+// have the same options.
+func New(st *store.Store, o Options) *Scheduler {
+	if o.Lease == 0 {
+		o.Lease = lease
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Log == nil {
+		o.Log = func(string, ...any) {}
+	}
+	return &Scheduler{st: st, o: o}
+}
+
+func (s *Scheduler) now() time.Time { return s.o.Now().UTC().Truncate(time.Second) }
+
+// Last returns the last slot that came; zero where there was none in five years.
+func (s *Scheduler) Last() time.Time { return s.o.Timetable.Last(s.now()) }
+
+// Run runs slots as they come until ctx ends, and returns its error, or that of the
+// round which it ended. The first scheduler of a store begins with the first slot
+// after now.
+func (s *Scheduler) Run(ctx context.Context, round Round) error {
+	for {
+		wait, err := s.step(ctx, round)
+		switch {
+		case ctx.Err() != nil && err != nil:
+			return err
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case err != nil:
+			s.o.Log("schedule: %v; trying again in %v", err, poll)
+			wait = poll
+		}
+		if err := sleep(ctx, min(wait, poll)); err != nil {
+			return err
+		}
+	}
+}
+
+// step does what is to do now, and says how long there is nothing else.
+func (s *Scheduler) step(ctx context.Context, round Round) (wait time.Duration, err error) {
+	st, generation, err := s.read(ctx)
+	if err != nil {
+		return 0, err
+	}
+	now := s.now()
+	if generation == "" {
+		st.Decided = now
+		_, err := s.swap(ctx, &st, generation)
+		return 0, conflict(err)
+	}
+	if st.Running != nil {
+		if s.watch.alive(generation, s.o.Lease) {
+			return s.o.Lease / beats, nil
+		}
+		s.o.Log("slot %s: %s has died; taking over", ID(st.Running.Slot), st.Running.Holder)
+		_, err := s.claim(ctx, st, generation, *st.Running, round)
+		return 0, conflict(err)
+	}
+	due, err := s.due(ctx, st.Decided, now)
+	if err != nil {
+		return 0, err
+	}
+	if len(due) == 0 {
+		next := s.o.Timetable.Next(later(now, st.Decided))
+		if next.IsZero() {
+			return poll, nil
+		}
+		return next.Sub(now), nil
+	}
+	run, upTo := s.choose(due, st, now)
+	if run.IsZero() {
+		if err := s.skip(ctx, st, running{UpTo: upTo}); err != nil {
+			return 0, err
+		}
+		st.Decided = upTo
+		_, err := s.swap(ctx, &st, generation)
+		return 0, conflict(err)
+	}
+	_, err = s.claim(ctx, st, generation, running{Slot: run, UpTo: upTo, Began: now}, round)
+	return 0, conflict(err)
+}
+
+// conflict drops an error that says that another scheduler was quicker.
+func conflict(err error) error {
+	if errors.Is(err, store.ErrConflict) || errors.Is(err, errLost) {
+		return nil
+	}
+	return err
+}
+
+// due returns the slots after decided and up to now that have no record.
+func (s *Scheduler) due(ctx context.Context, decided, now time.Time) (due []time.Time, err error) {
+	for slot := s.o.Timetable.Next(decided); !slot.IsZero() && !slot.After(now); slot = s.o.Timetable.Next(slot) {
+		switch _, err := s.st.Stat(ctx, RecordName(slot)); {
+		case errors.Is(err, store.ErrNotExist):
+			due = append(due, slot)
+		case err != nil:
+			return nil, err
+		}
+	}
+	return due, nil
+}
+
+// choose returns which of the due slots runs, zero for none, and up to where the
+// others are skipped.
+func (s *Scheduler) choose(due []time.Time, st state, now time.Time) (run, upTo time.Time) {
+	last := due[len(due)-1]
+	if s.o.Overlap == "buffer_one" {
+		for i, slot := range due {
+			if !st.overlaps(slot) {
+				continue
+			}
+			for i+1 < len(due) && st.overlaps(due[i+1]) {
+				i++
+			}
+			return slot, due[i]
+		}
+	}
+	if st.overlaps(last) || s.o.CatchUp == "none" && now.Sub(last) > grace {
+		return time.Time{}, last
+	}
+	return last, last
+}
+
+// overlaps reports whether a slot came while the last round ran.
+func (st *state) overlaps(slot time.Time) bool {
+	return !slot.Before(st.Began) && !slot.After(st.Ended)
+}
+
+// skip writes the records of the slots after st.Decided and up to r.UpTo, but r.Slot.
+func (s *Scheduler) skip(ctx context.Context, st state, r running) error {
+	for slot := s.o.Timetable.Next(st.Decided); !slot.IsZero() && !slot.After(r.UpTo); slot = s.o.Timetable.Next(slot) {
+		if slot.Equal(r.Slot) {
+			continue
+		}
+		reason := "missed: no scheduler was there"
+		if st.overlaps(slot) {
+			reason = fmt.Sprintf("overlap: a round ran from %s to %s", st.Began.Format(time.RFC3339), st.Ended.Format(time.RFC3339))
+		}
+		if _, err := s.writeRecord(ctx, slot, Skipped, reason, ""); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func later(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return b
+	}
+	return a
+}
+
+// sleep waits, or returns the error of ctx.
+func sleep(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(max(d, 0))
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-t.C:
+		return nil
+	}
+}

@@ -1,0 +1,241 @@
+package schedule
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/quire-ml/quire/runners/store"
+)
+
+// A world is a store, the rounds that ran in it, and two places where schedulers
+// start, work and die. Everything happens in the virtual time of a synctest bubble.
+type world struct {
+	t    *testing.T
+	dir  string
+	o    Options
+	base time.Duration // what the clocks on the wall are ahead of the bubble's
+	end  time.Time     // on a true clock
+
+	mu        sync.Mutex
+	r         *rand.Rand
+	running   int
+	done      map[string]bool
+	worked    map[string]int // by slot
+	crashes   int
+	takeovers int
+	jumps     int
+}
+
+var errCrash = errors.New("the machine is gone")
+
+// between returns a random time.
+func (w *world) between(lo, hi time.Duration) time.Duration {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return lo + time.Duration(w.r.Int64N(int64(hi-lo)))
+}
+
+func (w *world) chance(of int) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.r.IntN(of) == 0
+}
+
+func (w *world) true() time.Time { return time.Now().Add(w.base) }
+
+// round works for some minutes, mostly less than a slot, unless it was done.
+func (w *world) round(ctx context.Context, slot time.Time) (string, string, error) {
+	w.mu.Lock()
+	id := ID(slot)
+	if w.running++; w.running > 1 {
+		w.t.Errorf("slot %s: %d rounds run at a time", id, w.running)
+	}
+	done := w.done[id]
+	w.mu.Unlock()
+	defer func() {
+		w.mu.Lock()
+		w.running--
+		w.mu.Unlock()
+	}()
+	if done {
+		return "round of " + id, "", nil
+	}
+	length := w.between(time.Minute, 10*time.Minute)
+	if w.chance(10) {
+		length *= 5
+	}
+	if err := sleep(ctx, length); err != nil {
+		return "", "", err
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.done[id] = true
+	w.worked[id]++
+	return "round of " + id, "", nil
+}
+
+// life is one scheduler from its start to its death, or to the end of the world.
+func (w *world) life(name string) {
+	ctx, stop := context.WithDeadline(context.Background(), time.Now().Add(w.end.Sub(w.true())))
+	defer stop()
+	ctx, die := context.WithCancelCause(ctx)
+	defer die(nil)
+	// One in three lives ends by a store operation, others by the clock.
+	left, cut := int(w.between(5, 3000)), time.Time{}
+	var dead bool
+	var mu sync.Mutex
+	fault := func(string, string) error {
+		mu.Lock()
+		defer mu.Unlock()
+		if left--; left == 0 {
+			if w.chance(3) {
+				cut = time.Now().Add(w.between(20*time.Second, 3*time.Minute)) // the network, for a while
+			} else {
+				dead = true
+				die(errCrash)
+			}
+		}
+		if dead || time.Now().Before(cut) {
+			return errCrash
+		}
+		return nil
+	}
+	restore := store.InjectFaults(fault)
+	st, err := store.Open(ctx, w.dir)
+	restore()
+	if err != nil {
+		w.t.Error(err)
+		return
+	}
+	defer st.Close()
+	time.AfterFunc(w.between(time.Hour, 48*time.Hour), func() {
+		mu.Lock()
+		defer mu.Unlock()
+		dead = true
+		die(errCrash)
+	})
+	offset := time.Duration(0)
+	var clock sync.Mutex
+	jump := time.NewTicker(w.between(time.Hour, 20*time.Hour))
+	defer jump.Stop()
+	go func() {
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-jump.C:
+				clock.Lock()
+				offset = []time.Duration{0, time.Hour, -time.Hour, 0, 7 * time.Second}[w.between(0, 5)]
+				clock.Unlock()
+				w.count(&w.jumps)
+			}
+		}
+	}()
+	o := w.o
+	o.Holder = name
+	o.Now = func() time.Time {
+		clock.Lock()
+		defer clock.Unlock()
+		return w.true().Add(offset)
+	}
+	o.Log = func(format string, args ...any) {
+		if strings.Contains(fmt.Sprintf(format, args...), "taking over") {
+			w.count(&w.takeovers)
+		}
+	}
+	New(st, o).Run(ctx, w.round)
+	if dead {
+		w.count(&w.crashes)
+	}
+}
+
+func (w *world) count(n *int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	*n++
+}
+
+// memory returns a folder in memory, where there is such a file system: here time
+// is virtual, and a disk's is not.
+func memory(t *testing.T) string {
+	dir, err := os.MkdirTemp("/dev/shm", "schedule")
+	if err != nil {
+		return t.TempDir()
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	return dir
+}
+
+// simulate runs the slots of a timetable until there were n, then looks what became
+// of each.
+func simulate(t *testing.T, seed uint64, n int, o Options, begin time.Time) {
+	dir := memory(t)
+	synctest.Test(t, func(t *testing.T) {
+		w := &world{t: t, dir: dir, o: o, base: begin.Sub(time.Now()), r: rand.New(rand.NewPCG(seed, 1)), done: map[string]bool{}, worked: map[string]int{}}
+		w.end = begin
+		for range n {
+			w.end = o.Timetable.Next(w.end)
+		}
+		w.end = w.end.Add(2 * time.Hour) // the last ones end, also those of a slow clock
+		var places sync.WaitGroup
+		for place := range 2 {
+			places.Go(func() {
+				for life := 0; w.true().Before(w.end); life++ {
+					w.life(fmt.Sprintf("scheduler %d.%d", place, life))
+					time.Sleep(w.between(time.Second, 40*time.Minute))
+				}
+			})
+		}
+		places.Wait()
+		synctest.Wait()
+		w.check(begin, n)
+	})
+}
+
+// check says that every slot has its record, and that it tells what happened.
+func (w *world) check(begin time.Time, n int) {
+	st, err := store.Open(w.t.Context(), w.dir)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	defer st.Close()
+	ran, skipped := 0, map[string]int{}
+	slot, first := w.o.Timetable.Next(begin), true
+	for range n {
+		r, err := ReadRecord(w.t.Context(), st, slot)
+		switch worked := w.worked[ID(slot)]; {
+		case errors.Is(err, store.ErrNotExist) && first: // before the first scheduler looked
+		case err != nil:
+			w.t.Errorf("slot %s: %v", ID(slot), err)
+		case r.Status == Ran && worked == 1 && r.Round == "round of "+ID(slot):
+			ran++
+		case r.Status == Skipped && worked == 0 && r.Reason != "":
+			kind, _, _ := strings.Cut(r.Reason, ":")
+			skipped[kind]++
+		default:
+			w.t.Errorf("slot %s worked %d times, its record is %+v", ID(slot), worked, r)
+		}
+		first = first && err != nil
+		slot = w.o.Timetable.Next(slot)
+	}
+	w.t.Logf("%d slots: %d ran, skipped %v; %d crashes, %d takeovers, %d clock jumps", n, ran, skipped, w.crashes, w.takeovers, w.jumps)
+	if ran < n/2 {
+		w.t.Errorf("only %d of %d slots ran", ran, n)
+	}
+}
+
+// TestSlots is some days around a change of the clocks; the whole is TestSoakSlots.
+func TestSlots(t *testing.T) {
+	for seed, policy := range [][2]string{{"skip", "latest"}, {"buffer_one", "none"}} {
+		table := timetable(t, "*/15 * * * *", "Europe/Berlin")
+		simulate(t, uint64(seed), 200, Options{Timetable: table, Overlap: policy[0], CatchUp: policy[1]}, at(t, "2026-03-28T00:00:00Z"))
+	}
+}

@@ -1,0 +1,145 @@
+package schedule
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/quire-ml/quire/runners/store"
+)
+
+const (
+	stateName    = "schedule/state.json"
+	stateFormat  = "quire-schedule/1"
+	recordFormat = "quire-slot/1"
+)
+
+// What became of a slot.
+const (
+	Ran     = "ran"
+	Skipped = "skipped"
+)
+
+// A Record says what became of a slot.
+type Record struct {
+	Format string `json:"format"`
+	Slot   string `json:"slot"`
+	Status string `json:"status"`           // Ran or Skipped
+	Reason string `json:"reason,omitempty"` // why it was skipped, or what is to say of the round
+	Round  string `json:"round,omitempty"`
+}
+
+// RecordName is where the record of a slot lies.
+func RecordName(slot time.Time) string { return "schedule/slots/" + ID(slot) + ".json" }
+
+// ReadRecord returns the record of a slot; the error wraps store.ErrNotExist where
+// it has none.
+func ReadRecord(ctx context.Context, st *store.Store, slot time.Time) (*Record, error) {
+	name := RecordName(slot)
+	data, _, err := st.Read(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	r := &Record{}
+	err = store.UnmarshalSealed(st.Join(name), data, r)
+	if err == nil && (r.Format != recordFormat || r.Slot != ID(slot)) {
+		err = fmt.Errorf("schedule: %s: format %q of slot %q, want %q of %q", st.Join(name), r.Format, r.Slot, recordFormat, ID(slot))
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%w; put back an intact copy", err)
+	}
+	return r, nil
+}
+
+// writeRecord writes a record unless there is one, and returns the one that is
+// there.
+func (s *Scheduler) writeRecord(ctx context.Context, slot time.Time, status, reason, round string) (*Record, error) {
+	r := &Record{Format: recordFormat, Slot: ID(slot), Status: status, Reason: reason, Round: round}
+	data, err := store.MarshalSealed(r)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := s.st.Put(ctx, RecordName(slot), data); errors.Is(err, store.ErrConflict) {
+		return ReadRecord(ctx, s.st, slot)
+	} else if err != nil {
+		return nil, err
+	}
+	s.o.Log("slot %s: %s%s", r.Slot, r.Status, suffix(reason))
+	return r, nil
+}
+
+func suffix(reason string) string {
+	if reason == "" {
+		return ""
+	}
+	return ": " + reason
+}
+
+// A state is what the schedulers of one store agree on. Times are in UTC.
+type state struct {
+	Format  string    `json:"format"`
+	Decided time.Time `json:"decided"` // every slot after the first state and up to here has its record
+	Began   time.Time `json:"began"`   // the last round that ended, by the clock of who ran it
+	Ended   time.Time `json:"ended"`
+	Beat    int64     `json:"beat"` // raised by who renews it
+	Running *running  `json:"running,omitempty"`
+}
+
+// running is the slot whose round runs.
+type running struct {
+	Slot   time.Time `json:"slot"`
+	UpTo   time.Time `json:"up_to"` // the slots up to here, but for Slot, are skipped
+	Began  time.Time `json:"began"`
+	Holder string    `json:"holder"`
+}
+
+// read returns the state and its generation; "" where there is none yet.
+func (s *Scheduler) read(ctx context.Context) (state, string, error) {
+	data, info, err := s.st.Read(ctx, stateName)
+	if errors.Is(err, store.ErrNotExist) {
+		return state{Format: stateFormat}, "", nil
+	}
+	if err != nil {
+		return state{}, "", err
+	}
+	var st state
+	err = store.UnmarshalSealed(s.st.Join(stateName), data, &st)
+	if err == nil && st.Format != stateFormat {
+		err = fmt.Errorf("schedule: %s: format %q, want %q", s.st.Join(stateName), st.Format, stateFormat)
+	}
+	if err != nil {
+		return state{}, "", fmt.Errorf("%w; put back an intact copy, or delete it: the schedule then begins anew", err)
+	}
+	return st, info.Generation, nil
+}
+
+// swap replaces the state by one that none was like; ErrConflict says that another
+// scheduler was quicker.
+func (s *Scheduler) swap(ctx context.Context, st *state, generation string) (string, error) {
+	st.Beat++
+	data, err := store.MarshalSealed(st)
+	if err != nil {
+		return "", err
+	}
+	info, err := s.st.Swap(ctx, stateName, data, generation)
+	return info.Generation, err
+}
+
+// A watch is how long the state has been seen to stay the same.
+type watch struct {
+	generation string
+	since      time.Time // has a monotonic clock
+	beats      int       // times it was seen to change
+}
+
+// alive reports whether the runner of the state of a generation may be alive.
+func (w *watch) alive(generation string, lease time.Duration) bool {
+	if w.generation != generation {
+		if w.generation != "" {
+			w.beats++
+		}
+		w.generation, w.since = generation, time.Now()
+	}
+	return time.Since(w.since) < lease
+}
