@@ -31,6 +31,16 @@
 //	--set corpus.sources=a.txt,b.txt
 //	--set 'corpus.sources=["one, two.txt", b.txt]'
 //
+// # Sweeps
+//
+// The section sweep has, for keys of prep, model and train, values to try:
+//
+//	sweep: {train.lr: [0.001, 0.002], model.hidden: {from: 128, to: 512, by: x2}}
+//
+// A range ends at the last value that is not above to; by multiplies (x2) or
+// adds (64). A list replaces that of a lower layer; an empty one takes it away.
+// Resolved.Trials makes configs of it.
+//
 // # Mistakes
 //
 // Every mistake is an *Error: one line that names the key, where it was set and
@@ -61,6 +71,7 @@ type Config struct {
 	Round    Round    `mapstructure:"round"`
 	Notify   Notify   `mapstructure:"notify"`
 	Schedule Schedule `mapstructure:"schedule"`
+	Sweep    Sweep    `mapstructure:"sweep"`
 }
 
 // Corpus is the text. Use Expanded, not Sources, to read it.

@@ -40,6 +40,9 @@ func (e *Error) Unwrap() error { return e.Err }
 
 // unknown is the error of a key that there is not.
 func unknown(key, source string) *Error {
+	if name, ok := strings.CutPrefix(key, sweepPrefix); ok && keyByName[name] != nil {
+		return &Error{Key: key, Source: source, Reason: "is not for a sweep, which varies keys of prep, model and train that change a model", Nearest: nearestKey(key)}
+	}
 	return &Error{Key: key, Source: source, Reason: "is an unknown key", Nearest: nearestKey(key)}
 }
 

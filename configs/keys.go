@@ -106,6 +106,10 @@ var keys = []key{
 
 	{name: "notify.command", domain: secret{"shell command on one line, or empty", isCommand}, initial: "", meaning: "run when a round has failed, its model was refused or was promoted; it reads what happened as JSON"},
 	{name: "notify.webhook", domain: secret{"http:// or https:// URL, or empty", isWebhook}, initial: "", meaning: "the same is posted there"},
+
+	{name: "sweep.pick", domain: words{"grid", "random"}, initial: "grid", meaning: "which combinations of the section's values sweep tries: all in order, or some that sweep.seed decides"},
+	{name: "sweep.trials", domain: whole{0, maxTrials}, initial: 0, meaning: "how many of them; 0 = all, with pick grid"},
+	{name: "sweep.seed", domain: whole{math.MinInt64, math.MaxInt64}, initial: 1, meaning: "decides what pick random takes"},
 }
 
 func hex256(s string) bool {
@@ -122,9 +126,13 @@ var keyByName, sections = func() (map[string]*key, map[string]bool) {
 			k.initial = int64(n)
 		}
 		byName[k.name] = k
-		for j, c := range k.name {
-			if c == '.' {
-				sections[k.name[:j]] = true
+	}
+	for _, list := range [][]key{keys, axes} {
+		for i := range list {
+			for j, c := range list[i].name {
+				if c == '.' {
+					sections[list[i].name[:j]] = true
+				}
 			}
 		}
 	}

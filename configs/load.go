@@ -58,18 +58,22 @@ func Load(o Options) (*Resolved, error) {
 func resolve(files, above []setting) (*Resolved, error) {
 	v := viper.New()
 	r := &Resolved{history: map[string][]setting{}}
+	for i := range axes {
+		r.history[axes[i].name] = []setting{{&axes[i], axes[i].initial, "default"}}
+	}
 	for i := range keys {
 		k := &keys[i]
 		v.SetDefault(k.name, k.initial)
 		r.history[k.name] = []setting{{k, k.initial, "default"}}
 	}
-	for _, s := range files {
+	r.files, r.above = r.split(files), r.split(above)
+	for _, s := range r.files {
 		if err := v.MergeConfigMap(nest(s.key.name, s.value)); err != nil {
 			return nil, fmt.Errorf("configs: %s: %w", s.key.name, err)
 		}
 		r.history[s.key.name] = append(r.history[s.key.name], s)
 	}
-	for _, s := range above {
+	for _, s := range r.above {
 		v.Set(s.key.name, s.value)
 		r.history[s.key.name] = append(r.history[s.key.name], s)
 	}
@@ -88,6 +92,19 @@ func resolve(files, above []setting) (*Resolved, error) {
 		return nil, err
 	}
 	return r, nil
+}
+
+// split keeps the settings of axes, which have no place in Config, and returns
+// the others.
+func (r *Resolved) split(layer []setting) (others []setting) {
+	for _, s := range layer {
+		if axisByName[s.key.name] == nil {
+			others = append(others, s)
+			continue
+		}
+		r.history[s.key.name] = append(r.history[s.key.name], s)
+	}
+	return others
 }
 
 // nest returns value below the parts of a dotted key.
@@ -111,6 +128,9 @@ func fromEnviron(environ []string) ([]setting, error) {
 	byVariable := make(map[string]*key, len(keys))
 	for i := range keys {
 		byVariable[keys[i].variable()] = &keys[i]
+	}
+	for i := range axes {
+		byVariable[axes[i].variable()] = &axes[i]
 	}
 	given := map[string]string{}
 	for _, e := range environ {
@@ -153,7 +173,7 @@ func fromSet(set []string) ([]setting, error) {
 func fromFlags(flags []Flag) ([]setting, error) {
 	var all []setting
 	for _, f := range flags {
-		k := keyByName[f.Key]
+		k := lookup(f.Key)
 		switch {
 		case f.Key == extends:
 			return nil, &Error{Key: f.Key, Source: f.Name, Reason: "can only be set in a file"}

@@ -24,6 +24,11 @@ func nearestKey(name string) string {
 		}
 		consider(keys[i].name)
 	}
+	if strings.HasPrefix(name, sweepPrefix) {
+		for i := range axes {
+			consider(axes[i].name)
+		}
+	}
 	consider(extends)
 	return best
 }

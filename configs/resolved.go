@@ -15,7 +15,8 @@ import (
 type Resolved struct {
 	Config Config
 
-	history map[string][]setting // by key: the default and all that replaced it, in order
+	history      map[string][]setting // by key or axis: the default and all that replaced it, in order
+	files, above []setting            // the layers, without axes
 }
 
 // last returns the setting that won.
@@ -49,6 +50,9 @@ func (r *Resolved) YAML() []byte {
 		}
 		add(parent, parts[len(parts)-1], encode(values[keys[i].name]))
 	}
+	for _, name := range r.Varied() {
+		add(at["sweep."], name, encode(r.last(sweepPrefix+name).value))
+	}
 	enc := yaml.NewEncoder(&b)
 	enc.SetIndent(2)
 	if err := enc.Encode(root); err != nil {
@@ -77,6 +81,12 @@ func encode(value any) *yaml.Node {
 			n.Content = append(n.Content, encode(s))
 		}
 		return n
+	case []any:
+		n := &yaml.Node{Kind: yaml.SequenceNode, Style: yaml.FlowStyle}
+		for _, x := range v {
+			n.Content = append(n.Content, encode(x))
+		}
+		return n
 	case float64:
 		return &yaml.Node{Kind: yaml.ScalarNode, Value: strconv.FormatFloat(v, 'g', -1, 64)}
 	}
@@ -98,6 +108,9 @@ func (r *Resolved) Values() map[string]any {
 		}
 		m[parts[len(parts)-1]] = keyByName[name].shown(value)
 	}
+	for _, name := range r.Varied() {
+		root["sweep"].(map[string]any)[name] = r.last(sweepPrefix + name).value
+	}
 	return root
 }
 
@@ -118,7 +131,7 @@ func (r *Resolved) Explain(key string) (string, error) {
 	if sections[key] {
 		return "", &Error{Key: key, Reason: "is a section; its keys are " + strings.Join(keysOf(key), ", ")}
 	}
-	k := keyByName[key]
+	k := lookup(key)
 	if k == nil {
 		return "", unknown(key, "")
 	}
@@ -142,9 +155,11 @@ func (r *Resolved) Explain(key string) (string, error) {
 // keysOf returns the keys of a section.
 func keysOf(section string) []string {
 	var names []string
-	for i := range keys {
-		if strings.HasPrefix(keys[i].name, section+".") {
-			names = append(names, keys[i].name)
+	for _, list := range [][]key{keys, axes} {
+		for i := range list {
+			if strings.HasPrefix(list[i].name, section+".") {
+				names = append(names, list[i].name)
+			}
 		}
 	}
 	return names

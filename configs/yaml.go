@@ -142,11 +142,11 @@ func (p *parser) section(n *yaml.Node, prefix string) error {
 				continue
 			}
 			err = fmt.Errorf("is a section, but here it is %s; give it keys or remove it", kind(value))
-		case keyByName[path] == nil:
+		case lookup(path) == nil:
 			return unknown(path, source)
 		default:
 			var v any
-			key := keyByName[path]
+			key := lookup(path)
 			if v, err = key.fromNode(value); err == nil {
 				p.out.settings = append(p.out.settings, setting{key, v, source})
 			}
@@ -160,6 +160,9 @@ func (p *parser) section(n *yaml.Node, prefix string) error {
 
 // fromNode turns a node into a value in range, without any conversion.
 func (k *key) fromNode(n *yaml.Node) (any, error) {
+	if d, ok := k.domain.(axis); ok {
+		return d.fromNode(n)
+	}
 	if _, ok := k.domain.(sources); ok {
 		list, err := items(n)
 		if err == nil {

@@ -101,6 +101,7 @@ var mayImport = map[string][2][]string{
 	"pipelines/run":      {{"pipelines/internal/command"}, {}},
 	"pipelines/runs":     {{"pipelines/internal/command"}, {}},
 	"pipelines/score":    {{"pipelines/internal/command"}, {}},
+	"pipelines/sweep":    {{"pipelines/internal/command"}, {}},
 	"pipelines/train":    {{"pipelines/internal/command"}, {}},
 }
 

@@ -9,6 +9,8 @@ import (
 	"gonum.org/v1/plot"
 	"gonum.org/v1/plot/plotter"
 	"gonum.org/v1/plot/vg"
+
+	"github.com/quire-ml/quire/runners/store"
 )
 
 // PictureName is the picture of a run's losses.
@@ -53,15 +55,20 @@ func (m *Metrics) WritePicture(ctx context.Context, baselines []Baseline) error 
 			return err
 		}
 	}
+	return writePNG(ctx, m.st, PictureName, p)
+}
+
+// writePNG writes a picture below st.
+func writePNG(ctx context.Context, st *store.Store, name string, p *plot.Plot) error {
 	w, err := p.WriterTo(16*vg.Centimeter, 10*vg.Centimeter, "png")
 	if err != nil {
-		return fmt.Errorf("report: %s: %w", PictureName, err)
+		return fmt.Errorf("report: %s: %w", name, err)
 	}
 	var data bytes.Buffer
 	if _, err := w.WriteTo(&data); err != nil {
-		return fmt.Errorf("report: %s: %w", PictureName, err)
+		return fmt.Errorf("report: %s: %w", name, err)
 	}
-	return replace(ctx, m.st, PictureName, data.Bytes())
+	return replace(ctx, st, name, data.Bytes())
 }
 
 // addLine draws one line; a single point gets a mark.

@@ -24,6 +24,8 @@ type Options struct {
 	Force  []string // stages that run although they are done
 	Verify bool     // reads all files again, not only those that seem changed
 
+	NoRecord bool // keeps outcomes only: for what is a part of something else
+
 	Attempts int           // of a stage whose errors are transient; 0 is 1
 	Pause    time.Duration // before the second attempt; it doubles
 
@@ -95,7 +97,7 @@ func (x *pass) before(n *node) bool {
 // record of what was done until then, nil where nothing was.
 //
 // A round that runs a stage, or comes to another outcome than the last, has a
-// record. Else the last one is returned.
+// record. Else the last one is returned. With NoRecord none is written.
 func (p *Pipeline) Run(ctx context.Context, st *store.Store, o Options) (*Record, error) {
 	x, err := p.begin(ctx, st, o)
 	if err != nil {
@@ -140,6 +142,9 @@ func (p *Pipeline) Run(ctx context.Context, st *store.Store, o Options) (*Record
 
 // close writes the record, if it says anything new.
 func (x *pass) close(ctx context.Context, r *Record, failed error) (*Record, error) {
+	if x.o.NoRecord {
+		return r, failed
+	}
 	last := x.last
 	news := x.o.ID != "" && r.Exit != Interrupted || r.Error != nil && r.Error.Stage != "" && r.Exit != Interrupted
 	for _, s := range r.Stages {

@@ -58,7 +58,7 @@ func (f beamFlag) Set(value string) error { return flag.Set(f.name, value) }
 // beamFlags adds --runner and Beam's own flags.
 func beamFlags(c *cobra.Command, runner *string) {
 	c.Long += runnerHelp
-	c.Flags().StringVar(runner, "runner", "direct", "what executes prep: "+strings.Join(engine.Names(), ", "))
+	c.Flags().StringVar(runner, "runner", "direct", "what executes prep, and the trials of sweep: "+strings.Join(engine.Names(), ", "))
 	flag.CommandLine.VisitAll(func(f *flag.Flag) {
 		if c.Flags().Lookup(f.Name) != nil || strings.HasPrefix(f.Name, "test.") {
 			return

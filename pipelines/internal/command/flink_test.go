@@ -137,6 +137,14 @@ func TestFlink(t *testing.T) {
 		t.Error("Flink has not restarted the job: the worker was killed too late")
 	}
 	l.sameSets("direct", "killed")
+	t.Run("sweep", func(t *testing.T) {
+		direct, onFlink := newLab(t), newLab(t)
+		want := direct.swept()
+		o := onFlink.finish(onFlink.child(append(sweepArgs, "--runner=flink", "--endpoint="+f.Endpoint, "--parallelism=2", "--environment_type=PROCESS", "--json", "--quiet")...))
+		if got := onFlink.read(onFlink.parse(sweepKeys, o)["table"].(string)); got != want {
+			t.Errorf("the table is\n%s, want\n%s", got, want)
+		}
+	})
 	bad := filepath.Join(l.dir, "bad.txt")
 	l.write(bad, text(500)+"\xff"+text(500))
 	l.failed(l.finish(l.onFlink(f, "bad", "--set", fmt.Sprintf("corpus.sources=[%q]", bad))), 1, "flink", "bad.txt: byte 500", "prep.invalid_utf8")

@@ -98,6 +98,6 @@ func Quire() *cobra.Command {
 		DisableSuggestions:         true, // cobra's are lines of their own; unknownCommand gives the nearest
 		SuggestionsMinimumDistance: 2,
 		RunE:                       func(c *cobra.Command, _ []string) error { return c.Help() }}
-	root.AddCommand(Run(), Plan(), Runs(), Prep(), Train(), Evaluate(), Generate(), Score(), Inspect(), Promote(), Retrain(), Config(), Bench())
+	root.AddCommand(Run(), Plan(), Runs(), Prep(), Train(), Evaluate(), Generate(), Score(), Inspect(), Promote(), Retrain(), Sweep(), Config(), Bench())
 	return root
 }

@@ -1,0 +1,65 @@
+package command
+
+import (
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+
+	"github.com/quire-ml/quire/pipelines/stages"
+)
+
+// Sweep is the command that tries the configs of a config's sweep section.
+func Sweep() *cobra.Command {
+	var o common
+	var runner string
+	var verbose bool
+	c := build(&o, "sweep", "Train the trials of a config's sweep section, and say which is best",
+		"Sweep trains and evaluates a model for each combination of the values in the section sweep,\nas elements of a Beam pipeline, and writes a table, a picture and the best config. What an\nearlier sweep or round has trained is not trained again.\n\n"+
+			"On a cluster the workdir is in gs://, or in a folder that all machines have at the same path.",
+		"  sweep --set sweep.train.lr=0.001,0.002,0.004\n  sweep --set sweep.train.lr=0.001,0.002 --set 'sweep.model.hidden={from: 64, to: 256, by: x2}' --runner prism\n"+
+			"  sweep --config grid.yaml --set sweep.pick=random --set sweep.trials=8",
+		func(c *cobra.Command) error {
+			r, err := o.load()
+			if err != nil {
+				return err
+			}
+			trials, err := r.Trials()
+			if err != nil {
+				return err
+			}
+			if err := preflight(c, &r.Config, runner, r.Config.Workdir); err != nil {
+				return err
+			}
+			if err := waits(c, runner); err != nil {
+				return err
+			}
+			res, err := stages.Sweep(c.Context(), r, trials, stages.SweepOptions{Runner: runner, Verbose: verbose, Quiet: o.quiet, Console: o.console(c)})
+			if err != nil {
+				return err
+			}
+			return o.print(c, res, func(w io.Writer) { printSweep(w, trials[res.Best.Trial-1].String(), r.Varied(), res) })
+		})
+	beamFlags(c, &runner)
+	c.Flags().BoolVar(&verbose, "verbose", false, "show Beam's own log")
+	return c
+}
+
+func printSweep(w io.Writer, best string, varied []string, r *stages.SweepResult) {
+	fmt.Fprintf(w, "%5s  %8s  %8s  %10s", "trial", "nats", "step", "parameters")
+	for _, key := range varied {
+		fmt.Fprintf(w, "  %s", key)
+	}
+	fmt.Fprintln(w)
+	for _, t := range r.Trials {
+		fmt.Fprintf(w, "%5d  %8.4f  %8d  %10d", t.Trial, t.Nats, t.Step, t.Parameters)
+		for _, key := range varied {
+			fmt.Fprintf(w, "  %*v", len(key), t.Set[key])
+		}
+		fmt.Fprintln(w)
+	}
+	fmt.Fprintf(w, "\nbest      trial %d, %s\n", r.Best.Trial, best)
+	for _, line := range [][2]string{{"run", r.Best.Run}, {"config", r.Config}, {"table", r.Table}, {"picture", r.Picture}} {
+		fmt.Fprintf(w, "%-9s %s\n", line[0], line[1])
+	}
+}

@@ -1,0 +1,128 @@
+package command_test
+
+import (
+	"fmt"
+	"maps"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+const sweepKeys = "trials best config table picture"
+
+// sweepArgs are six trials.
+var sweepArgs = []string{"sweep", "--set", "sweep.train.lr=0.005,0.01,0.02", "--set", "sweep.model.hidden={from: 4, to: 8, by: x2}"}
+
+// swept runs these trials on direct and returns their table.
+func (l *lab) swept(more ...string) string {
+	l.t.Helper()
+	return l.read(l.result(sweepKeys, append(sweepArgs, more...)...)["table"].(string))
+}
+
+// TestSweep runs the same trials on direct and prism, and again where they are
+// done.
+func TestSweep(t *testing.T) {
+	l := newLab(t)
+	r := l.result(sweepKeys, sweepArgs...)
+	table := l.read(r["table"].(string))
+	rows := strings.Split(strings.TrimSpace(table), "\n")
+	if rows[0] != "trial,nats,split,step,parameters,run,model.hidden,train.lr" || len(rows) != 7 {
+		t.Fatalf("the table is\n%s", table)
+	}
+	t.Log(table)
+	before := 0.0
+	for i, item := range r["trials"].([]any) {
+		trial := item.(map[string]any)
+		set := trial["set"].(map[string]any)
+		wantLR := []float64{0.005, 0.01, 0.02}[(int(trial["trial"].(float64))-1)%3]
+		wantHidden := []float64{4, 8}[(int(trial["trial"].(float64))-1)/3]
+		if set["train.lr"] != wantLR || set["model.hidden"] != wantHidden || trial["split"] != "validation" || trial["nats"].(float64) < before {
+			t.Errorf("row %d is %v", i+1, trial)
+		}
+		before = trial["nats"].(float64)
+		if l.read(filepath.Join(trial["run"].(string), "latest.json")) == "" {
+			t.Errorf("trial %v has no run", trial["trial"])
+		}
+	}
+	if fmt.Sprint(r["best"]) != fmt.Sprint(r["trials"].([]any)[0]) || !strings.HasPrefix(l.read(r["picture"].(string)), "\x89PNG") {
+		t.Errorf("the best is %v, the picture %v", r["best"], r["picture"])
+	}
+
+	contents := l.contents()
+	o := l.ok(sweepArgs...)
+	if strings.Count(o.stderr, "nothing to do, ") != 6 || !maps.Equal(contents, l.contents()) {
+		t.Errorf("the second sweep has done something: %v", o)
+	}
+	// A round of the best config has its model already.
+	l.config = r["config"].(string)
+	o = l.ok("run", "--to", "evaluate")
+	if said := stageLines(t, o); said["train"] != "nothing to do" || said["evaluate"] != "nothing to do" {
+		t.Errorf("a round of the best config: %v", o)
+	}
+
+	prism := newLab(t)
+	if got := prism.swept("--runner=prism"); got != table {
+		t.Errorf("prism gives\n%s, direct\n%s", got, table)
+	}
+}
+
+// TestSweepGoesOn kills a sweep after its first trials: the next one trains the
+// others, and comes to the same table.
+func TestSweepGoesOn(t *testing.T) {
+	whole, l := newLab(t), newLab(t)
+	want := whole.swept()
+	c := l.child(sweepArgs...)
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	done := func() int {
+		list, err := filepath.Glob(filepath.Join(l.work, "stages", "evaluate", "*.json"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(list)
+	}
+	for end := time.Now().Add(time.Minute); done() == 0 && time.Now().Before(end); {
+		time.Sleep(time.Millisecond)
+	}
+	if err := c.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	c.Wait()
+	n := done()
+	if n == 0 {
+		t.Fatal("no trial was done in a minute")
+	}
+	t.Logf("%d trials were done", n)
+	o := l.ok(append(sweepArgs, "--json")...)
+	if strings.Count(o.stderr, "nothing to do, ") != n {
+		t.Errorf("%d trials were done: %v", n, o)
+	}
+	if got := l.read(l.parse(sweepKeys, o)["table"].(string)); got != want {
+		t.Errorf("the table is\n%s, want\n%s", got, want)
+	}
+}
+
+// TestSweepSets makes a set for each prep, and trains on its own text where
+// nothing is held out.
+func TestSweepSets(t *testing.T) {
+	l := newLab(t)
+	r := l.result(sweepKeys, "sweep", "--set", "sweep.prep.seq_length=10,12", "--set", "sweep.train.seed=1,2", "--set", "prep.validation.fraction=0", "--set", "sweep.pick=random", "--set", "sweep.trials=4")
+	sets, err := filepath.Glob(filepath.Join(l.work, "sets", "*"))
+	if err != nil || len(sets) != 2 || r["best"].(map[string]any)["split"] != "train" {
+		t.Errorf("%d sets, want 2; the result is %v", len(sets), r)
+	}
+}
+
+// TestSweepRefused makes mistakes: nothing is done.
+func TestSweepRefused(t *testing.T) {
+	l := newLab(t)
+	l.fails(2, []string{"sweep has no key to vary"}, "sweep")
+	l.fails(2, []string{"sweep.trian.lr is an unknown key; the nearest is sweep.train.lr"}, "sweep", "--set", "sweep.trian.lr=1")
+	l.fails(2, []string{"trial 2 of the sweep (train.hidden=carry train.curriculum.seq_length=20)"}, "sweep", "--set", "sweep.train.hidden=carry", "--set", "sweep.train.curriculum.seq_length=0,20")
+	l.fails(2, []string{"--project"}, append(sweepArgs, "--runner=dataflow")...)
+	if len(l.files(l.work)) != 0 {
+		t.Errorf("there are files: %v", l.files(l.work))
+	}
+}

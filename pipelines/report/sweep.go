@@ -1,0 +1,45 @@
+package report
+
+import (
+	"context"
+	"fmt"
+
+	"gonum.org/v1/plot"
+	"gonum.org/v1/plot/plotter"
+	"gonum.org/v1/plot/vg"
+	"gonum.org/v1/plot/vg/draw"
+
+	"github.com/quire-ml/quire/runners/store"
+)
+
+// SweepName is the picture of a sweep's losses.
+const SweepName = "sweep.png"
+
+// WriteSweep draws the losses of trials, in nats a character, over their
+// numbers, which begin at 1; that of best stands out. losses is not empty.
+func WriteSweep(ctx context.Context, st *store.Store, losses []float64, best int) error {
+	xy := make(plotter.XYs, len(losses))
+	for i, nats := range losses {
+		xy[i] = plotter.XY{X: float64(i + 1), Y: nats}
+	}
+	p := plot.New()
+	p.X.Label.Text, p.Y.Label.Text = "trial", "nats a character"
+	p.Legend.Top = true
+	for _, part := range []struct {
+		name   string
+		points plotter.XYs
+		radius vg.Length
+	}{{"", xy, vg.Points(3)}, {fmt.Sprintf("trial %d: %.4f", best, losses[best-1]), xy[best-1 : best], vg.Points(4)}} {
+		s, err := plotter.NewScatter(part.points)
+		if err != nil {
+			return fmt.Errorf("report: %s: %w", SweepName, err)
+		}
+		s.GlyphStyle = draw.GlyphStyle{Color: trainColor, Radius: part.radius, Shape: draw.CircleGlyph{}}
+		if part.name != "" {
+			s.GlyphStyle.Color = validationColor
+			p.Legend.Add(part.name, s)
+		}
+		p.Add(s)
+	}
+	return writePNG(ctx, st, SweepName, p)
+}

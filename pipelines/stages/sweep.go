@@ -1,0 +1,236 @@
+package stages
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/gob"
+	"encoding/json"
+	"fmt"
+	"io"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/quire-ml/quire/configs"
+	"github.com/quire-ml/quire/pipelines/report"
+	"github.com/quire-ml/quire/runners/engine"
+	"github.com/quire-ml/quire/runners/store"
+	"github.com/quire-ml/quire/runners/workflow"
+)
+
+// SweepOptions are the inputs of Sweep beside the trials.
+type SweepOptions struct {
+	Runner  string // of prep and of the trials
+	Verbose bool   // Beam's log goes to stderr
+	Quiet   bool   // the trials write warnings only to their process's stderr
+	Console *report.Console
+}
+
+// SweepTrial is what became of a trial.
+type SweepTrial struct {
+	Trial      int            `json:"trial"`
+	Set        map[string]any `json:"set"`   // what it varies
+	Nats       float64        `json:"nats"`  // a character, as Evaluate has it
+	Split      string         `json:"split"` // on which: validation, or train where there is none
+	Step       int64          `json:"step"`
+	Parameters int            `json:"parameters"`
+	Run        string         `json:"run"`
+	Checkpoint string         `json:"checkpoint"` // the best one
+}
+
+// SweepResult is the outcome of Sweep.
+type SweepResult struct {
+	Trials  []SweepTrial `json:"trials"` // by loss, then by number
+	Best    SweepTrial   `json:"best"`
+	Config  string       `json:"config"` // of the best: a file that --config takes
+	Table   string       `json:"table"`
+	Picture string       `json:"picture"`
+}
+
+// trialFunction is the name of runTrial among the engine's functions.
+const trialFunction = "quire.trial"
+
+func init() { engine.Register(trialFunction, runTrial) }
+
+// trial is what a worker is told of a trial.
+type trial struct {
+	Number int
+	Says   string // what it varies
+	Config configs.Config
+	YAML   []byte
+	Set    PrepResult // its path is below the workdir
+	Quiet  bool
+
+	key string // of its training
+}
+
+// Sweep makes the sets that the trials of a config need, trains and evaluates
+// the trials as elements of a Beam pipeline, and writes a table, a picture and
+// the best config to sweeps/<key> below the workdir. A trial is the stages train
+// and evaluate of a round, in runs/<key>: what a trial or a round has done before
+// is not done again. Workers must reach the workdir at the same path or URL.
+func Sweep(ctx context.Context, r *configs.Resolved, trials []configs.Trial, o SweepOptions) (*SweepResult, error) {
+	workdir := r.Config.Workdir
+	st, err := store.Open(ctx, workdir)
+	if err != nil {
+		return nil, err
+	}
+	defer st.Close()
+	all, err := withSets(ctx, st, trials, o)
+	if err != nil {
+		return nil, err
+	}
+	var items [][]byte
+	seen := map[string]bool{}
+	for _, t := range all {
+		done, err := t.look(ctx, st)
+		if err != nil {
+			return nil, err
+		}
+		if done || seen[t.key] { // the same model in other words
+			o.Console.Line("sweep: trial %d (%s): nothing to do, %s has it", t.Number, t.Says, st.Join("runs/"+t.key))
+			continue
+		}
+		seen[t.key] = true
+		var b bytes.Buffer
+		if err := gob.NewEncoder(&b).Encode(t); err != nil {
+			return nil, fmt.Errorf("stages: sweep: trial %d: %w", t.Number, err)
+		}
+		items = append(items, b.Bytes())
+	}
+	if len(items) > 0 {
+		o.Console.Line("sweep: %d of %d trials to run, on %s", len(items), len(all), o.Runner)
+		if err := engine.Each(ctx, o.Runner, trialFunction, items, engine.Options{Verbose: o.Verbose}); err != nil {
+			return nil, err
+		}
+	}
+	res := &SweepResult{}
+	for i, t := range all {
+		row, err := t.result(ctx, st)
+		if err != nil {
+			return nil, err
+		}
+		row.Set = trials[i].Set
+		res.Trials = append(res.Trials, *row)
+	}
+	slices.SortFunc(res.Trials, func(a, b SweepTrial) int {
+		return cmp.Or(cmp.Compare(a.Nats, b.Nats), cmp.Compare(a.Trial, b.Trial))
+	})
+	res.Best = res.Trials[0]
+	if err := writeSweep(ctx, st, "sweeps/"+sweepKey(all), r.Varied(), trials[res.Best.Trial-1].Resolved.YAML(), res); err != nil {
+		return nil, err
+	}
+	for i := range res.Trials {
+		t := &res.Trials[i]
+		t.Run, t.Checkpoint = Locate(workdir, t.Run), Locate(workdir, t.Checkpoint)
+	}
+	res.Best = res.Trials[0]
+	return res, nil
+}
+
+// sweepKey is a digest of what the trials train, in order.
+func sweepKey(all []*trial) string {
+	var b strings.Builder
+	for _, t := range all {
+		fmt.Fprintf(&b, "%s %s\n", t.key, t.Says)
+	}
+	return fmt.Sprintf("%x", sha256.Sum256([]byte(b.String())))[:20]
+}
+
+// withSets makes the trials' sets, each once, by the stages of a round.
+func withSets(ctx context.Context, st *store.Store, trials []configs.Trial, o SweepOptions) ([]*trial, error) {
+	sets := map[configs.Prep]PrepResult{}
+	var all []*trial
+	for _, t := range trials {
+		c := t.Resolved.Config
+		if _, ok := sets[c.Prep]; !ok {
+			r := &round{c: &c, o: RoundOptions{Runner: o.Runner, Verbose: o.Verbose, Console: o.Console}}
+			p, err := workflow.New(r.lookStage(), r.prepStage())
+			if err != nil {
+				return nil, err
+			}
+			options := r.o.workflow(&c)
+			options.NoRecord = true
+			options.Observe = func(e workflow.Event) { announce(o.Console, e) }
+			record, err := p.Run(ctx, st, options)
+			if err != nil {
+				return nil, err
+			}
+			var set PrepResult
+			if err := json.Unmarshal(record.Stage("prep").Result, &set); err != nil {
+				return nil, fmt.Errorf("stages: sweep: result of prep: %w", err)
+			}
+			sets[c.Prep] = set
+		}
+		c.Notify = configs.Notify{} // secrets stay here
+		if !strings.Contains(c.Workdir, "://") {
+			abs, err := filepath.Abs(c.Workdir) // workers have working directories of their own
+			if err != nil {
+				return nil, fmt.Errorf("stages: sweep: %w", err)
+			}
+			c.Workdir = abs
+		}
+		all = append(all, &trial{Number: t.Number, Says: t.String(), Config: c, YAML: t.Resolved.YAML(), Set: sets[c.Prep], Quiet: o.Quiet})
+	}
+	return all, nil
+}
+
+// pipeline is the stages of a trial: those of a round, after its set.
+func (t *trial) pipeline(console *report.Console) (*workflow.Pipeline, workflow.Options, error) {
+	r := &round{c: &t.Config, o: RoundOptions{Config: t.YAML, Console: console}}
+	set := stage[PrepResult]{Name: "set", Version: 1, Config: r.c, Keys: []string{}, Output: SetArtifact, Live: true,
+		Run: func(context.Context, *configs.Config, *workflow.Work) (workflow.Output[PrepResult], error) {
+			return workflow.Output[PrepResult]{Value: t.Set, Digest: t.Set.ManifestSHA256}, nil
+		}}
+	p, err := workflow.New(set, r.startStage(), r.trainStage(), r.evaluateStage())
+	options := r.o.workflow(r.c)
+	options.NoRecord = true
+	return p, options, err
+}
+
+// look notes the key of a trial's training, and reports whether all is done.
+func (t *trial) look(ctx context.Context, st *store.Store) (done bool, err error) {
+	p, options, err := t.pipeline(report.NewConsole(io.Discard, true))
+	if err != nil {
+		return false, err
+	}
+	plan, err := p.Plan(ctx, st, options)
+	if err != nil {
+		return false, t.named(err)
+	}
+	t.key = plan.Stages[0].Key
+	return !slices.ContainsFunc(plan.Stages, func(s workflow.PlanStage) bool { return s.Action == workflow.ActionRun }), nil
+}
+
+func (t *trial) named(err error) error {
+	return fmt.Errorf("stages: trial %d (%s): %w", t.Number, t.Says, err)
+}
+
+// result reads what a trial that is done has made; paths are below the workdir.
+func (t *trial) result(ctx context.Context, st *store.Store) (*SweepTrial, error) {
+	done, err := t.look(ctx, st)
+	if err != nil {
+		return nil, err
+	}
+	if !done {
+		return nil, t.named(fmt.Errorf("the workers are done, but %s has nothing of it: they must reach the workdir at the same path; use a shared folder, or gs://", st.URL()))
+	}
+	p, options, err := t.pipeline(report.NewConsole(io.Discard, true))
+	if err != nil {
+		return nil, err
+	}
+	record, err := p.Run(ctx, st, options)
+	if err != nil {
+		return nil, t.named(err)
+	}
+	var run TrainResult
+	var loss EvaluateResult
+	for name, to := range map[string]any{"train": &run, "evaluate": &loss} {
+		if err := json.Unmarshal(record.Stage(name).Result, to); err != nil {
+			return nil, t.named(fmt.Errorf("result of %s: %w", name, err))
+		}
+	}
+	return &SweepTrial{Trial: t.Number, Nats: loss.NatsPerChar, Split: loss.Split, Step: run.Step, Parameters: run.Parameters, Run: run.Run, Checkpoint: run.Best}, nil
+}
