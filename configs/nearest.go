@@ -7,7 +7,11 @@ import "strings"
 func nearestKey(name string) string {
 	name = strings.ToLower(clip(name))
 	best, distance := "", 0
+	swept := strings.HasPrefix(name, sweepPrefix)
 	consider := func(candidate string) {
+		if swept && !strings.HasPrefix(candidate, sweepPrefix) {
+			return
+		}
 		d := levenshtein(name, candidate)
 		if l := levenshtein(last(name), last(candidate)); strings.Contains(candidate, ".") && 2*l <= len(last(candidate)) {
 			d = min(d, l+1)
@@ -24,7 +28,7 @@ func nearestKey(name string) string {
 		}
 		consider(keys[i].name)
 	}
-	if strings.HasPrefix(name, sweepPrefix) {
+	if swept {
 		for i := range axes {
 			consider(axes[i].name)
 		}

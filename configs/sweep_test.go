@@ -3,6 +3,7 @@ package configs
 import (
 	"errors"
 	"fmt"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -67,11 +68,16 @@ func TestTrialsRandom(t *testing.T) {
 	t.Log(few)
 }
 
+// writeOne writes a config file and returns its path.
+func writeOne(t *testing.T, text string) string {
+	t.Helper()
+	return filepath.Join(write(t, map[string]string{"config.yaml": text}), "config.yaml")
+}
+
 // TestTrialConfig says that a trial's config, as a file, is that of its values
 // and no sweep, and that a sweep's has its values.
 func TestTrialConfig(t *testing.T) {
-	name := t.TempDir() + "/sweep.yaml"
-	write(t, name, "extends: quickstart\nsweep:\n  train: {lr: [0.001, 0.003]}\n  model.hidden: {from: 8, to: 16, by: x2}\n")
+	name := writeOne(t, "extends: quickstart\nsweep:\n  train: {lr: [0.001, 0.003]}\n  model.hidden: {from: 8, to: 16, by: x2}\n")
 	r, err := Load(Options{Config: name, Environ: []string{"QUIRE_SWEEP_TRAIN_LR=0.004,0.005"}})
 	if err != nil {
 		t.Fatal(err)
@@ -87,8 +93,7 @@ func TestTrialConfig(t *testing.T) {
 	if err != nil || len(trials) != 4 {
 		t.Fatalf("%d trials, %v", len(trials), err)
 	}
-	best := t.TempDir() + "/best.yaml"
-	write(t, best, string(trials[3].Resolved.YAML()))
+	best := writeOne(t, string(trials[3].Resolved.YAML()))
 	again, err := Load(Options{Config: best})
 	if err != nil {
 		t.Fatal(err)

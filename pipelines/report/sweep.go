@@ -24,22 +24,21 @@ func WriteSweep(ctx context.Context, st *store.Store, losses []float64, best int
 	}
 	p := plot.New()
 	p.X.Label.Text, p.Y.Label.Text = "trial", "nats a character"
-	p.Legend.Top = true
+	p.Title.Text = fmt.Sprintf("trial %d: %.4f", best, losses[best-1])
 	for _, part := range []struct {
-		name   string
 		points plotter.XYs
-		radius vg.Length
-	}{{"", xy, vg.Points(3)}, {fmt.Sprintf("trial %d: %.4f", best, losses[best-1]), xy[best-1 : best], vg.Points(4)}} {
+		style  draw.GlyphStyle
+	}{
+		{xy, draw.GlyphStyle{Color: trainColor, Radius: vg.Points(3), Shape: draw.CircleGlyph{}}},
+		{xy[best-1 : best], draw.GlyphStyle{Color: validationColor, Radius: vg.Points(4), Shape: draw.CircleGlyph{}}},
+	} {
 		s, err := plotter.NewScatter(part.points)
 		if err != nil {
 			return fmt.Errorf("report: %s: %w", SweepName, err)
 		}
-		s.GlyphStyle = draw.GlyphStyle{Color: trainColor, Radius: part.radius, Shape: draw.CircleGlyph{}}
-		if part.name != "" {
-			s.GlyphStyle.Color = validationColor
-			p.Legend.Add(part.name, s)
-		}
+		s.GlyphStyle = part.style
 		p.Add(s)
 	}
+	p.X.Min, p.X.Max = 0.5, float64(len(losses))+0.5
 	return writePNG(ctx, st, SweepName, p)
 }

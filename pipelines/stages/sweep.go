@@ -61,9 +61,8 @@ type trial struct {
 	Config configs.Config
 	YAML   []byte
 	Set    PrepResult // its path is below the workdir
+	Key    string     // of its training
 	Quiet  bool
-
-	key string // of its training
 }
 
 // Sweep makes the sets that the trials of a config need, trains and evaluates
@@ -89,11 +88,11 @@ func Sweep(ctx context.Context, r *configs.Resolved, trials []configs.Trial, o S
 		if err != nil {
 			return nil, err
 		}
-		if done || seen[t.key] { // the same model in other words
-			o.Console.Line("sweep: trial %d (%s): nothing to do, %s has it", t.Number, t.Says, st.Join("runs/"+t.key))
+		if done || seen[t.Key] { // the same model in other words
+			o.Console.Line("sweep: trial %d (%s): nothing to do, %s has it", t.Number, t.Says, st.Join("runs/"+t.Key))
 			continue
 		}
-		seen[t.key] = true
+		seen[t.Key] = true
 		var b bytes.Buffer
 		if err := gob.NewEncoder(&b).Encode(t); err != nil {
 			return nil, fmt.Errorf("stages: sweep: trial %d: %w", t.Number, err)
@@ -134,7 +133,7 @@ func Sweep(ctx context.Context, r *configs.Resolved, trials []configs.Trial, o S
 func sweepKey(all []*trial) string {
 	var b strings.Builder
 	for _, t := range all {
-		fmt.Fprintf(&b, "%s %s\n", t.key, t.Says)
+		fmt.Fprintf(&b, "%s %s\n", t.Key, t.Says)
 	}
 	return fmt.Sprintf("%x", sha256.Sum256([]byte(b.String())))[:20]
 }
@@ -200,7 +199,7 @@ func (t *trial) look(ctx context.Context, st *store.Store) (done bool, err error
 	if err != nil {
 		return false, t.named(err)
 	}
-	t.key = plan.Stages[0].Key
+	t.Key = plan.Stages[0].Key
 	return !slices.ContainsFunc(plan.Stages, func(s workflow.PlanStage) bool { return s.Action == workflow.ActionRun }), nil
 }
 

@@ -25,14 +25,15 @@ func runTrial(ctx context.Context, item []byte) error {
 	}
 	defer st.Close()
 	console := report.NewConsole(os.Stderr, t.Quiet)
-	console.Line("sweep: trial %d (%s)", t.Number, t.Says)
-	p, options, err := t.pipeline(console)
+	console.Line("sweep: trial %d (%s) begins, in %s", t.Number, t.Says, st.Join("runs/"+t.Key))
+	p, options, err := t.pipeline(report.NewConsole(os.Stderr, true)) // of many trainings: warnings
 	if err != nil {
 		return t.named(err)
 	}
 	if _, err = p.Run(ctx, st, options); err != nil {
 		return t.named(err)
 	}
+	console.Line("sweep: trial %d is done", t.Number)
 	return nil
 }
 
