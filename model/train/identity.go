@@ -2,6 +2,7 @@ package train
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -51,7 +52,7 @@ func configDifferences(got, want json.RawMessage) []string {
 	var diffs []string
 	for _, d := range Differences(got, want) {
 		if d.Key != "train.epochs" || !constant {
-			diffs = append(diffs, fmt.Sprintf("%s: the run has %s, now %s", d.Key, orNone(d.A), orNone(d.B)))
+			diffs = append(diffs, fmt.Sprintf("%s: the run has %s, now %s", d.Key, cmp.Or(d.A, "none"), cmp.Or(d.B, "none")))
 		}
 	}
 	return diffs
@@ -105,11 +106,4 @@ func sortedKeys(a, b map[string]string) []string {
 	all := maps.Clone(a)
 	maps.Copy(all, b)
 	return slices.Sorted(maps.Keys(all))
-}
-
-func orNone(s string) string {
-	if s == "" {
-		return "none"
-	}
-	return s
 }

@@ -2,14 +2,11 @@ package report
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
 	"math"
 
 	"google.golang.org/protobuf/encoding/protowire"
 
-	"github.com/quire-ml/quire/runners/store"
 	"github.com/quire-ml/quire/transforms/tfrecord"
 )
 
@@ -31,20 +28,7 @@ func (m *Metrics) WriteEvents(ctx context.Context, epoch int) error {
 			lines = append(lines, l)
 		}
 	}
-	return replace(ctx, m.st, EventsName(epoch), encodeEvents(lines))
-}
-
-// replace writes an object in place of what is there.
-func replace(ctx context.Context, st *store.Store, name string, data []byte) error {
-	generation := ""
-	switch info, err := st.Stat(ctx, name); {
-	case err == nil:
-		generation = info.Generation
-	case !errors.Is(err, fs.ErrNotExist):
-		return err
-	}
-	_, err := st.Swap(ctx, name, data, generation)
-	return err
+	return m.st.Replace(ctx, EventsName(epoch), encodeEvents(lines))
 }
 
 // Fields of tensorflow.Event, tensorflow.Summary and what its Value consists of

@@ -68,7 +68,7 @@ func writePNG(ctx context.Context, st *store.Store, name string, p *plot.Plot) e
 	if _, err := w.WriteTo(&data); err != nil {
 		return fmt.Errorf("report: %s: %w", name, err)
 	}
-	return replace(ctx, st, name, data.Bytes())
+	return st.Replace(ctx, name, data.Bytes())
 }
 
 // addLine draws one line; a single point gets a mark.

@@ -1,6 +1,7 @@
 package stages
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -116,7 +117,7 @@ func (d *DiffFacts) text(equal int) string {
 		list []train.Difference
 	}{{"origin", d.Origin}, {"config", d.Config}, {"metrics", d.Metrics}} {
 		for _, x := range part.list {
-			fmt.Fprintf(&b, "%-8s %s: %s, %s\n", part.name, x.Key, orNone(x.A), orNone(x.B))
+			fmt.Fprintf(&b, "%-8s %s: %s, %s\n", part.name, x.Key, cmp.Or(x.A, "none"), cmp.Or(x.B, "none"))
 		}
 	}
 	for _, t := range d.Tensors {
@@ -137,11 +138,4 @@ func (d *DiffFacts) text(equal int) string {
 	}
 	fmt.Fprintf(&b, "%d of %d tensors are the same\n", equal, len(d.Tensors))
 	return b.String()
-}
-
-func orNone(s string) string {
-	if s == "" {
-		return "none"
-	}
-	return s
 }

@@ -56,7 +56,7 @@ func writeSweep(ctx context.Context, st *store.Store, folder string, varied []st
 		return err
 	}
 	for name, data := range map[string][]byte{"sweep.csv": table, "best.yaml": best} {
-		if err := replaceFile(ctx, dir, name, data); err != nil {
+		if err := dir.Replace(ctx, name, data); err != nil {
 			return err
 		}
 	}

@@ -153,17 +153,5 @@ func writeConfig(ctx context.Context, st *store.Store, text []byte) error {
 	if text == nil {
 		return nil
 	}
-	return replaceFile(ctx, st, configName, text)
-}
-
-// replaceFile writes a file below st, in place of the one that is there.
-func replaceFile(ctx context.Context, st *store.Store, name string, data []byte) error {
-	generation := ""
-	if _, info, err := st.Read(ctx, name); err == nil {
-		generation = info.Generation
-	} else if !errors.Is(err, store.ErrNotExist) {
-		return err
-	}
-	_, err := st.Swap(ctx, name, data, generation)
-	return err
+	return st.Replace(ctx, configName, text)
 }

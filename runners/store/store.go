@@ -144,6 +144,17 @@ func (s *Store) Swap(ctx context.Context, name string, data []byte, generation s
 	return s.write(ctx, name, data, condition{swap: true, generation: generation})
 }
 
+// Replace stores data under name in place of what is there. The error wraps
+// ErrConflict where another writer was quicker.
+func (s *Store) Replace(ctx context.Context, name string, data []byte) error {
+	info, err := s.Stat(ctx, name) // without an object the generation is empty
+	if err != nil && !errors.Is(err, ErrNotExist) {
+		return err
+	}
+	_, err = s.Swap(ctx, name, data, info.Generation)
+	return err
+}
+
 func (s *Store) write(ctx context.Context, name string, data []byte, c condition) (Info, error) {
 	w, err := s.create(ctx, name, c)
 	if err != nil {

@@ -111,11 +111,7 @@ func (k *Known) write(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("corpus: known digests: %w", err)
 	}
-	generation := ""
-	if info, err := k.st.Stat(ctx, k.name); err == nil {
-		generation = info.Generation
-	}
-	_, err = k.st.Swap(ctx, k.name, data, generation)
+	err = k.st.Replace(ctx, k.name, data)
 	if errors.Is(err, store.ErrConflict) {
 		return nil // another process keeps its own; the next one reads what is lacking
 	}

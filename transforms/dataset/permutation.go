@@ -72,6 +72,10 @@ func NewPermutation(n, seed int64, stream uint64) Permutation {
 // epochs is where the streams of epochs start; those of splits are below.
 const epochs = 1 << 32
 
+// SplitOrder returns the permutation that gives each of n sequences of a split its
+// rank in it. Splits are numbered 0 for training, 1 for validation, 2 for test.
+func SplitOrder(n, seed int64, split int) Permutation { return NewPermutation(n, seed, uint64(split)) }
+
 // EpochOrder returns the order in which training visits n sequences in an epoch:
 // at position p that of rank At(p). In epoch 1 this is the identity, since the
 // ranks are shuffled. It panics if epoch < 1.

@@ -5,9 +5,8 @@ import (
 	"fmt"
 )
 
-// orderStreams are the streams of the set's seed from which the permutations of
-// the splits are made.
-var orderStreams = map[string]uint64{"train": 0, "validation": 1, "test": 2}
+// splitNumbers are the splits as SplitOrder numbers them.
+var splitNumbers = map[string]int{"train": 0, "validation": 1, "test": 2}
 
 // A StreamReader reads the characters of a split in the order of the documents, as
 // if its sequences stood one behind the other: character c is number c mod (L+1)
@@ -26,7 +25,7 @@ func (s *Set) Stream(name string) *StreamReader {
 	if split == nil {
 		return nil
 	}
-	return &StreamReader{split: split, order: NewPermutation(split.Len(), s.manifest.Seed, orderStreams[name]), ids: make([]int32, s.manifest.SeqLength+1)}
+	return &StreamReader{split: split, order: SplitOrder(split.Len(), s.manifest.Seed, splitNumbers[name]), ids: make([]int32, s.manifest.SeqLength+1)}
 }
 
 // Len returns the number of characters.

@@ -29,7 +29,7 @@ func Seeded(totals []int64, seed int64) *Order {
 		if n < 0 {
 			panic(fmt.Sprintf("shuffle.Seeded: %d sequences", n))
 		}
-		o.permutations = append(o.permutations, dataset.NewPermutation(n, seed, uint64(k)))
+		o.permutations = append(o.permutations, dataset.SplitOrder(n, seed, k))
 		o.first = append(o.first, o.ranks)
 		o.ranks += n
 	}
