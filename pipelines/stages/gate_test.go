@@ -327,6 +327,17 @@ func TestGate(t *testing.T) {
 	l := newGateLab(t)
 	l.try(1, len(badKinds))
 	good := l.good()
+	res, err := l.gate(good)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := OpenModel(ctx, good, "best")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if e, err := Evaluate(ctx, m, l.set); err != nil || res.Nats == nil || *res.Nats != e.NatsPerChar {
+		t.Errorf("the gate measures %v, evaluate %+v, %v", res.Nats, e, err)
+	}
 	for name, change := range map[string]func(c *configs.Gate, o *GateOptions){
 		"promoted":  func(c *configs.Gate, _ *GateOptions) { c.Margin = 5 },
 		"gap":       func(c *configs.Gate, _ *GateOptions) { c.MaxGap = -1 },

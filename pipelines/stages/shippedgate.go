@@ -76,7 +76,7 @@ func (r *round) baselineStage() workflow.Node {
 }
 
 func (r *round) gateStage() workflow.Node {
-	return stage[GateResult]{Name: "gate", Version: 2, Limit: limit(r.c.Round.LimitMinutes.Gate), Config: r.c, Keys: []string{"gate"},
+	return stage[GateResult]{Name: "gate", Version: 3, Limit: limit(r.c.Round.LimitMinutes.Gate), Config: r.c, Keys: []string{"gate"},
 		Inputs: []workflow.Input{SetArtifact, ModelArtifact, BaselineArtifact}, Output: DecisionArtifact,
 		Run: func(ctx context.Context, c *configs.Config, w *workflow.Work) (out workflow.Output[GateResult], err error) {
 			set, err := SetArtifact.Of(w)
