@@ -71,7 +71,7 @@ func (r *round) lookStage() workflow.Node {
 }
 
 func (r *round) prepStage() workflow.Node {
-	return stage[PrepResult]{Name: "prep", Version: 1, Limit: limit(r.c.Round.LimitMinutes.Prep), Config: r.c, Keys: []string{"prep"}, Ignore: []string{"prep.out"},
+	return stage[PrepResult]{Name: "prep", Version: 2, Limit: limit(r.c.Round.LimitMinutes.Prep), Config: r.c, Keys: []string{"prep"}, Ignore: []string{"prep.out"},
 		Inputs: []workflow.Input{CorpusArtifact}, Output: SetArtifact,
 		Estimate: func(context.Context, *configs.Config, *workflow.Work) (workflow.Cost, error) {
 			return workflow.Cost{Bytes: corpus.Bytes(r.corpus.Documents)}, nil

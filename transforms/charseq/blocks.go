@@ -11,12 +11,16 @@ import (
 	"github.com/quire-ml/quire/transforms/vocab"
 )
 
+// The size of a block of sequences that overlap: they share text, so all of them
+// are on one side, and no sequence crosses the border of two blocks.
 const (
-	blockSequences = 16      // of a block, without overlap
+	blockSequences = 16      // as many as fit side by side
 	blockChars     = 1 << 16 // of a longer block, unless one sequence is longer
 )
 
-// Blocks is the division of documents into blocks of characters.
+// Blocks is the division of documents into blocks of characters. Without overlap
+// a block is one sequence, and what it is for depends on its text alone: whatever
+// else changes in a corpus, that text stays on its side.
 type Blocks struct {
 	seqLength, stride int64
 	chars             int64  // of a block; the last one of a document may be shorter
@@ -27,7 +31,10 @@ type Blocks struct {
 // NewBlocks returns the division into blocks. It panics as Tail does.
 func NewBlocks(l, stride int64, validation, test float64) Blocks {
 	check("NewBlocks", l, stride, validation, test)
-	n := max(1, min(blockSequences, blockChars/(l+1)))
+	n := int64(1)
+	if stride < l+1 {
+		n = max(1, min(blockSequences, blockChars/(l+1)))
+	}
 	return Blocks{seqLength: l, stride: stride, chars: n * (l + 1), validation: share(validation), test: share(test)}
 }
 
@@ -81,8 +88,12 @@ func (b Blocks) Starting(t corpus.Text, first, owned, total int64) (runs []Run, 
 			return nil, counts, false
 		}
 		split := b.split(t.Bytes[at:end])
-		char = start
-		runs = append(runs, Run{Split: split, Index: counts[split], Char: start, Count: n})
+		at, char = end, start+b.seqLength+1
+		if k := len(runs) - 1; k >= 0 && runs[k].Split == split && runs[k].Char+runs[k].Count*b.stride == start {
+			runs[k].Count += n
+		} else {
+			runs = append(runs, Run{Split: split, Index: counts[split], Char: start, Count: n})
+		}
 		counts[split] += n
 	}
 	return runs, counts, true

@@ -30,7 +30,6 @@ func sequencesOf(t *testing.T, dir, split string, l int) map[string]bool {
 type shelf struct {
 	r     *rand.Rand
 	texts []string
-	block int // characters
 }
 
 // more is text that is nowhere else.
@@ -42,15 +41,17 @@ func (s *shelf) more(chars int) string {
 	return b.String()[:chars]
 }
 
-// change grows a document at its end, adds one, and edits one in place, not in what
-// decides a block.
-func (s *shelf) change(first int) {
+// change grows a document at its end, adds one, and edits ten anywhere: in place, and
+// once with text of another length.
+func (s *shelf) change() {
 	i := s.r.IntN(len(s.texts))
 	s.texts[i] += s.more(500 + s.r.IntN(1000))
 	s.texts = append(s.texts, s.more(1000+s.r.IntN(3000)))
-	i = s.r.IntN(len(s.texts))
-	at := s.r.IntN(len(s.texts[i])/s.block)*s.block + first + s.r.IntN(s.block-first-20)
-	s.texts[i] = s.texts[i][:at] + s.more(20) + s.texts[i][at+20:]
+	for k := range 10 {
+		i = s.r.IntN(len(s.texts))
+		at := s.r.IntN(len(s.texts[i]) - 20)
+		s.texts[i] = s.texts[i][:at] + s.more(20+k/9) + s.texts[i][at+20:]
+	}
 	s.r.Shuffle(len(s.texts), func(i, j int) { s.texts[i], s.texts[j] = s.texts[j], s.texts[i] })
 }
 
@@ -67,7 +68,7 @@ func (s *shelf) documents(round int) []text {
 // times: no text that was held out in any round was trained on in any round.
 func TestHeldOut(t *testing.T) {
 	o := Options{SeqLength: 20, Seed: 1, ValidationFraction: 0.2, TestFraction: 0.1, ValidationBy: "block"}
-	s := &shelf{r: rand.New(rand.NewPCG(1, 1)), block: 16 * (o.SeqLength + 1)}
+	s := &shelf{r: rand.New(rand.NewPCG(1, 1))}
 	s.texts = []string{s.more(5000), s.more(9000), s.more(700)}
 	rounds := map[string]map[string]int{"train": {}, "validation": {}, "test": {}} // the round in which a sequence came first
 	for round := range 10 {
@@ -84,24 +85,28 @@ func TestHeldOut(t *testing.T) {
 				}
 			}
 		}
-		s.change(o.SeqLength + 1)
+		s.change()
 	}
 	t.Logf("%d sequences trained on, %d and %d held out", len(rounds["train"]), len(rounds["validation"]), len(rounds["test"]))
 }
 
-// TestHeldOutEdited edits the beginning of a block, which decides what it is for:
-// that block alone may change sides. Text of another length moves all that follow.
-func TestHeldOutEdited(t *testing.T) {
-	o := Options{SeqLength: 20, Seed: 1, ValidationFraction: 0.5, ValidationBy: "block"}
-	s := &shelf{r: rand.New(rand.NewPCG(2, 1)), block: 16 * (o.SeqLength + 1)}
-	before := s.more(20 * s.block)
+// TestHeldOutOverlap edits documents whose sequences overlap: a block of them may
+// change sides when its first L+1 characters do, no other.
+func TestHeldOutOverlap(t *testing.T) {
+	o := Options{SeqLength: 20, Stride: 7, Seed: 1, ValidationFraction: 0.5, ValidationBy: "block"}
+	s := &shelf{r: rand.New(rand.NewPCG(2, 1))}
+	block := 16 * (o.SeqLength + 1)
+	before := s.more(20 * block)
 	parts := func(text1 string) (train, held map[string]bool) {
 		dir := made(t, "direct", write(t, text{"a.txt", text1}), o)
 		return sequencesOf(t, dir, "train", o.SeqLength), sequencesOf(t, dir, "validation", o.SeqLength)
 	}
 	train, held := parts(before)
-	for block := range 20 {
-		at := block * s.block
+	for i := range 20 {
+		at := i * block
+		if i%2 == 1 {
+			at += o.SeqLength + 1 + s.r.IntN(block-o.SeqLength-11)
+		}
 		edited := before[:at] + s.more(10) + before[at+10:]
 		train2, held2 := parts(edited)
 		moved := 0
@@ -115,8 +120,9 @@ func TestHeldOutEdited(t *testing.T) {
 				moved++
 			}
 		}
-		if moved != 0 && moved != 15 {
-			t.Errorf("block %d: %d sequences changed sides, want none or the block's other 15", block, moved)
+		// A block has 46 sequences, of which the first two have the edited text.
+		if moved != 0 && (i%2 == 1 || moved != 44) {
+			t.Errorf("block %d: %d sequences changed sides, want none, or the 44 that were not edited where its beginning was", i, moved)
 		}
 	}
 }

@@ -66,7 +66,10 @@ func parts(rs []rune, o Options) (stretches [][]rune, splits []int) {
 		train := len(rs) - validation - test
 		return [][]rune{rs[:train], rs[train : train+validation], rs[train+validation:]}, []int{0, 1, 2}
 	}
-	size := max(1, min(16, 65536/(o.SeqLength+1))) * (o.SeqLength + 1)
+	size := o.SeqLength + 1
+	if o.Stride != 0 && o.Stride != size {
+		size *= max(1, min(16, 65536/size))
+	}
 	for len(rs) > o.SeqLength {
 		block := rs[:min(size, len(rs))]
 		rs = rs[len(block):]
