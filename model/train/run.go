@@ -17,6 +17,21 @@ import (
 // state is saved: the same call goes on where it stopped.
 var ErrInterrupted = errors.New("train: interrupted, everything is saved; start again to resume")
 
+// A DivergedError ends a training whose loss, gradients or weights are no numbers
+// any more. Started again, it ends at the same step.
+type DivergedError struct {
+	Step  int64
+	Cause error
+}
+
+// Error says at which step, and what to do.
+func (e *DivergedError) Error() string {
+	return fmt.Sprintf("train: step %d: %v; use a smaller train.lr, or train.clip_norm: 1", e.Step, e.Cause)
+}
+
+// Unwrap returns the cause.
+func (e *DivergedError) Unwrap() error { return e.Cause }
+
 // Data gives the sequences of a split.
 type Data interface {
 	// Len returns the number of sequences.
@@ -314,7 +329,7 @@ func (r *run) advance(ctx context.Context, batch []int32) (float64, error) {
 		err = fmt.Errorf("the loss is %g", loss)
 	}
 	if err != nil {
-		return loss, fmt.Errorf("train: step %d: %w; use a smaller train.lr, or train.clip_norm: 1", r.step+1, err)
+		return loss, &DivergedError{r.step + 1, err}
 	}
 	r.step++
 	r.chars += int64(r.o.Batch * T)

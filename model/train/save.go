@@ -85,7 +85,7 @@ func (r *run) over(err error) error {
 // until it is over has the observer, the journal and the pointers to itself.
 func (r *run) write(ctx context.Context, c *checkpoint.Checkpoint, saved Report) error {
 	if err := finite(c.Tensors); err != nil {
-		return fmt.Errorf("train: step %d: %w; use a smaller train.lr, or train.clip_norm: 1", c.Step, err)
+		return &DivergedError{c.Step, err}
 	}
 	p, err := checkpoint.Save(ctx, r.st, c)
 	if errors.Is(err, store.ErrConflict) {
@@ -194,7 +194,7 @@ func (r *run) validate(ctx context.Context) (*float64, error) {
 	}
 	loss, err := r.evaluate(ctx)
 	if err == nil && (math.IsNaN(loss) || math.IsInf(loss, 0)) {
-		err = fmt.Errorf("train: step %d: the validation loss is %g; use a smaller train.lr, or train.clip_norm: 1", r.step, loss)
+		err = &DivergedError{r.step, fmt.Errorf("the validation loss is %g", loss)}
 	}
 	return &loss, err
 }

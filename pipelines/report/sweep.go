@@ -3,6 +3,7 @@ package report
 import (
 	"context"
 	"fmt"
+	"math"
 
 	"gonum.org/v1/plot"
 	"gonum.org/v1/plot/plotter"
@@ -16,11 +17,14 @@ import (
 const SweepName = "sweep.png"
 
 // WriteSweep draws the losses of trials, in nats a character, over their
-// numbers, which begin at 1; that of best stands out. losses is not empty.
+// numbers, which begin at 1; that of best stands out. A loss that is NaN is left
+// out; that of best is none.
 func WriteSweep(ctx context.Context, st *store.Store, losses []float64, best int) error {
-	xy := make(plotter.XYs, len(losses))
+	var xy plotter.XYs
 	for i, nats := range losses {
-		xy[i] = plotter.XY{X: float64(i + 1), Y: nats}
+		if !math.IsNaN(nats) {
+			xy = append(xy, plotter.XY{X: float64(i + 1), Y: nats})
+		}
 	}
 	p := plot.New()
 	p.X.Label.Text, p.Y.Label.Text = "trial", "nats a character"
@@ -30,7 +34,7 @@ func WriteSweep(ctx context.Context, st *store.Store, losses []float64, best int
 		style  draw.GlyphStyle
 	}{
 		{xy, draw.GlyphStyle{Color: trainColor, Radius: vg.Points(3), Shape: draw.CircleGlyph{}}},
-		{xy[best-1 : best], draw.GlyphStyle{Color: validationColor, Radius: vg.Points(4), Shape: draw.CircleGlyph{}}},
+		{plotter.XYs{{X: float64(best), Y: losses[best-1]}}, draw.GlyphStyle{Color: validationColor, Radius: vg.Points(4), Shape: draw.CircleGlyph{}}},
 	} {
 		s, err := plotter.NewScatter(part.points)
 		if err != nil {

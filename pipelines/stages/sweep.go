@@ -8,7 +8,6 @@ import (
 	"encoding/gob"
 	"encoding/json"
 	"fmt"
-	"io"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -32,44 +31,30 @@ type SweepOptions struct {
 type SweepTrial struct {
 	Trial      int            `json:"trial"`
 	Set        map[string]any `json:"set"`   // what it varies
-	Nats       float64        `json:"nats"`  // a character, as Evaluate has it
+	Nats       *float64       `json:"nats"`  // a character, as Evaluate has it; nil where the training diverged
 	Split      string         `json:"split"` // on which: validation, or train where there is none
 	Step       int64          `json:"step"`
 	Parameters int            `json:"parameters"`
 	Run        string         `json:"run"`
-	Checkpoint string         `json:"checkpoint"` // the best one
+	Checkpoint string         `json:"checkpoint"`        // the best one
+	Diverged   string         `json:"diverged,omitzero"` // why there is no loss
 }
 
 // SweepResult is the outcome of Sweep.
 type SweepResult struct {
-	Trials  []SweepTrial `json:"trials"` // by loss, then by number
+	Trials  []SweepTrial `json:"trials"` // by loss, then by number; in the end those that diverged
 	Best    SweepTrial   `json:"best"`
 	Config  string       `json:"config"` // of the best: a file that --config takes
 	Table   string       `json:"table"`
 	Picture string       `json:"picture"`
 }
 
-// trialFunction is the name of runTrial among the engine's functions.
-const trialFunction = "quire.trial"
-
-func init() { engine.Register(trialFunction, runTrial) }
-
-// trial is what a worker is told of a trial.
-type trial struct {
-	Number int
-	Says   string // what it varies
-	Config configs.Config
-	YAML   []byte
-	Set    PrepResult // its path is below the workdir
-	Key    string     // of its training
-	Quiet  bool
-}
-
 // Sweep makes the sets that the trials of a config need, trains and evaluates
 // the trials as elements of a Beam pipeline, and writes a table, a picture and
 // the best config to sweeps/<key> below the workdir. A trial is the stages train
 // and evaluate of a round, in runs/<key>: what a trial or a round has done before
-// is not done again. Workers must reach the workdir at the same path or URL.
+// is not done again. A training that diverges is a result too; where all of them
+// do, that is an error. Workers must reach the workdir at the same path or URL.
 func Sweep(ctx context.Context, r *configs.Resolved, trials []configs.Trial, o SweepOptions) (*SweepResult, error) {
 	workdir := r.Config.Workdir
 	st, err := store.Open(ctx, workdir)
@@ -114,10 +99,10 @@ func Sweep(ctx context.Context, r *configs.Resolved, trials []configs.Trial, o S
 		row.Set = trials[i].Set
 		res.Trials = append(res.Trials, *row)
 	}
-	slices.SortFunc(res.Trials, func(a, b SweepTrial) int {
-		return cmp.Or(cmp.Compare(a.Nats, b.Nats), cmp.Compare(a.Trial, b.Trial))
-	})
-	res.Best = res.Trials[0]
+	slices.SortFunc(res.Trials, func(a, b SweepTrial) int { return cmp.Or(compareNats(a.Nats, b.Nats), cmp.Compare(a.Trial, b.Trial)) })
+	if res.Best = res.Trials[0]; res.Best.Nats == nil {
+		return nil, all[res.Best.Trial-1].named(fmt.Errorf("it diverged, as did all others: %s", res.Best.Diverged))
+	}
 	if err := writeSweep(ctx, st, "sweeps/"+sweepKey(all), r.Varied(), trials[res.Best.Trial-1].Resolved.YAML(), res); err != nil {
 		return nil, err
 	}
@@ -127,6 +112,14 @@ func Sweep(ctx context.Context, r *configs.Resolved, trials []configs.Trial, o S
 	}
 	res.Best = res.Trials[0]
 	return res, nil
+}
+
+// compareNats orders losses; one that is no number is above all others.
+func compareNats(a, b *float64) int {
+	if a == nil || b == nil {
+		return cmp.Compare(map[bool]int{true: 1}[a == nil], map[bool]int{true: 1}[b == nil])
+	}
+	return cmp.Compare(*a, *b)
 }
 
 // sweepKey is a digest of what the trials train, in order.
@@ -174,62 +167,4 @@ func withSets(ctx context.Context, st *store.Store, trials []configs.Trial, o Sw
 		all = append(all, &trial{Number: t.Number, Says: t.String(), Config: c, YAML: t.Resolved.YAML(), Set: sets[c.Prep], Quiet: o.Quiet})
 	}
 	return all, nil
-}
-
-// pipeline is the stages of a trial: those of a round, after its set.
-func (t *trial) pipeline(console *report.Console) (*workflow.Pipeline, workflow.Options, error) {
-	r := &round{c: &t.Config, o: RoundOptions{Config: t.YAML, Console: console}}
-	set := stage[PrepResult]{Name: "set", Version: 1, Config: r.c, Keys: []string{}, Output: SetArtifact, Live: true,
-		Run: func(context.Context, *configs.Config, *workflow.Work) (workflow.Output[PrepResult], error) {
-			return workflow.Output[PrepResult]{Value: t.Set, Digest: t.Set.ManifestSHA256}, nil
-		}}
-	p, err := workflow.New(set, r.startStage(), r.trainStage(), r.evaluateStage())
-	options := r.o.workflow(r.c)
-	options.NoRecord = true
-	return p, options, err
-}
-
-// look notes the key of a trial's training, and reports whether all is done.
-func (t *trial) look(ctx context.Context, st *store.Store) (done bool, err error) {
-	p, options, err := t.pipeline(report.NewConsole(io.Discard, true))
-	if err != nil {
-		return false, err
-	}
-	plan, err := p.Plan(ctx, st, options)
-	if err != nil {
-		return false, t.named(err)
-	}
-	t.Key = plan.Stages[0].Key
-	return !slices.ContainsFunc(plan.Stages, func(s workflow.PlanStage) bool { return s.Action == workflow.ActionRun }), nil
-}
-
-func (t *trial) named(err error) error {
-	return fmt.Errorf("stages: trial %d (%s): %w", t.Number, t.Says, err)
-}
-
-// result reads what a trial that is done has made; paths are below the workdir.
-func (t *trial) result(ctx context.Context, st *store.Store) (*SweepTrial, error) {
-	done, err := t.look(ctx, st)
-	if err != nil {
-		return nil, err
-	}
-	if !done {
-		return nil, t.named(fmt.Errorf("the workers are done, but %s has nothing of it: they must reach the workdir at the same path; use a shared folder, or gs://", st.URL()))
-	}
-	p, options, err := t.pipeline(report.NewConsole(io.Discard, true))
-	if err != nil {
-		return nil, err
-	}
-	record, err := p.Run(ctx, st, options)
-	if err != nil {
-		return nil, t.named(err)
-	}
-	var run TrainResult
-	var loss EvaluateResult
-	for name, to := range map[string]any{"train": &run, "evaluate": &loss} {
-		if err := json.Unmarshal(record.Stage(name).Result, to); err != nil {
-			return nil, t.named(fmt.Errorf("result of %s: %w", name, err))
-		}
-	}
-	return &SweepTrial{Trial: t.Number, Nats: loss.NatsPerChar, Split: loss.Split, Step: run.Step, Parameters: run.Parameters, Run: run.Run, Checkpoint: run.Best}, nil
 }

@@ -3,15 +3,104 @@ package stages
 import (
 	"bytes"
 	"context"
-	"encoding/csv"
 	"encoding/gob"
+	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"os"
-	"strconv"
+	"slices"
 
+	"github.com/quire-ml/quire/configs"
+	"github.com/quire-ml/quire/model/train"
 	"github.com/quire-ml/quire/pipelines/report"
+	"github.com/quire-ml/quire/runners/engine"
 	"github.com/quire-ml/quire/runners/store"
+	"github.com/quire-ml/quire/runners/workflow"
 )
+
+// trialFunction is the name of runTrial among the engine's functions.
+const trialFunction = "quire.trial"
+
+func init() { engine.Register(trialFunction, runTrial) }
+
+// trial is what a worker is told of a trial.
+type trial struct {
+	Number int
+	Says   string // what it varies
+	Config configs.Config
+	YAML   []byte
+	Set    PrepResult // its path is below the workdir
+	Key    string     // of its training
+	Quiet  bool
+}
+
+// pipeline is the stages of a trial: those of a round, after its set.
+func (t *trial) pipeline(console *report.Console) (*workflow.Pipeline, workflow.Options, error) {
+	r := &round{c: &t.Config, o: RoundOptions{Config: t.YAML, Console: console}}
+	set := stage[PrepResult]{Name: "set", Version: 1, Config: r.c, Keys: []string{}, Output: SetArtifact, Live: true,
+		Run: func(context.Context, *configs.Config, *workflow.Work) (workflow.Output[PrepResult], error) {
+			return workflow.Output[PrepResult]{Value: t.Set, Digest: t.Set.ManifestSHA256}, nil
+		}}
+	p, err := workflow.New(set, r.startStage(), r.trainStage(), r.evaluateStage())
+	options := r.o.workflow(r.c)
+	options.NoRecord = true
+	return p, options, err
+}
+
+// look notes the key of a trial's training, and reports whether all is done.
+func (t *trial) look(ctx context.Context, st *store.Store) (done bool, err error) {
+	p, options, err := t.pipeline(report.NewConsole(io.Discard, true))
+	if err != nil {
+		return false, err
+	}
+	plan, err := p.Plan(ctx, st, options)
+	if err != nil {
+		return false, t.named(err)
+	}
+	t.Key = plan.Stages[0].Key
+	if d, err := t.diverged(ctx, st); d != nil || err != nil {
+		return d != nil, err
+	}
+	return !slices.ContainsFunc(plan.Stages, func(s workflow.PlanStage) bool { return s.Action == workflow.ActionRun }), nil
+}
+
+func (t *trial) named(err error) error {
+	return fmt.Errorf("stages: trial %d (%s): %w", t.Number, t.Says, err)
+}
+
+// result reads what a trial that is done has made; paths are below the workdir.
+func (t *trial) result(ctx context.Context, st *store.Store) (*SweepTrial, error) {
+	done, err := t.look(ctx, st)
+	if err != nil {
+		return nil, err
+	}
+	if !done {
+		return nil, t.named(fmt.Errorf("the workers are done, but %s has nothing of it: they must reach the workdir at the same path; use a shared folder, or gs://", st.URL()))
+	}
+	switch d, err := t.diverged(ctx, st); {
+	case err != nil:
+		return nil, err
+	case d != nil:
+		return &SweepTrial{Trial: t.Number, Step: d.Step, Run: "runs/" + t.Key, Diverged: d.Reason}, nil
+	}
+	p, options, err := t.pipeline(report.NewConsole(io.Discard, true))
+	if err != nil {
+		return nil, err
+	}
+	record, err := p.Run(ctx, st, options)
+	if err != nil {
+		return nil, t.named(err)
+	}
+	var run TrainResult
+	var loss EvaluateResult
+	for name, to := range map[string]any{"train": &run, "evaluate": &loss} {
+		if err := json.Unmarshal(record.Stage(name).Result, to); err != nil {
+			return nil, t.named(fmt.Errorf("result of %s: %w", name, err))
+		}
+	}
+	return &SweepTrial{Trial: t.Number, Nats: &loss.NatsPerChar, Split: loss.Split, Step: run.Step, Parameters: run.Parameters, Run: run.Run, Checkpoint: run.Best}, nil
+}
 
 // runTrial trains and evaluates a trial, on a worker.
 func runTrial(ctx context.Context, item []byte) error {
@@ -30,54 +119,52 @@ func runTrial(ctx context.Context, item []byte) error {
 	if err != nil {
 		return t.named(err)
 	}
-	if _, err = p.Run(ctx, st, options); err != nil {
+	var d *train.DivergedError
+	switch _, err = p.Run(ctx, st, options); {
+	case errors.As(err, &d):
+		console.Line("sweep: trial %d diverged: %v", t.Number, d)
+		err = t.note(ctx, st, d)
+	case err == nil:
+		console.Line("sweep: trial %d is done", t.Number)
+	}
+	if err != nil {
 		return t.named(err)
 	}
-	console.Line("sweep: trial %d is done", t.Number)
 	return nil
 }
 
-// writeSweep writes the results of a sweep to a folder below st, and notes in
-// res where they are.
-func writeSweep(ctx context.Context, st *store.Store, folder string, varied []string, best []byte, res *SweepResult) error {
-	table, err := sweepTable(varied, res.Trials)
-	if err != nil {
-		return err
-	}
-	dir, err := st.Sub(folder)
-	if err != nil {
-		return err
-	}
-	losses := make([]float64, len(res.Trials))
-	for _, t := range res.Trials {
-		losses[t.Trial-1] = t.Nats
-	}
-	if err := report.WriteSweep(ctx, dir, losses, res.Trials[0].Trial); err != nil {
-		return err
-	}
-	for name, data := range map[string][]byte{"sweep.csv": table, "best.yaml": best} {
-		if err := dir.Replace(ctx, name, data); err != nil {
-			return err
-		}
-	}
-	res.Table, res.Config, res.Picture = dir.Join("sweep.csv"), dir.Join("best.yaml"), dir.Join(report.SweepName)
-	return nil
+// trialEnd is what is kept of a training that diverged.
+type trialEnd struct {
+	Step   int64  `json:"step"`
+	Reason string `json:"reason"`
 }
 
-// sweepTable is the trials as CSV, in their order.
-func sweepTable(varied []string, trials []SweepTrial) ([]byte, error) {
-	var b bytes.Buffer
-	w := csv.NewWriter(&b)
-	rows := [][]string{append([]string{"trial", "nats", "split", "step", "parameters", "run"}, varied...)}
-	for _, t := range trials {
-		row := []string{strconv.Itoa(t.Trial), strconv.FormatFloat(t.Nats, 'g', -1, 64), t.Split, strconv.FormatInt(t.Step, 10), strconv.Itoa(t.Parameters), t.Run}
-		for _, key := range varied {
-			row = append(row, fmt.Sprint(t.Set[key]))
-		}
-		rows = append(rows, row)
+// divergedName is in the directory of a run that a sweep has seen diverge: it
+// would again, at the same step.
+const divergedName = "diverged.json"
+
+func (t *trial) note(ctx context.Context, st *store.Store, d *train.DivergedError) error {
+	data, err := json.Marshal(trialEnd{d.Step, d.Error()})
+	if err != nil {
+		return err
 	}
-	if err := w.WriteAll(rows); err != nil {
-		return nil, fmt.Errorf("stages: sweep.csv: %w", err)
+	_, err = st.Put(ctx, "runs/"+t.Key+"/"+divergedName, data)
+	return err
+}
+
+// diverged returns what is known of a training that diverged, nil of another.
+func (t *trial) diverged(ctx context.Context, st *store.Store) (*trialEnd, error) {
+	name := "runs/" + t.Key + "/" + divergedName
+	data, _, err := st.Read(ctx, name)
+	if errors.Is(err, store.ErrNotExist) {
+		return nil, nil
 	}
-	return b.Bytes(), nil
+	d := new(trialEnd)
+	if err == nil {
+		err = json.Unmarshal(data, d)
+	}
+	if err != nil {
+		return nil, t.named(fmt.Errorf("%s: %w", st.Join(name), err))
+	}
+	return d, nil
 }

@@ -52,7 +52,11 @@ func printSweep(w io.Writer, best string, varied []string, r *stages.SweepResult
 	}
 	fmt.Fprintln(w)
 	for _, t := range r.Trials {
-		fmt.Fprintf(w, "%5d  %8.4f  %8d  %10d", t.Trial, t.Nats, t.Step, t.Parameters)
+		nats, parameters := "diverged", ""
+		if t.Nats != nil {
+			nats, parameters = fmt.Sprintf("%.4f", *t.Nats), fmt.Sprint(t.Parameters)
+		}
+		fmt.Fprintf(w, "%5d  %8s  %8d  %10s", t.Trial, nats, t.Step, parameters)
 		for _, key := range varied {
 			fmt.Fprintf(w, "  %*v", len(key), t.Set[key])
 		}

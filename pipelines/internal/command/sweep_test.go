@@ -128,3 +128,26 @@ func TestSweepRefused(t *testing.T) {
 		t.Errorf("there are files: %v", l.files(l.work))
 	}
 }
+
+// TestSweepDiverged has a trial whose training diverges: it is the last of the
+// table, is not trained again, and the others are done.
+func TestSweepDiverged(t *testing.T) {
+	l := newLab(t)
+	args := []string{"sweep", "--set", "sweep.train.weight_decay=10,0", "--set", "train.lr=10"} // 10·10: each weight is taken away a hundred times
+	o := l.ok(append(args, "--json")...)
+	r := l.parse(sweepKeys, o)
+	best, last := r["best"].(map[string]any), r["trials"].([]any)[1].(map[string]any)
+	if best["trial"] != 2.0 || last["trial"] != 1.0 || last["nats"] != nil || !strings.HasPrefix(fmt.Sprint(last["diverged"]), "train: step ") {
+		t.Errorf("the result is %v", r)
+	}
+	rows := strings.Split(l.read(r["table"].(string)), "\n")
+	if want := fmt.Sprintf("1,NaN,,%v,0,runs/", last["step"]); len(rows) != 4 || !strings.HasPrefix(rows[2], want) {
+		t.Errorf("the table is %q, want its last row to begin with %q", rows, want)
+	}
+	contents := l.contents()
+	o = l.ok(args...)
+	if strings.Count(o.stderr, "nothing to do, ") != 2 || !strings.Contains(o.stdout, "    1  diverged") || !maps.Equal(contents, l.contents()) {
+		t.Errorf("the second sweep: %v", o)
+	}
+	l.fails(1, []string{"trial 1 (train.weight_decay=10): it diverged, as did all others: train: step ", "use a smaller train.lr"}, "sweep", "--set", "sweep.train.weight_decay=10", "--set", "train.lr=10")
+}
