@@ -125,12 +125,20 @@ func (s *batches) step(t *Trainer, T int, batch []int32) (float64, error) {
 	return t.Step(batch[:s.o.Batch*(T+1)])
 }
 
-// StepsPerEpoch returns how many steps Run takes in an epoch of data, after those
-// of a curriculum.
-func StepsPerEpoch(data Data, o Options) (int64, error) {
+// Steps returns how many steps Run takes on data: in all, and in an epoch after
+// those of a curriculum. Early stopping may end it before.
+func Steps(data Data, o Options) (all, perEpoch int64, err error) {
 	b, err := newBatches(data, &o)
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
-	return b.perEpoch, nil
+	return b.total(), b.perEpoch, nil
+}
+
+// total returns the steps of the whole run.
+func (s *batches) total() int64 {
+	if all := s.steps(s.o.Epochs); s.o.MaxSteps == 0 || all < s.o.MaxSteps {
+		return all
+	}
+	return s.o.MaxSteps
 }

@@ -182,10 +182,7 @@ func Run(ctx context.Context, st *store.Store, train, val Data, o Options, obser
 	}
 	r := &run{o: o, st: st, batches: b, val: val, observe: observe, saved: -1, savedAt: time.Now(),
 		latest: pointer{which: "latest"}, best: pointer{which: "best"}}
-	r.total = b.steps(o.Epochs)
-	if o.MaxSteps > 0 {
-		r.total = min(r.total, o.MaxSteps)
-	}
+	r.total = b.total()
 	if o.Lease != nil {
 		return r.run(ctx)
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/quire-ml/quire/configs"
 	"github.com/quire-ml/quire/model/checkpoint"
+	"github.com/quire-ml/quire/model/train"
 	"github.com/quire-ml/quire/runners/store"
 	"github.com/quire-ml/quire/runners/workflow"
 	"github.com/quire-ml/quire/transforms/corpus"
@@ -155,9 +156,17 @@ func (r *round) estimateTrain(ctx context.Context, c *configs.Config, w *workflo
 	if err != nil {
 		return cost, err
 	}
-	cost.Steps = set.Sequences.Train / int64(c.Train.Batch) * int64(c.Train.Epochs)
-	if c.Train.MaxSteps > 0 {
-		cost.Steps = min(cost.Steps, c.Train.MaxSteps)
+	opened, done, err := openSet(ctx, Locate(c.Workdir, set.Set))
+	if err != nil {
+		return cost, err
+	}
+	defer done()
+	data, _, err := trainData(opened, c)
+	if err != nil {
+		return cost, err
+	}
+	if cost.Steps, _, err = train.Steps(data, course(&c.Train, opened.Manifest().SeqLength)); err != nil {
+		return cost, err
 	}
 	st, err := w.Store.Sub("runs/" + w.Key)
 	if err != nil || w.Forced {

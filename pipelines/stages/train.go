@@ -77,7 +77,7 @@ func Train(ctx context.Context, c *configs.Config, o TrainOptions) (_ *TrainResu
 		return nil, err
 	}
 	result := &TrainResult{Run: o.Out, Parameters: opts.Shape.Count()}
-	if result.StepsPerEpoch, err = train.StepsPerEpoch(data, opts); err != nil {
+	if _, result.StepsPerEpoch, err = train.Steps(data, opts); err != nil {
 		return nil, err
 	}
 	w := &watcher{ctx: ctx, st: st, console: o.Console, set: set, opts: opts, perEpoch: result.StepsPerEpoch, generate: c.Generate}
@@ -103,6 +103,12 @@ func Train(ctx context.Context, c *configs.Config, o TrainOptions) (_ *TrainResu
 		result.Best = st.Join(best.Name)
 	}
 	return result, err
+}
+
+// course is what decides how many steps a training takes.
+func course(c *configs.Train, seqLength int) train.Options {
+	return train.Options{SeqLength: seqLength, Batch: c.Batch, Hidden: train.Hidden(c.Hidden), Epochs: c.Epochs, MaxSteps: c.MaxSteps, Seed: c.Seed,
+		Curriculum: train.Curriculum{SeqLength: c.Curriculum.SeqLength, Epochs: c.Curriculum.Epochs, Sampling: c.Curriculum.Sampling}}
 }
 
 // trainOptions turns config and set into the numbers of a run.
@@ -132,17 +138,15 @@ func trainOptions(ctx context.Context, c *configs.Config, set *dataset.Set, cons
 	if err := precision.Check(); err != nil {
 		return train.Options{}, err
 	}
-	return train.Options{Precision: precision,
-		Shape: shape, Start: start,
-		SeqLength: m.SeqLength, Batch: c.Train.Batch, Hidden: train.Hidden(c.Train.Hidden), LR: c.Train.LR, Clip: c.Train.ClipNorm, Seed: c.Train.Seed,
-		Decay: c.Train.WeightDecay, Average: c.Train.Average, Dropout: c.Model.Dropout, InputDropout: c.Model.InputDropout, WeightDropout: c.Model.WeightDropout, Schedule: train.Schedule(c.Train.Schedule), WarmupSteps: c.Train.WarmupSteps,
-		Curriculum: train.Curriculum{SeqLength: c.Train.Curriculum.SeqLength, Epochs: c.Train.Curriculum.Epochs, Sampling: c.Train.Curriculum.Sampling},
-		Patience:   c.Train.EarlyStop.Patience,
-		Epochs:     c.Train.Epochs, MaxSteps: c.Train.MaxSteps, EverySteps: c.Train.Checkpoint.EverySteps,
-		Every:    time.Duration(c.Train.Checkpoint.EveryMinutes * float64(time.Minute)),
-		KeepLast: c.Train.Checkpoint.KeepLast, KeepBest: c.Train.Checkpoint.KeepBest, BestCount: c.Train.Checkpoint.KeepBestCount, LogEvery: c.Train.LogEvery,
-		Identity: checkpoint.Metadata{Cell: c.Model.Cell, Config: config, Vocab: vocabulary, Unit: m.Unit, Normalize: m.Normalize, Set: set.SHA256()},
-	}, nil
+	o, t := course(&c.Train, m.SeqLength), &c.Train
+	o.Precision, o.Shape, o.Start = precision, shape, start
+	o.LR, o.Schedule, o.WarmupSteps, o.Patience = t.LR, train.Schedule(t.Schedule), t.WarmupSteps, t.EarlyStop.Patience
+	o.Clip, o.Decay, o.Average = t.ClipNorm, t.WeightDecay, t.Average
+	o.Dropout, o.InputDropout, o.WeightDropout = c.Model.Dropout, c.Model.InputDropout, c.Model.WeightDropout
+	o.EverySteps, o.Every, o.LogEvery = t.Checkpoint.EverySteps, time.Duration(t.Checkpoint.EveryMinutes*float64(time.Minute)), t.LogEvery
+	o.KeepLast, o.KeepBest, o.BestCount = t.Checkpoint.KeepLast, t.Checkpoint.KeepBest, t.Checkpoint.KeepBestCount
+	o.Identity = checkpoint.Metadata{Cell: c.Model.Cell, Config: config, Vocab: vocabulary, Unit: m.Unit, Normalize: m.Normalize, Set: set.SHA256()}
+	return o, nil
 }
 
 // configName is the resolved config of a run.

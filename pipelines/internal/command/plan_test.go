@@ -281,6 +281,13 @@ func TestPlanCosts(t *testing.T) {
 			t.Errorf("the plan has no %q: %s", want, text)
 		}
 	}
+	// A curriculum cuts the text anew in every epoch.
+	carried := []string{"--set", "train.hidden=carry", "--set", "train.epochs=3", "--set", "train.curriculum.seq_length=4", "--set", "train.curriculum.epochs=2"}
+	text = l.ok(append([]string{"plan"}, carried...)...).stdout
+	train := l.result(runKeys, append([]string{"run", "--to", "train"}, carried...)...)["stages"].(map[string]any)["train"].(map[string]any)
+	if want := fmt.Sprintf(" %v steps", train["step"]); train["step"] == 90.0 || !strings.Contains(text, want) {
+		t.Errorf("the plan has no %q: %s", want, text)
+	}
 }
 
 // TestRange runs parts of a round.
