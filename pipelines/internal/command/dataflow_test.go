@@ -38,17 +38,22 @@ func newCloudLab(t *testing.T) cloudLab {
 	return l
 }
 
-// command is prep on the stand-in's Dataflow, not started.
-func (l cloudLab) command(args ...string) *exec.Cmd {
+// on is a command on the stand-in's Dataflow, not started.
+func (l cloudLab) on(name string, args ...string) *exec.Cmd {
 	l.t.Helper()
 	self, err := os.Executable()
 	if err != nil {
 		l.t.Fatal(err)
 	}
-	c := l.child(append([]string{"prep", "--runner=dataflow", "--dataflow_endpoint=" + l.cloud.URL, "--worker_binary=" + self,
-		"--project=" + cloudtest.Project, "--region=us-central1", "--staging_location=gs://bucket/staging", "--job_name=prep-test", "--sdk_container_image=quire.test/worker:1",
-		"--set", `corpus.sources=["gs://bucket/corpus/text.txt"]`, "--set", "prep.shards=3", "--out=gs://bucket/set", "--json", "--quiet"}, args...)...)
-	return c
+	return l.child(append([]string{name, "--runner=dataflow", "--dataflow_endpoint=" + l.cloud.URL, "--worker_binary=" + self,
+		"--project=" + cloudtest.Project, "--region=us-central1", "--staging_location=gs://bucket/staging", "--job_name=" + name + "-test", "--sdk_container_image=quire.test/worker:1",
+		"--set", `corpus.sources=["gs://bucket/corpus/text.txt"]`, "--json", "--quiet"}, args...)...)
+}
+
+// command is prep on the stand-in's Dataflow, not started.
+func (l cloudLab) command(args ...string) *exec.Cmd {
+	l.t.Helper()
+	return l.on("prep", append([]string{"--set", "prep.shards=3", "--out=gs://bucket/set"}, args...)...)
 }
 
 // prep runs a command that ends with this code, and returns its result or its
@@ -176,6 +181,21 @@ func golden(t *testing.T, file string, got []byte) {
 	}
 	if !bytes.Equal(got, want) {
 		t.Errorf("%s is not what was sent (go test -update_golden rewrites it):\n%s", file, got)
+	}
+}
+
+// TestDataflowSweep trains trials on workers, whose workdir is the bucket.
+func TestDataflowSweep(t *testing.T) {
+	l := newCloudLab(t)
+	o := l.finish(l.on("sweep", append(sweepArgs[1:], "--set", "workdir=gs://bucket/work")...))
+	r := l.parse(sweepKeys, o)
+	table := strings.TrimPrefix(r["table"].(string), "gs://bucket/")
+	got, ok := l.cloud.Storage.Object("bucket", table)
+	if want := l.swept(); !ok || string(got) != want {
+		t.Errorf("the table %s is %q (%v), on direct %q", table, got, ok, want)
+	}
+	if n := len(l.cloud.Jobs()); n != 2 {
+		t.Errorf("%d jobs, want one of prep and one of the trials", n)
 	}
 }
 
