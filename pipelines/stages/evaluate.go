@@ -37,11 +37,7 @@ func Evaluate(ctx context.Context, m *Model, setDir string) (*EvaluateResult, er
 	if err := sameVocabulary(m, set.Vocab(), setDir); err != nil {
 		return nil, err
 	}
-	name := "validation"
-	if set.Split(name) == nil {
-		name = "train"
-	}
-	data, err := newTextData(set, name, 0)
+	data, name, err := heldOut(set)
 	if err != nil {
 		return nil, err
 	}
@@ -52,6 +48,17 @@ func Evaluate(ctx context.Context, m *Model, setDir string) (*EvaluateResult, er
 	e := set.Manifest().Entropy
 	return &EvaluateResult{NatsPerChar: nats, BitsPerChar: nats / math.Ln2, Chars: chars, Split: name, Checkpoint: m.Path,
 		UniformNats: math.Log(float64(m.Vocab.Size())), UnigramNats: e.UnigramNats, BigramNats: e.BigramNats, TrigramNats: e.TrigramNats}, nil
+}
+
+// heldOut is the text that models are measured on, and the name of its split: the
+// validation part, or the training part where there is none.
+func heldOut(set *dataset.Set) (data *TextData, name string, err error) {
+	name = "validation"
+	if set.Split(name) == nil {
+		name = "train"
+	}
+	data, err = newTextData(set, name, 0)
+	return data, name, err
 }
 
 // String is the result in a line: the loss, and the n-gram entropies above and

@@ -21,11 +21,7 @@ const (
 // losses checks what the candidate knows, by itself and against the promoted
 // model. Losses are those of train.EvaluateText, as Evaluate reports them.
 func (g *gate) losses(ctx context.Context, m *Model, set *dataset.Set) error {
-	what, name := "validation loss", "validation"
-	if set.Split(name) == nil {
-		what, name = "training loss", "train"
-	}
-	text, err := newTextData(set, name, 0)
+	text, name, err := heldOut(set)
 	if err != nil {
 		return err
 	}
@@ -33,9 +29,12 @@ func (g *gate) losses(ctx context.Context, m *Model, set *dataset.Set) error {
 	if err != nil {
 		return err
 	}
-	judged := nats
-	if name == "train" && g.o.TrainNats != nil {
-		judged = *g.o.TrainNats
+	judged, what := nats, "validation loss"
+	if name == "train" {
+		what = "training loss"
+		if g.o.TrainNats != nil {
+			judged = *g.o.TrainNats
+		}
 	}
 	unigram := g.res.UnigramNats
 	g.res.Nats = finite(judged)
