@@ -17,11 +17,13 @@ func init() {
 	opaque.Register[Statistics]()
 	opaque.Register[Digest]()
 	register.DoFn3x0[int64, Document, func(Block)](&splitFn{})
+	register.DoFn3x0[int64, Document, func(int64, Document)](&uncountedFn{})
 	register.DoFn2x1[Block, func(Statistics), error](&countFn{})
 	register.DoFn2x1[int, func(*Statistics) bool, Statistics](&mergeFn{})
 	register.DoFn3x2[context.Context, int64, Document, Digest, error](&hashFn{})
 	register.DoFn1x2[item, int64, Document](&keyFn{})
 	register.Emitter1[Block]()
+	register.Emitter2[int64, Document]()
 	register.Emitter1[Statistics]()
 	register.Iter1[Statistics]()
 }
@@ -114,6 +116,25 @@ type splitFn struct {
 func (f *splitFn) ProcessElement(doc int64, d Document, emit func(Block)) {
 	for at := int64(0); at < d.Bytes; at += f.BlockBytes {
 		emit(Block{Doc: doc, Document: d, Offset: at, Length: min(f.BlockBytes, d.Bytes-at)})
+	}
+}
+
+// Uncounted leaves out the documents that are marked as counted.
+//
+// It takes and returns a PCollection<KV<int64, Document>>.
+func Uncounted(s beam.Scope, docs beam.PCollection) beam.PCollection {
+	return beam.ParDo(s.Scope("corpus.Uncounted"), &uncountedFn{}, docs)
+}
+
+// uncountedFn passes documents on that are not counted.
+//
+// Order: none. Dropped: counted documents. Retry: output depends on the element
+// alone. Memory: the element.
+type uncountedFn struct{}
+
+func (*uncountedFn) ProcessElement(doc int64, d Document, emit func(int64, Document)) {
+	if !d.Counted {
+		emit(doc, d)
 	}
 }
 

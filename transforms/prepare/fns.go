@@ -5,8 +5,11 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
+	"path"
 	"slices"
+	"strings"
 
 	"github.com/apache/beam/sdks/v2/go/pkg/beam/register"
 
@@ -20,7 +23,7 @@ import (
 
 func init() {
 	opaque.Register[plan]()
-	register.DoFn3x1[corpus.Statistics, func(*corpus.Digest) bool, func(plan), error](&planFn{})
+	register.DoFn4x1[context.Context, corpus.Statistics, func(*corpus.Digest) bool, func(plan), error](&planFn{})
 	register.DoFn2x0[plan, func(tfrecordio.Target)](&targetFn{})
 	register.DoFn3x2[context.Context, plan, func(*dataset.Shard) bool, string, error](&finishFn{})
 	register.Iter1[corpus.Digest]()
@@ -37,12 +40,12 @@ func init() {
 // one to be shown; cutFn does the same without a plan.
 //
 // Order: one element. Dropped: nothing. Retry: output depends on the input
-// alone. Memory: the plan.
+// alone; what is kept for another time may be written again. Memory: the plan.
 type planFn struct {
 	Options Options `json:"options"`
 }
 
-func (f *planFn) ProcessElement(st corpus.Statistics, each func(*corpus.Digest) bool, emit func(plan)) error {
+func (f *planFn) ProcessElement(ctx context.Context, st corpus.Statistics, each func(*corpus.Digest) bool, emit func(plan)) error {
 	var digests []corpus.Digest
 	var d corpus.Digest
 	for each(&d) {
@@ -59,11 +62,29 @@ func (f *planFn) ProcessElement(st corpus.Statistics, each func(*corpus.Digest) 
 		return nil
 	}
 	p, err := newPlan(f.Options, st, digests)
+	if err == nil && f.Options.Keep != "" {
+		err = f.keep(ctx, st, digests)
+	}
 	if err != nil {
 		return err
 	}
 	emit(p)
 	return nil
+}
+
+// keep writes the statistics for the next corpus.
+func (f *planFn) keep(ctx context.Context, s corpus.Statistics, digests []corpus.Digest) (err error) {
+	dir, name := path.Split(f.Options.Keep)
+	st, err := store.Open(ctx, strings.TrimSuffix(dir, "/"))
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, st.Close()) }()
+	c := &corpus.Counts{Form: f.Options.form(), BlockBytes: f.Options.BlockBytes, Statistics: s}
+	for _, d := range digests {
+		c.Documents = append(c.Documents, d.SHA256)
+	}
+	return c.Write(ctx, st, name)
 }
 
 // targetFn emits what the shards are.
