@@ -24,6 +24,8 @@ type world struct {
 	base time.Duration // what the clocks on the wall are ahead of the bubble's
 	end  time.Time     // on a true clock
 
+	opening sync.Mutex
+
 	mu        sync.Mutex
 	r         *rand.Rand
 	running   int
@@ -108,9 +110,11 @@ func (w *world) life(name string) {
 		}
 		return nil
 	}
+	w.opening.Lock() // the faults to come are one for the process
 	restore := store.InjectFaults(fault)
 	st, err := store.Open(ctx, w.dir)
 	restore()
+	w.opening.Unlock()
 	if err != nil {
 		w.t.Error(err)
 		return
