@@ -82,7 +82,7 @@ func (g *gate) against(ctx context.Context, m *Model, set *dataset.Set, text *Te
 	where := ""
 	if !p.Vocab.Same(set.Vocab()) {
 		to := recode(set.Vocab(), p.Vocab)
-		ours, n, err := common(ctx, text, to, int64(set.Manifest().SeqLength)+1)
+		spans, n, err := common(ctx, text, to, int64(set.Manifest().SeqLength)+1)
 		if err != nil {
 			return err
 		}
@@ -91,10 +91,10 @@ func (g *gate) against(ctx context.Context, m *Model, set *dataset.Set, text *Te
 			g.holds("promoted", false, fmt.Sprintf("the promoted model %s knows the characters of none of the %d sequences to compare on; promote the new one by hand: promote %s", p.Path, text.Len(), m.Path))
 			return nil
 		}
-		if nats, _, err = train.EvaluateText(ctx, m.Weights, ours); err != nil {
+		if nats, _, err = train.EvaluateText(ctx, m.Weights, newPart(text, spans, nil)); err != nil {
 			return err
 		}
-		theirs = &part{text: text, spans: ours.spans, to: to}
+		theirs = newPart(text, spans, to)
 	}
 	other, _, err := train.EvaluateText(ctx, p.Weights, theirs)
 	if err != nil {

@@ -3,6 +3,7 @@ package stages
 import (
 	"context"
 	"slices"
+	"sort"
 
 	"github.com/quire-ml/quire/model/train"
 )
@@ -10,12 +11,24 @@ import (
 // A part is some of a text, in the ids of another vocabulary if need be.
 type part struct {
 	text  train.Text
-	spans []span  // none crosses two stretches of the text
+	spans []span
+	ends  []int64 // of the spans, in the part
 	to    []int32 // by id; nil: unchanged
 }
 
 // A span is so many characters of a text from one on.
 type span struct{ at, chars int64 }
+
+// newPart returns the part of a text that consists of spans, none of which crosses
+// two stretches.
+func newPart(text train.Text, spans []span, to []int32) *part {
+	p, end := &part{text: text, spans: spans, to: to}, int64(0)
+	for _, s := range spans {
+		end += s.chars
+		p.ends = append(p.ends, end)
+	}
+	return p
+}
 
 // Stretches returns the numbers of characters of the spans.
 func (p *part) Stretches() []int64 {
@@ -28,24 +41,18 @@ func (p *part) Stretches() []int64 {
 
 // ReadAt fills dst with the characters of the spans from number at on.
 func (p *part) ReadAt(ctx context.Context, at int64, dst []int32) error {
-	for _, s := range p.spans {
-		if len(dst) == 0 {
-			break
-		}
-		if at >= s.chars {
-			at -= s.chars
-			continue
-		}
-		n := min(int64(len(dst)), s.chars-at)
-		if err := p.text.ReadAt(ctx, s.at+at, dst[:n]); err != nil {
+	for i := sort.Search(len(p.ends), func(i int) bool { return p.ends[i] > at }); len(dst) > 0; i++ {
+		left := p.ends[i] - at
+		n := min(int64(len(dst)), left)
+		if err := p.text.ReadAt(ctx, p.spans[i].at+p.spans[i].chars-left, dst[:n]); err != nil {
 			return err
 		}
-		for i, id := range dst[:n] {
-			if p.to != nil {
-				dst[i] = p.to[id]
+		if p.to != nil {
+			for k, id := range dst[:n] {
+				dst[k] = p.to[id]
 			}
 		}
-		dst, at = dst[n:], 0
+		dst, at = dst[n:], at+n
 	}
 	return nil
 }
@@ -54,7 +61,8 @@ func (p *part) ReadAt(ctx context.Context, at int64, dst []int32) error {
 // distributed over a text of sequences of n characters. A span that crosses two
 // stretches is two.
 func spread(text train.Text, n int64) *part {
-	p, all := &part{text: text}, int64(0)
+	var spans []span
+	all := int64(0)
 	for _, chars := range text.Stretches() {
 		all += chars / n
 	}
@@ -65,39 +73,37 @@ func spread(text train.Text, n int64) *part {
 		for _, chars := range text.Stretches() {
 			lo, hi := max(from*n, start), min(to*n, start+chars)
 			if lo < hi {
-				p.spans = append(p.spans, span{lo, hi - lo})
+				spans = append(spans, span{lo, hi - lo})
 			}
 			start += chars
 		}
 	}
-	return p
+	return newPart(text, spans, nil)
 }
 
-// common returns the sequences of n characters, all of which have an id in to that
-// is not negative, and how many they are. Those that follow one another are one
-// span.
-func common(ctx context.Context, text train.Text, to []int32, n int64) (p *part, count int64, err error) {
-	p = &part{text: text}
+// common returns the spans of the sequences of n characters, all of which have an
+// id in to that is not negative, and how many these sequences are. Those that
+// follow one another are one span.
+func common(ctx context.Context, text train.Text, to []int32, n int64) (spans []span, count int64, err error) {
 	ids, start := make([]int32, n), int64(0)
 	for _, chars := range text.Stretches() {
-		end := start + chars
 		follows := false
-		for ; start < end; start += n {
+		for end := start + chars; start < end; start += n {
 			if err := text.ReadAt(ctx, start, ids); err != nil {
 				return nil, 0, err
 			}
-			switch has := !slices.ContainsFunc(ids, func(id int32) bool { return to[id] < 0 }); {
-			case !has:
+			if slices.ContainsFunc(ids, func(id int32) bool { return to[id] < 0 }) {
 				follows = false
 				continue
-			case follows:
-				p.spans[len(p.spans)-1].chars += n
-			default:
-				p.spans = append(p.spans, span{start, n})
+			}
+			if follows {
+				spans[len(spans)-1].chars += n
+			} else {
+				spans = append(spans, span{start, n})
 			}
 			follows = true
 			count++
 		}
 	}
-	return p, count, nil
+	return spans, count, nil
 }

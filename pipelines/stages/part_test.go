@@ -26,11 +26,12 @@ func TestPart(t *testing.T) {
 	}
 	to[7], to[20] = -1, -1
 	// Of the sequences 0-2 3-5 6-8, 9-11 12-14, 15-17 18-20 21-23 24-26 27-29, the third and the seventh have none.
-	p, n, err := common(ctx, numberedText{9, 6, 15}, to, 3)
-	if want := []span{{0, 6}, {9, 6}, {15, 3}, {21, 9}}; err != nil || n != 8 || !slices.Equal(p.spans, want) {
-		t.Errorf("%d sequences in common, %v, %v; want 8, %v", n, p.spans, err, want)
+	text := numberedText{9, 6, 15}
+	spans, n, err := common(ctx, text, to, 3)
+	if want := []span{{0, 6}, {9, 6}, {15, 3}, {21, 9}}; err != nil || n != 8 || !slices.Equal(spans, want) {
+		t.Errorf("%d sequences in common, %v, %v; want 8, %v", n, spans, err, want)
 	}
-	p.to = to
+	p := newPart(text, spans, to)
 	if got, want := p.Stretches(), []int64{6, 6, 3, 9}; !slices.Equal(got, want) {
 		t.Errorf("stretches %v, want %v", got, want)
 	}

@@ -144,7 +144,7 @@ type trialEnd struct {
 const divergedName = "diverged.json"
 
 func (t *trial) note(ctx context.Context, st *store.Store, d *train.DivergedError) error {
-	data, err := json.Marshal(trialEnd{d.Step, d.Error()})
+	data, err := store.MarshalSealed(trialEnd{d.Step, d.Error()})
 	if err != nil {
 		return err
 	}
@@ -161,10 +161,10 @@ func (t *trial) diverged(ctx context.Context, st *store.Store) (*trialEnd, error
 	}
 	d := new(trialEnd)
 	if err == nil {
-		err = json.Unmarshal(data, d)
+		err = store.UnmarshalSealed(st.Join(name), data, d)
 	}
 	if err != nil {
-		return nil, t.named(fmt.Errorf("%s: %w", st.Join(name), err))
+		return nil, t.named(err)
 	}
 	return d, nil
 }
