@@ -196,17 +196,14 @@ func intact(ctx context.Context, path string, all bool) error {
 // runPrep runs the pipeline, in a folder that is clean, and cleans up after it.
 func runPrep(ctx context.Context, st *store.Store, c *configs.Config, found *Corpus, o PrepOptions, began time.Time) (*PrepResult, error) {
 	p, s := beam.NewPipelineWithRoot()
-	options := prepareOptions(c, o.Out)
+	dir, err := absolute(o.Out)
+	if err != nil {
+		return nil, err
+	}
+	options := prepareOptions(c, dir)
 	options.Way = o.Way
 	if o.Way == "" && (o.Runner == "flink" || o.Runner == "dataflow") {
 		options.Way = "engine" // their workers need share no fast disk, and they group on disk
-	}
-	if dir, ok := st.Local(); ok {
-		abs, err := filepath.Abs(dir) // workers have working directories of their own
-		if err != nil {
-			return nil, fmt.Errorf("stages: prep: %w", err)
-		}
-		options.Dir = abs
 	}
 	if err := options.Validate(); err != nil {
 		return nil, err
@@ -249,24 +246,18 @@ func runPrep(ctx context.Context, st *store.Store, c *configs.Config, found *Cor
 	return res, err
 }
 
-// countsName is where counts are kept.
-const countsName = "counts.json"
-
 // reuse lets the pipeline count what is new in docs only.
 func reuse(ctx context.Context, o PrepOptions, options *prepare.Options, docs []corpus.Document) error {
-	dir := o.Counts
-	if !strings.Contains(dir, "://") {
-		var err error
-		if dir, err = filepath.Abs(dir); err != nil { // workers have working directories of their own
-			return fmt.Errorf("stages: prep: %w", err)
-		}
+	dir, err := absolute(o.Counts)
+	if err != nil {
+		return err
 	}
 	st, err := store.Open(ctx, dir)
 	if err != nil {
 		return err
 	}
 	defer st.Close()
-	n, err := options.Reuse(ctx, st, countsName, docs)
+	n, err := options.Reuse(ctx, st, docs)
 	switch {
 	case ctx.Err() != nil:
 		return ctx.Err()

@@ -37,6 +37,19 @@ func Locate(workdir, path string) string {
 	return filepath.Join(workdir, path)
 }
 
+// absolute returns where a folder or URL can be opened from any working directory:
+// workers have their own.
+func absolute(dir string) (string, error) {
+	if strings.Contains(dir, "://") {
+		return dir, nil
+	}
+	abs, err := filepath.Abs(dir)
+	if err != nil {
+		return "", fmt.Errorf("stages: %w", err)
+	}
+	return abs, nil
+}
+
 // Model is a checkpoint made ready for use.
 type Model struct {
 	Path    string // where it was read from

@@ -8,7 +8,6 @@ import (
 	"encoding/gob"
 	"encoding/json"
 	"fmt"
-	"path/filepath"
 	"slices"
 	"strings"
 
@@ -99,7 +98,9 @@ func Sweep(ctx context.Context, r *configs.Resolved, trials []configs.Trial, o S
 		row.Set = trials[i].Set
 		res.Trials = append(res.Trials, *row)
 	}
-	slices.SortFunc(res.Trials, func(a, b SweepTrial) int { return cmp.Or(compareNats(a.Nats, b.Nats), cmp.Compare(a.Trial, b.Trial)) })
+	slices.SortFunc(res.Trials, func(a, b SweepTrial) int {
+		return cmp.Or(cmp.Compare(-b.nats(), -a.nats()), cmp.Compare(a.Trial, b.Trial)) // to cmp NaN is the least, so what has none is last
+	})
 	if res.Best = res.Trials[0]; res.Best.Nats == nil {
 		return nil, all[res.Best.Trial-1].named(fmt.Errorf("it diverged, as did all others: %s", res.Best.Diverged))
 	}
@@ -112,14 +113,6 @@ func Sweep(ctx context.Context, r *configs.Resolved, trials []configs.Trial, o S
 	}
 	res.Best = res.Trials[0]
 	return res, nil
-}
-
-// compareNats orders losses; one that is no number is above all others.
-func compareNats(a, b *float64) int {
-	if a == nil || b == nil {
-		return cmp.Compare(map[bool]int{true: 1}[a == nil], map[bool]int{true: 1}[b == nil])
-	}
-	return cmp.Compare(*a, *b)
 }
 
 // sweepKey is a digest of what the trials train, in order.
@@ -157,12 +150,9 @@ func withSets(ctx context.Context, st *store.Store, trials []configs.Trial, o Sw
 			sets[c.Prep] = set
 		}
 		c.Notify = configs.Notify{} // secrets stay here
-		if !strings.Contains(c.Workdir, "://") {
-			abs, err := filepath.Abs(c.Workdir) // workers have working directories of their own
-			if err != nil {
-				return nil, fmt.Errorf("stages: sweep: %w", err)
-			}
-			c.Workdir = abs
+		var err error
+		if c.Workdir, err = absolute(c.Workdir); err != nil {
+			return nil, err
 		}
 		all = append(all, &trial{Number: t.Number, Says: t.String(), Config: c, YAML: t.Resolved.YAML(), Set: sets[c.Prep], Quiet: o.Quiet})
 	}

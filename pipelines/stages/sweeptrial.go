@@ -33,6 +33,8 @@ type trial struct {
 	Set    PrepResult // its path is below the workdir
 	Key    string     // of its training
 	Quiet  bool
+
+	end *trialEnd // what look has found; nil where the training did not diverge
 }
 
 // pipeline is the stages of a trial: those of a round, after its set.
@@ -59,8 +61,8 @@ func (t *trial) look(ctx context.Context, st *store.Store) (done bool, err error
 		return false, t.named(err)
 	}
 	t.Key = plan.Stages[0].Key
-	if d, err := t.diverged(ctx, st); d != nil || err != nil {
-		return d != nil, err
+	if t.end, err = t.diverged(ctx, st); t.end != nil || err != nil {
+		return t.end != nil, err
 	}
 	return !slices.ContainsFunc(plan.Stages, func(s workflow.PlanStage) bool { return s.Action == workflow.ActionRun }), nil
 }
@@ -78,11 +80,8 @@ func (t *trial) result(ctx context.Context, st *store.Store) (*SweepTrial, error
 	if !done {
 		return nil, t.named(fmt.Errorf("the workers are done, but %s has nothing of it: they must reach the workdir at the same path; use a shared folder, or gs://", st.URL()))
 	}
-	switch d, err := t.diverged(ctx, st); {
-	case err != nil:
-		return nil, err
-	case d != nil:
-		return &SweepTrial{Trial: t.Number, Step: d.Step, Run: "runs/" + t.Key, Diverged: d.Reason}, nil
+	if t.end != nil {
+		return &SweepTrial{Trial: t.Number, Step: t.end.Step, Run: "runs/" + t.Key, Diverged: t.end.Reason}, nil
 	}
 	p, options, err := t.pipeline(report.NewConsole(io.Discard, true))
 	if err != nil {

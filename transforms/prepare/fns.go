@@ -7,9 +7,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"path"
 	"slices"
-	"strings"
 
 	"github.com/apache/beam/sdks/v2/go/pkg/beam/register"
 
@@ -74,8 +72,7 @@ func (f *planFn) ProcessElement(ctx context.Context, st corpus.Statistics, each 
 
 // keep writes the statistics for the next corpus.
 func (f *planFn) keep(ctx context.Context, s corpus.Statistics, digests []corpus.Digest) (err error) {
-	dir, name := path.Split(f.Options.Keep)
-	st, err := store.Open(ctx, strings.TrimSuffix(dir, "/"))
+	st, err := store.Open(ctx, f.Options.Keep)
 	if err != nil {
 		return err
 	}
@@ -84,7 +81,7 @@ func (f *planFn) keep(ctx context.Context, s corpus.Statistics, digests []corpus
 	for _, d := range digests {
 		c.Documents = append(c.Documents, d.SHA256)
 	}
-	return c.Write(ctx, st, name)
+	return c.Write(ctx, st, CountsName)
 }
 
 // targetFn emits what the shards are.

@@ -59,7 +59,7 @@ type Options struct {
 	Way         string `json:"way"`          // from blocks to shards: files (also if empty) or engine, see package tfrecordio
 
 	// Counted are statistics of the documents that are marked as counted, in blocks
-	// of BlockBytes; Keep is where those of all are kept then, as corpus.Counts.
+	// of BlockBytes; Keep is the folder or gs:// URL where CountsName gets those of all.
 	// None and nowhere, if empty.
 	Counted *corpus.Statistics `json:"-"`
 	Keep    string             `json:"keep"`

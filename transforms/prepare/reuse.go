@@ -18,16 +18,20 @@ const (
 	mostReused = 1 << 17
 )
 
-// Reuse lets Set take the counts that an earlier Set has kept at name in st, and
-// keep its own there. It marks the documents that need not be counted again, and
-// returns their number: none where the corpus lacks one of those that were counted,
-// or their counts are of other characters, of too small blocks, or too many.
+// CountsName is where the counts of a corpus are kept.
+const CountsName = "counts.json"
+
+// Reuse lets Set take the counts that an earlier Set has kept in st, and keep its
+// own there if it counts anything. It marks the documents that need not be counted
+// again, and returns their number: none where the corpus lacks one of those that
+// were counted, or their counts are of other characters, of too small blocks, or
+// too many.
 //
 // An error says why the counts cannot be read. Set then counts all documents, and
 // replaces them.
-func (o *Options) Reuse(ctx context.Context, st *store.Store, name string, docs []corpus.Document) (n int, err error) {
-	o.Keep = st.Join(name)
-	c, err := corpus.ReadCounts(ctx, st, name)
+func (o *Options) Reuse(ctx context.Context, st *store.Store, docs []corpus.Document) (n int, err error) {
+	o.Keep = st.URL()
+	c, err := corpus.ReadCounts(ctx, st, CountsName)
 	if errors.Is(err, store.ErrNotExist) {
 		return 0, nil
 	}
@@ -45,5 +49,8 @@ func (o *Options) Reuse(ctx context.Context, st *store.Store, name string, docs 
 		return 0, nil
 	}
 	o.BlockBytes, o.Counted = c.BlockBytes, &counted
+	if len(c.Documents) == len(docs) {
+		o.Keep = ""
+	}
 	return len(c.Documents), nil
 }

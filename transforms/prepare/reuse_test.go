@@ -36,7 +36,7 @@ func TestReuse(t *testing.T) {
 		defer st.Close()
 		reuse := func(want int, docs []corpus.Document, o Options) Options {
 			t.Helper()
-			if n, err := o.Reuse(ctx, st, "counts.json", docs); n != want || err != nil {
+			if n, err := o.Reuse(ctx, st, docs); n != want || err != nil {
 				t.Fatalf("%s: %d documents are counted, %v; want %d", runner, n, err, want)
 			}
 			return o
@@ -46,7 +46,7 @@ func TestReuse(t *testing.T) {
 		three := func() []corpus.Document { return digested(t, text{"1", b}, text{"2", c}, text{"3", a}) }
 		docs := two()
 		made(t, runner, docs, reuse(0, docs, o))
-		kept, _, err := st.Read(ctx, "counts.json")
+		kept, _, err := st.Read(ctx, CountsName)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -66,15 +66,15 @@ func TestReuse(t *testing.T) {
 		reuse(0, three(), Options{Normalize: "nfc"})
 		reuse(0, three(), Options{BlockBytes: 1000})
 
-		if err := st.Replace(ctx, "counts.json", kept); err != nil {
+		if err := st.Replace(ctx, CountsName, kept); err != nil {
 			t.Fatal(err)
 		}
-		counts, err := corpus.ReadCounts(ctx, st, "counts.json")
+		counts, err := corpus.ReadCounts(ctx, st, CountsName)
 		if err != nil {
 			t.Fatal(err)
 		}
 		counts.Statistics.Chars[0].Count += 1000
-		if err := counts.Write(ctx, st, "counts.json"); err != nil {
+		if err := counts.Write(ctx, st, CountsName); err != nil {
 			t.Fatal(err)
 		}
 		docs = three()
@@ -103,18 +103,18 @@ func TestReuseNot(t *testing.T) {
 	defer st.Close()
 	docs := digested(t, text{"a", strings.Repeat("to be, ", 200)})
 	o := Options{SeqLength: 20, BlockBytes: minBlock/smallestBlock - 1}
-	if _, err := o.Reuse(ctx, st, "counts.json", docs); err != nil {
+	if _, err := o.Reuse(ctx, st, docs); err != nil {
 		t.Fatal(err)
 	}
 	made(t, "direct", docs, o)
 	o = Options{SeqLength: 20}
-	if n, err := o.Reuse(ctx, st, "counts.json", docs); n != 0 || err != nil || o.Counted != nil || docs[0].Counted {
+	if n, err := o.Reuse(ctx, st, docs); n != 0 || err != nil || o.Counted != nil || docs[0].Counted {
 		t.Errorf("blocks of %d bytes: %d documents, %v, %+v", minBlock/smallestBlock-1, n, err, docs)
 	}
-	if err := os.WriteFile(filepath.Join(dir, "counts.json"), []byte("{}"), 0o666); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, CountsName), []byte("{}"), 0o666); err != nil {
 		t.Fatal(err)
 	}
-	if n, err := o.Reuse(ctx, st, "counts.json", docs); n != 0 || !errors.Is(err, store.ErrDamaged) || o.Keep == "" {
+	if n, err := o.Reuse(ctx, st, docs); n != 0 || !errors.Is(err, store.ErrDamaged) || o.Keep == "" {
 		t.Errorf("damaged: %d documents, %v, kept at %q", n, err, o.Keep)
 	}
 }
