@@ -5,10 +5,9 @@ import (
 	"fmt"
 
 	"github.com/apache/beam/sdks/v2/go/pkg/beam"
-	"github.com/apache/beam/sdks/v2/go/pkg/beam/register"
 )
 
-func init() { register.DoFn2x1[context.Context, []byte, error](&eachFn{}) }
+func init() { beam.RegisterDoFn(&eachFn{}) }
 
 // A Function is what Each calls for an item. It leaves what it makes in a place
 // that the caller knows; it may be called again for an item that it is done with.

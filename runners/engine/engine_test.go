@@ -16,7 +16,6 @@ import (
 	"github.com/apache/beam/sdks/v2/go/pkg/beam"
 	beamlog "github.com/apache/beam/sdks/v2/go/pkg/beam/log"
 	"github.com/apache/beam/sdks/v2/go/pkg/beam/options/jobopts"
-	"github.com/apache/beam/sdks/v2/go/pkg/beam/register"
 )
 
 func TestMain(m *testing.M) {
@@ -25,8 +24,7 @@ func TestMain(m *testing.M) {
 }
 
 func init() {
-	register.DoFn3x1[context.Context, string, func(string), error](&workFn{})
-	register.Emitter1[string]()
+	beam.RegisterDoFn(&workFn{})
 }
 
 // workFn does what its element says.

@@ -5,7 +5,6 @@ import (
 	"fmt"
 
 	"github.com/apache/beam/sdks/v2/go/pkg/beam"
-	"github.com/apache/beam/sdks/v2/go/pkg/beam/register"
 
 	"github.com/quire-ml/quire/transforms/opaque"
 )
@@ -16,16 +15,12 @@ func init() {
 	opaque.Register[Block]()
 	opaque.Register[Statistics]()
 	opaque.Register[Digest]()
-	register.DoFn3x0[int64, Document, func(Block)](&splitFn{})
-	register.DoFn3x0[int64, Document, func(int64, Document)](&uncountedFn{})
-	register.DoFn2x1[Block, func(Statistics), error](&countFn{})
-	register.DoFn2x1[int, func(*Statistics) bool, Statistics](&mergeFn{})
-	register.DoFn3x2[context.Context, int64, Document, Digest, error](&hashFn{})
-	register.DoFn1x2[item, int64, Document](&keyFn{})
-	register.Emitter1[Block]()
-	register.Emitter2[int64, Document]()
-	register.Emitter1[Statistics]()
-	register.Iter1[Statistics]()
+	beam.RegisterDoFn(&splitFn{})
+	beam.RegisterDoFn(&uncountedFn{})
+	beam.RegisterDoFn(&countFn{})
+	beam.RegisterDoFn(&mergeFn{})
+	beam.RegisterDoFn(&hashFn{})
+	beam.RegisterDoFn(&keyFn{})
 }
 
 // CharCount says how often a character occurs.

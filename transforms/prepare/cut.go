@@ -5,7 +5,7 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/apache/beam/sdks/v2/go/pkg/beam/register"
+	"github.com/apache/beam/sdks/v2/go/pkg/beam"
 
 	"github.com/quire-ml/quire/runners/store"
 	"github.com/quire-ml/quire/transforms/bundle"
@@ -17,9 +17,7 @@ import (
 )
 
 func init() {
-	register.DoFn4x1[context.Context, corpus.Block, func(*plan) bool, func(int64, []byte), error](&cutFn{})
-	register.Iter1[plan]()
-	register.Emitter2[int64, []byte]()
+	beam.RegisterDoFn(&cutFn{})
 }
 
 // cutFn cuts the sequences that start in a block and sends them to their shards.

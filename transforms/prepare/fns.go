@@ -9,7 +9,7 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/apache/beam/sdks/v2/go/pkg/beam/register"
+	"github.com/apache/beam/sdks/v2/go/pkg/beam"
 
 	"github.com/quire-ml/quire/runners/store"
 	"github.com/quire-ml/quire/transforms/corpus"
@@ -21,13 +21,9 @@ import (
 
 func init() {
 	opaque.Register[plan]()
-	register.DoFn4x1[context.Context, corpus.Statistics, func(*corpus.Digest) bool, func(plan), error](&planFn{})
-	register.DoFn2x0[plan, func(tfrecordio.Target)](&targetFn{})
-	register.DoFn3x2[context.Context, plan, func(*dataset.Shard) bool, string, error](&finishFn{})
-	register.Iter1[corpus.Digest]()
-	register.Iter1[dataset.Shard]()
-	register.Emitter1[plan]()
-	register.Emitter1[tfrecordio.Target]()
+	beam.RegisterDoFn(&planFn{})
+	beam.RegisterDoFn(&targetFn{})
+	beam.RegisterDoFn(&finishFn{})
 }
 
 // planFn emits the plan of the corpus' statistics; its side input are the

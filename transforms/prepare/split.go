@@ -7,7 +7,7 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/apache/beam/sdks/v2/go/pkg/beam/register"
+	"github.com/apache/beam/sdks/v2/go/pkg/beam"
 
 	"github.com/quire-ml/quire/transforms/bundle"
 	"github.com/quire-ml/quire/transforms/charseq"
@@ -17,10 +17,8 @@ import (
 
 func init() {
 	opaque.Register[blockSplit]()
-	register.DoFn3x1[corpus.Block, func(*plan) bool, func(blockSplit), error](&splitFn{})
-	register.DoFn3x1[plan, func(*blockSplit) bool, func(plan), error](&completeFn{})
-	register.Iter1[blockSplit]()
-	register.Emitter1[blockSplit]()
+	beam.RegisterDoFn(&splitFn{})
+	beam.RegisterDoFn(&completeFn{})
 }
 
 // A blockSplit says how many sequences of each split are in the blocks of

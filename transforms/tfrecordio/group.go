@@ -9,7 +9,7 @@ import (
 	"io"
 	"slices"
 
-	"github.com/apache/beam/sdks/v2/go/pkg/beam/register"
+	"github.com/apache/beam/sdks/v2/go/pkg/beam"
 
 	"github.com/quire-ml/quire/runners/store"
 	"github.com/quire-ml/quire/transforms/bundle"
@@ -19,10 +19,8 @@ import (
 
 func init() {
 	opaque.Register[piece]()
-	register.DoFn5x1[context.Context, int64, func(*[]byte) bool, func(*Target) bool, func(int64, piece), error](&pieceFn{})
-	register.DoFn5x1[context.Context, int64, func(*Target) bool, func(*piece) bool, func(dataset.Shard), error](&joinFn{})
-	register.Iter1[piece]()
-	register.Emitter2[int64, piece]()
+	beam.RegisterDoFn(&pieceFn{})
+	beam.RegisterDoFn(&joinFn{})
 }
 
 // A piece is a window's records in a file of their own.

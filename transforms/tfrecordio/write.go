@@ -33,7 +33,6 @@ import (
 	"strings"
 
 	"github.com/apache/beam/sdks/v2/go/pkg/beam"
-	"github.com/apache/beam/sdks/v2/go/pkg/beam/register"
 
 	"github.com/quire-ml/quire/runners/store"
 	"github.com/quire-ml/quire/transforms/bundle"
@@ -45,10 +44,7 @@ func init() {
 	opaque.Register[Target]()
 	opaque.Register[dataset.Shard]()
 	beam.RegisterFunction(number)
-	register.DoFn4x1[context.Context, Target, func(*[]byte) bool, func(dataset.Shard), error](&writeFn{})
-	register.Iter1[Target]()
-	register.Iter1[[]byte]()
-	register.Emitter1[dataset.Shard]()
+	beam.RegisterDoFn(&writeFn{})
 }
 
 // A Way is how records get from blocks to shards.
