@@ -78,7 +78,6 @@ type PrepOptions struct {
 	Runner  string // direct, prism, flink or dataflow
 	Way     string // files or engine, see package tfrecordio; empty: what suits the runner
 	Replace bool   // deletes a finished set that came from other inputs
-	Counts  string // a directory that keeps the counts of the last corpus, so that documents which it had are not counted again; empty: none
 	Verbose bool   // Beam's log goes to stderr
 	Console *report.Console
 }
@@ -212,11 +211,6 @@ func runPrep(ctx context.Context, st *store.Store, c *configs.Config, found *Cor
 	if err != nil {
 		return nil, err
 	}
-	if o.Counts != "" {
-		if err := reuse(ctx, o, &options, docs); err != nil {
-			return nil, err
-		}
-	}
 	if err := prepare.CheckSpace(ctx, st, found.Documents, options); err != nil {
 		return nil, err
 	}
@@ -244,29 +238,6 @@ func runPrep(ctx context.Context, st *store.Store, c *configs.Config, found *Cor
 		summarizePrep(o.Console, res, corpus.Bytes(found.Documents))
 	}
 	return res, err
-}
-
-// reuse lets the pipeline count what is new in docs only.
-func reuse(ctx context.Context, o PrepOptions, options *prepare.Options, docs []corpus.Document) error {
-	dir, err := absolute(o.Counts)
-	if err != nil {
-		return err
-	}
-	st, err := store.Open(ctx, dir)
-	if err != nil {
-		return err
-	}
-	defer st.Close()
-	n, err := options.Reuse(ctx, st, docs)
-	switch {
-	case ctx.Err() != nil:
-		return ctx.Err()
-	case err != nil:
-		o.Console.Warn("prep: every document is counted anew: %v", err)
-	case n > 0:
-		o.Console.Line("prep: %d of %d document(s) are counted already", n, len(docs))
-	}
-	return nil
 }
 
 // prepareOptions turns the prep section into the options of the transform.

@@ -87,7 +87,7 @@ func (r *round) runPrep(ctx context.Context, c *configs.Config, w *workflow.Work
 			return out, err
 		}
 	}
-	res, err := Prep(ctx, c, r.corpus, PrepOptions{Out: Locate(c.Workdir, name), Counts: c.Workdir, Runner: r.o.Runner, Verbose: r.o.Verbose, Console: r.o.Console})
+	res, err := Prep(ctx, c, r.corpus, PrepOptions{Out: Locate(c.Workdir, name), Runner: r.o.Runner, Verbose: r.o.Verbose, Console: r.o.Console})
 	if err != nil {
 		return out, err
 	}

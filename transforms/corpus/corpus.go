@@ -45,8 +45,6 @@ type Document struct {
 	SHA256 string `json:"sha256"` // hex; empty: not known yet, and then CRC is not either
 	CRC    int64  `json:"crc"`    // CRC-32C
 
-	Counted bool `json:"counted"` // Counts has its statistics
-
 	generation string // of an object, when the corpus was resolved
 }
 

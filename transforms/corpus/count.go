@@ -19,15 +19,11 @@ const maxPairs = 4 << 20
 // Count counts characters, adjacent pairs and, unless there are more than
 // MaxTriples different ones, adjacent triples of a corpus.
 //
-// It takes a PCollection<Block> and, of other blocks, PCollections<Statistics>,
-// whose counts it adds. It returns a PCollection<Statistics> of one element, or of
-// none where there is no block.
-func Count(s beam.Scope, form Form, blocks beam.PCollection, counted ...beam.PCollection) beam.PCollection {
+// It takes a PCollection<Block> and returns a PCollection<Statistics> of one
+// element, or of none where there is no block.
+func Count(s beam.Scope, form Form, blocks beam.PCollection) beam.PCollection {
 	s = s.Scope("corpus.Count")
 	parts := beam.ParDo(s, &countFn{Form: form, MaxTriples: MaxTriples}, blocks)
-	if len(counted) > 0 {
-		parts = beam.Flatten(s, append(counted, parts)...)
-	}
 	return beam.ParDo(s, &mergeFn{MaxTriples: MaxTriples}, beam.GroupByKey(s, beam.AddFixedKey(s, parts)))
 }
 

@@ -16,7 +16,6 @@ func init() {
 	opaque.Register[Statistics]()
 	opaque.Register[Digest]()
 	beam.RegisterDoFn(&splitFn{})
-	beam.RegisterDoFn(&uncountedFn{})
 	beam.RegisterDoFn(&countFn{})
 	beam.RegisterDoFn(&mergeFn{})
 	beam.RegisterDoFn(&hashFn{})
@@ -111,25 +110,6 @@ type splitFn struct {
 func (f *splitFn) ProcessElement(doc int64, d Document, emit func(Block)) {
 	for at := int64(0); at < d.Bytes; at += f.BlockBytes {
 		emit(Block{Doc: doc, Document: d, Offset: at, Length: min(f.BlockBytes, d.Bytes-at)})
-	}
-}
-
-// Uncounted leaves out the documents that are marked as counted.
-//
-// It takes and returns a PCollection<KV<int64, Document>>.
-func Uncounted(s beam.Scope, docs beam.PCollection) beam.PCollection {
-	return beam.ParDo(s.Scope("corpus.Uncounted"), &uncountedFn{}, docs)
-}
-
-// uncountedFn passes documents on that are not counted.
-//
-// Order: none. Dropped: counted documents. Retry: output depends on the element
-// alone. Memory: the element.
-type uncountedFn struct{}
-
-func (*uncountedFn) ProcessElement(doc int64, d Document, emit func(int64, Document)) {
-	if !d.Counted {
-		emit(doc, d)
 	}
 }
 

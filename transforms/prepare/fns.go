@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"slices"
 
@@ -34,12 +33,12 @@ func init() {
 // one to be shown; cutFn does the same without a plan.
 //
 // Order: one element. Dropped: nothing. Retry: output depends on the input
-// alone; what is kept for another time may be written again. Memory: the plan.
+// alone. Memory: the plan.
 type planFn struct {
 	Options Options `json:"options"`
 }
 
-func (f *planFn) ProcessElement(ctx context.Context, st corpus.Statistics, each func(*corpus.Digest) bool, emit func(plan)) error {
+func (f *planFn) ProcessElement(st corpus.Statistics, each func(*corpus.Digest) bool, emit func(plan)) error {
 	var digests []corpus.Digest
 	var d corpus.Digest
 	for each(&d) {
@@ -56,28 +55,11 @@ func (f *planFn) ProcessElement(ctx context.Context, st corpus.Statistics, each 
 		return nil
 	}
 	p, err := newPlan(f.Options, st, digests)
-	if err == nil && f.Options.Keep != "" {
-		err = f.keep(ctx, st, digests)
-	}
 	if err != nil {
 		return err
 	}
 	emit(p)
 	return nil
-}
-
-// keep writes the statistics for the next corpus.
-func (f *planFn) keep(ctx context.Context, s corpus.Statistics, digests []corpus.Digest) (err error) {
-	st, err := store.Open(ctx, f.Options.Keep)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, st.Close()) }()
-	c := &corpus.Counts{Form: f.Options.form(), BlockBytes: f.Options.BlockBytes, Statistics: s}
-	for _, d := range digests {
-		c.Documents = append(c.Documents, d.SHA256)
-	}
-	return c.Write(ctx, st, CountsName)
 }
 
 // targetFn emits what the shards are.

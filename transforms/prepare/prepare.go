@@ -57,12 +57,6 @@ type Options struct {
 	BlockBytes  int64  `json:"block_bytes"`  // of a block; 0 = chosen from the corpus
 	WindowBytes int64  `json:"window_bytes"` // of a shard in memory; 0 = 16 MiB
 	Way         string `json:"way"`          // from blocks to shards: files (also if empty) or engine, see package tfrecordio
-
-	// Counted are statistics of the documents that are marked as counted, in blocks
-	// of BlockBytes; Keep is the folder or gs:// URL where CountsName gets those of all.
-	// None and nowhere, if empty.
-	Counted *corpus.Statistics `json:"-"`
-	Keep    string             `json:"keep"`
 }
 
 const (
@@ -190,15 +184,6 @@ func (o Options) blocks() (b charseq.Blocks, ok bool) {
 	return charseq.NewBlocks(int64(o.SeqLength), int64(o.Stride), o.ValidationFraction, o.TestFraction), true
 }
 
-// count counts what is not counted yet.
-func count(s beam.Scope, o Options, items, blocks beam.PCollection) beam.PCollection {
-	if o.Counted == nil {
-		return corpus.Count(s, o.form(), blocks)
-	}
-	fresh := corpus.Blocks(s, o.BlockBytes, corpus.Uncounted(s, items))
-	return corpus.Count(s, o.form(), fresh, beam.Create(s, *o.Counted))
-}
-
 // Set makes the set of docs, which are ordered by name as corpus.Resolve
 // returns them, in o.Dir.
 //
@@ -215,7 +200,7 @@ func Set(s beam.Scope, docs []corpus.Document, o Options) beam.PCollection {
 	o = o.complete(corpus.Bytes(docs))
 	items := corpus.Create(s, docs)
 	blocks := corpus.Blocks(s, o.BlockBytes, items)
-	statistics := count(s, o, items, blocks)
+	statistics := corpus.Count(s, o.form(), blocks)
 	plan := beam.ParDo(s, &planFn{Options: o}, statistics, beam.SideInput{Input: corpus.Hash(s, items)})
 	if _, ok := o.blocks(); ok {
 		plan = beam.ParDo(s, &completeFn{Options: o}, plan, beam.SideInput{Input: beam.ParDo(s, &splitFn{Options: o}, blocks, beam.SideInput{Input: plan})})

@@ -27,13 +27,7 @@ func Progress(ctx context.Context, docs []corpus.Document, o Options) (part func
 	if _, ok := o.blocks(); ok {
 		passes++
 	}
-	work := passes*bytes + written/2
-	for _, d := range docs {
-		if d.Counted {
-			work -= d.Bytes
-		}
-	}
-	from, all := bundle.Bytes(), float64(work)
+	from, all := bundle.Bytes(), float64(passes*bytes+written/2)
 	return func() float64 { return min(1, float64(bundle.Bytes()-from)/all) }, nil
 }
 

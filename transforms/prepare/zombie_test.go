@@ -214,7 +214,7 @@ func (c *cluster) makePlan(st corpus.Statistics, digests []corpus.Digest) {
 		return true
 	}
 	keep := func(p plan) { c.plan = p }
-	if err := (&planFn{Options: c.o}).ProcessElement(c.t.Context(), st, next, keep); err != nil {
+	if err := (&planFn{Options: c.o}).ProcessElement(st, next, keep); err != nil {
 		c.t.Fatal(err)
 	}
 	if _, ok := c.o.blocks(); !ok {

@@ -229,28 +229,3 @@ func TestRoundTools(t *testing.T) {
 		t.Errorf("evaluate gives %v nats, training %v", single["nats_per_char"], trained)
 	}
 }
-
-// TestGrown adds a document to a corpus: the next round counts that one alone, and
-// its set is that of a workdir which has never seen the corpus smaller.
-func TestGrown(t *testing.T) {
-	l := newLab(t)
-	l.source(map[string]string{"b.txt": text(3000)})
-	l.ok("run")
-	l.source(map[string]string{"a.txt": text(500)})
-	o := l.ok("run", "--json")
-	if !strings.Contains(o.stderr, "prep: 1 of 2 document(s) are counted already") {
-		t.Errorf("the second round: %v", o)
-	}
-	sha := func(r map[string]any) any {
-		return r["stages"].(map[string]any)["prep"].(map[string]any)["manifest_sha256"]
-	}
-	got := sha(l.parse(runKeys, o))
-	if want := sha(l.result(runKeys, "run", "--to", "prep", "--set", "workdir="+filepath.Join(l.dir, "fresh"))); got != want {
-		t.Errorf("the manifest's sha256 is %v, of a new workdir %v", got, want)
-	}
-	l.write(filepath.Join(l.work, "counts.json"), "{}")
-	l.source(map[string]string{"c.txt": text(400)})
-	if o := l.ok("run"); !strings.Contains(o.stderr, "WARNING: prep: every document is counted anew: ") {
-		t.Errorf("after damage: %v", o)
-	}
-}
