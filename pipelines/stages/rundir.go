@@ -20,7 +20,7 @@ func takeRun(ctx context.Context, st *store.Store, opts train.Options, o TrainOp
 	switch {
 	case !errors.Is(err, store.ErrDamaged):
 	case !anew:
-		err = fmt.Errorf("%w; put back an intact copy, or delete that file: the run then goes on from latest.json", err)
+		err = fmt.Errorf("%w, or delete that file: the run then goes on from latest.json", err)
 	default:
 		o.Console.Line("train: deleting the journal: %v", err)
 		if err = st.Delete(ctx, checkpoint.JournalName, ""); err == nil {

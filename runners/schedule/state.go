@@ -36,18 +36,15 @@ func RecordName(slot time.Time) string { return "schedule/slots/" + ID(slot) + "
 // ReadRecord returns the record of a slot; the error wraps store.ErrNotExist where
 // it has none.
 func ReadRecord(ctx context.Context, st *store.Store, slot time.Time) (*Record, error) {
-	name := RecordName(slot)
-	data, _, err := st.Read(ctx, name)
+	r := &Record{}
+	_, err := st.ReadSealed(ctx, RecordName(slot), r, store.Sealed{Format: recordFormat, Check: func() error {
+		if r.Slot != ID(slot) {
+			return fmt.Errorf("slot is %q, want %q", r.Slot, ID(slot))
+		}
+		return nil
+	}})
 	if err != nil {
 		return nil, err
-	}
-	r := &Record{}
-	err = store.UnmarshalSealed(st.Join(name), data, r)
-	if err == nil && (r.Format != recordFormat || r.Slot != ID(slot)) {
-		err = fmt.Errorf("schedule: %s: format %q of slot %q, want %q of %q", st.Join(name), r.Format, r.Slot, recordFormat, ID(slot))
-	}
-	if err != nil {
-		return nil, fmt.Errorf("%w; put back an intact copy", err)
 	}
 	return r, nil
 }
@@ -96,22 +93,12 @@ type running struct {
 
 // read returns the state and its generation; "" where there is none yet.
 func (s *Scheduler) read(ctx context.Context) (state, string, error) {
-	data, info, err := s.st.Read(ctx, stateName)
+	var st state
+	generation, err := s.st.ReadSealed(ctx, stateName, &st, store.Sealed{Format: stateFormat, Else: "delete it: the schedule then starts over"})
 	if errors.Is(err, store.ErrNotExist) {
 		return state{Format: stateFormat}, "", nil
 	}
-	if err != nil {
-		return state{}, "", err
-	}
-	var st state
-	err = store.UnmarshalSealed(s.st.Join(stateName), data, &st)
-	if err == nil && st.Format != stateFormat {
-		err = fmt.Errorf("schedule: %s: format %q, want %q", s.st.Join(stateName), st.Format, stateFormat)
-	}
-	if err != nil {
-		return state{}, "", fmt.Errorf("%w; put back an intact copy, or delete it: the schedule then begins anew", err)
-	}
-	return st, info.Generation, nil
+	return st, generation, err
 }
 
 // swap replaces the state by one that none was like; ErrConflict says that another

@@ -140,17 +140,8 @@ func ReadLeased(ctx context.Context, st *Store, name string, v any) (held bool, 
 }
 
 func readLeased(ctx context.Context, st *Store, name string) (found leased, generation string, err error) {
-	data, info, err := st.Read(ctx, name)
-	if err != nil {
-		return leased{}, "", err
-	}
-	if err := UnmarshalSealed(st.Join(name), data, &found); err != nil {
-		return leased{}, "", err
-	}
-	if found.Format != leaseFormat {
-		return leased{}, "", fmt.Errorf("store: %s: format is %q, want %q", st.Join(name), found.Format, leaseFormat)
-	}
-	return found, info.Generation, nil
+	generation, err = st.ReadSealed(ctx, name, &found, Sealed{Format: leaseFormat})
+	return found, generation, err
 }
 
 func (d *leased) decode(where string, v any) error {

@@ -2,10 +2,12 @@ package store
 
 import (
 	"bytes"
+	"cmp"
+	"context"
 	"crypto/sha256"
 	"encoding/json"
 	"fmt"
-	"io"
+	"strconv"
 	"strings"
 )
 
@@ -54,14 +56,57 @@ func MarshalSealed(v any) ([]byte, error) {
 // where, the place of the data, and the byte at which it is damaged, and is then
 // ErrDamaged. Keys that v does not have are an error.
 func UnmarshalSealed(where string, data []byte, v any) error {
+	return Sealed{}.decode(where, data, v)
+}
+
+// Sealed says which sealed object belongs under a name.
+type Sealed struct {
+	Format string       // value of its key "format"
+	Check  func() error // compares the decoded value with what belongs under the name; nil: nothing else
+	Else   string       // remedy besides an intact copy: "delete it: the run then begins again"; empty: none
+}
+
+// ReadSealed decodes the object name into v and returns its generation. The error
+// wraps ErrNotExist where there is no such object. Where the object is not what want
+// says, the error names the object, the cause, and the remedy: an intact copy, or
+// want.Else. It wraps ErrDamaged if the bytes are not those that were written.
+func (s *Store) ReadSealed(ctx context.Context, name string, v any, want Sealed) (generation string, err error) {
+	data, info, err := s.Read(ctx, name)
+	if err != nil {
+		return "", err
+	}
+	switch err := want.decode(s.Join(name), data, v); {
+	case err == nil:
+		return info.Generation, nil
+	case want.Else == "":
+		return "", fmt.Errorf("%w; put back an intact copy", err)
+	default:
+		return "", fmt.Errorf("%w; put back an intact copy, or %s", err, want.Else)
+	}
+}
+
+// decode compares the format before the other keys, which may differ with it.
+func (want Sealed) decode(where string, data []byte, v any) error {
 	body, err := unseal(data)
 	if err != nil {
 		return damaged{fmt.Errorf("store: %s: %w", where, err)}
 	}
-	d := json.NewDecoder(io.MultiReader(bytes.NewReader(body), strings.NewReader("\n}\n")))
+	object := append(bytes.Clone(body), "\n}\n"...)
+	var found struct {
+		Format json.RawMessage `json:"format"`
+	}
+	if json.Unmarshal(object, &found) == nil && want.Format != "" && string(found.Format) != strconv.Quote(want.Format) {
+		return fmt.Errorf("store: %s: format is %s, want %q", where, cmp.Or(string(found.Format), "missing"), want.Format)
+	}
+	d := json.NewDecoder(bytes.NewReader(object))
 	d.DisallowUnknownFields()
 	if err := d.Decode(v); err != nil {
 		return fmt.Errorf("store: %s: byte %d: intact, but not of the expected form: %w", where, d.InputOffset(), err)
+	}
+	if want.Check != nil {
+		if err := want.Check(); err != nil {
+			return fmt.Errorf("store: %s: %w", where, err)
+		}
 	}
 	return nil
 }

@@ -84,3 +84,67 @@ func FuzzUnmarshalSealed(f *testing.F) {
 		}
 	})
 }
+
+// TestReadSealed reads an object that is whole, absent, damaged, of another
+// format, of another form, and under a name that is not its own.
+func TestReadSealed(t *testing.T) {
+	type note struct {
+		Format string `json:"format"`
+		Slot   string `json:"slot"`
+	}
+	ctx := t.Context()
+	st, err := Open(ctx, t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	put := func(name string, v any) []byte {
+		data, err := MarshalSealed(v)
+		if err == nil {
+			_, err = st.Put(ctx, name, data)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		return data
+	}
+	data := put("whole", note{"note/1", "a"})
+	put("newer", map[string]any{"format": "note/2", "slots": []string{"a"}})
+	put("number", map[string]any{"format": 1})
+	put("none", map[string]any{"slots": 1})
+	put("form", map[string]any{"format": "note/1", "slots": 1})
+	put("other", note{"note/1", "b"})
+	if _, err := st.Put(ctx, "damaged", data[1:]); err != nil {
+		t.Fatal(err)
+	}
+	info, err := st.Stat(ctx, "whole")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct{ name, alternative, want string }{
+		{"whole", "", ""},
+		{"absent", "", "no such object"},
+		{"damaged", "", "a byte of one or the other is damaged; put back an intact copy"},
+		{"damaged", "delete it", "a byte of one or the other is damaged; put back an intact copy, or delete it"},
+		{"newer", "", `store: ` + st.Join("newer") + `: format is "note/2", want "note/1"; put back an intact copy`},
+		{"number", "", `format is 1, want "note/1"; put back an intact copy`},
+		{"none", "", `format is missing, want "note/1"; put back an intact copy`},
+		{"form", "", `intact, but not of the expected form: json: unknown field "slots"; put back an intact copy`},
+		{"other", "", `store: ` + st.Join("other") + `: slot is "b", want "a"; put back an intact copy`},
+	} {
+		var n note
+		generation, err := st.ReadSealed(ctx, c.name, &n, Sealed{Format: "note/1", Else: c.alternative, Check: func() error {
+			if n.Slot != "a" {
+				return fmt.Errorf("slot is %q, want %q", n.Slot, "a")
+			}
+			return nil
+		}})
+		switch {
+		case c.want == "" && (err != nil || generation != info.Generation || n != note{"note/1", "a"}):
+			t.Errorf("%s: %+v of generation %s, %v", c.name, n, generation, err)
+		case c.want != "" && (err == nil || generation != "" || !strings.HasSuffix(err.Error(), c.want)):
+			t.Errorf("%s: generation %q, error %v, want one that ends with %q", c.name, generation, err, c.want)
+		case errors.Is(err, ErrDamaged) != (c.name == "damaged"), errors.Is(err, ErrNotExist) != (c.name == "absent"):
+			t.Errorf("%s: class of %v", c.name, err)
+		}
+	}
+}

@@ -94,7 +94,7 @@ func Open(ctx context.Context, url string) (*Store, error) {
 	switch {
 	case url == "" || strings.Contains(url, "\x00"):
 		return nil, fmt.Errorf("store: %q: want a folder or gs://bucket/prefix", url)
-	case strings.Contains(url, "://"):
+	case IsURL(url):
 		return nil, fmt.Errorf("store: %s: unknown scheme; want a folder or gs://bucket/prefix", url)
 	}
 	return &Store{d: newLocal(filepath.Clean(url)), close: func() error { return nil }}, nil
