@@ -52,8 +52,9 @@ var mayImport = map[string][2][]string{
 	// The blank import says that Gorgonia's dependency knows this Go; without it the program panics at start.
 	"model/graph": {{"model/kernel", "model/rnn"}, {gorgonia, hm, "go4.org/unsafe/assume-no-moving-gc"}},
 	// adam is a gorgonia.Solver: the other package that knows Gorgonia.
-	"model/adam":       {{"model/kernel"}, {gorgonia}},
-	"model/decode":     {{"model/kernel", "model/rnn"}, {}},
+	"model/adam": {{"model/kernel"}, {gorgonia}},
+	// decode draws the characters that it writes.
+	"model/decode":     {{"model/kernel", "model/rnn", "model/sample"}, {}},
 	"model/sample":     {},
 	"model/checkpoint": {{"runners/store"}, {}},
 	// kernel for the precision that a training passes on to its graph.

@@ -145,33 +145,20 @@ func benchTraining(ctx context.Context, o BenchOptions, w *rnn.Weights, res *Ben
 
 // benchGeneration returns the characters a second of that many streams.
 func benchGeneration(ctx context.Context, w *rnn.Weights, streams, chars int) (float64, error) {
-	model := decode.New(w, streams)
-	ids := make([]int32, streams)
-	samplers := make([]*sample.Sampler, streams)
+	const warm = 20
+	samplers, prompts := make([]*sample.Sampler, streams), make([][]int32, streams)
 	for i := range samplers {
 		var err error
 		if samplers[i], err = sample.New(sample.Options{Temperature: 1, TopP: 1}, 1, uint64(i)); err != nil {
 			return 0, err
 		}
 	}
-	const warm = 20
-	began := time.Now()
-	for t := range warm + chars {
-		if t == warm {
+	began, written := time.Now(), 0
+	err := decode.Write(ctx, decode.New(w, streams), samplers, prompts, warm+chars, func(int, int32) error {
+		if written++; written == warm*streams {
 			began = time.Now()
 		}
-		if err := ctx.Err(); err != nil {
-			return 0, err
-		}
-		logits, err := model.Step(ids)
-		if err != nil {
-			return 0, err
-		}
-		for i, s := range samplers {
-			if ids[i], err = s.Next(logits[i*w.Shape.Vocabulary : (i+1)*w.Shape.Vocabulary]); err != nil {
-				return 0, err
-			}
-		}
-	}
-	return float64(streams*chars) / time.Since(began).Seconds(), nil
+		return nil
+	})
+	return float64(streams*chars) / time.Since(began).Seconds(), err
 }

@@ -107,40 +107,21 @@ func prompts(ctx context.Context, set *dataset.Set, n int) ([][]int32, error) {
 	return out, nil
 }
 
-// writeSamples continues prompts of one length, all at once, by so many characters
-// each.
+// writeSamples continues each prompt by length characters, all at once.
 func writeSamples(ctx context.Context, m *Model, prompts [][]int32, length int, temperature float64) ([][]int32, error) {
-	B, V, prompt := len(prompts), m.Vocab.Size(), len(prompts[0])
-	model, samplers, ids, out := decode.New(m.Weights, B), make([]*sample.Sampler, B), make([]int32, B), make([][]int32, B)
-	for b := range samplers {
-		s, err := sample.New(sample.Options{Temperature: temperature, TopP: 1}, 0, uint64(b))
+	samplers, out := make([]*sample.Sampler, len(prompts)), make([][]int32, len(prompts))
+	for i := range samplers {
+		s, err := sample.New(sample.Options{Temperature: temperature, TopP: 1}, 0, uint64(i))
 		if err != nil {
 			return nil, err
 		}
-		samplers[b] = s
+		samplers[i] = s
 	}
-	var logits []float32
-	for i := range prompt + length {
-		if err := ctx.Err(); err != nil {
-			return nil, err
-		}
-		for b := range ids {
-			if i < prompt {
-				ids[b] = prompts[b][i]
-				continue
-			}
-			id, err := samplers[b].Next(logits[b*V : (b+1)*V])
-			if err != nil {
-				return nil, fmt.Errorf("stages: sample %d, character %d: %w", b, i-prompt, err)
-			}
-			ids[b], out[b] = id, append(out[b], id)
-		}
-		var err error
-		if logits, err = model.Step(ids); err != nil {
-			return nil, err
-		}
-	}
-	return out, nil
+	err := decode.Write(ctx, decode.New(m.Weights, len(prompts)), samplers, prompts, length, func(text int, id int32) error {
+		out[text] = append(out[text], id)
+		return nil
+	})
+	return out, err
 }
 
 // gateTexts reads the text of a set, split by split, in one pass a question.

@@ -34,30 +34,9 @@ func Generate(ctx context.Context, m *Model, g configs.Generate, w io.Writer) (*
 	if err := out.text(prompt); err != nil {
 		return nil, err
 	}
-	model := decode.New(m.Weights, 1)
-	logits := make([]float32, m.Vocab.Size()) // before any character, all are alike
-	for _, id := range ids {
-		if logits, err = model.Step([]int32{id}); err != nil {
-			return nil, err
-		}
-	}
-	next := make([]int32, 1)
-	for i := 0; i < g.Length; i++ {
-		if ctx.Err() != nil {
-			return nil, ctx.Err()
-		}
-		if next[0], err = sampler.Next(logits); err != nil {
-			return nil, err
-		}
-		if err := out.char(next[0]); err != nil {
-			return nil, err
-		}
-		if i+1 == g.Length {
-			break
-		}
-		if logits, err = model.Step(next); err != nil {
-			return nil, err
-		}
+	emit := func(_ int, id int32) error { return out.char(id) }
+	if err := decode.Write(ctx, decode.New(m.Weights, 1), []*sample.Sampler{sampler}, [][]int32{ids}, g.Length, emit); err != nil {
+		return nil, err
 	}
 	return &GenerateResult{Texts: []string{string(out.all)}, Seed: g.Seed}, nil
 }
