@@ -37,14 +37,16 @@ var mayImport = map[string][2][]string{
 	"transforms/bundle": {},
 	// The coder of elements, for the packages that have some.
 	"transforms/opaque": {{}, {beam}},
+	// Who is held out, for those that make a set, read it or read its text again. vocab for the unit of a character.
+	"transforms/layout": {{"transforms/vocab"}, {}},
 	// The set is read without Beam: training and Python read it alike.
-	"transforms/dataset": {{"runners/store", "transforms/tfexample", "transforms/tfrecord", "transforms/vocab"}, {}},
+	"transforms/dataset": {{"runners/store", "transforms/layout", "transforms/tfexample", "transforms/tfrecord", "transforms/vocab"}, {}},
 	// norm is the NFC of prep.normalize.
 	"transforms/corpus":     {{"runners/store", "transforms/bundle", "transforms/opaque", "transforms/vocab"}, {beam, "golang.org/x/text/unicode/norm"}},
 	"transforms/charseq":    {{"transforms/corpus", "transforms/tfexample", "transforms/vocab"}, {beam}},
 	"transforms/shuffle":    {{"transforms/dataset"}, {beam}},
 	"transforms/tfrecordio": {{"runners/store", "transforms/bundle", "transforms/dataset", "transforms/opaque", "transforms/tfexample", "transforms/tfrecord"}, {beam}},
-	"transforms/prepare": {{"runners/store", "transforms/bundle", "transforms/charseq", "transforms/corpus", "transforms/dataset", "transforms/opaque", "transforms/shuffle",
+	"transforms/prepare": {{"runners/store", "transforms/bundle", "transforms/charseq", "transforms/corpus", "transforms/dataset", "transforms/layout", "transforms/opaque", "transforms/shuffle",
 		"transforms/tfrecordio", "transforms/vocab"}, {beam}},
 
 	"model/kernel": {{}, {"golang.org/x/sys/cpu"}},
@@ -81,11 +83,10 @@ var mayImport = map[string][2][]string{
 	// An event file of TensorBoard's is TFRecord frames of protocol buffers.
 	"pipelines/report": {{"runners/store", "transforms/tfrecord"}, {"github.com/schollz/progressbar/v3", "golang.org/x/term",
 		"google.golang.org/protobuf/encoding/protowire", "gonum.org/v1/plot"}},
-	// stages builds the Beam pipeline that it hands to the engine, asks kernel for the peak that Bench compares with, and charseq
-	// where the documents of a split end, which a stream of its characters needs.
+	// stages builds the Beam pipeline that it hands to the engine, asks kernel for the peak that Bench compares with.
 	"pipelines/stages": {{"configs", "model/checkpoint", "model/decode", "model/kernel", "model/rnn", "model/sample", "model/train", "pipelines/report",
 		"runners/engine", "runners/schedule", "runners/store", "runners/workflow",
-		"transforms/charseq", "transforms/corpus", "transforms/dataset", "transforms/prepare", "transforms/tfexample", "transforms/tfrecord", "transforms/vocab"}, {beam + "pkg/beam"}},
+		"transforms/layout", "transforms/corpus", "transforms/dataset", "transforms/prepare", "transforms/tfexample", "transforms/tfrecord", "transforms/vocab"}, {beam + "pkg/beam"}},
 	// command prints the plans of workflow, and asks checkpoint what --which may be, kernel whether QUIRE_VARIANT can be had, rnn for the cell of bench, and train, store and vocab for errors that have an exit code.
 	"pipelines/internal/command": {{"configs", "model/checkpoint", "model/kernel", "model/rnn", "model/train", "pipelines/report", "pipelines/stages",
 		"runners/engine", "runners/schedule", "runners/store", "runners/workflow", "transforms/vocab"}, {cobra, pflag}},

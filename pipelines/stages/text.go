@@ -7,8 +7,8 @@ import (
 
 	"github.com/quire-ml/quire/configs"
 	"github.com/quire-ml/quire/model/train"
-	"github.com/quire-ml/quire/transforms/charseq"
 	"github.com/quire-ml/quire/transforms/dataset"
+	"github.com/quire-ml/quire/transforms/layout"
 )
 
 // trainData returns the training and the validation part of a set as the config
@@ -70,20 +70,10 @@ func stretches(m *dataset.Manifest, split string, chars int64) ([]int64, error) 
 	for _, d := range m.Documents {
 		documents = append(documents, d.Chars)
 	}
-	test := 0.0
-	if m.Test != nil {
-		test = m.Test.Fraction
+	kind := slices.Index(layout.Names[:], split)
+	y := layout.Tail(m.Rule(), documents)
+	if y.Totals[kind]*n != chars {
+		return nil, fmt.Errorf("stages: the set has %d characters of the %s part, its documents %d", chars, split, y.Totals[kind]*n)
 	}
-	kind := map[string]int{"train": charseq.Train, "validation": charseq.Validation, "test": charseq.Test}[split]
-	layout := charseq.Tail(int64(m.SeqLength), n, m.Validation.Fraction, test, documents)
-	if layout.Totals[kind]*n != chars {
-		return nil, fmt.Errorf("stages: the set has %d characters of the %s part, its documents %d", chars, split, layout.Totals[kind]*n)
-	}
-	var list []int64
-	for i := kind; i < len(layout.Spans); i += charseq.Splits {
-		if s := layout.Spans[i].Sequences; s > 0 {
-			list = append(list, s*n)
-		}
-	}
-	return list, nil
+	return y.Covered(kind), nil
 }

@@ -1,8 +1,6 @@
 package charseq
 
 import (
-	"fmt"
-	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
@@ -13,116 +11,6 @@ import (
 	"github.com/quire-ml/quire/transforms/tfexample"
 	"github.com/quire-ml/quire/transforms/vocab"
 )
-
-// A place is where a sequence is: a character of a document.
-type place struct{ doc, char int64 }
-
-// cutPlainly returns where the sequences of each split start, by the shortest
-// code: one start after the other.
-func cutPlainly(l, stride int64, parts [][Splits]int64) (sequences [Splits][]place, dropped []int64) {
-	for doc, lengths := range parts {
-		start, used := int64(0), map[int64]bool{}
-		for split, n := range lengths {
-			for c := int64(0); c+l+1 <= n; c += stride {
-				sequences[split] = append(sequences[split], place{int64(doc), start + c})
-				for i := range l + 1 {
-					used[start+c+i] = true
-				}
-			}
-			start += n
-		}
-		dropped = append(dropped, start-int64(len(used)))
-	}
-	return sequences, dropped
-}
-
-func checkLayout(t *testing.T, y Layout, chars []int64, parts [][Splits]int64, block int64) {
-	t.Helper()
-	what := fmt.Sprintf("L %d, stride %d, documents %v, blocks of %d", y.SeqLength, y.Stride, chars, block)
-	want, dropped := cutPlainly(y.SeqLength, y.Stride, parts)
-	if !slices.Equal(y.Dropped, dropped) {
-		t.Fatalf("%s: %d dropped, want %d", what, y.Dropped, dropped)
-	}
-	var got [Splits][]place
-	for split, all := range want {
-		if y.Totals[split] != int64(len(all)) {
-			t.Fatalf("%s: %d sequences in split %d, want %d", what, y.Totals[split], split, len(all))
-		}
-		got[split] = slices.Repeat([]place{{-1, -1}}, len(all))
-	}
-	for doc, n := range chars {
-		for lo := int64(0); lo < n; lo += block {
-			last := int64(-1)
-			for _, r := range y.Starting(int64(doc), lo, min(n, lo+block)) {
-				for i := range r.Count {
-					char := r.Char + i*y.Stride
-					if char < lo || char >= lo+block || char <= last {
-						t.Fatalf("%s: block at %d has a sequence at %d, after %d", what, lo, char, last)
-					}
-					last = char
-					if got[r.Split][r.Index+i].doc >= 0 {
-						t.Fatalf("%s: sequence %d comes twice", what, r.Index+i)
-					}
-					got[r.Split][r.Index+i] = place{int64(doc), char}
-				}
-			}
-		}
-	}
-	for split := range want {
-		if !slices.Equal(got[split], want[split]) {
-			t.Fatalf("%s: split %d:\ngot  %v\nwant %v", what, split, got[split], want[split])
-		}
-	}
-}
-
-func TestLayout(t *testing.T) {
-	r := rand.New(rand.NewPCG(1, 2))
-	for range 4000 {
-		var chars []int64
-		var parts [][Splits]int64
-		v, e := r.Int64N(6), r.Int64N(5) // tenths
-		for range 1 + r.IntN(4) {
-			c := r.Int64N(60)
-			chars = append(chars, c)
-			validation := min(c, (c*v+9)/10)
-			test := min(c-validation, (c*e+9)/10)
-			parts = append(parts, [Splits]int64{c - validation - test, validation, test})
-		}
-		l := 1 + r.Int64N(9)
-		stride := 1 + r.Int64N(l+1)
-		checkLayout(t, Tail(l, stride, float64(v)/10, float64(e)/10, chars), chars, parts, 1+r.Int64N(40))
-	}
-}
-
-// TestTutorial has the numbers of the TensorFlow tutorial.
-func TestTutorial(t *testing.T) {
-	y := Tail(100, 101, 0, 0, []int64{1115394})
-	if y.Totals[Train] != 11043 || y.Dropped[0] != 1115394-11043*101 || y.Totals[Validation] != 0 {
-		t.Errorf("%+v", y)
-	}
-	y = Tail(100, 101, 0.1, 0, []int64{1115394})
-	if y.Totals[Train] != 1003854/101 || y.Totals[Validation] != 111540/101 {
-		t.Errorf("%+v", y)
-	}
-}
-
-func TestTailPanics(t *testing.T) {
-	for _, c := range []struct {
-		l, stride        int64
-		validation, test float64
-	}{{0, 1, 0, 0}, {1, 2, -0.1, 0}, {1, 2, 1, 0}, {1, 2, 0 / zero, 0}, {1, 2, 0.5, 0.5}, {1, 2, 0, -1}, {3, 5, 0, 0}, {3, 0, 0, 0}} {
-		func() {
-			defer func() {
-				if recover() == nil {
-					t.Errorf("%v: no panic", c)
-				}
-			}()
-			Tail(c.l, c.stride, c.validation, c.test, []int64{10})
-		}()
-	}
-}
-
-var zero float64
 
 // nasty has characters of every length, and bytes that are none.
 const nasty = "ab\x80é\xe2\x82日本\xf0\x9d\x84𝄞𝄞\xff\x00\n\ufffd\xed\xa0\x80語\xc3"

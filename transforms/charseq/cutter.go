@@ -1,3 +1,5 @@
+// Package charseq turns the text of a block of bytes into the ids of its
+// characters, packed as package tfexample says: sequences are slices of them.
 package charseq
 
 import (

@@ -111,7 +111,7 @@ func (c *cache) copy(ctx context.Context, from *store.Store, h Shard) (err error
 // transfer writes o to w, and compares it with what h says.
 func transfer(ctx context.Context, o *store.Object, h Shard, w io.Writer) error {
 	if o.Size() != h.Bytes {
-		return fmt.Errorf("has %d bytes, the manifest says %d", o.Size(), h.Bytes)
+		return damage{fmt.Errorf("has %d bytes, the manifest says %d", o.Size(), h.Bytes)}
 	}
 	sum, buf := sha256.New(), make([]byte, min(copyBytes, h.Bytes))
 	for at := int64(0); at < h.Bytes; {
@@ -129,7 +129,7 @@ func transfer(ctx context.Context, o *store.Object, h Shard, w io.Writer) error 
 		at += int64(len(part))
 	}
 	if got := hex.EncodeToString(sum.Sum(nil)); got != h.SHA256 {
-		return fmt.Errorf("sha256 is %s, the manifest says %s", got, h.SHA256)
+		return damage{fmt.Errorf("sha256 is %s, the manifest says %s", got, h.SHA256)}
 	}
 	return nil
 }

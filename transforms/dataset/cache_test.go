@@ -148,7 +148,7 @@ func TestCacheDamage(t *testing.T) {
 	}
 	defer s.Close()
 	err = s.Split("train").Read(t.Context(), 8, make([]int32, 10))
-	if err == nil || !strings.Contains(err.Error(), st.Join(name)) || !strings.Contains(err.Error(), "the manifest says "+m.Splits[0].Shards[0].SHA256) {
+	if !errors.Is(err, ErrDamaged) || !strings.Contains(err.Error(), st.Join(name)) || !strings.Contains(err.Error(), "the manifest says "+m.Splits[0].Shards[0].SHA256) {
 		t.Errorf("got %v", err)
 	}
 	if n := size(t, dir); n != 0 {

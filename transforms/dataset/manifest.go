@@ -113,14 +113,14 @@ func (m *Manifest) Encode() ([]byte, error) {
 
 // DecodeManifest returns the manifest whose file at where holds data. Any
 // flipped, missing or additional byte is an error, which names where and the
-// byte, or what was expected and found.
+// byte, or what was expected and found, and wraps ErrDamaged.
 func DecodeManifest(where string, data []byte) (*Manifest, error) {
 	m := new(Manifest)
 	if err := store.UnmarshalSealed(where, data, m); err != nil {
-		return nil, fmt.Errorf("dataset: %w", err)
+		return nil, damaged("%w", err)
 	}
 	if err := m.check(); err != nil {
-		return nil, fmt.Errorf("dataset: %s: %w", where, err)
+		return nil, damaged("%s: %w", where, err)
 	}
 	return m, nil
 }

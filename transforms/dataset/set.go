@@ -17,6 +17,32 @@ import (
 // maxOpen bounds the shards that a Set keeps open.
 const maxOpen = 512
 
+// ErrDamaged is wrapped by errors about files of a set that are missing or hold
+// other bytes than the manifest states. A failure to read, such as a lost
+// connection, is another error.
+var ErrDamaged = errors.New("damaged set")
+
+// damage is an error that wraps ErrDamaged, in its own words.
+type damage struct{ error }
+
+func (damage) Is(target error) bool { return target == ErrDamaged }
+func (d damage) Unwrap() error      { return d.error }
+
+func damaged(format string, args ...any) error {
+	return damage{fmt.Errorf("dataset: "+format, args...)}
+}
+
+// failed returns the error of a file that could not be read. It is ErrDamaged where
+// the cause is the file's absence, its length or its bytes.
+func failed(err error) error {
+	for _, cause := range []error{ErrDamaged, store.ErrNotExist, store.ErrDamaged, tfrecord.ErrCorrupt, tfrecord.ErrTruncated, io.EOF, io.ErrUnexpectedEOF} {
+		if errors.Is(err, cause) {
+			return damaged("%w", err)
+		}
+	}
+	return fmt.Errorf("dataset: %w", err)
+}
+
 // A Set is a set open for reading. With all its SplitReaders it is for one
 // goroutine at a time.
 type Set struct {
@@ -66,14 +92,14 @@ func (s *Set) look(ctx context.Context, h Shard) error {
 	}
 	info, err := s.st.Stat(ctx, h.Name)
 	if err != nil {
-		return fmt.Errorf("dataset: %w", err)
+		return failed(err)
 	}
 	return s.checkSize(h, info.Bytes)
 }
 
 func (s *Set) checkSize(h Shard, bytes int64) error {
 	if bytes != h.Bytes {
-		return fmt.Errorf("dataset: %s: has %d bytes, the manifest says %d", s.st.Join(h.Name), bytes, h.Bytes)
+		return damaged("%s: has %d bytes, the manifest says %d", s.st.Join(h.Name), bytes, h.Bytes)
 	}
 	return nil
 }
@@ -81,18 +107,18 @@ func (s *Set) checkSize(h Shard, bytes int64) error {
 func (s *Set) readVocab(ctx context.Context) error {
 	data, _, err := s.st.Read(ctx, VocabName)
 	if err != nil {
-		return fmt.Errorf("dataset: %w", err)
+		return failed(err)
 	}
 	m, v := s.manifest, new(vocab.Vocab)
 	where := s.st.Join(VocabName)
 	if err := v.UnmarshalJSON(data); err != nil {
-		return fmt.Errorf("dataset: %s: %w", where, err)
+		return damaged("%s: %w", where, err)
 	}
 	if got := digest(data); got != m.Vocab.SHA256 {
-		return fmt.Errorf("dataset: %s: sha256 is %s, the manifest says %s", where, got, m.Vocab.SHA256)
+		return damaged("%s: sha256 is %s, the manifest says %s", where, got, m.Vocab.SHA256)
 	}
 	if v.Digest() != m.Vocab.Digest || v.Size() != m.Vocab.Size || string(v.Unit()) != m.Unit {
-		return fmt.Errorf("dataset: %s: %d characters of unit %s, digest %s; the manifest says %d of unit %s, %s",
+		return damaged("%s: %d characters of unit %s, digest %s; the manifest says %d of unit %s, %s",
 			where, v.Size(), v.Unit(), v.Digest(), m.Vocab.Size, m.Unit, m.Vocab.Digest)
 	}
 	s.vocab = v
@@ -135,12 +161,12 @@ func (s *Set) shard(ctx context.Context, h Shard) (*store.Object, error) {
 		delete(s.open, s.opened[0])
 		s.opened = s.opened[1:]
 		if err := old.Close(); err != nil {
-			return nil, fmt.Errorf("dataset: %w", err)
+			return nil, failed(err)
 		}
 	}
 	o, err := s.openShard(ctx, h)
 	if err != nil {
-		return nil, fmt.Errorf("dataset: %w", err)
+		return nil, failed(err)
 	}
 	if err := s.checkSize(h, o.Size()); err != nil {
 		return nil, errors.Join(err, o.Close())
@@ -195,18 +221,18 @@ func (s *Set) verify(ctx context.Context, h Shard) (err error) {
 			break
 		}
 		if err != nil {
-			return fmt.Errorf("dataset: %w", err)
+			return failed(err)
 		}
 		if err := s.parse(payload, ids); err != nil {
 			offset := record * (int64(len(payload)) + tfrecord.Overhead)
-			return fmt.Errorf("dataset: %w", &tfrecord.Error{Name: where, Record: record, Offset: offset, Err: err})
+			return damaged("%w", &tfrecord.Error{Name: where, Record: record, Offset: offset, Err: err})
 		}
 	}
 	if got := hex.EncodeToString(crc.Sum(nil)); got != h.CRC32C {
-		return fmt.Errorf("dataset: %s: crc32c is %s, the manifest says %s", where, got, h.CRC32C)
+		return damaged("%s: crc32c is %s, the manifest says %s", where, got, h.CRC32C)
 	}
 	if got := hex.EncodeToString(sum.Sum(nil)); got != h.SHA256 {
-		return fmt.Errorf("dataset: %s: sha256 is %s, the manifest says %s", where, got, h.SHA256)
+		return damaged("%s: sha256 is %s, the manifest says %s", where, got, h.SHA256)
 	}
 	return nil
 }

@@ -192,7 +192,7 @@ func TestReadErrors(t *testing.T) {
 		{t.Context(), 0, 4, "dataset: train: sequences have 5 ids, not 4"},
 		{stopped, 0, 5, "dataset: train: context canceled"},
 	} {
-		if err := r.Read(c.ctx, c.rank, make([]int32, c.n)); err == nil || err.Error() != c.want {
+		if err := r.Read(c.ctx, c.rank, make([]int32, c.n)); err == nil || err.Error() != c.want || errors.Is(err, ErrDamaged) {
 			t.Errorf("got %v, want %s", err, c.want)
 		}
 	}
@@ -283,7 +283,7 @@ func TestEveryByteFlipped(t *testing.T) {
 			damaged[i] ^= 1 << (i % 8)
 			put(t, dir, name, damaged)
 			read, verify := reading(t, dir)
-			if read == nil || verify == nil || !strings.Contains(read.Error(), filepath.Join(dir, name)) || read.Error() != verify.Error() {
+			if !errors.Is(read, ErrDamaged) || !errors.Is(verify, ErrDamaged) || !strings.Contains(read.Error(), filepath.Join(dir, name)) || read.Error() != verify.Error() {
 				t.Fatalf("%s, byte %d: read %v, verify %v", name, i, read, verify)
 			}
 			if size := m.Splits[0].RecordBytes; strings.HasSuffix(name, ".tfrecord") {
@@ -316,7 +316,7 @@ func TestEveryLengthCut(t *testing.T) {
 			}
 			put(t, dir, name, data)
 			_, err := tryOpen(t, dir)
-			if err == nil || !strings.Contains(err.Error(), filepath.Join(dir, name)) {
+			if !errors.Is(err, ErrDamaged) || !strings.Contains(err.Error(), filepath.Join(dir, name)) {
 				t.Fatalf("%s with %d of %d bytes: %v", name, len(data), len(whole), err)
 			}
 			if want := fmt.Sprintf("has %d bytes, the manifest says %d", len(data), len(whole)); strings.HasSuffix(name, ".tfrecord") && !strings.Contains(err.Error(), want) {
@@ -326,7 +326,7 @@ func TestEveryLengthCut(t *testing.T) {
 		if err := os.Remove(filepath.Join(dir, name)); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := tryOpen(t, dir); !errors.Is(err, store.ErrNotExist) || !strings.Contains(err.Error(), filepath.Join(dir, name)) {
+		if _, err := tryOpen(t, dir); !errors.Is(err, store.ErrNotExist) || errors.Is(err, ErrDamaged) != (name != ManifestName) || !strings.Contains(err.Error(), filepath.Join(dir, name)) {
 			t.Fatalf("without %s: %v", name, err)
 		}
 		put(t, dir, name, whole)
@@ -342,7 +342,7 @@ func TestExchanged(t *testing.T) {
 	whole := get(t, dir, name)
 	put(t, dir, name, slices.Concat(whole[size:], whole[:size]))
 	read, verify := reading(t, dir)
-	if want := name + ": crc32c is "; read != nil || verify == nil || !strings.Contains(verify.Error(), want) {
+	if want := name + ": crc32c is "; read != nil || !errors.Is(verify, ErrDamaged) || !strings.Contains(verify.Error(), want) {
 		t.Errorf("exchanged records: %v, %v", read, verify)
 	}
 	// A record of as many bytes that is valid elsewhere.
@@ -355,7 +355,7 @@ func TestExchanged(t *testing.T) {
 		other := tfrecord.AppendFrame(bytes.Clone(whole[:size]), tfexample.AppendIDs(nil, c.ids, 1))
 		put(t, dir, name, other)
 		read, verify := reading(t, dir)
-		if read == nil || verify == nil || !strings.Contains(read.Error(), c.want) || !strings.Contains(verify.Error(), c.want) {
+		if !errors.Is(read, ErrDamaged) || !errors.Is(verify, ErrDamaged) || !strings.Contains(read.Error(), c.want) || !strings.Contains(verify.Error(), c.want) {
 			t.Errorf("%v: %v, %v", c.ids, read, verify)
 		}
 	}
@@ -365,7 +365,7 @@ func TestExchanged(t *testing.T) {
 	otherDir := t.TempDir()
 	sketch{seqLength: 3, vocab: 5, splits: map[string]int{"train": 4}, shards: 2}.write(t, otherDir)
 	put(t, dir, VocabName, get(t, otherDir, VocabName))
-	if _, err := tryOpen(t, dir); err == nil || !strings.Contains(err.Error(), VocabName+": sha256 is ") || !strings.Contains(err.Error(), m.Vocab.SHA256) {
+	if _, err := tryOpen(t, dir); !errors.Is(err, ErrDamaged) || !strings.Contains(err.Error(), VocabName+": sha256 is ") || !strings.Contains(err.Error(), m.Vocab.SHA256) {
 		t.Errorf("another vocabulary: %v", err)
 	}
 }
@@ -385,10 +385,10 @@ func TestShrinks(t *testing.T) {
 		t.Error(err)
 	}
 	want := fmt.Sprintf("%s: record 3 at byte %d: ", h.Name, 3*m.Splits[0].RecordBytes)
-	if err := s.Split("train").Read(t.Context(), 3, dst); err == nil || !strings.Contains(err.Error(), want) {
+	if err := s.Split("train").Read(t.Context(), 3, dst); !errors.Is(err, ErrDamaged) || !strings.Contains(err.Error(), want) {
 		t.Errorf("got %v, want %s", err, want)
 	}
-	if err := s.Verify(t.Context()); err == nil || !strings.Contains(err.Error(), want) {
+	if err := s.Verify(t.Context()); !errors.Is(err, ErrDamaged) || !strings.Contains(err.Error(), want) {
 		t.Errorf("got %v, want %s", err, want)
 	}
 }
@@ -399,7 +399,7 @@ func TestVerifyStops(t *testing.T) {
 	s := open(t, dir)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := s.Verify(ctx); !errors.Is(err, context.Canceled) {
+	if err := s.Verify(ctx); !errors.Is(err, context.Canceled) || errors.Is(err, ErrDamaged) {
 		t.Errorf("got %v", err)
 	}
 }

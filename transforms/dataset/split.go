@@ -51,10 +51,12 @@ func (r *SplitReader) Read(ctx context.Context, rank int64, dst []int32) error {
 	if n, e := o.ReadAt(r.frame, offset); n < len(r.frame) {
 		err = e
 	} else if payload, err = tfrecord.Payload(r.frame); err == nil {
-		err = r.set.parse(payload, dst)
+		if e := r.set.parse(payload, dst); e != nil {
+			err = damage{e}
+		}
 	}
 	if err != nil {
-		return fmt.Errorf("dataset: %w", &tfrecord.Error{Name: r.set.st.Join(h.Name), Record: rank - lo, Offset: offset, Err: err})
+		return failed(&tfrecord.Error{Name: r.set.st.Join(h.Name), Record: rank - lo, Offset: offset, Err: err})
 	}
 	return nil
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/quire-ml/quire/transforms/bundle"
 	"github.com/quire-ml/quire/transforms/charseq"
 	"github.com/quire-ml/quire/transforms/corpus"
+	"github.com/quire-ml/quire/transforms/layout"
 	"github.com/quire-ml/quire/transforms/shuffle"
 	"github.com/quire-ml/quire/transforms/tfrecordio"
 	"github.com/quire-ml/quire/transforms/vocab"
@@ -39,8 +40,7 @@ type cutFn struct {
 	vocab   *vocab.Vocab
 	order   *shuffle.Order
 	targets []tfrecordio.Target
-	byBlock bool
-	blocks  charseq.Blocks // where byBlock
+	rule    layout.Rule
 }
 
 // cutters are for all bundles of a process.
@@ -96,7 +96,7 @@ func (f *cutFn) start(ctx context.Context, p *plan) error {
 	}
 	f.order, f.targets = p.order(f.Options), p.targets()
 	f.vocab, f.plan = v, p
-	f.blocks, f.byBlock = f.Options.blocks()
+	f.rule = f.Options.rule()
 	return nil
 }
 
@@ -114,9 +114,9 @@ func (f *cutFn) ProcessElement(ctx context.Context, b corpus.Block, plans func(*
 	if !ok {
 		return fmt.Errorf("prepare: %s: byte %d: block is not in the plan", b.Document.Name, b.Offset)
 	}
-	var runs []charseq.Run
-	if !f.byBlock {
-		if runs = f.plan.Layout.Starting(b.Doc, at.First, at.First+at.Chars); len(runs) == 0 {
+	var runs []layout.Sequences
+	if f.rule.By == layout.ByTail {
+		if runs = f.plan.Layout.Starting(b.Doc, at.span()); len(runs) == 0 {
 			return nil
 		}
 	}
@@ -146,7 +146,7 @@ func send(done [][]tfrecordio.Parcel, emit func(int64, []byte)) {
 }
 
 // parcels returns what block b sends to the shards.
-func (f *cutFn) parcels(ctx context.Context, c *cutter, b corpus.Block, at blockPlan, runs []charseq.Run) ([]tfrecordio.Parcel, error) {
+func (f *cutFn) parcels(ctx context.Context, c *cutter, b corpus.Block, at blockPlan, runs []layout.Sequences) ([]tfrecordio.Parcel, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
@@ -161,10 +161,10 @@ func (f *cutFn) parcels(ctx context.Context, c *cutter, b corpus.Block, at block
 }
 
 // cut finds the entries of runs, or of the blocks of characters, that start in b.
-func (f *cutFn) cut(ctx context.Context, c *cutter, b corpus.Block, at blockPlan, runs []charseq.Run) error {
+func (f *cutFn) cut(ctx context.Context, c *cutter, b corpus.Block, at blockPlan, runs []layout.Sequences) error {
 	n, ahead := int64(f.Options.SeqLength)+1, int64(f.Options.SeqLength)+1
-	if f.byBlock {
-		ahead = f.blocks.Ahead()
+	if f.rule.By == layout.ByBlock {
+		ahead = f.rule.Blocks().Ahead()
 	}
 	text, err := c.reader.Block(ctx, b, f.Options.form(), ahead)
 	if err != nil {
@@ -180,13 +180,13 @@ func (f *cutFn) cut(ctx context.Context, c *cutter, b corpus.Block, at blockPlan
 	if owned != at.Chars {
 		return changed(b.Offset)
 	}
-	if f.byBlock {
+	if f.rule.By == layout.ByBlock {
 		var ok bool
-		if runs, _, ok = f.blocks.Starting(text, at.First, at.Chars, f.plan.Documents[b.Doc].Chars); !ok {
+		if runs, _, ok = f.rule.Blocks().Starting(at.span(), f.plan.Documents[b.Doc].Chars, text.Unit, text.Bytes[text.First:]); !ok {
 			return changed(b.End())
 		}
 		for i := range runs {
-			runs[i].Index += [charseq.Splits]int64{at.Train, at.Validation, at.Test}[runs[i].Split]
+			runs[i].First += [layout.Splits]int64{at.Train, at.Validation, at.Test}[runs[i].Split]
 		}
 	}
 	width, stride := int64(c.cutter.Width()), int64(f.Options.Stride)
@@ -197,7 +197,7 @@ func (f *cutFn) cut(ctx context.Context, c *cutter, b corpus.Block, at blockPlan
 			if (from+n)*width > int64(len(ids)) {
 				return changed(b.End())
 			}
-			c.entries = append(c.entries, tfrecordio.Entry{Rank: f.order.Rank(r.Split, r.Index+i), IDs: ids[from*width : (from+n)*width]})
+			c.entries = append(c.entries, tfrecordio.Entry{Rank: f.order.Rank(r.Split, r.First+i), IDs: ids[from*width : (from+n)*width]})
 		}
 	}
 	return nil

@@ -18,9 +18,9 @@ import (
 
 	"github.com/quire-ml/quire/runners/engine"
 	"github.com/quire-ml/quire/runners/store"
-	"github.com/quire-ml/quire/transforms/charseq"
 	"github.com/quire-ml/quire/transforms/corpus"
 	"github.com/quire-ml/quire/transforms/dataset"
+	"github.com/quire-ml/quire/transforms/layout"
 	"github.com/quire-ml/quire/transforms/tfrecordio"
 )
 
@@ -126,7 +126,7 @@ func TestPlanChanged(t *testing.T) {
 }
 
 func TestManifestNeedsShards(t *testing.T) {
-	p := &plan{Layout: charseq.Layout{Totals: []int64{3, 0, 0}}, Shards: []shardPlan{{Name: "train-00000-of-00001.tfrecord", Hi: 3}}}
+	p := &plan{Layout: layout.Layout{Totals: []int64{3, 0, 0}}, Shards: []shardPlan{{Name: "train-00000-of-00001.tfrecord", Hi: 3}}}
 	docs := write(t, text{"a", "aaaa"})
 	dir := made(t, "direct", docs, Options{SeqLength: 1})
 	v := openSet(t, dir).Vocab()

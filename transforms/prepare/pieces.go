@@ -6,8 +6,8 @@ import (
 	"fmt"
 	"unicode/utf8"
 
-	"github.com/quire-ml/quire/transforms/charseq"
 	"github.com/quire-ml/quire/transforms/corpus"
+	"github.com/quire-ml/quire/transforms/layout"
 	"github.com/quire-ml/quire/transforms/vocab"
 )
 
@@ -32,9 +32,8 @@ func Pieces(ctx context.Context, docs []corpus.Document, chars []int64, o Option
 		return fmt.Errorf("prepare: %d documents, but the numbers of characters of %d", len(docs), len(chars))
 	}
 	w := &walker{o: o.complete(corpus.Bytes(docs)), visit: visit}
-	w.blocks, w.byBlock = w.o.blocks()
-	if !w.byBlock {
-		w.layout = charseq.Tail(int64(w.o.SeqLength), int64(w.o.Stride), w.o.ValidationFraction, w.o.TestFraction, chars)
+	if w.rule = w.o.rule(); w.rule.By == layout.ByTail {
+		w.layout = layout.Tail(w.rule, chars)
 	}
 	defer func() { err = errors.Join(err, w.reader.Close()) }()
 	for i, d := range docs {
@@ -47,27 +46,26 @@ func Pieces(ctx context.Context, docs []corpus.Document, chars []int64, o Option
 
 // A walker goes through documents, character by character.
 type walker struct {
-	o       Options
-	visit   func(Piece) error
-	reader  corpus.Reader
-	byBlock bool
-	blocks  charseq.Blocks
-	layout  charseq.Layout
-	spans   []span // of this document, in order, those that have ended left out
-	inside  bool   // the last piece was of spans[0]
+	o      Options
+	visit  func(Piece) error
+	reader corpus.Reader
+	rule   layout.Rule
+	layout layout.Layout // by tail
+	spans  []span        // of this document, in order, those that have ended left out
+	inside bool          // the last piece was of spans[0]
 }
 
 // A span is a stretch of a document's characters, all of one split.
 type span struct {
-	split    int
-	from, to int64
+	split int
+	layout.Span
 }
 
 func (w *walker) document(ctx context.Context, doc int64, d corpus.Document, chars int64) error {
 	w.spans, w.inside = nil, false
 	ahead, at := int64(0), int64(0) // at: the next character
-	if w.byBlock {
-		ahead = w.blocks.Ahead()
+	if w.rule.By == layout.ByBlock {
+		ahead = w.rule.Blocks().Ahead()
 	}
 	for offset := int64(0); offset < d.Bytes; offset += w.o.BlockBytes {
 		if err := ctx.Err(); err != nil {
@@ -79,21 +77,17 @@ func (w *walker) document(ctx context.Context, doc int64, d corpus.Document, cha
 			return err
 		}
 		owned := w.count(text.Owned())
-		runs := w.layout.Starting
-		if w.byBlock {
-			runs = func(_, first, _ int64) []charseq.Run {
-				found, _, ok := w.blocks.Starting(text, first, owned, chars)
-				if !ok {
-					err = changed(b.End())
-				}
-				return found
+		in := layout.Span{From: at, To: at + owned}
+		if w.rule.By == layout.ByTail {
+			w.add(w.layout.Starting(doc, in))
+		} else {
+			found, _, ok := w.rule.Blocks().Starting(in, chars, text.Unit, text.Bytes[text.First:])
+			if !ok {
+				return changed(b.End())
 			}
+			w.add(found)
 		}
-		w.add(runs(doc, at, at+owned))
-		if err == nil {
-			err = w.emit(at, text.Owned())
-		}
-		if err != nil {
+		if err := w.emit(at, text.Owned()); err != nil {
 			return err
 		}
 		at += owned
@@ -113,11 +107,11 @@ func (w *walker) count(text []byte) int64 {
 }
 
 // add takes the stretches of runs, joined to those that they follow.
-func (w *walker) add(runs []charseq.Run) {
+func (w *walker) add(runs []layout.Sequences) {
 	for _, r := range runs {
-		s := span{r.Split, r.Char, r.Char + (r.Count-1)*int64(w.o.Stride) + int64(w.o.SeqLength) + 1}
-		if n := len(w.spans); n > 0 && w.spans[n-1].split == s.split && w.spans[n-1].to >= s.from {
-			w.spans[n-1].to = s.to
+		s := span{r.Split, w.rule.Span(r)}
+		if n := len(w.spans); n > 0 && w.spans[n-1].split == s.split && w.spans[n-1].To >= s.From {
+			w.spans[n-1].To = s.To
 			continue
 		}
 		w.spans = append(w.spans, s)
@@ -128,11 +122,11 @@ func (w *walker) add(runs []charseq.Run) {
 func (w *walker) emit(at int64, text []byte) error {
 	for len(w.spans) > 0 && len(text) > 0 {
 		s := w.spans[0]
-		text = text[w.skip(text, s.from-at):]
-		at = max(at, s.from)
-		n := w.skip(text, s.to-at)
+		text = text[w.skip(text, s.From-at):]
+		at = max(at, s.From)
+		n := w.skip(text, s.To-at)
 		if n > 0 {
-			p := Piece{Split: [charseq.Splits]string{"train", "validation", "test"}[s.split], Joins: w.inside, Text: text[:n]}
+			p := Piece{Split: layout.Names[s.split], Joins: w.inside, Text: text[:n]}
 			if err := w.visit(p); err != nil {
 				return err
 			}
@@ -140,7 +134,7 @@ func (w *walker) emit(at int64, text []byte) error {
 		}
 		at += w.count(text[:n])
 		text = text[n:]
-		if at < s.to {
+		if at < s.To {
 			return nil // the rest is in the next block
 		}
 		// The last one stays: a run of the next block may go on with it.

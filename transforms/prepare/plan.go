@@ -4,9 +4,9 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/quire-ml/quire/transforms/charseq"
 	"github.com/quire-ml/quire/transforms/corpus"
 	"github.com/quire-ml/quire/transforms/dataset"
+	"github.com/quire-ml/quire/transforms/layout"
 	"github.com/quire-ml/quire/transforms/shuffle"
 	"github.com/quire-ml/quire/transforms/tfrecordio"
 	"github.com/quire-ml/quire/transforms/vocab"
@@ -17,7 +17,7 @@ type plan struct {
 	Vocab       []byte // JSON
 	Blocks      []blockPlan
 	Documents   []dataset.Document
-	Layout      charseq.Layout
+	Layout      layout.Layout
 	Chars       int64
 	Dropped     int64 // characters of no sequence
 	Replaced    int64 // invalid bytes that became U+FFFD
@@ -37,6 +37,9 @@ type blockPlan struct {
 	Doc, Offset, First, Chars, CRC int64
 	Train, Validation, Test        int64
 }
+
+// span returns the characters, of its document, that the block owns.
+func (b blockPlan) span() layout.Span { return layout.Span{From: b.First, To: b.First + b.Chars} }
 
 // A shardPlan is one shard of a set.
 type shardPlan struct {
@@ -68,12 +71,12 @@ func newPlan(o Options, st corpus.Statistics, digests []corpus.Digest) (plan, er
 	for _, b := range st.Blocks {
 		p.Documents[b.Doc].ReplacedChars += b.Invalid
 	}
-	if blocks, ok := o.blocks(); ok {
-		for _, c := range chars {
-			p.Layout.Dropped = append(p.Layout.Dropped, blocks.Dropped(c))
-		}
+	if r := o.rule(); r.By == layout.ByTail {
+		p.Layout = layout.Tail(r, chars)
 	} else {
-		p.Layout = charseq.Tail(int64(o.SeqLength), int64(o.Stride), o.ValidationFraction, o.TestFraction, chars)
+		for _, c := range chars {
+			p.Layout.Dropped = append(p.Layout.Dropped, r.Blocks().Dropped(c))
+		}
 	}
 	for i, n := range p.Layout.Dropped {
 		p.Documents[i].DroppedChars = n
@@ -129,14 +132,14 @@ func (p *plan) targets() []tfrecordio.Target {
 // sequences. These are ordered by position; blocks without sequences may be
 // missing.
 func (p *plan) complete(o Options, splits []blockSplit) error {
-	totals := make([]int64, charseq.Splits)
+	totals := make([]int64, layout.Splits)
 	for i := range p.Blocks {
 		b := &p.Blocks[i]
-		b.Train, b.Validation, b.Test = totals[charseq.Train], totals[charseq.Validation], totals[charseq.Test]
+		b.Train, b.Validation, b.Test = totals[layout.Train], totals[layout.Validation], totals[layout.Test]
 		if len(splits) > 0 && splits[0].Doc == b.Doc && splits[0].Offset == b.Offset {
-			totals[charseq.Train] += splits[0].Train
-			totals[charseq.Validation] += splits[0].Validation
-			totals[charseq.Test] += splits[0].Test
+			totals[layout.Train] += splits[0].Train
+			totals[layout.Validation] += splits[0].Validation
+			totals[layout.Test] += splits[0].Test
 			splits = splits[1:]
 		}
 	}
@@ -159,7 +162,7 @@ func (p *plan) checkTotals(o Options) error {
 	for _, d := range p.Documents {
 		longest = max(longest, d.Chars)
 	}
-	if totals[charseq.Train] == 0 && longest < int64(need) {
+	if totals[layout.Train] == 0 && longest < int64(need) {
 		if len(p.Documents) == 1 {
 			return fmt.Errorf("prepare: the corpus has %d characters, less than one sequence of seq_length+1 = %d; use more text or a smaller prep.seq_length", p.Chars, need)
 		}
@@ -170,9 +173,9 @@ func (p *plan) checkTotals(o Options) error {
 		switch {
 		case totals[s.Kind] > 0:
 			continue
-		case s.Kind == charseq.Train:
+		case s.Kind == layout.Train:
 			return fmt.Errorf("prepare: with prep.validation.fraction %v no document has a sequence of seq_length+1 = %d characters left for training (the longest has %d in all); use more text, a smaller fraction or a smaller prep.seq_length", fraction+o.TestFraction, need, longest)
-		case s.Kind == charseq.Test:
+		case s.Kind == layout.Test:
 			fraction, use = o.TestFraction, "a larger fraction, a smaller prep.seq_length, or fraction 0 for no test"
 		}
 		return fmt.Errorf("prepare: with prep.%s.fraction %v no document has a sequence of seq_length+1 = %d characters left for %s (the longest has %d in all); use more text, %s", s.Name, fraction, need, s.Name, longest, use)

@@ -33,8 +33,8 @@ import (
 
 	"github.com/apache/beam/sdks/v2/go/pkg/beam"
 
-	"github.com/quire-ml/quire/transforms/charseq"
 	"github.com/quire-ml/quire/transforms/corpus"
+	"github.com/quire-ml/quire/transforms/layout"
 	"github.com/quire-ml/quire/transforms/tfrecordio"
 	"github.com/quire-ml/quire/transforms/vocab"
 )
@@ -157,31 +157,27 @@ func (o Options) form() corpus.Form { return corpus.Form{Unit: o.Unit, NFC: o.No
 // splits returns the splits of the set. Those for validation and test have as many
 // shards as their fraction of the train split's, rounded, and at least 1.
 func (o Options) splits() []split {
-	all := []split{{Name: "train", Kind: charseq.Train, Shards: o.Shards}}
+	all := []split{{Name: "train", Kind: layout.Train, Shards: o.Shards}}
 	add := func(name string, kind int, fraction float64) {
 		if fraction > 0 {
 			n := math.Round(float64(o.Shards) * fraction)
 			all = append(all, split{Name: name, Kind: kind, Shards: max(1, int(n))})
 		}
 	}
-	add("validation", charseq.Validation, o.ValidationFraction)
-	add("test", charseq.Test, o.TestFraction)
+	add("validation", layout.Validation, o.ValidationFraction)
+	add("test", layout.Test, o.TestFraction)
 	return all
 }
 
 type split struct {
 	Name   string
-	Kind   int // charseq.Train, …
+	Kind   int // layout.Train, …
 	Shards int
 }
 
-// blocks returns the division into blocks of characters. ok is false where
-// documents are divided otherwise.
-func (o Options) blocks() (b charseq.Blocks, ok bool) {
-	if o.ValidationBy != "block" {
-		return b, false
-	}
-	return charseq.NewBlocks(int64(o.SeqLength), int64(o.Stride), o.ValidationFraction, o.TestFraction), true
+// rule returns how documents are divided into sequences.
+func (o Options) rule() layout.Rule {
+	return layout.Rule{SeqLength: int64(o.SeqLength), Stride: int64(o.Stride), By: o.ValidationBy, Validation: o.ValidationFraction, Test: o.TestFraction}
 }
 
 // Set makes the set of docs, which are ordered by name as corpus.Resolve
@@ -202,7 +198,7 @@ func Set(s beam.Scope, docs []corpus.Document, o Options) beam.PCollection {
 	blocks := corpus.Blocks(s, o.BlockBytes, items)
 	statistics := corpus.Count(s, o.form(), blocks)
 	plan := beam.ParDo(s, &planFn{Options: o}, statistics, beam.SideInput{Input: corpus.Hash(s, items)})
-	if _, ok := o.blocks(); ok {
+	if o.rule().By == layout.ByBlock {
 		plan = beam.ParDo(s, &completeFn{Options: o}, plan, beam.SideInput{Input: beam.ParDo(s, &splitFn{Options: o}, blocks, beam.SideInput{Input: plan})})
 	}
 	parcels := beam.ParDo(s, &cutFn{Options: o}, blocks, beam.SideInput{Input: plan})

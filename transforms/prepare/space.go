@@ -9,6 +9,7 @@ import (
 	"github.com/quire-ml/quire/runners/store"
 	"github.com/quire-ml/quire/transforms/bundle"
 	"github.com/quire-ml/quire/transforms/corpus"
+	"github.com/quire-ml/quire/transforms/layout"
 	"github.com/quire-ml/quire/transforms/tfrecordio"
 	"github.com/quire-ml/quire/transforms/vocab"
 )
@@ -24,7 +25,7 @@ func Progress(ctx context.Context, docs []corpus.Document, o Options) (part func
 		return nil, err
 	}
 	passes := int64(2)
-	if _, ok := o.blocks(); ok {
+	if o.rule().By == layout.ByBlock {
 		passes++
 	}
 	from, all := bundle.Bytes(), float64(passes*bytes+written/2)

@@ -10,8 +10,8 @@ import (
 	"github.com/apache/beam/sdks/v2/go/pkg/beam"
 
 	"github.com/quire-ml/quire/transforms/bundle"
-	"github.com/quire-ml/quire/transforms/charseq"
 	"github.com/quire-ml/quire/transforms/corpus"
+	"github.com/quire-ml/quire/transforms/layout"
 	"github.com/quire-ml/quire/transforms/opaque"
 )
 
@@ -92,7 +92,7 @@ func (f *splitFn) FinishBundle(_ func(*plan) bool, emit func(blockSplit)) error 
 }
 
 func (f *splitFn) split(ctx context.Context, r *corpus.Reader, b corpus.Block, at blockPlan) (blockSplit, error) {
-	blocks, _ := f.Options.blocks()
+	blocks := f.Options.rule().Blocks()
 	text, err := r.Block(ctx, b, f.Options.form(), blocks.Ahead())
 	if err != nil {
 		return blockSplit{}, err
@@ -101,11 +101,11 @@ func (f *splitFn) split(ctx context.Context, r *corpus.Reader, b corpus.Block, a
 		return blockSplit{}, changed(b.Offset)
 	}
 	bundle.Done(b.Length)
-	_, n, ok := blocks.Starting(text, at.First, at.Chars, f.plan.Documents[b.Doc].Chars)
+	_, n, ok := blocks.Starting(at.span(), f.plan.Documents[b.Doc].Chars, text.Unit, text.Bytes[text.First:])
 	if !ok {
 		return blockSplit{}, changed(b.End())
 	}
-	return blockSplit{Doc: b.Doc, Offset: b.Offset, Train: n[charseq.Train], Validation: n[charseq.Validation], Test: n[charseq.Test]}, nil
+	return blockSplit{Doc: b.Doc, Offset: b.Offset, Train: n[layout.Train], Validation: n[layout.Validation], Test: n[layout.Test]}, nil
 }
 
 // completeFn completes the plan; its side input are the counts of all blocks.

@@ -16,6 +16,7 @@ import (
 	"github.com/quire-ml/quire/runners/store"
 	"github.com/quire-ml/quire/transforms/corpus"
 	"github.com/quire-ml/quire/transforms/dataset"
+	"github.com/quire-ml/quire/transforms/layout"
 	"github.com/quire-ml/quire/transforms/tfrecordio"
 )
 
@@ -217,7 +218,7 @@ func (c *cluster) makePlan(st corpus.Statistics, digests []corpus.Digest) {
 	if err := (&planFn{Options: c.o}).ProcessElement(st, next, keep); err != nil {
 		c.t.Fatal(err)
 	}
-	if _, ok := c.o.blocks(); !ok {
+	if c.o.rule().By == layout.ByTail {
 		return
 	}
 	f := &splitFn{Options: c.o}
