@@ -54,7 +54,7 @@ func New(w *rnn.Weights, B int) *Model {
 		l := &layer{step: rnn.NewStep(s.Cell, B, s.Hidden, kernel.FP32), tmp: make([]float32, B*kernel.TmpWidth(s.Hidden)), hidden: make([]float32, B*s.Hidden), weights: w.Layer(k)}
 		l.bias = l.weights.BIH
 		l.step.SetBias(l.weights.BHH)
-		if s.Cell == rnn.LSTM {
+		if s.Cell.Memory() {
 			l.cell = make([]float32, B*s.Hidden)
 		}
 		if k > 0 {

@@ -22,7 +22,7 @@ func weights(cell rnn.Cell, layers, hidden int) *rnn.Weights {
 
 // models are every cell with one layer and more, of widths around a vector's.
 func models(t *testing.T, f func(t *testing.T, w *rnn.Weights)) {
-	for _, cell := range []rnn.Cell{rnn.GRU, rnn.LSTM} {
+	for _, cell := range rnn.Cells() {
 		for _, layers := range []int{1, 3} {
 			for _, hidden := range []int{1, 17, 64} {
 				t.Run(fmt.Sprintf("%s/%d/%d", cell, layers, hidden), func(t *testing.T) { f(t, weights(cell, layers, hidden)) })

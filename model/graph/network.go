@@ -107,7 +107,7 @@ func New(w *rnn.Weights, T, B int, o *Options) (*Network, error) {
 func (n *Network) addHidden(g *gorgonia.ExprGraph) {
 	s := n.weights.Shape
 	names := []string{"h0"}
-	if s.Cell == rnn.LSTM {
+	if s.Cell.Memory() {
 		names = append(names, "c0")
 	}
 	for _, name := range names {
@@ -144,7 +144,7 @@ func (n *Network) addLayers(ids *gorgonia.Node) (*gorgonia.Node, error) {
 			return nil, err
 		}
 		var c0 *gorgonia.Node
-		if s.Cell == rnn.LSTM {
+		if s.Cell.Memory() {
 			c0 = n.hidden[s.Layers+k]
 		}
 		var layer *rnn.Recurrent

@@ -12,12 +12,15 @@ import (
 
 const T, B = 5, 3
 
-var shapes = []rnn.Shape{
-	{Cell: rnn.GRU, Layers: 1, Vocabulary: 6, Embedding: 3, Hidden: 4},
-	{Cell: rnn.GRU, Layers: 2, Vocabulary: 6, Embedding: 3, Hidden: 4},
-	{Cell: rnn.LSTM, Layers: 1, Vocabulary: 6, Embedding: 3, Hidden: 4},
-	{Cell: rnn.LSTM, Layers: 2, Vocabulary: 6, Embedding: 3, Hidden: 4},
-}
+// shapes are every cell with one layer and with two.
+var shapes = func() (list []rnn.Shape) {
+	for _, cell := range rnn.Cells() {
+		for layers := 1; layers <= 2; layers++ {
+			list = append(list, rnn.Shape{Cell: cell, Layers: layers, Vocabulary: 6, Embedding: 3, Hidden: 4})
+		}
+	}
+	return list
+}()
 
 // build returns a network with weights that are not small, biases included.
 func build(t *testing.T, s rnn.Shape, o *graph.Options) (*graph.Network, *rnn.Weights) {
@@ -97,7 +100,7 @@ func TestFiniteDifferences(t *testing.T) {
 			}
 			for k := range h {
 				check(fmt.Sprintf("h0.l%d", k), h[k])
-				if s.Cell == rnn.LSTM {
+				if s.Cell.Memory() {
 					check(fmt.Sprintf("c0.l%d", k), c[k])
 				}
 			}

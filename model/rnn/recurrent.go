@@ -6,7 +6,7 @@ import "github.com/quire-ml/quire/model/kernel"
 // what its backward pass needs. Its memory is allocated once. It is for one
 // goroutine at a time.
 type Recurrent struct {
-	cell      Cell
+	cell      *kind
 	T, B, H   int
 	precision kernel.Precision
 	team      *kernel.Team
@@ -33,14 +33,15 @@ type inputs struct {
 // NewRecurrent returns a layer for sequences of T steps in batches of B, whose
 // work the team does, with products in a precision that its Check allows.
 func NewRecurrent(team *kernel.Team, cell Cell, T, B, H int, precision kernel.Precision) *Recurrent {
-	g := cell.Gates()
-	r := &Recurrent{cell: cell, T: T, B: B, H: H, precision: precision, team: team,
+	k := cell.kind()
+	g := k.gates
+	r := &Recurrent{cell: k, T: T, B: B, H: H, precision: precision, team: team,
 		step: NewStep(cell, B, H, precision), whh: kernel.NewPanels(g*H, H, precision),
 		hidden: make([]float32, (T+1)*B*H), gates: make([]float32, T*B*kernel.TmpWidth(H)), dHidden: make([]float32, B*H)}
 	if precision != kernel.FP32 {
 		r.near = newNear(B, g*H, precision)
 	}
-	if cell == LSTM {
+	if k.memory {
 		r.cells, r.dCell = make([]float32, (T+1)*B*H), make([]float32, B*H)
 	}
 	r.forward, r.backward, r.sums = r.runForward, r.runBackward, r.runSums
@@ -54,7 +55,7 @@ func (r *Recurrent) Hidden() []float32 { return r.hidden[r.B*r.H:] }
 // (B, H) each, valid until the next Forward.
 func (r *Recurrent) Last() (hidden, cell []float32) {
 	n := r.T * r.B * r.H
-	if r.cell == LSTM {
+	if r.cell.memory {
 		cell = r.cells[n:]
 	}
 	return r.hidden[n:], cell
@@ -69,7 +70,7 @@ func (r *Recurrent) Last() (hidden, cell []float32) {
 //	h0, c0    (B, H): hidden and cell (LSTM) before step 0; nil means zeros
 func (r *Recurrent) Forward(x []float32, ids []int32, whh, bhh, h0, c0 []float32) {
 	setOrClear(r.hidden[:r.B*r.H], h0)
-	if r.cell == LSTM {
+	if r.cell.memory {
 		setOrClear(r.cells[:r.B*r.H], c0)
 	}
 	r.in = inputs{x: x, ids: ids, whh: whh}
@@ -78,7 +79,7 @@ func (r *Recurrent) Forward(x []float32, ids []int32, whh, bhh, h0, c0 []float32
 }
 
 // work is the multiplications of a step.
-func (r *Recurrent) work() int { return r.B * r.cell.Gates() * r.H * r.H }
+func (r *Recurrent) work() int { return r.B * r.cell.gates * r.H * r.H }
 
 func setOrClear(dst, src []float32) {
 	if src == nil {
@@ -90,7 +91,7 @@ func setOrClear(dst, src []float32) {
 
 // runForward is one worker's part of Forward: its units in every step.
 func (r *Recurrent) runForward(w *kernel.Worker) {
-	n, g := r.B*r.H, r.cell.Gates()
+	n, g := r.B*r.H, r.cell.gates
 	lo, hi := w.Range(r.H, kernel.Columns())
 	r.step.Pack(lo, hi, r.in.whh)
 	r.step.Put(0, r.hidden[:n], lo, hi)
@@ -103,7 +104,7 @@ func (r *Recurrent) runForward(w *kernel.Worker) {
 			x = x[t*n*g : (t+1)*n*g]
 		}
 		var c, cOut []float32
-		if r.cell == LSTM {
+		if r.cell.memory {
 			c, cOut = r.cells[t*n:(t+1)*n], r.cells[(t+1)*n:(t+2)*n]
 		}
 		tmp := r.step.tmp(r.gates, t)
@@ -129,25 +130,24 @@ func (r *Recurrent) Backward(dout, whh []float32) (dh0, dc0 []float32) {
 
 // runBackward is one worker's part of Backward: its units in every step.
 func (r *Recurrent) runBackward(w *kernel.Worker) {
-	B, H, n, g := r.B, r.H, r.B*r.H, r.cell.Gates()
+	B, H, n, g := r.B, r.H, r.B*r.H, r.cell.gates
 	lo, hi := w.Range(H, kernel.Columns())
 	r.whh.Pack(lo, hi, r.in.whh, H, 1)
 	for b := 0; b < B; b++ {
 		clear(r.dHidden[b*H+lo : b*H+hi])
-		if r.cell == LSTM {
+		if r.cell.memory {
 			clear(r.dCell[b*H+lo : b*H+hi])
 		}
 	}
 	for t := r.T - 1; t >= 0; t-- {
 		tmp, dout := r.step.tmp(r.gates, t), r.in.dout[t*n:(t+1)*n]
-		var from []float32
-		if r.cell == GRU {
-			kernel.GRUBackward(tmp, r.hidden[t*n:(t+1)*n], dout, r.dHidden, B, H, lo, hi)
-			if lo < hi {
-				from = r.dHidden[lo:]
-			}
-		} else {
-			kernel.LSTMBackward(tmp, r.cells[t*n:(t+1)*n], r.cells[(t+1)*n:(t+2)*n], dout, r.dHidden, r.dCell, B, H, lo, hi)
+		var from, c, cOut []float32
+		if r.cell.memory {
+			c, cOut = r.cells[t*n:(t+1)*n], r.cells[(t+1)*n:(t+2)*n]
+		}
+		r.cell.backward(tmp, r.hidden[t*n:(t+1)*n], dout, r.dHidden, c, cOut, r.dCell, B, H, lo, hi)
+		if r.cell.bypass && lo < hi {
+			from = r.dHidden[lo:]
 		}
 		rows, width := tmp, kernel.TmpWidth(H)
 		if r.precision != kernel.FP32 { // FP32 reads the gates where they lie
@@ -169,20 +169,17 @@ func (r *Recurrent) runBackward(w *kernel.Worker) {
 //	      t·B + b where ids is nil
 //	dwhh  (G·H, H), dbhh (G·H): set to the sums over the T·B rows in order
 func (r *Recurrent) Grads(dx []float32, ids []int32, dwhh, dbhh []float32) {
-	g, rows := r.cell.Gates(), r.T*r.B
+	g, rows := r.cell.gates, r.T*r.B
 	clear(dbhh)
 	r.in = inputs{dx: dx, ids: ids, dbhh: dbhh}
-	r.team.Run(r.T*r.B*r.cell.Gates()*r.H, r.sums)
+	r.team.Run(r.T*r.B*r.cell.gates*r.H, r.sums)
 	r.team.GemmT(r.precision, g*r.H, r.H, rows, r.gates, kernel.TmpWidth(r.H), r.hidden, r.H, dwhh, r.H)
 }
 
 // runSums is one worker's part of the sums of Grads: its columns in every step.
 func (r *Recurrent) runSums(w *kernel.Worker) {
-	B, H, g := r.B, r.H, r.cell.Gates()
-	split := g * H // columns of the gates from here on are the input side's alone
-	if r.cell == GRU {
-		split = 2 * H
-	}
+	B, H, g := r.B, r.H, r.cell.gates
+	split := r.cell.shared * H
 	lo, hi := w.Range(g*H, 64)
 	for t := 0; t < r.T; t++ {
 		gates, dx, ids := r.step.tmp(r.gates, t), r.in.dx, []int32(nil)
@@ -193,8 +190,8 @@ func (r *Recurrent) runSums(w *kernel.Worker) {
 		}
 		kernel.ColumnSum(r.in.dbhh, gates, kernel.TmpWidth(H), B, lo, hi)
 		kernel.SegmentSum(dx, g*H, gates, kernel.TmpWidth(H), ids, B, lo, max(lo, min(hi, split)))
-		if from := max(lo, split); r.cell == GRU && from < hi {
-			kernel.SegmentSum(dx, g*H, gates[H:], kernel.TmpWidth(H), ids, B, from, hi)
+		if own := max(lo, split); own < hi {
+			kernel.SegmentSum(dx, g*H, gates[H:], kernel.TmpWidth(H), ids, B, own, hi)
 		}
 	}
 }

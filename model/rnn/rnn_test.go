@@ -2,6 +2,7 @@ package rnn_test
 
 import (
 	"math"
+	"strconv"
 	"testing"
 
 	"github.com/quire-ml/quire/model/rnn"
@@ -75,5 +76,17 @@ func TestSetRefuses(t *testing.T) {
 	}
 	if err := w.Set("rnn.bias_ih_l1", []int{12}, make([]float32, 12)); err == nil {
 		t.Error("a parameter of a layer that is not there was taken")
+	}
+}
+
+func TestParseCell(t *testing.T) {
+	if c, err := rnn.ParseCell("lstm"); c != rnn.LSTM || err != nil {
+		t.Errorf("cell %s, error %v", c, err)
+	}
+	for _, name := range []string{"", "LSTM"} {
+		want := "rnn: cell is " + strconv.Quote(name) + "; use gru or lstm"
+		if _, err := rnn.ParseCell(name); err == nil || err.Error() != want {
+			t.Errorf("error %v, want %s", err, want)
+		}
 	}
 }

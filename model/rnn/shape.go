@@ -19,25 +19,6 @@ import (
 	"math"
 )
 
-// Cell is the kind of recurrent cell.
-type Cell string
-
-const (
-	GRU  Cell = "gru"  // reset gate after the recurrent product
-	LSTM Cell = "lstm" // no peepholes
-)
-
-// Gates returns G, the number of gate blocks in the cell's weights.
-func (c Cell) Gates() int {
-	switch c {
-	case GRU:
-		return 3
-	case LSTM:
-		return 4
-	}
-	panic(fmt.Sprintf("rnn: cell %q is neither gru nor lstm", string(c)))
-}
-
 // Shape is what decides the parameters of a network.
 type Shape struct {
 	Cell       Cell

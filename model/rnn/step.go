@@ -7,7 +7,7 @@ import "github.com/quire-ml/quire/model/kernel"
 // the step where products read it. Workers of a team call its methods with their
 // own units, those of kernel.Worker.Range(H, kernel.Columns()).
 type Step struct {
-	cell   Cell
+	cell   *kind
 	B, H   int
 	near   near
 	panels []*kernel.Panels // W_hh of each gate, (H, H)
@@ -22,7 +22,7 @@ const (
 
 // NewStep returns a step with zero weights and zero hidden.
 func NewStep(cell Cell, B, H int, precision kernel.Precision) *Step {
-	s := &Step{cell: cell, B: B, H: H, near: newNear(B, H, precision)}
+	s := &Step{cell: cell.kind(), B: B, H: H, near: newNear(B, H, precision)}
 	for range cell.Gates() {
 		s.panels = append(s.panels, kernel.NewPanels(H, H, precision))
 	}
@@ -58,11 +58,7 @@ func (s *Step) Forward(w *kernel.Worker, t, lo, hi int, x []float32, ids []int32
 		for g, p := range s.panels {
 			p.Multiply(w, B, u, v, s.near.rows[t%2], s.near.width, s.bias[g*H+u:], 0, tmp[g*H+u:], kernel.TmpWidth(H))
 		}
-		if s.cell == GRU {
-			kernel.GRUForward(x, ids, tmp, h, out, B, H, u, v)
-		} else {
-			kernel.LSTMForward(x, ids, tmp, c, cOut, out, B, H, u, v)
-		}
+		s.cell.forward(x, ids, tmp, h, out, c, cOut, B, H, u, v)
 	}
 	s.Put(t+1, out, lo, hi)
 }

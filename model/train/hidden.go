@@ -27,7 +27,7 @@ func newHidden(s rnn.Shape, B int) *hidden {
 	x := &hidden{B: B, H: s.Hidden}
 	for range s.Layers {
 		x.h = append(x.h, make([]float32, B*s.Hidden))
-		if s.Cell == rnn.LSTM {
+		if s.Cell.Memory() {
 			x.c = append(x.c, make([]float32, B*s.Hidden))
 		}
 	}

@@ -30,8 +30,8 @@ type BenchOptions struct {
 
 // Check returns an error where a size makes no sense.
 func (o BenchOptions) Check() error {
-	if o.Shape.Cell != rnn.GRU && o.Shape.Cell != rnn.LSTM {
-		return fmt.Errorf("--cell is %q; use gru or lstm", o.Shape.Cell)
+	if _, err := rnn.ParseCell(string(o.Shape.Cell)); err != nil {
+		return fmt.Errorf("--cell: %w", err)
 	}
 	for _, n := range []struct {
 		name  string

@@ -97,14 +97,15 @@ func OpenModel(ctx context.Context, path, which string) (*Model, error) {
 	if err := json.Unmarshal(c.Config, &config); err != nil {
 		return nil, fmt.Errorf("stages: %s: config: %w", at, err)
 	}
-	if c.Cell != string(rnn.GRU) && c.Cell != string(rnn.LSTM) {
-		return nil, fmt.Errorf("stages: %s: cell %q is neither gru nor lstm", at, c.Cell)
+	cell, err := rnn.ParseCell(c.Cell)
+	if err != nil {
+		return nil, fmt.Errorf("stages: %s: %w", at, err)
 	}
 	m := config.Model
 	if m.Layers < 1 || m.Embedding < 1 || m.Hidden < 1 {
 		return nil, fmt.Errorf("stages: %s: config: %d layers, embedding %d, hidden %d: each must be at least 1", at, m.Layers, m.Embedding, m.Hidden)
 	}
-	shape := rnn.Shape{Cell: rnn.Cell(c.Cell), Layers: m.Layers, Vocabulary: v.Size(), Embedding: m.Embedding, Hidden: m.Hidden}
+	shape := rnn.Shape{Cell: cell, Layers: m.Layers, Vocabulary: v.Size(), Embedding: m.Embedding, Hidden: m.Hidden}
 	w, err := train.Weights(c, shape)
 	if err != nil {
 		return nil, fmt.Errorf("stages: %s: %w", at, err)

@@ -37,7 +37,7 @@ func Bench() *cobra.Command {
 			return o.print(c, res, func(w io.Writer) { printBench(w, res) })
 		})
 	f := c.Flags()
-	f.StringVar(&cell, "cell", "gru", "gru or lstm")
+	f.StringVar(&cell, "cell", "gru", fmt.Sprintf("kind of recurrent cell, one of %v", rnn.Cells()))
 	f.StringVar(&precision, "precision", "fp32", "of the recurrent products in training: fp32 or bf16")
 	f.IntVar(&b.Shape.Hidden, "hidden", 1024, "hidden width")
 	f.IntVar(&b.Shape.Embedding, "embedding", 256, "embedding width")

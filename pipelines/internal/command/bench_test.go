@@ -14,6 +14,6 @@ func TestBench(t *testing.T) {
 	if share := r["peak_share"].(float64); share <= 0 || share > 1 {
 		t.Errorf("peak_share is %v", share)
 	}
-	l.fails(2, []string{`--cell is "rnn"`, "gru or lstm"}, append(args, "--cell", "rnn")...)
+	l.fails(2, []string{`cell is "rnn"`, "gru or lstm"}, append(args, "--cell", "rnn")...)
 	l.fails(2, []string{"--batch is 0"}, "bench", "--batch", "0")
 }

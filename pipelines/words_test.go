@@ -1,0 +1,43 @@
+package pipelines_test
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/quire-ml/quire/configs"
+	"github.com/quire-ml/quire/model/rnn"
+)
+
+// TestWords compares the words that the config takes with the tables of model,
+// which configs does not import.
+func TestWords(t *testing.T) {
+	r, err := configs.Load(configs.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for key, want := range map[string][]string{
+		"model.cell": words(rnn.Cells()),
+	} {
+		text, err := r.Explain(key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, line, _ := strings.Cut(text, "range ")
+		line, _, _ = strings.Cut(line, "\n")
+		got := strings.Split(strings.ReplaceAll(strings.TrimSpace(line), " or ", ", "), ", ")
+		slices.Sort(got)
+		if !slices.Equal(got, want) {
+			t.Errorf("%s may be %v in a config, and %v in model", key, got, want)
+		}
+	}
+}
+
+// words returns names in alphabetical order.
+func words[T ~string](names []T) (list []string) {
+	for _, n := range names {
+		list = append(list, string(n))
+	}
+	slices.Sort(list)
+	return list
+}
