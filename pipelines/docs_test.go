@@ -19,6 +19,7 @@ const (
 	testLines     = 700
 	functionLines = 60
 	mainLines     = 30
+	packageFiles  = 9 // of a package of pipelines
 )
 
 // generated is the standard line of a generated file.
@@ -98,13 +99,29 @@ func checkFunctions(t *testing.T, file string, text []byte) {
 	}
 }
 
+// TestPackageFiles fails a package of pipelines with too many files, but for
+// internal/command, which has one for each command.
+func TestPackageFiles(t *testing.T) {
+	files := map[string]int{}
+	for _, file := range goFiles(t) {
+		if pkg := filepath.ToSlash(filepath.Dir(file)); strings.HasPrefix(pkg, "pipelines/") && pkg != "pipelines/internal/command" && !strings.HasSuffix(file, "_test.go") {
+			files[pkg]++
+		}
+	}
+	for pkg, n := range files {
+		if n > packageFiles {
+			t.Errorf("%s has %d files, more than %d: it is more than one noun", pkg, n, packageFiles)
+		}
+	}
+}
+
 // TestReadme compares the Go code of the README with the example it is from.
 func TestReadme(t *testing.T) {
 	readme, err := os.ReadFile(filepath.Join("..", "README.md"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	example, err := os.ReadFile(filepath.Join("stages", "example_test.go"))
+	example, err := os.ReadFile(filepath.Join("round", "example_test.go"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -114,7 +131,7 @@ func TestReadme(t *testing.T) {
 	}
 	for i, block := range blocks {
 		if !bytes.Contains(example, block[1]) {
-			t.Errorf("block %d of Go code in the README is not in stages/example_test.go", i+1)
+			t.Errorf("block %d of Go code in the README is not in round/example_test.go", i+1)
 		}
 	}
 }

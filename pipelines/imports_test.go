@@ -83,28 +83,31 @@ var mayImport = map[string][2][]string{
 	// An event file of TensorBoard's is TFRecord frames of protocol buffers.
 	"pipelines/report": {{"runners/store", "transforms/tfrecord"}, {"github.com/schollz/progressbar/v3", "golang.org/x/term",
 		"google.golang.org/protobuf/encoding/protowire", "gonum.org/v1/plot"}},
-	// stages builds the Beam pipeline that it hands to the engine, asks kernel for the peak that Bench compares with.
-	"pipelines/stages": {{"configs", "model/checkpoint", "model/decode", "model/kernel", "model/rnn", "model/sample", "model/train", "pipelines/report",
-		"runners/engine", "runners/schedule", "runners/store", "runners/workflow",
-		"transforms/layout", "transforms/corpus", "transforms/dataset", "transforms/prepare", "transforms/tfexample", "transforms/tfrecord", "transforms/vocab"}, {beam + "pkg/beam"}},
+	// Configs of small corpora, for tests alone.
+	"pipelines/internal/tiny": {{"configs", "pipelines/report"}, {}},
+	"pipelines/text": {{"configs", "model/checkpoint", "model/decode", "model/rnn", "model/sample", "model/train", "pipelines/report", "runners/store",
+		"transforms/corpus", "transforms/dataset", "transforms/layout", "transforms/vocab"}, {}},
+	// stages builds the Beam pipeline that it hands to the engine.
+	"pipelines/stages": {{"configs", "model/checkpoint", "model/kernel", "model/rnn", "model/train", "pipelines/report", "pipelines/text",
+		"runners/engine", "runners/store", "transforms/corpus", "transforms/dataset", "transforms/prepare", "transforms/vocab"}, {beam + "pkg/beam"}},
+	"pipelines/gate":      {{"configs", "model/decode", "model/sample", "model/train", "pipelines/report", "pipelines/text", "transforms/dataset", "transforms/prepare", "transforms/vocab"}, {}},
+	"pipelines/promotion": {{"pipelines/text", "runners/store"}, {}},
+	// kernel, engine, train, vocab: the variant that a record names, and the errors that have a class.
+	"pipelines/round": {{"configs", "model/checkpoint", "model/kernel", "model/train", "pipelines/gate", "pipelines/promotion", "pipelines/report", "pipelines/stages", "pipelines/text",
+		"runners/engine", "runners/schedule", "runners/store", "runners/workflow", "transforms/corpus", "transforms/dataset", "transforms/vocab"}, {}},
+	"pipelines/sweep": {{"configs", "model/train", "pipelines/report", "pipelines/round", "pipelines/stages", "pipelines/text", "runners/engine", "runners/store", "runners/workflow"}, {}},
+	"pipelines/inspect": {{"model/checkpoint", "model/train", "pipelines/report", "pipelines/text", "runners/store",
+		"transforms/dataset", "transforms/tfexample", "transforms/tfrecord"}, {}},
+	// kernel for the peak that a speed is compared with.
+	"pipelines/bench": {{"model/decode", "model/kernel", "model/rnn", "model/sample", "model/train", "pipelines/report"}, {}},
 	// command prints the plans of workflow, and asks checkpoint what --which may be, kernel whether QUIRE_VARIANT can be had, rnn for the cell of bench, and train, store and vocab for errors that have an exit code.
-	"pipelines/internal/command": {{"configs", "model/checkpoint", "model/kernel", "model/rnn", "model/train", "pipelines/report", "pipelines/stages",
+	"pipelines/internal/command": {{"configs", "model/checkpoint", "model/kernel", "model/rnn", "model/train",
+		"pipelines/bench", "pipelines/gate", "pipelines/inspect", "pipelines/promotion", "pipelines/report", "pipelines/round", "pipelines/stages", "pipelines/sweep", "pipelines/text",
 		"runners/engine", "runners/schedule", "runners/store", "runners/workflow", "transforms/vocab"}, {cobra, pflag}},
-	"pipelines/bench":    {{"pipelines/internal/command"}, {}},
-	"pipelines/config":   {{"pipelines/internal/command"}, {}},
-	"pipelines/evaluate": {{"pipelines/internal/command"}, {}},
-	"pipelines/generate": {{"pipelines/internal/command"}, {}},
-	"pipelines/inspect":  {{"pipelines/internal/command"}, {}},
-	"pipelines/plan":     {{"pipelines/internal/command"}, {}},
-	"pipelines/prep":     {{"pipelines/internal/command"}, {}},
-	"pipelines/promote":  {{"pipelines/internal/command"}, {}},
-	"pipelines/quire":    {{"pipelines/internal/command"}, {}},
-	"pipelines/retrain":  {{"pipelines/internal/command"}, {}},
-	"pipelines/run":      {{"pipelines/internal/command"}, {}},
-	"pipelines/runs":     {{"pipelines/internal/command"}, {}},
-	"pipelines/score":    {{"pipelines/internal/command"}, {}},
-	"pipelines/sweep":    {{"pipelines/internal/command"}, {}},
-	"pipelines/train":    {{"pipelines/internal/command"}, {}},
+	"pipelines/prep":    {{"pipelines/internal/command"}, {}},
+	"pipelines/quire":   {{"pipelines/internal/command"}, {}},
+	"pipelines/retrain": {{"pipelines/internal/command"}, {}},
+	"pipelines/train":   {{"pipelines/internal/command"}, {}},
 }
 
 // TestImports parses files rather than asking the build, so it also covers what

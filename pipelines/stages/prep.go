@@ -1,11 +1,12 @@
+// Package stages holds the acts Prep and Train, on any folder or gs:// URL: a
+// corpus becomes a set, a set becomes the checkpoints of a run. What is there
+// already and came from the same inputs is not made again.
 package stages
 
 import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"strings"
 	"time"
 
@@ -13,6 +14,7 @@ import (
 
 	"github.com/quire-ml/quire/configs"
 	"github.com/quire-ml/quire/pipelines/report"
+	"github.com/quire-ml/quire/pipelines/text"
 	"github.com/quire-ml/quire/runners/engine"
 	"github.com/quire-ml/quire/runners/store"
 	"github.com/quire-ml/quire/transforms/corpus"
@@ -20,57 +22,6 @@ import (
 	"github.com/quire-ml/quire/transforms/prepare"
 	"github.com/quire-ml/quire/transforms/vocab"
 )
-
-// Corpus is a corpus whose documents are found and digested.
-type Corpus struct {
-	Documents []corpus.Document
-	Digests   []string // sha256 in hex, in the order of Documents
-}
-
-// FindCorpus resolves corpus.sources, downloading what is on the web. It reads a
-// document for its digest unless an earlier call did, and nothing has changed: on
-// this machine, also those in a bucket that workers will read there.
-func FindCorpus(ctx context.Context, c configs.Corpus) (*Corpus, error) {
-	return findCorpus(ctx, c, false)
-}
-
-// findCorpus is FindCorpus; with anew it reads every document.
-func findCorpus(ctx context.Context, c configs.Corpus, anew bool) (_ *Corpus, err error) {
-	sources, err := c.Expanded()
-	if err != nil {
-		return nil, err
-	}
-	o := &corpus.ResolveOptions{Cache: cacheFolder("downloads"), SHA256: c.SHA256}
-	if !anew {
-		if o.Known, err = corpus.OpenKnown(ctx, cacheFolder("digests"), sources); err != nil {
-			return nil, err
-		}
-		defer func() { _ = o.Known.Close(context.WithoutCancel(ctx)) }() // what cannot be kept is read again
-	}
-	docs, err := corpus.Resolve(ctx, sources, o)
-	if err != nil {
-		return nil, err
-	}
-	if corpus.Bytes(docs) == 0 {
-		return nil, fmt.Errorf("stages: the corpus is empty: %d document(s) of 0 bytes; check corpus.sources", len(docs))
-	}
-	digests, err := o.Digests(ctx, docs)
-	if err != nil {
-		return nil, err
-	}
-	return &Corpus{Documents: docs, Digests: digests}, nil
-}
-
-// cacheFolder is a folder of the user's cache: downloads keeps documents that were
-// downloaded or decompressed, shards those of sets in a bucket. It may be deleted
-// at any time.
-func cacheFolder(name string) string {
-	dir, err := os.UserCacheDir()
-	if err != nil {
-		dir = os.TempDir()
-	}
-	return filepath.Join(dir, "quire", name)
-}
 
 // PrepOptions are the inputs of Prep beside the config.
 type PrepOptions struct {
@@ -108,7 +59,7 @@ type PrepResult struct {
 
 // Prep makes a set of a corpus, unless it is there already. In a mode of the
 // engine that does not wait, the set is not there yet when Prep returns.
-func Prep(ctx context.Context, c *configs.Config, found *Corpus, o PrepOptions) (*PrepResult, error) {
+func Prep(ctx context.Context, c *configs.Config, found *text.Corpus, o PrepOptions) (*PrepResult, error) {
 	began := time.Now()
 	if err := engine.Check(o.Runner); err != nil {
 		return nil, err
@@ -158,7 +109,7 @@ const leaseName = ".prep.json"
 
 // soleRun makes the set anew in a folder in which no other process does so.
 // replace deletes the manifest that is there.
-func soleRun(ctx context.Context, st *store.Store, c *configs.Config, found *Corpus, o PrepOptions, began time.Time, replace bool) (res *PrepResult, err error) {
+func soleRun(ctx context.Context, st *store.Store, c *configs.Config, found *text.Corpus, o PrepOptions, began time.Time, replace bool) (res *PrepResult, err error) {
 	lease, err := store.Acquire(ctx, st, leaseName, nil)
 	if err != nil {
 		return nil, fmt.Errorf("stages: prep: the set is being made by another: %w", err)
@@ -181,7 +132,7 @@ func soleRun(ctx context.Context, st *store.Store, c *configs.Config, found *Cor
 // intact opens the set at a path, which verifies all but the shards' bytes;
 // with all, those too.
 func intact(ctx context.Context, path string, all bool) error {
-	set, done, err := openSet(ctx, path)
+	set, done, err := text.OpenSet(ctx, path)
 	if err != nil {
 		return err
 	}
@@ -193,9 +144,9 @@ func intact(ctx context.Context, path string, all bool) error {
 }
 
 // runPrep runs the pipeline, in a folder that is clean, and cleans up after it.
-func runPrep(ctx context.Context, st *store.Store, c *configs.Config, found *Corpus, o PrepOptions, began time.Time) (*PrepResult, error) {
+func runPrep(ctx context.Context, st *store.Store, c *configs.Config, found *text.Corpus, o PrepOptions, began time.Time) (*PrepResult, error) {
 	p, s := beam.NewPipelineWithRoot()
-	dir, err := absolute(o.Out)
+	dir, err := text.Absolute(o.Out)
 	if err != nil {
 		return nil, err
 	}
@@ -249,14 +200,14 @@ func prepareOptions(c *configs.Config, dir string) prepare.Options {
 
 // setDifferences compares the finished set in st with what Prep would make.
 // The error wraps store.ErrNotExist when there is none.
-func setDifferences(ctx context.Context, st *store.Store, c *configs.Config, found *Corpus) ([]string, error) {
+func setDifferences(ctx context.Context, st *store.Store, c *configs.Config, found *text.Corpus) ([]string, error) {
 	data, _, err := st.Read(ctx, dataset.ManifestName)
 	if err != nil {
 		return nil, err
 	}
 	m, err := dataset.DecodeManifest(st.Join(dataset.ManifestName), data)
 	if err != nil {
-		return nil, badSet(ctx, err)
+		return nil, text.SetRemedy(ctx, err)
 	}
 	var diffs []string
 	add := func(what string, has, now any) {
@@ -296,7 +247,7 @@ func setDifferences(ctx context.Context, st *store.Store, c *configs.Config, fou
 
 // describeSet reads the set back, every size checked.
 func describeSet(ctx context.Context, out string, began time.Time) (*PrepResult, error) {
-	set, done, err := openSet(ctx, out)
+	set, done, err := text.OpenSet(ctx, out)
 	if err != nil {
 		return nil, err
 	}

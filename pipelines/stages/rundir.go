@@ -90,3 +90,15 @@ func discard(ctx context.Context, st *store.Store, lease *store.Lease) error {
 	}
 	return nil
 }
+
+// Pointers reads the pointers of a run; best is nil where none was kept.
+func Pointers(ctx context.Context, st *store.Store) (latest checkpoint.Pointer, best *checkpoint.Pointer, err error) {
+	if latest, _, err = checkpoint.ReadPointer(ctx, st, "latest"); err != nil {
+		return latest, nil, err
+	}
+	p, _, err := checkpoint.ReadPointer(ctx, st, "best")
+	if errors.Is(err, store.ErrNotExist) {
+		return latest, nil, nil
+	}
+	return latest, &p, err
+}

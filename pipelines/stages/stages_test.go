@@ -4,16 +4,18 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"io"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
+	"github.com/quire-ml/quire/pipelines/internal/tiny"
+
 	"github.com/quire-ml/quire/configs"
 	"github.com/quire-ml/quire/model/train"
 	"github.com/quire-ml/quire/pipelines/report"
+	"github.com/quire-ml/quire/pipelines/text"
 	"github.com/quire-ml/quire/runners/engine"
 )
 
@@ -22,63 +24,24 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-var ctx = context.Background()
-
-func quiet() *report.Console { return report.NewConsole(io.Discard, true) }
-
-// tiny is a config whose corpus and workdir are in a temporary folder.
-func tiny(t *testing.T) *configs.Config {
-	t.Helper()
-	dir := t.TempDir()
-	book := filepath.Join(dir, "book.txt")
-	if err := os.WriteFile(book, []byte(strings.Repeat("to be or not to be, that is the question. ", 40)), 0o666); err != nil {
-		t.Fatal(err)
-	}
-	r, err := configs.Load(configs.Options{Config: "quickstart", Set: []string{"workdir=" + filepath.Join(dir, "work"), "corpus.sources=" + book,
-		"prep.seq_length=10", "model.hidden=8", "model.embedding=4", "train.batch=4", "train.epochs=2", "generate.prompt=to", "generate.length=20"}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return &r.Config
-}
-
 // prepared makes the set of c and returns its folder.
 func prepared(t *testing.T, c *configs.Config) string {
 	t.Helper()
-	found, err := FindCorpus(ctx, c.Corpus)
+	found, err := text.FindCorpus(t.Context(), c.Corpus, false)
 	if err != nil {
 		t.Fatal(err)
 	}
-	out := Locate(c.Workdir, c.Prep.Out)
-	if _, err := Prep(ctx, c, found, PrepOptions{Out: out, Runner: "direct", Console: quiet()}); err != nil {
+	out := text.Locate(c.Workdir, c.Prep.Out)
+	if _, err := Prep(t.Context(), c, found, PrepOptions{Out: out, Runner: "direct", Console: tiny.Console()}); err != nil {
 		t.Fatal(err)
 	}
 	return out
 }
 
-func TestLocate(t *testing.T) {
-	for _, c := range []struct{ workdir, path, want string }{
-		{"work", "set", "work/set"},
-		{"work", "", "work"},
-		{"work", ".", "work"},
-		{"work", "../set", "set"},
-		{"/w/", "set", "/w/set"},
-		{"work", "/abs/set", "/abs/set"},
-		{"work", "gs://bucket/set", "gs://bucket/set"},
-		{"gs://bucket", "set", "gs://bucket/set"},
-		{"gs://bucket/a/", "runs/1", "gs://bucket/a/runs/1"},
-		{"gs://bucket", "/abs/set", "/abs/set"},
-	} {
-		if got := Locate(c.workdir, c.path); got != c.want {
-			t.Errorf("Locate(%q, %q) is %q, want %q", c.workdir, c.path, got, c.want)
-		}
-	}
-}
-
 // TestSplitData visits every sequence once an epoch: in the shards' order in the
 // first, in orders of their own in the others.
 func TestSplitData(t *testing.T) {
-	set, done, err := openSet(ctx, prepared(t, tiny(t)))
+	set, done, err := text.OpenSet(t.Context(), prepared(t, tiny.Config(t, tiny.Line())))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -99,10 +62,10 @@ func TestSplitData(t *testing.T) {
 		}
 		return out
 	}
-	shards := all(func(i int64, ids []int32) error { return split.Read(ctx, i, ids) })
-	data := &SplitData{Split: split, Seed: 1}
+	shards := all(func(i int64, ids []int32) error { return split.Read(t.Context(), i, ids) })
+	data := &text.SplitData{Split: split, Seed: 1}
 	epoch := func(e int) []string {
-		return all(func(i int64, ids []int32) error { return data.Read(ctx, e, i, ids) })
+		return all(func(i int64, ids []int32) error { return data.Read(t.Context(), e, i, ids) })
 	}
 	first, second, third := epoch(1), epoch(2), epoch(3)
 	if !slices.Equal(first, shards) {
@@ -121,7 +84,7 @@ func TestSplitData(t *testing.T) {
 			t.Errorf("epoch %d does not visit every sequence once", i+2)
 		}
 	}
-	if (*SplitData)(nil).Len() != 0 || (&SplitData{}).Len() != 0 {
+	if (*text.SplitData)(nil).Len() != 0 || (&text.SplitData{}).Len() != 0 {
 		t.Error("no split has sequences")
 	}
 }
@@ -129,17 +92,17 @@ func TestSplitData(t *testing.T) {
 // TestTrainInterrupted cancels a training before its first step: it is saved as
 // it is, and goes on as if nothing had happened.
 func TestTrainInterrupted(t *testing.T) {
-	c := tiny(t)
+	c := tiny.Config(t, tiny.Line())
 	set := prepared(t, c)
 	run := func(ctx context.Context, out string) (*TrainResult, error) {
-		return Train(ctx, c, TrainOptions{Set: set, Out: out, Console: quiet()})
+		return Train(ctx, c, TrainOptions{Set: set, Out: out, Console: tiny.Console()})
 	}
-	whole, err := run(ctx, filepath.Join(c.Workdir, "whole"))
+	whole, err := run(t.Context(), filepath.Join(c.Workdir, "whole"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	out := filepath.Join(c.Workdir, "run")
-	stopping, stop := context.WithCancel(ctx)
+	stopping, stop := context.WithCancel(t.Context())
 	var lines bytes.Buffer
 	console := report.NewConsole(writer(func(p []byte) (int, error) {
 		if strings.Contains(string(p), "steps an epoch") {
@@ -151,7 +114,7 @@ func TestTrainInterrupted(t *testing.T) {
 	if !errors.Is(err, train.ErrInterrupted) && !errors.Is(err, context.Canceled) {
 		t.Fatalf("the interrupted training gives %+v, %v: %s", res, err, lines.String())
 	}
-	res, err = run(ctx, out)
+	res, err = run(t.Context(), out)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -170,18 +133,18 @@ func (w writer) Write(p []byte) (int, error) { return w(p) }
 
 // TestGenerateWriteFails gives Generate a reader that has gone away.
 func TestGenerateWriteFails(t *testing.T) {
-	c := tiny(t)
-	res, err := Train(ctx, c, TrainOptions{Set: prepared(t, c), Out: filepath.Join(c.Workdir, "run"), Console: quiet()})
+	c := tiny.Config(t, tiny.Line())
+	res, err := Train(t.Context(), c, TrainOptions{Set: prepared(t, c), Out: filepath.Join(c.Workdir, "run"), Console: tiny.Console()})
 	if err != nil {
 		t.Fatal(err)
 	}
-	m, err := OpenModel(ctx, res.Run, "best")
+	m, err := text.OpenModel(t.Context(), res.Run, "best")
 	if err != nil {
 		t.Fatal(err)
 	}
 	broken := errors.New("broken pipe")
 	left := 3
-	_, err = Generate(ctx, m, c.Generate, writer(func(p []byte) (int, error) {
+	_, err = text.Generate(t.Context(), m, c.Generate, writer(func(p []byte) (int, error) {
 		if left--; left < 0 {
 			return 0, broken
 		}

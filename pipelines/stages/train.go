@@ -12,6 +12,7 @@ import (
 	"github.com/quire-ml/quire/model/rnn"
 	"github.com/quire-ml/quire/model/train"
 	"github.com/quire-ml/quire/pipelines/report"
+	"github.com/quire-ml/quire/pipelines/text"
 	"github.com/quire-ml/quire/runners/store"
 	"github.com/quire-ml/quire/transforms/dataset"
 )
@@ -46,7 +47,7 @@ type TrainResult struct {
 // training has the run, the error is a *store.HeldError.
 func Train(ctx context.Context, c *configs.Config, o TrainOptions) (_ *TrainResult, err error) {
 	began := time.Now()
-	set, done, err := openSet(ctx, o.Set)
+	set, done, err := text.OpenSet(ctx, o.Set)
 	if err != nil {
 		return nil, err
 	}
@@ -72,7 +73,7 @@ func Train(ctx context.Context, c *configs.Config, o TrainOptions) (_ *TrainResu
 	if err := writeConfig(ctx, st, o.Config); err != nil {
 		return nil, err
 	}
-	data, val, err := trainData(set, c)
+	data, val, err := text.TrainData(set, c)
 	if err != nil {
 		return nil, err
 	}
@@ -97,7 +98,7 @@ func Train(ctx context.Context, c *configs.Config, o TrainOptions) (_ *TrainResu
 	result.Step, result.Epoch, result.TrainNats, result.ValidationNats = r.Step, r.Epoch, r.TrainNats, r.Validation
 	result.Checkpoint, result.CharsPerSecond, result.Seconds = st.Join(r.Checkpoint), r.PerSecond, time.Since(began).Seconds()
 	result.Best = result.Checkpoint
-	if _, best, perr := pointers(context.WithoutCancel(ctx), st); perr != nil {
+	if _, best, perr := Pointers(context.WithoutCancel(ctx), st); perr != nil {
 		return nil, errors.Join(err, perr)
 	} else if best != nil {
 		result.Best = st.Join(best.Name)
@@ -105,8 +106,8 @@ func Train(ctx context.Context, c *configs.Config, o TrainOptions) (_ *TrainResu
 	return result, err
 }
 
-// course is what decides how many steps a training takes.
-func course(c *configs.Train, seqLength int) train.Options {
+// Course is what decides how many steps a training takes.
+func Course(c *configs.Train, seqLength int) train.Options {
 	return train.Options{SeqLength: seqLength, Batch: c.Batch, Hidden: train.Hidden(c.Hidden), Epochs: c.Epochs, MaxSteps: c.MaxSteps, Seed: c.Seed,
 		Curriculum: train.Curriculum{SeqLength: c.Curriculum.SeqLength, Epochs: c.Curriculum.Epochs, Sampling: c.Curriculum.Sampling}}
 }
@@ -119,7 +120,7 @@ func trainOptions(ctx context.Context, c *configs.Config, set *dataset.Set, cons
 	digest := ""
 	if c.Train.From != "" {
 		var err error
-		if start, digest, err = warmStart(ctx, Locate(c.Workdir, c.Train.From), shape, set.Vocab(), console); err != nil {
+		if start, digest, err = warmStart(ctx, text.Locate(c.Workdir, c.Train.From), shape, set.Vocab(), console); err != nil {
 			return train.Options{}, err
 		}
 	}
@@ -138,7 +139,7 @@ func trainOptions(ctx context.Context, c *configs.Config, set *dataset.Set, cons
 	if err := precision.Check(); err != nil {
 		return train.Options{}, err
 	}
-	o, t := course(&c.Train, m.SeqLength), &c.Train
+	o, t := Course(&c.Train, m.SeqLength), &c.Train
 	o.Precision, o.Shape, o.Start = precision, shape, start
 	o.LR, o.Schedule, o.WarmupSteps, o.Patience = t.LR, train.Schedule(t.Schedule), t.WarmupSteps, t.EarlyStop.Patience
 	o.Clip, o.Decay, o.Average = t.ClipNorm, t.WeightDecay, t.Average

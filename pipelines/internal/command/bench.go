@@ -10,13 +10,13 @@ import (
 
 	"github.com/quire-ml/quire/model/kernel"
 	"github.com/quire-ml/quire/model/rnn"
-	"github.com/quire-ml/quire/pipelines/stages"
+	"github.com/quire-ml/quire/pipelines/bench"
 )
 
 // Bench is the command that measures the speed of training and generation.
 func Bench() *cobra.Command {
 	var o common
-	b := stages.BenchOptions{}
+	b := bench.Options{}
 	var cell, precision string
 	c := build(&o, "bench", "Measure training and generation on this machine",
 		"Bench trains a model on random characters and generates with it, and prints the medians:\ncharacters a second, the work that a step needs in GFLOPS, and its share of the peak of this\nmachine's fused multiply-adds, measured in the same run. The defaults are the tutorial's sizes.",
@@ -30,7 +30,7 @@ func Bench() *cobra.Command {
 			if err := b.Check(); err != nil {
 				return usage(c, err)
 			}
-			res, err := stages.Bench(c.Context(), b, o.console(c))
+			res, err := bench.Run(c.Context(), b, o.console(c))
 			if err != nil {
 				return err
 			}
@@ -50,7 +50,7 @@ func Bench() *cobra.Command {
 	return c
 }
 
-func printBench(w io.Writer, r *stages.BenchResult) {
+func printBench(w io.Writer, r *bench.Result) {
 	fmt.Fprintf(w, "kernels     %s, %s, %d threads\n", r.Variant, r.Precision, r.Threads)
 	fmt.Fprintf(w, "training    %.0f characters a second, %.1f ms a step (median of %d)\n", r.CharsPerSecond, r.StepMilliseconds, r.Steps)
 	fmt.Fprintf(w, "work        %.1f GFLOPS of %.1f at the peak: %.0f %%\n", r.GFLOPS, r.PeakGFLOPS, 100*r.PeakShare)

@@ -23,8 +23,8 @@ import (
 	"github.com/quire-ml/quire/model/checkpoint"
 	"github.com/quire-ml/quire/model/kernel"
 	"github.com/quire-ml/quire/model/train"
+	"github.com/quire-ml/quire/pipelines/gate"
 	"github.com/quire-ml/quire/pipelines/report"
-	"github.com/quire-ml/quire/pipelines/stages"
 	"github.com/quire-ml/quire/runners/engine"
 )
 
@@ -108,7 +108,7 @@ func exitCode(err error) int {
 		return exitDone
 	case errors.Is(err, train.ErrInterrupted), errors.Is(err, context.Canceled):
 		return exitInterrupted
-	case errors.Is(err, stages.ErrRefused):
+	case errors.Is(err, gate.ErrRefused):
 		return exitRefused
 	case errors.As(err, &config), errors.As(err, &wrong):
 		return exitUsage

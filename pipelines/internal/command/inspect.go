@@ -7,7 +7,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/quire-ml/quire/pipelines/stages"
+	"github.com/quire-ml/quire/pipelines/inspect"
+	"github.com/quire-ml/quire/pipelines/text"
 )
 
 // Inspect is the command that describes a checkpoint, a run, a set or a shard.
@@ -41,14 +42,14 @@ func Inspect() *cobra.Command {
 		if err := checkWhich(c, which); err != nil {
 			return err
 		}
-		var res *stages.InspectResult
+		var res *inspect.Result
 		switch {
 		case diff:
-			res, err = stages.Diff(c.Context(), args[0], args[1], which)
+			res, err = inspect.Diff(c.Context(), args[0], args[1], which)
 		case metrics:
-			res, err = stages.Metrics(c.Context(), pathOr(args, stages.Locate(r.Config.Workdir, r.Config.Train.Out)), which)
+			res, err = inspect.Metrics(c.Context(), pathOr(args, text.Locate(r.Config.Workdir, r.Config.Train.Out)), which)
 		default:
-			res, err = stages.Inspect(c.Context(), pathOr(args, stages.Locate(r.Config.Workdir, r.Config.Prep.Out)), which, first)
+			res, err = inspect.Describe(c.Context(), pathOr(args, text.Locate(r.Config.Workdir, r.Config.Prep.Out)), which, first)
 		}
 		if err != nil {
 			return err

@@ -8,7 +8,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"github.com/quire-ml/quire/pipelines/stages"
+	"github.com/quire-ml/quire/pipelines/round"
 	"github.com/quire-ml/quire/runners/workflow"
 )
 
@@ -27,7 +27,7 @@ func (r *roundFlags) add(f *pflag.FlagSet) {
 }
 
 // set puts the flags into the options of a round.
-func (r *roundFlags) set(o *stages.RoundOptions) {
+func (r *roundFlags) set(o *round.Options) {
 	o.From, o.To, o.Force, o.Verify = r.from, r.to, r.force, r.verify
 }
 
@@ -43,9 +43,9 @@ func Plan() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			options := stages.RoundOptions{Console: o.console(c)}
+			options := round.Options{Console: o.console(c)}
 			f.set(&options)
-			plan, err := stages.PlanRound(c.Context(), &r.Config, options)
+			plan, err := round.Plan(c.Context(), &r.Config, options)
 			if err != nil {
 				return wrongStages(c, err)
 			}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/quire-ml/quire/configs"
 	"github.com/quire-ml/quire/pipelines/stages"
+	"github.com/quire-ml/quire/pipelines/text"
 )
 
 // Prep is the command that turns a corpus into a set.
@@ -32,11 +33,11 @@ func Prep() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			out := stages.Locate(r.Config.Workdir, r.Config.Prep.Out)
+			out := text.Locate(r.Config.Workdir, r.Config.Prep.Out)
 			if err := preflight(c, &r.Config, runner, out); err != nil {
 				return err
 			}
-			found, err := stages.FindCorpus(c.Context(), r.Config.Corpus)
+			found, err := text.FindCorpus(c.Context(), r.Config.Corpus, false)
 			if err != nil {
 				return err
 			}

@@ -7,7 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/quire-ml/quire/pipelines/stages"
+	"github.com/quire-ml/quire/pipelines/promotion"
 )
 
 // Promote is the command that changes the model in service by hand.
@@ -41,17 +41,17 @@ func Promote() *cobra.Command {
 		}
 		workdir := r.Config.Workdir
 		if history {
-			all, err := stages.History(c.Context(), workdir)
+			all, err := promotion.History(c.Context(), workdir)
 			if err != nil {
 				return err
 			}
 			return o.print(c, map[string]any{"promotions": all}, func(w io.Writer) { printHistory(w, all) })
 		}
-		var res *stages.PromoteResult
+		var res *promotion.Result
 		if rollback {
-			res, err = stages.Rollback(c.Context(), workdir)
+			res, err = promotion.Rollback(c.Context(), workdir)
 		} else {
-			res, err = stages.Promote(c.Context(), workdir, args[0], which)
+			res, err = promotion.Promote(c.Context(), workdir, args[0], which)
 		}
 		if err != nil {
 			return err
@@ -69,7 +69,7 @@ func Promote() *cobra.Command {
 	return c
 }
 
-func printHistory(w io.Writer, all []stages.Promoted) {
+func printHistory(w io.Writer, all []promotion.Promoted) {
 	for _, p := range all {
 		by := "by " + p.By
 		if p.At != "" {

@@ -8,7 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/quire-ml/quire/pipelines/stages"
+	"github.com/quire-ml/quire/pipelines/round"
 	"github.com/quire-ml/quire/runners/schedule"
 )
 
@@ -40,11 +40,11 @@ func Retrain() *cobra.Command {
 		if err := waits(c, runner); err != nil {
 			return err
 		}
-		options := stages.RoundOptions{Runner: runner, Verbose: verbose, Config: r.YAML(), Console: o.console(c)}
+		options := round.Options{Runner: runner, Verbose: verbose, Config: r.YAML(), Console: o.console(c)}
 		if !once {
-			return stages.Retrain(c.Context(), &r.Config, options)
+			return round.Retrain(c.Context(), &r.Config, options)
 		}
-		res, err := stages.RetrainOnce(c.Context(), &r.Config, options, at)
+		res, err := round.RetrainOnce(c.Context(), &r.Config, options, at)
 		var none *schedule.SlotError
 		switch {
 		case errors.As(err, &none):
@@ -61,7 +61,7 @@ func Retrain() *cobra.Command {
 	return c
 }
 
-func printSlot(w io.Writer, r *stages.RetrainResult) {
+func printSlot(w io.Writer, r *round.RetrainResult) {
 	fmt.Fprintf(w, "slot      %s\nstatus    %s\n", r.Slot, r.Status)
 	if r.Reason != "" {
 		fmt.Fprintf(w, "reason    %s\n", r.Reason)

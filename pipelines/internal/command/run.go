@@ -7,7 +7,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/quire-ml/quire/pipelines/stages"
+	"github.com/quire-ml/quire/pipelines/gate"
+	"github.com/quire-ml/quire/pipelines/round"
 )
 
 // Run is the command that takes a corpus all the way to a sample.
@@ -30,10 +31,10 @@ func Run() *cobra.Command {
 			if err := waits(c, runner); err != nil {
 				return err
 			}
-			options := stages.RoundOptions{Runner: runner, Verbose: verbose, Config: r.YAML(), Console: o.console(c)}
+			options := round.Options{Runner: runner, Verbose: verbose, Config: r.YAML(), Console: o.console(c)}
 			f.set(&options)
-			res, err := stages.Round(c.Context(), &r.Config, options)
-			if err != nil && !errors.Is(err, stages.ErrRefused) {
+			res, err := round.Run(c.Context(), &r.Config, options)
+			if err != nil && !errors.Is(err, gate.ErrRefused) {
 				return wrongStages(c, err)
 			}
 			return errors.Join(o.print(c, res, func(w io.Writer) { printRound(w, res) }), err)
@@ -44,7 +45,7 @@ func Run() *cobra.Command {
 	return c
 }
 
-func printRound(w io.Writer, r *stages.RoundResult) {
+func printRound(w io.Writer, r *round.Result) {
 	if r.Sample != "" {
 		fmt.Fprintf(w, "\n%s\n\n", r.Sample)
 	}

@@ -9,7 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/quire-ml/quire/pipelines/stages"
+	"github.com/quire-ml/quire/pipelines/round"
 	"github.com/quire-ml/quire/runners/workflow"
 )
 
@@ -36,7 +36,7 @@ func runsList() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			res, err := stages.ListRounds(c.Context(), r.Config.Workdir)
+			res, err := round.List(c.Context(), r.Config.Workdir)
 			if err != nil {
 				return err
 			}
@@ -44,7 +44,7 @@ func runsList() *cobra.Command {
 		})
 }
 
-func printRounds(w io.Writer, rounds []stages.RoundSummary) {
+func printRounds(w io.Writer, rounds []round.Summary) {
 	fmt.Fprintf(w, "%-20s  %-20s  %9s  %-11s  %-9s  %s\n", "round", "began", "seconds", "exit", "nats/char", "ran")
 	for _, r := range rounds {
 		nats := "-"
@@ -66,7 +66,7 @@ func runsShow() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		res, err := stages.ShowRound(c.Context(), r.Config.Workdir, slices.Concat(args, []string{""})[0])
+		res, err := round.Show(c.Context(), r.Config.Workdir, slices.Concat(args, []string{""})[0])
 		if err != nil {
 			return err
 		}
@@ -75,7 +75,7 @@ func runsShow() *cobra.Command {
 	return c
 }
 
-func printShown(w io.Writer, r *stages.ShownRound) {
+func printShown(w io.Writer, r *round.Shown) {
 	fmt.Fprintf(w, "round     %s, %s\n", r.Round, r.Exit)
 	fmt.Fprintf(w, "began     %s, took %s\n", r.Began.Format(time.RFC3339), minutes(r.Ended.Sub(r.Began).Seconds()))
 	if r.Error != nil {
@@ -92,7 +92,7 @@ func printShown(w io.Writer, r *stages.ShownRound) {
 		if s.Digest != "" {
 			fmt.Fprintf(w, "  made     %s %.12s, in %s\n", s.Output, s.Digest, minutes(s.Seconds))
 		}
-		for _, m := range stages.Figures(s) {
+		for _, m := range round.Figures(s) {
 			fmt.Fprintf(w, "  %-28s %v\n", m.Key, m.Value)
 		}
 	}
@@ -113,7 +113,7 @@ func runsDiff() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		res, err := stages.DiffRounds(c.Context(), r.Config.Workdir, args[0], args[1])
+		res, err := round.Diff(c.Context(), r.Config.Workdir, args[0], args[1])
 		if err != nil {
 			return err
 		}
@@ -122,8 +122,8 @@ func runsDiff() *cobra.Command {
 	return c
 }
 
-func printDiff(w io.Writer, d *stages.RoundDiff) {
-	table := func(title string, rows []stages.Compared) {
+func printDiff(w io.Writer, d *round.Comparison) {
+	table := func(title string, rows []round.Compared) {
 		width := len(title)
 		for _, r := range rows {
 			width = max(width, len(r.Key))

@@ -6,7 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/quire-ml/quire/pipelines/stages"
+	"github.com/quire-ml/quire/pipelines/sweep"
 )
 
 // Sweep is the command that tries the configs of a config's sweep section.
@@ -34,7 +34,7 @@ func Sweep() *cobra.Command {
 			if err := waits(c, runner); err != nil {
 				return err
 			}
-			res, err := stages.Sweep(c.Context(), r, trials, stages.SweepOptions{Runner: runner, Verbose: verbose, Quiet: o.quiet, Console: o.console(c)})
+			res, err := sweep.Run(c.Context(), r, trials, sweep.Options{Runner: runner, Verbose: verbose, Quiet: o.quiet, Console: o.console(c)})
 			if err != nil {
 				return err
 			}
@@ -45,7 +45,7 @@ func Sweep() *cobra.Command {
 	return c
 }
 
-func printSweep(w io.Writer, best string, varied []string, r *stages.SweepResult) {
+func printSweep(w io.Writer, best string, varied []string, r *sweep.Result) {
 	fmt.Fprintf(w, "%5s  %8s  %8s  %10s", "trial", "nats", "step", "parameters")
 	for _, key := range varied {
 		fmt.Fprintf(w, "  %s", key)

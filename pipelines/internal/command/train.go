@@ -10,6 +10,7 @@ import (
 	"github.com/quire-ml/quire/configs"
 	"github.com/quire-ml/quire/model/train"
 	"github.com/quire-ml/quire/pipelines/stages"
+	"github.com/quire-ml/quire/pipelines/text"
 )
 
 // Train is the command that trains a model on a set.
@@ -30,8 +31,8 @@ func Train() *cobra.Command {
 				return err
 			}
 			cfg := &r.Config
-			res, err := stages.Train(c.Context(), cfg, stages.TrainOptions{Set: stages.Locate(cfg.Workdir, cfg.Prep.Out),
-				Out: stages.Locate(cfg.Workdir, cfg.Train.Out), Replace: replace, Fresh: fresh, Config: r.YAML(), Console: o.console(c)})
+			res, err := stages.Train(c.Context(), cfg, stages.TrainOptions{Set: text.Locate(cfg.Workdir, cfg.Prep.Out),
+				Out: text.Locate(cfg.Workdir, cfg.Train.Out), Replace: replace, Fresh: fresh, Config: r.YAML(), Console: o.console(c)})
 			if err != nil && !errors.Is(err, train.ErrInterrupted) {
 				return err
 			}

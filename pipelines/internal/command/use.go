@@ -10,7 +10,8 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/quire-ml/quire/configs"
-	"github.com/quire-ml/quire/pipelines/stages"
+	"github.com/quire-ml/quire/pipelines/promotion"
+	"github.com/quire-ml/quire/pipelines/text"
 	"github.com/quire-ml/quire/runners/store"
 	"github.com/quire-ml/quire/transforms/vocab"
 )
@@ -28,21 +29,21 @@ func (m *modelFlags) add(f *pflag.FlagSet) {
 
 // open reads the model: the one asked for, else the promoted one of the
 // workdir, else that of the run at train.out.
-func (m *modelFlags) open(c *cobra.Command, cfg *configs.Config) (*stages.Model, error) {
+func (m *modelFlags) open(c *cobra.Command, cfg *configs.Config) (*text.Model, error) {
 	if err := checkWhich(c, m.which); err != nil {
 		return nil, err
 	}
 	path := m.checkpoint
 	if path == "" {
 		var err error
-		path, err = stages.PromotedPath(c.Context(), cfg.Workdir)
+		path, err = promotion.Path(c.Context(), cfg.Workdir)
 		if errors.Is(err, store.ErrNotExist) {
-			path = stages.Locate(cfg.Workdir, cfg.Train.Out)
+			path = text.Locate(cfg.Workdir, cfg.Train.Out)
 		} else if err != nil {
 			return nil, err
 		}
 	}
-	return stages.OpenModel(c.Context(), path, m.which)
+	return text.OpenModel(c.Context(), path, m.which)
 }
 
 // Evaluate is the command that measures a model on a set.
@@ -61,7 +62,7 @@ func Evaluate() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			res, err := stages.Evaluate(c.Context(), model, stages.Locate(r.Config.Workdir, r.Config.Prep.Out))
+			res, err := text.Evaluate(c.Context(), model, text.Locate(r.Config.Workdir, r.Config.Prep.Out))
 			if err != nil {
 				return err
 			}
@@ -104,7 +105,7 @@ func Generate() *cobra.Command {
 			if o.quiet && o.json {
 				out = io.Discard
 			}
-			res, err := stages.Generate(c.Context(), model, r.Config.Generate, out)
+			res, err := text.Generate(c.Context(), model, r.Config.Generate, out)
 			var missing *vocab.CharError
 			if errors.As(err, &missing) {
 				return usage(c, err)
@@ -137,7 +138,7 @@ func flagName(key string) string {
 func Score() *cobra.Command {
 	var o common
 	var m modelFlags
-	var text, file string
+	var given, file string
 	var chars bool
 	c := build(&o, "score", "Measure how well a model predicts a text",
 		"Score prints the mean loss of a text of any length: --text, --file, or standard input.\nThe first character has no prediction.",
@@ -147,7 +148,7 @@ func Score() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			data, err := readText(c, text, file)
+			data, err := readText(c, given, file)
 			if err != nil {
 				return err
 			}
@@ -155,14 +156,14 @@ func Score() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			res, err := stages.Score(c.Context(), model, data, chars)
+			res, err := text.Score(c.Context(), model, data, chars)
 			if err != nil {
 				return err
 			}
 			return o.print(c, res, func(w io.Writer) { printScore(w, model, data, res) })
 		})
 	m.add(c.Flags())
-	c.Flags().StringVar(&text, "text", "", "the text itself")
+	c.Flags().StringVar(&given, "text", "", "the text itself")
 	c.Flags().StringVar(&file, "file", "", "a file with the text, - for standard input (the default)")
 	c.Flags().BoolVar(&chars, "chars", false, "each character's log-probability")
 	return c
@@ -189,12 +190,12 @@ func readText(c *cobra.Command, text, file string) ([]byte, error) {
 	return data, nil
 }
 
-func printScore(w io.Writer, m *stages.Model, text []byte, r *stages.ScoreResult) {
+func printScore(w io.Writer, m *text.Model, scored []byte, r *text.ScoreResult) {
 	if r.NatsPerChar == nil {
 		fmt.Fprintln(w, "a text of fewer than two characters has nothing to predict")
 		return
 	}
-	if ids, err := m.Vocab.Encode(nil, m.Text(text)); err == nil && r.LogProbs != nil {
+	if ids, err := m.Vocab.Encode(nil, m.Text(scored)); err == nil && r.LogProbs != nil {
 		for i, p := range r.LogProbs {
 			if p != nil {
 				fmt.Fprintf(w, "%-8q %9.4f\n", m.Vocab.AppendText(nil, ids[i]), *p)

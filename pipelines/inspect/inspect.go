@@ -1,0 +1,116 @@
+// Package inspect describes artifacts by what their files say: a checkpoint, a
+// run, a set, a shard. Everything is verified as it is read.
+package inspect
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/quire-ml/quire/model/checkpoint"
+	"github.com/quire-ml/quire/pipelines/report"
+	"github.com/quire-ml/quire/pipelines/text"
+)
+
+// Result is the outcome of Inspect. The facts of its kind are set, the
+// others nil.
+type Result struct {
+	Kind       string           `json:"kind"` // checkpoint, set, shard, metrics or diff
+	Path       string           `json:"path"`
+	Checkpoint *CheckpointFacts `json:"checkpoint,omitempty"`
+	Set        *SetFacts        `json:"set,omitempty"`
+	Shard      *ShardFacts      `json:"shard,omitempty"`
+	Metrics    []report.Line    `json:"metrics,omitempty"`
+	Diff       *DiffFacts       `json:"diff,omitempty"`
+	Text       string           `json:"-"` // the same in words
+}
+
+// CheckpointFacts are what a checkpoint says of itself.
+type CheckpointFacts struct {
+	Cell       string            `json:"cell"`
+	Layers     int               `json:"layers"`
+	Embedding  int               `json:"embedding"`
+	Hidden     int               `json:"hidden"`
+	Vocab      int               `json:"vocab"`
+	Unit       string            `json:"unit"`
+	Normalize  string            `json:"normalize"`
+	Parameters int               `json:"parameters"`
+	Step       int64             `json:"step"`
+	Epoch      int               `json:"epoch"`
+	Set        string            `json:"set"` // sha256 of the manifest
+	Config     json.RawMessage   `json:"config"`
+	Metrics    json.RawMessage   `json:"metrics"`
+	Tensors    map[string]Tensor `json:"tensors"`
+}
+
+// Tensor is what a checkpoint says of a tensor.
+type Tensor struct {
+	Shape []int `json:"shape"`
+}
+
+// Describe says what is at a path: a checkpoint, a run (which is best, latest or
+// step:N), a set or a shard. It verifies all of it. first is the number of sequences or
+// records that the result shows.
+func Describe(ctx context.Context, path, which string, first int) (*Result, error) {
+	if strings.HasSuffix(path, ".tfrecord") {
+		return inspectShard(ctx, path, first)
+	}
+	if !strings.HasSuffix(path, ".safetensors") {
+		if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) && !strings.Contains(path, "://") {
+			return nil, fmt.Errorf("inspect: inspect: there is nothing at %s", path)
+		}
+		res, err := inspectSet(ctx, path, first)
+		if !errors.Is(err, text.ErrNoSet) {
+			return res, err
+		}
+	}
+	return inspectCheckpoint(ctx, path, which)
+}
+
+func inspectCheckpoint(ctx context.Context, path, which string) (*Result, error) {
+	m, err := text.OpenModel(ctx, path, which)
+	if err != nil {
+		return nil, err
+	}
+	s := m.Weights.Shape
+	metrics := m.Metrics
+	if len(metrics) == 0 {
+		metrics = nil // null in JSON
+	}
+	f := &CheckpointFacts{Cell: string(s.Cell), Layers: s.Layers, Embedding: s.Embedding, Hidden: s.Hidden, Vocab: s.Vocabulary,
+		Unit: m.Unit, Normalize: m.Normalize, Parameters: s.Count(), Step: m.Step, Epoch: m.Epoch, Set: m.Set,
+		Config: m.Config, Metrics: metrics, Tensors: map[string]Tensor{}}
+	var b strings.Builder
+	fmt.Fprintf(&b, "checkpoint   %s, intact\n", m.Path)
+	fmt.Fprintf(&b, "trained      step %d, epoch %d, on the set %s\n", f.Step, f.Epoch, f.Set)
+	fmt.Fprintf(&b, "model        %s, %d layer(s), embedding %d, hidden %d: %d parameters\n", f.Cell, f.Layers, f.Embedding, f.Hidden, f.Parameters)
+	fmt.Fprintf(&b, "vocabulary   %d characters (%s, normalize %s): %s\n", f.Vocab, f.Unit, f.Normalize, characters(m))
+	fmt.Fprintf(&b, "config       %s\n", f.Config)
+	fmt.Fprintf(&b, "metrics      %s\n", f.Metrics)
+	fmt.Fprintf(&b, "tensors\n")
+	for _, t := range m.Tensors {
+		f.Tensors[t.Name] = Tensor{Shape: t.Shape}
+		fmt.Fprintf(&b, "  %-32s %s\n", t.Name, shapeText(t))
+	}
+	return &Result{Kind: "checkpoint", Path: m.Path, Checkpoint: f, Text: b.String()}, nil
+}
+
+func shapeText(t checkpoint.Tensor) string {
+	var parts []string
+	for _, d := range t.Shape {
+		parts = append(parts, fmt.Sprint(d))
+	}
+	return "(" + strings.Join(parts, ", ") + ")"
+}
+
+// characters shows the vocabulary as far as a line goes.
+func characters(m *text.Model) string {
+	var text []byte
+	for id := int32(0); int(id) < m.Vocab.Size() && len(text) < 100; id++ {
+		text = m.Vocab.AppendText(text, id)
+	}
+	return fmt.Sprintf("%q", text)
+}

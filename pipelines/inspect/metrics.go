@@ -1,0 +1,82 @@
+package inspect
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"math"
+	"strings"
+
+	"github.com/quire-ml/quire/model/train"
+	"github.com/quire-ml/quire/pipelines/report"
+	"github.com/quire-ml/quire/pipelines/text"
+	"github.com/quire-ml/quire/runners/store"
+)
+
+// Metrics shows the losses of a run, from its metrics.jsonl, or of a checkpoint,
+// which knows the epochs before it; of a run without metrics.jsonl it shows those
+// of the checkpoint which.
+func Metrics(ctx context.Context, path, which string) (*Result, error) {
+	res := &Result{Kind: "metrics", Path: path}
+	var err error
+	if !strings.HasSuffix(path, ".safetensors") {
+		res.Metrics, err = runMetrics(ctx, path)
+	}
+	if err == nil && len(res.Metrics) == 0 {
+		res.Metrics, res.Path, err = checkpointMetrics(ctx, path, which)
+	}
+	if err != nil {
+		return nil, err
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "%6s %10s %10s %12s\n", "epoch", "step", "training", "validation")
+	var last report.Line
+	for _, l := range res.Metrics {
+		if last = l; l.EpochTrain != nil {
+			fmt.Fprintf(&b, "%6d %10d %10.4f %12s\n", l.Epoch, l.Step, *l.EpochTrain, nats(l.Validation))
+		}
+	}
+	if last.Train != nil {
+		fmt.Fprintf(&b, "%6d %10d %10.4f %12s\n", last.Epoch, last.Step, *last.Train, "of one step")
+	}
+	res.Text = b.String()
+	return res, nil
+}
+
+func nats(x *float64) string {
+	if x == nil {
+		return "-"
+	}
+	return fmt.Sprintf("%.4f", *x)
+}
+
+// runMetrics returns the lines of a run's metrics.jsonl, none where it has none.
+func runMetrics(ctx context.Context, dir string) ([]report.Line, error) {
+	st, err := store.Open(ctx, dir)
+	if err != nil {
+		return nil, err
+	}
+	defer st.Close()
+	m, err := report.OpenMetrics(ctx, st, math.MaxInt64, false)
+	if err != nil {
+		return nil, err
+	}
+	return m.Lines(), nil
+}
+
+func checkpointMetrics(ctx context.Context, path, which string) (lines []report.Line, at string, err error) {
+	m, err := text.OpenModel(ctx, path, which)
+	if err != nil {
+		return nil, "", err
+	}
+	var past struct{ Epochs []train.EpochMetrics }
+	if len(m.Checkpoint.Metrics) > 0 {
+		if err := json.Unmarshal(m.Checkpoint.Metrics, &past); err != nil {
+			return nil, "", fmt.Errorf("inspect: %s: metrics: %w", m.Path, err)
+		}
+	}
+	for _, e := range past.Epochs {
+		lines = append(lines, report.Line{Step: e.Step, Epoch: e.Epoch, EpochTrain: &e.TrainNats, Validation: e.Validation})
+	}
+	return lines, m.Path, nil
+}

@@ -1,0 +1,146 @@
+package round
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+
+	"github.com/quire-ml/quire/configs"
+	"github.com/quire-ml/quire/pipelines/gate"
+	"github.com/quire-ml/quire/pipelines/promotion"
+	"github.com/quire-ml/quire/pipelines/stages"
+	"github.com/quire-ml/quire/pipelines/text"
+	"github.com/quire-ml/quire/runners/store"
+	"github.com/quire-ml/quire/runners/workflow"
+)
+
+// driftStage compares the set with that of the last round. It is live: its figures
+// are for the record, and nothing depends on them.
+func (r *Stages) Drift() workflow.Node {
+	return stage[DriftResult]{Name: "drift", Version: 1, Config: r.c, Keys: []string{}, Inputs: []workflow.Input{SetArtifact}, Output: DriftArtifact, Live: true,
+		Run: func(ctx context.Context, c *configs.Config, w *workflow.Work) (out workflow.Output[DriftResult], err error) {
+			set, err := SetArtifact.Of(w)
+			if err != nil {
+				return out, err
+			}
+			out.Digest = set.ManifestSHA256 // the last round's does not make this one another
+			last, err := workflow.Latest(ctx, w.Store)
+			if err != nil {
+				return out, err
+			}
+			var before stages.PrepResult
+			if s := last.Stage("prep"); s == nil || json.Unmarshal(s.Result, &before) != nil || before.Set == "" {
+				return out, nil
+			}
+			if before.Set == set.Set { // nothing is read where nothing has changed
+				out.Value = DriftResult{Against: before.Set, Chars: set.Chars, CharsBefore: set.Chars, UnigramNats: new(float64)}
+				return out, nil
+			}
+			out.Value, err = r.drift(ctx, before.Set, set.Set)
+			return out, err
+		}}
+}
+
+// drift compares two sets below the workdir; one that is gone is none to compare
+// with.
+func (r *Stages) drift(ctx context.Context, before, now string) (d DriftResult, err error) {
+	old, done, err := text.OpenSet(ctx, text.Locate(r.c.Workdir, before))
+	if err != nil {
+		if ctx.Err() == nil {
+			r.o.Console.Warn("drift: the corpus is not compared with the last round's: %v", err)
+			err = nil
+		}
+		return d, err
+	}
+	defer done()
+	set, done2, err := text.OpenSet(ctx, text.Locate(r.c.Workdir, now))
+	if err != nil {
+		return d, err
+	}
+	defer done2()
+	d = *Drift(old, set)
+	d.Against = before
+	if d.UnigramNats != nil {
+		r.o.Console.Line("drift: %d characters after %d, %d new ones, divergence %.4f nats from the last round's text", d.Chars, d.CharsBefore, d.NewChars, *d.UnigramNats)
+	}
+	return d, nil
+}
+
+// baselineStage looks what the model must be better than.
+func (r *Stages) Incumbent() workflow.Node {
+	return stage[promotion.Incumbent]{Name: "baseline", Version: 1, Config: r.c, Keys: []string{}, Inputs: []workflow.Input{ModelArtifact}, Output: BaselineArtifact, Live: true,
+		Run: func(ctx context.Context, c *configs.Config, w *workflow.Work) (out workflow.Output[promotion.Incumbent], err error) {
+			run, err := ModelArtifact.Of(w)
+			if err != nil {
+				return out, err
+			}
+			out.Value, err = promotion.FindIncumbent(ctx, w.Store, run.Best)
+			return out, err
+		}}
+}
+
+func (r *Stages) Gate() workflow.Node {
+	return stage[gate.Result]{Name: "gate", Version: 3, Limit: limit(r.c.Round.LimitMinutes.Gate), Config: r.c, Keys: []string{"gate"},
+		Inputs: []workflow.Input{SetArtifact, ModelArtifact, BaselineArtifact}, Output: DecisionArtifact,
+		Run: func(ctx context.Context, c *configs.Config, w *workflow.Work) (out workflow.Output[gate.Result], err error) {
+			set, err := SetArtifact.Of(w)
+			if err != nil {
+				return out, err
+			}
+			run, err := ModelArtifact.Of(w)
+			if err != nil {
+				return out, err
+			}
+			base, err := BaselineArtifact.Of(w)
+			if err != nil {
+				return out, err
+			}
+			o := gate.Options{Set: text.Locate(c.Workdir, set.Set), Corpus: r.corpus, Withdrawn: base.Withdrawn, TrainNats: run.TrainNats, Console: r.o.Console}
+			if base.Checkpoint != "" {
+				o.Promoted = text.Locate(c.Workdir, base.Checkpoint)
+			}
+			res, err := gate.Judge(ctx, c.Gate, text.Locate(c.Workdir, run.Best), o)
+			if err != nil {
+				return out, err
+			}
+			res.Candidate, res.Against = run.Best, base.Checkpoint
+			out.Value = *res
+			return out, nil
+		}}
+}
+
+func (r *Stages) Promote() workflow.Node {
+	return stage[promotion.Promoted]{Name: "promote", Version: 2, Config: r.c, Keys: []string{}, Inputs: []workflow.Input{ModelArtifact, DecisionArtifact}, Output: PromotionArtifact,
+		Run: func(ctx context.Context, c *configs.Config, w *workflow.Work) (out workflow.Output[promotion.Promoted], err error) {
+			decision, err := DecisionArtifact.Of(w)
+			if err != nil || !decision.Passed {
+				return out, err
+			}
+			run, err := ModelArtifact.Of(w)
+			if err != nil {
+				return out, err
+			}
+			next := promotion.Promoted{Checkpoint: run.Best, By: promotion.ByRound, Round: w.Key}
+			if decision.Nats != nil {
+				next.Nats = *decision.Nats
+			}
+			now, _, err := promotion.Swap(ctx, w.Store, next)
+			if err != nil {
+				return out, err
+			}
+			out.Value = *now
+			return out, nil
+		},
+		Check: func(ctx context.Context, c *configs.Config, w *workflow.Work, made promotion.Promoted) (string, error) {
+			p, _, err := promotion.Read(ctx, w.Store)
+			switch {
+			case errors.Is(err, store.ErrNotExist) && made.Checkpoint != "":
+				return "no model is promoted any more", nil
+			case err != nil && !errors.Is(err, store.ErrNotExist):
+				return "", err
+			case made.Checkpoint != "" && p.Checkpoint != made.Checkpoint:
+				return "another model is the promoted one: " + p.Checkpoint, nil
+			}
+			return "", nil
+		}}
+}

@@ -1,0 +1,231 @@
+package round
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/quire-ml/quire/pipelines/promotion"
+	"github.com/quire-ml/quire/pipelines/stages"
+	"github.com/quire-ml/quire/pipelines/text"
+	"github.com/quire-ml/quire/runners/store"
+	"github.com/quire-ml/quire/runners/workflow"
+)
+
+// Listing is the rounds of a workdir, the oldest first.
+type Listing struct {
+	Rounds []Summary `json:"rounds"`
+}
+
+// Summary is a round in one line.
+type Summary struct {
+	Round       string    `json:"round"`
+	Began       time.Time `json:"began"`
+	Seconds     float64   `json:"seconds"`
+	Exit        string    `json:"exit"`
+	Ran         []string  `json:"ran"` // stages; the others were skipped, or not come to
+	NatsPerChar *float64  `json:"nats_per_char"`
+	Promoted    bool      `json:"promoted"` // by this round
+}
+
+// List reads the records of a workdir.
+func List(ctx context.Context, workdir string) (*Listing, error) {
+	st, err := store.Open(ctx, workdir)
+	if err != nil {
+		return nil, err
+	}
+	defer st.Close()
+	records, err := workflow.Records(ctx, st)
+	if err != nil {
+		return nil, err
+	}
+	list := &Listing{Rounds: []Summary{}}
+	for _, r := range records {
+		s := Summary{Round: r.Round, Began: r.Began, Seconds: r.Ended.Sub(r.Began).Seconds(), Exit: r.Exit, Ran: []string{}}
+		for _, stage := range r.Stages {
+			if stage.Action == workflow.ActionRun && !stage.Live {
+				s.Ran = append(s.Ran, stage.Name)
+			}
+		}
+		var e text.EvaluateResult
+		if stage := r.Stage("evaluate"); stage != nil && json.Unmarshal(stage.Result, &e) == nil && stage.Digest != "" {
+			s.NatsPerChar = &e.NatsPerChar
+		}
+		var p promotion.Promoted
+		if stage := r.Stage("promote"); stage != nil && stage.Action == workflow.ActionRun && json.Unmarshal(stage.Result, &p) == nil {
+			s.Promoted = p.Checkpoint != ""
+		}
+		list.Rounds = append(list.Rounds, s)
+	}
+	return list, nil
+}
+
+// Shown is a record and where its sample comes from.
+type Shown struct {
+	*workflow.Record
+	Lineage []Ancestor `json:"lineage"` // the sample first, the source files last
+}
+
+// Ancestor is something that a sample comes from.
+type Ancestor struct {
+	What   string `json:"what"` // sample, checkpoint, set or source
+	Name   string `json:"name"` // a path below the workdir, or a document's name
+	SHA256 string `json:"sha256"`
+}
+
+// Show reads the record of a round, the newest one for an empty id.
+func Show(ctx context.Context, workdir, id string) (*Shown, error) {
+	st, err := store.Open(ctx, workdir)
+	if err != nil {
+		return nil, err
+	}
+	defer st.Close()
+	r, err := readRound(ctx, st, id)
+	if err != nil {
+		return nil, err
+	}
+	lineage, err := lineage(ctx, st, r)
+	return &Shown{r, lineage}, err
+}
+
+func readRound(ctx context.Context, st *store.Store, id string) (r *workflow.Record, err error) {
+	if id == "" {
+		r, err = workflow.Latest(ctx, st)
+		if r == nil && err == nil {
+			err = fmt.Errorf("round: %s has no rounds yet; run one", st.URL())
+		}
+		return r, err
+	}
+	r, err = workflow.ReadRecord(ctx, st, id)
+	if errors.Is(err, store.ErrNotExist) {
+		err = fmt.Errorf("%w; `runs list` lists the rounds that there are", err)
+	}
+	return r, err
+}
+
+// lineage goes back from a round's sample as far as the round came.
+func lineage(ctx context.Context, st *store.Store, r *workflow.Record) ([]Ancestor, error) {
+	list := []Ancestor{}
+	if s := r.Stage("sample"); s != nil && s.Digest != "" {
+		list = append(list, Ancestor{"sample", workflow.OutcomeName(s.Name, s.Key), s.Digest})
+	}
+	var run stages.TrainResult
+	if s := r.Stage("train"); s != nil && s.Digest != "" {
+		if err := json.Unmarshal(s.Result, &run); err != nil {
+			return nil, fmt.Errorf("round: round %s: result of train: %w", r.Round, err)
+		}
+		list = append(list, Ancestor{"checkpoint", run.Best, s.Digest})
+	}
+	s := r.Stage("prep")
+	if s == nil || s.Digest == "" {
+		return list, nil
+	}
+	var set stages.PrepResult
+	if err := json.Unmarshal(s.Result, &set); err != nil {
+		return nil, fmt.Errorf("round: round %s: result of prep: %w", r.Round, err)
+	}
+	list = append(list, Ancestor{"set", set.Set, s.Digest})
+	var corpus text.CorpusFacts
+	if look := r.Stage("corpus"); look != nil && json.Unmarshal(look.Result, &corpus) == nil && len(corpus.Listed) == corpus.Documents {
+		for _, d := range corpus.Listed {
+			list = append(list, Ancestor{"source", d.Name, d.SHA256})
+		}
+		return list, nil
+	}
+	m, err := text.ReadManifest(ctx, st, set.Set) // it has more documents than a record lists
+	if errors.Is(err, store.ErrNotExist) {
+		return list, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	for _, d := range m.Documents {
+		list = append(list, Ancestor{"source", d.Name, d.SHA256})
+	}
+	return list, nil
+}
+
+// Figure is a number of a stage's result.
+type Figure struct {
+	Key   string
+	Value float64
+}
+
+// Figures returns the numbers of a stage's result, ordered by key.
+func Figures(s workflow.StageRecord) []Figure {
+	var list []Figure
+	for key, value := range workflow.Flatten(s.Result) {
+		var x *float64
+		if json.Unmarshal(value, &x) == nil && x != nil {
+			list = append(list, Figure{key, *x})
+		}
+	}
+	slices.SortFunc(list, func(a, b Figure) int { return cmp.Compare(a.Key, b.Key) })
+	return list
+}
+
+// Comparison is two rounds side by side: the keys of the config that differ, and
+// all metrics.
+type Comparison struct {
+	A       string     `json:"a"`
+	B       string     `json:"b"`
+	Config  []Compared `json:"config"`
+	Metrics []Compared `json:"metrics"`
+}
+
+// Compared is a value of two rounds; nil: one does not have it.
+type Compared struct {
+	Key string `json:"key"`
+	A   any    `json:"a"`
+	B   any    `json:"b"`
+}
+
+// Diff compares two rounds of a workdir.
+func Diff(ctx context.Context, workdir, a, b string) (*Comparison, error) {
+	st, err := store.Open(ctx, workdir)
+	if err != nil {
+		return nil, err
+	}
+	defer st.Close()
+	var config, metrics [2]map[string]any
+	for i, id := range []string{a, b} {
+		r, err := readRound(ctx, st, id)
+		if err != nil {
+			return nil, err
+		}
+		config[i], metrics[i] = map[string]any{}, map[string]any{}
+		if err := json.Unmarshal(r.Config, &config[i]); err != nil {
+			return nil, fmt.Errorf("round: round %s: config: %w", id, err)
+		}
+		for _, s := range r.Stages {
+			for _, m := range Figures(s) {
+				if !s.Live {
+					metrics[i][s.Name+"."+m.Key] = m.Value
+				}
+			}
+		}
+	}
+	d := &Comparison{A: a, B: b, Config: []Compared{}}
+	for _, c := range sideBySide(config) {
+		if fmt.Sprint(c.A) != fmt.Sprint(c.B) {
+			d.Config = append(d.Config, c)
+		}
+	}
+	d.Metrics = sideBySide(metrics)
+	return d, nil
+}
+
+func sideBySide(m [2]map[string]any) []Compared {
+	all := maps.Clone(m[0])
+	maps.Copy(all, m[1])
+	list := []Compared{}
+	for _, key := range slices.Sorted(maps.Keys(all)) {
+		list = append(list, Compared{key, m[0][key], m[1][key]})
+	}
+	return list
+}

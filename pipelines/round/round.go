@@ -1,0 +1,237 @@
+// Package round is one pass of the pipeline, from a corpus to a sample: the
+// shipped stages, their plan, their records, notices, and rounds on a schedule.
+package round
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"github.com/quire-ml/quire/configs"
+	"github.com/quire-ml/quire/model/kernel"
+	"github.com/quire-ml/quire/model/train"
+	"github.com/quire-ml/quire/pipelines/gate"
+	"github.com/quire-ml/quire/pipelines/promotion"
+	"github.com/quire-ml/quire/pipelines/report"
+	"github.com/quire-ml/quire/pipelines/stages"
+	"github.com/quire-ml/quire/pipelines/text"
+	"github.com/quire-ml/quire/runners/engine"
+	"github.com/quire-ml/quire/runners/store"
+	"github.com/quire-ml/quire/runners/workflow"
+	"github.com/quire-ml/quire/transforms/vocab"
+)
+
+// Options are the inputs of Round beside the config.
+type Options struct {
+	ID      string // of the round; empty: from its time
+	Runner  string // of prep
+	Verbose bool   // Beam's log goes to stderr
+	Config  []byte // the resolved config, for the run's config.yaml
+	Console *report.Console
+
+	From, To string   // the first and the last stage of the round; empty: all
+	Force    []string // stages that run although they are done
+	Verify   bool     // reads everything again, not only what seems changed
+
+	More []workflow.Node // stages of one's own, beside the shipped ones
+}
+
+// Result is the outcome of Round.
+type Result struct {
+	Round    string                     `json:"round"`
+	Stages   map[string]json.RawMessage `json:"stages"`
+	Promoted string                     `json:"promoted"` // path of the promoted checkpoint; empty when the gate refused
+	Sample   string                     `json:"sample"`
+	Record   string                     `json:"record"`
+	Set      string                     `json:"set"`
+	Run      string                     `json:"run"`
+}
+
+// Run takes a corpus all the way to a sample: prep, train, evaluate, gate,
+// promote, sample, and o.More. What is there already is not made again.
+// Artifacts lie below the workdir: sets/<key>, runs/<key>, promoted.json; what
+// workflow keeps of stages and rounds beside them.
+//
+// When the gate refuses the model, the error is ErrRefused and the result says
+// why; when ctx is cancelled in training, it is train.ErrInterrupted.
+func Run(ctx context.Context, c *configs.Config, o Options) (*Result, error) {
+	p, err := workflow.New(append(Shipped(c, o), o.More...)...)
+	if err != nil {
+		return nil, err
+	}
+	st, err := store.Open(ctx, c.Workdir)
+	if err != nil {
+		return nil, err
+	}
+	defer st.Close()
+	options := o.Workflow(c)
+	options.Observe = func(e workflow.Event) { Announce(o.Console, e) }
+	record, err := p.Run(ctx, st, options)
+	if n := news(c, record, err); n != nil {
+		if nerr := notify(context.WithoutCancel(ctx), c.Notify, n); nerr != nil {
+			o.Console.Warn("%v", nerr)
+		}
+	}
+	if record == nil || err != nil && !errors.Is(err, gate.ErrRefused) {
+		return nil, err
+	}
+	res, rerr := roundResult(c.Workdir, st, record)
+	if rerr != nil {
+		return nil, rerr
+	}
+	return res, err
+}
+
+// Plan says what Round would do, stage by stage, and why.
+func Plan(ctx context.Context, c *configs.Config, o Options) (*workflow.Plan, error) {
+	p, err := workflow.New(append(Shipped(c, o), o.More...)...)
+	if err != nil {
+		return nil, err
+	}
+	st, err := store.Open(ctx, c.Workdir)
+	if err != nil {
+		return nil, err
+	}
+	defer st.Close()
+	return p.Plan(ctx, st, o.Workflow(c))
+}
+
+func (o Options) Workflow(c *configs.Config) workflow.Options {
+	return workflow.Options{ID: o.ID, Config: c, From: o.From, To: o.To, Force: o.Force, Verify: o.Verify,
+		Attempts: c.Round.Attempts, Pause: time.Duration(c.Round.PauseSeconds * float64(time.Second)),
+		Versions: versions(), Host: host(), Judge: judge, Class: class}
+}
+
+// Announce says what happens to a stage.
+func Announce(console *report.Console, e workflow.Event) {
+	why := strings.Join(e.Why, "; ")
+	switch e.Kind {
+	case workflow.Skips:
+		console.Line("%-9s nothing to do: %s", e.Stage, why)
+	case workflow.Runs:
+		console.Line("%-9s runs: %s", e.Stage, why)
+	default:
+		console.Warn("%s %s: %s", e.Stage, e.Kind, why)
+	}
+}
+
+// judge counts a round as failed when its gate refused.
+func judge(r *workflow.Record) error {
+	var d gate.Result
+	if s := r.Stage("gate"); s == nil || json.Unmarshal(s.Result, &d) != nil || d.Passed {
+		return nil
+	}
+	return fmt.Errorf("round: %w: %s", gate.ErrRefused, d.Reason)
+}
+
+// Classes of errors beside those of workflow: the gate refused, and a mistake in
+// what the user has written.
+const (
+	refused = "refused"
+	users   = "user"
+)
+
+// class gives classes to errors of this module that workflow does not know.
+func class(err error) string {
+	var config *configs.Error
+	var usage *engine.UsageError
+	var char *vocab.CharError
+	switch {
+	case errors.Is(err, gate.ErrRefused):
+		return refused
+	case errors.Is(err, train.ErrInterrupted):
+		return workflow.Interrupted
+	case errors.As(err, &config), errors.As(err, &usage), errors.As(err, &char):
+		return users
+	}
+	return ""
+}
+
+// versions says what program made a round.
+func versions() map[string]string {
+	v := map[string]string{"go": runtime.Version()}
+	if info, ok := debug.ReadBuildInfo(); ok {
+		v["quire"] = info.Main.Version
+		for _, s := range info.Settings {
+			if s.Key == "vcs.revision" || s.Key == "vcs.modified" {
+				v[s.Key] = s.Value
+			}
+		}
+	}
+	return v
+}
+
+// host says on what machine a round was made.
+func host() map[string]string {
+	h := map[string]string{"platform": runtime.GOOS + "/" + runtime.GOARCH, "cpus": fmt.Sprint(runtime.NumCPU())}
+	if name, err := os.Hostname(); err == nil {
+		h["name"] = name
+	}
+	if v, err := kernel.Variant(); err == nil {
+		h["variant"] = fmt.Sprint(v)
+	}
+	return h
+}
+
+// roundResult is what a record says, with paths that can be opened from here.
+func roundResult(workdir string, st *store.Store, r *workflow.Record) (*Result, error) {
+	res := &Result{Round: r.Round, Stages: map[string]json.RawMessage{}, Record: st.Join(workflow.RecordName(r.Round))}
+	for _, s := range r.Stages {
+		if s.Live || s.Digest == "" {
+			continue
+		}
+		result, err := located(workdir, s.Result)
+		if err != nil {
+			return nil, fmt.Errorf("round: result of %s: %w", s.Name, err)
+		}
+		res.Stages[s.Name] = result
+	}
+	var set stages.PrepResult
+	var run stages.TrainResult
+	var decision gate.Result
+	var promoted promotion.Promoted
+	var sample SampleResult
+	for name, to := range map[string]any{"prep": &set, "train": &run, "gate": &decision, "promote": &promoted, "sample": &sample} {
+		if data := res.Stages[name]; data != nil {
+			if err := json.Unmarshal(data, to); err != nil {
+				return nil, fmt.Errorf("round: result of %s: %w", name, err)
+			}
+		}
+	}
+	res.Set, res.Run, res.Sample = set.Set, run.Run, sample.Text
+	if decision.Passed && promoted.Checkpoint != "" {
+		res.Promoted = text.Locate(workdir, promoted.Checkpoint)
+	}
+	return res, nil
+}
+
+// pathKeys are the keys of results that are paths. A record has them below the
+// workdir, since it may be read from elsewhere.
+var pathKeys = []string{"set", "run", "checkpoint", "best", "candidate", "against"}
+
+// located returns a result with its paths below workdir as they are from here.
+// Those of promoted.json stay, as they do there.
+func located(workdir string, result json.RawMessage) (json.RawMessage, error) {
+	var object map[string]json.RawMessage
+	if json.Unmarshal(result, &object) != nil || object["format"] != nil {
+		return result, nil
+	}
+	for _, key := range pathKeys {
+		var path string
+		if object[key] == nil || json.Unmarshal(object[key], &path) != nil || path == "" {
+			continue
+		}
+		located, err := json.Marshal(text.Locate(workdir, path))
+		if err != nil {
+			return nil, err
+		}
+		object[key] = located
+	}
+	return json.Marshal(object)
+}

@@ -1,0 +1,272 @@
+package round
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/quire-ml/quire/configs"
+	"github.com/quire-ml/quire/model/checkpoint"
+	"github.com/quire-ml/quire/model/train"
+	"github.com/quire-ml/quire/pipelines/gate"
+	"github.com/quire-ml/quire/pipelines/promotion"
+	"github.com/quire-ml/quire/pipelines/stages"
+	"github.com/quire-ml/quire/pipelines/text"
+	"github.com/quire-ml/quire/runners/store"
+	"github.com/quire-ml/quire/runners/workflow"
+	"github.com/quire-ml/quire/transforms/corpus"
+	"github.com/quire-ml/quire/transforms/dataset"
+)
+
+// What the shipped stages make, for the inputs of one's own. Paths in the values
+// are below the workdir.
+const (
+	CorpusArtifact     workflow.Artifact[text.CorpusFacts]    = "corpus"
+	SetArtifact        workflow.Artifact[stages.PrepResult]   = "set"
+	StartArtifact      workflow.Artifact[string]              = "start" // path of the checkpoint at train.from
+	ModelArtifact      workflow.Artifact[stages.TrainResult]  = "model"
+	EvaluationArtifact workflow.Artifact[text.EvaluateResult] = "evaluation"
+	DriftArtifact      workflow.Artifact[DriftResult]         = "drift"
+	BaselineArtifact   workflow.Artifact[promotion.Incumbent] = "baseline"
+	DecisionArtifact   workflow.Artifact[gate.Result]         = "decision"
+	PromotionArtifact  workflow.Artifact[promotion.Promoted]  = "promotion"
+	SampleArtifact     workflow.Artifact[SampleResult]        = "sample"
+)
+
+// NewStages returns the stages of one round or plan.
+func NewStages(c *configs.Config, o Options) *Stages { return &Stages{c: c, o: o} }
+
+// Shipped returns the stages of Round, to be put together with one's own by
+// workflow.New. They are for one round or plan.
+func Shipped(c *configs.Config, o Options) []workflow.Node {
+	r := NewStages(c, o)
+	return []workflow.Node{r.Corpus(), r.Prep(), r.Drift(), r.Start(), r.Train(), r.Evaluate(), r.Incumbent(), r.Gate(), r.Promote(), r.Sample()}
+}
+
+// Stages are the shipped stages of one round. They share what they have read.
+type Stages struct {
+	c      *configs.Config
+	o      Options
+	corpus *text.Corpus // as it was found
+	model  *text.Model  // the one that was opened last
+}
+
+// Stage is a shipped one: its config is all of it, of which Keys says the part.
+type stage[T any] = workflow.Stage[*configs.Config, T]
+
+// limit is a stage's time, from minutes; 0: none.
+func limit(minutes float64) time.Duration { return time.Duration(minutes * float64(time.Minute)) }
+
+// SampleResult is the text that a round ends with.
+type SampleResult struct {
+	Text string `json:"text"`
+	Seed int64  `json:"seed"`
+}
+
+func (r *Stages) Corpus() workflow.Node {
+	return stage[text.CorpusFacts]{Name: "corpus", Version: 1, Config: r.c, Keys: []string{}, Output: CorpusArtifact, Live: true,
+		Run: func(ctx context.Context, c *configs.Config, w *workflow.Work) (out workflow.Output[text.CorpusFacts], err error) {
+			if r.corpus, err = text.FindCorpus(ctx, c.Corpus, w.Verify); err != nil {
+				return out, err
+			}
+			out.Value = r.corpus.Facts()
+			out.Digest, err = r.corpus.Digest()
+			return out, err
+		}}
+}
+
+func (r *Stages) Prep() workflow.Node {
+	return stage[stages.PrepResult]{Name: "prep", Version: 2, Limit: limit(r.c.Round.LimitMinutes.Prep), Config: r.c, Keys: []string{"prep"}, Ignore: []string{"prep.out"},
+		Inputs: []workflow.Input{CorpusArtifact}, Output: SetArtifact,
+		Estimate: func(context.Context, *configs.Config, *workflow.Work) (workflow.Cost, error) {
+			return workflow.Cost{Bytes: corpus.Bytes(r.corpus.Documents)}, nil
+		},
+		Run: r.runPrep}
+}
+
+func (r *Stages) runPrep(ctx context.Context, c *configs.Config, w *workflow.Work) (out workflow.Output[stages.PrepResult], err error) {
+	name := "sets/" + w.Key
+	if w.Forced {
+		if err := w.Store.Delete(ctx, name+"/"+dataset.ManifestName, ""); err != nil {
+			return out, err
+		}
+	}
+	res, err := stages.Prep(ctx, c, r.corpus, stages.PrepOptions{Out: text.Locate(c.Workdir, name), Runner: r.o.Runner, Verbose: r.o.Verbose, Console: r.o.Console})
+	if err != nil {
+		return out, err
+	}
+	res.Set = name
+	out.Value, out.Digest = *res, res.ManifestSHA256
+	out.Files, err = setFiles(ctx, w.Store, name)
+	return out, err
+}
+
+// setFiles are the files of the set below st called name, the manifest first.
+func setFiles(ctx context.Context, st *store.Store, name string) ([]workflow.File, error) {
+	m, err := text.ReadManifest(ctx, st, name)
+	if err != nil {
+		return nil, err
+	}
+	files := []workflow.File{{Name: name + "/" + dataset.ManifestName}, {Name: name + "/" + dataset.VocabName, SHA256: m.Vocab.SHA256}}
+	for _, split := range m.Splits {
+		for _, shard := range split.Shards {
+			files = append(files, workflow.File{Name: name + "/" + shard.Name, SHA256: shard.SHA256})
+		}
+	}
+	return files, nil
+}
+
+// cosmetic are the keys of the train section that change neither the weights
+// nor which of them are the best.
+var cosmetic = []string{"train.out", "train.from", // startStage has the content
+	"train.device", "train.log_every",
+	"train.checkpoint.every", "train.checkpoint.every_steps", "train.checkpoint.every_minutes", "train.checkpoint.keep_last", "train.checkpoint.keep_best_count"}
+
+// StartStage looks at the checkpoint that the training starts from.
+func (r *Stages) Start() workflow.Node {
+	return stage[string]{Name: "start", Version: 1, Config: r.c, Keys: []string{}, Output: StartArtifact, Live: true,
+		Run: func(ctx context.Context, c *configs.Config, w *workflow.Work) (out workflow.Output[string], err error) {
+			if out.Digest = "none"; c.Train.From == "" {
+				return out, nil
+			}
+			m, at, err := checkpoint.Open(ctx, text.Locate(c.Workdir, c.Train.From), "best")
+			if err != nil {
+				return out, fmt.Errorf("round: train.from: %w", err)
+			}
+			return workflow.Output[string]{Value: at, Digest: m.Digest}, nil
+		}}
+}
+
+func (r *Stages) Train() workflow.Node {
+	return stage[stages.TrainResult]{Name: "train", Version: 1, Limit: limit(r.c.Round.LimitMinutes.Train), Config: r.c, Keys: []string{"model", "train"}, Ignore: cosmetic,
+		Inputs: []workflow.Input{SetArtifact, StartArtifact}, Output: ModelArtifact,
+		Estimate: r.estimateTrain, Run: r.runTrain}
+}
+
+// estimateTrain counts the steps, and those of a training that was cut off.
+func (r *Stages) estimateTrain(ctx context.Context, c *configs.Config, w *workflow.Work) (cost workflow.Cost, err error) {
+	set, err := SetArtifact.Of(w)
+	if err != nil {
+		return cost, err
+	}
+	opened, done, err := text.OpenSet(ctx, text.Locate(c.Workdir, set.Set))
+	if err != nil {
+		return cost, err
+	}
+	defer done()
+	data, _, err := text.TrainData(opened, c)
+	if err != nil {
+		return cost, err
+	}
+	if cost.Steps, _, err = train.Steps(data, stages.Course(&c.Train, opened.Manifest().SeqLength)); err != nil {
+		return cost, err
+	}
+	st, err := w.Store.Sub("runs/" + w.Key)
+	if err != nil || w.Forced {
+		return cost, err
+	}
+	p, _, err := checkpoint.ReadPointer(ctx, st, "latest")
+	if errors.Is(err, store.ErrNotExist) {
+		return cost, nil
+	}
+	cost.Done = p.Step
+	return cost, err
+}
+
+func (r *Stages) runTrain(ctx context.Context, c *configs.Config, w *workflow.Work) (out workflow.Output[stages.TrainResult], err error) {
+	set, err := SetArtifact.Of(w)
+	if err != nil {
+		return out, err
+	}
+	name := "runs/" + w.Key
+	st, err := w.Store.Sub(name)
+	if err != nil {
+		return out, err
+	}
+	res, err := stages.Train(ctx, c, stages.TrainOptions{Set: text.Locate(c.Workdir, set.Set), Out: text.Locate(c.Workdir, name), Fresh: w.Forced, Config: r.o.Config, Console: r.o.Console})
+	if err != nil {
+		return out, err
+	}
+	latest, best, err := stages.Pointers(ctx, st)
+	if err != nil {
+		return out, err
+	}
+	out.Files = runFiles(name, latest, best)
+	if best == nil {
+		best = &latest
+	}
+	res.Run, res.Checkpoint, res.Best = name, name+"/"+latest.Name, name+"/"+best.Name
+	out.Value, out.Digest = *res, best.SHA256
+	return out, nil
+}
+
+// runFiles are what a run is made of, the pointer first that is written last.
+func runFiles(run string, latest checkpoint.Pointer, best *checkpoint.Pointer) []workflow.File {
+	files := []workflow.File{{Name: run + "/latest.json"}, {Name: run + "/" + latest.Name, SHA256: latest.SHA256}}
+	if best == nil {
+		return files
+	}
+	files = append(files, workflow.File{Name: run + "/best.json"})
+	if best.Name != latest.Name {
+		files = append(files, workflow.File{Name: run + "/" + best.Name, SHA256: best.SHA256})
+	}
+	return files
+}
+
+// open reads the checkpoint of a trained model, once for several stages.
+func (r *Stages) open(ctx context.Context, w *workflow.Work) (*text.Model, error) {
+	run, err := ModelArtifact.Of(w)
+	if err != nil {
+		return nil, err
+	}
+	path := text.Locate(r.c.Workdir, run.Best)
+	if r.model == nil || r.model.Path != path {
+		r.model, err = text.OpenModel(ctx, path, "best")
+	}
+	return r.model, err
+}
+
+func (r *Stages) Evaluate() workflow.Node {
+	return stage[text.EvaluateResult]{Name: "evaluate", Version: 2, Limit: limit(r.c.Round.LimitMinutes.Evaluate), Config: r.c, Keys: []string{}, Inputs: []workflow.Input{SetArtifact, ModelArtifact}, Output: EvaluationArtifact,
+		Run: func(ctx context.Context, c *configs.Config, w *workflow.Work) (out workflow.Output[text.EvaluateResult], err error) {
+			set, err := SetArtifact.Of(w)
+			if err != nil {
+				return out, err
+			}
+			run, err := ModelArtifact.Of(w)
+			if err != nil {
+				return out, err
+			}
+			m, err := r.open(ctx, w)
+			if err != nil {
+				return out, err
+			}
+			res, err := text.Evaluate(ctx, m, text.Locate(c.Workdir, set.Set))
+			if err != nil {
+				return out, err
+			}
+			r.o.Console.Line("evaluate: %v", res)
+			res.Checkpoint = run.Best
+			out.Value = *res
+			return out, nil
+		}}
+}
+
+func (r *Stages) Sample() workflow.Node {
+	return stage[SampleResult]{Name: "sample", Version: 1, Limit: limit(r.c.Round.LimitMinutes.Sample), Config: r.c, Keys: []string{"generate"}, Inputs: []workflow.Input{ModelArtifact}, Output: SampleArtifact,
+		Run: func(ctx context.Context, c *configs.Config, w *workflow.Work) (out workflow.Output[SampleResult], err error) {
+			m, err := r.open(ctx, w)
+			if err != nil {
+				return out, err
+			}
+			g, err := text.Generate(ctx, m, c.Generate, io.Discard)
+			if err != nil {
+				return out, err
+			}
+			out.Value = SampleResult{Text: strings.ToValidUTF8(g.Texts[0], "\uFFFD"), Seed: g.Seed}
+			return out, nil
+		}}
+}

@@ -1,0 +1,135 @@
+package text
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/quire-ml/quire/configs"
+	"github.com/quire-ml/quire/transforms/corpus"
+)
+
+// CorpusFacts is what a round knows of its corpus.
+type CorpusFacts struct {
+	Documents int              `json:"documents"`
+	Bytes     int64            `json:"bytes"`
+	Listed    []CorpusDocument `json:"listed,omitempty"` // all of them, up to maxListed
+}
+
+// CorpusDocument is a document of a corpus.
+type CorpusDocument struct {
+	Name   string `json:"name"`
+	Bytes  int64  `json:"bytes"`
+	SHA256 string `json:"sha256"`
+}
+
+// maxListed bounds what the record of a round says of its corpus. A set's
+// manifest lists all documents.
+const maxListed = 1000
+
+func (c *Corpus) list() []CorpusDocument {
+	list := make([]CorpusDocument, len(c.Documents))
+	for i, d := range c.Documents {
+		list[i] = CorpusDocument{d.Name, d.Bytes, c.Digests[i]}
+	}
+	return list
+}
+
+func (c *Corpus) Facts() CorpusFacts {
+	f := CorpusFacts{Documents: len(c.Documents), Bytes: corpus.Bytes(c.Documents)}
+	if len(c.Documents) <= maxListed {
+		f.Listed = c.list()
+	}
+	return f
+}
+
+// Digest identifies the corpus: the names and contents of its documents.
+func (c *Corpus) Digest() (string, error) {
+	h := sha256.New()
+	if err := json.NewEncoder(h).Encode(c.list()); err != nil {
+		return "", fmt.Errorf("text: digest of the corpus: %w", err)
+	}
+	return hex.EncodeToString(h.Sum(nil)), nil
+}
+
+// maxDifferences bounds the documents that Differences names.
+const maxDifferences = 5
+
+// Differences says which documents are not those of an old corpus.
+func (f *CorpusFacts) Differences(old CorpusFacts) []string {
+	if len(f.Listed) != f.Documents || len(old.Listed) != old.Documents {
+		return []string{fmt.Sprintf("%d documents of %d bytes → %d of %d", old.Documents, old.Bytes, f.Documents, f.Bytes)}
+	}
+	var list []string
+	i, j := 0, 0
+	for i < len(old.Listed) || j < len(f.Listed) {
+		switch {
+		case j == len(f.Listed) || i < len(old.Listed) && old.Listed[i].Name < f.Listed[j].Name:
+			list = append(list, old.Listed[i].Name+" is gone")
+			i++
+		case i == len(old.Listed) || f.Listed[j].Name < old.Listed[i].Name:
+			list = append(list, f.Listed[j].Name+" is new")
+			j++
+		default:
+			if a, b := old.Listed[i], f.Listed[j]; a != b {
+				list = append(list, fmt.Sprintf("%s: sha256 %.12s → %.12s", b.Name, a.SHA256, b.SHA256))
+			}
+			i, j = i+1, j+1
+		}
+	}
+	if more := len(list) - maxDifferences; more > 0 {
+		list = append(list[:maxDifferences], fmt.Sprintf("and %d documents more", more))
+	}
+	return list
+}
+
+// Corpus is a corpus whose documents are found and digested.
+type Corpus struct {
+	Documents []corpus.Document
+	Digests   []string // sha256 in hex, in the order of Documents
+}
+
+// FindCorpus resolves corpus.sources and downloads what is on the web. With verify
+// it reads every document for its digest; without, only those that have changed
+// since an earlier call. It reads them on this machine, also those in a bucket
+// that workers will read there.
+func FindCorpus(ctx context.Context, c configs.Corpus, verify bool) (_ *Corpus, err error) {
+	sources, err := c.Expanded()
+	if err != nil {
+		return nil, err
+	}
+	o := &corpus.ResolveOptions{Cache: cacheFolder("downloads"), SHA256: c.SHA256}
+	if !verify {
+		if o.Known, err = corpus.OpenKnown(ctx, cacheFolder("digests"), sources); err != nil {
+			return nil, err
+		}
+		defer func() { _ = o.Known.Close(context.WithoutCancel(ctx)) }() // what cannot be kept is read again
+	}
+	docs, err := corpus.Resolve(ctx, sources, o)
+	if err != nil {
+		return nil, err
+	}
+	if corpus.Bytes(docs) == 0 {
+		return nil, fmt.Errorf("text: the corpus is empty: %d document(s) of 0 bytes; check corpus.sources", len(docs))
+	}
+	digests, err := o.Digests(ctx, docs)
+	if err != nil {
+		return nil, err
+	}
+	return &Corpus{Documents: docs, Digests: digests}, nil
+}
+
+// cacheFolder is a folder of the user's cache: downloads keeps documents that were
+// downloaded or decompressed, shards those of sets in a bucket. It may be deleted
+// at any time.
+func cacheFolder(name string) string {
+	dir, err := os.UserCacheDir()
+	if err != nil {
+		dir = os.TempDir()
+	}
+	return filepath.Join(dir, "quire", name)
+}

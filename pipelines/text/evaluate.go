@@ -1,0 +1,138 @@
+package text
+
+import (
+	"context"
+	"fmt"
+	"math"
+
+	"github.com/quire-ml/quire/model/decode"
+	"github.com/quire-ml/quire/model/train"
+	"github.com/quire-ml/quire/pipelines/report"
+	"github.com/quire-ml/quire/transforms/dataset"
+	"github.com/quire-ml/quire/transforms/vocab"
+)
+
+// EvaluateResult is the outcome of Evaluate, beside what the same text costs that
+// knows nothing but frequencies, in nats a character.
+type EvaluateResult struct {
+	NatsPerChar float64  `json:"nats_per_char"`
+	BitsPerChar float64  `json:"bits_per_char"`
+	Chars       int64    `json:"chars"` // predicted characters
+	Split       string   `json:"split"`
+	Checkpoint  string   `json:"checkpoint"`
+	UniformNats float64  `json:"uniform_nats"`
+	UnigramNats float64  `json:"unigram_nats"`
+	BigramNats  float64  `json:"bigram_nats"`
+	TrigramNats *float64 `json:"trigram_nats"` // null where the set does not know it
+}
+
+// Evaluate measures a model on a set: its validation part, or its training
+// part where it has none, as train.EvaluateText reads it.
+func Evaluate(ctx context.Context, m *Model, setDir string) (*EvaluateResult, error) {
+	set, done, err := OpenSet(ctx, setDir)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
+	if err := sameVocabulary(m, set.Vocab(), setDir); err != nil {
+		return nil, err
+	}
+	data, name, err := HeldOut(set)
+	if err != nil {
+		return nil, err
+	}
+	nats, chars, err := train.EvaluateText(ctx, m.Weights, data)
+	if err != nil {
+		return nil, err
+	}
+	e := set.Manifest().Entropy
+	return &EvaluateResult{NatsPerChar: nats, BitsPerChar: nats / math.Ln2, Chars: chars, Split: name, Checkpoint: m.Path,
+		UniformNats: math.Log(float64(m.Vocab.Size())), UnigramNats: e.UnigramNats, BigramNats: e.BigramNats, TrigramNats: e.TrigramNats}, nil
+}
+
+// HeldOut is the text that models are measured on, and the name of its split: the
+// validation part, or the training part where there is none.
+func HeldOut(set *dataset.Set) (data *TextData, name string, err error) {
+	name = "validation"
+	if set.Split(name) == nil {
+		name = "train"
+	}
+	data, err = NewTextData(set, name, 0)
+	return data, name, err
+}
+
+// String is the result in a line: the loss, and the n-gram entropies above and
+// below it.
+func (r *EvaluateResult) String() string {
+	return fmt.Sprintf("%.4f nats, %.4f bits a character over %d characters of the %s part, %s",
+		r.NatsPerChar, r.BitsPerChar, r.Chars, r.Split, report.Between(r.NatsPerChar, ordered(r.UniformNats, r.UnigramNats, r.BigramNats, r.TrigramNats)))
+}
+
+// Baselines returns what a character of a set costs by less and less ignorance.
+func Baselines(set *dataset.Set) []report.Baseline {
+	e := set.Manifest().Entropy
+	return ordered(math.Log(float64(set.Vocab().Size())), e.UnigramNats, e.BigramNats, e.TrigramNats)
+}
+
+// ordered names entropies; trigram may be nil.
+func ordered(uniform, unigram, bigram float64, trigram *float64) []report.Baseline {
+	list := []report.Baseline{{Name: "uniform", Nats: uniform}, {Name: "unigram", Nats: unigram}, {Name: "bigram", Nats: bigram}}
+	if trigram != nil {
+		list = append(list, report.Baseline{Name: "trigram", Nats: *trigram})
+	}
+	return list
+}
+
+// sameVocabulary refuses a set whose ids mean other characters.
+func sameVocabulary(m *Model, v *vocab.Vocab, setDir string) error {
+	if m.Vocab.Same(v) {
+		return nil
+	}
+	return fmt.Errorf("text: %s has %d characters (%s), the set %s has %d (%s): their vocabularies differ; prepare the set for this model, or train one on it",
+		m.Path, m.Vocab.Size(), m.Vocab.Unit(), setDir, v.Size(), v.Unit())
+}
+
+// ScoreResult is the outcome of Score. The first character has no prediction.
+type ScoreResult struct {
+	NatsPerChar *float64   `json:"nats_per_char"` // null for a text of fewer than two characters
+	BitsPerChar *float64   `json:"bits_per_char"`
+	Chars       int64      `json:"chars"`              // predicted characters: one less than the text has
+	LogProbs    []*float64 `json:"log_probs,omitzero"` // with chars only
+}
+
+// Score measures how well a model predicts a text of any length, the hidden
+// carried from its first character to its last. With chars, LogProbs has the
+// natural logarithm of each character's probability, null for the first. The
+// characters are those of m.Text.
+func Score(ctx context.Context, m *Model, text []byte, chars bool) (*ScoreResult, error) {
+	ids, err := m.Vocab.Encode(nil, m.Text(text))
+	if err != nil {
+		return nil, fmt.Errorf("text: score: %w", err)
+	}
+	res := &ScoreResult{Chars: int64(max(len(ids)-1, 0))}
+	if chars {
+		res.LogProbs = make([]*float64, len(ids))
+	}
+	model := decode.New(m.Weights, 1)
+	var sum float64
+	for i := 1; i < len(ids); i++ {
+		if i%256 == 0 && ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		losses, err := model.Losses(ids[i-1:i], ids[i:i+1])
+		if err != nil {
+			return nil, err
+		}
+		sum += losses[0]
+		if chars {
+			p := -losses[0]
+			res.LogProbs[i] = &p
+		}
+	}
+	if res.Chars > 0 {
+		nats := sum / float64(res.Chars)
+		bits := nats / math.Ln2
+		res.NatsPerChar, res.BitsPerChar = &nats, &bits
+	}
+	return res, nil
+}
