@@ -80,9 +80,10 @@ var mayImport = map[string][2][]string{
 	"runners/schedule":         {{"runners/store"}, {}},
 	"runners/workflow":         {{"runners/store"}, {}},
 
-	// An event file of TensorBoard's is TFRecord frames of protocol buffers.
+	// An event file of TensorBoard's is TFRecord frames of protocol buffers. gg and x/image draw pictures: lines, circles and
+	// text are less than a plot library brings, and say which pixel has which value.
 	"pipelines/report": {{"runners/store", "transforms/tfrecord"}, {"github.com/schollz/progressbar/v3", "golang.org/x/term",
-		"google.golang.org/protobuf/encoding/protowire", "gonum.org/v1/plot"}},
+		"google.golang.org/protobuf/encoding/protowire", "git.sr.ht/~sbinet/gg", "golang.org/x/image/font"}},
 	// Configs of small corpora, for tests alone.
 	"pipelines/internal/tiny": {{"configs", "pipelines/report"}, {}},
 	"pipelines/text": {{"configs", "model/checkpoint", "model/decode", "model/rnn", "model/sample", "model/train", "pipelines/report", "runners/store",

@@ -2,16 +2,16 @@ package report
 
 import "fmt"
 
-// A Baseline is a loss that a run is compared with, in nats a character.
+// A Baseline is a named loss to compare a model with, in nats a character.
 type Baseline struct {
 	Name string
 	Nats float64
 }
 
-// Between says in words where a loss is among baselines that are ordered from
-// the highest: "between bigram 2.4526 and trigram 1.9022".
+// Between describes a loss by its neighbours among baselines, which are in
+// descending order: "between bigram 2.4526 and trigram 1.9022".
 func Between(nats float64, list []Baseline) string {
-	n := 0 // those that the loss is below
+	n := 0 // baselines above the loss
 	for n < len(list) && nats < list[n].Nats {
 		n++
 	}

@@ -1,5 +1,6 @@
-// Package report is what a person or a program sees of a pipeline while it
-// runs: lines and progress bars on a terminal, metrics.jsonl in a run.
+// Package report is the view of a pipeline from outside: lines and progress bars
+// on a terminal; metrics.jsonl, TensorBoard's event files and loss.png of a run;
+// sweep.png of a sweep.
 package report
 
 import (
@@ -14,21 +15,21 @@ import (
 	"golang.org/x/term"
 )
 
-// Console writes progress for a person: bars on a terminal, a line now and then
-// elsewhere. Its methods may be called from several goroutines.
+// Console writes progress for a person: bars on a terminal, elsewhere a line every
+// five seconds. Its methods may be called from several goroutines.
 type Console struct {
 	mu    sync.Mutex
 	w     io.Writer
 	bars  bool
 	quiet bool
-	every time.Duration // between two lines where there are no bars
-	draw  time.Duration // between two pictures of a bar
+	every time.Duration // between two lines of progress
+	draw  time.Duration // between two drawings of a bar
 	now   func() time.Time
 	bar   *progressbar.ProgressBar
 }
 
-// NewConsole writes to w; bars appear when w is a terminal. A quiet console
-// writes warnings only.
+// NewConsole returns a console that writes to w. Bars appear when w is a terminal.
+// A quiet console writes warnings only.
 func NewConsole(w io.Writer, quiet bool) *Console {
 	c := &Console{w: w, quiet: quiet, every: 5 * time.Second, draw: 100 * time.Millisecond, now: time.Now}
 	if f, ok := w.(*os.File); ok {
@@ -44,7 +45,7 @@ func (c *Console) Line(format string, args ...any) {
 	}
 }
 
-// Warn writes one line that is never held back.
+// Warn writes one line, on a quiet console too.
 func (c *Console) Warn(format string, args ...any) {
 	c.print("WARNING: " + fmt.Sprintf(format, args...))
 }
@@ -68,11 +69,11 @@ type Progress struct {
 	title string
 	total int64
 	start time.Time
-	from  int64 // done when it started
+	from  int64 // units done at the start
 	last  time.Time
 }
 
-// Progress begins a piece of work of total units, of which from are done.
+// Progress begins a piece of work of total units; from of them are done already.
 func (c *Console) Progress(title string, from, total int64) *Progress {
 	p := &Progress{c: c, title: title, total: total, start: c.now(), from: from, last: c.now()}
 	c.mu.Lock()
@@ -86,7 +87,7 @@ func (c *Console) Progress(title string, from, total int64) *Progress {
 	return p
 }
 
-// Set tells how much is done, with a note such as the loss.
+// Set says that done units are done, with a note such as the loss.
 func (p *Progress) Set(done int64, note string) {
 	p.c.mu.Lock()
 	defer p.c.mu.Unlock()
@@ -106,7 +107,7 @@ func (p *Progress) Set(done int64, note string) {
 	}
 }
 
-// left estimates the time that remains from what was done so far.
+// left estimates the remaining time from the speed so far.
 func (p *Progress) left(done int64, now time.Time) time.Duration {
 	if done <= p.from {
 		return 0

@@ -17,10 +17,10 @@ const EventsPrefix = "events.out.tfevents."
 // TensorBoard reads the event files of a folder in the order of their names.
 func EventsName(epoch int) string { return fmt.Sprintf(EventsPrefix+"%010d.quire", epoch) }
 
-// WriteEvents writes the lines of an epoch, so far, as a TensorBoard event file:
+// WriteEvents writes the lines of an epoch so far as a TensorBoard event file:
 // scalars loss/train, loss/epoch, loss/validation, chars_per_second, learning_rate
-// and gradient_norm, and the text sample. The wall time of a line is when it was added or, where an earlier call has added it,
-// when it was read.
+// and gradient_norm, and the text sample. The wall time of a line is the time of
+// Add; for a line of an earlier call, the time of OpenMetrics.
 func (m *Metrics) WriteEvents(ctx context.Context, epoch int) error {
 	var lines []Line
 	for _, l := range m.lines {
@@ -31,8 +31,8 @@ func (m *Metrics) WriteEvents(ctx context.Context, epoch int) error {
 	return m.st.Replace(ctx, EventsName(epoch), encodeEvents(lines))
 }
 
-// Fields of tensorflow.Event, tensorflow.Summary and what its Value consists of
-// (event.proto, summary.proto, tensor.proto).
+// Field numbers of tensorflow.Event, tensorflow.Summary and the messages in its
+// Value (event.proto, summary.proto, tensor.proto).
 const (
 	eventWallTime = 1 // double, seconds
 	eventStep     = 2 // int64
@@ -47,10 +47,10 @@ const (
 	metadataPlugin = 1
 	pluginName     = 1 // string
 	metadataClass  = 4 // enum
-	classTensor    = 2 // of that
+	classTensor    = 2 // a value of metadataClass
 	tensorType     = 1 // enum
-	typeString     = 7 // of that
-	tensorShape    = 2 // a scalar's is empty
+	typeString     = 7 // a value of tensorType
+	tensorShape    = 2 // empty for a scalar
 	tensorStrings  = 8 // bytes
 )
 
@@ -92,7 +92,7 @@ func encodeEvent(l Line) []byte {
 	return appendMessage(event, eventSummary, summary)
 }
 
-// encodeText returns a summary's value that TensorBoard shows as text.
+// encodeText returns a value of a summary that TensorBoard shows as text.
 func encodeText(tag, text string) []byte {
 	plugin := appendMessage(nil, pluginName, []byte("text"))
 	metadata := appendMessage(nil, metadataPlugin, plugin)
@@ -107,7 +107,7 @@ func encodeText(tag, text string) []byte {
 	return appendMessage(value, valueMetadata, metadata)
 }
 
-// appendMessage appends a field of bytes: a message, or text.
+// appendMessage appends a field that holds a message or text.
 func appendMessage(to []byte, field protowire.Number, data []byte) []byte {
 	return protowire.AppendBytes(protowire.AppendTag(to, field, protowire.BytesType), data)
 }

@@ -3,8 +3,6 @@ package report
 import (
 	"bytes"
 	"encoding/hex"
-	"image/color"
-	"image/png"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -78,41 +76,5 @@ func TestTensorBoard(t *testing.T) {
 		`"loss/epoch": [[10, 3.75]], "loss/train": [[1, 4.5], [10, 3.25], [20, 2.5]], "loss/validation": [[10, 3.5]], "sample": [[10, "to be,\nor not"]]}`
 	if got != want {
 		t.Errorf("scalars %s\nwant %s", got, want)
-	}
-}
-
-func TestPicture(t *testing.T) {
-	dir := t.TempDir()
-	m := written(t, dir)
-	for range 2 {
-		if err := m.WritePicture(t.Context(), []Baseline{{"unigram", 3.3}}); err != nil {
-			t.Fatal(err)
-		}
-	}
-	data, err := os.ReadFile(filepath.Join(dir, PictureName))
-	if err != nil {
-		t.Fatal(err)
-	}
-	img, err := png.Decode(bytes.NewReader(data))
-	if err != nil {
-		t.Fatal(err)
-	}
-	near := func(a uint32, b uint8) bool { return max(int(a>>8), int(b))-min(int(a>>8), int(b)) < 40 } // edges are smoothed
-	for name, c := range map[string]color.Color{"training": trainColor, "validation": validationColor, "baseline": baselineColor} {
-		want, seen := color.RGBAModel.Convert(c).(color.RGBA), 0
-		for y := range img.Bounds().Dy() {
-			for x := range img.Bounds().Dx() {
-				if r, g, b, _ := img.At(x, y).RGBA(); near(r, want.R) && near(g, want.G) && near(b, want.B) {
-					seen++
-				}
-			}
-		}
-		if seen < 10 {
-			t.Errorf("the picture has no %s line", name)
-		}
-	}
-	empty := &Metrics{st: m.st}
-	if err := empty.WritePicture(t.Context(), nil); err != nil {
-		t.Errorf("no lines: %v", err)
 	}
 }

@@ -15,8 +15,9 @@ import (
 // MetricsName is the file of a run that Metrics writes.
 const MetricsName = "metrics.jsonl"
 
-// Line is one line of metrics.jsonl: one a log interval, and one at the end of
-// each epoch. Losses are in nats a character, epochs count from 1.
+// Line is one line of metrics.jsonl. A run has a line for each log interval and a
+// line for the end of each epoch. Losses are in nats a character. Epochs count
+// from 1.
 type Line struct {
 	Step         int64    `json:"step"`
 	Epoch        int      `json:"epoch"`
@@ -27,24 +28,24 @@ type Line struct {
 
 	EpochTrain *float64 `json:"epoch_train_nats,omitempty"`
 	Validation *float64 `json:"validation_nats,omitempty"`
-	Sample     string   `json:"sample,omitempty"` // text that the model has written
+	Sample     string   `json:"sample,omitempty"` // text written by the model
 
-	at time.Time // when it was added or read
+	at time.Time // of Add, or of OpenMetrics for a line of an earlier call
 }
 
-// Metrics writes metrics.jsonl of a run. Lines become durable with Flush: a
-// run that is killed is cut back to its checkpoint anyway.
+// Metrics writes metrics.jsonl of a run. Lines become durable with Flush. A Metrics
+// is for one goroutine at a time.
 type Metrics struct {
 	st         *store.Store
-	text       []byte
-	lines      []Line // of text
+	text       []byte // of the file
+	lines      []Line // the same lines, decoded
 	generation string
 	dirty      bool
 }
 
-// OpenMetrics reads what an earlier call has written. Lines after step are
-// dropped, and so is the end of an epoch at step itself when redoEnd is set:
-// the run will write them again.
+// OpenMetrics reads the lines of an earlier call. It drops the lines after step,
+// and with redoEnd the end of an epoch at step itself: the run writes them again.
+// The error of a damaged line names its number and its byte offset.
 func OpenMetrics(ctx context.Context, st *store.Store, step int64, redoEnd bool) (*Metrics, error) {
 	m := &Metrics{st: st}
 	data, info, err := st.Read(ctx, MetricsName)
@@ -88,7 +89,8 @@ func (m *Metrics) Add(l Line) error {
 	return nil
 }
 
-// Flush replaces the file by one that holds all lines.
+// Flush writes all lines to the file. Where another writer has replaced the file,
+// the error wraps store.ErrConflict.
 func (m *Metrics) Flush(ctx context.Context) error {
 	if !m.dirty {
 		return nil
@@ -101,10 +103,10 @@ func (m *Metrics) Flush(ctx context.Context) error {
 	return nil
 }
 
-// Lines returns all lines. They are not to be changed.
+// Lines returns all lines. The caller must not change them.
 func (m *Metrics) Lines() []Line { return m.lines }
 
-// LastEpoch returns the epoch of the last line, 0 where there is none.
+// LastEpoch returns the epoch of the last line; without lines, 0.
 func (m *Metrics) LastEpoch() int {
 	if len(m.lines) == 0 {
 		return 0

@@ -1,91 +1,86 @@
 package report
 
 import (
-	"bytes"
 	"context"
 	"fmt"
-	"image/color"
-
-	"gonum.org/v1/plot"
-	"gonum.org/v1/plot/plotter"
-	"gonum.org/v1/plot/vg"
-
-	"github.com/quire-ml/quire/runners/store"
+	"strconv"
 )
 
 // PictureName is the picture of a run's losses.
 const PictureName = "loss.png"
 
-var (
-	trainColor      = color.RGBA{R: 0x9e, G: 0xb9, B: 0xd4, A: 0xff}
-	validationColor = color.RGBA{R: 0xb3, G: 0x3c, B: 0x2e, A: 0xff}
-	baselineColor   = color.Gray{Y: 0x80}
-)
-
-// WritePicture draws the losses so far over the steps, training and validation,
-// with the baselines as dashed lines. Without a line there is nothing to draw.
+// WritePicture draws the training and validation losses so far over the steps.
+// Baselines are dashed lines. Lines are named at their right end, with their last
+// value. Metrics without a training loss give no picture.
 func (m *Metrics) WritePicture(ctx context.Context, baselines []Baseline) error {
-	var train, validation plotter.XYs
-	for _, l := range m.lines {
-		if l.Train != nil {
-			train = append(train, plotter.XY{X: float64(l.Step), Y: *l.Train})
-		}
-		if l.Validation != nil {
-			validation = append(validation, plotter.XY{X: float64(l.Step), Y: *l.Validation})
-		}
-	}
+	train, validation := curves(m.lines)
 	if len(train) == 0 {
 		return nil
 	}
-	p := plot.New()
-	p.X.Label.Text, p.Y.Label.Text = "step", "nats a character"
-	p.Legend.Top = true
-	if err := addLine(p, "training", train, trainColor, false); err != nil {
-		return err
+	c, err := newChart(1280, 720)
+	if err != nil {
+		return fmt.Errorf("report: %s: %w", PictureName, err)
 	}
-	if len(validation) > 0 {
-		if err := addLine(p, "validation", validation, validationColor, false); err != nil {
-			return err
-		}
+	last := train[len(train)-1]
+	title := fmt.Sprintf("Training loss %.4f nats a character after step %s", last[1], steps(last[0]))
+	if n := len(validation); n > 0 {
+		title = fmt.Sprintf("Validation loss %.4f nats a character after step %s", validation[n-1][1], steps(validation[n-1][0]))
 	}
-	first, last := train[0].X, train[len(train)-1].X
+	c.text(c.bold, textColor, title, 70, 34, 0, 0)
+
+	a := area{x: axis{from: 70, to: 1080, max: last[0]}, y: axis{from: 650, to: 60}}
+	if n := len(validation); n > 0 {
+		a.x.max = max(a.x.max, validation[n-1][0])
+	}
+	a.y.min, a.y.max = extent(append(append([][2]float64{}, train...), validation...))
 	for _, b := range baselines {
-		ends := plotter.XYs{{X: first, Y: b.Nats}, {X: last, Y: b.Nats}}
-		if err := addLine(p, fmt.Sprintf("%s %.3f", b.Name, b.Nats), ends, baselineColor, true); err != nil {
-			return err
+		a.y.min, a.y.max = min(a.y.min, b.Nats), max(a.y.max, b.Nats)
+	}
+	a.y.min -= 0.03 * (a.y.max - a.y.min)
+	c.grid(a, true)
+	c.text(c.plain, textColor, "step", (a.x.from+a.x.to)/2, a.y.from+36, 0.5, 1)
+
+	var labels []label
+	for _, b := range baselines {
+		c.stroke(a, [][2]float64{{a.x.min, b.Nats}, {a.x.max, b.Nats}}, baselineColor, 1.5, 6, 5)
+		labels = append(labels, label{fmt.Sprintf("%s %.4f", b.Name, b.Nats), a.y.at(b.Nats), baselineColor})
+	}
+	c.stroke(a, train, trainColor, 2)
+	c.dot(a, last, trainColor, 3)
+	labels = append(labels, label{fmt.Sprintf("training %.4f", last[1]), a.y.at(last[1]), trainColor})
+	if n := len(validation); n > 0 {
+		c.stroke(a, validation, validationColor, 2.5)
+		for _, p := range validation {
+			c.dot(a, p, validationColor, 4)
+		}
+		labels = append(labels, label{fmt.Sprintf("validation %.4f", validation[n-1][1]), a.y.at(validation[n-1][1]), validationColor})
+	}
+	c.ends(a, labels)
+	return c.write(ctx, m.st, PictureName)
+}
+
+// steps writes a number of steps.
+func steps(n float64) string { return thousands(strconv.FormatFloat(n, 'f', 0, 64)) }
+
+// curves returns the training and the validation losses of lines as points
+// (step, nats).
+func curves(lines []Line) (train, validation [][2]float64) {
+	for _, l := range lines {
+		if l.Train != nil {
+			train = append(train, [2]float64{float64(l.Step), *l.Train})
+		}
+		if l.Validation != nil {
+			validation = append(validation, [2]float64{float64(l.Step), *l.Validation})
 		}
 	}
-	return writePNG(ctx, m.st, PictureName, p)
+	return train, validation
 }
 
-// writePNG writes a picture below st.
-func writePNG(ctx context.Context, st *store.Store, name string, p *plot.Plot) error {
-	w, err := p.WriterTo(16*vg.Centimeter, 10*vg.Centimeter, "png")
-	if err != nil {
-		return fmt.Errorf("report: %s: %w", name, err)
+// extent returns the least and the greatest second value of points.
+func extent(points [][2]float64) (lo, hi float64) {
+	lo, hi = points[0][1], points[0][1]
+	for _, p := range points {
+		lo, hi = min(lo, p[1]), max(hi, p[1])
 	}
-	var data bytes.Buffer
-	if _, err := w.WriteTo(&data); err != nil {
-		return fmt.Errorf("report: %s: %w", name, err)
-	}
-	return st.Replace(ctx, name, data.Bytes())
-}
-
-// addLine draws one line; a single point gets a mark.
-func addLine(p *plot.Plot, name string, xy plotter.XYs, c color.Color, dashed bool) error {
-	line, points, err := plotter.NewLinePoints(xy)
-	if err != nil {
-		return fmt.Errorf("report: %s: %s: %w", PictureName, name, err)
-	}
-	line.Color, line.Width = c, vg.Points(1.2)
-	if dashed {
-		line.Dashes = []vg.Length{vg.Points(4), vg.Points(3)}
-	}
-	p.Add(line)
-	if len(xy) == 1 {
-		points.Color = c
-		p.Add(points)
-	}
-	p.Legend.Add(name, line)
-	return nil
+	return lo, hi
 }
