@@ -4,13 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"time"
 
 	"github.com/quire-ml/quire/runners/store"
 )
 
-// Classes of errors, and Done. Transient ones are worth another attempt.
+// Done, or the class of the error that ended a round. Transient errors are worth
+// another attempt.
 const (
 	Done        = "done"
 	Failed      = "failed"
@@ -47,37 +47,33 @@ func (o *Options) class(err error) string {
 	return Failed
 }
 
-// LimitError says that a stage was not done in its time. It does not wrap the
-// error with which the stage ended, which is that of a cancelled one.
+// LimitError says that a stage has exceeded its limit. It does not wrap the
+// error of the stage itself, which is that of a cancelled one.
 type LimitError struct {
 	Stage string
 	Limit time.Duration
 }
 
 func (e *LimitError) Error() string {
-	return fmt.Sprintf("workflow: stage %s was not done in %v, its limit; what it has saved is kept: run again to go on, or raise the limit", e.Stage, e.Limit)
+	return fmt.Sprintf("workflow: stage %s was not done in %v, its limit; its saved work is kept: run again to go on, or raise the limit",
+		e.Stage, e.Limit)
 }
 
-// maxPause bounds the time between two attempts.
+// maxPause bounds the mean wait between two attempts.
 const maxPause = 5 * time.Minute
 
-// attempt runs a stage, again where the error is transient.
+// attempt runs a stage, again after transient errors.
 func (x *pass) attempt(ctx context.Context, v *verdict) (p product, attempts int, err error) {
-	pause := x.o.Pause
-	for attempts = 1; ; attempts++ {
+	retry := Retry{Attempts: x.o.Attempts, Pause: x.o.Pause, MaxPause: maxPause,
+		Transient: func(err error) bool { return x.o.class(err) == Transient },
+		Waiting: func(next int, wait time.Duration, err error) {
+			x.o.observe(v.n.name, Retries, fmt.Sprintf("attempt %d of %d in %v", next, x.o.Attempts, wait.Round(time.Millisecond)), err.Error())
+		}}
+	attempts, err = retry.Do(ctx, func() (err error) {
 		p, err = v.n.limited(ctx, v.w)
-		if err == nil || attempts >= x.o.Attempts || ctx.Err() != nil || x.o.class(err) != Transient {
-			return p, attempts, err
-		}
-		wait := pause/2 + rand.N(pause+1)
-		x.o.observe(v.n.name, Retries, fmt.Sprintf("attempt %d of %d in %v", attempts+1, x.o.Attempts, wait.Round(time.Millisecond)), err.Error())
-		select {
-		case <-ctx.Done():
-			return p, attempts, ctx.Err()
-		case <-time.After(wait):
-		}
-		pause = min(2*pause, maxPause)
-	}
+		return err
+	})
+	return p, attempts, err
 }
 
 // limited runs a stage within its limit.

@@ -14,7 +14,7 @@ import (
 // Node is a Stage of any types.
 type Node interface{ node() (*node, error) }
 
-// node is a stage without its types.
+// node is a Stage without its types.
 type node struct {
 	name     string
 	version  int
@@ -73,7 +73,7 @@ func (s Stage[C, T]) node() (*node, error) {
 	return n, nil
 }
 
-// finish completes an output: its digest, and size, digest and generation of
+// finish completes a product: its digest, and the size, digest and generation of
 // its files.
 func finish[T any](ctx context.Context, w *Work, name string, out Output[T]) (product, error) {
 	value, err := json.Marshal(out.Value)
@@ -101,8 +101,7 @@ func finish[T any](ctx context.Context, w *Work, name string, out Output[T]) (pr
 	return p, nil
 }
 
-// differences asks a value how it differs from an old one; nil where it cannot
-// say.
+// differences returns the differences between two values; nil: they are no Differ.
 func differences[T any](old, now json.RawMessage) []string {
 	var a, b T
 	d, ok := any(&b).(Differ[T])
@@ -112,9 +111,9 @@ func differences[T any](old, now json.RawMessage) []string {
 	return d.Differences(a)
 }
 
-// settings returns the keys of config, as dotted keys with their values, that
-// are in the sections keep and not in the sections ignore. A section that
-// config does not have is an error: a wrong name would go unnoticed.
+// settings returns the values of config, by dotted key, that are in the sections
+// keep and not in the sections ignore. An unknown section is an error: a misspelt
+// name would go unnoticed.
 func settings(config any, keep, ignore []string) (map[string]json.RawMessage, error) {
 	data, err := json.Marshal(config)
 	if err != nil {
@@ -141,7 +140,7 @@ func settings(config any, keep, ignore []string) (map[string]json.RawMessage, er
 	return kept, nil
 }
 
-// sectionOf returns the first of sections that is the key, or that it is in.
+// sectionOf returns the first section that is key or contains it; empty: none.
 func sectionOf(key string, sections []string) string {
 	for _, s := range sections {
 		if key == s || strings.HasPrefix(key, s+".") {
@@ -151,8 +150,8 @@ func sectionOf(key string, sections []string) string {
 	return ""
 }
 
-// Flatten returns the values of nested JSON objects by dotted keys; nil where
-// data is neither an object nor null.
+// Flatten returns the values of nested JSON objects by dotted key. It returns nil
+// where data is neither an object nor null.
 func Flatten(data json.RawMessage) map[string]json.RawMessage {
 	out := map[string]json.RawMessage{}
 	var walk func(prefix string, data json.RawMessage) bool
@@ -180,8 +179,8 @@ func Flatten(data json.RawMessage) map[string]json.RawMessage {
 // keyLength is the number of hex digits of a key: 80 bits.
 const keyLength = 20
 
-// key returns the digest of what an outcome depends on, with the digests of the
-// inputs by name. encoding/json orders the keys of a map.
+// key returns the digest of everything that the product depends on. inputs are
+// digests by name. encoding/json sorts the keys of a map.
 func (n *node) key(inputs map[string]string) (string, error) {
 	h := sha256.New()
 	if err := json.NewEncoder(h).Encode([]any{n.name, n.version, n.settings, inputs}); err != nil {

@@ -8,13 +8,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/quire-ml/quire/runners/store"
 )
 
 const outcomeFormat = "quire-outcome/1"
 
-// outcome is what a stage made of its inputs, and how it did.
+// outcome is a stage's product for one key, with the cost of making it.
 type outcome struct {
 	Format  string                     `json:"format"`
 	Stage   string                     `json:"stage"`
@@ -27,11 +28,11 @@ type outcome struct {
 	Cost    Cost                       `json:"cost"`
 }
 
-// OutcomeName is where the outcome of a stage with that key lies, below the store.
+// OutcomeName is the name, below the store, of the outcome of a stage for a key.
 func OutcomeName(stage, key string) string { return "stages/" + stage + "/" + key + ".json" }
 
-// readOutcome returns the outcome of a key and its generation, nil where there
-// is none.
+// readOutcome returns the outcome of a key and its generation; nil: there is
+// none.
 func readOutcome(ctx context.Context, st *store.Store, stage, key string) (*outcome, string, error) {
 	name := OutcomeName(stage, key)
 	o := &outcome{}
@@ -49,14 +50,26 @@ func readOutcome(ctx context.Context, st *store.Store, stage, key string) (*outc
 	return o, generation, nil
 }
 
-// write stores an outcome in place of the one of that generation.
-func (o *outcome) write(ctx context.Context, st *store.Store, generation string) error {
+// write stores an outcome in place of that of a generation, and returns the
+// outcome that is stored. Where another process was quicker, that is the other's
+// if its product is the same; else the error wraps store.ErrConflict.
+func (o *outcome) write(ctx context.Context, st *store.Store, generation string) (*outcome, error) {
 	data, err := store.MarshalSealed(o)
 	if err != nil {
-		return fmt.Errorf("workflow: outcome of %s: %w", o.Stage, err)
+		return nil, fmt.Errorf("workflow: outcome of %s: %w", o.Stage, err)
 	}
 	_, err = st.Swap(ctx, OutcomeName(o.Stage, o.Key), data, generation)
-	return err
+	if !errors.Is(err, store.ErrConflict) {
+		return o, err
+	}
+	other, _, rerr := readOutcome(ctx, st, o.Stage, o.Key)
+	switch {
+	case rerr != nil:
+		return nil, rerr
+	case other == nil || !other.Output.equal(&o.Output):
+		return nil, fmt.Errorf("workflow: stage %s: another process has changed its outcome meanwhile: %w", o.Stage, err)
+	}
+	return other, nil
 }
 
 // readSealed decodes a sealed object.
@@ -68,45 +81,55 @@ func readSealed(ctx context.Context, st *store.Store, name string, v any) (gener
 	return info.Generation, store.UnmarshalSealed(st.Join(name), data, v)
 }
 
-// absence is the reason of a stage whose artifact is not there.
-type absence struct{ reason string }
+// equal reports whether two products have the same content: digest and files.
+// Their values may differ, in times and speeds.
+func (p *product) equal(other *product) bool {
+	return p.Name == other.Name && p.Digest == other.Digest && slices.EqualFunc(p.Files, other.Files, func(a, b File) bool {
+		return a.Name == b.Name && a.Bytes == b.Bytes && a.SHA256 == b.SHA256
+	})
+}
 
-func (a *absence) Error() string { return a.reason }
+// missingError says that the first file of a product is missing: nothing is
+// damaged, the product is not there.
+type missingError struct{ path string }
 
-// verify compares the files of an artifact with what they were: their sizes and
-// generations, and their bytes where the generation is another, or all are to
-// be read. It notes the new generation of a file that is the same. The error is
-// an *absence, a *DamageError, or one of reading.
-func (p *product) verify(ctx context.Context, st *store.Store, all bool) (noted bool, err error) {
+func (e *missingError) Error() string { return e.path + " is missing" }
+
+// verify compares the files of a product with its record of them: sizes and
+// generations, and the bytes of a file with another generation, or of all. It
+// adopts the new generation of an intact file. The error is a *missingError, a
+// *DamageError, or one of reading.
+func (p *product) verify(ctx context.Context, st *store.Store, all bool) (regenerated bool, err error) {
 	for i := range p.Files {
 		f := &p.Files[i]
 		info, err := st.Stat(ctx, f.Name)
 		switch {
 		case errors.Is(err, store.ErrNotExist) && i == 0:
-			return noted, &absence{st.Join(f.Name) + " is missing"}
+			return regenerated, &missingError{st.Join(f.Name)}
 		case errors.Is(err, store.ErrNotExist):
-			return noted, &DamageError{Path: st.Join(f.Name), Reason: "it is missing"}
+			return regenerated, &DamageError{Path: st.Join(f.Name), Reason: "it is missing"}
 		case err != nil:
-			return noted, err
+			return regenerated, err
 		case info.Bytes != f.Bytes:
-			return noted, &DamageError{Path: st.Join(f.Name), Reason: fmt.Sprintf("it has %d bytes, not %d", info.Bytes, f.Bytes)}
+			return regenerated, &DamageError{Path: st.Join(f.Name), Reason: fmt.Sprintf("it has %d bytes, not %d", info.Bytes, f.Bytes)}
 		case info.Generation == f.Generation && !all:
 			continue
 		}
 		sum, err := digestOf(ctx, st, f.Name)
 		if err != nil {
-			return noted, err
+			return regenerated, err
 		}
 		if sum != f.SHA256 {
-			return noted, &DamageError{Path: st.Join(f.Name), Reason: fmt.Sprintf("its sha256 is %s, not %s", sum, f.SHA256)}
+			return regenerated, &DamageError{Path: st.Join(f.Name), Reason: fmt.Sprintf("its sha256 is %s, not %s", sum, f.SHA256)}
 		}
-		noted = noted || f.Generation != info.Generation
+		regenerated = regenerated || f.Generation != info.Generation
 		f.Generation = info.Generation
 	}
-	return noted, nil
+	return regenerated, nil
 }
 
-// DamageError says that a file of an artifact is not what its stage has made.
+// DamageError says that a file of an artifact differs from the one that its stage
+// has made.
 type DamageError struct {
 	Path   string
 	Reason string

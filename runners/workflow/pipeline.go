@@ -7,16 +7,16 @@ import (
 	"strings"
 )
 
-// A Pipeline is stages in an order in which each comes after those that make
-// its inputs. It does not change and may be used by several goroutines.
+// A Pipeline is stages in order: each comes after the makers of its inputs. It is
+// immutable and safe for concurrent use.
 type Pipeline struct {
 	nodes []*node
 }
 
-// New builds a pipeline. Stages run in the order given, but that each waits for
-// its inputs. The error has a line for every stage that has no name, version,
-// output or function, for every name and every output that comes twice, for
-// every input that no stage makes, and for stages that wait for each other.
+// New builds a pipeline. Stages run in the order given, except that each waits for
+// the makers of its inputs. The error has a line for every stage without a name,
+// version, output or function, for every name and every output that occurs twice,
+// for every input that no stage makes, and for stages that wait for each other.
 func New(stages ...Node) (*Pipeline, error) {
 	var nodes []*node
 	var errs []error
@@ -66,7 +66,8 @@ func New(stages ...Node) (*Pipeline, error) {
 	return &Pipeline{nodes: ordered}, nil
 }
 
-// order puts each node after the makers of its inputs, else as given.
+// order puts each node after the makers of its inputs, and keeps the given order
+// otherwise.
 func order(nodes []*node, maker map[string]*node) ([]*node, error) {
 	var ordered []*node
 	const open, done = 1, 2
@@ -81,7 +82,7 @@ func order(nodes []*node, maker map[string]*node) ([]*node, error) {
 			return nil
 		case open:
 			from := slices.Index(path, n.name)
-			return fmt.Errorf("workflow: stages wait for each other: %s", strings.Join(path[from:], " needs what comes from "))
+			return fmt.Errorf("workflow: stages wait for each other: %s", strings.Join(path[from:], " waits for "))
 		}
 		state[n] = open
 		for _, in := range n.inputs {
@@ -101,8 +102,7 @@ func order(nodes []*node, maker map[string]*node) ([]*node, error) {
 	return ordered, nil
 }
 
-// Stages returns the names of the stages, in the order in which they run,
-// without the live ones.
+// Stages returns the names of the stages that are not live, in running order.
 func (p *Pipeline) Stages() []string {
 	var names []string
 	for _, n := range p.nodes {

@@ -6,26 +6,26 @@ import (
 	"github.com/quire-ml/quire/runners/store"
 )
 
-// Plan is what a round would do.
+// Plan is the decisions of a round that is not run.
 type Plan struct {
 	Stages []PlanStage `json:"stages"`
 }
 
-// PlanStage is what a round would do at a stage.
+// PlanStage is the decision about one stage.
 type PlanStage struct {
 	Name    string   `json:"name"`
 	Action  Action   `json:"action"`
 	Reasons []string `json:"reasons"`
-	Key     string   `json:"key,omitempty"` // empty: it depends on what is not made yet
+	Key     string   `json:"key,omitempty"` // empty: it depends on an artifact that is still to be made
 	Cost    *Cost    `json:"cost"`          // of running it; nil: not known, or nothing
-	// Seconds are those that it may take, from an earlier round's at the same
+	// Seconds is the expected time, that of an earlier round in proportion to the
 	// cost; nil: not known.
 	Seconds *float64 `json:"seconds"`
 }
 
-// Plan says what Run would do with the same options, and changes nothing but
-// what live stages keep for themselves. A stage whose input is still to be made
-// counts as one that runs; if the input comes out as before, Run skips it.
+// Plan returns the decisions of Run with the same options. It runs live stages
+// only, and changes nothing else. A stage with an input that is still to be made
+// counts as one that runs; where the input comes out as before, Run skips it.
 func (p *Pipeline) Plan(ctx context.Context, st *store.Store, o Options) (*Plan, error) {
 	x, err := p.begin(ctx, st, o)
 	if err != nil {
@@ -47,9 +47,9 @@ func (p *Pipeline) Plan(ctx context.Context, st *store.Store, o Options) (*Plan,
 	return plan, nil
 }
 
-// plan looks at a stage; it returns nil for a live one.
+// plan decides about a stage; it returns nil for a live one.
 func (x *pass) plan(ctx context.Context, n *node) (*PlanStage, error) {
-	v, err := x.look(ctx, n)
+	v, err := x.decide(ctx, n)
 	switch {
 	case err != nil:
 		return nil, err
@@ -80,7 +80,7 @@ func (x *pass) plan(ctx context.Context, n *node) (*PlanStage, error) {
 	return s, nil
 }
 
-// expected is the time that a stage takes if it goes as fast as it did.
+// expected is the time of a stage at the speed of its last record, in seconds.
 func expected(before *StageRecord, cost *Cost) *float64 {
 	if before == nil || before.Digest == "" {
 		return nil

@@ -20,28 +20,28 @@ const (
 	latestName   = "rounds/latest.json"
 )
 
-// Record is what remains of a round. It is written once, at the round's end.
+// Record describes a round. It is written once, at the round's end.
 type Record struct {
 	Format   string            `json:"format"`
 	Round    string            `json:"round"` // its id
 	Began    time.Time         `json:"began"`
 	Ended    time.Time         `json:"ended"`
-	Exit     string            `json:"exit"`            // done, or the class of the error
+	Exit     string            `json:"exit"`            // Done, or the class of the error
 	Error    *Failure          `json:"error,omitempty"` // nil when done
-	Config   json.RawMessage   `json:"config"`          // the whole of it
+	Config   json.RawMessage   `json:"config"`          // the whole config
 	Versions map[string]string `json:"versions"`
 	Host     map[string]string `json:"host"`
-	Stages   []StageRecord     `json:"stages"` // as far as the round came
+	Stages   []StageRecord     `json:"stages"` // until the round ended
 }
 
-// Failure is why a round ended early.
+// Failure is the error that ended a round.
 type Failure struct {
-	Stage   string `json:"stage"` // empty: no single one
+	Stage   string `json:"stage"` // empty: no single stage
 	Class   string `json:"class"`
 	Message string `json:"message"`
 }
 
-// StageRecord is what a round did at one stage.
+// StageRecord describes one stage of a round.
 type StageRecord struct {
 	Name     string                     `json:"name"`
 	Live     bool                       `json:"live,omitempty"` // see Stage
@@ -49,19 +49,19 @@ type StageRecord struct {
 	Reasons  []string                   `json:"reasons"`
 	Key      string                     `json:"key"`
 	Version  int                        `json:"version"`
-	Config   map[string]json.RawMessage `json:"config"` // by dotted key: what the key takes in
+	Config   map[string]json.RawMessage `json:"config"` // by dotted key: the settings that are in Key
 	Inputs   map[string]string          `json:"inputs"` // digests by name
-	Output   string                     `json:"output"` // name of the artifact
-	Digest   string                     `json:"digest"` // of the artifact; empty: not made
+	Output   string                     `json:"output"` // its name
+	Digest   string                     `json:"digest"` // of the product; empty: not made
 	Files    int                        `json:"files"`
 	Bytes    int64                      `json:"bytes"`
-	Result   json.RawMessage            `json:"result"`             // the artifact's value
-	Seconds  float64                    `json:"seconds"`            // that making it took, in this round or an earlier one
-	Cost     Cost                       `json:"cost"`               // of the same
+	Result   json.RawMessage            `json:"result"`             // the product's value
+	Seconds  float64                    `json:"seconds"`            // of making it, in this round or an earlier one
+	Cost     Cost                       `json:"cost"`               // of making it
 	Attempts int                        `json:"attempts,omitempty"` // in this round
 }
 
-// Stage returns what the round did at a stage, nil when it did not come to it.
+// Stage returns the record of a stage; nil: the round did not reach it.
 func (r *Record) Stage(name string) *StageRecord {
 	if r == nil {
 		return nil
@@ -74,7 +74,7 @@ func (r *Record) Stage(name string) *StageRecord {
 	return nil
 }
 
-// maker returns the stage that made an artifact, nil when none did.
+// maker returns the stage that made an artifact; nil: none did.
 func (r *Record) maker(artifact string) *StageRecord {
 	if r == nil {
 		return nil
@@ -87,7 +87,7 @@ func (r *Record) maker(artifact string) *StageRecord {
 	return nil
 }
 
-// set puts what a product says into the record.
+// set copies the facts of a product into the record.
 func (s *StageRecord) set(p product) {
 	s.Digest, s.Result, s.Files, s.Bytes = p.Digest, p.Value, len(p.Files), 0
 	for _, f := range p.Files {
@@ -95,15 +95,15 @@ func (s *StageRecord) set(p product) {
 	}
 }
 
-// RecordName is where the record of a round lies, below the store.
+// RecordName is the name of a round's record, below the store.
 func RecordName(id string) string { return "rounds/" + id + ".json" }
 
-// NewID returns an id for a round that begins at a time. Ids of later seconds
-// come later in the order of text.
+// NewID returns the default id of a round: its start time. The ids of later seconds
+// sort later.
 func NewID(began time.Time) string { return began.UTC().Format("20060102T150405Z") }
 
-// ReadRecord reads the record of a round. The error wraps store.ErrNotExist
-// when there is none.
+// ReadRecord reads the record of a round. The error wraps store.ErrNotExist where
+// there is none.
 func ReadRecord(ctx context.Context, st *store.Store, id string) (*Record, error) {
 	name, r := RecordName(id), &Record{}
 	_, err := readSealed(ctx, st, name, r)
@@ -114,12 +114,12 @@ func ReadRecord(ctx context.Context, st *store.Store, id string) (*Record, error
 		err = fmt.Errorf("workflow: %s: format %q of round %q, want %q of round %q", st.Join(name), r.Format, r.Round, recordFormat, id)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("%w; put back an intact copy, or delete it: what its stages made is kept elsewhere", err)
+		return nil, fmt.Errorf("%w; put back an intact copy, or delete it: the outcomes of its stages are kept elsewhere", err)
 	}
 	return r, nil
 }
 
-// Records reads all records, the oldest first.
+// Records reads all records, oldest first.
 func Records(ctx context.Context, st *store.Store) ([]*Record, error) {
 	list, err := st.List(ctx, "rounds/")
 	if err != nil {
@@ -143,15 +143,15 @@ func Records(ctx context.Context, st *store.Store) ([]*Record, error) {
 	return all, nil
 }
 
-// latest is the pointer to the newest record. It is moved after the record is
-// written, so a round that is killed in between leaves it one behind: it serves
-// reasons and estimates, not what is done.
+// latest is the pointer to the newest record. It moves after the record is
+// written, so a round that is killed in between leaves the pointer one behind.
+// Reasons and estimates depend on it, decisions do not.
 type latest struct {
 	Format string `json:"format"`
 	Round  string `json:"round"`
 }
 
-// Latest returns the newest record, nil where there is none.
+// Latest returns the newest record; nil: there is none.
 func Latest(ctx context.Context, st *store.Store) (*Record, error) {
 	var l latest
 	_, err := readSealed(ctx, st, latestName, &l)
@@ -166,13 +166,13 @@ func Latest(ctx context.Context, st *store.Store) (*Record, error) {
 	}
 	r, err := ReadRecord(ctx, st, l.Round)
 	if errors.Is(err, store.ErrNotExist) {
-		return nil, nil // deleted by its owner
+		return nil, nil // its owner has deleted it
 	}
 	return r, err
 }
 
-// write stores the record under its id, or, where none was asked for and
-// another round has it, under the next, and moves the pointer.
+// write stores the record and moves the pointer. Where another round has the
+// record's id, it takes the next id, unless the id is fixed.
 func (r *Record) write(ctx context.Context, st *store.Store, fixed bool) error {
 	base := r.Round
 	for n := 2; ; n++ {

@@ -11,11 +11,13 @@ import (
 	"github.com/quire-ml/quire/runners/store"
 )
 
-// Options say how a round runs. The zero value runs every stage that has to,
-// once, and tells nobody.
+// Options say how a round runs. The zero value runs a whole round, tries each
+// stage once, and reports to nobody.
 type Options struct {
-	ID       string            // of the round; empty: its second. With an ID, a round that has nothing to do has a record too, and one that is interrupted none
-	Config   any               // all of it, for the record
+	// ID names the round; default: its start time. A round with an explicit id
+	// always writes a record, unless interrupted.
+	ID       string
+	Config   any               // the whole config, for the record
 	Versions map[string]string // of the program, for the record
 	Host     map[string]string // facts of this machine, for the record
 
@@ -24,20 +26,20 @@ type Options struct {
 	Force  []string // stages that run although they are done
 	Verify bool     // reads all files again, not only those that seem changed
 
-	NoRecord bool // keeps outcomes only: for what is a part of something else
+	NoRecord bool // writes outcomes but no record: for a pipeline inside another
 
-	Attempts int           // of a stage whose errors are transient; 0 is 1
-	Pause    time.Duration // before the second attempt; it doubles
+	Attempts int           // of a stage with transient errors; 0 means 1
+	Pause    time.Duration // mean wait before the second attempt, see Retry
 
-	Observe func(Event)
+	Observe func(Event) // nil: nobody
 	// Judge decides, when all stages are done, whether the round has failed.
 	Judge func(*Record) error
-	// Class gives the class of an error that is not one of this package's;
-	// empty: Failed.
+	// Class returns the class of an error that this package does not know; empty:
+	// none.
 	Class func(error) string
 }
 
-// Event is told before something happens to a stage.
+// Event announces what is about to happen to a stage.
 type Event struct {
 	Stage string
 	Kind  Kind
@@ -60,15 +62,15 @@ func (o *Options) observe(stage string, kind Kind, why ...string) {
 	}
 }
 
-// UsageError is a mistake in the names of stages that Options have.
+// UsageError says that From, To or Force of Options do not fit the pipeline.
 type UsageError struct{ error }
 
-// checkRange refuses stages that there are not.
+// checkRange refuses unknown stages, and a range without stages.
 func (p *Pipeline) checkRange(o Options) error {
 	names := p.Stages()
 	for _, name := range append([]string{o.From, o.To}, o.Force...) {
 		if name != "" && !slices.Contains(names, name) {
-			return UsageError{fmt.Errorf("workflow: there is no stage %q; the stages are %s", name, strings.Join(names, ", "))}
+			return UsageError{fmt.Errorf("workflow: unknown stage %q; the stages are %s", name, strings.Join(names, ", "))}
 		}
 	}
 	from, to := max(slices.Index(names, o.From), 0), slices.Index(names, o.To)
@@ -86,18 +88,18 @@ func (p *Pipeline) checkRange(o Options) error {
 	return nil
 }
 
-// before reports whether a stage must be done already.
+// before reports whether a stage comes before From.
 func (x *pass) before(n *node) bool {
 	names := x.p.Stages()
 	return slices.Index(names, n.name) < slices.Index(names, x.o.From)
 }
 
-// Run runs a round in st: every stage that has to, in order. The first error
-// ends it; the next round goes on there. What is returned with an error is the
-// record of what was done until then, nil where nothing was.
+// Run runs a round in st: every stage that is not done, in order. The first error
+// ends the round; the next round goes on there. With an error Run returns the
+// record of the stages until then, nil where there are none.
 //
-// A round that runs a stage, or comes to another outcome than the last, has a
-// record. Else the last one is returned. With NoRecord none is written.
+// Run writes a record of a round that runs a stage or has another result than the
+// last round. Else it returns the record of the last round.
 func (p *Pipeline) Run(ctx context.Context, st *store.Store, o Options) (*Record, error) {
 	x, err := p.begin(ctx, st, o)
 	if err != nil {
@@ -140,7 +142,7 @@ func (p *Pipeline) Run(ctx context.Context, st *store.Store, o Options) (*Record
 	return x.close(ctx, r, err)
 }
 
-// close writes the record, if it says anything new.
+// close writes the record of a round with news.
 func (x *pass) close(ctx context.Context, r *Record, failed error) (*Record, error) {
 	if x.o.NoRecord {
 		return r, failed
@@ -155,7 +157,7 @@ func (x *pass) close(ctx context.Context, r *Record, failed error) (*Record, err
 		if last == nil || failed != nil && last.Exit != r.Exit {
 			return nil, failed
 		}
-		// The last round came to the same; its times and what it ran are its own.
+		// The last round had the same results; its times and actions are its own.
 		r.Round = last.Round
 		return r, failed
 	}
@@ -169,9 +171,9 @@ func (x *pass) close(ctx context.Context, r *Record, failed error) (*Record, err
 	return r, failed
 }
 
-// do skips a stage or runs it. The record is nil where nothing was attempted.
+// do skips a stage or runs it. The record is nil where nothing was tried.
 func (x *pass) do(ctx context.Context, n *node) (*StageRecord, error) {
-	v, err := x.look(ctx, n)
+	v, err := x.decide(ctx, n)
 	if err != nil {
 		return nil, err
 	}
@@ -182,12 +184,12 @@ func (x *pass) do(ctx context.Context, n *node) (*StageRecord, error) {
 		s.set(v.outcome.Output)
 		s.Seconds, s.Cost = v.outcome.Seconds, v.outcome.Cost
 		x.made[n.output] = v.outcome.Output
-		if v.noted {
-			return s, v.outcome.write(ctx, x.st, v.old)
+		if v.regenerated {
+			_, err = v.outcome.write(ctx, x.st, v.old)
 		}
-		return s, nil
+		return s, err
 	}
-	if err := x.may(v); err != nil {
+	if err := x.refuse(v); err != nil {
 		return nil, err
 	}
 	if !n.live {
@@ -204,19 +206,22 @@ func (x *pass) do(ctx context.Context, n *node) (*StageRecord, error) {
 	if err != nil {
 		return s, err
 	}
+	if !n.live {
+		made := &outcome{Format: outcomeFormat, Stage: n.name, Key: v.w.Key, Version: n.version, Config: n.settings, Inputs: v.inputs,
+			Output: product, Seconds: s.Seconds, Cost: s.Cost}
+		if made, err = made.write(ctx, x.st, v.old); err != nil {
+			return s, err
+		}
+		product = made.Output
+	}
 	s.set(product)
 	x.made[n.output] = product
-	if n.live {
-		return s, nil
-	}
-	made := &outcome{Format: outcomeFormat, Stage: n.name, Key: v.w.Key, Version: n.version, Config: n.settings, Inputs: v.inputs,
-		Output: product, Seconds: s.Seconds, Cost: s.Cost}
-	return s, made.write(ctx, x.st, v.old)
+	return s, nil
 }
 
-// may refuses to run a stage over a damaged artifact, which is not made anew
-// unless it is asked for, and a stage before From.
-func (x *pass) may(v *verdict) error {
+// refuse returns why a stage must not run: it comes before From, or it would
+// replace a damaged artifact without being forced.
+func (x *pass) refuse(v *verdict) error {
 	switch {
 	case v.n.live:
 		return nil

@@ -35,12 +35,10 @@ func TestNew(t *testing.T) {
 		f(&s)
 		return s
 	}
-	config := workflow.Stage[settings, string]{Name: "a", Version: 1, Output: "x", Keys: []string{"factor"}, Run: func(context.Context, settings, *workflow.Work) (out workflow.Output[string], err error) {
-		return out, nil
-	}}
-	misspelt, list := config, workflow.Stage[[]int, string]{Name: "a", Version: 1, Output: "x", Config: []int{1}, Run: func(context.Context, []int, *workflow.Work) (out workflow.Output[string], err error) {
-		return out, nil
-	}}
+	config := workflow.Stage[settings, string]{Name: "a", Version: 1, Output: "x", Keys: []string{"factor"},
+		Run: func(context.Context, settings, *workflow.Work) (out workflow.Output[string], err error) { return out, nil }}
+	misspelt, list := config, workflow.Stage[[]int, string]{Name: "a", Version: 1, Output: "x", Config: []int{1},
+		Run: func(context.Context, []int, *workflow.Work) (out workflow.Output[string], err error) { return out, nil }}
 	misspelt.Ignore = []string{"style.uper"}
 	for _, c := range []struct {
 		want   string
@@ -51,8 +49,8 @@ func TestNew(t *testing.T) {
 		{"stages a and b both make x", []workflow.Node{a, plain("b", "x")}},
 		{"stage b needs z, which no stage makes", []workflow.Node{a, plain("b", "y", "x", "z")}},
 		{"stage b has the input x twice", []workflow.Node{a, plain("b", "y", "x", "x")}},
-		{"stages wait for each other: b needs what comes from c needs what comes from b", []workflow.Node{a, plain("b", "y", "x", "z"), plain("c", "z", "y")}},
-		{"stages wait for each other: b needs what comes from b", []workflow.Node{plain("b", "y", "y")}},
+		{"stages wait for each other: b waits for c waits for b", []workflow.Node{a, plain("b", "y", "x", "z"), plain("c", "z", "y")}},
+		{"stages wait for each other: b waits for b", []workflow.Node{plain("b", "y", "y")}},
 		{`a stage is called ""`, []workflow.Node{with(func(s *workflow.Stage[any, string]) { s.Name = "" })}},
 		{`a stage is called "../a"`, []workflow.Node{with(func(s *workflow.Stage[any, string]) { s.Name = "../a" })}},
 		{"stage a has version 0", []workflow.Node{with(func(s *workflow.Stage[any, string]) { s.Version = 0 })}},
@@ -89,7 +87,8 @@ func TestUndeclared(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := p.Run(ctx, open(t), workflow.Options{}); err == nil || !strings.Contains(err.Error(), "stage b reads x, which is not among its inputs; add it") {
+	_, err = p.Run(ctx, open(t), workflow.Options{})
+	if err == nil || !strings.Contains(err.Error(), "stage b reads x, which is not among its inputs; add it") {
 		t.Errorf("the error is %v", err)
 	}
 }
@@ -99,10 +98,11 @@ func TestFailed(t *testing.T) {
 	l := newLab(t)
 	l.fail["say"] = errors.New("it failed")
 	r, err := l.round(t)
-	if err == nil || r.Exit != workflow.Failed || r.Error.Stage != "say" || r.Error.Message != "it failed" || r.Stage("multiply").Digest == "" || r.Stage("say").Digest != "" {
+	if err == nil || r.Exit != workflow.Failed || r.Error.Stage != "say" || r.Error.Message != "it failed" ||
+		r.Stage("multiply").Digest == "" || r.Stage("say").Digest != "" {
 		t.Fatalf("the record is %+v, %v", r, err)
 	}
-	l.plan(t, mulSkip, "run say: not done yet")
+	l.plan(t, mulSkip, "run say: no earlier result")
 	next := l.run(t, "say")
 	if next.Round == r.Round || next.Exit != workflow.Done {
 		t.Errorf("the record of the next round is %+v", next)
@@ -168,8 +168,10 @@ func TestRetries(t *testing.T) {
 				t.Fatal(err)
 			}
 			var said []workflow.Event
-			r, err := p.Run(ctx, open(t), workflow.Options{Attempts: 3, Pause: 10 * time.Second, Observe: func(e workflow.Event) { said = append(said, e) }})
-			if r == nil || r.Exit != c.class || r.Stage("a").Attempts != c.attempts || (err == nil) != (c.class == workflow.Done) || len(said) != c.attempts {
+			r, err := p.Run(ctx, open(t), workflow.Options{Attempts: 3, Pause: 10 * time.Second,
+				Observe: func(e workflow.Event) { said = append(said, e) }})
+			if r == nil || r.Exit != c.class || r.Stage("a").Attempts != c.attempts || (err == nil) != (c.class == workflow.Done) ||
+				len(said) != c.attempts {
 				t.Errorf("%v: %+v, %v, %v", c.errs, r, err, said)
 			}
 			// The pauses are 10 and 20 seconds, each times ½ to 1½.
@@ -198,7 +200,8 @@ func TestLimit(t *testing.T) {
 		began := time.Now()
 		r, err := p.Run(ctx, open(t), workflow.Options{Attempts: 3})
 		var limit *workflow.LimitError
-		if !errors.As(err, &limit) || errors.Is(err, context.DeadlineExceeded) || r.Exit != workflow.Timeout || tries != 1 || time.Since(began) != time.Minute {
+		if !errors.As(err, &limit) || errors.Is(err, context.DeadlineExceeded) || r.Exit != workflow.Timeout ||
+			tries != 1 || time.Since(began) != time.Minute {
 			t.Errorf("after %v and %d tries: %+v, %v", time.Since(began), tries, r, err)
 		}
 	})
@@ -215,6 +218,28 @@ func TestCancelled(t *testing.T) {
 	if list, err := l.st.List(ctx, ""); err != nil || len(list) != 0 {
 		t.Errorf("it left %v, %v", list, err)
 	}
+}
+
+// TestCancelledInPause: a round that is cancelled between two attempts ends at once.
+func TestCancelledInPause(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, tries := plain("a", "x"), 0
+		a.Run = func(context.Context, any, *workflow.Work) (out workflow.Output[string], err error) {
+			tries++
+			return out, store.ErrTransient
+		}
+		p, err := workflow.New(a)
+		if err != nil {
+			t.Fatal(err)
+		}
+		cancelled, stop := context.WithCancel(ctx)
+		time.AfterFunc(time.Second, stop)
+		began := time.Now()
+		r, err := p.Run(cancelled, open(t), workflow.Options{Attempts: 3, Pause: time.Hour})
+		if !errors.Is(err, context.Canceled) || r.Exit != workflow.Interrupted || tries != 1 || time.Since(began) != time.Second {
+			t.Errorf("after %v and %d tries: %+v, %v", time.Since(began), tries, r, err)
+		}
+	})
 }
 
 // TestDamage flips every byte of an outcome, of the newest record and of the
@@ -234,7 +259,8 @@ func TestDamage(t *testing.T) {
 				t.Fatal(err)
 			}
 			_, err := l.pipeline(t).Plan(ctx, l.st, l.o)
-			if err == nil || !strings.Contains(err.Error(), path) || !strings.Contains(err.Error(), "delete it") || strings.Contains(err.Error(), "\n") {
+			if err == nil || !strings.Contains(err.Error(), path) || !strings.Contains(err.Error(), "delete it") ||
+				strings.Contains(err.Error(), "\n") {
 				t.Fatalf("%s of %s: %v", what, name, err)
 			}
 		}

@@ -1,19 +1,20 @@
-// Package workflow runs pipelines of stages, each once for every change.
+// Package workflow runs pipelines of stages, each stage once for every change.
 //
-// A Stage makes one Artifact from others, by a Go function, from a section of
-// the config. A Pipeline is stages whose artifacts fit together: New says what
-// does not. Run is a round, one pass of it; Plan says what a round would do.
+// A Stage is a Go function that makes one artifact from other artifacts and from
+// its part of the config. A Pipeline is stages whose artifacts fit together; New
+// checks that. Run is one pass of a pipeline, a round. Plan returns the decisions
+// of a round without running it.
 //
-// A stage's key is a digest of what its outcome depends on: the digests of its
-// inputs, its part of the config, the version of its code. What it made lies in
-// its outcome, stages/<stage>/<key>.json, with the digests of the files that
-// belong to it. A stage whose outcome is there, and whose files are intact, is
-// skipped. So a round that died goes on at the stage where it died, and a stage
-// whose input comes out as it was is skipped although the stage before it ran.
+// A stage's key is a digest of everything its result depends on: the digests of
+// its inputs, its part of the config, the version of its code. Its outcome is
+// kept under that key, with the digests of the files of its artifact. A stage
+// with an outcome and intact files is skipped. So a round that died goes on at
+// the stage where it died; and a stage is skipped where an earlier stage ran but
+// made the same artifact as before.
 //
-//	stages/<stage>/<key>.json   what a stage made, written when it is done
-//	rounds/<id>.json            the record of a round, written at its end, once
-//	rounds/latest.json          which record is the newest
+//	stages/<stage>/<key>.json   outcome, written when the stage is done
+//	rounds/<id>.json            record of a round, written once, at its end
+//	rounds/latest.json          pointer to the newest record
 //
 // Times, host names and everything else that differs between two rounds of the
 // same inputs are in these files only.
@@ -28,8 +29,8 @@ import (
 	"github.com/quire-ml/quire/runners/store"
 )
 
-// Artifact is the name of what a stage makes. T is the type of its value, which
-// is kept as JSON.
+// Artifact is the name of a stage's product. T is the type of the product's
+// value, which is kept as JSON.
 type Artifact[T any] string
 
 // Input is an Artifact of any type.
@@ -37,7 +38,7 @@ type Input interface{ artifact() string }
 
 func (a Artifact[T]) artifact() string { return string(a) }
 
-// Of returns the value of an artifact that is among the inputs of w's stage.
+// Of returns the value of an artifact. The artifact must be an input of w's stage.
 func (a Artifact[T]) Of(w *Work) (T, error) {
 	var value T
 	in, ok := w.inputs[string(a)]
@@ -50,69 +51,69 @@ func (a Artifact[T]) Of(w *Work) (T, error) {
 	return value, nil
 }
 
-// Stage is one piece of a pipeline: C is the type of its config, T of the value
-// of what it makes. Name, Version, Output and Run are needed.
+// Stage is one piece of a pipeline. C is the type of its config, T the type of
+// its product's value. Name, Version, Output and Run are required.
 type Stage[C, T any] struct {
 	Name    string
-	Version int // of the code, from 1: raise it with a change that alters an outcome
+	Version int // of the code, from 1: raise it with every change that alters a product
 
-	Config C        // encodes to a JSON object, or to null where there is none
-	Keys   []string // the keys and sections of it that the outcome depends on; nil: all
-	Ignore []string // keys and sections among these that alter no outcome
+	Config C        // encodes to a JSON object, or to null
+	Keys   []string // keys and sections of Config that the product depends on; nil: all
+	Ignore []string // keys and sections among Keys that leave the product unchanged
 
 	Inputs []Input
 	Output Artifact[T]
 
-	// Run makes the output. It may be called again after it failed, or was
-	// killed, and must then come to the same.
+	// Run makes the product. It is called again after it failed or was killed, and
+	// must then make the same product.
 	Run func(ctx context.Context, config C, w *Work) (Output[T], error)
 
-	// Check says why an outcome that is there, and intact, does not hold any
-	// more; empty: it holds. For stages whose effect can be undone by others.
+	// Check returns why an intact outcome no longer holds; empty: it holds. It is
+	// for a stage whose effect others can undo. nil: an intact outcome holds.
 	Check func(ctx context.Context, config C, w *Work, made T) (why string, err error)
 
-	// Estimate says what Run would do, for Plan. It is called when all inputs
-	// are known.
+	// Estimate returns the cost of Run, for Plan. All inputs are known then. nil:
+	// the cost is not known.
 	Estimate func(ctx context.Context, config C, w *Work) (Cost, error)
 
-	// Live stages run in every round and every plan and keep no outcome: they
-	// look at what is outside of the pipeline, and change nothing.
+	// Live stages run in every round and every plan and keep no outcome. They
+	// observe the world outside of the pipeline, and change nothing.
 	Live bool
 
 	Limit time.Duration // of one attempt; 0: none
 }
 
-// Output is what a stage has made.
+// Output is the product of a stage.
 type Output[T any] struct {
 	Value T
-	// Digest identifies the content: stages that take it as input run again
-	// when it changes. Empty: the sha256 of Value as JSON.
+	// Digest identifies the content: a stage with this input runs again when the
+	// digest changes. Empty: the sha256 of Value as JSON.
 	Digest string
-	// Files are those of the store that belong to it. The first is the one that
-	// was written last: without it the artifact is not there.
+	// Files are the files of the product, in the store. The first one is the file
+	// that was written last: without it the product does not exist.
 	Files []File
 }
 
-// File is a file of an artifact, by its name in the store.
+// File is a file of a product.
 type File struct {
-	Name       string `json:"name"`
+	Name       string `json:"name"` // in the store
 	Bytes      int64  `json:"bytes"`
-	SHA256     string `json:"sha256"`     // hex; empty in an Output: computed
-	Generation string `json:"generation"` // the store's, when the digest was last verified
+	SHA256     string `json:"sha256"`     // hex; empty in an Output: Run's caller computes it
+	Generation string `json:"generation"` // in the store, when the digest was last verified
 }
 
-// Work is what a stage is given.
+// Work is one execution of a stage.
 type Work struct {
 	Stage  string
 	Store  *store.Store
-	Key    string // of the stage and all it depends on; folders named by it are its own
-	Forced bool   // make anew also what is there
-	Verify bool   // read again also what seems unchanged
+	Key    string // of the stage; a folder named by it belongs to this execution alone
+	Forced bool   // make the product again, whatever exists
+	Verify bool   // read everything again, also what seems unchanged
 
 	inputs map[string]product
 }
 
-// product is an artifact that was made.
+// product is an Output of any type.
 type product struct {
 	Name   string          `json:"name"`
 	Digest string          `json:"digest"`
@@ -120,13 +121,13 @@ type product struct {
 	Files  []File          `json:"files,omitempty"`
 }
 
-// Cost is what a stage has to do.
+// Cost is the amount of work of a stage.
 type Cost struct {
 	Bytes int64 `json:"bytes,omitempty"` // to read
 	Steps int64 `json:"steps,omitempty"` // to train
 	Done  int64 `json:"done,omitempty"`  // steps of an earlier attempt that are not trained again
 }
 
-// Differ is a value, or a pointer to one, that can say how it differs from an
-// earlier one, for the reasons of stages that take it as input.
+// Differ is a value, or a pointer to a value, that can list its differences from
+// an older one. They become reasons of the stages with this input.
 type Differ[T any] interface{ Differences(old T) []string }

@@ -171,12 +171,12 @@ const (
 	mulKey  = "dbf9416de895f25239d5" // of factor 2 and number 3
 	mulSkip = "skip multiply: inputs, settings and code are as before, and ST/" + mulKey + "/end is intact"
 	saySkip = "skip say: inputs, settings and code are as before"
-	sayAnew = "run say: product comes anew from multiply"
+	sayAfter = "run say: product comes from multiply, which runs"
 )
 
 func TestReasons(t *testing.T) {
 	l := newLab(t)
-	l.plan(t, "run multiply: not done yet", sayAnew)
+	l.plan(t, "run multiply: no earlier result", sayAfter)
 	r := l.run(t, "multiply", "say")
 	if s := r.Stage("say"); string(s.Result) != `"6!"` || r.Exit != workflow.Done || r.Stage("multiply").Key != mulKey {
 		t.Fatalf("the record is %+v", r)
@@ -190,10 +190,10 @@ func TestReasons(t *testing.T) {
 	l.plan(t, mulSkip, `run say: style.mark: "!" → "?"`)
 	l.config.Style.Upper, l.version, l.config.Factor = true, 2, 3
 	l.plan(t, "run multiply: version of its code: 1 → 2; factor: 2 → 3",
-		`run say: style.mark: "!" → "?"; style.upper: false → true; product comes anew from multiply`)
+		`run say: style.mark: "!" → "?"; style.upper: false → true; product comes from multiply, which runs`)
 
 	l.config, l.version, l.number = settings{Factor: 3, Style: style{Mark: "!"}}, 1, 2 // another way to 6
-	l.plan(t, "run multiply: factor: 2 → 3; number: 4e07408562be → d4735e3a265e", sayAnew)
+	l.plan(t, "run multiply: factor: 2 → 3; number: 4e07408562be → d4735e3a265e", sayAfter)
 	l.run(t, "multiply")
 
 	l.config.Factor, l.number = 2, 3
@@ -205,7 +205,7 @@ func TestReasons(t *testing.T) {
 	l.plan(t, mulSkip, "run say: nobody hears it")
 	l.stale = ""
 	l.o.Force = []string{"multiply"}
-	l.plan(t, "run multiply: forced", sayAnew)
+	l.plan(t, "run multiply: forced", sayAfter)
 	l.run(t, "multiply")
 }
 
@@ -222,11 +222,11 @@ func TestMissingAndDamaged(t *testing.T) {
 	l.plan(t, mulSkip, "run say: ST/stages/say/70c6b1427cd6c7a0d452.json is missing")
 	l.run(t, "say")
 	remove(mulKey + "/end")
-	l.plan(t, "run multiply: ST/"+mulKey+"/end is missing", sayAnew)
+	l.plan(t, "run multiply: ST/"+mulKey+"/end is missing", sayAfter)
 	l.run(t, "multiply")
 
 	remove(mulKey + "/data")
-	l.plan(t, "run multiply: damaged: ST/"+mulKey+"/data: it is missing", sayAnew)
+	l.plan(t, "run multiply: damaged: ST/"+mulKey+"/data: it is missing", sayAfter)
 	_, err := l.round(t)
 	var damage *workflow.DamageError
 	if !errors.As(err, &damage) || !strings.Contains(err.Error(), "run --force multiply") || len(l.ran) != 0 {

@@ -45,7 +45,7 @@ func follow(first map[string][]string) map[string][]string {
 		reasons := slices.Clone(first[stage])
 		for _, in := range takes[stage] {
 			if all[madeBy[in]] != nil {
-				reasons = append(reasons, in+" comes anew from "+madeBy[in])
+				reasons = append(reasons, in+" comes from "+madeBy[in]+", which runs")
 			}
 		}
 		if reasons != nil {
@@ -269,7 +269,7 @@ func TestPlanMissing(t *testing.T) {
 func TestPlanCosts(t *testing.T) {
 	l := newLab(t)
 	text := l.ok("plan").stdout
-	for _, want := range []string{"prep      run   not done yet\n", "3000 bytes to read\n", "train     run   set comes anew from prep\n"} {
+	for _, want := range []string{"prep      run   no earlier result\n", "3000 bytes to read\n", "train     run   set comes from prep, which runs\n"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("the plan has no %q: %s", want, text)
 		}
@@ -297,14 +297,14 @@ func TestRange(t *testing.T) {
 		want string
 		args []string
 	}{
-		{`there is no stage "prepp"; the stages are prep, train, evaluate, gate, promote, sample`, []string{"--from", "prepp"}},
+		{`unknown stage "prepp"; the stages are prep, train, evaluate, gate, promote, sample`, []string{"--from", "prepp"}},
 		{"stage gate comes after train", []string{"--from", "gate", "--to", "train"}},
 		{"stage sample cannot be forced: it is not among prep, train", []string{"--force", "sample", "--to", "train"}},
 	} {
 		l.fails(2, []string{c.want, "--help"}, append([]string{"run"}, c.args...)...)
 		l.fails(2, []string{c.want, "--help"}, append([]string{"plan"}, c.args...)...)
 	}
-	l.fails(1, []string{"start from train, but prep must run first: not done yet"}, "run", "--from", "train")
+	l.fails(1, []string{"start from train, but prep must run first: no earlier result"}, "run", "--from", "train")
 	r := l.result(runKeys, "run", "--to", "train")
 	if stages := r["stages"].(map[string]any); len(stages) != 2 || r["promoted"] != "" || r["sample"] != "" {
 		t.Errorf("run --to train gives %v", r)

@@ -12,7 +12,7 @@ import (
 	"github.com/quire-ml/quire/runners/store"
 )
 
-// Action is what is done with a stage.
+// Action is the decision about a stage.
 type Action string
 
 // Actions.
@@ -28,7 +28,7 @@ type pass struct {
 	o     Options
 	last  *Record            // the newest record; nil: none
 	made  map[string]product // by artifact
-	later map[string]string  // in a plan: artifacts that are not made yet, and their stages
+	later map[string]string  // in a plan: artifacts that are still to be made, and their stages
 }
 
 // begin checks the options against the pipeline.
@@ -43,21 +43,21 @@ func (p *Pipeline) begin(ctx context.Context, st *store.Store, o Options) (*pass
 	return &pass{p: p, st: st, o: o, last: last, made: map[string]product{}, later: map[string]string{}}, nil
 }
 
-// verdict is what is to be done with a stage, and why.
+// verdict is the decision about a stage, with its reasons.
 type verdict struct {
-	n       *node
-	action  Action
-	reasons []string
-	w       *Work             // nil: its inputs are not all made
-	inputs  map[string]string // digests by name, of those that are made
-	outcome *outcome          // nil: none
-	old     string            // generation of the outcome
-	noted   bool              // the outcome has new generations
-	damage  error             // the outcome is there, but not intact
+	n           *node
+	action      Action
+	reasons     []string
+	w           *Work             // nil: not all of its inputs are made
+	inputs      map[string]string // digests by name, of the inputs that are made
+	outcome     *outcome          // nil: none
+	old         string            // generation of the outcome
+	regenerated bool              // the files are intact, with other generations than the outcome has
+	damage      error             // the outcome exists, its files are damaged
 }
 
-// look finds out what is to be done with a stage.
-func (x *pass) look(ctx context.Context, n *node) (*verdict, error) {
+// decide returns whether a stage runs or is skipped.
+func (x *pass) decide(ctx context.Context, n *node) (*verdict, error) {
 	v := &verdict{n: n, inputs: map[string]string{}}
 	forced := slices.Contains(x.o.Force, n.name)
 	if forced {
@@ -77,11 +77,11 @@ func (x *pass) look(ctx context.Context, n *node) (*verdict, error) {
 		}
 	}
 	if n.live {
-		v.action, v.reasons = ActionRun, []string{"it looks in every round"}
+		v.action, v.reasons = ActionRun, []string{"it runs in every round"}
 		return v, nil
 	}
 	if v.w != nil {
-		if err := x.find(ctx, v); err != nil {
+		if err := x.recall(ctx, v); err != nil {
 			return nil, err
 		}
 	}
@@ -95,22 +95,23 @@ func (x *pass) look(ctx context.Context, n *node) (*verdict, error) {
 	return v, nil
 }
 
-// find looks for the outcome of the key, and adds why it does not hold.
-func (x *pass) find(ctx context.Context, v *verdict) (err error) {
+// recall reads the outcome of the key, and adds the reason why it does not hold.
+func (x *pass) recall(ctx context.Context, v *verdict) (err error) {
 	n := v.n
 	if v.outcome, v.old, err = readOutcome(ctx, x.st, n.name, v.w.Key); err != nil || v.outcome == nil {
 		return err
 	}
-	v.noted, err = v.outcome.Output.verify(ctx, x.st, x.o.Verify)
-	var gone *absence
+	v.regenerated, err = v.outcome.Output.verify(ctx, x.st, x.o.Verify)
+	var gone *missingError
 	var damage *DamageError
 	switch {
 	case errors.As(err, &gone):
-		v.reasons = append(v.reasons, gone.reason)
+		v.reasons = append(v.reasons, gone.Error())
 		return nil
 	case errors.As(err, &damage):
 		v.reasons = append(v.reasons, "damaged: "+damage.Error())
-		v.damage = fmt.Errorf("workflow: stage %s: %w; put back an intact copy, delete its directory, or make it anew: run --force %s", n.name, damage, n.name)
+		v.damage = fmt.Errorf("workflow: stage %s: %w; put back an intact copy, delete its directory, or make it again: run --force %s",
+			n.name, damage, n.name)
 		return nil
 	case err != nil:
 		return err
@@ -125,7 +126,7 @@ func (x *pass) find(ctx context.Context, v *verdict) (err error) {
 	return err
 }
 
-// same says why a stage is skipped.
+// same is the reason why a stage is skipped.
 func (x *pass) same(v *verdict) string {
 	text := "inputs, settings and code are those of an earlier round"
 	if old := x.last.Stage(v.n.name); old != nil && old.Key == v.w.Key {
@@ -137,7 +138,7 @@ func (x *pass) same(v *verdict) string {
 	return text
 }
 
-// changes says what has changed since the stage was last done.
+// changes returns the differences between a stage and its last record.
 func (x *pass) changes(v *verdict) []string {
 	n, old := v.n, x.last.Stage(v.n.name)
 	var reasons []string
@@ -149,7 +150,7 @@ func (x *pass) changes(v *verdict) []string {
 	}
 	for _, in := range n.inputs {
 		if by, ok := x.later[in]; ok {
-			reasons = append(reasons, fmt.Sprintf("%s comes anew from %s", in, by))
+			reasons = append(reasons, fmt.Sprintf("%s comes from %s, which runs", in, by))
 		} else if old != nil && old.Digest != "" {
 			reasons = append(reasons, x.inputChanges(in, old)...)
 		}
@@ -158,7 +159,7 @@ func (x *pass) changes(v *verdict) []string {
 		return reasons
 	}
 	if old == nil || old.Digest == "" || v.w == nil {
-		return []string{"not done yet"}
+		return []string{"no earlier result"}
 	}
 	return []string{x.st.Join(OutcomeName(n.name, v.w.Key)) + " is missing"}
 }
@@ -176,7 +177,7 @@ func settingChanges(old, now map[string]json.RawMessage) []string {
 	return reasons
 }
 
-// orNone returns a value on one line: a record has it on several.
+// orNone returns a value on one line: a record holds it on several.
 func orNone(value json.RawMessage) string {
 	var b bytes.Buffer
 	if value == nil || json.Compact(&b, value) != nil {
@@ -185,7 +186,7 @@ func orNone(value json.RawMessage) string {
 	return b.String()
 }
 
-// inputChanges compares an input with that which a stage was given before.
+// inputChanges compares an input with that of the stage's last record.
 func (x *pass) inputChanges(in string, old *StageRecord) []string {
 	now := x.made[in]
 	if old.Inputs[in] == now.Digest {
