@@ -34,18 +34,18 @@ func OutcomeName(stage, key string) string { return "stages/" + stage + "/" + ke
 // readOutcome returns the outcome of a key and its generation; nil: there is
 // none.
 func readOutcome(ctx context.Context, st *store.Store, stage, key string) (*outcome, string, error) {
-	name := OutcomeName(stage, key)
 	o := &outcome{}
-	generation, err := readSealed(ctx, st, name, o)
-	if errors.Is(err, store.ErrNotExist) {
+	generation, err := st.ReadSealed(ctx, OutcomeName(stage, key), o, store.Sealed{Format: outcomeFormat, Check: func() error {
+		if o.Stage != stage || o.Key != key {
+			return fmt.Errorf("outcome of stage %s with key %s, want that of %s with key %s", o.Stage, o.Key, stage, key)
+		}
+		return nil
+	}, Else: "delete it: stage " + stage + " then runs again"})
+	switch {
+	case errors.Is(err, store.ErrNotExist):
 		return nil, "", nil
-	}
-	if err == nil && (o.Format != outcomeFormat || o.Stage != stage || o.Key != key) {
-		err = fmt.Errorf("workflow: %s: it is the outcome of %s with key %s, format %q; want that of %s with key %s, %q",
-			st.Join(name), o.Stage, o.Key, o.Format, stage, key, outcomeFormat)
-	}
-	if err != nil {
-		return nil, "", fmt.Errorf("%w; put back an intact copy, or delete it: stage %s then runs again", err, stage)
+	case err != nil:
+		return nil, "", err
 	}
 	return o, generation, nil
 }
@@ -70,15 +70,6 @@ func (o *outcome) write(ctx context.Context, st *store.Store, generation string)
 		return nil, fmt.Errorf("workflow: stage %s: another process has changed its outcome meanwhile: %w", o.Stage, err)
 	}
 	return other, nil
-}
-
-// readSealed decodes a sealed object.
-func readSealed(ctx context.Context, st *store.Store, name string, v any) (generation string, err error) {
-	data, info, err := st.Read(ctx, name)
-	if err != nil {
-		return "", err
-	}
-	return info.Generation, store.UnmarshalSealed(st.Join(name), data, v)
 }
 
 // equal reports whether two products have the same content: digest and files.

@@ -105,16 +105,15 @@ func NewID(began time.Time) string { return began.UTC().Format("20060102T150405Z
 // ReadRecord reads the record of a round. The error wraps store.ErrNotExist where
 // there is none.
 func ReadRecord(ctx context.Context, st *store.Store, id string) (*Record, error) {
-	name, r := RecordName(id), &Record{}
-	_, err := readSealed(ctx, st, name, r)
-	if errors.Is(err, store.ErrNotExist) {
-		return nil, err
-	}
-	if err == nil && (r.Format != recordFormat || r.Round != id) {
-		err = fmt.Errorf("workflow: %s: format %q of round %q, want %q of round %q", st.Join(name), r.Format, r.Round, recordFormat, id)
-	}
+	r := &Record{}
+	_, err := st.ReadSealed(ctx, RecordName(id), r, store.Sealed{Format: recordFormat, Check: func() error {
+		if r.Round != id {
+			return fmt.Errorf("record of round %q, want that of %q", r.Round, id)
+		}
+		return nil
+	}, Else: "delete it: the outcomes of its stages are kept elsewhere"})
 	if err != nil {
-		return nil, fmt.Errorf("%w; put back an intact copy, or delete it: the outcomes of its stages are kept elsewhere", err)
+		return nil, err
 	}
 	return r, nil
 }
@@ -154,15 +153,12 @@ type latest struct {
 // Latest returns the newest record; nil: there is none.
 func Latest(ctx context.Context, st *store.Store) (*Record, error) {
 	var l latest
-	_, err := readSealed(ctx, st, latestName, &l)
-	if errors.Is(err, store.ErrNotExist) {
+	_, err := st.ReadSealed(ctx, latestName, &l, store.Sealed{Format: latestFormat, Else: "delete it"})
+	switch {
+	case errors.Is(err, store.ErrNotExist):
 		return nil, nil
-	}
-	if err == nil && l.Format != latestFormat {
-		err = fmt.Errorf("workflow: %s: format %q, want %q", st.Join(latestName), l.Format, latestFormat)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("%w; put back an intact copy, or delete it", err)
+	case err != nil:
+		return nil, err
 	}
 	r, err := ReadRecord(ctx, st, l.Round)
 	if errors.Is(err, store.ErrNotExist) {

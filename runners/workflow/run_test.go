@@ -36,7 +36,9 @@ func TestNew(t *testing.T) {
 		return s
 	}
 	config := workflow.Stage[settings, string]{Name: "a", Version: 1, Output: "x", Keys: []string{"factor"},
-		Run: func(context.Context, settings, *workflow.Work) (out workflow.Output[string], err error) { return out, nil }}
+		Run: func(context.Context, settings, *workflow.Work) (out workflow.Output[string], err error) {
+			return out, nil
+		}}
 	misspelt, list := config, workflow.Stage[[]int, string]{Name: "a", Version: 1, Output: "x", Config: []int{1},
 		Run: func(context.Context, []int, *workflow.Work) (out workflow.Output[string], err error) { return out, nil }}
 	misspelt.Ignore = []string{"style.uper"}
@@ -292,7 +294,7 @@ func TestOthers(t *testing.T) {
 		}
 	}
 	copyTo(workflow.RecordName(r.Round), workflow.RecordName("other"))
-	if _, err := workflow.ReadRecord(ctx, l.st, "other"); err == nil || !strings.Contains(err.Error(), "of round \"other\"") {
+	if _, err := workflow.ReadRecord(ctx, l.st, "other"); err == nil || !strings.Contains(err.Error(), "want that of \"other\"") {
 		t.Errorf("the record of another round: %v", err)
 	}
 	say := workflow.OutcomeName("say", r.Stage("say").Key)
@@ -302,7 +304,7 @@ func TestOthers(t *testing.T) {
 		t.Fatal(err)
 	}
 	copyTo(say, other)
-	if _, err := l.round(t); err == nil || !strings.Contains(err.Error(), "it is the outcome of say with key") {
+	if _, err := l.round(t); err == nil || !strings.Contains(err.Error(), "outcome of stage say with key") {
 		t.Errorf("the outcome of another key: %v", err)
 	}
 }

@@ -168,9 +168,9 @@ func (l *lab) plan(t *testing.T, want ...string) *workflow.Plan {
 }
 
 const (
-	mulKey  = "dbf9416de895f25239d5" // of factor 2 and number 3
-	mulSkip = "skip multiply: inputs, settings and code are as before, and ST/" + mulKey + "/end is intact"
-	saySkip = "skip say: inputs, settings and code are as before"
+	mulKey   = "dbf9416de895f25239d5" // of factor 2 and number 3
+	mulSkip  = "skip multiply: inputs, settings and code are as before, and ST/" + mulKey + "/end is intact"
+	saySkip  = "skip say: inputs, settings and code are as before"
 	sayAfter = "run say: product comes from multiply, which runs"
 )
 
