@@ -121,9 +121,9 @@ func Example_stage() {
 	}
 	counted := workflow.Stage[config, count]{
 		Name: "count", Version: 1, Config: config{Word: "sheep"},
-		Inputs: []workflow.Input{round.SampleArtifact}, Output: "count",
-		Run: func(_ context.Context, c config, w *workflow.Work) (out workflow.Output[count], err error) {
-			sample, err := round.SampleArtifact.Of(w)
+		Inputs: []workflow.Input{round.SampleArtifact}, Artifact: "count",
+		Run: func(_ context.Context, c config, task *workflow.Task) (out workflow.Product[count], err error) {
+			sample, err := round.SampleArtifact.Of(task)
 			out.Value.Times = strings.Count(sample.Text, c.Word)
 			return out, err
 		},

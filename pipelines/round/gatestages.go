@@ -17,19 +17,19 @@ import (
 // driftStage compares the set with that of the last round. It is live: its figures
 // are for the record, and nothing depends on them.
 func (r *Stages) Drift() workflow.Node {
-	return stage[DriftResult]{Name: "drift", Version: 1, Config: r.c, Keys: []string{}, Inputs: []workflow.Input{SetArtifact}, Output: DriftArtifact, Live: true,
-		Run: func(ctx context.Context, c *configs.Config, w *workflow.Work) (out workflow.Output[DriftResult], err error) {
-			set, err := SetArtifact.Of(w)
+	return stage[DriftResult]{Name: "drift", Version: 1, Config: r.c, Keys: []string{}, Inputs: []workflow.Input{SetArtifact}, Artifact: DriftArtifact, Live: true,
+		Run: func(ctx context.Context, c *configs.Config, task *workflow.Task) (out workflow.Product[DriftResult], err error) {
+			set, err := SetArtifact.Of(task)
 			if err != nil {
 				return out, err
 			}
 			out.Digest = set.ManifestSHA256 // the last round's does not make this one another
-			last, err := workflow.Latest(ctx, w.Store)
+			last, err := workflow.Latest(ctx, task.Store)
 			if err != nil {
 				return out, err
 			}
 			var before stages.PrepResult
-			if s := last.Stage("prep"); s == nil || json.Unmarshal(s.Result, &before) != nil || before.Set == "" {
+			if s := last.Stage("prep"); s == nil || json.Unmarshal(s.Value, &before) != nil || before.Set == "" {
 				return out, nil
 			}
 			if before.Set == set.Set { // nothing is read where nothing has changed
@@ -68,30 +68,30 @@ func (r *Stages) drift(ctx context.Context, before, now string) (d DriftResult, 
 
 // baselineStage looks what the model must be better than.
 func (r *Stages) Incumbent() workflow.Node {
-	return stage[promotion.Incumbent]{Name: "baseline", Version: 1, Config: r.c, Keys: []string{}, Inputs: []workflow.Input{ModelArtifact}, Output: BaselineArtifact, Live: true,
-		Run: func(ctx context.Context, c *configs.Config, w *workflow.Work) (out workflow.Output[promotion.Incumbent], err error) {
-			run, err := ModelArtifact.Of(w)
+	return stage[promotion.Incumbent]{Name: "baseline", Version: 1, Config: r.c, Keys: []string{}, Inputs: []workflow.Input{ModelArtifact}, Artifact: BaselineArtifact, Live: true,
+		Run: func(ctx context.Context, c *configs.Config, task *workflow.Task) (out workflow.Product[promotion.Incumbent], err error) {
+			run, err := ModelArtifact.Of(task)
 			if err != nil {
 				return out, err
 			}
-			out.Value, err = promotion.FindIncumbent(ctx, w.Store, run.Best)
+			out.Value, err = promotion.FindIncumbent(ctx, task.Store, run.Best)
 			return out, err
 		}}
 }
 
 func (r *Stages) Gate() workflow.Node {
 	return stage[gate.Result]{Name: "gate", Version: 3, Limit: limit(r.c.Round.LimitMinutes.Gate), Config: r.c, Keys: []string{"gate"},
-		Inputs: []workflow.Input{SetArtifact, ModelArtifact, BaselineArtifact}, Output: DecisionArtifact,
-		Run: func(ctx context.Context, c *configs.Config, w *workflow.Work) (out workflow.Output[gate.Result], err error) {
-			set, err := SetArtifact.Of(w)
+		Inputs: []workflow.Input{SetArtifact, ModelArtifact, BaselineArtifact}, Artifact: DecisionArtifact,
+		Run: func(ctx context.Context, c *configs.Config, task *workflow.Task) (out workflow.Product[gate.Result], err error) {
+			set, err := SetArtifact.Of(task)
 			if err != nil {
 				return out, err
 			}
-			run, err := ModelArtifact.Of(w)
+			run, err := ModelArtifact.Of(task)
 			if err != nil {
 				return out, err
 			}
-			base, err := BaselineArtifact.Of(w)
+			base, err := BaselineArtifact.Of(task)
 			if err != nil {
 				return out, err
 			}
@@ -110,29 +110,29 @@ func (r *Stages) Gate() workflow.Node {
 }
 
 func (r *Stages) Promote() workflow.Node {
-	return stage[promotion.Promoted]{Name: "promote", Version: 2, Config: r.c, Keys: []string{}, Inputs: []workflow.Input{ModelArtifact, DecisionArtifact}, Output: PromotionArtifact,
-		Run: func(ctx context.Context, c *configs.Config, w *workflow.Work) (out workflow.Output[promotion.Promoted], err error) {
-			decision, err := DecisionArtifact.Of(w)
+	return stage[promotion.Promoted]{Name: "promote", Version: 2, Config: r.c, Keys: []string{}, Inputs: []workflow.Input{ModelArtifact, DecisionArtifact}, Artifact: PromotionArtifact,
+		Run: func(ctx context.Context, c *configs.Config, task *workflow.Task) (out workflow.Product[promotion.Promoted], err error) {
+			decision, err := DecisionArtifact.Of(task)
 			if err != nil || !decision.Passed {
 				return out, err
 			}
-			run, err := ModelArtifact.Of(w)
+			run, err := ModelArtifact.Of(task)
 			if err != nil {
 				return out, err
 			}
-			next := promotion.Promoted{Checkpoint: run.Best, By: promotion.ByRound, Round: w.Key}
+			next := promotion.Promoted{Checkpoint: run.Best, By: promotion.ByRound, Round: task.Key}
 			if decision.Nats != nil {
 				next.Nats = *decision.Nats
 			}
-			now, _, err := promotion.Swap(ctx, w.Store, next)
+			now, _, err := promotion.Swap(ctx, task.Store, next)
 			if err != nil {
 				return out, err
 			}
 			out.Value = *now
 			return out, nil
 		},
-		Check: func(ctx context.Context, c *configs.Config, w *workflow.Work, made promotion.Promoted) (string, error) {
-			p, _, err := promotion.Read(ctx, w.Store)
+		Check: func(ctx context.Context, c *configs.Config, task *workflow.Task, made promotion.Promoted) (string, error) {
+			p, _, err := promotion.Read(ctx, task.Store)
 			switch {
 			case errors.Is(err, store.ErrNotExist) && made.Checkpoint != "":
 				return "no model is promoted any more", nil

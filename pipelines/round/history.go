@@ -53,11 +53,11 @@ func List(ctx context.Context, workdir string) (*Listing, error) {
 			}
 		}
 		var e text.EvaluateResult
-		if stage := r.Stage("evaluate"); stage != nil && json.Unmarshal(stage.Result, &e) == nil && stage.Digest != "" {
+		if stage := r.Stage("evaluate"); stage != nil && json.Unmarshal(stage.Value, &e) == nil && stage.Digest != "" {
 			s.NatsPerChar = &e.NatsPerChar
 		}
 		var p promotion.Promoted
-		if stage := r.Stage("promote"); stage != nil && stage.Action == workflow.ActionRun && json.Unmarshal(stage.Result, &p) == nil {
+		if stage := r.Stage("promote"); stage != nil && stage.Action == workflow.ActionRun && json.Unmarshal(stage.Value, &p) == nil {
 			s.Promoted = p.Checkpoint != ""
 		}
 		list.Rounds = append(list.Rounds, s)
@@ -116,7 +116,7 @@ func lineage(ctx context.Context, st *store.Store, r *workflow.Record) ([]Ancest
 	}
 	var run stages.TrainResult
 	if s := r.Stage("train"); s != nil && s.Digest != "" {
-		if err := json.Unmarshal(s.Result, &run); err != nil {
+		if err := json.Unmarshal(s.Value, &run); err != nil {
 			return nil, fmt.Errorf("round: round %s: result of train: %w", r.Round, err)
 		}
 		list = append(list, Ancestor{"checkpoint", run.Best, s.Digest})
@@ -126,12 +126,12 @@ func lineage(ctx context.Context, st *store.Store, r *workflow.Record) ([]Ancest
 		return list, nil
 	}
 	var set stages.PrepResult
-	if err := json.Unmarshal(s.Result, &set); err != nil {
+	if err := json.Unmarshal(s.Value, &set); err != nil {
 		return nil, fmt.Errorf("round: round %s: result of prep: %w", r.Round, err)
 	}
 	list = append(list, Ancestor{"set", set.Set, s.Digest})
 	var corpus text.CorpusFacts
-	if look := r.Stage("corpus"); look != nil && json.Unmarshal(look.Result, &corpus) == nil && len(corpus.Listed) == corpus.Documents {
+	if look := r.Stage("corpus"); look != nil && json.Unmarshal(look.Value, &corpus) == nil && len(corpus.Listed) == corpus.Documents {
 		for _, d := range corpus.Listed {
 			list = append(list, Ancestor{"source", d.Name, d.SHA256})
 		}
@@ -159,7 +159,7 @@ type Figure struct {
 // Figures returns the numbers of a stage's result, ordered by key.
 func Figures(s workflow.StageRecord) []Figure {
 	var list []Figure
-	for key, value := range workflow.Flatten(s.Result) {
+	for key, value := range workflow.Flatten(s.Value) {
 		var x *float64
 		if json.Unmarshal(value, &x) == nil && x != nil {
 			list = append(list, Figure{key, *x})

@@ -34,7 +34,7 @@ type News struct {
 // news is what a round has to tell; nil: nothing. An interrupted round goes on,
 // and what a skipped stage came to was told when it ran.
 func news(c *configs.Config, r *workflow.Record, failed error) *News {
-	var wrong workflow.UsageError
+	var wrong workflow.SelectionError
 	if errors.As(failed, &wrong) {
 		return nil // somebody is there who reads it
 	}
@@ -42,7 +42,7 @@ func news(c *configs.Config, r *workflow.Record, failed error) *News {
 	if r != nil {
 		n.Round = r.Round
 		var e text.EvaluateResult
-		if s := r.Stage("evaluate"); s != nil && s.Digest != "" && json.Unmarshal(s.Result, &e) == nil {
+		if s := r.Stage("evaluate"); s != nil && s.Digest != "" && json.Unmarshal(s.Value, &e) == nil {
 			n.Nats = &e.NatsPerChar
 		}
 	}
@@ -53,7 +53,7 @@ func news(c *configs.Config, r *workflow.Record, failed error) *News {
 	switch {
 	case failed == nil:
 		var p promotion.Promoted
-		if !ran("promote") || json.Unmarshal(r.Stage("promote").Result, &p) != nil || p.Checkpoint == "" {
+		if !ran("promote") || json.Unmarshal(r.Stage("promote").Value, &p) != nil || p.Checkpoint == "" {
 			return nil
 		}
 		n.Event, n.Checkpoint = "promoted", text.Locate(c.Workdir, p.Checkpoint)

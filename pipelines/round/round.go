@@ -124,7 +124,7 @@ func Announce(console *report.Console, e workflow.Event) {
 // judge counts a round as failed when its gate refused.
 func judge(r *workflow.Record) error {
 	var d gate.Result
-	if s := r.Stage("gate"); s == nil || json.Unmarshal(s.Result, &d) != nil || d.Passed {
+	if s := r.Stage("gate"); s == nil || json.Unmarshal(s.Value, &d) != nil || d.Passed {
 		return nil
 	}
 	return fmt.Errorf("round: %w: %s", gate.ErrRefused, d.Reason)
@@ -186,7 +186,7 @@ func roundResult(workdir string, st *store.Store, r *workflow.Record) (*Result, 
 		if s.Live || s.Digest == "" {
 			continue
 		}
-		result, err := located(workdir, s.Result)
+		result, err := located(workdir, s.Value)
 		if err != nil {
 			return nil, fmt.Errorf("round: result of %s: %w", s.Name, err)
 		}

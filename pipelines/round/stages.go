@@ -67,9 +67,9 @@ type SampleResult struct {
 }
 
 func (r *Stages) Corpus() workflow.Node {
-	return stage[text.CorpusFacts]{Name: "corpus", Version: 1, Config: r.c, Keys: []string{}, Output: CorpusArtifact, Live: true,
-		Run: func(ctx context.Context, c *configs.Config, w *workflow.Work) (out workflow.Output[text.CorpusFacts], err error) {
-			if r.corpus, err = text.FindCorpus(ctx, c.Corpus, w.Verify); err != nil {
+	return stage[text.CorpusFacts]{Name: "corpus", Version: 1, Config: r.c, Keys: []string{}, Artifact: CorpusArtifact, Live: true,
+		Run: func(ctx context.Context, c *configs.Config, task *workflow.Task) (out workflow.Product[text.CorpusFacts], err error) {
+			if r.corpus, err = text.FindCorpus(ctx, c.Corpus, task.Verify); err != nil {
 				return out, err
 			}
 			out.Value = r.corpus.Facts()
@@ -80,17 +80,17 @@ func (r *Stages) Corpus() workflow.Node {
 
 func (r *Stages) Prep() workflow.Node {
 	return stage[stages.PrepResult]{Name: "prep", Version: 2, Limit: limit(r.c.Round.LimitMinutes.Prep), Config: r.c, Keys: []string{"prep"}, Ignore: []string{"prep.out"},
-		Inputs: []workflow.Input{CorpusArtifact}, Output: SetArtifact,
-		Estimate: func(context.Context, *configs.Config, *workflow.Work) (workflow.Cost, error) {
+		Inputs: []workflow.Input{CorpusArtifact}, Artifact: SetArtifact,
+		Estimate: func(context.Context, *configs.Config, *workflow.Task) (workflow.Cost, error) {
 			return workflow.Cost{Bytes: corpus.Bytes(r.corpus.Documents)}, nil
 		},
 		Run: r.runPrep}
 }
 
-func (r *Stages) runPrep(ctx context.Context, c *configs.Config, w *workflow.Work) (out workflow.Output[stages.PrepResult], err error) {
-	name := "sets/" + w.Key
-	if w.Forced {
-		if err := w.Store.Delete(ctx, name+"/"+dataset.ManifestName, ""); err != nil {
+func (r *Stages) runPrep(ctx context.Context, c *configs.Config, task *workflow.Task) (out workflow.Product[stages.PrepResult], err error) {
+	name := "sets/" + task.Key
+	if task.Forced {
+		if err := task.Store.Delete(ctx, name+"/"+dataset.ManifestName, ""); err != nil {
 			return out, err
 		}
 	}
@@ -100,7 +100,7 @@ func (r *Stages) runPrep(ctx context.Context, c *configs.Config, w *workflow.Wor
 	}
 	res.Set = name
 	out.Value, out.Digest = *res, res.ManifestSHA256
-	out.Files, err = setFiles(ctx, w.Store, name)
+	out.Files, err = setFiles(ctx, task.Store, name)
 	return out, err
 }
 
@@ -127,8 +127,8 @@ var cosmetic = []string{"train.out", "train.from", // startStage has the content
 
 // StartStage looks at the checkpoint that the training starts from.
 func (r *Stages) Start() workflow.Node {
-	return stage[string]{Name: "start", Version: 1, Config: r.c, Keys: []string{}, Output: StartArtifact, Live: true,
-		Run: func(ctx context.Context, c *configs.Config, w *workflow.Work) (out workflow.Output[string], err error) {
+	return stage[string]{Name: "start", Version: 1, Config: r.c, Keys: []string{}, Artifact: StartArtifact, Live: true,
+		Run: func(ctx context.Context, c *configs.Config, task *workflow.Task) (out workflow.Product[string], err error) {
 			if out.Digest = "none"; c.Train.From == "" {
 				return out, nil
 			}
@@ -136,19 +136,19 @@ func (r *Stages) Start() workflow.Node {
 			if err != nil {
 				return out, fmt.Errorf("round: train.from: %w", err)
 			}
-			return workflow.Output[string]{Value: at, Digest: m.Digest}, nil
+			return workflow.Product[string]{Value: at, Digest: m.Digest}, nil
 		}}
 }
 
 func (r *Stages) Train() workflow.Node {
 	return stage[stages.TrainResult]{Name: "train", Version: 1, Limit: limit(r.c.Round.LimitMinutes.Train), Config: r.c, Keys: []string{"model", "train"}, Ignore: cosmetic,
-		Inputs: []workflow.Input{SetArtifact, StartArtifact}, Output: ModelArtifact,
+		Inputs: []workflow.Input{SetArtifact, StartArtifact}, Artifact: ModelArtifact,
 		Estimate: r.estimateTrain, Run: r.runTrain}
 }
 
 // estimateTrain counts the steps, and those of a training that was cut off.
-func (r *Stages) estimateTrain(ctx context.Context, c *configs.Config, w *workflow.Work) (cost workflow.Cost, err error) {
-	set, err := SetArtifact.Of(w)
+func (r *Stages) estimateTrain(ctx context.Context, c *configs.Config, task *workflow.Task) (cost workflow.Cost, err error) {
+	set, err := SetArtifact.Of(task)
 	if err != nil {
 		return cost, err
 	}
@@ -164,8 +164,8 @@ func (r *Stages) estimateTrain(ctx context.Context, c *configs.Config, w *workfl
 	if cost.Steps, _, err = train.Steps(data, stages.Course(&c.Train, opened.Manifest().SeqLength)); err != nil {
 		return cost, err
 	}
-	st, err := w.Store.Sub("runs/" + w.Key)
-	if err != nil || w.Forced {
+	st, err := task.Store.Sub("runs/" + task.Key)
+	if err != nil || task.Forced {
 		return cost, err
 	}
 	p, _, err := checkpoint.ReadPointer(ctx, st, "latest")
@@ -176,17 +176,17 @@ func (r *Stages) estimateTrain(ctx context.Context, c *configs.Config, w *workfl
 	return cost, err
 }
 
-func (r *Stages) runTrain(ctx context.Context, c *configs.Config, w *workflow.Work) (out workflow.Output[stages.TrainResult], err error) {
-	set, err := SetArtifact.Of(w)
+func (r *Stages) runTrain(ctx context.Context, c *configs.Config, task *workflow.Task) (out workflow.Product[stages.TrainResult], err error) {
+	set, err := SetArtifact.Of(task)
 	if err != nil {
 		return out, err
 	}
-	name := "runs/" + w.Key
-	st, err := w.Store.Sub(name)
+	name := "runs/" + task.Key
+	st, err := task.Store.Sub(name)
 	if err != nil {
 		return out, err
 	}
-	res, err := stages.Train(ctx, c, stages.TrainOptions{Set: text.Locate(c.Workdir, set.Set), Out: text.Locate(c.Workdir, name), Fresh: w.Forced, Config: r.o.Config, Console: r.o.Console})
+	res, err := stages.Train(ctx, c, stages.TrainOptions{Set: text.Locate(c.Workdir, set.Set), Out: text.Locate(c.Workdir, name), Fresh: task.Forced, Config: r.o.Config, Console: r.o.Console})
 	if err != nil {
 		return out, err
 	}
@@ -217,8 +217,8 @@ func runFiles(run string, latest checkpoint.Pointer, best *checkpoint.Pointer) [
 }
 
 // open reads the checkpoint of a trained model, once for several stages.
-func (r *Stages) open(ctx context.Context, w *workflow.Work) (*text.Model, error) {
-	run, err := ModelArtifact.Of(w)
+func (r *Stages) open(ctx context.Context, task *workflow.Task) (*text.Model, error) {
+	run, err := ModelArtifact.Of(task)
 	if err != nil {
 		return nil, err
 	}
@@ -230,17 +230,17 @@ func (r *Stages) open(ctx context.Context, w *workflow.Work) (*text.Model, error
 }
 
 func (r *Stages) Evaluate() workflow.Node {
-	return stage[text.EvaluateResult]{Name: "evaluate", Version: 2, Limit: limit(r.c.Round.LimitMinutes.Evaluate), Config: r.c, Keys: []string{}, Inputs: []workflow.Input{SetArtifact, ModelArtifact}, Output: EvaluationArtifact,
-		Run: func(ctx context.Context, c *configs.Config, w *workflow.Work) (out workflow.Output[text.EvaluateResult], err error) {
-			set, err := SetArtifact.Of(w)
+	return stage[text.EvaluateResult]{Name: "evaluate", Version: 2, Limit: limit(r.c.Round.LimitMinutes.Evaluate), Config: r.c, Keys: []string{}, Inputs: []workflow.Input{SetArtifact, ModelArtifact}, Artifact: EvaluationArtifact,
+		Run: func(ctx context.Context, c *configs.Config, task *workflow.Task) (out workflow.Product[text.EvaluateResult], err error) {
+			set, err := SetArtifact.Of(task)
 			if err != nil {
 				return out, err
 			}
-			run, err := ModelArtifact.Of(w)
+			run, err := ModelArtifact.Of(task)
 			if err != nil {
 				return out, err
 			}
-			m, err := r.open(ctx, w)
+			m, err := r.open(ctx, task)
 			if err != nil {
 				return out, err
 			}
@@ -256,9 +256,9 @@ func (r *Stages) Evaluate() workflow.Node {
 }
 
 func (r *Stages) Sample() workflow.Node {
-	return stage[SampleResult]{Name: "sample", Version: 1, Limit: limit(r.c.Round.LimitMinutes.Sample), Config: r.c, Keys: []string{"generate"}, Inputs: []workflow.Input{ModelArtifact}, Output: SampleArtifact,
-		Run: func(ctx context.Context, c *configs.Config, w *workflow.Work) (out workflow.Output[SampleResult], err error) {
-			m, err := r.open(ctx, w)
+	return stage[SampleResult]{Name: "sample", Version: 1, Limit: limit(r.c.Round.LimitMinutes.Sample), Config: r.c, Keys: []string{"generate"}, Inputs: []workflow.Input{ModelArtifact}, Artifact: SampleArtifact,
+		Run: func(ctx context.Context, c *configs.Config, task *workflow.Task) (out workflow.Product[SampleResult], err error) {
+			m, err := r.open(ctx, task)
 			if err != nil {
 				return out, err
 			}

@@ -150,7 +150,7 @@ func withSets(ctx context.Context, st *store.Store, trials []configs.Trial, o Op
 				return nil, err
 			}
 			var set stages.PrepResult
-			if err := json.Unmarshal(record.Stage("prep").Result, &set); err != nil {
+			if err := json.Unmarshal(record.Stage("prep").Value, &set); err != nil {
 				return nil, fmt.Errorf("sweep: result of prep: %w", err)
 			}
 			sets[c.Prep] = set

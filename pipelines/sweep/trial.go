@@ -44,9 +44,9 @@ type trial struct {
 func (t *trial) pipeline(console *report.Console) (*workflow.Pipeline, workflow.Options, error) {
 	o := round.Options{Config: t.YAML, Console: console}
 	r := round.NewStages(&t.Config, o)
-	set := workflow.Stage[*configs.Config, stages.PrepResult]{Name: "set", Version: 1, Config: &t.Config, Keys: []string{}, Output: round.SetArtifact, Live: true,
-		Run: func(context.Context, *configs.Config, *workflow.Work) (workflow.Output[stages.PrepResult], error) {
-			return workflow.Output[stages.PrepResult]{Value: t.Set, Digest: t.Set.ManifestSHA256}, nil
+	set := workflow.Stage[*configs.Config, stages.PrepResult]{Name: "set", Version: 1, Config: &t.Config, Keys: []string{}, Artifact: round.SetArtifact, Live: true,
+		Run: func(context.Context, *configs.Config, *workflow.Task) (workflow.Product[stages.PrepResult], error) {
+			return workflow.Product[stages.PrepResult]{Value: t.Set, Digest: t.Set.ManifestSHA256}, nil
 		}}
 	p, err := workflow.New(set, r.Start(), r.Train(), r.Evaluate())
 	options := o.Workflow(&t.Config)
@@ -98,7 +98,7 @@ func (t *trial) result(ctx context.Context, st *store.Store) (*Trial, error) {
 	var run stages.TrainResult
 	var loss text.EvaluateResult
 	for name, to := range map[string]any{"train": &run, "evaluate": &loss} {
-		if err := json.Unmarshal(record.Stage(name).Result, to); err != nil {
+		if err := json.Unmarshal(record.Stage(name).Value, to); err != nil {
 			return nil, t.named(fmt.Errorf("result of %s: %w", name, err))
 		}
 	}

@@ -70,20 +70,20 @@ func (x *pass) attempt(ctx context.Context, v *verdict) (p product, attempts int
 			x.o.observe(v.n.name, Retries, fmt.Sprintf("attempt %d of %d in %v", next, x.o.Attempts, wait.Round(time.Millisecond)), err.Error())
 		}}
 	attempts, err = retry.Do(ctx, func() (err error) {
-		p, err = v.n.limited(ctx, v.w)
+		p, err = v.n.limited(ctx, v.task)
 		return err
 	})
 	return p, attempts, err
 }
 
 // limited runs a stage within its limit.
-func (n *node) limited(ctx context.Context, w *Work) (product, error) {
+func (n *node) limited(ctx context.Context, task *Task) (product, error) {
 	if n.limit == 0 {
-		return n.run(ctx, w)
+		return n.run(ctx, task)
 	}
 	limited, cancel := context.WithTimeout(ctx, n.limit)
 	defer cancel()
-	p, err := n.run(limited, w)
+	p, err := n.run(limited, task)
 	if err != nil && limited.Err() != nil && ctx.Err() == nil {
 		return p, &LimitError{n.name, n.limit}
 	}

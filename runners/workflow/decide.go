@@ -48,7 +48,7 @@ type verdict struct {
 	n           *node
 	action      Action
 	reasons     []string
-	w           *Work             // nil: not all of its inputs are made
+	task        *Task             // nil: not all of its inputs are made
 	inputs      map[string]string // digests by name, of the inputs that are made
 	outcome     *outcome          // nil: none
 	old         string            // generation of the outcome
@@ -63,16 +63,16 @@ func (x *pass) decide(ctx context.Context, n *node) (*verdict, error) {
 	if forced {
 		v.reasons = append(v.reasons, "forced")
 	}
-	w := &Work{Stage: n.name, Store: x.st, Forced: forced, Verify: x.o.Verify, inputs: map[string]product{}}
+	task := &Task{Stage: n.name, Store: x.st, Forced: forced, Verify: x.o.Verify, inputs: map[string]product{}}
 	for _, in := range n.inputs {
 		if p, ok := x.made[in]; ok {
-			w.inputs[in], v.inputs[in] = p, p.Digest
+			task.inputs[in], v.inputs[in] = p, p.Digest
 		}
 	}
 	if len(v.inputs) == len(n.inputs) {
-		v.w = w
+		v.task = task
 		var err error
-		if w.Key, err = n.key(v.inputs); err != nil {
+		if task.Key, err = n.key(v.inputs); err != nil {
 			return nil, err
 		}
 	}
@@ -80,12 +80,12 @@ func (x *pass) decide(ctx context.Context, n *node) (*verdict, error) {
 		v.action, v.reasons = ActionRun, []string{"it runs in every round"}
 		return v, nil
 	}
-	if v.w != nil {
+	if v.task != nil {
 		if err := x.recall(ctx, v); err != nil {
 			return nil, err
 		}
 	}
-	if v.outcome == nil || v.w == nil {
+	if v.outcome == nil || v.task == nil {
 		v.reasons = append(v.reasons, x.changes(v)...)
 	}
 	v.action = ActionRun
@@ -98,10 +98,10 @@ func (x *pass) decide(ctx context.Context, n *node) (*verdict, error) {
 // recall reads the outcome of the key, and adds the reason why it does not hold.
 func (x *pass) recall(ctx context.Context, v *verdict) (err error) {
 	n := v.n
-	if v.outcome, v.old, err = readOutcome(ctx, x.st, n.name, v.w.Key); err != nil || v.outcome == nil {
+	if v.outcome, v.old, err = readOutcome(ctx, x.st, n.name, v.task.Key); err != nil || v.outcome == nil {
 		return err
 	}
-	v.regenerated, err = v.outcome.Output.verify(ctx, x.st, x.o.Verify)
+	v.regenerated, err = v.outcome.Product.verify(ctx, x.st, x.o.Verify)
 	var gone *missingError
 	var damage *DamageError
 	switch {
@@ -119,7 +119,7 @@ func (x *pass) recall(ctx context.Context, v *verdict) (err error) {
 	if n.check == nil {
 		return nil
 	}
-	why, err := n.check(ctx, v.w, v.outcome.Output.Value)
+	why, err := n.check(ctx, v.task, v.outcome.Product.Value)
 	if why != "" {
 		v.reasons = append(v.reasons, why)
 	}
@@ -129,10 +129,10 @@ func (x *pass) recall(ctx context.Context, v *verdict) (err error) {
 // same is the reason why a stage is skipped.
 func (x *pass) same(v *verdict) string {
 	text := "inputs, settings and code are those of an earlier round"
-	if old := x.last.Stage(v.n.name); old != nil && old.Key == v.w.Key {
+	if old := x.last.Stage(v.n.name); old != nil && old.Key == v.task.Key {
 		text = "inputs, settings and code are as before"
 	}
-	if files := v.outcome.Output.Files; len(files) > 0 {
+	if files := v.outcome.Product.Files; len(files) > 0 {
 		text += fmt.Sprintf(", and %s is intact", x.st.Join(files[0].Name))
 	}
 	return text
@@ -158,10 +158,10 @@ func (x *pass) changes(v *verdict) []string {
 	if len(reasons) > 0 {
 		return reasons
 	}
-	if old == nil || old.Digest == "" || v.w == nil {
+	if old == nil || old.Digest == "" || v.task == nil {
 		return []string{"no earlier result"}
 	}
-	return []string{x.st.Join(OutcomeName(n.name, v.w.Key)) + " is missing"}
+	return []string{x.st.Join(OutcomeName(n.name, v.task.Key)) + " is missing"}
 }
 
 // settingChanges compares settings key by key.
@@ -198,8 +198,8 @@ func (x *pass) inputChanges(in string, old *StageRecord) []string {
 	var list []string
 	if before := x.last.maker(in); before != nil && before.Digest == old.Inputs[in] {
 		for _, n := range x.p.nodes {
-			if n.output == in {
-				list = n.differ(before.Result, now.Value)
+			if n.artifact == in {
+				list = n.differ(before.Value, now.Value)
 			}
 		}
 	}

@@ -20,25 +20,25 @@ type node struct {
 	version  int
 	settings map[string]json.RawMessage // by dotted key
 	inputs   []string
-	output   string
+	artifact string
 	live     bool
 	limit    time.Duration
 
-	run      func(ctx context.Context, w *Work) (product, error)
-	check    func(ctx context.Context, w *Work, made json.RawMessage) (string, error)
-	estimate func(ctx context.Context, w *Work) (Cost, error)
-	differ   func(old, now json.RawMessage) []string // of its output
+	run      func(ctx context.Context, task *Task) (product, error)
+	check    func(ctx context.Context, task *Task, made json.RawMessage) (string, error)
+	estimate func(ctx context.Context, task *Task) (Cost, error)
+	differ   func(old, now json.RawMessage) []string // of its values
 }
 
 func (s Stage[C, T]) node() (*node, error) {
-	n := &node{name: s.Name, version: s.Version, output: string(s.Output), live: s.Live, limit: s.Limit, differ: differences[T]}
+	n := &node{name: s.Name, version: s.Version, artifact: string(s.Artifact), live: s.Live, limit: s.Limit, differ: differences[T]}
 	switch {
 	case s.Name == "" || strings.ContainsAny(s.Name, "/\\ "):
 		return nil, fmt.Errorf("a stage is called %q; want a name that can be a folder's", s.Name)
 	case s.Version < 1:
 		return nil, fmt.Errorf("stage %s has version %d; the first is 1", s.Name, s.Version)
-	case s.Output == "":
-		return nil, fmt.Errorf("stage %s has no output", s.Name)
+	case s.Artifact == "":
+		return nil, fmt.Errorf("stage %s has no artifact", s.Name)
 	case s.Run == nil:
 		return nil, fmt.Errorf("stage %s has no function Run", s.Name)
 	case s.Limit < 0:
@@ -51,34 +51,34 @@ func (s Stage[C, T]) node() (*node, error) {
 	if n.settings, err = settings(s.Config, s.Keys, s.Ignore); err != nil {
 		return nil, fmt.Errorf("stage %s: %w", s.Name, err)
 	}
-	n.run = func(ctx context.Context, w *Work) (product, error) {
-		out, err := s.Run(ctx, s.Config, w)
+	n.run = func(ctx context.Context, task *Task) (product, error) {
+		out, err := s.Run(ctx, s.Config, task)
 		if err != nil {
 			return product{}, err
 		}
-		return finish(ctx, w, string(s.Output), out)
+		return finish(ctx, task, string(s.Artifact), out)
 	}
 	if s.Check != nil {
-		n.check = func(ctx context.Context, w *Work, made json.RawMessage) (string, error) {
+		n.check = func(ctx context.Context, task *Task, made json.RawMessage) (string, error) {
 			var value T
 			if err := json.Unmarshal(made, &value); err != nil {
-				return "", fmt.Errorf("workflow: stage %s: value of %s: %w", s.Name, s.Output, err)
+				return "", fmt.Errorf("workflow: stage %s: value of %s: %w", s.Name, s.Artifact, err)
 			}
-			return s.Check(ctx, s.Config, w, value)
+			return s.Check(ctx, s.Config, task, value)
 		}
 	}
 	if s.Estimate != nil {
-		n.estimate = func(ctx context.Context, w *Work) (Cost, error) { return s.Estimate(ctx, s.Config, w) }
+		n.estimate = func(ctx context.Context, task *Task) (Cost, error) { return s.Estimate(ctx, s.Config, task) }
 	}
 	return n, nil
 }
 
 // finish completes a product: its digest, and the size, digest and generation of
 // its files.
-func finish[T any](ctx context.Context, w *Work, name string, out Output[T]) (product, error) {
+func finish[T any](ctx context.Context, task *Task, name string, out Product[T]) (product, error) {
 	value, err := json.Marshal(out.Value)
 	if err != nil {
-		return product{}, fmt.Errorf("workflow: stage %s: value of %s: %w", w.Stage, name, err)
+		return product{}, fmt.Errorf("workflow: stage %s: value of %s: %w", task.Stage, name, err)
 	}
 	p := product{Name: name, Digest: out.Digest, Value: value, Files: out.Files}
 	if p.Digest == "" {
@@ -88,11 +88,11 @@ func finish[T any](ctx context.Context, w *Work, name string, out Output[T]) (pr
 	for i := range p.Files {
 		f := &p.Files[i]
 		if f.SHA256 == "" {
-			if f.SHA256, err = digestOf(ctx, w.Store, f.Name); err != nil {
+			if f.SHA256, err = digestOf(ctx, task.Store, f.Name); err != nil {
 				return product{}, err
 			}
 		}
-		info, err := w.Store.Stat(ctx, f.Name)
+		info, err := task.Store.Stat(ctx, f.Name)
 		if err != nil {
 			return product{}, err
 		}

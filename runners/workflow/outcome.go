@@ -23,7 +23,7 @@ type outcome struct {
 	Version int                        `json:"version"`
 	Config  map[string]json.RawMessage `json:"config"`
 	Inputs  map[string]string          `json:"inputs"` // digests by name
-	Output  product                    `json:"output"`
+	Product product                    `json:"output"`
 	Seconds float64                    `json:"seconds"`
 	Cost    Cost                       `json:"cost"`
 }
@@ -66,7 +66,7 @@ func (o *outcome) write(ctx context.Context, st *store.Store, generation string)
 	switch {
 	case rerr != nil:
 		return nil, rerr
-	case other == nil || !other.Output.equal(&o.Output):
+	case other == nil || !other.Product.equal(&o.Product):
 		return nil, fmt.Errorf("workflow: stage %s: another process has changed its outcome meanwhile: %w", o.Stage, err)
 	}
 	return other, nil

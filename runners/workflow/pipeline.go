@@ -15,7 +15,7 @@ type Pipeline struct {
 
 // New builds a pipeline. Stages run in the order given, except that each waits for
 // the makers of its inputs. The error has a line for every stage without a name,
-// version, output or function, for every name and every output that occurs twice,
+// version, artifact or function, for every name and every artifact that occurs twice,
 // for every input that no stage makes, and for stages that wait for each other.
 func New(stages ...Node) (*Pipeline, error) {
 	var nodes []*node
@@ -41,10 +41,10 @@ func New(stages ...Node) (*Pipeline, error) {
 			errs = append(errs, fmt.Errorf("workflow: two stages are called %s", n.name))
 		}
 		names[n.name] = true
-		if other := maker[n.output]; other != nil {
-			errs = append(errs, fmt.Errorf("workflow: stages %s and %s both make %s", other.name, n.name, n.output))
+		if other := maker[n.artifact]; other != nil {
+			errs = append(errs, fmt.Errorf("workflow: stages %s and %s both make %s", other.name, n.name, n.artifact))
 		}
-		maker[n.output] = n
+		maker[n.artifact] = n
 	}
 	for _, n := range nodes {
 		for i, in := range n.inputs {

@@ -53,24 +53,24 @@ func (x *pass) plan(ctx context.Context, n *node) (*PlanStage, error) {
 	switch {
 	case err != nil:
 		return nil, err
-	case n.live && v.w == nil:
-		x.later[n.output] = n.name
+	case n.live && v.task == nil:
+		x.later[n.artifact] = n.name
 		return nil, nil
 	case n.live:
-		x.made[n.output], err = n.run(ctx, v.w)
+		x.made[n.artifact], err = n.run(ctx, v.task)
 		return nil, err
 	}
 	s := &PlanStage{Name: n.name, Action: v.action, Reasons: v.reasons}
-	if v.w != nil {
-		s.Key = v.w.Key
+	if v.task != nil {
+		s.Key = v.task.Key
 	}
 	if v.action == ActionSkip {
-		x.made[n.output] = v.outcome.Output
+		x.made[n.artifact] = v.outcome.Product
 		return s, nil
 	}
-	x.later[n.output] = n.name
-	if n.estimate != nil && v.w != nil {
-		cost, err := n.estimate(ctx, v.w)
+	x.later[n.artifact] = n.name
+	if n.estimate != nil && v.task != nil {
+		cost, err := n.estimate(ctx, v.task)
 		if err != nil {
 			return nil, err
 		}

@@ -16,11 +16,11 @@ import (
 func raced(t *testing.T, text, digest string, meanwhile func()) *workflow.Pipeline {
 	t.Helper()
 	s := plain("a", "x")
-	s.Run = func(ctx context.Context, _ any, w *workflow.Work) (out workflow.Output[string], err error) {
+	s.Run = func(ctx context.Context, _ any, task *workflow.Task) (out workflow.Product[string], err error) {
 		meanwhile()
-		name := fmt.Sprintf("%s/%s", w.Key, digest)
-		_, err = w.Store.Put(ctx, name, []byte(digest))
-		return workflow.Output[string]{Value: text, Digest: digest, Files: []workflow.File{{Name: name}}}, err
+		name := fmt.Sprintf("%s/%s", task.Key, digest)
+		_, err = task.Store.Put(ctx, name, []byte(digest))
+		return workflow.Product[string]{Value: text, Digest: digest, Files: []workflow.File{{Name: name}}}, err
 	}
 	p, err := workflow.New(s)
 	if err != nil {
@@ -57,7 +57,7 @@ func TestRace(t *testing.T) {
 				t.Errorf("forced %v, %s: the outcome is %s, %v", force, c.digest, kept, rerr)
 			}
 			if c.equal {
-				if err != nil || string(r.Stage("a").Result) != `"in 4 seconds"` {
+				if err != nil || string(r.Stage("a").Value) != `"in 4 seconds"` {
 					t.Errorf("forced %v, equal products: %+v, %v", force, r, err)
 				}
 			} else if !errors.Is(err, store.ErrConflict) || r.Exit != workflow.Conflict || r.Stage("a").Digest != "" {

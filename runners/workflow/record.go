@@ -51,11 +51,11 @@ type StageRecord struct {
 	Version  int                        `json:"version"`
 	Config   map[string]json.RawMessage `json:"config"` // by dotted key: the settings that are in Key
 	Inputs   map[string]string          `json:"inputs"` // digests by name
-	Output   string                     `json:"output"` // its name
+	Artifact string                     `json:"output"` // its name
 	Digest   string                     `json:"digest"` // of the product; empty: not made
 	Files    int                        `json:"files"`
 	Bytes    int64                      `json:"bytes"`
-	Result   json.RawMessage            `json:"result"`             // the product's value
+	Value    json.RawMessage            `json:"result"`             // of the product
 	Seconds  float64                    `json:"seconds"`            // of making it, in this round or an earlier one
 	Cost     Cost                       `json:"cost"`               // of making it
 	Attempts int                        `json:"attempts,omitempty"` // in this round
@@ -80,7 +80,7 @@ func (r *Record) maker(artifact string) *StageRecord {
 		return nil
 	}
 	for i := range r.Stages {
-		if r.Stages[i].Output == artifact && r.Stages[i].Digest != "" {
+		if r.Stages[i].Artifact == artifact && r.Stages[i].Digest != "" {
 			return &r.Stages[i]
 		}
 	}
@@ -89,7 +89,7 @@ func (r *Record) maker(artifact string) *StageRecord {
 
 // set copies the facts of a product into the record.
 func (s *StageRecord) set(p product) {
-	s.Digest, s.Result, s.Files, s.Bytes = p.Digest, p.Value, len(p.Files), 0
+	s.Digest, s.Value, s.Files, s.Bytes = p.Digest, p.Value, len(p.Files), 0
 	for _, f := range p.Files {
 		s.Bytes += f.Bytes
 	}

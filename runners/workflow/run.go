@@ -62,15 +62,15 @@ func (o *Options) observe(stage string, kind Kind, why ...string) {
 	}
 }
 
-// UsageError says that From, To or Force of Options do not fit the pipeline.
-type UsageError struct{ error }
+// SelectionError says that From, To or Force of Options do not fit the pipeline.
+type SelectionError struct{ error }
 
 // checkRange refuses unknown stages, and a range without stages.
 func (p *Pipeline) checkRange(o Options) error {
 	names := p.Stages()
 	for _, name := range append([]string{o.From, o.To}, o.Force...) {
 		if name != "" && !slices.Contains(names, name) {
-			return UsageError{fmt.Errorf("workflow: unknown stage %q; the stages are %s", name, strings.Join(names, ", "))}
+			return SelectionError{fmt.Errorf("workflow: unknown stage %q; the stages are %s", name, strings.Join(names, ", "))}
 		}
 	}
 	from, to := max(slices.Index(names, o.From), 0), slices.Index(names, o.To)
@@ -78,11 +78,11 @@ func (p *Pipeline) checkRange(o Options) error {
 		to = len(names) - 1
 	}
 	if from > to {
-		return UsageError{fmt.Errorf("workflow: stage %s comes after %s: nothing is left to run", o.From, o.To)}
+		return SelectionError{fmt.Errorf("workflow: stage %s comes after %s: nothing is left to run", o.From, o.To)}
 	}
 	for _, name := range o.Force {
 		if i := slices.Index(names, name); i < from || i > to {
-			return UsageError{fmt.Errorf("workflow: stage %s cannot be forced: it is not among %s", name, strings.Join(names[from:to+1], ", "))}
+			return SelectionError{fmt.Errorf("workflow: stage %s cannot be forced: it is not among %s", name, strings.Join(names[from:to+1], ", "))}
 		}
 	}
 	return nil
@@ -177,13 +177,13 @@ func (x *pass) do(ctx context.Context, n *node) (*StageRecord, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &StageRecord{Name: n.name, Live: n.live, Action: v.action, Reasons: v.reasons, Key: v.w.Key,
-		Version: n.version, Config: n.settings, Inputs: v.inputs, Output: n.output}
+	s := &StageRecord{Name: n.name, Live: n.live, Action: v.action, Reasons: v.reasons, Key: v.task.Key,
+		Version: n.version, Config: n.settings, Inputs: v.inputs, Artifact: n.artifact}
 	if v.action == ActionSkip {
 		x.o.observe(n.name, Skips, v.reasons...)
-		s.set(v.outcome.Output)
+		s.set(v.outcome.Product)
 		s.Seconds, s.Cost = v.outcome.Seconds, v.outcome.Cost
-		x.made[n.output] = v.outcome.Output
+		x.made[n.artifact] = v.outcome.Product
 		if v.regenerated {
 			_, err = v.outcome.write(ctx, x.st, v.old)
 		}
@@ -195,7 +195,7 @@ func (x *pass) do(ctx context.Context, n *node) (*StageRecord, error) {
 	if !n.live {
 		x.o.observe(n.name, Runs, v.reasons...)
 		if n.estimate != nil {
-			if s.Cost, err = n.estimate(ctx, v.w); err != nil {
+			if s.Cost, err = n.estimate(ctx, v.task); err != nil {
 				return nil, err
 			}
 		}
@@ -207,15 +207,15 @@ func (x *pass) do(ctx context.Context, n *node) (*StageRecord, error) {
 		return s, err
 	}
 	if !n.live {
-		made := &outcome{Format: outcomeFormat, Stage: n.name, Key: v.w.Key, Version: n.version, Config: n.settings, Inputs: v.inputs,
-			Output: product, Seconds: s.Seconds, Cost: s.Cost}
+		made := &outcome{Format: outcomeFormat, Stage: n.name, Key: v.task.Key, Version: n.version, Config: n.settings, Inputs: v.inputs,
+			Product: product, Seconds: s.Seconds, Cost: s.Cost}
 		if made, err = made.write(ctx, x.st, v.old); err != nil {
 			return s, err
 		}
-		product = made.Output
+		product = made.Product
 	}
 	s.set(product)
-	x.made[n.output] = product
+	x.made[n.artifact] = product
 	return s, nil
 }
 
@@ -227,7 +227,7 @@ func (x *pass) refuse(v *verdict) error {
 		return nil
 	case x.before(v.n):
 		return fmt.Errorf("workflow: the round is to start from %s, but %s must run first: %s", x.o.From, v.n.name, strings.Join(v.reasons, "; "))
-	case v.damage != nil && !v.w.Forced:
+	case v.damage != nil && !v.task.Forced:
 		return v.damage
 	}
 	return nil

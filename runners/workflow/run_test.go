@@ -17,9 +17,9 @@ import (
 
 // plain is a stage without config that makes a string of its name.
 func plain(name, output string, inputs ...string) workflow.Stage[any, string] {
-	s := workflow.Stage[any, string]{Name: name, Version: 1, Output: workflow.Artifact[string](output),
-		Run: func(context.Context, any, *workflow.Work) (workflow.Output[string], error) {
-			return workflow.Output[string]{Value: name}, nil
+	s := workflow.Stage[any, string]{Name: name, Version: 1, Artifact: workflow.Artifact[string](output),
+		Run: func(context.Context, any, *workflow.Task) (workflow.Product[string], error) {
+			return workflow.Product[string]{Value: name}, nil
 		}}
 	for _, in := range inputs {
 		s.Inputs = append(s.Inputs, workflow.Artifact[string](in))
@@ -35,12 +35,14 @@ func TestNew(t *testing.T) {
 		f(&s)
 		return s
 	}
-	config := workflow.Stage[settings, string]{Name: "a", Version: 1, Output: "x", Keys: []string{"factor"},
-		Run: func(context.Context, settings, *workflow.Work) (out workflow.Output[string], err error) {
+	config := workflow.Stage[settings, string]{Name: "a", Version: 1, Artifact: "x", Keys: []string{"factor"},
+		Run: func(context.Context, settings, *workflow.Task) (out workflow.Product[string], err error) {
 			return out, nil
 		}}
-	misspelt, list := config, workflow.Stage[[]int, string]{Name: "a", Version: 1, Output: "x", Config: []int{1},
-		Run: func(context.Context, []int, *workflow.Work) (out workflow.Output[string], err error) { return out, nil }}
+	misspelt, list := config, workflow.Stage[[]int, string]{Name: "a", Version: 1, Artifact: "x", Config: []int{1},
+		Run: func(context.Context, []int, *workflow.Task) (out workflow.Product[string], err error) {
+			return out, nil
+		}}
 	misspelt.Ignore = []string{"style.uper"}
 	for _, c := range []struct {
 		want   string
@@ -56,7 +58,7 @@ func TestNew(t *testing.T) {
 		{`a stage is called ""`, []workflow.Node{with(func(s *workflow.Stage[any, string]) { s.Name = "" })}},
 		{`a stage is called "../a"`, []workflow.Node{with(func(s *workflow.Stage[any, string]) { s.Name = "../a" })}},
 		{"stage a has version 0", []workflow.Node{with(func(s *workflow.Stage[any, string]) { s.Version = 0 })}},
-		{"stage a has no output", []workflow.Node{with(func(s *workflow.Stage[any, string]) { s.Output = "" })}},
+		{"stage a has no artifact", []workflow.Node{with(func(s *workflow.Stage[any, string]) { s.Artifact = "" })}},
 		{"stage a has no function Run", []workflow.Node{with(func(s *workflow.Stage[any, string]) { s.Run = nil })}},
 		{"stage a has the limit -1s", []workflow.Node{with(func(s *workflow.Stage[any, string]) { s.Limit = -time.Second })}},
 		{"stage a: config: json: unsupported type", []workflow.Node{with(func(s *workflow.Stage[any, string]) { s.Config = func() {} })}},
@@ -81,8 +83,8 @@ func TestNew(t *testing.T) {
 // TestUndeclared reads an artifact that is not among the inputs.
 func TestUndeclared(t *testing.T) {
 	b := plain("b", "y")
-	b.Run = func(_ context.Context, _ any, w *workflow.Work) (out workflow.Output[string], err error) {
-		out.Value, err = workflow.Artifact[string]("x").Of(w)
+	b.Run = func(_ context.Context, _ any, task *workflow.Task) (out workflow.Product[string], err error) {
+		out.Value, err = workflow.Artifact[string]("x").Of(task)
 		return out, err
 	}
 	p, err := workflow.New(plain("a", "x"), b)
@@ -159,7 +161,7 @@ func TestRetries(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			errs, began := c.errs, time.Now()
 			a := plain("a", "x")
-			a.Run = func(context.Context, any, *workflow.Work) (out workflow.Output[string], err error) {
+			a.Run = func(context.Context, any, *workflow.Task) (out workflow.Product[string], err error) {
 				if len(errs) > 0 {
 					err, errs = errs[0], errs[1:]
 				}
@@ -190,7 +192,7 @@ func TestLimit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a, tries := plain("a", "x"), 0
 		a.Limit = time.Minute
-		a.Run = func(ctx context.Context, _ any, _ *workflow.Work) (out workflow.Output[string], err error) {
+		a.Run = func(ctx context.Context, _ any, _ *workflow.Task) (out workflow.Product[string], err error) {
 			tries++
 			<-ctx.Done()
 			return out, fmt.Errorf("saved: %w", ctx.Err())
@@ -226,7 +228,7 @@ func TestCancelled(t *testing.T) {
 func TestCancelledInPause(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a, tries := plain("a", "x"), 0
-		a.Run = func(context.Context, any, *workflow.Work) (out workflow.Output[string], err error) {
+		a.Run = func(context.Context, any, *workflow.Task) (out workflow.Product[string], err error) {
 			tries++
 			return out, store.ErrTransient
 		}

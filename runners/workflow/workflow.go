@@ -38,21 +38,21 @@ type Input interface{ artifact() string }
 
 func (a Artifact[T]) artifact() string { return string(a) }
 
-// Of returns the value of an artifact. The artifact must be an input of w's stage.
-func (a Artifact[T]) Of(w *Work) (T, error) {
+// Of returns the value of an artifact. The artifact must be an input of the task's stage.
+func (a Artifact[T]) Of(task *Task) (T, error) {
 	var value T
-	in, ok := w.inputs[string(a)]
+	in, ok := task.inputs[string(a)]
 	if !ok {
-		return value, fmt.Errorf("workflow: stage %s reads %s, which is not among its inputs; add it", w.Stage, a)
+		return value, fmt.Errorf("workflow: stage %s reads %s, which is not among its inputs; add it", task.Stage, a)
 	}
 	if err := json.Unmarshal(in.Value, &value); err != nil {
-		return value, fmt.Errorf("workflow: stage %s: value of %s: %w", w.Stage, a, err)
+		return value, fmt.Errorf("workflow: stage %s: value of %s: %w", task.Stage, a, err)
 	}
 	return value, nil
 }
 
 // Stage is one piece of a pipeline. C is the type of its config, T the type of
-// its product's value. Name, Version, Output and Run are required.
+// its product's value. Name, Version, Artifact and Run are required.
 type Stage[C, T any] struct {
 	Name    string
 	Version int // of the code, from 1: raise it with every change that alters a product
@@ -61,20 +61,20 @@ type Stage[C, T any] struct {
 	Keys   []string // keys and sections of Config that the product depends on; nil: all
 	Ignore []string // keys and sections among Keys that leave the product unchanged
 
-	Inputs []Input
-	Output Artifact[T]
+	Inputs   []Input
+	Artifact Artifact[T]
 
 	// Run makes the product. It is called again after it failed or was killed, and
 	// must then make the same product.
-	Run func(ctx context.Context, config C, w *Work) (Output[T], error)
+	Run func(ctx context.Context, config C, task *Task) (Product[T], error)
 
 	// Check returns why an intact outcome no longer holds; empty: it holds. It is
 	// for a stage whose effect others can undo. nil: an intact outcome holds.
-	Check func(ctx context.Context, config C, w *Work, made T) (why string, err error)
+	Check func(ctx context.Context, config C, task *Task, made T) (why string, err error)
 
 	// Estimate returns the cost of Run, for Plan. All inputs are known then. nil:
 	// the cost is not known.
-	Estimate func(ctx context.Context, config C, w *Work) (Cost, error)
+	Estimate func(ctx context.Context, config C, task *Task) (Cost, error)
 
 	// Live stages run in every round and every plan and keep no outcome. They
 	// observe the world outside of the pipeline, and change nothing.
@@ -83,8 +83,8 @@ type Stage[C, T any] struct {
 	Limit time.Duration // of one attempt; 0: none
 }
 
-// Output is the product of a stage.
-type Output[T any] struct {
+// Product is the result of a stage: a value, and the files that belong to it.
+type Product[T any] struct {
 	Value T
 	// Digest identifies the content: a stage with this input runs again when the
 	// digest changes. Empty: the sha256 of Value as JSON.
@@ -98,12 +98,12 @@ type Output[T any] struct {
 type File struct {
 	Name       string `json:"name"` // in the store
 	Bytes      int64  `json:"bytes"`
-	SHA256     string `json:"sha256"`     // hex; empty in an Output: Run's caller computes it
-	Generation string `json:"generation"` // in the store, when the digest was last verified
+	SHA256     string `json:"sha256"`     // hex; a stage may leave it empty
+	Generation string `json:"generation"` // of the store, when the digest was last verified
 }
 
-// Work is one execution of a stage.
-type Work struct {
+// Task is one execution of a stage.
+type Task struct {
 	Stage  string
 	Store  *store.Store
 	Key    string // of the stage; a folder named by it belongs to this execution alone
@@ -113,7 +113,7 @@ type Work struct {
 	inputs map[string]product
 }
 
-// product is an Output of any type.
+// product is a Product of any type.
 type product struct {
 	Name   string          `json:"name"`
 	Digest string          `json:"digest"`

@@ -70,18 +70,18 @@ func (l *lab) try(stage string) error {
 }
 
 func (l *lab) stages() []workflow.Node {
-	look := workflow.Stage[any, int]{Name: "look", Version: 1, Output: number, Live: true,
-		Run: func(context.Context, any, *workflow.Work) (workflow.Output[int], error) {
-			return workflow.Output[int]{Value: l.number}, nil
+	look := workflow.Stage[any, int]{Name: "look", Version: 1, Artifact: number, Live: true,
+		Run: func(context.Context, any, *workflow.Task) (workflow.Product[int], error) {
+			return workflow.Product[int]{Value: l.number}, nil
 		}}
 	multiply := workflow.Stage[settings, result]{Name: "multiply", Version: l.version, Config: l.config, Ignore: []string{"log", "style"},
-		Inputs: []workflow.Input{number}, Output: product,
-		Estimate: func(_ context.Context, c settings, w *workflow.Work) (workflow.Cost, error) {
-			n, err := number.Of(w)
+		Inputs: []workflow.Input{number}, Artifact: product,
+		Estimate: func(_ context.Context, c settings, task *workflow.Task) (workflow.Cost, error) {
+			n, err := number.Of(task)
 			return workflow.Cost{Steps: int64(n * c.Factor)}, err
 		},
-		Run: func(ctx context.Context, c settings, w *workflow.Work) (out workflow.Output[result], err error) {
-			n, err := number.Of(w)
+		Run: func(ctx context.Context, c settings, task *workflow.Task) (out workflow.Product[result], err error) {
+			n, err := number.Of(task)
 			if err == nil {
 				err = l.try("multiply")
 			}
@@ -89,19 +89,19 @@ func (l *lab) stages() []workflow.Node {
 				return out, err
 			}
 			out.Value = result{n * c.Factor}
-			out.Files = []workflow.File{{Name: w.Key + "/end"}, {Name: w.Key + "/data"}}
+			out.Files = []workflow.File{{Name: task.Key + "/end"}, {Name: task.Key + "/data"}}
 			for i, f := range out.Files {
-				if _, err := w.Store.Put(ctx, f.Name, fmt.Appendf(nil, "%d of %d", i, out.Value.N)); err != nil {
+				if _, err := task.Store.Put(ctx, f.Name, fmt.Appendf(nil, "%d of %d", i, out.Value.N)); err != nil {
 					return out, err
 				}
 			}
 			return out, nil
 		}}
 	say := workflow.Stage[settings, string]{Name: "say", Version: 1, Config: l.config, Keys: []string{"style"},
-		Inputs: []workflow.Input{product}, Output: words,
-		Check: func(context.Context, settings, *workflow.Work, string) (string, error) { return l.stale, nil },
-		Run: func(_ context.Context, c settings, w *workflow.Work) (out workflow.Output[string], err error) {
-			p, err := product.Of(w)
+		Inputs: []workflow.Input{product}, Artifact: words,
+		Check: func(context.Context, settings, *workflow.Task, string) (string, error) { return l.stale, nil },
+		Run: func(_ context.Context, c settings, task *workflow.Task) (out workflow.Product[string], err error) {
+			p, err := product.Of(task)
 			if err == nil {
 				err = l.try("say")
 			}
@@ -178,7 +178,7 @@ func TestReasons(t *testing.T) {
 	l := newLab(t)
 	l.plan(t, "run multiply: no earlier result", sayAfter)
 	r := l.run(t, "multiply", "say")
-	if s := r.Stage("say"); string(s.Result) != `"6!"` || r.Exit != workflow.Done || r.Stage("multiply").Key != mulKey {
+	if s := r.Stage("say"); string(s.Value) != `"6!"` || r.Exit != workflow.Done || r.Stage("multiply").Key != mulKey {
 		t.Fatalf("the record is %+v", r)
 	}
 	l.plan(t, mulSkip, saySkip)

@@ -90,7 +90,7 @@ func printShown(w io.Writer, r *round.Shown) {
 			fmt.Fprintf(w, "  because  %s\n", why)
 		}
 		if s.Digest != "" {
-			fmt.Fprintf(w, "  made     %s %.12s, in %s\n", s.Output, s.Digest, minutes(s.Seconds))
+			fmt.Fprintf(w, "  made     %s %.12s, in %s\n", s.Artifact, s.Digest, minutes(s.Seconds))
 		}
 		for _, m := range round.Figures(s) {
 			fmt.Fprintf(w, "  %-28s %v\n", m.Key, m.Value)
@@ -157,7 +157,7 @@ func positional(check cobra.PositionalArgs) cobra.PositionalArgs {
 
 // wrongStages turns an error about the names of stages into one of usage.
 func wrongStages(c *cobra.Command, err error) error {
-	if wrong, ok := err.(workflow.UsageError); ok {
+	if wrong, ok := err.(workflow.SelectionError); ok {
 		return usage(c, wrong)
 	}
 	return err
