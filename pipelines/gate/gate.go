@@ -77,7 +77,7 @@ func Judge(ctx context.Context, c configs.Gate, candidate string, o Options) (*R
 	case err != nil && ctx.Err() != nil:
 		return nil, err
 	case err != nil:
-		return nil, fmt.Errorf("%w, because it could not run: %w", ErrRefused, err)
+		return nil, fmt.Errorf("gate: %w, because it could not run: %w", ErrRefused, err)
 	}
 	g.decide()
 	o.Console.Line("gate: %s", g.res.Reason)

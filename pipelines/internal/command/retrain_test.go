@@ -38,7 +38,7 @@ func TestRetrainOnce(t *testing.T) {
 	want(l.slot("01", 0), "skipped", "it ran before", "20261101T030000Z")
 	want(l.slot("02", 0), "ran", "nothing new", "20261102T030000Z")
 	l.write(l.corpus, text(3300))
-	want(l.slot("04", 3, "--set", "train.epochs=0"), "ran", "stages: the gate refused the model", "20261104T030000Z")
+	want(l.slot("04", 3, "--set", "train.epochs=0"), "ran", "round: the gate refused the model", "20261104T030000Z")
 	want(l.slot("03", 0), "skipped", "it was skipped before: missed", "")
 	want(l.slot("05", 1, "--set", "corpus.sources="+l.corpus+".gone"), "ran", "failed: ", "20261105T030000Z")
 	want(l.slot("05", 0), "skipped", "it ran before: failed", "20261105T030000Z")
