@@ -35,7 +35,7 @@ func TestAverage(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		nats, err := train.Evaluate(t.Context(), &all[7], validationData(), testL)
+		nats, _, err := train.Evaluate(t.Context(), &all[7], validationData())
 		if p := pointerOf(t, st, "latest"); err != nil || nats != *p.Loss {
 			t.Errorf("average %g: the pointer says %v, the parameters have %v, %v", average, *p.Loss, nats, err)
 		}

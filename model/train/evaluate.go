@@ -3,6 +3,7 @@ package train
 import (
 	"context"
 	"fmt"
+	"math"
 	"sort"
 
 	"github.com/quire-ml/quire/model/decode"
@@ -10,17 +11,21 @@ import (
 )
 
 const (
-	evaluateRows = 32  // that EvaluateText runs side by side
+	evaluateRows = 32  // that Evaluate runs side by side
 	evaluateWarm = 256 // characters that a row reads before those that it predicts
 )
 
-// EvaluateText returns the mean cross-entropy in nats a character over a text,
-// the hidden carried on, and how many characters it predicts: all but the first
-// of each stretch, each once. They are divided in their order among 32 rows, as
-// evenly as possible. A row starts with zero hidden 256 characters before the
-// first that it predicts, or where the stretch begins; the hidden is zero again
-// where another stretch begins. The losses are summed row by row.
-func EvaluateText(ctx context.Context, w *rnn.Weights, text Text) (nats float64, chars int64, err error) {
+// Evaluate returns the loss of a model on a text: the mean cross-entropy of the
+// predicted characters, in nats, and their number. Training, its best checkpoint,
+// the command evaluate and the gate all measure by it.
+//
+// Every character of a stretch but the first is predicted once, from the hidden
+// that the characters before it leave. To go faster, the predictions are divided
+// in order among 32 rows, as evenly as possible. A row starts with zero hidden:
+// 256 characters before its first prediction, or where that stretch begins. The
+// hidden is zero again where another stretch begins. The losses are summed row by
+// row. nats is NaN where there is nothing to predict.
+func Evaluate(ctx context.Context, w *rnn.Weights, text Text) (nats float64, chars int64, err error) {
 	e := newEvaluation(text)
 	m := decode.New(w, evaluateRows)
 	ids, targets := make([]int32, evaluateRows), make([]int32, evaluateRows)
@@ -59,21 +64,23 @@ func EvaluateText(ctx context.Context, w *rnn.Weights, text Text) (nats float64,
 	return nats / float64(e.chars), e.chars, nil
 }
 
-// evaluate returns the loss over the validation part, the hidden carried where
-// training carries it.
-func (r *run) evaluate(ctx context.Context) (float64, error) {
-	if r.o.Hidden != Carry {
-		return Evaluate(ctx, r.trainer.Averaged(), r.val, r.o.SeqLength)
+// validate returns the loss of the model over the validation part, nil where
+// there is none.
+func (r *run) validate(ctx context.Context) (*float64, error) {
+	if r.val == nil {
+		return nil, nil
 	}
-	text, ok := r.val.(Text)
-	if !ok {
-		return 0, fmt.Errorf("train: to carry the hidden, %T must be a Text", r.val)
+	nats, chars, err := Evaluate(ctx, r.trainer.Averaged(), r.val)
+	if err != nil || chars == 0 {
+		return nil, err
 	}
-	nats, _, err := EvaluateText(ctx, r.trainer.Averaged(), text)
-	return nats, err
+	if math.IsNaN(nats) || math.IsInf(nats, 0) {
+		return nil, &DivergedError{r.step, fmt.Errorf("the validation loss is %g", nats)}
+	}
+	return &nats, nil
 }
 
-// evaluation is where EvaluateText stands.
+// evaluation is where Evaluate stands.
 type evaluation struct {
 	text   Text
 	starts []int64 // first character of each stretch, and the end

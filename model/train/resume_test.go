@@ -51,7 +51,8 @@ func TestInterrupt(t *testing.T) {
 			cancel()
 		}
 		data, val := trainData(), validationData()
-		data.read, val.read = count, count
+		data.read = count
+		val.readAt = func(at int64) error { return count(0, at) }
 		res, err := train.Run(ctx, st, data, val, options(), nil)
 		cancel()
 		if err == nil {

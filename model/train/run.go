@@ -139,7 +139,7 @@ type EpochMetrics struct {
 type run struct {
 	o       Options
 	st      *store.Store
-	val     Data
+	val     Text // nil for none
 	batches *batches
 	trainer *Trainer
 	observe func(Report) error
@@ -171,11 +171,11 @@ type pointer struct {
 // cancelled (ErrInterrupted). It starts from the newest checkpoint in st that is
 // intact, when there is one; where there are only damaged ones, that is an error.
 // val may be nil. Remainders smaller than a batch are left out of an epoch. To
-// carry the hidden, train and val must be Texts too.
+// carry the hidden, train must be a Text too.
 //
 // Saves happen beside the training, one at a time. The observer is called from
 // one goroutine at a time, in the order of what it is told.
-func Run(ctx context.Context, st *store.Store, train, val Data, o Options, observe func(Report) error) (*Result, error) {
+func Run(ctx context.Context, st *store.Store, train Data, val Text, o Options, observe func(Report) error) (*Result, error) {
 	b, err := newBatches(train, &o)
 	if err != nil {
 		return nil, err

@@ -5,13 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"math"
 	"slices"
 	"time"
 
 	"github.com/quire-ml/quire/model/checkpoint"
-	"github.com/quire-ml/quire/model/decode"
-	"github.com/quire-ml/quire/model/rnn"
 	"github.com/quire-ml/quire/runners/store"
 )
 
@@ -185,64 +182,4 @@ func (r *run) judge(ctx context.Context) error {
 	p.Loss = loss
 	j.Add(p)
 	return r.commit(ctx, j)
-}
-
-// validate returns the mean loss over the validation part, nil without one.
-func (r *run) validate(ctx context.Context) (*float64, error) {
-	if r.val == nil || r.val.Len() == 0 {
-		return nil, nil
-	}
-	loss, err := r.evaluate(ctx)
-	if err == nil && (math.IsNaN(loss) || math.IsInf(loss, 0)) {
-		err = &DivergedError{r.step, fmt.Errorf("the validation loss is %g", loss)}
-	}
-	return &loss, err
-}
-
-// evaluateBatch is the number of sequences that Evaluate runs side by side.
-const evaluateBatch = 64
-
-// Evaluate returns the mean cross-entropy in nats a character over all
-// sequences of L+1 ids that epoch 1 of data visits, each from a zero hidden.
-// The losses are summed in the order of positions, then of time.
-func Evaluate(ctx context.Context, w *rnn.Weights, data Data, L int) (float64, error) {
-	var sum float64
-	for at := int64(0); at < data.Len(); at += evaluateBatch {
-		B := int(min(evaluateBatch, data.Len()-at))
-		losses, err := losses(ctx, decode.New(w, B), data, at, L)
-		if err != nil {
-			return 0, err
-		}
-		for _, l := range losses {
-			sum += l
-		}
-	}
-	return sum / float64(data.Len()*int64(L)), nil
-}
-
-// losses returns the losses (B, L) of the m.B sequences from position at.
-func losses(ctx context.Context, m *decode.Model, data Data, at int64, L int) ([]float64, error) {
-	if err := ctx.Err(); err != nil {
-		return nil, err
-	}
-	seqs := make([]int32, m.B*(L+1))
-	for b := 0; b < m.B; b++ {
-		if err := data.Read(ctx, 1, at+int64(b), seqs[b*(L+1):(b+1)*(L+1)]); err != nil {
-			return nil, err
-		}
-	}
-	out, ids, targets := make([]float64, m.B*L), make([]int32, m.B), make([]int32, m.B)
-	for t := 0; t < L; t++ {
-		for b := range ids {
-			ids[b], targets[b] = seqs[b*(L+1)+t], seqs[b*(L+1)+t+1]
-		}
-		step, err := m.Losses(ids, targets)
-		if err != nil {
-			return nil, err
-		}
-		for b, l := range step {
-			out[b*L+t] = l
-		}
-	}
-	return out, nil
 }

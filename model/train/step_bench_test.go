@@ -43,13 +43,13 @@ func BenchmarkStep(b *testing.B) {
 	}
 }
 
-// BenchmarkEvaluateText is the validation of tiny-shakespeare's last tenth with
+// BenchmarkEvaluate is the validation of tiny-shakespeare's last tenth with
 // two layers of 512.
-func BenchmarkEvaluateText(b *testing.B) {
+func BenchmarkEvaluate(b *testing.B) {
 	w := rnn.NewWeights(rnn.Shape{Cell: rnn.GRU, Layers: 2, Vocabulary: 65, Embedding: 64, Hidden: 512})
 	w.Init(1)
 	for b.Loop() {
-		if _, _, err := train.EvaluateText(b.Context(), w, &novel{stretches: []int64{111_504}}); err != nil {
+		if _, _, err := train.Evaluate(b.Context(), w, &novel{stretches: []int64{111_504}}); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -2,7 +2,6 @@ package train_test
 
 import (
 	"context"
-	"fmt"
 	"math"
 	"slices"
 	"strings"
@@ -70,13 +69,14 @@ func TestTrainerRefuses(t *testing.T) {
 	}
 }
 
-// TestEvaluate: the mean of all losses, whatever the number of sequences that
-// run side by side.
-func TestEvaluate(t *testing.T) {
-	ctx, w := context.Background(), rnn.NewWeights(options().Shape)
-	got, err := train.Evaluate(ctx, w, &sequences{n: 130}, testL)
-	if err != nil || math.Abs(got-math.Log(testV)) > 1e-6 {
-		t.Errorf("zero weights: %v, %v, want ln %d", got, err, testV)
+// TestEvaluateIsTheGraphs: sequences that do not follow one another have the mean
+// of the losses that the training graph has for each.
+func TestEvaluateIsTheGraphs(t *testing.T) {
+	ctx, w := t.Context(), rnn.NewWeights(options().Shape)
+	data, text := &sequences{n: 70}, &novel{stretches: slices.Repeat([]int64{testL + 1}, 70)}
+	got, chars, err := train.Evaluate(ctx, w, text)
+	if err != nil || math.Abs(got-math.Log(testV)) > 1e-6 || chars != 70*testL {
+		t.Errorf("zero weights: %v over %d characters, %v, want ln %d", got, chars, err, testV)
 	}
 	w.Init(1)
 	trainer, err := train.NewTrainer(w, testL, 1, 0.01, nil)
@@ -84,7 +84,7 @@ func TestEvaluate(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer trainer.Close()
-	data, seq, sum := &sequences{n: 70}, make([]int32, testL+1), 0.0
+	seq, sum := make([]int32, testL+1), 0.0
 	for i := range data.n {
 		if err := data.Read(ctx, 1, i, seq); err != nil {
 			t.Fatal(err)
@@ -95,18 +95,8 @@ func TestEvaluate(t *testing.T) {
 		}
 		sum += loss
 	}
-	if got, err = train.Evaluate(ctx, w, data, testL); err != nil || math.Abs(got-sum/float64(data.n)) > 1e-12 {
+	if got, _, err = train.Evaluate(ctx, w, text); err != nil || math.Abs(got-sum/float64(data.n)) > 1e-12 {
 		t.Errorf("%v, %v, want %v as the training graph has it", got, err, sum/float64(data.n))
-	}
-	cause := fmt.Errorf("no more")
-	data.read = func(_ int, position int64) error {
-		if position == 66 {
-			return cause
-		}
-		return nil
-	}
-	if _, err := train.Evaluate(ctx, w, data, testL); err != cause {
-		t.Errorf("%v, want %v", err, cause)
 	}
 }
 
@@ -125,7 +115,7 @@ func TestWeights(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	nats, err := train.Evaluate(context.Background(), w, validationData(), testL)
+	nats, _, err := train.Evaluate(context.Background(), w, validationData())
 	if p := pointerOf(t, st, "latest"); err != nil || nats != *p.Loss {
 		t.Errorf("validation loss %v, %v, the pointer says %v", nats, err, *p.Loss)
 	}

@@ -7,8 +7,7 @@ import (
 	"github.com/quire-ml/quire/model/kernel"
 )
 
-// Text is a split as one stream of characters, which Carry and EvaluateText
-// read.
+// Text is a split as one stream of characters, which Carry and Evaluate read.
 type Text interface {
 	// Stretches returns the numbers of characters of the stretches that the
 	// stream consists of. Only inside one does a character follow the one

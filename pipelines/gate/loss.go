@@ -20,13 +20,13 @@ const (
 )
 
 // losses checks what the candidate knows, by itself and against the promoted
-// model. Losses are those of train.EvaluateText, as Evaluate reports them.
+// model. Losses are those of train.Evaluate, as Evaluate reports them.
 func (g *gate) losses(ctx context.Context, m *text.Model, set *dataset.Set) error {
 	text, name, err := text.HeldOut(set)
 	if err != nil {
 		return err
 	}
-	nats, _, err := train.EvaluateText(ctx, m.Weights, text)
+	nats, _, err := train.Evaluate(ctx, m.Weights, text)
 	if err != nil {
 		return err
 	}
@@ -58,7 +58,7 @@ func (g *gate) gap(ctx context.Context, m *text.Model, set *dataset.Set, nats fl
 	if err != nil {
 		return err
 	}
-	known, chars, err := train.EvaluateText(ctx, m.Weights, spread(data, int64(set.Manifest().SeqLength)+1))
+	known, chars, err := train.Evaluate(ctx, m.Weights, spread(data, int64(set.Manifest().SeqLength)+1))
 	if err != nil {
 		return err
 	}
@@ -92,12 +92,12 @@ func (g *gate) against(ctx context.Context, m *text.Model, set *dataset.Set, dat
 			g.holds("promoted", false, fmt.Sprintf("the promoted model %s knows the characters of none of the %d sequences to compare on; promote the new one by hand: promote %s", p.Path, data.Len(), m.Path))
 			return nil
 		}
-		if nats, _, err = train.EvaluateText(ctx, m.Weights, newPart(data, spans, nil)); err != nil {
+		if nats, _, err = train.Evaluate(ctx, m.Weights, newPart(data, spans, nil)); err != nil {
 			return err
 		}
 		theirs = newPart(data, spans, to)
 	}
-	other, _, err := train.EvaluateText(ctx, p.Weights, theirs)
+	other, _, err := train.Evaluate(ctx, p.Weights, theirs)
 	if err != nil {
 		return err
 	}

@@ -11,18 +11,19 @@ import (
 	"github.com/quire-ml/quire/transforms/layout"
 )
 
-// TrainData returns the training and the validation part of a set as the config
-// wants them read.
-func TrainData(set *dataset.Set, c *configs.Config) (data, val train.Data, err error) {
+// TrainData returns the training part of a set as the config wants it read, and
+// the validation part.
+func TrainData(set *dataset.Set, c *configs.Config) (data train.Data, val *TextData, err error) {
+	if val, err = NewTextData(set, "validation", 0); err != nil {
+		return nil, nil, err
+	}
 	if c.Train.Hidden != string(train.Carry) {
-		return &SplitData{Split: set.Split("train"), Seed: c.Train.Seed}, &SplitData{Split: set.Split("validation")}, nil
+		return &SplitData{Split: set.Split("train"), Seed: c.Train.Seed}, val, nil
 	}
 	if m := set.Manifest(); !continuous(m) {
 		return nil, nil, fmt.Errorf("text: the sequences of the set do not follow one another (stride %d, validation by %s), so train.hidden cannot be carry; make a set with prep.validation.by tail and prep.stride 0, or use train.hidden zero", m.Stride, m.Validation.By)
 	}
-	if data, err = NewTextData(set, "train", c.Train.Seed); err == nil {
-		val, err = NewTextData(set, "validation", 0)
-	}
+	data, err = NewTextData(set, "train", c.Train.Seed)
 	return data, val, err
 }
 

@@ -27,7 +27,7 @@ type EvaluateResult struct {
 }
 
 // Evaluate measures a model on a set: its validation part, or its training
-// part where it has none, as train.EvaluateText reads it.
+// part where it has none, as train.Evaluate reads it.
 func Evaluate(ctx context.Context, m *Model, setDir string) (*EvaluateResult, error) {
 	set, done, err := OpenSet(ctx, setDir)
 	if err != nil {
@@ -41,7 +41,7 @@ func Evaluate(ctx context.Context, m *Model, setDir string) (*EvaluateResult, er
 	if err != nil {
 		return nil, err
 	}
-	nats, chars, err := train.EvaluateText(ctx, m.Weights, data)
+	nats, chars, err := train.Evaluate(ctx, m.Weights, data)
 	if err != nil {
 		return nil, err
 	}

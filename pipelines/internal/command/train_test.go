@@ -46,6 +46,20 @@ func TestTrain(t *testing.T) {
 	}
 }
 
+// TestOneLoss: the validation loss of a training is what evaluate measures, to
+// the last bit, also where sequences do not follow one another.
+func TestOneLoss(t *testing.T) {
+	for _, set := range []string{"train.hidden=zero", "train.hidden=carry", "train.average=0.9", "prep.validation.by=block", "prep.stride=7"} {
+		l := newLab(t)
+		l.ok("prep", "--set", set)
+		trained := l.result(trainKeys, "train", "--set", set, "--set", "train.epochs=1")
+		measured := l.result("nats_per_char split", "evaluate", "--set", set, "--which", "latest")
+		if trained["validation_nats"] != measured["nats_per_char"] || measured["split"] != "validation" {
+			t.Errorf("%s: training says %v, evaluate %v on the %v part", set, trained["validation_nats"], measured["nats_per_char"], measured["split"])
+		}
+	}
+}
+
 // checkMetrics wants a line every 5 steps and at step 1, and one for every
 // epoch, none twice.
 func checkMetrics(t *testing.T, text string, steps, epochs int) {
