@@ -91,7 +91,7 @@ var mayImport = map[string][2][]string{
 	// stages builds the Beam pipeline that it hands to the engine.
 	"pipelines/stages": {{"configs", "model/checkpoint", "model/kernel", "model/rnn", "model/train", "pipelines/report", "pipelines/text",
 		"runners/engine", "runners/store", "transforms/corpus", "transforms/dataset", "transforms/prepare", "transforms/vocab"}, {beam + "pkg/beam"}},
-	"pipelines/gate":      {{"configs", "model/decode", "model/sample", "model/train", "pipelines/report", "pipelines/text", "transforms/dataset", "transforms/prepare", "transforms/vocab"}, {}},
+	"pipelines/gate":      {{"configs", "model/decode", "model/sample", "model/train", "pipelines/report", "pipelines/text", "runners/store", "transforms/dataset", "transforms/prepare", "transforms/vocab"}, {}},
 	"pipelines/promotion": {{"pipelines/text", "runners/store"}, {}},
 	// kernel, engine, train, vocab: the variant that a record names, and the errors that have a class.
 	"pipelines/round": {{"configs", "model/checkpoint", "model/kernel", "model/train", "pipelines/gate", "pipelines/promotion", "pipelines/report", "pipelines/stages", "pipelines/text",

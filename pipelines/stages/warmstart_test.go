@@ -21,7 +21,7 @@ func trained(t *testing.T, c *configs.Config, console *report.Console) *text.Mod
 	if err != nil {
 		t.Fatal(err)
 	}
-	m, err := text.OpenModel(t.Context(), res.Run, "latest")
+	m, err := text.OpenModel(t.Context(), string(res.Run), "latest")
 	if err != nil {
 		t.Fatal(err)
 	}

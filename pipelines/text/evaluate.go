@@ -8,6 +8,7 @@ import (
 	"github.com/quire-ml/quire/model/decode"
 	"github.com/quire-ml/quire/model/train"
 	"github.com/quire-ml/quire/pipelines/report"
+	"github.com/quire-ml/quire/runners/store"
 	"github.com/quire-ml/quire/transforms/dataset"
 	"github.com/quire-ml/quire/transforms/vocab"
 )
@@ -15,15 +16,15 @@ import (
 // EvaluateResult is the outcome of Evaluate, beside what the same text costs that
 // knows nothing but frequencies, in nats a character.
 type EvaluateResult struct {
-	NatsPerChar float64  `json:"nats_per_char"`
-	BitsPerChar float64  `json:"bits_per_char"`
-	Chars       int64    `json:"chars"` // predicted characters
-	Split       string   `json:"split"`
-	Checkpoint  string   `json:"checkpoint"`
-	UniformNats float64  `json:"uniform_nats"`
-	UnigramNats float64  `json:"unigram_nats"`
-	BigramNats  float64  `json:"bigram_nats"`
-	TrigramNats *float64 `json:"trigram_nats"` // null where the set does not know it
+	NatsPerChar float64    `json:"nats_per_char"`
+	BitsPerChar float64    `json:"bits_per_char"`
+	Chars       int64      `json:"chars"` // predicted characters
+	Split       string     `json:"split"`
+	Checkpoint  store.Path `json:"checkpoint"`
+	UniformNats float64    `json:"uniform_nats"`
+	UnigramNats float64    `json:"unigram_nats"`
+	BigramNats  float64    `json:"bigram_nats"`
+	TrigramNats *float64   `json:"trigram_nats"` // null where the set does not know it
 }
 
 // Evaluate measures a model on a set: its validation part, or its training
@@ -46,7 +47,7 @@ func Evaluate(ctx context.Context, m *Model, setDir string) (*EvaluateResult, er
 		return nil, err
 	}
 	e := set.Manifest().Entropy
-	return &EvaluateResult{NatsPerChar: nats, BitsPerChar: nats / math.Ln2, Chars: chars, Split: name, Checkpoint: m.Path,
+	return &EvaluateResult{NatsPerChar: nats, BitsPerChar: nats / math.Ln2, Chars: chars, Split: name, Checkpoint: store.Path(m.Path),
 		UniformNats: math.Log(float64(m.Vocab.Size())), UnigramNats: e.UnigramNats, BigramNats: e.BigramNats, TrigramNats: e.TrigramNats}, nil
 }
 

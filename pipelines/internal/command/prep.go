@@ -58,7 +58,7 @@ func Prep() *cobra.Command {
 
 func printPrep(w io.Writer, r *stages.PrepResult) {
 	if r.Submitted != nil {
-		printJob(w, r.Set, r.Submitted)
+		printJob(w, string(r.Set), r.Submitted)
 		return
 	}
 	if r.Skipped {
