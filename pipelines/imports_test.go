@@ -101,10 +101,10 @@ var mayImport = map[string][2][]string{
 		"transforms/dataset", "transforms/tfexample", "transforms/tfrecord"}, {}},
 	// kernel for the peak that a speed is compared with.
 	"pipelines/bench": {{"model/decode", "model/kernel", "model/rnn", "model/sample", "model/train", "pipelines/report"}, {}},
-	// command prints the plans of workflow, and asks checkpoint what --which may be, kernel whether QUIRE_VARIANT can be had, rnn for the cell of bench, and train, store and vocab for errors that have an exit code.
+	// command prints the plans of workflow, says which formats checkpoint, dataset and workflow read, and asks checkpoint what --which may be, kernel whether QUIRE_VARIANT can be had, rnn for the cell of bench, and train, store and vocab for errors that have an exit code.
 	"pipelines/internal/command": {{"configs", "model/checkpoint", "model/kernel", "model/rnn", "model/train",
 		"pipelines/bench", "pipelines/gate", "pipelines/inspect", "pipelines/promotion", "pipelines/report", "pipelines/round", "pipelines/stages", "pipelines/sweep", "pipelines/text",
-		"runners/engine", "runners/schedule", "runners/store", "runners/workflow", "transforms/vocab"}, {cobra, pflag}},
+		"runners/engine", "runners/schedule", "runners/store", "runners/workflow", "transforms/dataset", "transforms/vocab"}, {cobra, pflag}},
 	"pipelines/prep":    {{"pipelines/internal/command"}, {}},
 	"pipelines/quire":   {{"pipelines/internal/command"}, {}},
 	"pipelines/retrain": {{"pipelines/internal/command"}, {}},

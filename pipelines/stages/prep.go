@@ -100,7 +100,7 @@ func Prep(ctx context.Context, c *configs.Config, found *text.Corpus, o PrepOpti
 		}
 		o.Console.Line("prep: replacing %s: %s", o.Out, strings.Join(diffs, "; "))
 	}
-	o.Console.Line("prep: %d document(s), %d bytes, on %s", len(found.Documents), corpus.Bytes(found.Documents), o.Runner)
+	o.Console.Line("prep: %s, %d bytes, on %s", report.Count(len(found.Documents), "document"), corpus.Bytes(found.Documents), o.Runner)
 	return soleRun(ctx, st, c, found, o, began, !none)
 }
 

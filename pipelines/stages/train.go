@@ -85,8 +85,8 @@ func Train(ctx context.Context, c *configs.Config, o TrainOptions) (_ *TrainResu
 	if err := w.open(0, false); err != nil {
 		return nil, err
 	}
-	o.Console.Line("train: %s, %d layer(s), embedding %d, hidden %d: %d parameters, %d steps an epoch of %d sequences",
-		opts.Shape.Cell, opts.Shape.Layers, opts.Shape.Embedding, opts.Shape.Hidden, result.Parameters, result.StepsPerEpoch, data.Len())
+	o.Console.Line("train: %s, %s, embedding %d, hidden %d: %d parameters, %d steps an epoch of %d sequences",
+		opts.Shape.Cell, report.Count(opts.Shape.Layers, "layer"), opts.Shape.Embedding, opts.Shape.Hidden, result.Parameters, result.StepsPerEpoch, data.Len())
 	r, err := train.Run(ctx, st, data, val, opts, w.observe)
 	w.close()
 	if err != nil && !errors.Is(err, train.ErrInterrupted) {
