@@ -103,7 +103,7 @@ func TestSleeper(t *testing.T) {
 			if a.renew(ctx) || !errors.Is(a.Err(), ErrConflict) {
 				t.Errorf("%s: the sleeper renews: %v", after, a.Err())
 			}
-			if <-held.Done(); !errors.Is(context.Cause(held), ErrConflict) {
+			if <-held.Done(); !errors.Is(context.Cause(held), ErrLost) {
 				t.Errorf("%s: the sleeper's context ends with %v", after, context.Cause(held))
 			}
 			stop()
@@ -279,7 +279,11 @@ func TestTakeover(t *testing.T) {
 			began := time.Now()
 			b, err := Acquire(ctx, s, "run.json", nil)
 			var held *HeldError
-			if took := time.Since(began); errors.As(err, &held) != c.held || !c.held && err != nil || took > c.takes || c.takes-took > leaseTime/leaseBeats-time.Second/4 && c.held || !c.held && took != c.takes {
+			took, late := time.Since(began).Round(time.Second), time.Duration(0)
+			if c.held { // from the start to the next renewal, less the polls
+				late = leaseTime / leaseBeats
+			}
+			if errors.As(err, &held) != c.held || !c.held && err != nil || took > c.takes || took < c.takes-late {
 				t.Errorf("%s: %v after %v, want held %v after %v", c.what, err, took, c.held, c.takes)
 			}
 			if b != nil {
@@ -343,6 +347,32 @@ func TestHold(t *testing.T) {
 			t.Errorf("without the store: %v after %v", context.Cause(held), took)
 		}
 		broken = false
+		if err := l.Release(ctx); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// TestTaken: a holder learns by its next renewal that another has the lease.
+func TestTaken(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		s := mustOpen(t, dir)
+		l := mustAcquire(t, s)
+		held, stop := l.Hold(ctx)
+		defer stop()
+		data, err := MarshalSealed(leased{Format: leaseFormat, Holder: &holder{ID: "other"}, Value: []byte("null")})
+		if err == nil {
+			err = s.Replace(ctx, "run.json", data)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		began := time.Now()
+		<-held.Done()
+		if took := time.Since(began); !errors.Is(context.Cause(held), ErrConflict) || took > leaseTime/leaseBeats || !errors.Is(l.Err(), ErrLost) {
+			t.Errorf("%v after %v; the lease's error is %v", context.Cause(held), took, l.Err())
+		}
 		if err := l.Release(ctx); err != nil {
 			t.Error(err)
 		}
