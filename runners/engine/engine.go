@@ -26,9 +26,10 @@ import (
 	beamlog "github.com/apache/beam/sdks/v2/go/pkg/beam/log"
 	"github.com/apache/beam/sdks/v2/go/pkg/beam/options/jobopts"
 
-	// Not beamx: it adds the dot and spark runners and Beam's filesystems,
-	// which nothing here reads.
-	_ "github.com/apache/beam/sdks/v2/go/pkg/beam/core/runtime/exec/optimized"
+	// Not beamx: it adds the dot and spark runners, Beam's filesystems and
+	// callers without reflection for elements of Go's own types. Nothing here
+	// reads the former. Elements here are blocks: callers save no time, and take
+	// 4.6 MB of the binary.
 	_ "github.com/apache/beam/sdks/v2/go/pkg/beam/runners/direct"
 	_ "github.com/apache/beam/sdks/v2/go/pkg/beam/runners/flink"
 	_ "github.com/apache/beam/sdks/v2/go/pkg/beam/runners/prism"
