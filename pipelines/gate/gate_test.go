@@ -109,7 +109,7 @@ func (l *gateLab) train(set string, change func(c *configs.Config)) string {
 	if err != nil {
 		l.t.Fatal(err)
 	}
-	return string(res.Best)
+	return res.Best
 }
 
 // changed is a checkpoint that differs from another.
@@ -339,7 +339,7 @@ func TestGate(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if e, err := text.Evaluate(t.Context(), m, l.set); err != nil || res.Nats == nil || *res.Nats != e.NatsPerChar {
+	if e, err := text.Evaluate(t.Context(), m, l.set, ""); err != nil || res.Nats == nil || *res.Nats != e.NatsPerChar {
 		t.Errorf("the gate measures %v, evaluate %+v, %v", res.Nats, e, err)
 	}
 	for name, change := range map[string]func(c *configs.Gate, o *Options){

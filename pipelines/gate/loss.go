@@ -7,9 +7,7 @@ import (
 
 	"github.com/quire-ml/quire/model/train"
 	"github.com/quire-ml/quire/pipelines/text"
-	"github.com/quire-ml/quire/runners/store"
 	"github.com/quire-ml/quire/transforms/dataset"
-	"github.com/quire-ml/quire/transforms/vocab"
 )
 
 // gapSpans and gapSequences are how much of the training part tells what the
@@ -23,11 +21,12 @@ const (
 // losses checks what the candidate knows, by itself and against the promoted
 // model. Losses are those of train.Evaluate, as Evaluate reports them.
 func (g *gate) losses(ctx context.Context, m *text.Model, set *dataset.Set) error {
-	text, name, err := text.HeldOut(set)
+	name := text.HeldOut(set)
+	data, err := set.Text(name, 0)
 	if err != nil {
 		return err
 	}
-	nats, _, err := train.Evaluate(ctx, m.Weights, text)
+	nats, _, err := train.Evaluate(ctx, m.Weights, data)
 	if err != nil {
 		return err
 	}
@@ -50,12 +49,12 @@ func (g *gate) losses(ctx context.Context, m *text.Model, set *dataset.Set) erro
 			return err
 		}
 	}
-	return g.against(ctx, m, set, text, nats)
+	return g.against(ctx, m, set, data, nats)
 }
 
 // gap checks that the held-out part is not better known than what was trained on.
 func (g *gate) gap(ctx context.Context, m *text.Model, set *dataset.Set, nats float64) error {
-	data, err := text.NewTextData(set, "train", 0)
+	data, err := set.Text("train", 0)
 	if err != nil {
 		return err
 	}
@@ -71,7 +70,7 @@ func (g *gate) gap(ctx context.Context, m *text.Model, set *dataset.Set, nats fl
 
 // against compares the candidate, which has the given loss on a text, with the
 // promoted model on the same text.
-func (g *gate) against(ctx context.Context, m *text.Model, set *dataset.Set, data *text.TextData, nats float64) error {
+func (g *gate) against(ctx context.Context, m *text.Model, set *dataset.Set, data *dataset.TextData, nats float64) error {
 	if g.o.Promoted == "" {
 		return nil
 	}
@@ -79,11 +78,14 @@ func (g *gate) against(ctx context.Context, m *text.Model, set *dataset.Set, dat
 	if err != nil {
 		return err
 	}
-	g.res.Against = store.Path(p.Path)
+	g.res.Against = p.Path
 	var theirs train.Text = data
 	where := ""
 	if !p.Vocab.Same(set.Vocab()) {
-		to := recode(set.Vocab(), p.Vocab)
+		to := set.Vocab().Map(p.Vocab)
+		if set.Vocab().HasUnknown() {
+			to[0] = -1 // [UNK] is easier to predict than the characters that it stands for
+		}
 		spans, n, err := common(ctx, data, to, int64(set.Manifest().SeqLength)+1)
 		if err != nil {
 			return err
@@ -105,20 +107,4 @@ func (g *gate) against(ctx context.Context, m *text.Model, set *dataset.Set, dat
 	limit := other - g.c.Margin
 	g.figure("promoted", nats < limit, nats, limit, fmt.Sprintf("%.4f nats, the promoted model %.4f%s: it must be better by more than %g", nats, other, where, g.c.Margin))
 	return nil
-}
-
-// recode returns the id that each character of v has in w, -1 where it has none of
-// its own: [UNK] is easier to predict than what it stands for.
-func recode(v, w *vocab.Vocab) []int32 {
-	to := make([]int32, v.Size())
-	for id := range to {
-		to[id] = -1
-		if v.HasUnknown() && id == 0 || v.Unit() != w.Unit() {
-			continue
-		}
-		if other, err := w.Encode(nil, v.AppendText(nil, int32(id))); err == nil && !(w.HasUnknown() && other[0] == 0) {
-			to[id] = other[0]
-		}
-	}
-	return to
 }

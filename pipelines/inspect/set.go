@@ -12,7 +12,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/quire-ml/quire/pipelines/report"
 	"github.com/quire-ml/quire/pipelines/text"
 	"github.com/quire-ml/quire/runners/store"
 	"github.com/quire-ml/quire/transforms/dataset"
@@ -50,7 +49,7 @@ func inspectSet(ctx context.Context, path string, first int) (*Result, error) {
 	}
 	defer done()
 	if err := set.Verify(ctx); err != nil {
-		return nil, text.SetRemedy(ctx, err)
+		return nil, err
 	}
 	m := set.Manifest()
 	f := &SetFacts{ManifestSHA256: set.SHA256(), Manifest: m}
@@ -60,14 +59,14 @@ func inspectSet(ctx context.Context, path string, first int) (*Result, error) {
 	var b strings.Builder
 	fmt.Fprintf(&b, "set          %s, intact\n", path)
 	fmt.Fprintf(&b, "manifest     sha256 %s\n", f.ManifestSHA256)
-	fmt.Fprintf(&b, "corpus       %s, %d characters, %d dropped\n", report.Count(len(m.Documents), "document"), m.Chars, m.DroppedChars)
+	fmt.Fprintf(&b, "corpus       %d document(s), %d characters, %d dropped\n", len(m.Documents), m.Chars, m.DroppedChars)
 	for _, d := range m.Documents {
 		fmt.Fprintf(&b, "  %s: %d bytes, %d characters, sha256 %s\n", d.Name, d.Bytes, d.Chars, d.SHA256)
 	}
 	fmt.Fprintf(&b, "vocabulary   %d characters (%s)\n", set.Vocab().Size(), m.Unit)
 	fmt.Fprintf(&b, "entropy      unigram %.4f, bigram %.4f nats a character\n", m.Entropy.UnigramNats, m.Entropy.BigramNats)
 	for _, s := range m.Splits {
-		fmt.Fprintf(&b, "%-12s %d sequences of %d+1 characters in %s\n", s.Name, s.Sequences, m.SeqLength, report.Count(len(s.Shards), "shard"))
+		fmt.Fprintf(&b, "%-12s %d sequences of %d+1 characters in %d shard(s)\n", s.Name, s.Sequences, m.SeqLength, len(s.Shards))
 	}
 	for i, e := range f.First {
 		fmt.Fprintf(&b, "sequence %d\n  input   %q\n  target  %q\n", i, e.Input, e.Target)
@@ -154,11 +153,11 @@ func readShard(ctx context.Context, st *store.Store, name string, first int) (*S
 			return f, nil
 		}
 		if err != nil {
-			return nil, text.SetRemedy(ctx, err)
+			return nil, fmt.Errorf("inspect: %w: %w", dataset.ErrDamaged, err)
 		}
 		ids, err := tfexample.ParseIDs(nil, payload)
 		if err != nil {
-			return nil, text.SetRemedy(ctx, &tfrecord.Error{Name: st.Join(name), Record: f.Records, Offset: offset, Err: err})
+			return nil, fmt.Errorf("inspect: %w: %w", dataset.ErrDamaged, &tfrecord.Error{Name: st.Join(name), Record: f.Records, Offset: offset, Err: err})
 		}
 		if f.Records < int64(first) {
 			f.First = append(f.First, ids)
@@ -179,7 +178,7 @@ func listed(ctx context.Context, st *store.Store, name string, f *ShardFacts) (b
 	}
 	m, err := dataset.DecodeManifest(st.Join(dataset.ManifestName), data)
 	if err != nil {
-		return false, text.SetRemedy(ctx, err)
+		return false, err
 	}
 	for _, s := range m.Splits {
 		for _, h := range s.Shards {
@@ -187,7 +186,7 @@ func listed(ctx context.Context, st *store.Store, name string, f *ShardFacts) (b
 				continue
 			}
 			if h.Bytes != f.Bytes || h.SHA256 != f.SHA256 {
-				return false, text.SetRemedy(ctx, fmt.Errorf("inspect: %s: has %d bytes with sha256 %s, the manifest says %d with %s", st.Join(name), f.Bytes, f.SHA256, h.Bytes, h.SHA256))
+				return false, fmt.Errorf("inspect: %w: %s: has %d bytes with sha256 %s, the manifest says %d with %s", dataset.ErrDamaged, st.Join(name), f.Bytes, f.SHA256, h.Bytes, h.SHA256)
 			}
 			return true, nil
 		}

@@ -98,7 +98,7 @@ func (r *Stages) runPrep(ctx context.Context, c *configs.Config, task *workflow.
 	if err != nil {
 		return out, err
 	}
-	res.Set = store.Path(name)
+	res.Set = name
 	out.Value, out.Digest = *res, res.ManifestSHA256
 	out.Files, err = setFiles(ctx, task.Store, name)
 	return out, err
@@ -152,7 +152,7 @@ func (r *Stages) estimateTrain(ctx context.Context, c *configs.Config, task *wor
 	if err != nil {
 		return cost, err
 	}
-	opened, done, err := text.OpenSet(ctx, set.Set.In(c.Workdir))
+	opened, done, err := text.OpenSet(ctx, text.Locate(c.Workdir, set.Set))
 	if err != nil {
 		return cost, err
 	}
@@ -186,7 +186,7 @@ func (r *Stages) runTrain(ctx context.Context, c *configs.Config, task *workflow
 	if err != nil {
 		return out, err
 	}
-	res, err := stages.Train(ctx, c, stages.TrainOptions{Set: set.Set.In(c.Workdir), Out: text.Locate(c.Workdir, name), Fresh: task.Forced, Config: r.o.Config, Console: r.o.Console})
+	res, err := stages.Train(ctx, c, stages.TrainOptions{Set: text.Locate(c.Workdir, set.Set), Out: text.Locate(c.Workdir, name), Fresh: task.Forced, Config: r.o.Config, Console: r.o.Console})
 	if err != nil {
 		return out, err
 	}
@@ -198,8 +198,7 @@ func (r *Stages) runTrain(ctx context.Context, c *configs.Config, task *workflow
 	if best == nil {
 		best = &latest
 	}
-	run := store.Path(name)
-	res.Run, res.Checkpoint, res.Best = run, run+"/"+store.Path(latest.Name), run+"/"+store.Path(best.Name)
+	res.Run, res.Checkpoint, res.Best = name, name+"/"+latest.Name, name+"/"+best.Name
 	out.Value, out.Digest = *res, best.SHA256
 	return out, nil
 }
@@ -223,7 +222,7 @@ func (r *Stages) open(ctx context.Context, task *workflow.Task) (*text.Model, er
 	if err != nil {
 		return nil, err
 	}
-	path := run.Best.In(r.c.Workdir)
+	path := text.Locate(r.c.Workdir, run.Best)
 	if r.model == nil || r.model.Path != path {
 		r.model, err = text.OpenModel(ctx, path, "best")
 	}
@@ -245,7 +244,7 @@ func (r *Stages) Evaluate() workflow.Node {
 			if err != nil {
 				return out, err
 			}
-			res, err := text.Evaluate(ctx, m, set.Set.In(c.Workdir))
+			res, err := text.Evaluate(ctx, m, text.Locate(c.Workdir, set.Set), "")
 			if err != nil {
 				return out, err
 			}

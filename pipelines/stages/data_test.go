@@ -2,7 +2,6 @@ package stages
 
 import (
 	"bytes"
-	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -31,59 +30,6 @@ func library(t *testing.T, set ...string) *configs.Config {
 	return tiny.Documents(t, texts, set...)
 }
 
-// TestTextData reads every split of prepared sets as text: it is what the
-// documents have there.
-func TestTextData(t *testing.T) {
-	for _, c := range []struct {
-		set  []string
-		want map[string][][3]int // document, first character, characters
-	}{
-		{nil, map[string][][3]int{"train": {{'a', 0, 352}, {'c', 0, 77}}, "validation": {{'a', 360, 33}}}},
-		{[]string{"prep.validation.fraction=0.2", "prep.test.fraction=0.15", "prep.seed=9", "prep.shards=3"},
-			map[string][][3]int{"train": {{'a', 0, 253}, {'c', 0, 55}}, "validation": {{'a', 260, 77}, {'c', 62, 11}}, "test": {{'a', 340, 55}, {'c', 82, 11}}}},
-		{[]string{"prep.validation.fraction=0"}, map[string][][3]int{"train": {{'a', 0, 396}, {'c', 0, 88}}}},
-	} {
-		config := library(t, c.set...)
-		set, done, err := text.OpenSet(t.Context(), prepared(t, config))
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, split := range []string{"train", "validation", "test"} {
-			d, err := text.NewTextData(set, split, 0)
-			if err != nil {
-				t.Fatal(err)
-			}
-			var want []byte
-			var lengths []int64
-			for _, p := range c.want[split] {
-				data, err := os.ReadFile(filepath.Join(filepath.Dir(config.Workdir), fmt.Sprintf("%c.txt", p[0])))
-				if err != nil {
-					t.Fatal(err)
-				}
-				want, lengths = append(want, data[p[1]:p[1]+p[2]]...), append(lengths, int64(p[2]))
-			}
-			if !slices.Equal(d.Stretches(), lengths) {
-				t.Errorf("%v: %s has stretches %v, want %v", c.set, split, d.Stretches(), lengths)
-			}
-			if want == nil {
-				continue
-			}
-			ids := make([]int32, len(want))
-			if err := d.ReadAt(t.Context(), 0, ids); err != nil {
-				t.Fatal(err)
-			}
-			var got []byte
-			for _, id := range ids {
-				got = set.Vocab().AppendText(got, id)
-			}
-			if string(got) != string(want) {
-				t.Errorf("%v: %s is\n%s, want\n%s", c.set, split, got, want)
-			}
-		}
-		done()
-	}
-}
-
 // TestNotContinuous: a set whose sequences do not follow one another is no text
 // to train on; to evaluate, each of them is one by itself.
 func TestNotContinuous(t *testing.T) {
@@ -99,7 +45,7 @@ func TestNotContinuous(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		d, err := text.NewTextData(opened, "validation", 0)
+		d, err := opened.Text("validation", 0)
 		if n := d.Split.Len(); err != nil || n == 0 || !slices.Equal(d.Stretches(), slices.Repeat([]int64{11}, int(n))) {
 			t.Errorf("%s: %d sequences, stretches %v, %v", what, n, d.Stretches(), err)
 		}
@@ -119,11 +65,11 @@ func TestTrainCarry(t *testing.T) {
 	if res.StepsPerEpoch != 42/4 || res.Step != 2*(42/4) {
 		t.Errorf("%d steps an epoch, %d in all", res.StepsPerEpoch, res.Step)
 	}
-	m, err := text.OpenModel(t.Context(), string(res.Run), "latest")
+	m, err := text.OpenModel(t.Context(), res.Run, "latest")
 	if err != nil {
 		t.Fatal(err)
 	}
-	e, err := text.Evaluate(t.Context(), m, set)
+	e, err := text.Evaluate(t.Context(), m, set, "")
 	if err != nil || e.NatsPerChar != *res.ValidationNats || e.Chars != 32 || !strings.Contains(string(m.Config), `"hidden":"carry"`) {
 		t.Errorf("evaluated %+v, %v; in training %v; config %s", e, err, *res.ValidationNats, m.Config)
 	}

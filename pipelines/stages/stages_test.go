@@ -6,7 +6,6 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 
@@ -38,57 +37,6 @@ func prepared(t *testing.T, c *configs.Config) string {
 	return out
 }
 
-// TestSplitData visits every sequence once an epoch: in the shards' order in the
-// first, in orders of their own in the others.
-func TestSplitData(t *testing.T) {
-	set, done, err := text.OpenSet(t.Context(), prepared(t, tiny.Config(t, tiny.Line())))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer done()
-	split := set.Split("train")
-	n := split.Len()
-	all := func(read func(i int64, ids []int32) error) (out []string) {
-		for i := range n {
-			ids := make([]int32, 11)
-			if err := read(i, ids); err != nil {
-				t.Fatal(err)
-			}
-			var text []byte
-			for _, id := range ids {
-				text = set.Vocab().AppendText(text, id)
-			}
-			out = append(out, string(text))
-		}
-		return out
-	}
-	shards := all(func(i int64, ids []int32) error { return split.Read(t.Context(), i, ids) })
-	data := &text.SplitData{Split: split, Seed: 1}
-	epoch := func(e int) []string {
-		return all(func(i int64, ids []int32) error { return data.Read(t.Context(), e, i, ids) })
-	}
-	first, second, third := epoch(1), epoch(2), epoch(3)
-	if !slices.Equal(first, shards) {
-		t.Error("the first epoch is not in the order of the shards")
-	}
-	if slices.Equal(second, first) || slices.Equal(third, first) || slices.Equal(second, third) {
-		t.Error("two epochs have the same order")
-	}
-	if again := epoch(2); !slices.Equal(again, second) {
-		t.Error("the second epoch, visited again, has another order")
-	}
-	slices.Sort(first)
-	for i, order := range [][]string{second, third} {
-		slices.Sort(order)
-		if !slices.Equal(order, first) {
-			t.Errorf("epoch %d does not visit every sequence once", i+2)
-		}
-	}
-	if (*text.SplitData)(nil).Len() != 0 || (&text.SplitData{}).Len() != 0 {
-		t.Error("no split has sequences")
-	}
-}
-
 // TestTrainInterrupted cancels a training before its first step: it is saved as
 // it is, and goes on as if nothing had happened.
 func TestTrainInterrupted(t *testing.T) {
@@ -118,11 +66,11 @@ func TestTrainInterrupted(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	a, err := os.ReadFile(string(whole.Checkpoint))
+	a, err := os.ReadFile(whole.Checkpoint)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if b, err := os.ReadFile(string(res.Checkpoint)); err != nil || !bytes.Equal(a, b) {
+	if b, err := os.ReadFile(res.Checkpoint); err != nil || !bytes.Equal(a, b) {
 		t.Errorf("the resumed training ends with another checkpoint: %v", err)
 	}
 }
@@ -138,7 +86,7 @@ func TestGenerateWriteFails(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m, err := text.OpenModel(t.Context(), string(res.Run), "best")
+	m, err := text.OpenModel(t.Context(), res.Run, "best")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -27,7 +27,7 @@ func warmStart(ctx context.Context, path string, s rnn.Shape, v *vocab.Vocab, co
 		return nil, "", fmt.Errorf("stages: train.from: %s has %s of unit %s, this training %s of unit %s; use the same model section and prep.unit, or another checkpoint",
 			m.Path, describe(old), m.Vocab.Unit(), describe(s), v.Unit())
 	}
-	rows, added, gone := matchRows(m.Vocab, v)
+	rows := v.Map(m.Vocab)
 	w := rnn.NewWeights(s)
 	for i, p := range s.Parameters() {
 		from := m.Weights.ByPos[i]
@@ -38,48 +38,33 @@ func warmStart(ctx context.Context, path string, s rnn.Shape, v *vocab.Vocab, co
 		}
 	}
 	console.Line("train: starts from %s, step %d", m.Path, m.Step)
-	if len(added) > 0 {
+	if added := missing(v, rows); len(added) > 0 {
 		console.Line("train: %d characters are new: %s", len(added), strings.Join(added, " "))
 	}
-	if len(gone) > 0 {
+	if gone := missing(m.Vocab, m.Vocab.Map(v)); len(gone) > 0 {
 		console.Line("train: %d characters are not needed any more: %s", len(gone), strings.Join(gone, " "))
 	}
 	return w, m.Digest, nil
 }
 
 func describe(s rnn.Shape) string {
-	return fmt.Sprintf("%s, %s, embedding %d, hidden %d", s.Cell, report.Count(s.Layers, "layer"), s.Embedding, s.Hidden)
+	return fmt.Sprintf("%s, %d layer(s), embedding %d, hidden %d", s.Cell, s.Layers, s.Embedding, s.Hidden)
 }
 
-// matchRows returns, for each id of a vocabulary, the id that its character has
-// in an old one, -1 for none, and the characters, quoted, that only one of them
-// has.
-func matchRows(old, v *vocab.Vocab) (rows []int, added, gone []string) {
-	ids := map[string]int{}
-	for id := range old.Size() {
-		ids[string(old.AppendText(nil, int32(id)))] = id
-	}
-	for id := range v.Size() {
-		text := string(v.AppendText(nil, int32(id)))
-		row, ok := ids[text]
-		if !ok {
-			row, added = -1, append(added, fmt.Sprintf("%q", text))
-		}
-		rows = append(rows, row)
-		delete(ids, text)
-	}
-	for id := range old.Size() {
-		text := string(old.AppendText(nil, int32(id)))
-		if _, left := ids[text]; left {
-			gone = append(gone, fmt.Sprintf("%q", text))
+// missing returns the characters, quoted, of the ids of v that a map from v leaves
+// without an id.
+func missing(v *vocab.Vocab, ids []int32) (chars []string) {
+	for id, other := range ids {
+		if other < 0 {
+			chars = append(chars, fmt.Sprintf("%q", v.AppendText(nil, int32(id))))
 		}
 	}
-	return rows, added, gone
+	return chars
 }
 
 // copyRows fills dst with rows of from, of which there are n; row -1 is their
 // mean.
-func copyRows(dst, from []float32, rows []int, n int) {
+func copyRows(dst, from []float32, rows []int32, n int) {
 	width := len(from) / n
 	mean := make([]float32, width)
 	for i := range mean {
@@ -92,7 +77,7 @@ func copyRows(dst, from []float32, rows []int, n int) {
 	for i, row := range rows {
 		src := mean
 		if row >= 0 {
-			src = from[row*width : (row+1)*width]
+			src = from[int(row)*width : (int(row)+1)*width]
 		}
 		copy(dst[i*width:], src)
 	}

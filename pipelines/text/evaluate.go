@@ -4,11 +4,11 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"strings"
 
 	"github.com/quire-ml/quire/model/decode"
 	"github.com/quire-ml/quire/model/train"
 	"github.com/quire-ml/quire/pipelines/report"
-	"github.com/quire-ml/quire/runners/store"
 	"github.com/quire-ml/quire/transforms/dataset"
 	"github.com/quire-ml/quire/transforms/vocab"
 )
@@ -16,20 +16,21 @@ import (
 // EvaluateResult is the outcome of Evaluate, beside what the same text costs that
 // knows nothing but frequencies, in nats a character.
 type EvaluateResult struct {
-	NatsPerChar float64    `json:"nats_per_char"`
-	BitsPerChar float64    `json:"bits_per_char"`
-	Chars       int64      `json:"chars"` // predicted characters
-	Split       string     `json:"split"`
-	Checkpoint  store.Path `json:"checkpoint"`
-	UniformNats float64    `json:"uniform_nats"`
-	UnigramNats float64    `json:"unigram_nats"`
-	BigramNats  float64    `json:"bigram_nats"`
-	TrigramNats *float64   `json:"trigram_nats"` // null where the set does not know it
+	NatsPerChar float64  `json:"nats_per_char"`
+	BitsPerChar float64  `json:"bits_per_char"`
+	Chars       int64    `json:"chars"` // predicted characters
+	Split       string   `json:"split"`
+	Checkpoint  string   `json:"checkpoint"`
+	UniformNats float64  `json:"uniform_nats"`
+	UnigramNats float64  `json:"unigram_nats"`
+	BigramNats  float64  `json:"bigram_nats"`
+	TrigramNats *float64 `json:"trigram_nats"` // null where the set does not know it
 }
 
-// Evaluate measures a model on a set: its validation part, or its training
-// part where it has none, as train.Evaluate reads it.
-func Evaluate(ctx context.Context, m *Model, setDir string) (*EvaluateResult, error) {
+// Evaluate measures a model on a split of the set in a directory, as
+// train.Evaluate reads it. An empty name stands for the split that HeldOut
+// returns. A set without the split is an error.
+func Evaluate(ctx context.Context, m *Model, setDir, split string) (*EvaluateResult, error) {
 	set, done, err := OpenSet(ctx, setDir)
 	if err != nil {
 		return nil, err
@@ -38,7 +39,17 @@ func Evaluate(ctx context.Context, m *Model, setDir string) (*EvaluateResult, er
 	if err := sameVocabulary(m, set.Vocab(), setDir); err != nil {
 		return nil, err
 	}
-	data, name, err := HeldOut(set)
+	if split == "" {
+		split = HeldOut(set)
+	}
+	if set.Split(split) == nil {
+		var has []string
+		for _, s := range set.Manifest().Splits {
+			has = append(has, s.Name)
+		}
+		return nil, fmt.Errorf("text: the set %s has no split %q; it has %s", setDir, split, strings.Join(has, ", "))
+	}
+	data, err := set.Text(split, 0)
 	if err != nil {
 		return nil, err
 	}
@@ -47,19 +58,17 @@ func Evaluate(ctx context.Context, m *Model, setDir string) (*EvaluateResult, er
 		return nil, err
 	}
 	e := set.Manifest().Entropy
-	return &EvaluateResult{NatsPerChar: nats, BitsPerChar: nats / math.Ln2, Chars: chars, Split: name, Checkpoint: store.Path(m.Path),
+	return &EvaluateResult{NatsPerChar: nats, BitsPerChar: nats / math.Ln2, Chars: chars, Split: split, Checkpoint: m.Path,
 		UniformNats: math.Log(float64(m.Vocab.Size())), UnigramNats: e.UnigramNats, BigramNats: e.BigramNats, TrigramNats: e.TrigramNats}, nil
 }
 
-// HeldOut is the text that models are measured on, and the name of its split: the
-// validation part, or the training part where there is none.
-func HeldOut(set *dataset.Set) (data *TextData, name string, err error) {
-	name = "validation"
-	if set.Split(name) == nil {
-		name = "train"
+// HeldOut returns the name of the split that models are measured on: validation,
+// or train in a set without validation.
+func HeldOut(set *dataset.Set) string {
+	if set.Split("validation") == nil {
+		return "train"
 	}
-	data, err = NewTextData(set, name, 0)
-	return data, name, err
+	return "validation"
 }
 
 // String is the result in a line: the loss, and the n-gram entropies above and

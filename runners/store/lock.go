@@ -41,9 +41,11 @@ func (l *local) lock(ctx context.Context, root *os.Root, dir string) (unlock fun
 			f.Close()
 			return nil, localError(err)
 		}
-		if err := wait(ctx, pause); err != nil {
+		select {
+		case <-ctx.Done():
 			f.Close()
-			return nil, err
+			return nil, ctx.Err()
+		case <-time.After(pause):
 		}
 	}
 }

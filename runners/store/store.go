@@ -41,7 +41,6 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
-	"time"
 )
 
 // ErrNotExist is wrapped by errors about an object that is not there. It is also
@@ -72,8 +71,6 @@ type Store struct {
 	d      driver
 	prefix string // of every name; "" or elements joined by slashes
 	close  func() error
-
-	machine string // that leases are taken on, for tests; empty is this one
 }
 
 // Open opens the store at url: a local folder, which is made by the first write,
@@ -118,7 +115,7 @@ func (s *Store) Sub(name string) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Store{d: s.d, prefix: full, close: func() error { return nil }, machine: s.machine}, nil
+	return &Store{d: s.d, prefix: full, close: func() error { return nil }}, nil
 }
 
 // URL returns the folder or the gs:// URL of the store.
@@ -244,16 +241,4 @@ func (s *Store) wrap(name string, err error) error {
 		return nil
 	}
 	return fmt.Errorf("store: %s: %w", s.Join(name), err)
-}
-
-// wait returns after d, or the error of ctx once ctx ends.
-func wait(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-t.C:
-		return nil
-	}
 }

@@ -31,3 +31,19 @@ func Example() {
 	// [0 4 2 4 5] <nil>
 	// [UNK]obot
 }
+
+// The rows of a model's embedding move to the ids of a new vocabulary.
+func ExampleVocab_Map() {
+	old, err := vocab.New(vocab.Rune, map[rune]int64{'a': 1, 'b': 1, 'd': 1}, 1)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	next, err := vocab.New(vocab.Rune, map[rune]int64{'b': 1, 'c': 1, 'd': 1}, 1)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(next.Map(old))
+	// Output: [1 -1 2]
+}

@@ -224,6 +224,28 @@ func TestSame(t *testing.T) {
 	}
 }
 
+func TestMap(t *testing.T) {
+	ab, abUnknown := must(t, Rune, count("ab"), 1), must(t, Rune, count("aabbc"), 2) // the second: [UNK] a b
+	bcUnknown := must(t, Rune, count("bbccx"), 2)                                    // [UNK] b c
+	for _, c := range []struct {
+		v, w *Vocab
+		want []int32
+	}{
+		{ab, ab, []int32{0, 1}},
+		{ab, must(t, Rune, count("b"), 1), []int32{-1, 0}},
+		{ab, abUnknown, []int32{1, 2}},
+		{ab, bcUnknown, []int32{-1, 1}}, // a is one of those that [UNK] stands for
+		{abUnknown, ab, []int32{-1, 0, 1}},
+		{abUnknown, bcUnknown, []int32{0, -1, 1}},
+		{ab, must(t, Byte, count("ab"), 1), []int32{-1, -1}},
+		{abUnknown, must(t, Byte, count("aabbc"), 2), []int32{-1, -1, -1}},
+	} {
+		if got := c.v.Map(c.w); !slices.Equal(got, c.want) {
+			t.Errorf("%q to %q: %d, want %d", c.v.chars, c.w.chars, got, c.want)
+		}
+	}
+}
+
 // TestDamage flips every bit of every byte and cuts at every length.
 func TestDamage(t *testing.T) {
 	for _, v := range []*Vocab{must(t, Rune, count("ab\n\"é𝄞\ufffd<ba"), 1), must(t, Byte, map[rune]int64{0: 1, 'a': 3, 0xff: 4}, 2)} {

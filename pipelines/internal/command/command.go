@@ -6,7 +6,6 @@
 package command
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -14,7 +13,6 @@ import (
 	"io"
 	"os"
 	"os/signal"
-	"runtime"
 	"strings"
 	"syscall"
 
@@ -28,6 +26,7 @@ import (
 	"github.com/quire-ml/quire/pipelines/gate"
 	"github.com/quire-ml/quire/pipelines/report"
 	"github.com/quire-ml/quire/runners/engine"
+	"github.com/quire-ml/quire/transforms/dataset"
 )
 
 // Exit codes.
@@ -59,7 +58,6 @@ func Execute(ctx context.Context, cmd *cobra.Command, args []string, stdout, std
 	cmd.SetErr(stderr)
 	cmd.SilenceErrors, cmd.SilenceUsage = true, true
 	cmd.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return usage(c, err) })
-	addVersion(cmd)
 	_, err := kernel.Variant()
 	if err != nil {
 		err = usageError{err} // QUIRE_VARIANT asks for what is not there
@@ -72,9 +70,18 @@ func Execute(ctx context.Context, cmd *cobra.Command, args []string, stdout, std
 	case code == exitInterrupted:
 		fmt.Fprintf(stderr, "quire: interrupted; what is finished is saved: start the same command again to go on\n")
 	default:
-		fmt.Fprintf(stderr, "quire: %v\n", err)
+		fmt.Fprintf(stderr, "quire: %v%s\n", err, remedy(err))
 	}
 	return code
+}
+
+// remedy returns the advice to append to an error of a package that knows neither
+// commands nor keys.
+func remedy(err error) string {
+	if errors.Is(err, dataset.ErrDamaged) {
+		return "; make the set again: prep --replace, or delete its directory"
+	}
+	return ""
 }
 
 // usageError is a mistake in the command line.
@@ -139,16 +146,6 @@ func (o *common) load(flags ...configs.Flag) (*configs.Resolved, error) {
 	return configs.Load(configs.Options{Config: o.config, Environ: os.Environ(), Set: o.set, Flags: flags})
 }
 
-// device is what computes.
-const device = "cpu"
-
-// begin says on the console with which config, where and on what a command works.
-func (o *common) begin(console *report.Console, r *configs.Resolved) {
-	variant, _ := kernel.Variant() // Execute has checked it
-	console.Line("quire: config %s, workdir %s, device %s, %s kernels, %s", cmp.Or(o.config, r.Config.Name), r.Config.Workdir,
-		device, variant, report.Count(runtime.GOMAXPROCS(0), "thread"))
-}
-
 // console is where progress goes.
 func (o *common) console(c *cobra.Command) *report.Console {
 	return report.NewConsole(c.ErrOrStderr(), o.quiet)
@@ -179,7 +176,6 @@ func build(o *common, use, short, long, example string, run func(c *cobra.Comman
 		},
 		RunE: func(c *cobra.Command, _ []string) error { return run(c) }}
 	o.add(c.Flags())
-	complete(c, "config", completeConfig)
 	return c
 }
 

@@ -34,8 +34,6 @@ func Prep() *cobra.Command {
 				return err
 			}
 			out := text.Locate(r.Config.Workdir, r.Config.Prep.Out)
-			console := o.console(c)
-			o.begin(console, r)
 			if err := preflight(c, &r.Config, runner, out); err != nil {
 				return err
 			}
@@ -44,7 +42,7 @@ func Prep() *cobra.Command {
 				return err
 			}
 			res, err := stages.Prep(c.Context(), &r.Config, found, stages.PrepOptions{Out: out,
-				Runner: runner, Way: way, Replace: replace, Verbose: verbose, Console: console})
+				Runner: runner, Way: way, Replace: replace, Verbose: verbose, Console: o.console(c)})
 			if err != nil {
 				return err
 			}
@@ -60,7 +58,7 @@ func Prep() *cobra.Command {
 
 func printPrep(w io.Writer, r *stages.PrepResult) {
 	if r.Submitted != nil {
-		printJob(w, string(r.Set), r.Submitted)
+		printJob(w, r.Set, r.Submitted)
 		return
 	}
 	if r.Skipped {

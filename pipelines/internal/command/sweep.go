@@ -34,9 +34,7 @@ func Sweep() *cobra.Command {
 			if err := waits(c, runner); err != nil {
 				return err
 			}
-			console := o.console(c)
-			o.begin(console, r)
-			res, err := sweep.Run(c.Context(), r, trials, sweep.Options{Runner: runner, Verbose: verbose, Quiet: o.quiet, Console: console})
+			res, err := sweep.Run(c.Context(), r, trials, sweep.Options{Runner: runner, Verbose: verbose, Quiet: o.quiet, Console: o.console(c)})
 			if err != nil {
 				return err
 			}

@@ -30,10 +30,9 @@ func Train() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			cfg, console := &r.Config, o.console(c)
-			o.begin(console, r)
+			cfg := &r.Config
 			res, err := stages.Train(c.Context(), cfg, stages.TrainOptions{Set: text.Locate(cfg.Workdir, cfg.Prep.Out),
-				Out: text.Locate(cfg.Workdir, cfg.Train.Out), Replace: replace, Fresh: fresh, Config: r.YAML(), Console: console})
+				Out: text.Locate(cfg.Workdir, cfg.Train.Out), Replace: replace, Fresh: fresh, Config: r.YAML(), Console: o.console(c)})
 			if err != nil && !errors.Is(err, train.ErrInterrupted) {
 				return err
 			}

@@ -50,9 +50,10 @@ func (m *modelFlags) open(c *cobra.Command, cfg *configs.Config) (*text.Model, e
 func Evaluate() *cobra.Command {
 	var o common
 	var m modelFlags
-	c := build(&o, "evaluate", "Measure a model on a set's validation part",
-		"Evaluate prints the mean loss over the validation part of the set at prep.out (over the\ntraining part where there is no other), in nats and bits a character, and between which\nn-gram entropies it is. The hidden goes on through each document.",
-		"  evaluate --config shakespeare\n  evaluate --checkpoint work/run --which latest",
+	var split string
+	c := build(&o, "evaluate", "Measure a model on a split of a set",
+		"Evaluate prints the mean loss over a split of the set at prep.out, in nats and bits a\ncharacter, and the n-gram entropies above and below it. Without --split, the split is\nvalidation, or train in a set without validation. The hidden is carried through each\ndocument.",
+		"  evaluate --config shakespeare\n  evaluate --checkpoint work/run --which latest\n  evaluate --set prep.test.fraction=0.1 --split test",
 		func(c *cobra.Command) error {
 			r, err := o.load()
 			if err != nil {
@@ -62,7 +63,7 @@ func Evaluate() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			res, err := text.Evaluate(c.Context(), model, text.Locate(r.Config.Workdir, r.Config.Prep.Out))
+			res, err := text.Evaluate(c.Context(), model, text.Locate(r.Config.Workdir, r.Config.Prep.Out), split)
 			if err != nil {
 				return err
 			}
@@ -71,7 +72,7 @@ func Evaluate() *cobra.Command {
 			})
 		})
 	m.add(c.Flags())
-	complete(c, "which", completeWhich(&o))
+	c.Flags().StringVar(&split, "split", "", "train, validation or test (default validation, or train in a set without validation)")
 	return c
 }
 
@@ -118,7 +119,6 @@ func Generate() *cobra.Command {
 			return o.print(c, res, func(io.Writer) {})
 		})
 	m.add(c.Flags())
-	complete(c, "which", completeWhich(&o))
 	for i, name := range names {
 		c.Flags().StringVar(&values[i], flagName(name), "", "generate."+name+" of the config")
 	}
@@ -165,7 +165,6 @@ func Score() *cobra.Command {
 			return o.print(c, res, func(w io.Writer) { printScore(w, model, data, res) })
 		})
 	m.add(c.Flags())
-	complete(c, "which", completeWhich(&o))
 	c.Flags().StringVar(&given, "text", "", "the text itself")
 	c.Flags().StringVar(&file, "file", "", "a file with the text, - for standard input (the default)")
 	c.Flags().BoolVar(&chars, "chars", false, "each character's log-probability")

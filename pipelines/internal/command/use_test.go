@@ -156,6 +156,33 @@ func TestScore(t *testing.T) {
 	}
 }
 
+// TestEvaluateSplit measures a model on each split of a set, and on one that the
+// set lacks.
+func TestEvaluateSplit(t *testing.T) {
+	l := newLab(t)
+	l.ok("prep", "--set", "prep.test.fraction=0.2")
+	l.ok("train", "--set", "train.max_steps=2")
+	seen := map[any]bool{}
+	for split, chars := range map[string]float64{"train": 2089, "validation": 296, "test": 593} {
+		r := l.result(evaluateKeys, "evaluate", "--split", split)
+		if r["split"] != split || r["chars"] != chars || seen[r["nats_per_char"]] {
+			t.Errorf("%s: %v", split, r)
+		}
+		seen[r["nats_per_char"]] = true
+		if split == "validation" {
+			if without := l.result(evaluateKeys, "evaluate"); without["nats_per_char"] != r["nats_per_char"] || without["split"] != "validation" {
+				t.Errorf("without --split: %v, want %v", without, r)
+			}
+		}
+	}
+	l.fails(1, []string{`no split "tests"`, "it has train, validation, test"}, "evaluate", "--split", "tests")
+	l.ok("prep", "--replace", "--set", "prep.validation.fraction=0")
+	l.fails(1, []string{filepath.Join(l.work, "set"), `no split "validation"`, "it has train"}, "evaluate", "--split", "validation")
+	if r := l.result(evaluateKeys, "evaluate"); r["split"] != "train" {
+		t.Errorf("a set without validation: %v", r)
+	}
+}
+
 // TestNoModel uses a model where there is none.
 func TestNoModel(t *testing.T) {
 	l := newLab(t)
