@@ -19,24 +19,24 @@ import (
 	"github.com/quire-ml/quire/runners/workflow"
 )
 
-// News is what notify.command reads and notify.webhook is sent, as JSON.
+// News is the JSON that notify.command reads and notify.webhook is sent.
 type News struct {
 	Event      string   `json:"event"` // failed, refused or promoted
 	Experiment string   `json:"experiment"`
-	Round      string   `json:"round"` // empty: it failed before it had a record
+	Round      string   `json:"round"` // empty: the round failed before it had a record
 	Stage      string   `json:"stage,omitempty"`
 	Class      string   `json:"class,omitempty"`
 	Message    string   `json:"message,omitempty"`
-	Checkpoint string   `json:"checkpoint,omitempty"` // path of the promoted one
+	Checkpoint string   `json:"checkpoint,omitempty"` // path of the promoted model
 	Nats       *float64 `json:"nats_per_char,omitempty"`
 }
 
-// news is what a round has to tell; nil: nothing. An interrupted round goes on,
-// and what a skipped stage came to was told when it ran.
+// news returns the news of a round; nil: none. An interrupted round goes on later,
+// and the result of a skipped stage was news when the stage ran.
 func news(c *configs.Config, r *workflow.Record, failed error) *News {
 	var wrong workflow.SelectionError
 	if errors.As(failed, &wrong) {
-		return nil // somebody is there who reads it
+		return nil // somebody has just typed it
 	}
 	n := &News{Experiment: c.Name}
 	if r != nil {
@@ -73,18 +73,18 @@ func news(c *configs.Config, r *workflow.Record, failed error) *News {
 	return n
 }
 
-// Times of a notification. Tests shorten them.
-var (
+// Bounds of a notification.
+const (
 	commandTime = time.Minute
-	webhookTime = 10 * time.Second
-	webhookWait = time.Second // before the second attempt; it doubles
+	webhookTime = 10 * time.Second // of one attempt
 )
 
-const webhookAttempts = 4
+// webhookRetry is how a webhook is tried again. Tests shorten its pauses.
+var webhookRetry = workflow.Retry{Attempts: 4, Pause: time.Second, MaxPause: 30 * time.Second, Transient: store.Transient}
 
-// notify tells of n by the command and the webhook. Its errors have neither,
-// which may hold secrets. It is for the end of a round: a process that dies
-// before has told nobody.
+// notify sends n to the command and the webhook, once each also where ctx has
+// ended. Errors omit both values: they may hold secrets. A process that dies
+// before the end of its round notifies nobody.
 func notify(ctx context.Context, c configs.Notify, n *News) error {
 	data, err := json.Marshal(n)
 	if err != nil {
@@ -104,34 +104,24 @@ func notify(ctx context.Context, c configs.Notify, n *News) error {
 	return errors.Join(errs...)
 }
 
-// tellCommand runs a shell command with data as its standard input. What it
-// prints goes nowhere.
+// tellCommand runs a shell command with data as its standard input. Its output is
+// dropped.
 func tellCommand(ctx context.Context, command string, data []byte) error {
-	ctx, cancel := context.WithTimeout(ctx, commandTime)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), commandTime)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "/bin/sh", "-c", command)
 	cmd.Stdin, cmd.WaitDelay = bytes.NewReader(data), time.Second
 	err := cmd.Run()
 	if ctx.Err() != nil {
-		return fmt.Errorf("it did not end in %v, and was killed", commandTime)
+		return fmt.Errorf("it ran longer than %v, and was killed", commandTime)
 	}
 	return err
 }
 
-// tellWebhook posts data, again where the error may pass.
-func tellWebhook(ctx context.Context, webhook string, data []byte) (err error) {
-	wait := webhookWait
-	for attempt := 1; ; attempt++ {
-		if err = post(ctx, webhook, data); err == nil || attempt == webhookAttempts || !store.Transient(err) {
-			return err
-		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(wait):
-		}
-		wait *= 2
-	}
+// tellWebhook posts data, again after transient errors until ctx ends.
+func tellWebhook(ctx context.Context, webhook string, data []byte) error {
+	_, err := webhookRetry.Do(ctx, func() error { return post(context.WithoutCancel(ctx), webhook, data) })
+	return err
 }
 
 func post(ctx context.Context, webhook string, data []byte) error {
@@ -139,7 +129,7 @@ func post(ctx context.Context, webhook string, data []byte) error {
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, webhook, bytes.NewReader(data))
 	if err != nil {
-		return errors.New("it is not a URL that can be posted to")
+		return errors.New("not a URL that can be posted to")
 	}
 	req.Header.Set("Content-Type", "application/json")
 	resp, err := http.DefaultClient.Do(req)
@@ -151,11 +141,8 @@ func post(ctx context.Context, webhook string, data []byte) error {
 		return err
 	}
 	resp.Body.Close()
-	switch code := resp.StatusCode; {
-	case code < 300:
-		return nil
-	case code == http.StatusRequestTimeout || code == http.StatusTooManyRequests || code >= 500:
-		return fmt.Errorf("the server answered %s: %w", resp.Status, store.ErrTransient)
+	if resp.StatusCode >= 300 {
+		return store.StatusError(resp)
 	}
-	return fmt.Errorf("the server answered %s", resp.Status)
+	return nil
 }

@@ -1,6 +1,7 @@
 package round
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"io"
@@ -18,6 +19,7 @@ import (
 	"github.com/quire-ml/quire/configs"
 	"github.com/quire-ml/quire/pipelines/gate"
 	"github.com/quire-ml/quire/pipelines/report"
+	"github.com/quire-ml/quire/runners/store"
 )
 
 // told collects what a webhook and a command are sent.
@@ -29,9 +31,9 @@ type told struct {
 }
 
 func newTold(t *testing.T, c *configs.Config) *told {
-	old := webhookWait
-	webhookWait = time.Millisecond
-	t.Cleanup(func() { webhookWait = old })
+	old := webhookRetry
+	webhookRetry.Pause = time.Millisecond
+	t.Cleanup(func() { webhookRetry = old })
 	l := &told{file: filepath.Join(t.TempDir(), "told")}
 	l.server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		var n News
@@ -142,5 +144,40 @@ func TestNotifyFails(t *testing.T) {
 	}
 	if text := lines.String(); !strings.Contains(text, "notify.command: exit status 7") || !strings.Contains(text, "notify.webhook: ") || strings.Contains(text, "s3cr3t") {
 		t.Errorf("the warning is %q", text)
+	}
+}
+
+// TestNotifyPauses: the end of the context ends a webhook's pause, but not the
+// first attempt; and a server that asks for a long pause is not asked again.
+func TestNotifyPauses(t *testing.T) {
+	old := webhookRetry
+	webhookRetry.Pause, webhookRetry.MaxPause = time.Hour, time.Hour
+	t.Cleanup(func() { webhookRetry = old })
+	ctx, stop := context.WithCancel(t.Context())
+	webhookRetry.Waiting = func(int, time.Duration, error) { stop() }
+	posts, after := 0, ""
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		posts++
+		w.Header().Set("Retry-After", after)
+		w.WriteHeader(http.StatusServiceUnavailable)
+	}))
+	t.Cleanup(server.Close)
+	c := configs.Notify{Webhook: server.URL}
+	for _, first := range []bool{true, false} { // it ends in the pause, or before
+		done := make(chan error, 1)
+		go func() { done <- notify(ctx, c, &News{Event: "failed"}) }()
+		select {
+		case err := <-done:
+			if posts != 1 || first && !errors.Is(err, context.Canceled) || !first && !errors.Is(err, store.ErrTransient) {
+				t.Errorf("first %v: %d posts, %v", first, posts, err)
+			}
+		case <-time.After(time.Minute):
+			t.Fatal("the pause goes on after the end of the context")
+		}
+		posts = 0
+	}
+	after = "3601"
+	if err := notify(t.Context(), c, &News{Event: "failed"}); posts != 1 || !errors.Is(err, store.ErrTransient) {
+		t.Errorf("asked to wait longer than it would: %d posts, %v", posts, err)
 	}
 }

@@ -74,7 +74,7 @@ func Run(ctx context.Context, c *configs.Config, o Options) (*Result, error) {
 	options.Observe = func(e workflow.Event) { Announce(o.Console, e) }
 	record, err := p.Run(ctx, st, options)
 	if n := news(c, record, err); n != nil {
-		if nerr := notify(context.WithoutCancel(ctx), c.Notify, n); nerr != nil {
+		if nerr := notify(ctx, c.Notify, n); nerr != nil {
 			o.Console.Warn("%v", nerr)
 		}
 	}

@@ -76,11 +76,8 @@ func fetch(ctx context.Context, source, file string, o *ResolveOptions) (size in
 		return 0, fmt.Errorf("%w; without network, set corpus.sources to a local file", err)
 	}
 	defer resp.Body.Close()
-	switch code := resp.StatusCode; {
-	case code == http.StatusRequestTimeout || code == http.StatusTooManyRequests || code >= 500:
-		return 0, fmt.Errorf("the server answered %s: %w", resp.Status, store.ErrTransient)
-	case code != http.StatusOK:
-		return 0, fmt.Errorf("the server answered %s", resp.Status)
+	if resp.StatusCode != http.StatusOK {
+		return 0, store.StatusError(resp)
 	}
 	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
 		return 0, err

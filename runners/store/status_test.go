@@ -1,0 +1,35 @@
+package store
+
+import (
+	"errors"
+	"net/http"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+func TestStatusError(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) { // where the clock stands still
+		date := func(d time.Duration) string { return time.Now().Add(d).UTC().Format(http.TimeFormat) }
+		for _, c := range []struct {
+			code      int
+			after     string
+			transient bool
+			want      time.Duration
+		}{
+			{404, "", false, 0},
+			{408, "", true, 0},
+			{429, "7", true, 7 * time.Second},
+			{500, "soon", true, 0},
+			{502, "-7", true, 0},
+			{503, date(time.Minute), true, time.Minute},
+			{503, date(-time.Minute), true, 0},
+		} {
+			err := StatusError(&http.Response{StatusCode: c.code, Status: "as it is", Header: http.Header{"Retry-After": {c.after}}})
+			var asks interface{ RetryAfter() time.Duration }
+			if !errors.As(err, &asks) || asks.RetryAfter() != c.want || Transient(err) != c.transient || errors.Is(err, ErrTransient) != c.transient {
+				t.Errorf("%d, %q: %v, want transient %v and to wait %v", c.code, c.after, err, c.transient, c.want)
+			}
+		}
+	})
+}
