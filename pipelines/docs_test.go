@@ -8,8 +8,11 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
+
+	"github.com/quire-ml/quire/configs"
 )
 
 // Budgets in lines. A generated file has none, and a test function, which may
@@ -19,6 +22,7 @@ const (
 	testLines     = 700
 	functionLines = 60
 	mainLines     = 30
+	readmeLines   = 160
 	packageFiles  = 9 // of a package of pipelines
 )
 
@@ -115,23 +119,95 @@ func TestPackageFiles(t *testing.T) {
 	}
 }
 
-// TestReadme compares the Go code of the README with the example it is from.
-func TestReadme(t *testing.T) {
-	readme, err := os.ReadFile(filepath.Join("..", "README.md"))
-	if err != nil {
-		t.Fatal(err)
+// readmes are the README at the top and that of each folder.
+func readmes(t *testing.T) map[string]string {
+	t.Helper()
+	texts := map[string]string{}
+	for _, folder := range append([]string{""}, folders...) {
+		name := filepath.Join(folder, "README.md")
+		data, err := os.ReadFile(filepath.Join("..", name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		texts[name] = string(data)
 	}
+	if n := strings.Count(texts["README.md"], "\n"); n > readmeLines {
+		t.Errorf("README.md has %d lines, more than %d", n, readmeLines)
+	}
+	return texts
+}
+
+// TestReadmeCode compares the Go code of the READMEs with the example it is from.
+func TestReadmeCode(t *testing.T) {
 	example, err := os.ReadFile(filepath.Join("round", "example_test.go"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	blocks := regexp.MustCompile("(?s)```go\n(.*?)```").FindAllSubmatch(readme, -1)
-	if len(blocks) == 0 {
-		t.Error("the README has no Go code")
+	found := 0
+	for name, text := range readmes(t) {
+		for i, block := range regexp.MustCompile("(?s)```go\n(.*?)```").FindAllStringSubmatch(text, -1) {
+			if found++; !bytes.Contains(example, []byte(block[1])) {
+				t.Errorf("%s: block %d of Go code is not in round/example_test.go", name, i+1)
+			}
+		}
 	}
-	for i, block := range blocks {
-		if !bytes.Contains(example, block[1]) {
-			t.Errorf("block %d of Go code in the README is not in round/example_test.go", i+1)
+	if found == 0 {
+		t.Error("no README has Go code")
+	}
+}
+
+// TestReadmeConfig loads the config that the README shows.
+func TestReadmeConfig(t *testing.T) {
+	blocks := regexp.MustCompile("(?s)```yaml\n(.*?)```").FindAllStringSubmatch(readmes(t)["README.md"], -1)
+	if len(blocks) != 1 {
+		t.Fatalf("the README shows %d configs, want 1", len(blocks))
+	}
+	file := filepath.Join(t.TempDir(), "book.yaml")
+	if err := os.WriteFile(file, []byte(blocks[0][1]), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := configs.Load(configs.Options{Config: file}); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestReadmeLinks follows the links of the READMEs to files of this tree.
+func TestReadmeLinks(t *testing.T) {
+	for name, text := range readmes(t) {
+		for _, link := range regexp.MustCompile(`\]\(([^)#:]+)(#[^)]*)?\)`).FindAllStringSubmatch(text, -1) {
+			if _, err := os.Stat(filepath.Join("..", filepath.Dir(name), link[1])); err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+	}
+}
+
+// TestReadmeTests looks for a test for every alternative of each `go test -run` in
+// the READMEs, in the package that the command names.
+func TestReadmeTests(t *testing.T) {
+	command := regexp.MustCompile("go test [^`]*?-(?:run|bench) '?([\\w\\\\|]*\\w)'?[^`]* \\./([\\w/]+?)(/\\.\\.\\.)?`")
+	names := regexp.MustCompile(`(?m)^func ((?:Test|Benchmark|Example)\w*)\(`)
+	for readme, text := range readmes(t) {
+		for _, c := range command.FindAllStringSubmatch(text, -1) {
+			var tests []string
+			for _, file := range goFiles(t) {
+				dir := filepath.ToSlash(filepath.Dir(file))
+				if !strings.HasSuffix(file, "_test.go") || dir != c[2] && (c[3] == "" || !strings.HasPrefix(dir, c[2]+"/")) {
+					continue
+				}
+				data, err := os.ReadFile(filepath.Join("..", file))
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, m := range names.FindAllStringSubmatch(string(data), -1) {
+					tests = append(tests, m[1])
+				}
+			}
+			for _, want := range strings.FieldsFunc(c[1], func(r rune) bool { return r == '|' || r == '\\' }) {
+				if !slices.ContainsFunc(tests, func(name string) bool { return strings.Contains(name, want) }) {
+					t.Errorf("%s: %s: no test of %s has %s in its name", readme, c[0], c[2], want)
+				}
+			}
 		}
 	}
 }
