@@ -1,8 +1,8 @@
-// Package configs holds the numbers of an experiment: the YAML files that are
-// embedded in the program, and the strict loader.
+// Package configs holds the numbers of an experiment: the YAML files embedded in
+// the program, the table of keys, and the strict loader.
 //
-// A config is one value for every key of a fixed table (keys.go). Load makes it
-// of layers; the last one that sets a key wins:
+// A config is one value for every key of the table (keys.go). Load merges layers;
+// the last one that sets a key wins:
 //
 //  1. the defaults of the table
 //  2. the files that the config file extends, the farthest first
@@ -16,38 +16,45 @@
 //	extends: base.yaml        # relative to this file, or an embedded config
 //	train: {lr: 0.002}        # or   train.lr: 0.002
 //
-// A bare name of an embedded config means that config, ./name a file beside it.
-// With its extension, base.yaml, the file wins where there is one.
+// A bare name of an embedded config means that config, and ./name a file beside
+// it. With the extension, base.yaml, a file of that name wins.
+//
+// A digest belongs to the sources beside it: a layer that sets corpus.sources and
+// not corpus.sha256 empties the digest of the layers below.
 //
 // # Values
 //
-// Nothing is converted: a whole number is decimal digits, a number is finite (a
-// whole one will do), true and false have no other spelling, and text that YAML
-// takes for something else stands in quotes. In a variable, with --set and in a
-// flag the same rules hold for the bare text, and quotes belong to it. A list
-// is there separated by commas, or in YAML's notation, which is also how an
-// item with a comma is written:
+// Nothing is converted. A whole number is decimal digits. A number is finite and
+// may be whole. true and false have no other spelling. Text that YAML takes for
+// something else stands in quotes. The same rules hold for the bare text of a
+// variable, of --set and of a flag, where quotes belong to the text. A list is
+// separated by commas there, or written as in YAML, for items with a comma:
 //
 //	--set corpus.sources=a.txt,b.txt
 //	--set 'corpus.sources=["one, two.txt", b.txt]'
 //
 // # Sweeps
 //
-// The section sweep has, for keys of prep, model and train, values to try:
+// The section sweep has values to try, for the keys that change a model:
 //
 //	sweep: {train.lr: [0.001, 0.002], model.hidden: {from: 128, to: 512, by: x2}}
 //
-// A range ends at the last value that is not above to; by multiplies (x2) or
-// adds (64). A list replaces that of a lower layer; an empty one takes it away.
-// Resolved.Trials makes configs of it.
+// A range ends at the last value up to to. by multiplies (x2) or adds (64). A list
+// replaces the list of a lower layer; an empty list removes it. Resolved.Trials
+// returns a config for each trial.
+//
+// # Effects
+//
+// The column effect of the table says what a key decides: see Effect. A new key
+// with its default changes no digest of an existing config.
 //
 // # Mistakes
 //
 // Every mistake is an *Error: one line that names the key, where it was set and
-// the nearest key there is. Refused are unknown keys and QUIRE_ variables, keys
+// the nearest existing key. Refused are unknown keys and QUIRE_ variables, keys
 // set twice in a file, keys that differ only in case, values of the wrong type
-// or out of range, and values that are planned but not supported yet. A file
-// may have 1 MiB, one document, six levels, and no aliases or tags.
+// or out of range, and values that are planned but not supported yet. A file has
+// at most 1 MiB, one document, six levels, and no aliases or tags.
 //
 // Resolved.Explain says which layer set a key.
 package configs
@@ -57,8 +64,8 @@ import (
 	"reflect"
 )
 
-// Config is an experiment. Its keys in YAML are the tags; the table in keys.go,
-// or Resolved.Explain, says what they mean.
+// Config is an experiment. The tags are the keys in YAML. Their meanings are in
+// the table (keys.go) and in Resolved.Explain.
 type Config struct {
 	Name     string   `mapstructure:"name"`
 	Workdir  string   `mapstructure:"workdir"`
@@ -74,7 +81,7 @@ type Config struct {
 	Sweep    Sweep    `mapstructure:"sweep"`
 }
 
-// Corpus is the text. Use Expanded, not Sources, to read it.
+// Corpus is the text. To read it, use Expanded, not Sources.
 type Corpus struct {
 	Sources []string `mapstructure:"sources"`
 	SHA256  string   `mapstructure:"sha256"`
@@ -95,13 +102,13 @@ type Prep struct {
 	Shards      int        `mapstructure:"shards"`
 }
 
-// Validation says what part of the corpus is kept from training.
+// Validation chooses the part of the corpus held out for validation.
 type Validation struct {
 	Fraction float64 `mapstructure:"fraction"`
 	By       string  `mapstructure:"by"`
 }
 
-// Test says what part of the corpus is kept from training and validation.
+// Test chooses the part of the corpus held out from training and validation.
 type Test struct {
 	Fraction float64 `mapstructure:"fraction"`
 }
@@ -147,11 +154,10 @@ type Curriculum struct {
 	Sampling  float64 `mapstructure:"sampling"`
 }
 
-// Checkpoint says what is saved, and what is kept of it.
+// Checkpoint says when checkpoints are saved and which of them stay.
 type Checkpoint struct {
 	EverySteps    int64   `mapstructure:"every_steps"`
 	EveryMinutes  float64 `mapstructure:"every_minutes"`
-	Every         string  `mapstructure:"every"`
 	KeepLast      int     `mapstructure:"keep_last"`
 	KeepBest      bool    `mapstructure:"keep_best"`
 	KeepBestCount int     `mapstructure:"keep_best_count"`
@@ -172,7 +178,7 @@ type Generate struct {
 	Seed        int64   `mapstructure:"seed"`
 }
 
-// Gate says what a model must be like to be promoted. Shares are 0 to 1.
+// Gate has the bounds that a model must meet to be promoted. Shares are 0 to 1.
 type Gate struct {
 	Margin      float64 `mapstructure:"margin"` // nats a character
 	MaxGap      float64 `mapstructure:"max_gap"`
@@ -202,7 +208,7 @@ type Round struct {
 	LimitMinutes LimitMinutes `mapstructure:"limit_minutes"`
 }
 
-// LimitMinutes are the times that stages may take; 0 is any.
+// LimitMinutes are the times that stages may take; 0 is no limit.
 type LimitMinutes struct {
 	Prep     float64 `mapstructure:"prep"`
 	Train    float64 `mapstructure:"train"`
@@ -211,14 +217,14 @@ type LimitMinutes struct {
 	Sample   float64 `mapstructure:"sample"`
 }
 
-// Notify says who is told of the end of a round. Both may hold secrets.
+// Notify says who is told of the end of a round. Both fields may hold secrets.
 type Notify struct {
 	Command string `mapstructure:"command"`
 	Webhook string `mapstructure:"webhook"`
 }
 
-// Validate returns an *Error for the first value out of its range or not
-// supported yet. Load has called it; it is for a Config that was made in Go.
+// Validate returns an *Error for the first value that is out of range or not
+// supported yet. Load calls it; call it for a Config made in Go.
 func (c *Config) Validate() error {
 	values := c.values()
 	for i := range keys {
@@ -231,13 +237,13 @@ func (c *Config) Validate() error {
 		}
 	}
 	if c.Corpus.SHA256 != "" && len(c.Corpus.Sources) > 1 {
-		return &Error{Key: "corpus.sha256", Reason: "is for a corpus of one source, but corpus.sources has more; remove it"}
+		return &Error{Key: "corpus.sha256", Reason: "is for a corpus of one source, but corpus.sources has more; remove the digest"}
 	}
 	return c.checkHidden()
 }
 
-// checkHidden refuses to carry the hidden through sequences that do not follow
-// one another, and to shorten sequences without carrying it.
+// checkHidden refuses train.hidden carry where sequences do not follow one
+// another, and a curriculum of lengths without train.hidden carry.
 func (c *Config) checkHidden() error {
 	const use = "; use train.hidden zero"
 	p, first := c.Prep, c.Train.Curriculum.SeqLength

@@ -9,13 +9,14 @@ import (
 	cron "github.com/netresearch/go-cron"
 )
 
-// cronParser reads what crontab(5) has: five fields, and @daily and the like. A time
-// matches the day of the month or the day of the week where both are given.
+// cronParser reads the expressions of crontab(5): five fields, or @daily and the
+// like. Where both days are given, either the day of the month or the day of the
+// week has to match.
 var cronParser = cron.NewParser(cron.Minute | cron.Hour | cron.Dom | cron.Month | cron.Dow | cron.Descriptor | cron.DowOrDom)
 
-// Times returns the function that gives the next time, on a calendar without time
-// zones (in UTC), at which the schedule's cron expression holds, after another; the
-// zero time where there is none in some years.
+// Times returns a function from a time to the next one at which the schedule's
+// cron expression holds. Both are on a calendar without time zones (in UTC). The
+// result is the zero time if there is none within some years.
 func (s Schedule) Times() (next func(time.Time) time.Time, err error) {
 	if strings.Contains(s.Cron, "=") {
 		return nil, fmt.Errorf("configs: schedule.cron: %q has a time zone; use schedule.timezone", s.Cron)
@@ -25,7 +26,7 @@ func (s Schedule) Times() (next func(time.Time) time.Time, err error) {
 		return nil, fmt.Errorf("configs: schedule.cron: %w", err)
 	}
 	if _, ok := times.(*cron.SpecSchedule); !ok {
-		return nil, fmt.Errorf("configs: schedule.cron: %q counts from when it is read; use fields", s.Cron)
+		return nil, fmt.Errorf("configs: schedule.cron: %q counts from the moment of reading; use fields", s.Cron)
 	}
 	if times.Next(time.Unix(0, 0).UTC()).IsZero() {
 		return nil, fmt.Errorf("configs: schedule.cron: %q is a date that never comes", s.Cron)

@@ -12,12 +12,13 @@ import (
 	"unicode/utf8"
 )
 
-// A domain is the values that a key takes. Errors go on after the key's name.
+// A domain is the set of values that a key takes. An error continues a sentence
+// that begins with the key.
 type domain interface {
-	// parse reads bare text. The value has the key's type; its range is not
-	// looked at.
+	// parse turns bare text into a value of the key's type, which may be out of
+	// range.
 	parse(text string) (any, error)
-	// check says whether a value of the key's type is in range.
+	// check returns an error for a value out of range.
 	check(value any) error
 	// String is the range in words.
 	String() string
@@ -56,10 +57,11 @@ func (d whole) String() string {
 	return fmt.Sprintf("whole number, %d to %d", d.lo, d.hi)
 }
 
-// number is the finite numbers lo to hi; above and below leave out lo and hi.
+// number is the finite numbers lo to hi, without lo where openLo, without hi
+// where openHi.
 type number struct {
-	lo, hi       float64
-	above, below bool
+	lo, hi         float64
+	openLo, openHi bool
 }
 
 var decimal = regexp.MustCompile(`^[-+]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][-+]?[0-9]+)?$`)
@@ -81,7 +83,7 @@ func (d number) parse(text string) (any, error) {
 
 func (d number) check(value any) error {
 	x, ok := value.(float64)
-	if !ok || !(x >= d.lo && x <= d.hi) || d.above && x == d.lo || d.below && x == d.hi {
+	if !ok || !(x >= d.lo && x <= d.hi) || d.openLo && x == d.lo || d.openHi && x == d.hi {
 		return fmt.Errorf("is %v, out of range; it must be a %v", value, d)
 	}
 	return nil
@@ -89,10 +91,10 @@ func (d number) check(value any) error {
 
 func (d number) String() string {
 	lo, hi := "at least", "at most"
-	if d.above {
+	if d.openLo {
 		lo = "above"
 	}
-	if d.below {
+	if d.openHi {
 		hi = "below"
 	}
 	return fmt.Sprintf("number, %s %g and %s %g", lo, d.lo, hi, d.hi)
@@ -117,7 +119,7 @@ func (truth) check(value any) error {
 
 func (truth) String() string { return "true or false" }
 
-// words is a choice of some words.
+// words is a choice of words.
 type words []string
 
 func (d words) parse(s string) (any, error) { return s, nil }
@@ -131,7 +133,7 @@ func (d words) check(value any) error {
 
 func (d words) String() string { return either(d) }
 
-// either joins words: a, b or c.
+// either joins words as "a, b or c".
 func either(list []string) string {
 	if len(list) == 1 {
 		return list[0]
@@ -140,9 +142,9 @@ func either(list []string) string {
 	return strings.Join(list[:last], ", ") + " or " + list[last]
 }
 
-// text is UTF-8 text with a rule of its own.
+// text is UTF-8 text for which ok holds.
 type text struct {
-	what string // in words
+	what string // the rule in words
 	ok   func(s string) bool
 }
 
@@ -161,10 +163,9 @@ func (d text) check(value any) error {
 
 func (d text) String() string { return d.what }
 
-// secret is text that is never shown: not in messages, not in what is written
-// of a config.
+// secret is text that no message and no written config shows.
 type secret struct {
-	what string // in words
+	what string // the rule in words
 	ok   func(s string) bool
 }
 
@@ -172,17 +173,17 @@ func (d secret) parse(s string) (any, error) { return s, nil }
 
 func (d secret) check(value any) error {
 	if s, ok := value.(string); !ok || !d.ok(s) || !utf8.ValidString(s) {
-		return fmt.Errorf("is not what it must be (a secret, which is not shown): %v", d)
+		return fmt.Errorf("is a secret and not shown; it must be %v", d)
 	}
 	return nil
 }
 
 func (d secret) String() string { return d.what }
 
-// hidden stands for a secret that is set.
+// hidden stands in place of a secret.
 const hidden = "(secret)"
 
-// shown returns a value of k as it may be seen.
+// shown returns a value of k without its secret.
 func (k *key) shown(value any) any {
 	if _, ok := k.domain.(secret); ok && value != "" {
 		return hidden
@@ -197,15 +198,15 @@ func isWebhook(s string) bool {
 	return s == "" || line(s) && err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != ""
 }
 
-// line reports whether s is on one line and not empty: a name or a path.
+// line reports whether s is a single line that is not empty: a name or a path.
 func line(s string) bool {
 	return s != "" && len(s) <= 4096 && !strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r == 0x7f })
 }
 
-// sources is a list of places of text.
+// sources is a list of texts by path, pattern or URL.
 type sources struct{}
 
-// parse reads a list: a,b or YAML's [a, "b, c"].
+// parse reads a list: a,b or, in YAML, [a, "b, c"].
 func (d sources) parse(text string) (any, error) {
 	if text == "" {
 		return []string{}, nil
@@ -213,7 +214,7 @@ func (d sources) parse(text string) (any, error) {
 	if text[0] == '[' && text[len(text)-1] == ']' {
 		doc, err := document([]byte(text))
 		if err != nil {
-			return nil, fmt.Errorf("is %s, no list that YAML can read", quote(text))
+			return nil, fmt.Errorf("is %s, not a list in YAML", quote(text))
 		}
 		return items(doc)
 	}
@@ -247,7 +248,7 @@ func (d sources) String() string {
 	return "list of files, folders, globs, https:// and gs:// URLs; ${GOROOT} is expanded"
 }
 
-// format returns a value as messages and Explain show it.
+// format returns a value for messages and Explain.
 func format(value any) string {
 	switch v := value.(type) {
 	case string:

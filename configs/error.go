@@ -9,10 +9,10 @@ import (
 
 // Error is a mistake in a config. It prints as one line.
 type Error struct {
-	Key     string // as it was written; empty when a whole file is wrong
-	Source  string // who set it: file:line, a variable, --set, a flag; empty for a Config made in Go
-	Reason  string // goes on after the key: "is 0, not in the range 1 to 8"
-	Nearest string // nearest name there is, for an unknown one
+	Key     string // in the spelling of the user; empty when a whole file is wrong
+	Source  string // file:line, variable, --set or flag; empty for a Config made in Go
+	Reason  string // continues a sentence after the key: "is 0, not in the range 1 to 8"
+	Nearest string // existing name nearest to an unknown one
 	Err     error  // cause, or nil
 }
 
@@ -38,17 +38,17 @@ func (e *Error) Error() string {
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
-// unknown is the error of a key that there is not.
+// unknown returns the error of an unknown key.
 func unknown(key, source string) *Error {
 	if name, ok := strings.CutPrefix(key, sweepPrefix); ok && keyByName[name] != nil {
-		return &Error{Key: key, Source: source, Reason: "is not for a sweep, which varies keys of prep, model and train that change a model", Nearest: nearestKey(key)}
+		return &Error{Key: key, Source: source, Reason: "is not for a sweep, which varies only keys that change a model", Nearest: nearestKey(key)}
 	}
 	return &Error{Key: key, Source: source, Reason: "is an unknown key", Nearest: nearestKey(key)}
 }
 
 var word = regexp.MustCompile(`^[A-Za-z0-9_.-]+$`)
 
-// show returns a name as a message shows it: bare when it is a word.
+// show returns a name for a message: bare if it is a word, else in quotes.
 func show(name string) string {
 	if word.MatchString(name) && len(name) <= shownBytes {
 		return name
@@ -56,10 +56,10 @@ func show(name string) string {
 	return quote(name)
 }
 
-// shownBytes is how much of a user's text a message repeats.
+// shownBytes bounds the part of a user's text that a message repeats.
 const shownBytes = 80
 
-// quote returns text in quotes, its end left out when it is long.
+// quote returns text in quotes. It cuts off the end of a long text.
 func quote(text string) string {
 	if len(text) <= shownBytes {
 		return strconv.Quote(text)
@@ -67,7 +67,7 @@ func quote(text string) string {
 	return fmt.Sprintf("%s… (%d bytes)", strconv.Quote(strings.ToValidUTF8(text[:shownBytes], "")), len(text))
 }
 
-// oneLine quotes text that would not stay on one line.
+// oneLine quotes text that has control characters.
 func oneLine(text string) string {
 	if strings.ContainsFunc(text, func(r rune) bool { return !strconv.IsPrint(r) }) {
 		return strconv.Quote(text)

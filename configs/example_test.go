@@ -42,6 +42,7 @@ func ExampleResolved_Explain() {
 	//   default   0.001
 	//   range     number, at least 1e-09 and at most 10
 	//   meaning   learning rate, the step size of Adam
+	//   effect    weights
 	//   variable  QUIRE_TRAIN_LR
 }
 

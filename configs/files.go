@@ -15,11 +15,11 @@ import (
 //go:embed *.yaml
 var embedded embed.FS
 
-// maxBytes is the most that a config file may have.
+// maxBytes bounds the size of a config file.
 const maxBytes = 1 << 20
 
-// fromFiles reads a config file and those that it extends. Settings come in
-// order: the farthest base first.
+// fromFiles reads a config file and the files that it extends. Settings come in
+// order, those of the farthest base first.
 func fromFiles(config string) ([]setting, error) {
 	var chain []*parsed
 	seen := map[string]bool{}
@@ -42,22 +42,22 @@ func fromFiles(config string) ([]setting, error) {
 	}
 	var all []setting
 	for _, p := range slices.Backward(chain) {
-		all = append(all, p.settings...)
+		all = append(all, alone(p.settings)...)
 	}
 	return all, nil
 }
 
-// file is a config file that was found.
+// file is a config file.
 type file struct {
-	shown string // in messages
-	id    string // the same for the same file
-	dir   string // that extends is relative to; empty for an embedded one
+	shown string // name in messages
+	id    string // equal for the same file under two names
+	dir   string // folder that its extends is relative to; empty for an embedded file
 	data  []byte
 }
 
-// find reads the file that name means to a file in dir: an embedded config when
-// name is a bare name of one, else the file, else an embedded config's file
-// name. dir is empty for an embedded file, which extends only its like.
+// find reads the file that is called name by a file in dir. In this order: an
+// embedded config by its bare name, a file, an embedded config by its file name.
+// dir is empty for an embedded file, which extends only embedded files.
 func find(name, dir, source string) (*file, error) {
 	if data, err := embedded.ReadFile(name + ".yaml"); err == nil {
 		return inside(name+".yaml", data), nil
@@ -84,7 +84,7 @@ func find(name, dir, source string) (*file, error) {
 	return nil, &Error{Source: source, Reason: "config file " + quote(path), Err: cause(err)}
 }
 
-// cause strips the path from a file system's error: the message has it.
+// cause strips the path from an error of the file system: the message has it.
 func cause(err error) error {
 	var p *fs.PathError
 	if errors.As(err, &p) {
@@ -93,7 +93,7 @@ func cause(err error) error {
 	return err
 }
 
-// inside is an embedded file.
+// inside returns an embedded file.
 func inside(name string, data []byte) *file {
 	return &file{shown: "embedded " + name, id: "embedded " + name, data: data}
 }

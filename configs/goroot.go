@@ -9,12 +9,12 @@ import (
 	"strings"
 )
 
-// goroot is the one thing that a source may name.
+// goroot is the only variable in a source.
 const goroot = "${GOROOT}"
 
 // Expanded returns the sources with ${GOROOT} replaced by the folder of this
-// machine's Go. Where Go is not installed and a source needs it, the error says
-// what to do.
+// machine's Go. Without Go, a source that needs it is an *Error that says what to
+// do.
 func (c Corpus) Expanded() ([]string, error) {
 	list, err := expand(c.Sources, findGo)
 	if err != nil {
@@ -34,14 +34,14 @@ func expand(list []string, find func() string) ([]string, error) {
 		}
 		root := find()
 		if root == "" {
-			return nil, fmt.Errorf("has %s, but Go is not installed here: install it from https://go.dev/dl/, or set corpus.sources to a text of your own", quote(s))
+			return nil, fmt.Errorf("has %s, but Go is not installed here: install it from https://go.dev/dl/, or set corpus.sources to another text", quote(s))
 		}
 		out[i] = strings.ReplaceAll(s, goroot, root)
 	}
 	return out, nil
 }
 
-// checkExpansion refuses what looks like a variable but is not ${GOROOT}.
+// checkExpansion refuses variables other than ${GOROOT}.
 func checkExpansion(s string) error {
 	if rest := strings.ReplaceAll(s, goroot, ""); strings.Contains(rest, "${") {
 		return fmt.Errorf("has the item %s; only %s is expanded, write other paths out", quote(s), goroot)
@@ -49,12 +49,13 @@ func checkExpansion(s string) error {
 	return nil
 }
 
-// findGo returns the folder of an installed Go, empty when there is none. The
-// go command is asked first: a binary does not know where it runs.
+// findGo returns the folder of an installed Go, empty without one. It asks the go
+// command first: the folder known to a binary is that of the machine it was built
+// on.
 func findGo() string {
 	cmd := exec.Command("go", "env", "GOROOT")
-	cmd.Dir = os.TempDir()                              // no go.mod that asks for another Go,
-	cmd.Env = append(os.Environ(), "GOTOOLCHAIN=local") // and none downloaded
+	cmd.Dir = os.TempDir()                              // away from a go.mod that asks for another Go
+	cmd.Env = append(os.Environ(), "GOTOOLCHAIN=local") // no download of another Go
 	if out, err := cmd.Output(); err == nil {
 		if root := strings.TrimSpace(string(out)); isGo(root) {
 			return root

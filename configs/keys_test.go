@@ -55,7 +55,7 @@ func TestNames(t *testing.T) {
 	want := strings.Fields(`name workdir corpus.sources corpus.sha256 prep.out prep.seq_length prep.unit prep.normalize prep.invalid_utf8
 		prep.min_count prep.validation.fraction prep.validation.by prep.seed prep.shards model.cell model.layers model.embedding model.hidden
 		model.dropout model.input_dropout model.weight_dropout train.out train.epochs train.batch train.lr train.schedule train.warmup_steps train.clip_norm train.seed train.device
-		train.checkpoint.every_steps train.checkpoint.every_minutes train.checkpoint.every train.checkpoint.keep_last train.checkpoint.keep_best
+		train.checkpoint.every_steps train.checkpoint.every_minutes train.checkpoint.keep_last train.checkpoint.keep_best
 		train.checkpoint.keep_best_count train.early_stop.patience
 		generate.prompt generate.length generate.temperature generate.top_k generate.top_p generate.seed
 		train.max_steps train.log_every train.precision train.weight_decay prep.stride prep.test.fraction
@@ -125,6 +125,8 @@ func TestNearest(t *testing.T) {
 	for name, want := range map[string]string{
 		"train.lrr": "train.lr", "TRAIN.LR": "train.lr", "train.batch_size": "train.batch", "batch": "train.batch", "hiden": "model.hidden",
 		"prep.hidden": "model.hidden", "trian": "train", "corpus.source": "corpus.sources", "early_stop.patience": "train.early_stop.patience",
+		"train.learning_rate": "train.lr", "learning_rate": "train.lr", "train.learning_rat": "train.lr", "model.units": "model.hidden", "generate.num_generate": "generate.length",
+		"train.checkpoint.every": "train.checkpoint.every_steps", "sweep.train.learning_rate": "sweep.train.lr", "train.grad_clip": "train.clip_norm",
 		"train.keep_last": "train.checkpoint.keep_last", "checkpoint": "train.checkpoint", "Name": "name", "extend": "extends", "x": "name", "": "name",
 	} {
 		if got := nearestKey(name); got != want {
@@ -166,7 +168,7 @@ func TestDomainEnds(t *testing.T) {
 				}
 			}
 		case number:
-			for x, good := range map[float64]bool{d.lo: !d.above, d.hi: !d.below, math.Nextafter(d.lo, -1): false, math.Nextafter(d.hi, 1e9): false,
+			for x, good := range map[float64]bool{d.lo: !d.openLo, d.hi: !d.openHi, math.Nextafter(d.lo, -1): false, math.Nextafter(d.hi, 1e9): false,
 				math.Nextafter(d.lo, 1e9): true, math.Nextafter(d.hi, -1): true, math.Inf(1): false, math.Inf(-1): false, math.NaN(): false} {
 				if err := d.check(x); (err == nil) != good {
 					t.Errorf("%s: %v: %v", k.name, x, err)

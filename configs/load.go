@@ -11,13 +11,13 @@ import (
 	"github.com/spf13/viper"
 )
 
-// defaultName is the embedded config that Load takes without another.
+// defaultName is the embedded config that Load takes by default.
 const defaultName = "quickstart"
 
 // Options are the layers of Load above the defaults.
 type Options struct {
 	Config  string   // path, or name of an embedded config; empty is quickstart
-	Environ []string // NAME=value, as of os.Environ; other than QUIRE_ variables are ignored
+	Environ []string // NAME=value, as of os.Environ; only QUIRE_ variables count
 	Set     []string // key=value
 	Flags   []Flag
 }
@@ -50,38 +50,52 @@ func Load(o Options) (*Resolved, error) {
 	if err != nil {
 		return nil, err
 	}
-	return resolve(files, slices.Concat(environ, set, flags))
+	return resolve(files, slices.Concat(alone(environ), alone(set), alone(flags)))
+}
+
+// alone completes a layer that sets corpus.sources and not corpus.sha256: it
+// empties the digest, which belongs to the sources of a layer below.
+func alone(layer []setting) []setting {
+	const sources, digest = "corpus.sources", "corpus.sha256"
+	last := map[string]setting{}
+	for _, s := range layer {
+		last[s.key.name] = s
+	}
+	if s, ok := last[sources]; ok && last[digest].key == nil {
+		return append(layer, setting{key: keyByName[digest], value: "", source: s.source + ", with other sources", implied: true})
+	}
+	return layer
 }
 
 // resolve merges the layers. viper sees only keys of the table, in lower case,
 // with values of the right type, and its decoder converts nothing.
-func resolve(files, above []setting) (*Resolved, error) {
+func resolve(files, overrides []setting) (*Resolved, error) {
 	v := viper.New()
 	r := &Resolved{history: map[string][]setting{}}
 	for i := range axes {
-		r.history[axes[i].name] = []setting{{&axes[i], axes[i].initial, "default"}}
+		r.history[axes[i].name] = []setting{{key: &axes[i], value: axes[i].initial, source: "default"}}
 	}
 	for i := range keys {
 		k := &keys[i]
 		v.SetDefault(k.name, k.initial)
-		r.history[k.name] = []setting{{k, k.initial, "default"}}
+		r.history[k.name] = []setting{{key: k, value: k.initial, source: "default"}}
 	}
-	r.files, r.above = r.split(files), r.split(above)
+	r.files, r.overrides = r.split(files), r.split(overrides)
 	for _, s := range r.files {
 		if err := v.MergeConfigMap(nest(s.key.name, s.value)); err != nil {
 			return nil, fmt.Errorf("configs: %s: %w", s.key.name, err)
 		}
-		r.history[s.key.name] = append(r.history[s.key.name], s)
+		r.record(s)
 	}
-	for _, s := range r.above {
+	for _, s := range r.overrides {
 		v.Set(s.key.name, s.value)
-		r.history[s.key.name] = append(r.history[s.key.name], s)
+		r.record(s)
 	}
 	exact := func(c *mapstructure.DecoderConfig) {
 		c.WeaklyTypedInput, c.DecodeHook, c.ErrorUnset = false, nil, true
 	}
 	if err := v.UnmarshalExact(&r.Config, exact); err != nil {
-		return nil, fmt.Errorf("configs: %w", err) // a fault of the table, not of the user
+		return nil, fmt.Errorf("configs: %w", err) // the table and Config disagree
 	}
 	err := r.Config.Validate()
 	var e *Error
@@ -94,7 +108,15 @@ func resolve(files, above []setting) (*Resolved, error) {
 	return r, nil
 }
 
-// split keeps the settings of axes, which have no place in Config, and returns
+// record adds a setting to the history of its key. One that is implied, and
+// alters nothing, is not worth telling.
+func (r *Resolved) record(s setting) {
+	if name := s.key.name; !s.implied || r.last(name).value != s.value {
+		r.history[name] = append(r.history[name], s)
+	}
+}
+
+// split records the settings of axes, which have no place in Config, and returns
 // the others.
 func (r *Resolved) split(layer []setting) (others []setting) {
 	for _, s := range layer {
@@ -102,7 +124,7 @@ func (r *Resolved) split(layer []setting) (others []setting) {
 			others = append(others, s)
 			continue
 		}
-		r.history[s.key.name] = append(r.history[s.key.name], s)
+		r.record(s)
 	}
 	return others
 }
@@ -116,14 +138,14 @@ func nest(key string, value any) map[string]any {
 	return map[string]any{first: value}
 }
 
-// variablePrefix begins the name of every variable that is ours.
+// variablePrefix begins the name of every variable that sets a key.
 const variablePrefix = "QUIRE_"
 
-// switches are variables for developers, which are no config.
+// switches are variables for developers. They are not config.
 var switches = []string{"QUIRE_VARIANT", "QUIRE_VECTORS", "QUIRE_PYTHON", "QUIRE_FLINK"}
 
-// fromEnviron reads the QUIRE_ variables, in order of name. A variable whose
-// name is that of a key but for its case is refused too.
+// fromEnviron reads the QUIRE_ variables, in order of name. It also refuses a
+// variable whose name differs only in case from the variable of a key.
 func fromEnviron(environ []string) ([]setting, error) {
 	byVariable := make(map[string]*key, len(keys))
 	for i := range keys {
@@ -151,7 +173,7 @@ func fromEnviron(environ []string) ([]setting, error) {
 		if err != nil {
 			return nil, &Error{Key: k.name, Source: name, Reason: err.Error()}
 		}
-		all = append(all, setting{k, value, name})
+		all = append(all, setting{key: k, value: value, source: name})
 	}
 	return all, nil
 }
@@ -186,7 +208,7 @@ func fromFlags(flags []Flag) ([]setting, error) {
 		if err != nil {
 			return nil, &Error{Key: k.name, Source: f.Name, Reason: err.Error()}
 		}
-		all = append(all, setting{k, value, f.Name})
+		all = append(all, setting{key: k, value: value, source: f.Name})
 	}
 	return all, nil
 }

@@ -3,18 +3,24 @@ package configs
 import "strings"
 
 // nearestKey returns the key or section most like a name. A name with the right
-// last part but a wrong section, or none, is near to its key.
+// last part but a wrong section, or none, is near to its key; so is the name that
+// another program has for the key.
 func nearestKey(name string) string {
 	name = strings.ToLower(clip(name))
 	best, distance := "", 0
 	swept := strings.HasPrefix(name, sweepPrefix)
-	consider := func(candidate string) {
+	consider := func(candidate string, also []string) {
 		if swept && !strings.HasPrefix(candidate, sweepPrefix) {
 			return
 		}
 		d := levenshtein(name, candidate)
 		if l := levenshtein(last(name), last(candidate)); strings.Contains(candidate, ".") && 2*l <= len(last(candidate)) {
 			d = min(d, l+1)
+		}
+		for _, a := range also {
+			if l := levenshtein(last(name), a); 4*l <= len(a) {
+				d = min(d, l+1)
+			}
 		}
 		if best == "" || d < distance {
 			best, distance = candidate, d
@@ -23,17 +29,17 @@ func nearestKey(name string) string {
 	for i := range keys {
 		for j, c := range keys[i].name {
 			if c == '.' {
-				consider(keys[i].name[:j])
+				consider(keys[i].name[:j], nil)
 			}
 		}
-		consider(keys[i].name)
+		consider(keys[i].name, keys[i].also)
 	}
 	if swept {
 		for i := range axes {
-			consider(axes[i].name)
+			consider(axes[i].name, axes[i].domain.(axis).of.also)
 		}
 	}
-	consider(extends)
+	consider(extends, nil)
 	return best
 }
 

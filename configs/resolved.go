@@ -11,23 +11,24 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// Resolved is a config and where its values came from.
+// Resolved is a config with the origin of each value.
 type Resolved struct {
 	Config Config
 
-	history      map[string][]setting // by key or axis: the default and all that replaced it, in order
-	files, above []setting            // the layers, without axes
+	history   map[string][]setting // by key or axis: the default, then every setting, the last one in force
+	files     []setting            // of the config files, without axes
+	overrides []setting            // of variables, --set and flags, without axes
 }
 
-// last returns the setting that won.
+// last returns the setting in force.
 func (r *Resolved) last(key string) setting {
 	h := r.history[key]
 	return h[len(h)-1]
 }
 
-// YAML returns the config as a file that Load reads to the same Config: every
-// key, in the order of the table, no extends. A secret that is set is left out,
-// and its key in a comment.
+// YAML returns the config as a file that Load reads to the same Config. It has
+// every key, in the order of the table, and no extends. In place of a secret it
+// has a comment.
 func (r *Resolved) YAML() []byte {
 	values := r.Config.values()
 	root := &yaml.Node{Kind: yaml.MappingNode}
@@ -66,13 +67,13 @@ func add(mapping *yaml.Node, key string, value *yaml.Node) {
 	mapping.Content = append(mapping.Content, &yaml.Node{Kind: yaml.ScalarNode, Value: key}, value)
 }
 
-// encode returns a value as a node; text is in quotes where it must be.
+// encode returns a value as a node, text in quotes where YAML needs them.
 func encode(value any) *yaml.Node {
 	switch v := value.(type) {
 	case string:
 		n := &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: v}
 		if v == "<<" || strings.ContainsFunc(v, unicode.IsControl) {
-			n.Style = yaml.DoubleQuotedStyle // the encoder would write a merge key, or many lines
+			n.Style = yaml.DoubleQuotedStyle // else the encoder writes a merge key, or several lines
 		}
 		return n
 	case []string:
@@ -93,29 +94,22 @@ func encode(value any) *yaml.Node {
 	return &yaml.Node{Kind: yaml.ScalarNode, Value: fmt.Sprint(value)}
 }
 
-// Values returns every key with its value, nested by section as in YAML, for
-// encoding/json. In place of a secret it has "(secret)".
+// Values returns all values, nested by section as in YAML, for encoding/json. In
+// place of a secret it has "(secret)".
 func (r *Resolved) Values() map[string]any {
-	root := map[string]any{}
-	for name, value := range r.Config.values() {
-		parts := strings.Split(name, ".")
-		m := root
-		for _, part := range parts[:len(parts)-1] {
-			if m[part] == nil {
-				m[part] = map[string]any{}
-			}
-			m = m[part].(map[string]any)
-		}
-		m[parts[len(parts)-1]] = keyByName[name].shown(value)
+	values := r.Config.values()
+	for name, value := range values {
+		values[name] = keyByName[name].shown(value)
 	}
+	root := nested(values)
 	for _, name := range r.Varied() {
 		root["sweep"].(map[string]any)[name] = r.last(sweepPrefix + name).value
 	}
 	return root
 }
 
-// MarshalJSON returns a JSON object with every key, dotted, and its value, but
-// "(secret)" in place of a secret.
+// MarshalJSON returns a JSON object of all values by dotted key. In place of a
+// secret it has "(secret)".
 func (c *Config) MarshalJSON() ([]byte, error) {
 	values := c.values()
 	for name, value := range values {
@@ -124,9 +118,9 @@ func (c *Config) MarshalJSON() ([]byte, error) {
 	return json.Marshal(values)
 }
 
-// Explain says in a few lines what a key is set to, by whom and instead of
-// what, its default, its range, its meaning and its variable. For a name that
-// is no key, the error is an *Error with the nearest one.
+// Explain describes a key in a few lines: its value, who set it, the values that
+// were replaced, its default, range, meaning, effect and variable. For an unknown
+// name, the error is an *Error with the nearest key.
 func (r *Resolved) Explain(key string) (string, error) {
 	if sections[key] {
 		return "", &Error{Key: key, Reason: "is a section; its keys are " + strings.Join(keysOf(key), ", ")}
@@ -148,6 +142,7 @@ func (r *Resolved) Explain(key string) (string, error) {
 		fmt.Fprintf(&b, " (only %s is supported yet)", k.usable())
 	}
 	fmt.Fprintf(&b, "\n  meaning   %s\n", k.meaning)
+	fmt.Fprintf(&b, "  effect    %s\n", k.effect)
 	fmt.Fprintf(&b, "  variable  %s", k.variable())
 	return b.String(), nil
 }

@@ -97,7 +97,7 @@ func TestExplain(t *testing.T) {
 		t.Fatal(err)
 	}
 	for key, want := range map[string][]string{
-		"train.lr":          {"train.lr = 0.03\n", "set by    --set train.lr\n", "over      0.02 of QUIRE_TRAIN_LR\n", "over      0.01 of " + file + ":3\n", "default   0.001\n", "range     number, at least 1e-09 and at most 10\n", "variable  QUIRE_TRAIN_LR"},
+		"train.lr":          {"train.lr = 0.03\n", "set by    --set train.lr\n", "over      0.02 of QUIRE_TRAIN_LR\n", "over      0.01 of " + file + ":3\n", "default   0.001\n", "range     number, at least 1e-09 and at most 10\n", "effect    weights\n", "variable  QUIRE_TRAIN_LR"},
 		"train.clip_norm":   {"train.clip_norm = 1\n", "set by    embedded base.yaml:7\n", "default   0\n"},
 		"train.batch":       {"train.batch = 64\n", "set by    default\n", "range     whole number, 1 to 65536\n"},
 		"train.device":      {`train.device = "auto"`, "range     auto, cpu or gpu (only auto or cpu is supported yet)\n"},

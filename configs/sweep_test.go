@@ -106,15 +106,17 @@ func TestTrialConfig(t *testing.T) {
 func TestSweepMistakes(t *testing.T) {
 	for _, test := range []struct{ set, want string }{
 		{"sweep.train.rl=1", "sweep.train.rl is an unknown key; the nearest is sweep.train.lr"},
+		{"sweep.train.from=a,b", "sweep.train.from is not for a sweep"},
+		{"sweep.train.device=cpu", "sweep.train.device is not for a sweep"},
 		{"sweep.workdir=a", "sweep.workdir is not for a sweep"},
 		{"sweep.train.checkpoint.keep_last=1", "sweep.train.checkpoint.keep_last is not for a sweep"},
 		{"sweep.train=1", "sweep.train is a section"},
 		{"sweep.train.lr=0", "sweep.train.lr has a value, number 1, that is 0, out of range"},
 		{"sweep.train.lr=0.1,NaN", `has a value, number 2, that is "NaN", not a finite decimal number`},
-		{"sweep.train.lr=0.1,0.10", "has a value, number 2, that is 0.1, which is there already"},
+		{"sweep.train.lr=0.1,0.10", "has a value, number 2, that is 0.1 a second time"},
 		{"sweep.train.batch=1.5", `has a value, number 1, that is "1.5", not a whole number`},
 		{"sweep.model.cell=gru,rnn", `has a value, number 2, that is "rnn"; it must be gru or lstm`},
-		{"sweep.model.cell={from: gru, to: lstm, by: 1}", "is a range, but its values are no numbers"},
+		{"sweep.model.cell={from: gru, to: lstm, by: 1}", "is a range, but its values are not numbers"},
 		{"sweep.train.batch={from: 8, to: 32}", "is a range without by"},
 		{"sweep.train.batch={from: 8, ot: 32, by: 1}", "has ot, but a range has from, to and by; the nearest is to"},
 		{"sweep.train.batch={from: 8, from: 9, to: 32, by: 1}", "sweep.train.batch"},
@@ -126,7 +128,7 @@ func TestSweepMistakes(t *testing.T) {
 		{"sweep.train.batch={from: 0, to: 8, by: 1}", "has from, which is 0, out of range"},
 		{"sweep.train.seed={from: 1, to: 9223372036854775807, by: 1}", "too large for a range"},
 		{"sweep.trials=3", "sweep.trials is 3, but there are 2 combinations"},
-		{"sweep.pick=random", "sweep.trials is 0, but with sweep.pick random it must say how many, 1 to 2"},
+		{"sweep.pick=random", "sweep.trials is 0, but sweep.pick random needs a number, 1 to 2"},
 	} {
 		r, err := Load(Options{Set: []string{"sweep.train.seed=1,2", test.set}})
 		if err == nil {

@@ -11,27 +11,32 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// extends is the one key of a file that is no key of the config.
+// extends is the only key of a file that is not in the table.
 const extends = "extends"
 
-// maxDepth is how many levels a file may have. The table needs three.
+// maxDepth bounds the levels of a file. The table needs three.
 const maxDepth = 6
 
 // setting is a value that a layer gives to a key.
 type setting struct {
-	key    *key
-	value  any
-	source string
+	key     *key
+	value   any
+	source  string // file:line, variable, flag
+	implied bool   // by a setting of another key
 }
 
-// parsed is what a file says.
+// retired are keys of earlier versions, with the one value that they could have.
+// Files that hold them, such as the config.yaml of a run, still load.
+var retired = map[string]string{"train.checkpoint.every": "epoch"}
+
+// parsed is the content of a config file.
 type parsed struct {
 	extends       string
 	extendsSource string
 	settings      []setting
 }
 
-// parse reads a config file; name is how messages call it.
+// parse reads a config file; name is its name in messages.
 func parse(name string, data []byte) (*parsed, error) {
 	root, err := document(data)
 	if err != nil {
@@ -50,7 +55,7 @@ func parse(name string, data []byte) (*parsed, error) {
 	return &p.out, nil
 }
 
-// document parses YAML of one document without expanding anything.
+// document parses YAML of one document and expands nothing.
 func document(data []byte) (*yaml.Node, error) {
 	dec := yaml.NewDecoder(bytes.NewReader(data))
 	var doc, more yaml.Node
@@ -69,22 +74,22 @@ func document(data []byte) (*yaml.Node, error) {
 
 var yamlLine = regexp.MustCompile(`^yaml: line (\d+): (.*)`)
 
-// syntaxError moves the line out of the message of package yaml.
+// syntaxError takes the line out of the message of package yaml.
 func syntaxError(name string, err error) error {
 	if m := yamlLine.FindStringSubmatch(err.Error()); m != nil {
-		return &Error{Source: name + ":" + m[1], Reason: "no valid config file: " + oneLine(m[2])}
+		return &Error{Source: name + ":" + m[1], Reason: "not a valid config file: " + oneLine(m[2])}
 	}
-	return &Error{Source: name, Reason: "no valid config file", Err: err}
+	return &Error{Source: name, Reason: "not a valid config file", Err: err}
 }
 
-// parser is the reading of one file.
+// parser reads one file.
 type parser struct {
 	name string
 	seen map[string]place // by the key in lower case
 	out  parsed
 }
 
-// place is a key as a file spells it.
+// place is a key in the spelling of the file.
 type place struct {
 	key  string
 	line int
@@ -92,8 +97,8 @@ type place struct {
 
 func (p *parser) at(n *yaml.Node) string { return fmt.Sprintf("%s:%d", p.name, n.Line) }
 
-// collect finds keys that are set twice, in whatever notation, and keys that
-// differ only in case. It looks below unknown sections too.
+// collect refuses keys that are set twice, in either notation, and keys that
+// differ only in case. It covers unknown sections too.
 func (p *parser) collect(n *yaml.Node, prefix string, depth int) error {
 	for i := 0; i < len(n.Content); i += 2 {
 		k, value := n.Content[i], n.Content[i+1]
@@ -142,13 +147,14 @@ func (p *parser) section(n *yaml.Node, prefix string) error {
 				continue
 			}
 			err = fmt.Errorf("is a section, but here it is %s; give it keys or remove it", kind(value))
+		case retired[path] != "" && value.Value == retired[path]:
 		case lookup(path) == nil:
 			return unknown(path, source)
 		default:
 			var v any
 			key := lookup(path)
 			if v, err = key.fromNode(value); err == nil {
-				p.out.settings = append(p.out.settings, setting{key, v, source})
+				p.out.settings = append(p.out.settings, setting{key: key, value: v, source: source})
 			}
 		}
 		if err != nil {
@@ -158,7 +164,7 @@ func (p *parser) section(n *yaml.Node, prefix string) error {
 	return nil
 }
 
-// fromNode turns a node into a value in range, without any conversion.
+// fromNode turns a node into a value in range. It converts nothing.
 func (k *key) fromNode(n *yaml.Node) (any, error) {
 	if d, ok := k.domain.(axis); ok {
 		return d.fromNode(n)
@@ -198,8 +204,8 @@ func items(n *yaml.Node) ([]string, error) {
 	return list, nil
 }
 
-// scalar returns the text of a node. A textual one must be text to YAML too;
-// another must not be in quotes.
+// scalar returns the text of a node. If textual, the node must be text to YAML
+// too; else it must not be in quotes.
 func scalar(n *yaml.Node, textual bool) (string, error) {
 	quoted := n.Style&(yaml.DoubleQuotedStyle|yaml.SingleQuotedStyle|yaml.LiteralStyle|yaml.FoldedStyle) != 0
 	switch {
@@ -215,7 +221,7 @@ func scalar(n *yaml.Node, textual bool) (string, error) {
 	return n.Value, nil
 }
 
-// kind says in words what a node is.
+// kind describes a node in words.
 func kind(n *yaml.Node) string {
 	switch n.Kind {
 	case yaml.MappingNode:
@@ -223,7 +229,7 @@ func kind(n *yaml.Node) string {
 	case yaml.SequenceNode:
 		return "a list"
 	case yaml.AliasNode:
-		return "an alias, which config files do not have"
+		return "an alias, which a config file may not have"
 	}
 	if n.Style&yaml.TaggedStyle != 0 {
 		return "a value with the tag " + quote(n.Tag)

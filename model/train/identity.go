@@ -13,7 +13,7 @@ import (
 	"github.com/quire-ml/quire/model/checkpoint"
 )
 
-// sameIdentity checks that a checkpoint came from the same inputs.
+// sameIdentity returns an *IdentityError for a checkpoint from other inputs.
 func (o Options) sameIdentity(c checkpoint.Metadata) error {
 	var diffs []string
 	add := func(what, got, want string) {
@@ -28,34 +28,24 @@ func (o Options) sameIdentity(c checkpoint.Metadata) error {
 	if !bytes.Equal(c.Vocab, o.Identity.Vocab) {
 		diffs = append(diffs, "vocabulary differs")
 	}
-	diffs = append(diffs, configDifferences(c.Config, o.Identity.Config)...)
+	for _, d := range Differences(c.Config, o.Identity.Config) {
+		if !slices.Contains(o.MayDiffer, d.Key) {
+			diffs = append(diffs, fmt.Sprintf("%s: the run has %s, now %s", d.Key, cmp.Or(d.A, "none"), cmp.Or(d.B, "none")))
+		}
+	}
 	if len(diffs) == 0 {
 		return nil
 	}
 	return &IdentityError{Differences: diffs}
 }
 
-// IdentityError says that a run directory holds a training from other inputs.
+// IdentityError says that a run holds a training from other inputs.
 type IdentityError struct {
-	Differences []string
+	Differences []string // one a line of text: the item, what the run has, what it would have now
 }
 
 func (e *IdentityError) Error() string {
-	return "this run came from other inputs (" + strings.Join(e.Differences, "; ") + "); use another train.out, or --replace to start it anew"
-}
-
-// configDifferences compares two JSON objects of settings key by key. The
-// number of epochs may differ where it says only when a training ends: not where
-// something follows a course over all of them.
-func configDifferences(got, want json.RawMessage) []string {
-	constant := flatten(want)["train.schedule"] != `"cosine"`
-	var diffs []string
-	for _, d := range Differences(got, want) {
-		if d.Key != "train.epochs" || !constant {
-			diffs = append(diffs, fmt.Sprintf("%s: the run has %s, now %s", d.Key, cmp.Or(d.A, "none"), cmp.Or(d.B, "none")))
-		}
-	}
-	return diffs
+	return "this run came from other inputs (" + strings.Join(e.Differences, "; ") + ")"
 }
 
 // A Difference is a key of two JSON values A and B at which they differ.

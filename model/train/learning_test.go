@@ -111,13 +111,13 @@ func TestEarlyStop(t *testing.T) {
 	}
 }
 
-// TestCosineNeedsItsEpochs: with a cosine, the number of epochs decides the
-// weights, so a run of another number is another run.
-func TestCosineNeedsItsEpochs(t *testing.T) {
+// TestEpochsOfIdentity: the number of epochs is part of the identity, unless the
+// caller says that it may differ.
+func TestEpochsOfIdentity(t *testing.T) {
 	o := learning()["cosine"]
 	st := newStore(t)
 	mustRun(t, st, o, nil)
-	o.Epochs = 4
+	o.Epochs, o.MayDiffer = 4, nil
 	o.Identity.Config = json.RawMessage(`{"train":{"epochs":4,"schedule":"cosine"}}`)
 	_, err := train.Run(context.Background(), st, trainData(), validationData(), o, nil)
 	var other *train.IdentityError

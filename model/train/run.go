@@ -82,6 +82,11 @@ type Options struct {
 	// vocabulary, unit, normalisation, set. A run goes on only from a
 	// checkpoint with the same identity.
 	Identity checkpoint.Metadata
+
+	// MayDiffer are dotted keys of Identity.Config that do not count for that:
+	// lengths over which nothing follows a course, such as the number of epochs
+	// with a constant learning rate and no sampling.
+	MayDiffer []string
 }
 
 // Report is what Run tells its observer.

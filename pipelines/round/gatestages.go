@@ -80,7 +80,7 @@ func (r *Stages) Incumbent() workflow.Node {
 }
 
 func (r *Stages) Gate() workflow.Node {
-	return stage[gate.Result]{Name: "gate", Version: 3, Limit: limit(r.c.Round.LimitMinutes.Gate), Config: r.c, Keys: []string{"gate"},
+	return stage[gate.Result]{Name: "gate", Version: 3, Limit: limit(r.c.Round.LimitMinutes.Gate), Config: r.c, Keys: r.c.KeysOf(configs.Verdict),
 		Inputs: []workflow.Input{SetArtifact, ModelArtifact, BaselineArtifact}, Artifact: DecisionArtifact,
 		Run: func(ctx context.Context, c *configs.Config, task *workflow.Task) (out workflow.Product[gate.Result], err error) {
 			set, err := SetArtifact.Of(task)

@@ -79,7 +79,7 @@ func (r *Stages) Corpus() workflow.Node {
 }
 
 func (r *Stages) Prep() workflow.Node {
-	return stage[stages.PrepResult]{Name: "prep", Version: 2, Limit: limit(r.c.Round.LimitMinutes.Prep), Config: r.c, Keys: []string{"prep"}, Ignore: []string{"prep.out"},
+	return stage[stages.PrepResult]{Name: "prep", Version: 2, Limit: limit(r.c.Round.LimitMinutes.Prep), Config: r.c, Keys: r.c.KeysOf(configs.Data),
 		Inputs: []workflow.Input{CorpusArtifact}, Artifact: SetArtifact,
 		Estimate: func(context.Context, *configs.Config, *workflow.Task) (workflow.Cost, error) {
 			return workflow.Cost{Bytes: corpus.Bytes(r.corpus.Documents)}, nil
@@ -119,13 +119,7 @@ func setFiles(ctx context.Context, st *store.Store, name string) ([]workflow.Fil
 	return files, nil
 }
 
-// cosmetic are the keys of the train section that change neither the weights
-// nor which of them are the best.
-var cosmetic = []string{"train.out", "train.from", // startStage has the content
-	"train.device", "train.log_every",
-	"train.checkpoint.every", "train.checkpoint.every_steps", "train.checkpoint.every_minutes", "train.checkpoint.keep_last", "train.checkpoint.keep_best_count"}
-
-// StartStage looks at the checkpoint that the training starts from.
+// Start looks up the content of train.from, on which the training depends.
 func (r *Stages) Start() workflow.Node {
 	return stage[string]{Name: "start", Version: 1, Config: r.c, Keys: []string{}, Artifact: StartArtifact, Live: true,
 		Run: func(ctx context.Context, c *configs.Config, task *workflow.Task) (out workflow.Product[string], err error) {
@@ -141,7 +135,7 @@ func (r *Stages) Start() workflow.Node {
 }
 
 func (r *Stages) Train() workflow.Node {
-	return stage[stages.TrainResult]{Name: "train", Version: 1, Limit: limit(r.c.Round.LimitMinutes.Train), Config: r.c, Keys: []string{"model", "train"}, Ignore: cosmetic,
+	return stage[stages.TrainResult]{Name: "train", Version: 1, Limit: limit(r.c.Round.LimitMinutes.Train), Config: r.c, Keys: r.c.KeysOf(configs.Weights, configs.Course, configs.Kept),
 		Inputs: []workflow.Input{SetArtifact, StartArtifact}, Artifact: ModelArtifact,
 		Estimate: r.estimateTrain, Run: r.runTrain}
 }
@@ -256,7 +250,7 @@ func (r *Stages) Evaluate() workflow.Node {
 }
 
 func (r *Stages) Sample() workflow.Node {
-	return stage[SampleResult]{Name: "sample", Version: 1, Limit: limit(r.c.Round.LimitMinutes.Sample), Config: r.c, Keys: []string{"generate"}, Inputs: []workflow.Input{ModelArtifact}, Artifact: SampleArtifact,
+	return stage[SampleResult]{Name: "sample", Version: 1, Limit: limit(r.c.Round.LimitMinutes.Sample), Config: r.c, Keys: r.c.KeysOf(configs.Text), Inputs: []workflow.Input{ModelArtifact}, Artifact: SampleArtifact,
 		Run: func(ctx context.Context, c *configs.Config, task *workflow.Task) (out workflow.Product[SampleResult], err error) {
 			m, err := r.open(ctx, task)
 			if err != nil {

@@ -209,40 +209,39 @@ func setDifferences(ctx context.Context, st *store.Store, c *configs.Config, fou
 	if err != nil {
 		return nil, err
 	}
+	old, now := *c, *c
+	old.Prep = prepOf(m)
+	if c.Prep.Stride == c.Prep.SeqLength+1 {
+		now.Prep.Stride = 0 // as a manifest has it
+	}
+	now.Prep.Shards = prepareOptions(c, "").TrainShards(corpus.Bytes(found.Documents))
 	var diffs []string
 	add := func(what string, has, now any) {
 		if has != now {
 			diffs = append(diffs, fmt.Sprintf("%s: the set has %v, now %v", what, has, now))
 		}
 	}
-	p := c.Prep
-	add("prep.seq_length", m.SeqLength, p.SeqLength)
-	add("prep.unit", m.Unit, p.Unit)
-	add("prep.normalize", m.Normalize, p.Normalize)
-	add("prep.invalid_utf8", m.InvalidUTF8, p.InvalidUTF8)
-	add("prep.min_count", m.MinCount, p.MinCount)
-	add("prep.seed", m.Seed, p.Seed)
-	add("prep.validation.fraction", m.Validation.Fraction, p.Validation.Fraction)
-	add("prep.validation.by", m.Validation.By, p.Validation.By)
-	stride := func(s int) int { // 0 stands for what it means
-		if s == 0 {
-			return p.SeqLength + 1
-		}
-		return s
+	for _, d := range now.Differences(&old, configs.Data) {
+		add(d.Key, d.Was, d.Is)
 	}
-	add("prep.stride", stride(m.Stride), stride(p.Stride))
-	test := 0.0
-	if m.Test != nil {
-		test = m.Test.Fraction
-	}
-	add("prep.test.fraction", test, p.Test.Fraction)
-	add("prep.shards", len(m.Splits[0].Shards), prepareOptions(c, "").TrainShards(corpus.Bytes(found.Documents)))
 	add("documents", len(m.Documents), len(found.Documents))
 	for i := 0; i < min(len(m.Documents), len(found.Documents)); i++ {
 		add("document "+found.Documents[i].Name, m.Documents[i].SHA256, found.Digests[i])
 		add("document", m.Documents[i].Name, found.Documents[i].Name)
 	}
 	return diffs, nil
+}
+
+// prepOf returns the config that a set was made with, with the number of shards
+// that was chosen. It has a field for each key of the effect data: a key that is
+// missing here makes every set one from other inputs.
+func prepOf(m *dataset.Manifest) configs.Prep {
+	p := configs.Prep{SeqLength: m.SeqLength, Stride: m.Stride, Unit: m.Unit, Normalize: m.Normalize, InvalidUTF8: m.InvalidUTF8, MinCount: m.MinCount,
+		Validation: configs.Validation{Fraction: m.Validation.Fraction, By: m.Validation.By}, Seed: m.Seed, Shards: len(m.Splits[0].Shards)}
+	if m.Test != nil {
+		p.Test.Fraction = m.Test.Fraction
+	}
+	return p
 }
 
 // describeSet reads the set back, every size checked.

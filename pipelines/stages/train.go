@@ -128,7 +128,7 @@ func trainOptions(ctx context.Context, c *configs.Config, set *dataset.Set, cons
 	if err != nil {
 		return train.Options{}, err
 	}
-	config, err := identityConfig(c, digest)
+	config, err := c.Identity(digest)
 	if err != nil {
 		return train.Options{}, err
 	}
@@ -146,6 +146,7 @@ func trainOptions(ctx context.Context, c *configs.Config, set *dataset.Set, cons
 	o.Dropout, o.InputDropout, o.WeightDropout = c.Model.Dropout, c.Model.InputDropout, c.Model.WeightDropout
 	o.EverySteps, o.Every, o.LogEvery = t.Checkpoint.EverySteps, time.Duration(t.Checkpoint.EveryMinutes*float64(time.Minute)), t.LogEvery
 	o.KeepLast, o.KeepBest, o.BestCount = t.Checkpoint.KeepLast, t.Checkpoint.KeepBest, t.Checkpoint.KeepBestCount
+	o.MayDiffer = c.Free()
 	o.Identity = checkpoint.Metadata{Cell: c.Model.Cell, Config: config, Vocab: vocabulary, Unit: m.Unit, Normalize: m.Normalize, Set: set.SHA256()}
 	return o, nil
 }

@@ -25,6 +25,7 @@ func TestSameBytesRun(t *testing.T) {
 	dir := t.TempDir()
 	var r struct {
 		Sample string `json:"sample"`
+		Set    string `json:"set"`
 		Run    string `json:"run"`
 		Stages struct {
 			Prep struct {
@@ -33,6 +34,10 @@ func TestSameBytesRun(t *testing.T) {
 		} `json:"stages"`
 	}
 	resultOf(t, &r, "run", "--quiet", "--json", "--set", "workdir="+dir, "--set", "train.epochs=2")
+	// The keys of the stages prep and train: another one makes every round of an
+	// earlier program run again.
+	same(t, "key of prep", filepath.Base(r.Set), "79a0164a8b98d71abfb4")
+	same(t, "key of train", filepath.Base(r.Run), "f640a4c4ab7424523cc2")
 	same(t, "manifest", r.Stages.Prep.Manifest, "7ab0504282e979e1349370e54471ce610ec77f1c5c0177e89dd34e5cf6eac43c")
 	same(t, "tensors", tensorDigest(t, r.Run), "04fc7008090e8fa8132a39e029972e5fcc072b5f580ea7d2ea1a46dde1a82ccf")
 	same(t, "sample", digestOf([]byte(r.Sample)), "2f7736b3e1dc92bfd8d1cb9aa98703680bae4298a25d7a420aa799da86510d8b")
@@ -114,7 +119,7 @@ func resultOf(t *testing.T, result any, args ...string) {
 func same(t *testing.T, what, got, want string) {
 	t.Helper()
 	if got != want {
-		t.Errorf("%s: sha256 %s, want %s", what, got, want)
+		t.Errorf("%s: %s, want %s", what, got, want)
 	}
 }
 

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -34,7 +36,7 @@ func Train() *cobra.Command {
 			res, err := stages.Train(c.Context(), cfg, stages.TrainOptions{Set: text.Locate(cfg.Workdir, cfg.Prep.Out),
 				Out: text.Locate(cfg.Workdir, cfg.Train.Out), Replace: replace, Fresh: fresh, Config: r.YAML(), Console: o.console(c)})
 			if err != nil && !errors.Is(err, train.ErrInterrupted) {
-				return err
+				return otherRun(cfg, err)
 			}
 			return errors.Join(o.print(c, res, func(w io.Writer) { printTrain(w, res) }), err)
 		})
@@ -42,6 +44,22 @@ func Train() *cobra.Command {
 	c.Flags().BoolVar(&replace, "replace", false, "start from zero where a run cannot go on: it came from other inputs, or is damaged")
 	c.Flags().BoolVar(&fresh, "fresh", false, "start from zero in any case: what the run has is deleted")
 	return c
+}
+
+// otherRun adds to the error of a run from other inputs what to do, and why more
+// epochs do not continue it.
+func otherRun(c *configs.Config, err error) error {
+	var other *train.IdentityError
+	if !errors.As(err, &other) {
+		return err
+	}
+	for length, effect := range configs.Effects() {
+		differs := func(d string) bool { return strings.HasPrefix(d, length+": ") }
+		if names := c.Followers(length); effect == configs.Course && len(names) > 0 && slices.ContainsFunc(other.Differences, differs) {
+			err = fmt.Errorf("%w; %s follows a course over %s, so that other weights came of it", err, strings.Join(names, " and "), length)
+		}
+	}
+	return fmt.Errorf("%w; use another train.out, or --replace to start from zero", err)
 }
 
 func printTrain(w io.Writer, r *stages.TrainResult) {
