@@ -73,7 +73,8 @@ var mayImport = map[string][2][]string{
 	// A file system that loses what was not synced, for tests alone.
 	"runners/store/crashtest": {},
 	// The last two ask Google, before any work, for credentials and, afterwards, for a job's messages.
-	"runners/engine": {{}, {beam, "golang.org/x/oauth2/google", "google.golang.org/api/dataflow/v1b3"}},
+	// store says what a URL is.
+	"runners/engine": {{"runners/store"}, {beam, "golang.org/x/oauth2/google", "google.golang.org/api/dataflow/v1b3"}},
 	// Stand-ins for Google Cloud and the means to start a small Flink, for tests alone.
 	"runners/engine/cloudtest": {{"runners/store/gcstest"}, {beam, "google.golang.org/api/dataflow/v1b3", "google.golang.org/grpc", "google.golang.org/protobuf/proto"}},
 	"runners/engine/flink":     {},
@@ -104,7 +105,7 @@ var mayImport = map[string][2][]string{
 	// command prints the plans of workflow, and asks checkpoint what --which may be, kernel whether QUIRE_VARIANT can be had, rnn for the cell of bench, and train, store, dataset and vocab for errors that have an exit code or a remedy.
 	"pipelines/internal/command": {{"configs", "model/checkpoint", "model/kernel", "model/rnn", "model/train",
 		"pipelines/bench", "pipelines/gate", "pipelines/inspect", "pipelines/promotion", "pipelines/report", "pipelines/round", "pipelines/stages", "pipelines/sweep", "pipelines/text",
-		"runners/engine", "runners/schedule", "runners/store", "runners/workflow", "transforms/dataset", "transforms/vocab"}, {cobra, pflag}},
+		"runners/engine", "runners/schedule", "runners/store", "runners/workflow", "transforms/corpus", "transforms/dataset", "transforms/vocab"}, {cobra, pflag}},
 	"pipelines/prep":    {{"pipelines/internal/command"}, {}},
 	"pipelines/quire":   {{"pipelines/internal/command"}, {}},
 	"pipelines/retrain": {{"pipelines/internal/command"}, {}},

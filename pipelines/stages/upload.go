@@ -7,7 +7,6 @@ import (
 	"io"
 	"os"
 	"slices"
-	"strings"
 
 	"github.com/quire-ml/quire/configs"
 	"github.com/quire-ml/quire/pipelines/text"
@@ -16,8 +15,8 @@ import (
 	"github.com/quire-ml/quire/transforms/corpus"
 )
 
-// Preflight looks, before any work, whether prep can run on a runner and write
-// the set to out. All that the command line lacks is one engine.UsageError.
+// Preflight checks, before any work, that prep can run on a runner and write the
+// set to out. Everything that keeps it from running is in one engine.UsageError.
 func Preflight(ctx context.Context, c *configs.Config, runner, out string) error {
 	sources, err := c.Corpus.Expanded()
 	if err != nil {
@@ -40,7 +39,7 @@ func reachable(ctx context.Context, found *text.Corpus, o PrepOptions) (docs []c
 	}
 	defer func() { err = errors.Join(err, st.Close()) }()
 	for i, d := range docs {
-		if strings.HasPrefix(d.Path, "gs://") {
+		if store.IsURL(d.Path) {
 			continue
 		}
 		docs[i].Path = st.Join(found.Digests[i])

@@ -12,35 +12,50 @@ import (
 	"github.com/apache/beam/sdks/v2/go/pkg/beam/options/jobopts"
 	"golang.org/x/oauth2/google"
 	df "google.golang.org/api/dataflow/v1b3"
+
+	"github.com/quire-ml/quire/runners/store"
 )
 
-// A UsageError is what a run lacks: all of it.
+// The caller's inputs that a Lack can name.
+const (
+	Out    = "out"
+	Source = "source"
+)
+
+// A Lack is one thing that keeps a pipeline from running.
+type Lack struct {
+	Input string // Out or Source; empty: a flag of Beam's or this machine, and the text says what to do
+	Text  string
+}
+
+// A UsageError lists everything that keeps a pipeline from running.
 type UsageError struct {
 	Runner string
-	Lacks  []string // each says what to do
+	Lacks  []Lack // at least one
 }
 
 // Error returns one line.
 func (e *UsageError) Error() string {
 	if len(e.Lacks) == 1 {
-		return fmt.Sprintf("engine: %s: %s", e.Runner, e.Lacks[0])
+		return fmt.Sprintf("engine: %s: %s", e.Runner, e.Lacks[0].Text)
 	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "engine: %s: %d things are missing", e.Runner, len(e.Lacks))
 	for i, l := range e.Lacks {
-		fmt.Fprintf(&b, "%s (%d) %s", [...]string{":", ";"}[min(i, 1)], i+1, l)
+		fmt.Fprintf(&b, "%s (%d) %s", [...]string{":", ";"}[min(i, 1)], i+1, l.Text)
 	}
 	return b.String()
 }
 
-// Preflight looks, before any work, whether a pipeline can run on a runner that
-// reads the sources and writes to out: files, folders or URLs. What the caller
-// did not say is a UsageError; a job server that does not answer is another.
+// Preflight checks, before any work, that a runner can run a pipeline that reads
+// the sources and writes to out: files, folders or URLs. It returns a UsageError
+// where flags or inputs are missing or wrong, and an error of the network where
+// the job server does not answer.
 func Preflight(ctx context.Context, runner, out string, sources []string) error {
 	if err := Check(runner); err != nil {
 		return err
 	}
-	var lacks []string
+	var lacks []Lack
 	switch runner {
 	case "flink":
 		lacks = append(onlyDataflow(), flinkLacks()...)
@@ -49,7 +64,7 @@ func Preflight(ctx context.Context, runner, out string, sources []string) error 
 	default:
 		lacks = onlyDataflow()
 		if *jobopts.Async {
-			lacks = append(lacks, "--async needs a job that outlives this process: use --runner=flink or dataflow")
+			lacks = append(lacks, flagLack("--async needs a job that outlives this process: use flink or dataflow"))
 		}
 	}
 	if len(lacks) > 0 {
@@ -61,73 +76,76 @@ func Preflight(ctx context.Context, runner, out string, sources []string) error 
 	return nil
 }
 
-// onlyDataflow refuses what other runners would not notice.
-func onlyDataflow() (lacks []string) {
+// flagLack returns a Lack that says which of Beam's flags to set.
+func flagLack(format string, args ...any) Lack { return Lack{Text: fmt.Sprintf(format, args...)} }
+
+// onlyDataflow refuses flags that other runners ignore.
+func onlyDataflow() (lacks []Lack) {
 	for _, name := range []string{"dry_run", "template_location"} {
 		if v := value(name); v != "" && v != "false" {
-			lacks = append(lacks, fmt.Sprintf("--%s is for --runner=dataflow", name))
+			lacks = append(lacks, flagLack("--%s is for dataflow", name))
 		}
 	}
 	return lacks
 }
 
-func flinkLacks() (lacks []string) {
+func flinkLacks() (lacks []Lack) {
 	if *jobopts.Endpoint == "" {
-		return []string{"no job server: start one and give its address with --endpoint=host:port (runners/engine/flink/start.sh brings up a small Flink)"}
+		return []Lack{flagLack("no job server: start one and give its address with --endpoint=host:port (runners/engine/flink/start.sh brings up a small Flink)")}
 	}
 	if _, _, err := net.SplitHostPort(*jobopts.Endpoint); err != nil {
-		return []string{fmt.Sprintf("--endpoint=%s is not host:port, such as localhost:8099", *jobopts.Endpoint)}
+		return []Lack{flagLack("--endpoint=%s is not host:port, such as localhost:8099", *jobopts.Endpoint)}
 	}
 	switch env := flinkEnvironment(); {
 	case env == "LOOPBACK" && *jobopts.Async:
-		lacks = append(lacks, "--async needs workers other than this process: --environment_type=PROCESS")
+		lacks = append(lacks, flagLack("--async needs workers other than this process: --environment_type=PROCESS"))
 	case env == "DOCKER" && *jobopts.EnvironmentConfig == "":
-		lacks = append(lacks, "--environment_type=DOCKER needs an image: --environment_config=IMAGE")
+		lacks = append(lacks, flagLack("--environment_type=DOCKER needs an image: --environment_config=IMAGE"))
 	case env != "LOOPBACK" && env != "PROCESS" && env != "DOCKER" && env != "EXTERNAL":
-		lacks = append(lacks, fmt.Sprintf("--environment_type=%s is unknown: use LOOPBACK, PROCESS, DOCKER or EXTERNAL", *jobopts.EnvironmentType))
+		lacks = append(lacks, flagLack("--environment_type=%s is unknown: use LOOPBACK, PROCESS, DOCKER or EXTERNAL", *jobopts.EnvironmentType))
 	}
 	return lacks
 }
 
-func dataflowLacks(ctx context.Context, out string, sources []string) (lacks []string) {
+func dataflowLacks(ctx context.Context, out string, sources []string) (lacks []Lack) {
 	if project := gcpopts.GetProjectFromFlagOrEnvironment(ctx); project == "" {
-		lacks = append(lacks, "no project: --project=ID")
+		lacks = append(lacks, flagLack("no project: --project=ID"))
 	}
 	if gcpopts.GetRegion(ctx) == "" {
-		lacks = append(lacks, "no region: --region=us-central1, or one near the bucket")
+		lacks = append(lacks, flagLack("no region: --region=us-central1, or one near the bucket"))
 	}
 	if lack := bucketLack("staging_location", "no staging location: --staging_location=gs://BUCKET/FOLDER"); lack != "" {
-		lacks = append(lacks, lack)
+		lacks = append(lacks, flagLack("%s", lack))
 	}
 	for _, name := range []string{"temp_location", "template_location"} {
 		if lack := bucketLack(name, ""); lack != "" {
-			lacks = append(lacks, lack)
+			lacks = append(lacks, flagLack("%s", lack))
 		}
 	}
-	if !strings.HasPrefix(out, "gs://") {
-		lacks = append(lacks, fmt.Sprintf("the set would be at %s, where workers cannot write: --out=gs://BUCKET/FOLDER, or workdir=gs://…", out))
+	if !store.IsURL(out) {
+		lacks = append(lacks, Lack{Out, fmt.Sprintf("the set would be at %s, where workers cannot write", out)})
 	}
 	for _, s := range sources {
-		if !strings.HasPrefix(s, "gs://") && !strings.HasPrefix(s, "https://") {
-			lacks = append(lacks, fmt.Sprintf("source %s is on this machine, where workers cannot read: copy it to a bucket and name it with --set corpus.sources=gs://BUCKET/NAME", s))
+		if !store.IsURL(s) {
+			lacks = append(lacks, Lack{Source, fmt.Sprintf("source %s is on this machine, where workers cannot read", s)})
 		}
 	}
 	if ModeOf("dataflow") != DryRun {
 		if err := credentials(ctx); err != nil {
-			lacks = append(lacks, fmt.Sprintf("no credentials (%s): gcloud auth application-default login, or GOOGLE_APPLICATION_CREDENTIALS=KEY.json", blank.ReplaceAllString(err.Error(), " ")))
+			lacks = append(lacks, flagLack("no credentials (%s): gcloud auth application-default login, or GOOGLE_APPLICATION_CREDENTIALS=KEY.json", blank.ReplaceAllString(err.Error(), " ")))
 		}
 		if lack := binaryLack(ctx); lack != "" {
-			lacks = append(lacks, lack)
+			lacks = append(lacks, flagLack("%s", lack))
 		}
 	}
 	if env := *jobopts.EnvironmentType; env != "" && !strings.EqualFold(env, "DOCKER") {
-		lacks = append(lacks, "--environment_type is not for dataflow, whose workers are containers: --sdk_container_image names another one")
+		lacks = append(lacks, flagLack("--environment_type is not for dataflow, whose workers are containers: --sdk_container_image names another one"))
 	}
 	return lacks
 }
 
-// bucketLack returns what is wrong with a flag that names a place in a bucket;
-// none is what to say where it is not set.
+// bucketLack says what is wrong with a flag that names a place in a bucket. It
+// returns none where the flag is not set.
 func bucketLack(name, none string) string {
 	v := value(name)
 	bucket, _, _ := strings.Cut(strings.TrimPrefix(v, "gs://"), "/")
@@ -140,7 +158,8 @@ func bucketLack(name, none string) string {
 	return ""
 }
 
-// credentials returns an error unless Google's libraries find some that work.
+// credentials returns an error unless Google's libraries find credentials that
+// work.
 func credentials(ctx context.Context) error {
 	ctx, stop := context.WithTimeout(ctx, answering)
 	defer stop()
@@ -152,8 +171,8 @@ func credentials(ctx context.Context) error {
 	return err
 }
 
-// binaryLack says what to do where there is no worker binary and none can be
-// built.
+// binaryLack says how to get a worker binary, where none is given and none can be
+// built. Else it returns "".
 func binaryLack(ctx context.Context) string {
 	ctx, stop := context.WithTimeout(ctx, time.Minute)
 	defer stop()

@@ -207,11 +207,11 @@ func TestCheckBinary(t *testing.T) {
 
 func TestUsageErrorIsOneLine(t *testing.T) {
 	for _, c := range []struct {
-		lacks []string
+		lacks []Lack
 		want  string
 	}{
-		{[]string{"a"}, "engine: r: a"},
-		{[]string{"a", "b", "c"}, "engine: r: 3 things are missing: (1) a; (2) b; (3) c"},
+		{[]Lack{{Text: "a"}}, "engine: r: a"},
+		{[]Lack{{Text: "a"}, {Source, "b"}, {Out, "c"}}, "engine: r: 3 things are missing: (1) a; (2) b; (3) c"},
 	} {
 		if got := (&UsageError{Runner: "r", Lacks: c.lacks}).Error(); got != c.want {
 			t.Errorf("got %s, want %s", got, c.want)

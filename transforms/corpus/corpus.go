@@ -30,8 +30,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path"
-	"strings"
 
 	"github.com/quire-ml/quire/runners/store"
 )
@@ -39,7 +37,7 @@ import (
 // A Document is one file of a corpus.
 type Document struct {
 	Name  string `json:"name"`  // slash-separated, unique in its corpus, the same on every machine
-	Path  string `json:"path"`  // where workers read it: an absolute path or gs://bucket/object
+	Path  string `json:"path"`  // where workers read it: an absolute path or the URL of an object
 	Bytes int64  `json:"bytes"` // size when the corpus was resolved
 
 	SHA256 string `json:"sha256"` // hex; empty: not known yet, and then CRC is not either
@@ -124,7 +122,7 @@ func (r *Reader) open(ctx context.Context, d Document) error {
 }
 
 func (r *Reader) openPath(ctx context.Context, name string) (size int64, err error) {
-	if !strings.HasPrefix(name, "gs://") {
+	if !store.IsURL(name) {
 		f, err := os.Open(name)
 		if err != nil {
 			return 0, err
@@ -136,8 +134,7 @@ func (r *Reader) openPath(ctx context.Context, name string) (size int64, err err
 		}
 		return info.Size(), nil
 	}
-	root, base := path.Split(strings.TrimPrefix(name, "gs://"))
-	root = "gs://" + strings.TrimSuffix(root, "/")
+	root, base := store.Split(name)
 	if r.store == nil || r.root != root {
 		if r.store != nil {
 			if err := r.store.Close(); err != nil {

@@ -26,7 +26,7 @@ func download(ctx context.Context, source string, o *ResolveOptions) ([]Document
 		return nil, err
 	}
 	if o.Cache == "" {
-		return nil, fmt.Errorf("no folder to download to; set corpus.sources to a local file")
+		return nil, wrong(Sources, "no folder to download to; use a local file")
 	}
 	base := path.Base(u.Path)
 	if base == "." || base == "/" || base == ".." {
@@ -73,7 +73,7 @@ func fetch(ctx context.Context, source, file string, o *ResolveOptions) (size in
 	}
 	resp, err := client.Do(req)
 	if err != nil {
-		return 0, fmt.Errorf("%w; without network, set corpus.sources to a local file", err)
+		return 0, wrong(Sources, "%w; without network, use a local file", err)
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
@@ -101,7 +101,7 @@ func fetch(ctx context.Context, source, file string, o *ResolveOptions) (size in
 		return 0, fmt.Errorf("download has %d bytes, the server promised %d", size, n)
 	}
 	if got := hex.EncodeToString(h.Sum(nil)); o.SHA256 != "" && !strings.EqualFold(got, o.SHA256) {
-		return 0, fmt.Errorf("downloaded text has sha256 %s, corpus.sha256 says %s", got, strings.ToLower(o.SHA256))
+		return 0, wrong(SHA256, "downloaded text has sha256 %s, want %s", got, strings.ToLower(o.SHA256))
 	}
 	if err := errors.Join(tmp.Chmod(0o644), tmp.Sync(), tmp.Close()); err != nil {
 		return 0, err

@@ -103,7 +103,7 @@ func (k *Known) write(ctx context.Context) error {
 		return nil
 	}
 	for path := range k.entries {
-		if _, err := os.Lstat(path); errors.Is(err, os.ErrNotExist) && !strings.HasPrefix(path, "gs://") {
+		if _, err := os.Lstat(path); errors.Is(err, os.ErrNotExist) && !store.IsURL(path) {
 			delete(k.entries, path)
 		}
 	}
@@ -133,7 +133,7 @@ func (k *Known) sweep() error {
 // stamp returns what changes when a document is written, and when it last
 // was; "" where that cannot be told.
 func (d Document) stamp() (string, time.Time) {
-	if strings.HasPrefix(d.Path, "gs://") {
+	if store.IsURL(d.Path) {
 		return d.generation, time.Time{}
 	}
 	info, err := os.Stat(d.Path)

@@ -41,7 +41,7 @@ func (r *Reader) normalized(ctx context.Context, b Block, ahead int64) (Text, er
 			more *= 2
 		}
 		if back > 2*maxSegment || more > 8*ahead+2*maxSegment {
-			return Text{}, fmt.Errorf("corpus: %s: byte %d: more than %d bytes that combine with one character; correct the text, or set prep.normalize to none", b.Document.Name, b.Offset, maxSegment)
+			return Text{}, fmt.Errorf("corpus: %s: byte %d: more than %d bytes that combine with one character; correct the text, or do not normalize it", b.Document.Name, b.Offset, maxSegment)
 		}
 	}
 }

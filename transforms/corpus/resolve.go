@@ -45,7 +45,7 @@ func Resolve(ctx context.Context, sources []string, o *ResolveOptions) ([]Docume
 		o = &ResolveOptions{}
 	}
 	if len(sources) == 0 {
-		return nil, fmt.Errorf("corpus: no sources; set corpus.sources to files, folders, patterns or URLs")
+		return nil, wrong(Sources, "corpus: no sources; use files, folders, patterns or URLs")
 	}
 	var docs []Document
 	for _, source := range sources {
@@ -81,7 +81,7 @@ func Resolve(ctx context.Context, sources []string, o *ResolveOptions) ([]Docume
 		}
 	}
 	if Bytes(docs) == 0 {
-		return nil, fmt.Errorf("corpus: %s: the corpus has 0 bytes; set corpus.sources to files with text", strings.Join(sources, ", "))
+		return nil, wrong(Sources, "corpus: %s: the corpus has 0 bytes; use files with text", strings.Join(sources, ", "))
 	}
 	return docs, nil
 }
@@ -89,35 +89,20 @@ func Resolve(ctx context.Context, sources []string, o *ResolveOptions) ([]Docume
 func checkOnly(ctx context.Context, docs []Document, o *ResolveOptions) error {
 	want := o.SHA256
 	if len(docs) != 1 {
-		return fmt.Errorf("corpus: corpus.sha256 is for a corpus of one document, but the sources have %d; remove it", len(docs))
+		return wrong(SHA256, "corpus: sha256 is for a corpus of one document, but the sources have %d; remove it", len(docs))
 	}
 	got, err := o.Digests(ctx, docs)
 	if err != nil {
 		return err
 	}
 	if !strings.EqualFold(got[0], want) {
-		return fmt.Errorf("corpus: %s: sha256 is %s, corpus.sha256 says %s; it is another text", docs[0].Path, got[0], strings.ToLower(want))
+		return wrong(SHA256, "corpus: %s: sha256 is %s, want %s: it is another text", docs[0].Path, got[0], strings.ToLower(want))
 	}
 	return nil
 }
 
-func resolve(ctx context.Context, source string, o *ResolveOptions) ([]Document, error) {
-	scheme, _, _ := strings.Cut(source, "://")
-	switch {
-	case source == "":
-		return nil, fmt.Errorf("an empty source")
-	case strings.HasPrefix(source, "https://"):
-		return download(ctx, source, o)
-	case strings.HasPrefix(source, "gs://"):
-		return objects(ctx, source)
-	case strings.Contains(source, "://"):
-		return nil, fmt.Errorf("unknown scheme %s://; use a path, https:// or gs://", scheme)
-	}
-	return files(source)
-}
-
 // files resolves a local source.
-func files(source string) ([]Document, error) {
+func files(_ context.Context, source string, _ *ResolveOptions) ([]Document, error) {
 	abs, err := filepath.Abs(source)
 	if err != nil {
 		return nil, err
@@ -125,13 +110,13 @@ func files(source string) ([]Document, error) {
 	if info, err := os.Stat(abs); err == nil {
 		return tree(abs, info, filepath.Base(abs), "")
 	} else if !strings.ContainsAny(source, "*?[") {
-		return nil, fmt.Errorf("no such file or folder; correct corpus.sources")
+		return nil, wrong(Sources, "no such file or folder")
 	}
 	// The pattern is the user's text: cleaned, not made absolute, which would
 	// read a working directory with a bracket in its name as a pattern.
 	pattern := filepath.ToSlash(filepath.Clean(source))
 	if _, err := path.Match(pattern, ""); err != nil {
-		return nil, fmt.Errorf("the pattern is malformed: %w", err)
+		return nil, wrong(Sources, "the pattern is malformed: %w", err)
 	}
 	root := "."
 	if path.IsAbs(pattern) {
@@ -146,7 +131,7 @@ func files(source string) ([]Document, error) {
 	}
 	docs, err := match(root, "", elems)
 	if err == nil && len(docs) == 0 {
-		err = fmt.Errorf("no file matches the pattern; correct corpus.sources")
+		err = wrong(Sources, "no file matches the pattern")
 	}
 	return docs, err
 }
@@ -218,15 +203,16 @@ func tree(abs string, info os.FileInfo, base, below string) ([]Document, error) 
 		docs = append(docs, found...)
 	}
 	if len(docs) == 0 && below == "" {
-		return nil, fmt.Errorf("the folder has no regular file; correct corpus.sources")
+		return nil, wrong(Sources, "the folder has no regular file")
 	}
 	return docs, nil
 }
 
-// objects resolves a gs:// source.
-func objects(ctx context.Context, source string) (docs []Document, err error) {
-	bucket, name, _ := strings.Cut(strings.TrimPrefix(source, "gs://"), "/")
-	st, err := store.Open(ctx, "gs://"+bucket)
+// objects resolves a source in a bucket: scheme://bucket/name.
+func objects(ctx context.Context, source string, _ *ResolveOptions) (docs []Document, err error) {
+	scheme, rest, _ := strings.Cut(source, "://")
+	bucket, name, _ := strings.Cut(rest, "/")
+	st, err := store.Open(ctx, scheme+"://"+bucket)
 	if err != nil {
 		return nil, err
 	}
@@ -256,7 +242,7 @@ func objects(ctx context.Context, source string) (docs []Document, err error) {
 		below := strings.TrimPrefix(info.Name, root)
 		if pattern != "" {
 			if ok, err := path.Match(pattern, info.Name); err != nil {
-				return nil, fmt.Errorf("the pattern is malformed: %w", err)
+				return nil, wrong(Sources, "the pattern is malformed: %w", err)
 			} else if !ok {
 				continue
 			}
@@ -267,7 +253,7 @@ func objects(ctx context.Context, source string) (docs []Document, err error) {
 		docs = append(docs, Document{Name: below, Path: st.Join(info.Name), Bytes: info.Bytes, generation: info.Generation})
 	}
 	if len(docs) == 0 {
-		return nil, fmt.Errorf("no such object, and none below it; correct corpus.sources")
+		return nil, wrong(Sources, "no such object, and none below it")
 	}
 	return docs, nil
 }

@@ -73,7 +73,7 @@ func TestResolveErrors(t *testing.T) {
 		sum     string
 		want    []string
 	}{
-		{nil, "", []string{"corpus: no sources; set corpus.sources"}},
+		{nil, "", []string{"corpus: no sources; use files"}},
 		{[]string{""}, "", []string{"empty source"}},
 		{[]string{"missing.txt"}, "", []string{"corpus: missing.txt: no such file or folder"}},
 		{[]string{"*.doc"}, "", []string{"corpus: *.doc: no file matches"}},
@@ -87,7 +87,7 @@ func TestResolveErrors(t *testing.T) {
 		{[]string{"http://h/x"}, "", []string{"unknown scheme http://"}},
 		{[]string{"https://h/x.txt"}, "", []string{"no folder to download to"}},
 		{[]string{"one/c.txt"}, zeros, []string{zeros, "6b86b273ff34fce19d6b804eff5a3f5747ada4eaa22f1d49c01e52ddb7875b4b"}},
-		{[]string{"*/c.txt"}, zeros, []string{"corpus.sha256 is for a corpus of one document, but the sources have 2"}},
+		{[]string{"*/c.txt"}, zeros, []string{"sha256 is for a corpus of one document, but the sources have 2"}},
 	} {
 		docs, err := Resolve(t.Context(), c.sources, &ResolveOptions{SHA256: c.sum})
 		if err == nil {
@@ -187,7 +187,7 @@ func TestDownload(t *testing.T) {
 		t.Errorf("lost: %v", err)
 	}
 	l.Close()
-	if _, err := get(l.URL + "/new.txt"); err == nil || !strings.Contains(err.Error(), "set corpus.sources to a local file") {
+	if _, err := get(l.URL + "/new.txt"); err == nil || !strings.Contains(err.Error(), "without network, use a local file") {
 		t.Errorf("no network: %v", err)
 	}
 	if docs, err := get(url); err != nil || len(docs) != 1 {

@@ -26,6 +26,7 @@ import (
 	"github.com/quire-ml/quire/pipelines/gate"
 	"github.com/quire-ml/quire/pipelines/report"
 	"github.com/quire-ml/quire/runners/engine"
+	"github.com/quire-ml/quire/transforms/corpus"
 	"github.com/quire-ml/quire/transforms/dataset"
 )
 
@@ -80,6 +81,10 @@ func Execute(ctx context.Context, cmd *cobra.Command, args []string, stdout, std
 func remedy(err error) string {
 	if errors.Is(err, dataset.ErrDamaged) {
 		return "; make the set again: prep --replace, or delete its directory"
+	}
+	var wrong *corpus.FieldError
+	if errors.As(err, &wrong) {
+		return "; correct corpus." + wrong.Field
 	}
 	return ""
 }

@@ -72,8 +72,14 @@ func beamFlags(c *cobra.Command, runner *string) {
 	})
 }
 
-// preflight looks, before any work, whether prep can run on a runner and write
-// a set to out.
+// moves says, of an input that workers cannot reach, where to put it.
+var moves = map[string]string{
+	engine.Out:    ": --out=gs://BUCKET/FOLDER, or workdir=gs://…",
+	engine.Source: ": copy it to a bucket and name it with --set corpus.sources=gs://BUCKET/NAME",
+}
+
+// preflight checks, before any work, that prep can run on a runner and write a set
+// to out.
 func preflight(c *cobra.Command, config *configs.Config, runner, out string) error {
 	if err := engine.Check(runner); err != nil {
 		return usage(c, err)
@@ -81,6 +87,9 @@ func preflight(c *cobra.Command, config *configs.Config, runner, out string) err
 	err := stages.Preflight(c.Context(), config, runner, out)
 	var lacks *engine.UsageError
 	if errors.As(err, &lacks) {
+		for i := range lacks.Lacks {
+			lacks.Lacks[i].Text += moves[lacks.Lacks[i].Input]
+		}
 		return usage(c, err)
 	}
 	return err

@@ -146,7 +146,7 @@ func TestBadCorpus(t *testing.T) {
 
 func TestSHA256(t *testing.T) {
 	l := newLab(t)
-	l.fails(1, []string{l.corpus, "sha256 is ", strings.Repeat("0", 64)}, "prep", "--set", "corpus.sha256="+strings.Repeat("0", 64))
+	l.fails(1, []string{l.corpus, "sha256 is ", strings.Repeat("0", 64), "correct corpus.sha256"}, "prep", "--set", "corpus.sha256="+strings.Repeat("0", 64))
 }
 
 // TestFullDisk lets no file grow beyond a size, so that the write of a shard, of
