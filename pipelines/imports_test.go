@@ -59,8 +59,10 @@ var mayImport = map[string][2][]string{
 	"model/decode":     {{"model/kernel", "model/rnn", "model/sample"}, {}},
 	"model/sample":     {},
 	"model/checkpoint": {{"runners/store"}, {}},
+	// run knows the files and steps of a training; train, which writes there, knows no store.
+	"model/run": {{"model/checkpoint", "runners/store"}, {}},
 	// kernel for the precision that a training passes on to its graph.
-	"model/train": {{"model/adam", "model/checkpoint", "model/decode", "model/graph", "model/kernel", "model/rnn", "runners/store"}, {}},
+	"model/train": {{"model/adam", "model/checkpoint", "model/decode", "model/graph", "model/kernel", "model/rnn", "model/run"}, {}},
 
 	// Only configs knows viper, and the decoder below it; yaml finds the line of a key, which viper forgets.
 	// go-cron reads schedule.cron.
@@ -87,23 +89,23 @@ var mayImport = map[string][2][]string{
 		"google.golang.org/protobuf/encoding/protowire", "git.sr.ht/~sbinet/gg", "golang.org/x/image/font"}},
 	// Configs of small corpora, for tests alone.
 	"pipelines/internal/tiny": {{"configs", "pipelines/report"}, {}},
-	"pipelines/text": {{"configs", "model/checkpoint", "model/decode", "model/rnn", "model/sample", "model/train", "pipelines/report", "runners/store",
+	"pipelines/text": {{"configs", "model/checkpoint", "model/decode", "model/rnn", "model/run", "model/sample", "model/train", "pipelines/report", "runners/store",
 		"transforms/corpus", "transforms/dataset", "transforms/vocab"}, {}},
 	// stages builds the Beam pipeline that it hands to the engine.
-	"pipelines/stages": {{"configs", "model/checkpoint", "model/kernel", "model/rnn", "model/train", "pipelines/report", "pipelines/text",
+	"pipelines/stages": {{"configs", "model/checkpoint", "model/kernel", "model/rnn", "model/run", "model/train", "pipelines/report", "pipelines/text",
 		"runners/engine", "runners/store", "transforms/corpus", "transforms/dataset", "transforms/prepare", "transforms/vocab"}, {beam + "pkg/beam"}},
 	"pipelines/gate":      {{"configs", "model/decode", "model/sample", "model/train", "pipelines/report", "pipelines/text", "transforms/dataset", "transforms/prepare", "transforms/vocab"}, {}},
 	"pipelines/promotion": {{"pipelines/text", "runners/store"}, {}},
 	// kernel, engine, train, vocab: the variant that a record names, and the errors that have a class.
-	"pipelines/round": {{"configs", "model/checkpoint", "model/kernel", "model/train", "pipelines/gate", "pipelines/promotion", "pipelines/report", "pipelines/stages", "pipelines/text",
+	"pipelines/round": {{"configs", "model/kernel", "model/run", "model/train", "pipelines/gate", "pipelines/promotion", "pipelines/report", "pipelines/stages", "pipelines/text",
 		"runners/engine", "runners/schedule", "runners/store", "runners/workflow", "transforms/corpus", "transforms/dataset", "transforms/vocab"}, {}},
 	"pipelines/sweep": {{"configs", "model/train", "pipelines/report", "pipelines/round", "pipelines/stages", "pipelines/text", "runners/engine", "runners/store", "runners/workflow"}, {}},
 	"pipelines/inspect": {{"model/checkpoint", "model/train", "pipelines/report", "pipelines/text", "runners/store",
 		"transforms/dataset", "transforms/tfexample", "transforms/tfrecord"}, {}},
 	// kernel for the peak that a speed is compared with.
 	"pipelines/bench": {{"model/decode", "model/kernel", "model/rnn", "model/sample", "model/train", "pipelines/report"}, {}},
-	// command prints the plans of workflow, and asks checkpoint what --which may be, kernel whether QUIRE_VARIANT can be had, rnn for the cell of bench, and train, store, dataset and vocab for errors that have an exit code or a remedy.
-	"pipelines/internal/command": {{"configs", "model/checkpoint", "model/kernel", "model/rnn", "model/train",
+	// command prints the plans of workflow, and asks run what --which may be, kernel whether QUIRE_VARIANT can be had, rnn for the cell of bench, and train, store, dataset and vocab for errors that have an exit code or a remedy.
+	"pipelines/internal/command": {{"configs", "model/kernel", "model/rnn", "model/run", "model/train",
 		"pipelines/bench", "pipelines/gate", "pipelines/inspect", "pipelines/promotion", "pipelines/report", "pipelines/round", "pipelines/stages", "pipelines/sweep", "pipelines/text",
 		"runners/engine", "runners/schedule", "runners/store", "runners/workflow", "transforms/corpus", "transforms/dataset", "transforms/vocab"}, {cobra, pflag}},
 	"pipelines/prep":    {{"pipelines/internal/command"}, {}},

@@ -1,7 +1,6 @@
-// Package checkpoint keeps the state of a training in one file, and the
-// pointers to the newest and the best one.
+// Package checkpoint is the file format of a training's state.
 //
-// A checkpoint is a safetensors file (any reader of that format opens it):
+// A checkpoint is a safetensors file, which any reader of that format opens:
 //
 //	+-----------------+------------------------+------------------------------+
 //	| length n (8B)   | header (n bytes, JSON) | data: tensors, one after the |
@@ -40,6 +39,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
+	"strings"
 
 	"github.com/quire-ml/quire/runners/store"
 )
@@ -82,16 +83,24 @@ func (c *Checkpoint) Tensor(name string) (Tensor, bool) {
 	return Tensor{}, false
 }
 
+// Folder and Suffix begin and end the name of every checkpoint that Save writes.
 const (
-	folder = "checkpoints/"
-	suffix = ".safetensors"
+	Folder = "checkpoints/"
+	Suffix = ".safetensors"
 )
 
-// Name returns the file name of the checkpoint of a step.
-func Name(step int64) string { return fmt.Sprintf("step-%08d%s", step, suffix) }
+const stepPrefix = "step-"
 
-// Path returns the name of the checkpoint of a step in the store of its run.
-func Path(step int64) string { return folder + Name(step) }
+// Path returns the name of the checkpoint of a step, in the store of its run.
+func Path(step int64) string { return fmt.Sprintf("%s%s%08d%s", Folder, stepPrefix, step, Suffix) }
+
+// StepOf returns the step of the checkpoint of a name; ok is false for a name
+// that Path does not return.
+func StepOf(name string) (step int64, ok bool) {
+	text := strings.TrimSuffix(strings.TrimPrefix(name, Folder+stepPrefix), Suffix)
+	step, err := strconv.ParseInt(text, 10, 64)
+	return step, err == nil && step >= 0 && name == Path(step)
+}
 
 // Save writes c below checkpoints/ and returns a pointer to it, without a loss.
 // Saving the same again succeeds; other content for the same step is
@@ -114,11 +123,17 @@ func Save(ctx context.Context, st *store.Store, c *Checkpoint) (Pointer, error) 
 	if err != nil {
 		return Pointer{}, fmt.Errorf("checkpoint: %w", err)
 	}
-	return Pointer{Format: pointerFormat, Name: name, Bytes: l.size, SHA256: sum, Step: c.Step}, nil
+	return Pointer{Format: PointerFormat, Name: name, Bytes: l.size, SHA256: sum, Step: c.Step}, nil
 }
 
-// Load reads the checkpoint that p names. Everything is verified: the file by
-// itself, and against the pointer.
+// Read reads and verifies the checkpoint of a name. Damaged tells its errors
+// apart.
+func Read(ctx context.Context, st *store.Store, name string) (*Checkpoint, error) {
+	c, _, err := load(ctx, st, name)
+	return c, err
+}
+
+// Load reads the checkpoint that p names, verifies it, and compares it with p.
 func Load(ctx context.Context, st *store.Store, p Pointer) (*Checkpoint, error) {
 	c, file, err := load(ctx, st, p.Name)
 	where := st.Join(p.Name)
@@ -136,7 +151,7 @@ func Load(ctx context.Context, st *store.Store, p Pointer) (*Checkpoint, error) 
 // readBytes bounds a read: on object storage each is a request.
 const readBytes = 4 << 20
 
-// load reads and verifies a file, and returns what a pointer would say of it.
+// load reads and verifies a file, and returns its pointer.
 func load(ctx context.Context, st *store.Store, name string) (*Checkpoint, Pointer, error) {
 	o, err := st.OpenObject(ctx, name)
 	if err != nil {
@@ -152,7 +167,7 @@ func load(ctx context.Context, st *store.Store, name string) (*Checkpoint, Point
 	if err != nil {
 		return nil, Pointer{}, fmt.Errorf("checkpoint: %s: %w", st.Join(name), err)
 	}
-	return c, Pointer{Format: pointerFormat, Name: name, Bytes: bytes, SHA256: sum, Step: c.Step}, nil
+	return c, Pointer{Format: PointerFormat, Name: name, Bytes: bytes, SHA256: sum, Step: c.Step}, nil
 }
 
 // reader stops when its context is cancelled, and keeps the error that is not

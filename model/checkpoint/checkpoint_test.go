@@ -9,7 +9,6 @@ import (
 	"io/fs"
 	"math"
 	"os"
-	"path/filepath"
 	"reflect"
 	"runtime"
 	"slices"
@@ -226,60 +225,20 @@ func TestLoadAgainstPointer(t *testing.T) {
 	}
 }
 
-func TestOpen(t *testing.T) {
-	ctx := context.Background()
-	st, first := save(t, tiny())
-	second := tiny()
-	second.Step = 200
-	last, err := Save(ctx, st, second)
-	if err != nil {
-		t.Fatal(err)
-	}
-	dir := st.URL()
-	open := func(path, which string, step int64) {
-		t.Helper()
-		c, at, err := Open(ctx, path, which)
-		if err != nil || c.Step != step || at != st.Join(Path(step)) {
-			t.Errorf("Open(%s, %s) = %+v, %s, %v, want step %d", path, which, c, at, err, step)
+func TestNames(t *testing.T) {
+	for step, want := range map[int64]string{0: "checkpoints/step-00000000.safetensors", 172: "checkpoints/step-00000172.safetensors", 1234567890: "checkpoints/step-1234567890.safetensors"} {
+		if got := Path(step); got != want {
+			t.Errorf("step %d is at %s, want %s", step, got, want)
+		}
+		if got, ok := StepOf(want); got != step || !ok {
+			t.Errorf("%s is of step %d, %v, want %d", want, got, ok, step)
 		}
 	}
-	if _, _, err := Open(ctx, dir, "best"); !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), "there is no checkpoint at "+dir) {
-		t.Errorf("without pointers: %v", err)
-	}
-	open(st.Join(first.Name), "best", 172)
-	if err := SwapPointer(ctx, st, "latest", last, ""); err != nil {
-		t.Fatal(err)
-	}
-	open(dir, "latest", 200)
-	open(dir, "best", 200)
-	if err := SwapPointer(ctx, st, "best", first, ""); err != nil {
-		t.Fatal(err)
-	}
-	open(dir, "best", 172)
-	open(dir, "latest", 200)
-	copied := filepath.Join(t.TempDir(), "model.bin")
-	if err := os.WriteFile(copied, goldenFile(), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	if c, at, err := Open(ctx, copied, "latest"); err != nil || c.Step != 172 || at != copied {
-		t.Errorf("a copied file: %+v, %s, %v", c, at, err)
-	}
-	t.Chdir(filepath.Dir(copied))
-	if c, at, err := Open(ctx, "model.bin", "latest"); err != nil || c.Step != 172 || at != "model.bin" {
-		t.Errorf("a file by its name: %+v, %s, %v", c, at, err)
-	}
-	if _, _, err := Open(ctx, dir, "newest"); err == nil || !strings.Contains(err.Error(), `there is no pointer "newest"`) {
-		t.Errorf("another pointer: %v", err)
-	}
-	missing := filepath.Join(dir, "step-00000009.safetensors")
-	if _, _, err := Open(ctx, missing, ""); !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), missing) {
-		t.Errorf("a missing file: %v", err)
-	}
-	if err := os.Remove(st.Join(first.Name)); err != nil {
-		t.Fatal(err)
-	}
-	if _, _, err := Open(ctx, dir, "best"); !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), st.Join(first.Name)) {
-		t.Errorf("a pointer to a missing file: %v", err)
+	for _, name := range []string{"", "checkpoints/", "checkpoints/step-.safetensors", "checkpoints/step-172.safetensors", "checkpoints/step--0000001.safetensors",
+		"checkpoints/step-00000172.safetensors.part", "checkpoints/step-00000172", "step-00000172.safetensors", "checkpoints/old/step-00000172.safetensors"} {
+		if step, ok := StepOf(name); ok {
+			t.Errorf("%q is of step %d", name, step)
+		}
 	}
 }
 

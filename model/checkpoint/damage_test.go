@@ -24,7 +24,7 @@ func TestDamagedFile(t *testing.T) {
 			t.Fatal(err)
 		}
 		_, err1 := Load(ctx, st, p)
-		_, _, err2 := Open(ctx, path, "")
+		_, err2 := Read(ctx, st, p.Name)
 		for _, err := range []error{err1, err2} {
 			if err == nil || !strings.Contains(err.Error(), path) || !strings.Contains(err.Error(), "byte") || !strings.Contains(err.Error(), item) {
 				t.Fatalf("%s: %v, want %s", what, err, item)

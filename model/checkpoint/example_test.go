@@ -5,14 +5,12 @@ import (
 	"fmt"
 	"log"
 	"os"
-	"path/filepath"
 
 	"github.com/quire-ml/quire/model/checkpoint"
 	"github.com/quire-ml/quire/runners/store"
 )
 
-// Data first, pointer last: a checkpoint is saved, then latest.json is moved
-// to it. Open finds it again.
+// Save returns a pointer to the file; Load reads that very file, verified.
 func Example() {
 	ctx := context.Background()
 	dir, err := os.MkdirTemp("", "run")
@@ -33,15 +31,11 @@ func Example() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	if err := checkpoint.SwapPointer(ctx, st, "latest", p, ""); err != nil {
-		log.Fatal(err)
-	}
-
-	c, at, err := checkpoint.Open(ctx, dir, "latest")
+	c, err := checkpoint.Load(ctx, st, p)
 	if err != nil {
 		log.Fatal(err)
 	}
 	bias, _ := c.Tensor("dense.bias")
-	fmt.Println(filepath.Base(at), c.Step, bias.Shape, bias.Data)
-	// Output: step-00000172.safetensors 172 [2] [0.5 -1]
+	fmt.Println(p.Name, c.Step, bias.Shape, bias.Data)
+	// Output: checkpoints/step-00000172.safetensors 172 [2] [0.5 -1]
 }

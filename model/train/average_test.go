@@ -7,6 +7,7 @@ import (
 
 	"github.com/quire-ml/quire/model/checkpoint"
 	"github.com/quire-ml/quire/model/rnn"
+	"github.com/quire-ml/quire/model/run"
 	"github.com/quire-ml/quire/model/train"
 )
 
@@ -21,7 +22,7 @@ func TestAverage(t *testing.T) {
 		mustRun(t, st, o, nil)
 		var all []rnn.Weights
 		for step := range int64(8) {
-			c, _, err := checkpoint.Open(t.Context(), st.Join(checkpoint.Path(step+1)), "")
+			c, _, err := run.Open(t.Context(), st.Join(checkpoint.Path(step+1)), "")
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -31,7 +32,7 @@ func TestAverage(t *testing.T) {
 			}
 			all = append(all, *w)
 		}
-		c, _, err := checkpoint.Open(t.Context(), st.URL(), "latest")
+		c, _, err := run.Open(t.Context(), st.URL(), "latest")
 		if err != nil {
 			t.Fatal(err)
 		}

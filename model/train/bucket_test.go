@@ -10,7 +10,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/quire-ml/quire/model/train"
 	"github.com/quire-ml/quire/runners/store"
 	"github.com/quire-ml/quire/runners/store/gcstest"
 )
@@ -45,7 +44,7 @@ func TestDeadBucket(t *testing.T) {
 		}
 		return nil
 	}
-	_, err := train.Run(context.Background(), st, data, validationData(), o, observe)
+	_, err := runIn(context.Background(), st, data, validationData(), o, observe)
 	if took := time.Since(died); err == nil || !strings.Contains(err.Error(), "gs://bucket/run") || took > 2*time.Minute {
 		t.Errorf("after %v: %v", took, err)
 	} else {

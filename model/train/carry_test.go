@@ -8,9 +8,9 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/quire-ml/quire/model/checkpoint"
 	"github.com/quire-ml/quire/model/decode"
 	"github.com/quire-ml/quire/model/rnn"
+	"github.com/quire-ml/quire/model/run"
 	"github.com/quire-ml/quire/model/train"
 )
 
@@ -136,14 +136,14 @@ func TestCarryRun(t *testing.T) {
 		if cell == rnn.LSTM {
 			o.Curriculum = train.Curriculum{SeqLength: 3, Epochs: 1, Sampling: 0.5}
 		}
-		if _, err := train.Run(t.Context(), st, trainNovel(), validationNovel(), o, nil); err != nil {
+		if _, err := runIn(t.Context(), st, trainNovel(), validationNovel(), o, nil); err != nil {
 			t.Fatal(err)
 		}
 		whole := last(t, st)
 		if whole["checkpoint"] != want {
 			t.Errorf("%s: the sha256 of the checkpoint is %s", cell, whole["checkpoint"])
 		}
-		c, _, err := checkpoint.Open(t.Context(), st.URL(), "latest")
+		c, _, err := run.Open(t.Context(), st.URL(), "latest")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -179,7 +179,7 @@ func interruptCarry(t *testing.T, o train.Options, want map[string]string) {
 			}
 			return count(at)
 		}
-		res, err := train.Run(ctx, st, data, val, o, nil)
+		res, err := runIn(ctx, st, data, val, o, nil)
 		cancel()
 		if err == nil {
 			if n <= reads {
@@ -190,7 +190,7 @@ func interruptCarry(t *testing.T, o train.Options, want map[string]string) {
 		if !errors.Is(err, train.ErrInterrupted) || res == nil || res.Done {
 			t.Fatalf("interrupt %d: %+v, %v", n, res, err)
 		}
-		if _, err := train.Run(context.Background(), st, trainNovel(), validationNovel(), o, nil); err != nil {
+		if _, err := runIn(context.Background(), st, trainNovel(), validationNovel(), o, nil); err != nil {
 			t.Fatal(err)
 		}
 		if got := last(t, st); !reflect.DeepEqual(got, want) {
@@ -201,18 +201,18 @@ func interruptCarry(t *testing.T, o train.Options, want map[string]string) {
 
 func TestCarryRefuses(t *testing.T) {
 	o := carryOptions(rnn.GRU)
-	if _, err := train.Run(t.Context(), newStore(t), trainData(), nil, o, nil); err == nil || err.Error() != "train: to carry the hidden, *train_test.sequences must be a Text" {
+	if _, err := runIn(t.Context(), newStore(t), trainData(), nil, o, nil); err == nil || err.Error() != "train: to carry the hidden, *train_test.sequences must be a Text" {
 		t.Errorf("data that is no text: %v", err)
 	}
 	short := &novel{stretches: []int64{6, 5, 5}}
-	if _, err := train.Run(t.Context(), newStore(t), short, nil, o, nil); err == nil || !strings.HasPrefix(err.Error(), "train: the set has 1 sequences, less than one batch of 2; ") {
+	if _, err := runIn(t.Context(), newStore(t), short, nil, o, nil); err == nil || !strings.HasPrefix(err.Error(), "train: the set has 1 sequences, less than one batch of 2; ") {
 		t.Errorf("too little text: %v", err)
 	}
 	st := newStore(t)
 	o.MaxSteps, o.Hidden = 3, train.Zero
 	mustRun(t, st, o, nil)
 	o.Hidden = train.Carry // the identity is the caller's word
-	if _, err := train.Run(t.Context(), st, trainNovel(), nil, o, nil); err == nil || err.Error() != "train: checkpoint of step 3 has no tensor hidden.h.l0 of shape [2 4]" {
+	if _, err := runIn(t.Context(), st, trainNovel(), nil, o, nil); err == nil || err.Error() != "train: checkpoint of step 3 has no tensor hidden.h.l0 of shape [2 4]" {
 		t.Errorf("a checkpoint without hidden: %v", err)
 	}
 }

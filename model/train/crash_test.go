@@ -2,6 +2,7 @@ package train_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -11,7 +12,7 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/quire-ml/quire/model/checkpoint"
+	"github.com/quire-ml/quire/model/run"
 	"github.com/quire-ml/quire/model/train"
 	"github.com/quire-ml/quire/runners/store"
 	"github.com/quire-ml/quire/runners/store/crashtest"
@@ -49,7 +50,7 @@ func saves() (train.Options, *atomic.Int64, func(train.Report) error) {
 // older than the one that was acknowledged.
 func opens(t *testing.T, what, dir string, acknowledged int64) {
 	t.Helper()
-	c, _, err := checkpoint.Open(context.Background(), dir, "latest")
+	c, _, err := run.Open(context.Background(), dir, "latest")
 	switch {
 	case acknowledged < 0 && errors.Is(err, store.ErrNotExist):
 	case err != nil:
@@ -72,8 +73,8 @@ func memory(t testing.TB) string {
 // which lives.
 func expire(t *testing.T, dir string) {
 	t.Helper()
-	st, j := openStore(t, dir), checkpoint.Journal{}
-	_, err := store.ReadLeased(context.Background(), st, checkpoint.JournalName, &j)
+	st, j := openStore(t, dir), json.RawMessage("null")
+	_, err := store.ReadLeased(context.Background(), st, "run.json", &j)
 	if errors.Is(err, store.ErrNotExist) {
 		return
 	}
@@ -84,7 +85,7 @@ func expire(t *testing.T, dir string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(st.Join(checkpoint.JournalName), data, 0o666); err != nil {
+	if err := os.WriteFile(st.Join("run.json"), data, 0o666); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -92,7 +93,7 @@ func expire(t *testing.T, dir string) {
 // goesOn runs to the end what a crash has left, and compares the end.
 func goesOn(t *testing.T, what string, st *store.Store, o train.Options, want map[string]string) {
 	t.Helper()
-	if _, err := train.Run(context.Background(), st, trainData(), validationData(), o, nil); err != nil {
+	if _, err := runIn(context.Background(), st, trainData(), validationData(), o, nil); err != nil {
 		t.Errorf("%s: %v", what, err)
 	} else if got := last(t, st); !reflect.DeepEqual(got, want) {
 		t.Errorf("%s: the end is %v, want %v", what, got, want)
@@ -172,7 +173,7 @@ func TestDiskFails(t *testing.T) {
 				st := openStore(t, dir)
 				restore()
 				o, acknowledged, observe := saves()
-				_, err := train.Run(context.Background(), st, trainData(), validationData(), o, observe)
+				_, err := runIn(context.Background(), st, trainData(), validationData(), o, observe)
 				if count.Load() < int64(nth) {
 					if err != nil {
 						t.Errorf("%s: %v", what, err)

@@ -3,7 +3,6 @@ package train
 import (
 	"context"
 	"fmt"
-	"math"
 	"sort"
 
 	"github.com/quire-ml/quire/model/decode"
@@ -66,7 +65,7 @@ func Evaluate(ctx context.Context, w *rnn.Weights, text Text) (nats float64, cha
 
 // validate returns the loss of the model over the validation part, nil where
 // there is none.
-func (r *run) validate(ctx context.Context) (*float64, error) {
+func (r *training) validate(ctx context.Context) (*float64, error) {
 	if r.val == nil {
 		return nil, nil
 	}
@@ -74,7 +73,7 @@ func (r *run) validate(ctx context.Context) (*float64, error) {
 	if err != nil || chars == 0 {
 		return nil, err
 	}
-	if math.IsNaN(nats) || math.IsInf(nats, 0) {
+	if !finite(nats) {
 		return nil, &DivergedError{r.step, fmt.Errorf("the validation loss is %g", nats)}
 	}
 	return &nats, nil

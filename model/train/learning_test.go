@@ -48,7 +48,7 @@ func TestLearningResumes(t *testing.T) {
 					}
 					return nil
 				}
-				_, err := train.Run(ctx, st, data, validationData(), o, nil)
+				_, err := runIn(ctx, st, data, validationData(), o, nil)
 				cancel()
 				if err == nil {
 					break
@@ -105,7 +105,7 @@ func TestEarlyStop(t *testing.T) {
 	if perEpoch := trainData().Len() / int64(o.Batch); res.Step-best.Step != 2*perEpoch {
 		t.Errorf("ended at step %d, %d after the best; want %d", res.Step, res.Step-best.Step, 2*perEpoch)
 	}
-	again, err := train.Run(context.Background(), st, trainData(), validationData(), o, nil)
+	again, err := runIn(context.Background(), st, trainData(), validationData(), o, nil)
 	if err != nil || again.Step != res.Step {
 		t.Errorf("started again, it came to step %d (%v), want %d", again.Step, err, res.Step)
 	}
@@ -119,7 +119,7 @@ func TestEpochsOfIdentity(t *testing.T) {
 	mustRun(t, st, o, nil)
 	o.Epochs, o.MayDiffer = 4, nil
 	o.Identity.Config = json.RawMessage(`{"train":{"epochs":4,"schedule":"cosine"}}`)
-	_, err := train.Run(context.Background(), st, trainData(), validationData(), o, nil)
+	_, err := runIn(context.Background(), st, trainData(), validationData(), o, nil)
 	var other *train.IdentityError
 	if !errors.As(err, &other) || !strings.Contains(err.Error(), "train.epochs: the run has 3, now 4") {
 		t.Errorf("error %v", err)

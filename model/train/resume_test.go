@@ -15,6 +15,7 @@ import (
 	"testing"
 
 	"github.com/quire-ml/quire/model/checkpoint"
+	"github.com/quire-ml/quire/model/run"
 	"github.com/quire-ml/quire/model/train"
 	"github.com/quire-ml/quire/runners/store"
 	"github.com/quire-ml/quire/runners/store/gcstest"
@@ -53,7 +54,7 @@ func TestInterrupt(t *testing.T) {
 		data, val := trainData(), validationData()
 		data.read = count
 		val.readAt = func(at int64) error { return count(0, at) }
-		res, err := train.Run(ctx, st, data, val, options(), nil)
+		res, err := runIn(ctx, st, data, val, options(), nil)
 		cancel()
 		if err == nil {
 			if n != reads+1 {
@@ -86,7 +87,7 @@ func TestManyInterrupts(t *testing.T) {
 			}
 			return nil
 		}
-		res, err := train.Run(ctx, st, data, validationData(), options(), nil)
+		res, err := runIn(ctx, st, data, validationData(), options(), nil)
 		cancel()
 		if err == nil {
 			break
@@ -106,7 +107,7 @@ func TestFailures(t *testing.T) {
 	want, cause := wholeRun(t), errors.New("no more")
 	for n, done := 1, false; !done; n++ {
 		st, reports := newStore(t), 0
-		_, err := train.Run(context.Background(), st, trainData(), validationData(), options(), func(train.Report) error {
+		_, err := runIn(context.Background(), st, trainData(), validationData(), options(), func(train.Report) error {
 			if reports++; reports == n {
 				return cause
 			}
@@ -127,7 +128,7 @@ func TestFailures(t *testing.T) {
 		}
 		return nil
 	}
-	if _, err := train.Run(context.Background(), st, data, validationData(), options(), nil); !errors.Is(err, cause) {
+	if _, err := runIn(context.Background(), st, data, validationData(), options(), nil); !errors.Is(err, cause) {
 		t.Errorf("a failed read: %v", err)
 	}
 	mustRun(t, st, options(), nil)
@@ -181,7 +182,7 @@ func TestStoreDies(t *testing.T) {
 			t.Setenv("STORAGE_EMULATOR_HOST", strings.TrimPrefix(h.URL, "http://"))
 			url := fmt.Sprintf("gs://runs/%v/%d", after, n)
 			st := openStore(t, url)
-			_, err := train.Run(context.Background(), st, trainData(), validationData(), o, nil)
+			_, err := runIn(context.Background(), st, trainData(), validationData(), o, nil)
 			h.Close()
 			t.Setenv("STORAGE_EMULATOR_HOST", strings.TrimPrefix(server.URL, "http://"))
 			st = openStore(t, url)
@@ -192,7 +193,7 @@ func TestStoreDies(t *testing.T) {
 			if !strings.Contains(err.Error(), url) {
 				t.Fatalf("request %d: %v", n, err)
 			}
-			if c, at, err := checkpoint.Open(context.Background(), url, "latest"); err == nil && at != st.Join(checkpoint.Path(c.Step)) || err != nil && !errors.Is(err, store.ErrNotExist) {
+			if c, at, err := run.Open(context.Background(), url, "latest"); err == nil && at != st.Join(checkpoint.Path(c.Step)) || err != nil && !errors.Is(err, store.ErrNotExist) {
 				t.Errorf("request %d: %s, %v", n, at, err)
 			}
 			mustRun(t, st, o, nil)
@@ -234,7 +235,7 @@ func TestTwoRuns(t *testing.T) {
 	data := trainData()
 	data.read = func(epoch int, position int64) error {
 		before := contents(t, st)
-		_, err := train.Run(context.Background(), st, trainData(), validationData(), options(), nil)
+		_, err := runIn(context.Background(), st, trainData(), validationData(), options(), nil)
 		var held *store.HeldError
 		if !errors.As(err, &held) || held.PID != os.Getpid() || !strings.Contains(err.Error(), st.Join("run.json")) {
 			t.Errorf("%v, want the holder of the lease", err)
@@ -245,7 +246,7 @@ func TestTwoRuns(t *testing.T) {
 		refused++
 		return nil
 	}
-	if _, err := train.Run(context.Background(), st, data, validationData(), options(), nil); err != nil || refused != 16 {
+	if _, err := runIn(context.Background(), st, data, validationData(), options(), nil); err != nil || refused != 16 {
 		t.Errorf("%d refused, %v", refused, err)
 	}
 	if got, want := last(t, st), wholeRun(t); !reflect.DeepEqual(got, want) {
@@ -277,14 +278,14 @@ func TestDamage(t *testing.T) {
 			damage(t, st, name)
 		}
 		before := contents(t, st)
-		_, err := train.Run(context.Background(), st, trainData(), validationData(), options(), nil)
-		if err == nil || !strings.Contains(err.Error(), st.Join(names[0])) || len(names) > 1 && !strings.HasSuffix(err.Error(), "nor is one of the 3 before it intact") {
+		_, err := runIn(context.Background(), st, trainData(), validationData(), options(), nil)
+		if err == nil || !strings.Contains(err.Error(), st.Join(names[0])) || len(names) > 1 && !strings.HasSuffix(err.Error(), "nor is one of the 3 before it intact; put back an intact copy") {
 			t.Errorf("%v damaged: %v", names, err)
 		}
 		if after := contents(t, st); !reflect.DeepEqual(after, before) {
 			t.Errorf("%v damaged: the run changed what was there", names)
 		}
-		if err := train.Compatible(context.Background(), st, options()); err == nil {
+		if err := compatible(context.Background(), st, options()); err == nil {
 			t.Errorf("%v damaged: compatible", names)
 		}
 	}
@@ -307,7 +308,7 @@ func TestFallBack(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if err := train.Compatible(context.Background(), st, options()); err != nil {
+		if err := compatible(context.Background(), st, options()); err != nil {
 			t.Errorf("%d damaged: not compatible: %v", n, err)
 		}
 		var named []string
@@ -347,7 +348,7 @@ func TestUnreadable(t *testing.T) {
 		}
 		return nil
 	})
-	if _, err := train.Run(context.Background(), broken, trainData(), validationData(), options(), nil); !errors.Is(err, cause) {
+	if _, err := runIn(context.Background(), broken, trainData(), validationData(), options(), nil); !errors.Is(err, cause) {
 		t.Errorf("%v", err)
 	}
 	if after := contents(t, st); !reflect.DeepEqual(after, before) {
@@ -357,11 +358,11 @@ func TestUnreadable(t *testing.T) {
 
 func TestIdentity(t *testing.T) {
 	ctx, st := context.Background(), newStore(t)
-	if err := train.Compatible(ctx, st, options()); err != nil {
+	if err := compatible(ctx, st, options()); err != nil {
 		t.Errorf("an empty directory: %v", err)
 	}
 	mustRun(t, st, options(), nil)
-	if err := train.Compatible(ctx, st, options()); err != nil {
+	if err := compatible(ctx, st, options()); err != nil {
 		t.Errorf("the same: %v", err)
 	}
 	config := func(old, new string) func(*train.Options) {
@@ -387,8 +388,8 @@ func TestIdentity(t *testing.T) {
 		o := options()
 		c.change(&o)
 		before := contents(t, st)
-		_, err := train.Run(ctx, st, trainData(), validationData(), o, nil)
-		for _, err := range []error{err, train.Compatible(ctx, st, o)} {
+		_, err := runIn(ctx, st, trainData(), validationData(), o, nil)
+		for _, err := range []error{err, compatible(ctx, st, o)} {
 			var other *train.IdentityError
 			switch {
 			case c.want == nil && err != nil:

@@ -2,6 +2,7 @@ package train_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"os"
 	"slices"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"github.com/quire-ml/quire/model/checkpoint"
+	"github.com/quire-ml/quire/model/run"
 	"github.com/quire-ml/quire/model/train"
 	"github.com/quire-ml/quire/runners/store"
 )
@@ -34,7 +36,7 @@ func TestRetention(t *testing.T) {
 			st, o := newStore(t), options()
 			o.Epochs, o.EverySteps, o.KeepLast, o.BestCount, o.LR = 4, 1, c.last, c.best, -0.01
 			if c.pins != "" {
-				if _, err := st.Put(context.Background(), train.PinsName, []byte(c.pins)); err != nil {
+				if _, err := st.Put(context.Background(), run.PinsName, []byte(c.pins)); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -42,7 +44,7 @@ func TestRetention(t *testing.T) {
 			mustRun(t, st, o, func(r train.Report) error {
 				if r.Warning != nil {
 					warned++
-					if want := st.Join(train.PinsName) + `: line 2: "step seven" is not the step of a checkpoint`; !strings.Contains(r.Warning.Error(), want) {
+					if want := st.Join(run.PinsName) + `: line 2: "step seven" is not the step of a checkpoint`; !strings.Contains(r.Warning.Error(), want) {
 						t.Errorf("warned %v, want %s", r.Warning, want)
 					}
 				}
@@ -51,12 +53,12 @@ func TestRetention(t *testing.T) {
 			if got := steps(t, st); !slices.Equal(got, c.want) || (warned > 0) != c.warns {
 				t.Errorf("checkpoints of steps %v, want %v; %d warnings", got, c.want, warned)
 			}
-			j, err := checkpoint.ReadJournal(context.Background(), st)
+			kept, err := run.Checkpoints(context.Background(), st)
 			if err != nil {
 				t.Fatal(err)
 			}
 			var listed []int64
-			for _, p := range j.Checkpoints {
+			for _, p := range kept {
 				listed = append(listed, p.Step)
 				if _, err := checkpoint.Load(context.Background(), st, p); err != nil {
 					t.Error(err)
@@ -95,7 +97,7 @@ func TestReader(t *testing.T) {
 	go func() {
 		last := int64(0)
 		for {
-			c, _, err := checkpoint.Open(context.Background(), st.URL(), "latest")
+			c, _, err := run.Open(context.Background(), st.URL(), "latest")
 			if err != nil && !errors.Is(err, store.ErrNotExist) || c != nil && c.Step < last {
 				t.Errorf("read step %v after %d, %v", c, last, err)
 			}
@@ -120,8 +122,8 @@ func TestLostLease(t *testing.T) {
 	for _, at := range []int64{0, 2, 7} { // positions of an epoch
 		st, o := newStore(t), options()
 		o.EverySteps = 0
-		var err error
-		if o.Lease, err = train.Acquire(context.Background(), st); err != nil {
+		dir, err := run.Acquire(context.Background(), st, nil)
+		if err != nil {
 			t.Fatal(err)
 		}
 		data, before := trainData(), map[string]string{}
@@ -132,7 +134,7 @@ func TestLostLease(t *testing.T) {
 			}
 			return nil
 		}
-		_, err = train.Run(context.Background(), st, data, validationData(), o, nil)
+		_, err = train.Run(context.Background(), dir, data, validationData(), o, nil)
 		if !errors.Is(err, store.ErrLost) || !strings.Contains(err.Error(), st.Join("run.json")) {
 			t.Errorf("%v, want a lost lease", err)
 		}
@@ -149,8 +151,8 @@ func TestLostLease(t *testing.T) {
 // that it has expired.
 func takeOver(t *testing.T, st *store.Store) {
 	t.Helper()
-	var j checkpoint.Journal
-	if held, err := store.ReadLeased(context.Background(), st, checkpoint.JournalName, &j); err != nil || !held {
+	var j json.RawMessage
+	if held, err := store.ReadLeased(context.Background(), st, "run.json", &j); err != nil || !held {
 		t.Fatalf("held %v, %v", held, err)
 	}
 	data, err := store.MarshalSealed(map[string]any{"format": "quire-lease/1", "value": j,
@@ -158,7 +160,7 @@ func takeOver(t *testing.T, st *store.Store) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(st.Join(checkpoint.JournalName), data, 0o644); err != nil {
+	if err := os.WriteFile(st.Join("run.json"), data, 0o644); err != nil {
 		t.Fatal(err)
 	}
 }

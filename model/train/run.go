@@ -4,33 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"time"
 
 	"github.com/quire-ml/quire/model/checkpoint"
-	"github.com/quire-ml/quire/model/kernel"
-	"github.com/quire-ml/quire/model/rnn"
-	"github.com/quire-ml/quire/runners/store"
+	"github.com/quire-ml/quire/model/run"
 )
-
-// ErrInterrupted is returned by Run when its context was cancelled and the
-// state is saved: the same call goes on where it stopped.
-var ErrInterrupted = errors.New("train: interrupted, everything is saved; start again to resume")
-
-// A DivergedError ends a training whose loss, gradients or weights are no numbers
-// any more. Started again, it ends at the same step.
-type DivergedError struct {
-	Step  int64
-	Cause error
-}
-
-// Error says at which step, and what to do.
-func (e *DivergedError) Error() string {
-	return fmt.Sprintf("train: step %d: %v; use a smaller train.lr, or train.clip_norm: 1", e.Step, e.Cause)
-}
-
-// Unwrap returns the cause.
-func (e *DivergedError) Unwrap() error { return e.Cause }
 
 // Data gives the sequences of a split.
 type Data interface {
@@ -39,88 +17,6 @@ type Data interface {
 	// Read fills dst with the L+1 ids of the sequence that epoch (from 1)
 	// visits at a position from 0 to Len-1.
 	Read(ctx context.Context, epoch int, position int64, dst []int32) error
-}
-
-// Options are the numbers of a run. Those of the first group decide the
-// weights; the others only what is saved and when it ends.
-type Options struct {
-	Shape     rnn.Shape
-	Start     *rnn.Weights // what training starts from, of that shape; nil for initial weights by Seed
-	SeqLength int          // L
-	Batch     int          // B
-	Hidden    Hidden       // what sequences start from; empty is Zero
-	LR        float64      // learning rate
-	Clip      float64      // threshold of the global norm, 0 for none
-	Seed      int64        // of the initial weights and of dropout
-	Precision kernel.Precision
-
-	Decay       float64  // weight decay, 0 for none
-	Average     float64  // decay of the mean of the weights, which is what is saved as the model; 0 for none
-	Schedule    Schedule // of the learning rate; empty is constant
-	WarmupSteps int64    // in which the learning rate rises
-	Curriculum  Curriculum
-
-	// Shares dropped, in [0, 1): of what goes between layers and to the dense
-	// layer, of the embedded input, and of the recurrent weights.
-	Dropout, InputDropout, WeightDropout float64
-
-	Epochs     int   // 0 saves the untrained network; with Cosine it decides the weights too
-	Patience   int   // epochs without a lower validation loss that end the training; 0 for none
-	MaxSteps   int64 // ends the training early, 0 for never
-	EverySteps int64 // saves between the ends of epochs, 0 for never
-
-	Every     time.Duration // between two saves, at most, but for what a step takes; 0 for never
-	KeepLast  int           // checkpoints kept
-	KeepBest  bool          // keeps the one with the lowest validation loss too, by best.json
-	BestCount int           // with KeepBest: how many of the lowest losses are kept; 0 is 1
-	LogEvery  int64         // steps between two reports, 0 for none but the first
-
-	// Lease is of Acquire; with nil Run acquires and releases it.
-	Lease *store.Lease
-
-	// Identity is what the checkpoint says about its origin: cell, config,
-	// vocabulary, unit, normalisation, set. A run goes on only from a
-	// checkpoint with the same identity.
-	Identity checkpoint.Metadata
-
-	// MayDiffer are dotted keys of Identity.Config that do not count for that:
-	// lengths over which nothing follows a course, such as the number of epochs
-	// with a constant learning rate and no sampling.
-	MayDiffer []string
-}
-
-// Report is what Run tells its observer.
-type Report struct {
-	Step         int64 // steps done
-	Steps        int64 // steps in the whole run
-	Epoch        int   // from 1
-	Nats         float64
-	PerSecond    float64 // characters trained a second, since the last report
-	LR           float64 // learning rate of the step
-	GradientNorm float64 // of all parameters together, before clipping
-	EpochEnd     bool    // with the three fields below
-	EpochNats    float64 // mean training loss of the epoch
-	Validation   *float64
-	Weights      *rnn.Weights // of the model that is saved, until the observer returns
-	Saved        string       // name of the checkpoint just written, else empty; latest.json names it next,
-	// so what the observer keeps of earlier reports now is never behind it
-	Warning error // what a person should know, else nil; the run goes on
-
-	// Resumed marks the first report of a run that goes on at Step. When it
-	// has EpochEnd too, the end of that epoch will be reported again.
-	Resumed bool
-}
-
-// Result is how a run ended.
-type Result struct {
-	Step       int64
-	Epoch      int
-	TrainNats  *float64 // mean training loss of the last epoch, or of its part; nil before the first step
-	Validation *float64
-	Checkpoint string  // name of the last checkpoint
-	PerSecond  float64 // characters trained a second, by this call
-	Resumed    int64   // the step it started from
-	Done       bool    // false when interrupted
 }
 
 // history is the part of a training's state that is neither weights nor
@@ -140,10 +36,10 @@ type EpochMetrics struct {
 	Validation *float64 `json:"validation_nats,omitempty"`
 }
 
-// run is one call of Run.
-type run struct {
+// training is one call of Run.
+type training struct {
 	o       Options
-	st      *store.Store
+	dir     *run.Dir
 	val     Text // nil for none
 	batches *batches
 	trainer *Trainer
@@ -151,91 +47,54 @@ type run struct {
 	total   int64 // steps
 	step    int64
 	past    history
-	latest  pointer
-	best    pointer
-	journal checkpoint.Journal
 	saving  chan error          // of the save under way, nil for none
-	held    []Report            // until it is over
-	copies  []checkpoint.Tensor // what it saves
-	savedAt time.Time           // when it began, or the call
+	held    []Report            // until that save is finished
+	copies  []checkpoint.Tensor // of the tensors that are saved
+	savedAt time.Time           // when the last save began, or the call
 	saved   int64               // step of the newest checkpoint, -1 for none
-	judged  bool                // its validation loss is in the pointers
+	judged  bool                // that step's validation loss is in the pointers
 	first   int64               // step at which this call started
 	trained time.Duration       // spent in steps by this call
-	chars   int64               // likewise
+	chars   int64               // trained by this call
 }
 
-// pointer is latest.json or best.json as last seen.
-type pointer struct {
-	which string // latest or best
-	checkpoint.Pointer
-	generation string // empty while there is none
-}
-
-// Run trains until the last epoch or step, saving as it goes, or until ctx is
-// cancelled (ErrInterrupted). It starts from the newest checkpoint in st that is
-// intact, when there is one; where there are only damaged ones, that is an error.
+// Run trains in dir until the last epoch or step, saving as it goes, or until ctx
+// is cancelled (ErrInterrupted). Where dir has a checkpoint, training goes on from
+// the newest that is intact. The caller holds dir before and after.
+//
 // val may be nil. Remainders smaller than a batch are left out of an epoch. To
 // carry the hidden, train must be a Text too.
 //
-// Saves happen beside the training, one at a time. The observer is called from
-// one goroutine at a time, in the order of what it is told.
-func Run(ctx context.Context, st *store.Store, train Data, val Text, o Options, observe func(Report) error) (*Result, error) {
+// A save runs beside the training, one at a time. The observer is called from one
+// goroutine at a time, in the order of events.
+func Run(ctx context.Context, dir *run.Dir, train Data, val Text, o Options, observe func(Report) error) (*Result, error) {
 	b, err := newBatches(train, &o)
 	if err != nil {
 		return nil, err
 	}
-	r := &run{o: o, st: st, batches: b, val: val, observe: observe, saved: -1, savedAt: time.Now(),
-		latest: pointer{which: "latest"}, best: pointer{which: "best"}}
-	r.total = b.total()
-	if o.Lease != nil {
-		return r.run(ctx)
-	}
-	if r.o.Lease, err = Acquire(context.WithoutCancel(ctx), st); err != nil {
-		return nil, err
-	}
-	res, err := r.run(ctx)
-	if releaseErr := Release(ctx, r.o.Lease); err == nil {
-		err = releaseErr
-	}
-	return res, err
-}
-
-// releaseTime is what giving up a lease may take: that of a process that has
-// ended is free all the same, sooner or later.
-const releaseTime = 10 * time.Second
-
-// Release gives up a lease of Acquire, also when ctx is cancelled.
-func Release(ctx context.Context, l *store.Lease) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), releaseTime)
-	defer cancel()
-	if err := l.Release(ctx); err != nil {
-		return fmt.Errorf("train: %w", err)
-	}
-	return nil
-}
-
-func (r *run) run(ctx context.Context) (*Result, error) {
-	defer func() {
-		if r.trainer != nil {
-			r.trainer.Close()
-		}
-	}()
-	err := r.start(ctx)
+	r := &training{o: o, dir: dir, batches: b, val: val, observe: observe, saved: -1, savedAt: time.Now(), total: b.total()}
+	defer r.close()
+	err = r.start(ctx)
 	if err == nil {
 		err = r.loop(ctx)
 	}
 	if saveErr := r.await(); saveErr != nil && (err == nil || errors.Is(err, ErrInterrupted)) {
 		err = saveErr
 	}
-	if err == nil && len(r.journal.Checkpoints) > 0 {
-		// A run that was killed after its last pointer has not swept.
-		err = r.commit(context.WithoutCancel(ctx), r.journal)
+	if err == nil {
+		// A run that was killed after its last pointer has not deleted all that it should.
+		err = r.commit(context.WithoutCancel(ctx), dir.Latest())
 	}
 	if err != nil && !errors.Is(err, ErrInterrupted) {
 		return nil, err
 	}
 	return r.result(err == nil), err
+}
+
+func (r *training) close() {
+	if r.trainer != nil {
+		r.trainer.Close()
+	}
 }
 
 // trainer returns the options of the trainer.
@@ -244,11 +103,11 @@ func (o *Options) trainer() *TrainerOptions {
 }
 
 // loop trains step by step.
-func (r *run) loop(ctx context.Context) error {
+func (r *training) loop(ctx context.Context) error {
 	batch := make([]int32, r.o.Batch*(r.o.SeqLength+1))
 	logged, since := r.chars, time.Now()
 	for {
-		if err := r.settle(ctx); err != nil {
+		if err := r.betweenSteps(ctx); err != nil {
 			return err
 		}
 		if r.step >= r.total {
@@ -273,12 +132,12 @@ func (r *run) loop(ctx context.Context) error {
 	}
 }
 
-// settle does what is due between two steps: save, judge, stop.
-func (r *run) settle(ctx context.Context) error {
+// betweenSteps saves, validates and stops, as is due after a step.
+func (r *training) betweenSteps(ctx context.Context) error {
 	if err := r.poll(); err != nil {
 		return err
 	}
-	if err := r.o.Lease.Err(); err != nil {
+	if err := r.dir.Err(); err != nil {
 		return fmt.Errorf("train: step %d: %w", r.step, err)
 	}
 	end := r.step >= r.total
@@ -299,26 +158,26 @@ func (r *run) settle(ctx context.Context) error {
 	return nil
 }
 
-// stopEarly ends the training here when its epochs do not get better.
-func (r *run) stopEarly() {
+// stopEarly ends the training here when its last epochs have brought no lower loss.
+func (r *training) stopEarly() {
 	if r.epochEnd() && exhausted(r.past.Epochs, r.o.Patience) {
 		r.total = r.step
 	}
 }
 
 // epochEnd reports whether the last step ended an epoch.
-func (r *run) epochEnd() bool {
+func (r *training) epochEnd() bool {
 	_, at := r.batches.find(r.step)
 	return r.step > 0 && at == 0
 }
 
 // due reports whether the newest checkpoint waits for its validation.
-func (r *run) due() bool {
+func (r *training) due() bool {
 	return r.saved == r.step && !r.judged && (r.step >= r.total || r.epochEnd())
 }
 
 // advance takes the next step.
-func (r *run) advance(ctx context.Context, batch []int32) (float64, error) {
+func (r *training) advance(ctx context.Context, batch []int32) (float64, error) {
 	T, err := r.batches.read(ctx, r.step, batch)
 	if err != nil {
 		return 0, err
@@ -327,8 +186,11 @@ func (r *run) advance(ctx context.Context, batch []int32) (float64, error) {
 	r.trainer.Solver.LR = r.o.rate(r.step, all, r.past.Epochs)
 	r.trainer.Sampling = r.o.Curriculum.Sampling * (float64(r.step) / float64(max(1, all)))
 	loss, err := r.batches.step(r.trainer, T, batch)
-	if err == nil && (math.IsNaN(loss) || math.IsInf(loss, 0)) {
+	if err == nil && !finite(loss) {
 		err = fmt.Errorf("the loss is %g", loss)
+	}
+	if err != nil && finite(loss) && finite(r.trainer.Solver.Norm()) {
+		return loss, fmt.Errorf("train: step %d: %w", r.step+1, err)
 	}
 	if err != nil {
 		return loss, &DivergedError{r.step + 1, err}
@@ -344,22 +206,22 @@ func (r *run) advance(ctx context.Context, batch []int32) (float64, error) {
 	return loss, nil
 }
 
-// report completes a report and hands it on, once the save under way is over.
-func (r *run) report(p Report) error {
+// report completes a report and delivers it, after the save under way.
+func (r *training) report(p Report) error {
 	if r.saving != nil {
-		r.held = append(r.held, r.at(p))
+		r.held = append(r.held, r.complete(p))
 		return nil
 	}
-	return r.tell(r.at(p))
+	return r.deliver(r.complete(p))
 }
 
-// at completes a report.
-func (r *run) at(p Report) Report {
+// complete fills in where the run stands.
+func (r *training) complete(p Report) Report {
 	p.Step, p.Steps, p.Epoch = r.step, r.total, r.epoch()
 	return p
 }
 
-func (r *run) tell(p Report) error {
+func (r *training) deliver(p Report) error {
 	if r.observe == nil {
 		return nil
 	}
@@ -367,14 +229,15 @@ func (r *run) tell(p Report) error {
 }
 
 // epoch returns the epoch of the last step, 1 before the first.
-func (r *run) epoch() int {
+func (r *training) epoch() int {
 	epoch, _ := r.batches.find(max(0, r.step-1))
 	return epoch
 }
 
 // result describes where the run stands.
-func (r *run) result(done bool) *Result {
-	res := &Result{Step: r.step, Epoch: r.epoch(), Validation: r.latest.Loss, Checkpoint: r.latest.Name, Resumed: r.first, Done: done}
+func (r *training) result(done bool) *Result {
+	latest := r.dir.Latest()
+	res := &Result{Step: r.step, Epoch: r.epoch(), Validation: latest.Loss, Checkpoint: latest.Name, Resumed: r.first, Done: done}
 	if r.step == 0 {
 		res.Epoch = 0
 	}

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"math"
 	"reflect"
 	"slices"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/quire-ml/quire/model/checkpoint"
 	"github.com/quire-ml/quire/model/rnn"
+	"github.com/quire-ml/quire/model/run"
 	"github.com/quire-ml/quire/model/train"
 	"github.com/quire-ml/quire/runners/store"
 )
@@ -49,7 +51,7 @@ func options() train.Options {
 	return train.Options{
 		Shape:     rnn.Shape{Cell: rnn.GRU, Layers: 1, Vocabulary: testV, Embedding: 3, Hidden: 4},
 		SeqLength: testL, Batch: 2, LR: 0.01, Clip: 1, Seed: 1,
-		Epochs: 2, EverySteps: 3, KeepLast: 100, KeepBest: true, LogEvery: 2,
+		Epochs: 2, EverySteps: 3, LogEvery: 2, Retention: run.Retention{KeepLast: 100, KeepBest: true},
 		Identity: checkpoint.Metadata{Cell: "gru", Config: json.RawMessage(`{"model":{"hidden":4},"train":{"epochs":2,"lr":0.01}}`),
 			Vocab: json.RawMessage(`["abcdefg"]`), Unit: "rune", Normalize: "none", Set: "5e7"},
 		MayDiffer: []string{"train.epochs"},
@@ -73,10 +75,32 @@ func openStore(t testing.TB, url string) *store.Store {
 	return st
 }
 
+// runIn holds the run in st while it trains.
+func runIn(ctx context.Context, st *store.Store, data train.Data, val train.Text, o train.Options, observe func(train.Report) error) (*train.Result, error) {
+	dir, err := run.Acquire(ctx, st, nil)
+	if err != nil {
+		return nil, err
+	}
+	res, err := train.Run(ctx, dir, data, val, o, observe)
+	if releaseErr := dir.Release(ctx); err == nil {
+		err = releaseErr
+	}
+	return res, err
+}
+
+// compatible holds the run in st while it compares it with o.
+func compatible(ctx context.Context, st *store.Store, o train.Options) error {
+	dir, err := run.Acquire(ctx, st, nil)
+	if err != nil {
+		return err
+	}
+	return errors.Join(train.Compatible(ctx, dir, o), dir.Release(ctx))
+}
+
 // mustRun runs to the end.
 func mustRun(t testing.TB, st *store.Store, o train.Options, observe func(train.Report) error) *train.Result {
 	t.Helper()
-	res, err := train.Run(context.Background(), st, trainData(), validationData(), o, observe)
+	res, err := runIn(context.Background(), st, trainData(), validationData(), o, observe)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -116,11 +140,20 @@ func steps(t testing.TB, st *store.Store) []int64 {
 
 func pointerOf(t testing.TB, st *store.Store, which string) checkpoint.Pointer {
 	t.Helper()
-	p, _, err := checkpoint.ReadPointer(context.Background(), st, which)
+	p, err := readPointer(st, which)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return p
+}
+
+// readPointer reads latest.json or best.json, and nothing in its stead.
+func readPointer(st *store.Store, which string) (p checkpoint.Pointer, err error) {
+	data, _, err := st.Read(context.Background(), which+".json")
+	if err == nil {
+		err = store.UnmarshalSealed(which, data, &p)
+	}
+	return p, err
 }
 
 // TestRun pins what a run reports and leaves, to the last bit of its weights.
@@ -186,7 +219,7 @@ func TestMetrics(t *testing.T) {
 		4: `{"epochs":[{"epoch":1,"step":4,"epoch_train_nats":1.9230538482919255}],"epoch_sum_nats":0,"epoch_steps":0}`,
 		6: `{"epochs":[{"epoch":1,"step":4,"epoch_train_nats":1.9230538482919255,"validation_nats":1.8760256313671042}],"epoch_sum_nats":3.7735938802466897,"epoch_steps":2}`,
 	} {
-		c, _, err := checkpoint.Open(context.Background(), st.Join(checkpoint.Path(step)), "")
+		c, _, err := run.Open(context.Background(), st.Join(checkpoint.Path(step)), "")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -242,7 +275,7 @@ func TestKeep(t *testing.T) {
 				t.Errorf("checkpoints of steps %v, want %v", got, c.want)
 			}
 			for _, which := range []string{"latest", "best"} {
-				got, _, err := checkpoint.Open(context.Background(), st.URL(), which)
+				got, _, err := run.Open(context.Background(), st.URL(), which)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -253,7 +286,7 @@ func TestKeep(t *testing.T) {
 			// Without keep_best, a best one from before stays readable.
 			o.Epochs, o.KeepBest = 3, false
 			mustRun(t, st, o, nil)
-			if _, _, err := checkpoint.Open(context.Background(), st.URL(), "best"); err != nil {
+			if _, _, err := run.Open(context.Background(), st.URL(), "best"); err != nil {
 				t.Error(err)
 			}
 		})
@@ -286,7 +319,7 @@ func TestEnds(t *testing.T) {
 			if !c.validation {
 				val = nil
 			}
-			res, err := train.Run(context.Background(), st, &sequences{n: c.data}, val, o, nil)
+			res, err := runIn(context.Background(), st, &sequences{n: c.data}, val, o, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -297,16 +330,16 @@ func TestEnds(t *testing.T) {
 			if p.Step != c.step || (p.Loss != nil) != c.validation {
 				t.Errorf("latest %+v", p)
 			}
-			if _, _, err := checkpoint.ReadPointer(context.Background(), st, "best"); (err == nil) != c.validation {
+			if _, err := readPointer(st, "best"); (err == nil) != c.validation {
 				t.Errorf("best: %v", err)
 			}
-			if got, _, err := checkpoint.Open(context.Background(), st.URL(), "best"); err != nil || got.Step != c.step {
+			if got, _, err := run.Open(context.Background(), st.URL(), "best"); err != nil || got.Step != c.step {
 				t.Errorf("best opens %+v, %v", got, err)
 			}
 		})
 	}
 	o := options()
-	if _, err := train.Run(context.Background(), newStore(t), &sequences{n: 1}, nil, o, nil); err == nil || !strings.Contains(err.Error(), "the set has 1 sequences, less than one batch of 2") {
+	if _, err := runIn(context.Background(), newStore(t), &sequences{n: 1}, nil, o, nil); err == nil || !strings.Contains(err.Error(), "the set has 1 sequences, less than one batch of 2") {
 		t.Errorf("too little data: %v", err)
 	}
 }
@@ -342,8 +375,8 @@ func TestNaN(t *testing.T) {
 	mustRun(t, st, o, nil)
 	before := contents(t, st)
 	o.LR, o.MaxSteps = 1e38, 0 // the identity is the caller's word, so this goes on
-	_, err := train.Run(ctx, st, trainData(), validationData(), o, nil)
-	if err == nil || !strings.HasPrefix(err.Error(), "train: step 6: ") || !strings.Contains(err.Error(), "is NaN; use a smaller train.lr") {
+	_, err := runIn(ctx, st, trainData(), validationData(), o, nil)
+	if err == nil || !strings.HasPrefix(err.Error(), "train: step 6: ") || !strings.Contains(err.Error(), "is NaN") {
 		t.Errorf("%v", err)
 	}
 	if after := contents(t, st); !reflect.DeepEqual(after, before) {
@@ -355,8 +388,8 @@ func TestNaN(t *testing.T) {
 	mustRun(t, st, o, nil)
 	best := pointerOf(t, st, "best")
 	o.LR, o.MaxSteps = 1e38, 0
-	_, err = train.Run(ctx, st, trainData(), validationData(), o, nil)
-	if err == nil || !strings.HasPrefix(err.Error(), "train: step 4: the validation loss is NaN; use a smaller train.lr") {
+	_, err = runIn(ctx, st, trainData(), validationData(), o, nil)
+	if err == nil || !strings.HasPrefix(err.Error(), "train: step 4: the validation loss is NaN") {
 		t.Errorf("validation: %v", err)
 	}
 	if got := pointerOf(t, st, "best"); !reflect.DeepEqual(got, best) {
@@ -364,7 +397,7 @@ func TestNaN(t *testing.T) {
 	}
 
 	st, o.LR, o.MaxSteps = newStore(t), 1e200, 1
-	_, err = train.Run(ctx, st, trainData(), nil, o, nil)
+	_, err = runIn(ctx, st, trainData(), nil, o, nil)
 	if err == nil || !strings.HasPrefix(err.Error(), "train: step 1: value 0 of embedding.weight is ") {
 		t.Errorf("weights: %v", err)
 	}

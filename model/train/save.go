@@ -9,13 +9,12 @@ import (
 	"time"
 
 	"github.com/quire-ml/quire/model/checkpoint"
-	"github.com/quire-ml/quire/runners/store"
 )
 
-// save begins to save the last step, once the save before it is over. What is
-// saved is a copy: the training goes on beside it. What is written depends on the
-// step alone, so a save that is done again after a crash meets the same bytes.
-func (r *run) save(ctx context.Context) error {
+// save begins to save the last step, after the save before it. A copy of the
+// state is saved, and the training goes on beside. The bytes depend on the step
+// alone, so a save that is repeated after a crash meets the same bytes.
+func (r *training) save(ctx context.Context) error {
 	if err := r.await(); err != nil {
 		return err
 	}
@@ -25,7 +24,7 @@ func (r *run) save(ctx context.Context) error {
 	}
 	c := &checkpoint.Checkpoint{Metadata: r.o.Identity, Tensors: r.copied()}
 	c.Step, c.Epoch, c.Metrics = r.step, r.epoch(), metrics
-	saved := r.at(Report{Saved: checkpoint.Path(r.step)})
+	saved := r.complete(Report{Saved: checkpoint.Path(r.step)})
 	r.saving = make(chan error, 1)
 	go func() { r.saving <- r.write(ctx, c, saved) }()
 	r.saved, r.judged, r.savedAt = r.step, false, time.Now()
@@ -33,7 +32,7 @@ func (r *run) save(ctx context.Context) error {
 }
 
 // copied returns a copy of the tensors, in memory that each save uses again.
-func (r *run) copied() []checkpoint.Tensor {
+func (r *training) copied() []checkpoint.Tensor {
 	now := r.trainer.tensors()
 	if r.copies == nil {
 		r.copies = slices.Clone(now)
@@ -47,62 +46,68 @@ func (r *run) copied() []checkpoint.Tensor {
 	return r.copies
 }
 
-// await waits for the save under way, if there is one, and then hands on the
-// reports of the meantime.
-func (r *run) await() error {
+// await waits for the save under way, if there is one, and then delivers the
+// reports held.
+func (r *training) await() error {
 	if r.saving == nil {
 		return nil
 	}
-	return r.over(<-r.saving)
+	return r.finishSave(<-r.saving)
 }
 
-// poll is await, if the save under way is over.
-func (r *run) poll() error {
+// poll is await where the save under way has ended.
+func (r *training) poll() error {
 	select {
 	case err := <-r.saving: // never, if it is nil
-		return r.over(err)
+		return r.finishSave(err)
 	default:
 		return nil
 	}
 }
 
-func (r *run) over(err error) error {
+// finishSave takes note of the end of a save, and delivers the reports held.
+func (r *training) finishSave(err error) error {
 	r.saving = nil
 	held := r.held
 	r.held = nil
 	for _, p := range held {
 		if err == nil {
-			err = r.tell(p)
+			err = r.deliver(p)
 		}
 	}
 	return err
 }
 
-// write writes a checkpoint and commits it. It runs beside the training, and
-// until it is over has the observer, the journal and the pointers to itself.
-func (r *run) write(ctx context.Context, c *checkpoint.Checkpoint, saved Report) error {
-	if err := finite(c.Tensors); err != nil {
+// write writes a checkpoint and commits it. It runs beside the training. Until it
+// ends, the observer and dir are its own.
+func (r *training) write(ctx context.Context, c *checkpoint.Checkpoint, saved Report) error {
+	if err := finiteTensors(c.Tensors); err != nil {
 		return &DivergedError{c.Step, err}
 	}
-	p, err := checkpoint.Save(ctx, r.st, c)
-	if errors.Is(err, store.ErrConflict) {
-		if err = r.discard(ctx, c.Step, err); err == nil {
-			p, err = checkpoint.Save(ctx, r.st, c)
-		}
-	}
+	p, err := r.dir.Save(ctx, c)
 	if err != nil {
 		return err
 	}
-	if err := r.tell(saved); err != nil {
+	if err := r.deliver(saved); err != nil {
 		return err
 	}
-	j := r.journal
-	j.Add(p)
-	return r.commit(ctx, j)
+	return r.commit(ctx, p)
 }
 
-// finite refuses values from which no training can go on.
-func finite(tensors []checkpoint.Tensor) error {
+// commit makes a checkpoint part of the run.
+func (r *training) commit(ctx context.Context, p checkpoint.Pointer) error {
+	warning, err := r.dir.Commit(ctx, p, r.o.Retention)
+	if err == nil && warning != nil {
+		err = r.deliver(Report{Step: p.Step, Warning: warning})
+	}
+	return err
+}
+
+// finite reports whether x is neither NaN nor infinite.
+func finite(x float64) bool { return x-x == 0 }
+
+// finiteTensors refuses values from which no training can go on.
+func finiteTensors(tensors []checkpoint.Tensor) error {
 	for _, t := range tensors {
 		for i, x := range t.Data {
 			if x-x != 0 { // NaN or infinite
@@ -113,56 +118,9 @@ func finite(tensors []checkpoint.Tensor) error {
 	return nil
 }
 
-// discard deletes the file that is in the way of the checkpoint of a step, unless
-// it is committed. A run that was killed before it could commit leaves such a
-// file, and this run has other numbers (more epochs, or any where it left no
-// pointer at all); or it is a damaged one.
-func (r *run) discard(ctx context.Context, step int64, conflict error) error {
-	name := checkpoint.Path(step)
-	if _, ok := r.journal.Find(step); ok || r.latest.Name == name || r.best.Name == name {
-		return conflict
-	}
-	info, err := r.st.Stat(ctx, name)
-	if err != nil {
-		return err
-	}
-	if err := r.record(ctx, r.journal); err != nil { // it may be another's by now
-		return err
-	}
-	return r.st.Delete(ctx, name, info.Generation)
-}
-
-// read reads a pointer anew.
-func (p *pointer) read(ctx context.Context, st *store.Store) (err error) {
-	p.Pointer, p.generation, err = checkpoint.ReadPointer(ctx, st, p.which)
-	return err
-}
-
-// is reports whether a pointer says what q does.
-func (p *pointer) is(q checkpoint.Pointer) bool {
-	same := p.Loss == q.Loss || p.Loss != nil && q.Loss != nil && *p.Loss == *q.Loss
-	return same && p.Name == q.Name && p.SHA256 == q.SHA256
-}
-
-// point moves a pointer. A training that lost its lease may have moved it to the
-// same place.
-func (r *run) point(ctx context.Context, to *pointer, p checkpoint.Pointer) error {
-	conflict := checkpoint.SwapPointer(ctx, r.st, to.which, p, to.generation)
-	if conflict != nil && !errors.Is(conflict, store.ErrConflict) {
-		return conflict
-	}
-	if err := to.read(ctx, r.st); err != nil {
-		return err
-	}
-	if !to.is(p) {
-		return conflict
-	}
-	return nil
-}
-
 // judge validates the newest checkpoint while it is saved, and commits its loss:
-// latest.json tells it, and best.json moves when it is the lowest so far.
-func (r *run) judge(ctx context.Context) error {
+// latest.json states it, and best.json moves when it is the lowest so far.
+func (r *training) judge(ctx context.Context) error {
 	loss, err := r.validate(ctx)
 	if err := errors.Join(err, r.await()); err != nil {
 		return err
@@ -178,8 +136,7 @@ func (r *run) judge(ctx context.Context) error {
 	if loss == nil {
 		return nil
 	}
-	p, j := r.latest.Pointer, r.journal
+	p := r.dir.Latest()
 	p.Loss = loss
-	j.Add(p)
-	return r.commit(ctx, j)
+	return r.commit(ctx, p)
 }

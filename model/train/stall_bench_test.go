@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/quire-ml/quire/model/rnn"
+	"github.com/quire-ml/quire/model/run"
 	"github.com/quire-ml/quire/runners/store"
 )
 
@@ -29,16 +30,17 @@ func BenchmarkStall(b *testing.B) {
 		b.Fatal(err)
 	}
 	defer st.Close()
-	o := Options{Shape: rnn.Shape{Cell: rnn.GRU, Layers: 1, Vocabulary: 65, Embedding: 256, Hidden: 1024}, SeqLength: 100, Batch: 64, LR: 1e-3, KeepLast: 1}
+	o := Options{Shape: rnn.Shape{Cell: rnn.GRU, Layers: 1, Vocabulary: 65, Embedding: 256, Hidden: 1024}, SeqLength: 100, Batch: 64, LR: 1e-3}
 	data, err := newBatches(constant{}, &o)
 	if err != nil {
 		b.Fatal(err)
 	}
-	r := &run{o: o, st: st, batches: data, total: 1 << 40, saved: -1, latest: pointer{which: "latest"}, best: pointer{which: "best"}}
-	if r.o.Lease, err = Acquire(ctx, st); err != nil {
+	dir, err := run.Acquire(ctx, st, nil)
+	if err != nil {
 		b.Fatal(err)
 	}
-	defer Release(ctx, r.o.Lease)
+	defer dir.Release(ctx)
+	r := &training{o: o, dir: dir, batches: data, total: 1 << 40, saved: -1}
 	if err := r.start(ctx); err != nil {
 		b.Fatal(err)
 	}

@@ -7,8 +7,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/quire-ml/quire/model/checkpoint"
 	"github.com/quire-ml/quire/model/rnn"
+	"github.com/quire-ml/quire/model/run"
 	"github.com/quire-ml/quire/model/train"
 )
 
@@ -104,7 +104,7 @@ func TestEvaluateIsTheGraphs(t *testing.T) {
 func TestWeights(t *testing.T) {
 	st, o := newStore(t), options()
 	mustRun(t, st, o, nil)
-	c, _, err := checkpoint.Open(context.Background(), st.URL(), "latest")
+	c, _, err := run.Open(context.Background(), st.URL(), "latest")
 	if err != nil {
 		t.Fatal(err)
 	}

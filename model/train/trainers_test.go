@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/quire-ml/quire/model/run"
 	"github.com/quire-ml/quire/model/train"
 	"github.com/quire-ml/quire/runners/store"
 )
@@ -110,10 +111,11 @@ func (r *race) call(sleeps, first bool, stop int) (err error) {
 			return nil
 		})
 	}
-	if o.Lease, err = store.Acquire(ctx, st, "run.json", lease); err != nil {
+	dir, err := run.Acquire(ctx, st, lease)
+	if err != nil {
 		return err
 	}
-	defer train.Release(ctx, o.Lease)
+	defer dir.Release(ctx)
 	if !sleeps {
 		r.once.Do(func() { close(r.taken) })
 	}
@@ -131,7 +133,7 @@ func (r *race) call(sleeps, first bool, stop int) (err error) {
 		}
 		return nil
 	}
-	_, err = train.Run(ctx, st, data, validationData(), o, nil)
+	_, err = train.Run(ctx, dir, data, validationData(), o, nil)
 	return err
 }
 
@@ -160,15 +162,15 @@ func TestNothingLeft(t *testing.T) {
 				}
 				return nil
 			}
-			train.Run(ctx, st, data, validationData(), o, nil)
+			runIn(ctx, st, data, validationData(), o, nil)
 			cancel()
 		}
-		lease, err := train.Acquire(context.Background(), st)
+		dir, err := run.Acquire(context.Background(), st, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
-		train.Run(context.Background(), st, trainData(), validationData(), o, nil)
-		if err := train.Release(context.Background(), lease); err != nil {
+		runIn(context.Background(), st, trainData(), validationData(), o, nil)
+		if err := dir.Release(context.Background()); err != nil {
 			t.Fatal(err)
 		}
 		st.Close()

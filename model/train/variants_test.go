@@ -83,7 +83,7 @@ func trainChild(t *testing.T) {
 		o.Epochs, o.Hidden, o.Average, o.Dropout = 3, train.Carry, 0.9, 0.2
 		o.Curriculum = train.Curriculum{SeqLength: 3, Epochs: 1, Sampling: 1}
 		st = newStore(t)
-		if _, err := train.Run(t.Context(), st, trainNovel(), validationNovel(), o, nil); err != nil {
+		if _, err := runIn(t.Context(), st, trainNovel(), validationNovel(), o, nil); err != nil {
 			t.Fatal(err)
 		}
 		p := pointerOf(t, st, "latest")

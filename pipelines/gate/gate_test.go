@@ -16,6 +16,7 @@ import (
 
 	"github.com/quire-ml/quire/configs"
 	"github.com/quire-ml/quire/model/checkpoint"
+	"github.com/quire-ml/quire/model/run"
 	"github.com/quire-ml/quire/pipelines/stages"
 	"github.com/quire-ml/quire/pipelines/text"
 	"github.com/quire-ml/quire/runners/store"
@@ -115,7 +116,7 @@ func (l *gateLab) train(set string, change func(c *configs.Config)) string {
 // changed is a checkpoint that differs from another.
 func (l *gateLab) changed(path string, change func(c *checkpoint.Checkpoint)) string {
 	l.t.Helper()
-	c, _, err := checkpoint.Open(l.t.Context(), path, "best")
+	c, _, err := run.Open(l.t.Context(), path, "best")
 	if err != nil {
 		l.t.Fatal(err)
 	}

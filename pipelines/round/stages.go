@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/quire-ml/quire/configs"
-	"github.com/quire-ml/quire/model/checkpoint"
+	"github.com/quire-ml/quire/model/run"
 	"github.com/quire-ml/quire/model/train"
 	"github.com/quire-ml/quire/pipelines/gate"
 	"github.com/quire-ml/quire/pipelines/promotion"
@@ -126,7 +126,7 @@ func (r *Stages) Start() workflow.Node {
 			if out.Digest = "none"; c.Train.From == "" {
 				return out, nil
 			}
-			m, at, err := checkpoint.Open(ctx, text.Locate(c.Workdir, c.Train.From), "best")
+			m, at, err := run.Open(ctx, text.Locate(c.Workdir, c.Train.From), run.Best)
 			if err != nil {
 				return out, fmt.Errorf("round: train.from: %w", err)
 			}
@@ -162,7 +162,7 @@ func (r *Stages) estimateTrain(ctx context.Context, c *configs.Config, task *wor
 	if err != nil || task.Forced {
 		return cost, err
 	}
-	p, _, err := checkpoint.ReadPointer(ctx, st, "latest")
+	p, err := run.Find(ctx, st, run.Latest)
 	if errors.Is(err, store.ErrNotExist) {
 		return cost, nil
 	}
@@ -184,30 +184,21 @@ func (r *Stages) runTrain(ctx context.Context, c *configs.Config, task *workflow
 	if err != nil {
 		return out, err
 	}
-	latest, best, err := stages.Pointers(ctx, st)
+	latest, err := run.Find(ctx, st, run.Latest)
 	if err != nil {
 		return out, err
 	}
-	out.Files = runFiles(name, latest, best)
-	if best == nil {
-		best = &latest
+	best, err := run.Find(ctx, st, run.Best)
+	if err != nil {
+		return out, err
+	}
+	files, err := run.Files(ctx, st)
+	for _, f := range files {
+		out.Files = append(out.Files, workflow.File{Name: name + "/" + f.Name, SHA256: f.SHA256})
 	}
 	res.Run, res.Checkpoint, res.Best = name, name+"/"+latest.Name, name+"/"+best.Name
 	out.Value, out.Digest = *res, best.SHA256
-	return out, nil
-}
-
-// runFiles are what a run is made of, the pointer first that is written last.
-func runFiles(run string, latest checkpoint.Pointer, best *checkpoint.Pointer) []workflow.File {
-	files := []workflow.File{{Name: run + "/latest.json"}, {Name: run + "/" + latest.Name, SHA256: latest.SHA256}}
-	if best == nil {
-		return files
-	}
-	files = append(files, workflow.File{Name: run + "/best.json"})
-	if best.Name != latest.Name {
-		files = append(files, workflow.File{Name: run + "/" + best.Name, SHA256: best.SHA256})
-	}
-	return files
+	return out, err
 }
 
 // open reads the checkpoint of a trained model, once for several stages.

@@ -5,26 +5,26 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/quire-ml/quire/model/checkpoint"
+	"github.com/quire-ml/quire/model/run"
 	"github.com/quire-ml/quire/model/train"
 	"github.com/quire-ml/quire/pipelines/report"
 	"github.com/quire-ml/quire/runners/store"
 )
 
-// takeRun takes the lease of a run and makes sure that what is there, if
-// anything, can be continued. What cannot, from other inputs or damaged, is an
-// error, or is deleted with Replace; with Fresh everything is.
-func takeRun(ctx context.Context, st *store.Store, opts train.Options, o TrainOptions) (*store.Lease, error) {
-	anew := (o.Replace || o.Fresh) && ctx.Err() == nil
-	lease, err := train.Acquire(context.WithoutCancel(ctx), st)
+// takeRun holds the run in st, after it has made sure that a training can go on
+// there. Checkpoints from other inputs, or damaged ones, are an error; with
+// Replace they are deleted, with Fresh any are.
+func takeRun(ctx context.Context, st *store.Store, opts train.Options, o TrainOptions) (*run.Dir, error) {
+	mayDelete := (o.Replace || o.Fresh) && ctx.Err() == nil
+	dir, err := run.Acquire(ctx, st, nil)
 	switch {
 	case !errors.Is(err, store.ErrDamaged):
-	case !anew:
+	case !mayDelete:
 		err = fmt.Errorf("%w, or delete that file: the run then goes on from latest.json", err)
 	default:
 		o.Console.Line("train: deleting the journal: %v", err)
-		if err = st.Delete(ctx, checkpoint.JournalName, ""); err == nil {
-			lease, err = train.Acquire(ctx, st)
+		if err = run.DropJournal(ctx, st); err == nil {
+			dir, err = run.Acquire(ctx, st, nil)
 		}
 	}
 	if err != nil {
@@ -32,73 +32,29 @@ func takeRun(ctx context.Context, st *store.Store, opts train.Options, o TrainOp
 	}
 	why := errors.New("asked to start from zero")
 	if !o.Fresh {
-		why = checkRun(ctx, st, opts, o)
-	} else if !anew {
+		why = checkRun(ctx, dir, opts, o)
+	} else if !mayDelete {
 		why = ctx.Err()
 	}
-	if why != nil && anew {
+	if why != nil && mayDelete {
 		o.Console.Line("train: replacing %s: %v", st.URL(), why)
-		why = discard(ctx, st, lease)
+		why = dir.Discard(ctx, report.MetricsName, report.PictureName, report.EventsPrefix)
 	}
 	if why != nil {
-		return nil, errors.Join(why, train.Release(ctx, lease))
+		return nil, errors.Join(why, dir.Release(ctx))
 	}
-	return lease, nil
+	return dir, nil
 }
 
-// checkRun returns why what is in st, if anything, cannot be continued.
-func checkRun(ctx context.Context, st *store.Store, opts train.Options, o TrainOptions) error {
-	why := train.Compatible(ctx, st, opts)
+// checkRun returns why a training cannot go on in dir, nil where it can.
+func checkRun(ctx context.Context, dir *run.Dir, opts train.Options, o TrainOptions) error {
+	why := train.Compatible(ctx, dir, opts)
 	var other *train.IdentityError
 	switch {
-	case why == nil:
-		return nil
+	case why == nil || ctx.Err() != nil:
+		return why
 	case errors.As(why, &other):
 		return fmt.Errorf("stages: %s: %w", o.Out, why)
 	}
-	return badRun(ctx, why)
-}
-
-// badRun adds to an error of reading a run what to do, unless ctx is the cause.
-func badRun(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
-		return err
-	}
-	return fmt.Errorf("%w; put back an intact copy, or start from zero: train --fresh (train --replace does so only where a run cannot go on), or delete its directory", err)
-}
-
-// discard deletes the checkpoints, pointers and reports of a run, of which the
-// lease must be held.
-func discard(ctx context.Context, st *store.Store, lease *store.Lease) error {
-	if err := lease.Commit(ctx, nil); err != nil {
-		return err
-	}
-	names := []string{"latest.json", "best.json", report.MetricsName, report.PictureName}
-	for _, prefix := range []string{"checkpoints/", report.EventsPrefix} {
-		list, err := st.List(ctx, prefix)
-		if err != nil {
-			return err
-		}
-		for _, info := range list {
-			names = append(names, info.Name)
-		}
-	}
-	for _, name := range names {
-		if err := st.Delete(ctx, name, ""); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// Pointers reads the pointers of a run; best is nil where none was kept.
-func Pointers(ctx context.Context, st *store.Store) (latest checkpoint.Pointer, best *checkpoint.Pointer, err error) {
-	if latest, _, err = checkpoint.ReadPointer(ctx, st, "latest"); err != nil {
-		return latest, nil, err
-	}
-	p, _, err := checkpoint.ReadPointer(ctx, st, "best")
-	if errors.Is(err, store.ErrNotExist) {
-		return latest, nil, nil
-	}
-	return latest, &p, err
+	return fmt.Errorf("%w; to start from zero, use train --fresh (train --replace does so only where a run cannot go on), or delete its directory", why)
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/quire-ml/quire/model/checkpoint"
 	"github.com/quire-ml/quire/model/kernel"
 	"github.com/quire-ml/quire/model/rnn"
+	"github.com/quire-ml/quire/model/run"
 	"github.com/quire-ml/quire/model/train"
 	"github.com/quire-ml/quire/pipelines/report"
 	"github.com/quire-ml/quire/pipelines/text"
@@ -62,11 +63,12 @@ func Train(ctx context.Context, c *configs.Config, o TrainOptions) (_ *TrainResu
 	if err != nil {
 		return nil, err
 	}
-	if opts.Lease, err = takeRun(ctx, st, opts, o); err != nil {
+	dir, err := takeRun(ctx, st, opts, o)
+	if err != nil {
 		return nil, err
 	}
 	defer func() {
-		if releaseErr := train.Release(ctx, opts.Lease); err == nil {
+		if releaseErr := dir.Release(ctx); err == nil {
 			err = releaseErr
 		}
 	}()
@@ -87,7 +89,7 @@ func Train(ctx context.Context, c *configs.Config, o TrainOptions) (_ *TrainResu
 	}
 	o.Console.Line("train: %s, %d layer(s), embedding %d, hidden %d: %d parameters, %d steps an epoch of %d sequences",
 		opts.Shape.Cell, opts.Shape.Layers, opts.Shape.Embedding, opts.Shape.Hidden, result.Parameters, result.StepsPerEpoch, data.Len())
-	r, err := train.Run(ctx, st, data, val, opts, w.observe)
+	r, err := train.Run(ctx, dir, data, val, opts, w.observe)
 	w.close()
 	if err != nil && !errors.Is(err, train.ErrInterrupted) {
 		return nil, err
@@ -97,12 +99,11 @@ func Train(ctx context.Context, c *configs.Config, o TrainOptions) (_ *TrainResu
 	}
 	result.Step, result.Epoch, result.TrainNats, result.ValidationNats = r.Step, r.Epoch, r.TrainNats, r.Validation
 	result.Checkpoint, result.CharsPerSecond, result.Seconds = st.Join(r.Checkpoint), r.PerSecond, time.Since(began).Seconds()
-	result.Best = result.Checkpoint
-	if _, best, perr := Pointers(context.WithoutCancel(ctx), st); perr != nil {
-		return nil, errors.Join(err, perr)
-	} else if best != nil {
-		result.Best = st.Join(best.Name)
+	best, findErr := run.Find(context.WithoutCancel(ctx), st, run.Best)
+	if findErr != nil {
+		return nil, errors.Join(err, findErr)
 	}
+	result.Best = st.Join(best.Name)
 	return result, err
 }
 
@@ -145,7 +146,7 @@ func trainOptions(ctx context.Context, c *configs.Config, set *dataset.Set, cons
 	o.Clip, o.Decay, o.Average = t.ClipNorm, t.WeightDecay, t.Average
 	o.Dropout, o.InputDropout, o.WeightDropout = c.Model.Dropout, c.Model.InputDropout, c.Model.WeightDropout
 	o.EverySteps, o.Every, o.LogEvery = t.Checkpoint.EverySteps, time.Duration(t.Checkpoint.EveryMinutes*float64(time.Minute)), t.LogEvery
-	o.KeepLast, o.KeepBest, o.BestCount = t.Checkpoint.KeepLast, t.Checkpoint.KeepBest, t.Checkpoint.KeepBestCount
+	o.Retention = run.Retention{KeepLast: t.Checkpoint.KeepLast, KeepBest: t.Checkpoint.KeepBest, BestCount: t.Checkpoint.KeepBestCount}
 	o.MayDiffer = c.Free()
 	o.Identity = checkpoint.Metadata{Cell: c.Model.Cell, Config: config, Vocab: vocabulary, Unit: m.Unit, Normalize: m.Normalize, Set: set.SHA256()}
 	return o, nil

@@ -107,7 +107,7 @@ func Run(ctx context.Context, r *configs.Resolved, trials []configs.Trial, o Opt
 		return cmp.Or(cmp.Compare(-b.nats(), -a.nats()), cmp.Compare(a.Trial, b.Trial)) // to cmp NaN is the least, so what has none is last
 	})
 	if res.Best = res.Trials[0]; res.Best.Nats == nil {
-		return nil, all[res.Best.Trial-1].named(fmt.Errorf("it diverged, as did all others: %s", res.Best.Diverged))
+		return nil, all[res.Best.Trial-1].named(fmt.Errorf("it diverged, as did all others: %s; use a smaller train.lr, or train.clip_norm: 1", res.Best.Diverged))
 	}
 	if err := writeSweep(ctx, st, "sweeps/"+sweepKey(all), r.Varied(), trials[res.Best.Trial-1].Resolved.YAML(), res); err != nil {
 		return nil, err

@@ -17,6 +17,7 @@ import (
 
 	"github.com/quire-ml/quire/model/checkpoint"
 	"github.com/quire-ml/quire/model/rnn"
+	"github.com/quire-ml/quire/model/run"
 	"github.com/quire-ml/quire/model/train"
 	"github.com/quire-ml/quire/runners/store"
 	"github.com/quire-ml/quire/transforms/corpus"
@@ -79,7 +80,7 @@ type modelConfig struct {
 // OpenModel reads a checkpoint: a file, a run directory (which is best, latest
 // or step:N) or a gs:// URL of either. Everything in it is verified.
 func OpenModel(ctx context.Context, path, which string) (*Model, error) {
-	c, at, err := checkpoint.Open(ctx, path, which)
+	c, at, err := run.Open(ctx, path, which)
 	switch {
 	case err == nil:
 	case ctx.Err() != nil:
@@ -87,7 +88,7 @@ func OpenModel(ctx context.Context, path, which string) (*Model, error) {
 	case errors.Is(err, store.ErrNotExist):
 		return nil, fmt.Errorf("%w; train a model first, or name one with --checkpoint", err)
 	default:
-		return nil, fmt.Errorf("%w; put back an intact copy, or use another checkpoint (--which latest, or a file)", err)
+		return nil, fmt.Errorf("%w; another checkpoint can be used, too: --which latest, or a file", err)
 	}
 	v := &vocab.Vocab{}
 	if err := json.Unmarshal(c.Vocab, v); err != nil {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/quire-ml/quire/model/checkpoint"
+	"github.com/quire-ml/quire/model/run"
 	"github.com/quire-ml/quire/runners/store"
 	"github.com/quire-ml/quire/runners/store/gcstest"
 )
@@ -100,31 +101,23 @@ func TestCheckpointsWithFaults(t *testing.T) {
 		n = 1000
 	}
 	ctx := context.Background()
-	lease, err := store.Acquire(ctx, st, checkpoint.JournalName, nil)
+	dir, err := run.Acquire(ctx, st, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	var j checkpoint.Journal
-	generation := ""
 	for step := range int64(n) {
 		c := &checkpoint.Checkpoint{Metadata: checkpoint.Metadata{Cell: "gru", Step: step, Vocab: json.RawMessage(`["a"]`)},
 			Tensors: []checkpoint.Tensor{{Name: "w", Shape: []int{100}, Data: make([]float32, 100)}}}
 		c.Tensors[0].Data[step%100] = float32(step)
-		p, err := checkpoint.Save(ctx, st, c)
+		p, err := dir.Save(ctx, c)
 		if err != nil {
 			t.Fatalf("step %d: %v", step, err)
 		}
-		if j.Add(p); len(j.Checkpoints) > 3 {
-			j.Checkpoints = j.Checkpoints[1:]
+		if warning, err := dir.Commit(ctx, p, run.Retention{KeepLast: 3}); err != nil || warning != nil {
+			t.Fatalf("step %d: %v, %v", step, warning, err)
 		}
-		if err := lease.Commit(ctx, j); err != nil {
-			t.Fatalf("step %d: %v", step, err)
-		}
-		if err := checkpoint.SwapPointer(ctx, st, "latest", p, generation); err != nil {
-			t.Fatalf("step %d: %v", step, err)
-		}
-		var latest checkpoint.Pointer
-		if latest, generation, err = checkpoint.ReadPointer(ctx, st, "latest"); err != nil || latest != p {
+		latest, err := run.Find(ctx, st, run.Latest)
+		if err != nil || latest != p {
 			t.Fatalf("step %d: latest is %+v, %v", step, latest, err)
 		}
 		got, err := checkpoint.Load(ctx, st, latest)
@@ -135,7 +128,7 @@ func TestCheckpointsWithFaults(t *testing.T) {
 			t.Errorf("step %d: stored %d times", step, m)
 		}
 	}
-	if err := lease.Release(ctx); err != nil {
+	if err := dir.Release(ctx); err != nil {
 		t.Fatal(err)
 	}
 	if m := server.Writes("bucket", "run/latest.json"); m != n {

@@ -13,7 +13,7 @@ import (
 	"runtime"
 	"testing"
 
-	"github.com/quire-ml/quire/model/checkpoint"
+	"github.com/quire-ml/quire/model/run"
 	"github.com/quire-ml/quire/pipelines/internal/command"
 )
 
@@ -132,7 +132,7 @@ func digestOf(data []byte) string {
 // everything but its header.
 func tensorDigest(t *testing.T, path string) string {
 	t.Helper()
-	c, _, err := checkpoint.Open(t.Context(), path, "latest")
+	c, _, err := run.Open(t.Context(), path, "latest")
 	if err != nil {
 		t.Fatal(err)
 	}

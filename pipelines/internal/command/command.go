@@ -20,8 +20,8 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/quire-ml/quire/configs"
-	"github.com/quire-ml/quire/model/checkpoint"
 	"github.com/quire-ml/quire/model/kernel"
+	"github.com/quire-ml/quire/model/run"
 	"github.com/quire-ml/quire/model/train"
 	"github.com/quire-ml/quire/pipelines/gate"
 	"github.com/quire-ml/quire/pipelines/report"
@@ -79,8 +79,12 @@ func Execute(ctx context.Context, cmd *cobra.Command, args []string, stdout, std
 // remedy returns the advice to append to an error of a package that knows neither
 // commands nor keys.
 func remedy(err error) string {
-	if errors.Is(err, dataset.ErrDamaged) {
+	var diverged *train.DivergedError
+	switch {
+	case errors.Is(err, dataset.ErrDamaged):
 		return "; make the set again: prep --replace, or delete its directory"
+	case errors.As(err, &diverged):
+		return "; use a smaller train.lr, or train.clip_norm: 1"
 	}
 	var wrong *corpus.FieldError
 	if errors.As(err, &wrong) {
@@ -186,8 +190,7 @@ func build(o *common, use, short, long, example string, run func(c *cobra.Comman
 
 // checkWhich refuses a --which that there is not.
 func checkWhich(c *cobra.Command, which string) error {
-	_, ok, err := checkpoint.ParseStep(which)
-	if which != "best" && which != "latest" && !ok || err != nil {
+	if run.CheckWhich(which) != nil {
 		return usage(c, fmt.Errorf("--which is %q; use best or latest, or step:500 for the checkpoint of a step", which))
 	}
 	return nil

@@ -1,0 +1,107 @@
+package run
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/quire-ml/quire/model/checkpoint"
+	"github.com/quire-ml/quire/runners/store"
+)
+
+// journalName is the object that holds the lease of a run and, as the lease's
+// value, the journal.
+const journalName = "run.json"
+
+// A journal lists the checkpoints of a run that are kept, by step. The last is
+// the newest. The others replace it where it is damaged. A checkpoint is
+// committed once it is listed.
+type journal struct {
+	Checkpoints []checkpoint.Pointer `json:"checkpoints"`
+}
+
+// with returns a copy of j in which p has the place of its step.
+func (j journal) with(p checkpoint.Pointer) journal {
+	at, ok := slices.BinarySearchFunc(j.Checkpoints, p.Step, func(q checkpoint.Pointer, step int64) int { return cmp.Compare(q.Step, step) })
+	list := slices.Clone(j.Checkpoints)
+	if ok {
+		list[at] = p
+	} else {
+		list = slices.Insert(list, at, p)
+	}
+	return journal{list}
+}
+
+// find returns the checkpoint of a step.
+func (j journal) find(step int64) (checkpoint.Pointer, bool) {
+	for _, p := range j.Checkpoints {
+		if p.Step == step {
+			return p, true
+		}
+	}
+	return checkpoint.Pointer{}, false
+}
+
+// ranked returns the checkpoints with a validation loss, the lowest loss first,
+// of equal losses the earlier step.
+func (j journal) ranked() []checkpoint.Pointer {
+	list := slices.DeleteFunc(slices.Clone(j.Checkpoints), func(p checkpoint.Pointer) bool { return p.Loss == nil })
+	slices.SortStableFunc(list, func(a, b checkpoint.Pointer) int { return cmp.Compare(*a.Loss, *b.Loss) })
+	return list
+}
+
+// lowest returns the first of ranked; ok is false where no checkpoint has a loss.
+func (j journal) lowest() (p checkpoint.Pointer, ok bool) {
+	if list := j.ranked(); len(list) > 0 {
+		return list[0], true
+	}
+	return checkpoint.Pointer{}, false
+}
+
+// check refuses a journal that no Commit has written.
+func (j journal) check() error {
+	for i, p := range j.Checkpoints {
+		if err := p.Check(); err != nil {
+			return fmt.Errorf("checkpoint %d of the journal: %w", i, err)
+		}
+		if i > 0 && p.Step <= j.Checkpoints[i-1].Step {
+			return fmt.Errorf("checkpoint %d of the journal: step %d comes after %d", i, p.Step, j.Checkpoints[i-1].Step)
+		}
+	}
+	return nil
+}
+
+// checked returns j, or an error with its address where j or the reading was bad.
+func checked(st *store.Store, j journal, err error) (journal, error) {
+	if err == nil {
+		err = j.check()
+	}
+	if err != nil {
+		return journal{}, fmt.Errorf("run: %s: %w", st.Join(journalName), err)
+	}
+	return j, nil
+}
+
+// readJournal reads the journal of a run without its lease. Where there is none,
+// the journal is empty.
+func readJournal(ctx context.Context, st *store.Store) (j journal, err error) {
+	if _, err = store.ReadLeased(ctx, st, journalName, &j); errors.Is(err, store.ErrNotExist) {
+		return journal{}, nil
+	}
+	return checked(st, j, err)
+}
+
+// Checkpoints lists the checkpoints that a run keeps, by step. It needs no lease.
+func Checkpoints(ctx context.Context, st *store.Store) ([]checkpoint.Pointer, error) {
+	j, err := readJournal(ctx, st)
+	return j.Checkpoints, err
+}
+
+// DropJournal deletes a damaged journal, and with it the lease, whoever holds it.
+// The run can then be acquired; of its checkpoints it knows those that the
+// pointers name.
+func DropJournal(ctx context.Context, st *store.Store) error {
+	return st.Delete(ctx, journalName, "")
+}

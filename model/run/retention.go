@@ -1,0 +1,64 @@
+package run
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/quire-ml/quire/model/checkpoint"
+	"github.com/quire-ml/quire/runners/store"
+)
+
+// Retention says which checkpoints stay, beside those that are pinned. The newest
+// one always stays, and the one that best.json names.
+type Retention struct {
+	KeepLast  int  // newest checkpoints that stay; 0 is 1
+	KeepBest  bool // best.json follows the lowest validation loss
+	BestCount int  // with KeepBest: checkpoints of the lowest losses that stay; 0 is 1
+}
+
+// of returns the part of a journal that stays.
+func (k Retention) of(j journal, best checkpoint.Pointer, pinned map[int64]bool) journal {
+	kept := map[int64]bool{best.Step: best.Name != ""}
+	for _, p := range j.Checkpoints[max(0, len(j.Checkpoints)-max(1, k.KeepLast)):] {
+		kept[p.Step] = true
+	}
+	if k.KeepBest {
+		list := j.ranked()
+		for _, p := range list[:min(len(list), max(1, k.BestCount))] {
+			kept[p.Step] = true
+		}
+	}
+	return journal{slices.DeleteFunc(slices.Clone(j.Checkpoints), func(p checkpoint.Pointer) bool { return !kept[p.Step] && !pinned[p.Step] })}
+}
+
+// PinsName is the file of a run in which a person lists the steps of checkpoints
+// to keep, one a line. A # begins a comment.
+const PinsName = "pins.txt"
+
+// pins reads the steps in PinsName.
+func pins(ctx context.Context, st *store.Store) (map[int64]bool, error) {
+	text, _, err := st.Read(ctx, PinsName)
+	if errors.Is(err, store.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("run: %w", err)
+	}
+	steps := map[int64]bool{}
+	for i, line := range strings.Split(string(text), "\n") {
+		line, _, _ = strings.Cut(line, "#")
+		if line = strings.TrimSpace(line); line == "" {
+			continue
+		}
+		step, err := strconv.ParseInt(line, 10, 64)
+		if err != nil || step < 0 {
+			return nil, fmt.Errorf("run: %s: line %d: %q is not the step of a checkpoint, for example 500", st.Join(PinsName), i+1, line)
+		}
+		steps[step] = true
+	}
+	return steps, nil
+}

@@ -1,0 +1,603 @@
+package run
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/quire-ml/quire/model/checkpoint"
+	"github.com/quire-ml/quire/runners/store"
+	"github.com/quire-ml/quire/runners/store/crashtest"
+)
+
+func newStore(t testing.TB) *store.Store { return openStore(t, t.TempDir()) }
+
+func openStore(t testing.TB, url string) *store.Store {
+	t.Helper()
+	st, err := store.Open(context.Background(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { st.Close() })
+	return st
+}
+
+// acquire holds the run in st until the test ends.
+func acquire(t testing.TB, st *store.Store) *Dir {
+	t.Helper()
+	d, err := Acquire(context.Background(), st, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { d.Release(context.Background()) })
+	return d
+}
+
+// ofStep is a checkpoint whose tensor holds its step.
+func ofStep(step int64) *checkpoint.Checkpoint {
+	return &checkpoint.Checkpoint{Metadata: checkpoint.Metadata{Cell: "gru", Step: step, Epoch: 1},
+		Tensors: []checkpoint.Tensor{{Name: "w", Shape: []int{2}, Data: []float32{float32(step), -1}}}}
+}
+
+func withLoss(p checkpoint.Pointer, loss float64) checkpoint.Pointer {
+	p.Loss = &loss
+	return p
+}
+
+// commit saves and commits the checkpoint of a step, with a loss unless it is 0.
+func commit(t testing.TB, d *Dir, keep Retention, step int64, loss float64) {
+	t.Helper()
+	p, err := d.Save(context.Background(), ofStep(step))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if loss != 0 {
+		p = withLoss(p, loss)
+	}
+	if warning, err := d.Commit(context.Background(), p, keep); err != nil || warning != nil {
+		t.Fatal(warning, err)
+	}
+}
+
+// committed commits checkpoints of steps, without a loss, and releases the run.
+func committed(t testing.TB, st *store.Store, keep Retention, steps ...int64) {
+	t.Helper()
+	d := acquire(t, st)
+	for _, step := range steps {
+		commit(t, d, keep, step, 0)
+	}
+	if err := d.Release(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// files returns the content of each file of a store, by name.
+func files(t testing.TB, st *store.Store) map[string]string {
+	t.Helper()
+	list, err := st.List(context.Background(), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := map[string]string{}
+	for _, info := range list {
+		data, _, err := st.Read(context.Background(), info.Name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		out[info.Name] = string(data)
+	}
+	return out
+}
+
+// steps returns the steps of the checkpoints in a store, and those listed.
+func steps(t testing.TB, st *store.Store) (found, listed []int64) {
+	t.Helper()
+	for _, name := range slices.Sorted(maps.Keys(files(t, st))) {
+		if step, ok := checkpoint.StepOf(name); ok {
+			found = append(found, step)
+		}
+	}
+	list, err := Checkpoints(context.Background(), st)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range list {
+		listed = append(listed, p.Step)
+	}
+	return found, listed
+}
+
+// at returns the steps that latest.json and best.json name, -1 for none.
+func at(t testing.TB, st *store.Store) (latest, best int64) {
+	t.Helper()
+	out := [2]int64{-1, -1}
+	for i, which := range []string{Latest, Best} {
+		p := pointer{which: which}
+		if err := p.read(context.Background(), st); err == nil {
+			out[i] = p.Step
+		} else if !errors.Is(err, store.ErrNotExist) {
+			t.Fatal(err)
+		}
+	}
+	return out[0], out[1]
+}
+
+// damage flips a bit near the end of a file.
+func damage(t testing.TB, st *store.Store, name string) {
+	t.Helper()
+	file, err := os.ReadFile(st.Join(name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	file[len(file)-4] ^= 1
+	if err := os.WriteFile(st.Join(name), file, 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestRetention commits eight checkpoints, of which steps 3 and 5 have the lowest
+// losses and steps 1 and 7 none.
+func TestRetention(t *testing.T) {
+	losses := []float64{0, 1.5, 1.1, 1.4, 1.2, 1.3, 0, 1.6}
+	for _, c := range []struct {
+		keep   Retention
+		pins   string
+		want   []int64
+		best   int64
+		warned string
+	}{
+		{Retention{}, "", []int64{8}, -1, ""},
+		{Retention{KeepLast: 1}, "", []int64{8}, -1, ""},
+		{Retention{KeepLast: 3}, "", []int64{6, 7, 8}, -1, ""},
+		{Retention{KeepLast: 99}, "", []int64{1, 2, 3, 4, 5, 6, 7, 8}, -1, ""},
+		{Retention{KeepLast: 1, BestCount: 3}, "", []int64{8}, -1, ""},
+		{Retention{KeepBest: true}, "", []int64{3, 8}, 3, ""},
+		{Retention{KeepLast: 2, KeepBest: true, BestCount: 1}, "", []int64{3, 7, 8}, 3, ""},
+		{Retention{KeepLast: 2, KeepBest: true, BestCount: 3}, "", []int64{3, 5, 6, 7, 8}, 3, ""},
+		{Retention{KeepBest: true, BestCount: 99}, "", []int64{2, 3, 4, 5, 6, 8}, 3, ""},
+		{Retention{KeepLast: 2}, "# to show\n1 # good\n\n 4\n99", []int64{1, 4, 7, 8}, -1, ""},
+		{Retention{KeepLast: 2}, "1\r\n4\r\n", []int64{1, 4, 7, 8}, -1, ""},
+		{Retention{}, "1\nstep seven\n", []int64{1, 2, 3, 4, 5, 6, 7, 8}, -1, `line 2: "step seven" is not the step of a checkpoint`},
+		{Retention{KeepBest: true}, "-7", []int64{1, 2, 3, 4, 5, 6, 7, 8}, 3, `line 1: "-7" is not the step of a checkpoint`},
+	} {
+		st := newStore(t)
+		d := acquire(t, st)
+		if _, err := st.Put(context.Background(), PinsName, []byte(c.pins)); err != nil {
+			t.Fatal(err)
+		}
+		for i, loss := range losses {
+			p, err := d.Save(context.Background(), ofStep(int64(i+1)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if loss != 0 {
+				p = withLoss(p, loss)
+			}
+			warning, err := d.Commit(context.Background(), p, c.keep)
+			if err != nil || (warning != nil) != (c.warned != "") {
+				t.Fatal(warning, err)
+			}
+			if warning != nil && (!strings.Contains(warning.Error(), st.Join(PinsName)+": "+c.warned) || !strings.HasSuffix(warning.Error(), "; no checkpoint is deleted until this file is mended")) {
+				t.Errorf("warned %v, want %s", warning, c.warned)
+			}
+		}
+		found, listed := steps(t, st)
+		latest, best := at(t, st)
+		if !slices.Equal(found, c.want) || !slices.Equal(listed, c.want) || latest != 8 || best != c.best {
+			t.Errorf("%+v, pins %q: files of steps %v, listed %v, latest %d, best %d; want %v, 8, %d", c.keep, c.pins, found, listed, latest, best, c.want, c.best)
+		}
+	}
+}
+
+// TestBest: best.json moves to a lower loss alone, is given a loss that was not
+// known before, and stays readable where it is not followed any more.
+func TestBest(t *testing.T) {
+	st := newStore(t)
+	d, keep := acquire(t, st), Retention{KeepBest: true}
+	commit(t, d, keep, 1, 0)
+	if _, best := at(t, st); best != -1 {
+		t.Errorf("without a loss, best.json names step %d", best)
+	}
+	commit(t, d, keep, 1, 1.5)
+	commit(t, d, keep, 2, 1.5)
+	if _, best := at(t, st); best != 1 {
+		t.Errorf("of equal losses, best.json names step %d, not the first", best)
+	}
+	commit(t, d, keep, 3, 1.4)
+	commit(t, d, Retention{}, 4, 1.3)
+	commit(t, d, Retention{}, 5, 1.2)
+	found, _ := steps(t, st)
+	if latest, best := at(t, st); latest != 5 || best != 3 || !slices.Equal(found, []int64{3, 5}) {
+		t.Errorf("best.json, no longer followed, names step %d, want 3; files of steps %v", best, found)
+	}
+}
+
+// TestLeftover: a file without a commit gives way, also a damaged one; a committed
+// one does not, and neither does that of another holder.
+func TestLeftover(t *testing.T) {
+	ctx := context.Background()
+	other := ofStep(7)
+	other.Tensors[0].Data[1] = 9
+	st := newStore(t)
+	if _, err := checkpoint.Save(ctx, st, other); err != nil {
+		t.Fatal(err)
+	}
+	d := acquire(t, st)
+	commit(t, d, Retention{KeepLast: 9}, 7, 0)
+	if _, err := d.Save(ctx, ofStep(7)); err != nil {
+		t.Errorf("the same again: %v", err)
+	}
+	before := files(t, st)
+	if _, err := d.Save(ctx, other); !errors.Is(err, store.ErrConflict) {
+		t.Errorf("other content for a committed step: %v, want a conflict", err)
+	}
+	if !reflect.DeepEqual(files(t, st), before) {
+		t.Error("a refused save has changed the run")
+	}
+	if _, err := d.Save(ctx, ofStep(8)); err != nil {
+		t.Fatal(err)
+	}
+	damage(t, st, checkpoint.Path(8))
+	commit(t, d, Retention{KeepLast: 9}, 8, 0)
+	if c, err := checkpoint.Read(ctx, st, checkpoint.Path(8)); err != nil || c.Tensors[0].Data[0] != 8 {
+		t.Errorf("after a damaged leftover: %+v, %v", c, err)
+	}
+	// The pointers protect a checkpoint of a run that has lost its journal.
+	if err := d.Release(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if err := DropJournal(ctx, st); err != nil {
+		t.Fatal(err)
+	}
+	d = acquire(t, st)
+	if n, err := d.NewestIntact(ctx); err != nil || n.Step != 8 {
+		t.Fatal(n, err)
+	}
+	other.Step = 8
+	if _, err := d.Save(ctx, other); !errors.Is(err, store.ErrConflict) {
+		t.Errorf("other content for the step of latest.json: %v, want a conflict", err)
+	}
+	// Another holder's file stays.
+	other.Step = 9
+	if _, err := checkpoint.Save(ctx, st, other); err != nil {
+		t.Fatal(err)
+	}
+	takeOver(t, st)
+	before = files(t, st)
+	if _, err := d.Save(ctx, ofStep(9)); !errors.Is(err, store.ErrLost) {
+		t.Errorf("a leftover under a lost lease: %v", err)
+	}
+	if !reflect.DeepEqual(files(t, st), before) {
+		t.Error("a process that has lost its lease has changed the run")
+	}
+}
+
+// takeOver takes the lease of a run as another process would whose clock says
+// that it has expired.
+func takeOver(t testing.TB, st *store.Store) {
+	t.Helper()
+	var j json.RawMessage
+	if held, err := store.ReadLeased(context.Background(), st, journalName, &j); err != nil || !held {
+		t.Fatalf("held %v, %v", held, err)
+	}
+	data, err := store.MarshalSealed(map[string]any{"format": "quire-lease/1", "value": j,
+		"holder": map[string]any{"id": "other", "host": "elsewhere", "pid": 1, "machine": "", "process": "", "until": time.Now().Add(time.Hour)}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(st.Join(journalName), data, 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestLostLease: once another process has the lease, a commit and a discard change
+// nothing, and the error says so.
+func TestLostLease(t *testing.T) {
+	ctx, st := context.Background(), newStore(t)
+	d := acquire(t, st)
+	commit(t, d, Retention{KeepBest: true}, 1, 2)
+	p, err := d.Save(ctx, ofStep(2))
+	if err != nil || d.Err() != nil {
+		t.Fatal(err, d.Err())
+	}
+	takeOver(t, st)
+	before := files(t, st)
+	if _, err := d.Commit(ctx, withLoss(p, 1), Retention{KeepBest: true}); !errors.Is(err, store.ErrLost) || !strings.Contains(err.Error(), st.Join("run.json")) {
+		t.Errorf("commit: %v", err)
+	}
+	if err := d.Discard(ctx); !errors.Is(err, store.ErrLost) {
+		t.Errorf("discard: %v", err)
+	}
+	if !errors.Is(d.Err(), store.ErrLost) {
+		t.Errorf("Err: %v", d.Err())
+	}
+	if !reflect.DeepEqual(files(t, st), before) {
+		t.Error("a process that has lost its lease has changed the run")
+	}
+	var held *store.HeldError
+	if _, err := Acquire(ctx, st, nil); !errors.As(err, &held) || held.Host != "elsewhere" {
+		t.Errorf("acquired from another: %v", err)
+	}
+}
+
+// TestSuccessor: files that appear after the listing of a commit, and those of
+// newer steps, are not deleted.
+func TestSuccessor(t *testing.T) {
+	ctx, st := context.Background(), newStore(t)
+	appear := map[string]bool{}
+	watched := st.WithFaults(func(op, name string) error {
+		if op == "create" && strings.HasSuffix(name, journalName) && len(appear) == 0 {
+			appear[name] = true // before the journal is written, after the listing
+			if _, err := checkpoint.Save(ctx, st, ofStep(2)); err != nil {
+				t.Error(err)
+			}
+		}
+		return nil
+	})
+	d, err := Acquire(ctx, watched, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Release(ctx)
+	os.Remove(st.Join(checkpoint.Path(2)))
+	clear(appear)
+	if _, err := checkpoint.Save(ctx, st, ofStep(9)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := checkpoint.Save(ctx, st, ofStep(1)); err != nil {
+		t.Fatal(err)
+	}
+	appear["done"] = true
+	p, err := d.Save(ctx, ofStep(5))
+	if err != nil {
+		t.Fatal(err)
+	}
+	clear(appear)
+	if _, err := d.Commit(ctx, p, Retention{}); err != nil {
+		t.Fatal(err)
+	}
+	if found, _ := steps(t, st); !slices.Equal(found, []int64{2, 5, 9}) {
+		t.Errorf("files of steps %v, want 2 (newer than the listing), 5, and 9 (a newer step)", found)
+	}
+}
+
+// TestDiscard leaves the lease, the pins and foreign files, and what another
+// training then starts is a run like any other.
+func TestDiscard(t *testing.T) {
+	ctx, st := context.Background(), newStore(t)
+	d := acquire(t, st)
+	commit(t, d, Retention{KeepLast: 2, KeepBest: true}, 1, 2)
+	commit(t, d, Retention{KeepLast: 2, KeepBest: true}, 2, 3)
+	for _, name := range []string{"pins.txt", "config.yaml", "metrics.jsonl", "events.1", "events.2"} {
+		if _, err := st.Put(ctx, name, []byte("1")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := d.Discard(ctx, "metrics.jsonl", "events."); err != nil {
+		t.Fatal(err)
+	}
+	left := slices.Sorted(maps.Keys(files(t, st)))
+	if !slices.Equal(left, []string{"config.yaml", "pins.txt", "run.json"}) || d.Latest().Name != "" {
+		t.Errorf("left %v, latest %+v", left, d.Latest())
+	}
+	if n, err := d.NewestIntact(ctx); err != nil || n.Checkpoint != nil {
+		t.Errorf("after a discard the newest is %+v, %v", n, err)
+	}
+	commit(t, d, Retention{KeepLast: 2, KeepBest: true}, 1, 4)
+	if _, listed := steps(t, st); !slices.Equal(listed, []int64{1}) {
+		t.Errorf("listed %v", listed)
+	}
+	if latest, best := at(t, st); latest != 1 || best != 1 {
+		t.Errorf("latest %d, best %d", latest, best)
+	}
+}
+
+func TestFiles(t *testing.T) {
+	ctx, st := context.Background(), newStore(t)
+	if _, err := Files(ctx, st); !errors.Is(err, store.ErrNotExist) {
+		t.Errorf("of no run: %v", err)
+	}
+	d := acquire(t, st)
+	names := func() (out []string) {
+		list, err := Files(ctx, st)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range list {
+			out = append(out, f.Name)
+			if p, _ := Find(ctx, st, Latest); f.Name == p.Name && f.SHA256 != p.SHA256 || strings.HasSuffix(f.Name, ".json") != (f.SHA256 == "") {
+				t.Errorf("%+v", f)
+			}
+		}
+		return out
+	}
+	commit(t, d, Retention{KeepLast: 9}, 1, 0)
+	if got := names(); !slices.Equal(got, []string{"latest.json", checkpoint.Path(1)}) {
+		t.Errorf("without best.json: %v", got)
+	}
+	commit(t, d, Retention{KeepLast: 9, KeepBest: true}, 1, 2)
+	if got := names(); !slices.Equal(got, []string{"latest.json", checkpoint.Path(1), "best.json"}) {
+		t.Errorf("both of one step: %v", got)
+	}
+	commit(t, d, Retention{KeepLast: 9, KeepBest: true}, 2, 3)
+	if got := names(); !slices.Equal(got, []string{"latest.json", checkpoint.Path(2), "best.json", checkpoint.Path(1)}) {
+		t.Errorf("of two steps: %v", got)
+	}
+	damage(t, st, "best.json")
+	if _, err := Files(ctx, st); !errors.Is(err, store.ErrDamaged) {
+		t.Errorf("best.json damaged: %v", err)
+	}
+}
+
+// TestLease: a run is held by one process, released also by a cancelled context,
+// and a damaged journal is an error until it is dropped.
+func TestLease(t *testing.T) {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	st := newStore(t)
+	d, err := Acquire(ctx, st, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var held *store.HeldError
+	if _, err := Acquire(ctx, st, nil); !errors.As(err, &held) || held.PID != os.Getpid() || !strings.Contains(err.Error(), st.Join("run.json")) {
+		t.Errorf("acquired twice: %v", err)
+	}
+	if err := d.Release(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if left := files(t, st); len(left) > 0 {
+		t.Errorf("a run without checkpoints leaves %v", left)
+	}
+	committed(t, st, Retention{}, 1)
+	damage(t, st, journalName)
+	if _, err := Acquire(ctx, st, nil); !errors.Is(err, store.ErrDamaged) {
+		t.Errorf("a damaged journal: %v", err)
+	}
+	if err := DropJournal(context.Background(), st); err != nil {
+		t.Fatal(err)
+	}
+	n, err := acquire(t, st).NewestIntact(context.Background())
+	if err != nil || n.Step != 1 {
+		t.Errorf("without its journal, the run goes on from %+v, %v", n, err)
+	}
+}
+
+// TestJournalRefuses: an intact journal that no commit writes is an error with an
+// address.
+func TestJournalRefuses(t *testing.T) {
+	ctx := context.Background()
+	for want, change := range map[string]func(list []checkpoint.Pointer){
+		"checkpoint 1 of the journal: step 1 comes after 2": func(list []checkpoint.Pointer) { list[0], list[1] = list[1], list[0] },
+		"checkpoint 1 of the journal: step 1 comes after 1": func(list []checkpoint.Pointer) { list[1] = list[0] },
+		`checkpoint 0 of the journal: format is ""`:         func(list []checkpoint.Pointer) { list[0].Format = "" },
+		`checkpoint 1 of the journal: name is "../x"`:       func(list []checkpoint.Pointer) { list[1].Name = "../x" },
+	} {
+		st := newStore(t)
+		committed(t, st, Retention{KeepLast: 2}, 1, 2)
+		l, err := store.Acquire(ctx, st, journalName, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var j journal
+		if err := l.Value(&j); err != nil {
+			t.Fatal(err)
+		}
+		change(j.Checkpoints)
+		if err := errors.Join(l.Commit(ctx, j), l.Release(ctx)); err != nil {
+			t.Fatal(err)
+		}
+		_, err1 := Checkpoints(ctx, st)
+		_, err2 := acquire(t, st).NewestIntact(ctx)
+		_, _, err3 := Open(ctx, st.URL(), "step:1")
+		for _, err := range []error{err1, err2, err3} {
+			if err == nil || !strings.Contains(err.Error(), st.Join("run.json")+": "+want) {
+				t.Errorf("%v, want %s", err, want)
+			}
+		}
+	}
+}
+
+// TestCrashImages lets the machine fail after every file operation of six commits,
+// and keeps none, half or all of what was not synced. What was committed is
+// there, and the pointers can be repaired.
+func TestCrashImages(t *testing.T) {
+	ctx := context.Background()
+	if _, err := os.Stat("/dev/shm"); err == nil {
+		t.Setenv("TMPDIR", "/dev/shm")
+	}
+	dir, crashes := t.TempDir(), t.TempDir()
+	disk, err := crashtest.New(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	keep := Retention{KeepLast: 2, KeepBest: true}
+	losses := []float64{3, 1, 2, 4, 0.5, 6}
+	done, images := int64(0), 0
+	check := func(what, image string) {
+		st := openStore(t, image)
+		c, _, err := Open(ctx, image, Latest)
+		if err != nil && !(done == 0 && errors.Is(err, store.ErrNotExist)) || c != nil && (c.Step < done || c.Step > done+1) {
+			t.Errorf("%s: %d are committed, latest is %+v, %v", what, done, c, err)
+			return
+		}
+		expire(t, st)
+		d := acquire(t, st)
+		n, err := d.NewestIntact(ctx)
+		if err != nil || n.Checkpoint == nil && done > 0 || n.Checkpoint != nil && (n.Step < done || len(n.Damaged) > 0) {
+			t.Errorf("%s: %d are committed, the newest is %+v, %v", what, done, n, err)
+			return
+		}
+		if n.Checkpoint == nil {
+			return
+		}
+		if err := d.ResumeFrom(ctx, n, keep); err != nil {
+			t.Errorf("%s: %v", what, err)
+		}
+		want := slices.Index(losses, slices.Min(losses[:n.Step])) + 1
+		if latest, best := at(t, st); latest != n.Step || best != int64(want) {
+			t.Errorf("%s: resumed from step %d, latest is %d, best %d, want %d", what, n.Step, latest, best, want)
+		}
+		for _, which := range []string{Latest, Best} {
+			if _, _, err := Open(ctx, image, which); err != nil {
+				t.Errorf("%s: %s: %v", what, which, err)
+			}
+		}
+	}
+	restore := store.WatchFiles(func(op, name string, err error) {
+		disk.Done(op, name, err)
+		if !slices.Contains([]string{"mkdir", "create", "write", "sync", "link", "rename", "remove", "syncdir"}, op) || t.Failed() {
+			return
+		}
+		for _, kept := range []float64{0, 0.5, 1} {
+			images++
+			to := filepath.Join(crashes, fmt.Sprint(images))
+			if err := disk.Image(to, kept, uint64(images)); err != nil {
+				t.Error(err)
+			}
+			check(fmt.Sprintf("image %d, %s %s, %g kept", images, op, name, kept), to)
+			os.RemoveAll(to)
+		}
+	})
+	st := openStore(t, dir)
+	restore()
+	d := acquire(t, st)
+	for i, loss := range losses {
+		commit(t, d, keep, int64(i+1), loss)
+		done++
+	}
+	if images < 200 {
+		t.Errorf("only %d images", images)
+	}
+	t.Logf("%d images", images)
+}
+
+// expire lets the lease in a crash image expire: its holder is this process,
+// which lives.
+func expire(t testing.TB, st *store.Store) {
+	t.Helper()
+	j := json.RawMessage("null")
+	_, err := store.ReadLeased(context.Background(), st, journalName, &j)
+	if errors.Is(err, store.ErrNotExist) {
+		return
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	data, err := store.MarshalSealed(map[string]any{"format": "quire-lease/1", "value": j})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(st.Join(journalName), data, 0o666); err != nil {
+		t.Fatal(err)
+	}
+}

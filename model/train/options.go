@@ -1,0 +1,108 @@
+package train
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/quire-ml/quire/model/checkpoint"
+	"github.com/quire-ml/quire/model/kernel"
+	"github.com/quire-ml/quire/model/rnn"
+	"github.com/quire-ml/quire/model/run"
+)
+
+// Options are the numbers of a run. Those before Epochs decide the weights;
+// those after decide only which steps are saved, and when the run ends.
+type Options struct {
+	Shape     rnn.Shape
+	Start     *rnn.Weights // that training starts from, of that shape; nil: initial weights by Seed
+	SeqLength int          // L
+	Batch     int          // B
+	Hidden    Hidden       // that sequences start from; empty is Zero
+	LR        float64      // learning rate
+	Clip      float64      // threshold of the gradient's global norm; 0 for none
+	Seed      int64        // of the initial weights, the order of passages and dropout
+	Precision kernel.Precision
+
+	Decay       float64  // weight decay; 0 for none
+	Average     float64  // decay of the mean of the weights, which is then the model that is saved; 0 for none
+	Schedule    Schedule // of the learning rate; empty is Constant
+	WarmupSteps int64    // over which the learning rate rises
+	Curriculum  Curriculum
+
+	// Shares dropped, in [0, 1): of the values between layers and before the dense
+	// layer, of the embedded input, and of the recurrent weights.
+	Dropout, InputDropout, WeightDropout float64
+
+	Epochs     int   // 0 saves the untrained network; with Cosine or Sampling it decides the weights too
+	Patience   int   // epochs without a lower validation loss that end the training; 0: never
+	MaxSteps   int64 // after which the training ends, saved like any end; 0 for none
+	EverySteps int64 // steps between two saves within an epoch; 0: only its end is saved
+
+	Every    time.Duration // between two saves, plus the time of a step; 0 for none
+	LogEvery int64         // steps between two reports; 0: only the first step is reported
+
+	run.Retention
+
+	// Identity is the origin that checkpoints state: cell, config, vocabulary,
+	// unit, normalisation, set. A run goes on only from a checkpoint of the same
+	// identity.
+	Identity checkpoint.Metadata
+
+	// MayDiffer are dotted keys of Identity.Config that may differ all the same:
+	// lengths over which nothing follows a course, such as the number of epochs
+	// with a constant learning rate and no sampling.
+	MayDiffer []string
+}
+
+// Report is a message of Run to its observer. Its kind is given by the first of
+// Warning, Resumed, Saved and EpochEnd that is set; with none, it is of a step.
+type Report struct {
+	Step         int64 // steps done
+	Steps        int64 // steps in the whole run
+	Epoch        int   // from 1
+	Nats         float64
+	PerSecond    float64 // characters trained a second, since the last report
+	LR           float64 // learning rate of the step
+	GradientNorm float64 // of all parameters together, before clipping
+	EpochEnd     bool    // with the three fields below
+	EpochNats    float64 // mean training loss of the epoch
+	Validation   *float64
+	Weights      *rnn.Weights // of the model that is saved, until the observer returns
+	Saved        string       // name of the checkpoint just written; latest.json names it once the observer
+	// returns, so an observer that writes its own files now is never behind the run
+	Warning error // for a person to read; the run goes on
+
+	// Resumed marks the first report of a run that goes on at Step. With EpochEnd
+	// too, the end of that epoch will be reported again.
+	Resumed bool
+}
+
+// Result is the end of a run.
+type Result struct {
+	Step       int64
+	Epoch      int
+	TrainNats  *float64 // mean training loss of the last epoch, or of its part; nil before the first step
+	Validation *float64
+	Checkpoint string  // name of the last checkpoint
+	PerSecond  float64 // characters trained a second, by this call
+	Resumed    int64   // the step that this call started from
+	Done       bool    // false when interrupted
+}
+
+// ErrInterrupted is returned by Run when its context was cancelled and the state
+// is saved: the same call goes on from there.
+var ErrInterrupted = errors.New("train: interrupted, everything is saved; start again to resume")
+
+// A DivergedError ends a training whose loss, gradients or weights are NaN or
+// infinite. The same training, started again, ends at the same step. A smaller
+// learning rate, or clipping, may prevent it.
+type DivergedError struct {
+	Step  int64
+	Cause error
+}
+
+func (e *DivergedError) Error() string { return fmt.Sprintf("train: step %d: %v", e.Step, e.Cause) }
+
+// Unwrap returns the cause.
+func (e *DivergedError) Unwrap() error { return e.Cause }
