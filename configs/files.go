@@ -77,7 +77,7 @@ func find(name, dir, source string) (*file, error) {
 		if data, err := embedded.ReadFile(name); err == nil {
 			return inside(name, data), nil
 		}
-		names := embeddedNames()
+		names := Names()
 		return nil, &Error{Source: source, Nearest: nearestOf(name, names),
 			Reason: fmt.Sprintf("there is no config file %s; embedded configs are %s", quote(path), strings.Join(names, ", "))}
 	}
@@ -122,8 +122,8 @@ func outside(path string) (*file, error) {
 	return &file{shown: path, id: id, dir: filepath.Dir(path), data: data}, nil
 }
 
-// embeddedNames returns the names of the embedded configs, sorted.
-func embeddedNames() []string {
+// Names returns the names of the embedded configs, sorted.
+func Names() []string {
 	entries, err := embedded.ReadDir(".")
 	if err != nil {
 		panic(err) // the folder is part of the program

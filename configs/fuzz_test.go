@@ -9,7 +9,7 @@ import (
 // FuzzParse reads any bytes as a config file. Nothing panics, a mistake is an
 // *Error on one line, and a file that is taken comes back from YAML as it was.
 func FuzzParse(f *testing.F) {
-	for _, name := range embeddedNames() {
+	for _, name := range Names() {
 		data, err := embedded.ReadFile(name + ".yaml")
 		if err != nil {
 			f.Fatal(err)

@@ -76,10 +76,10 @@ func TestNames(t *testing.T) {
 }
 
 func TestEmbedded(t *testing.T) {
-	if got, want := embeddedNames(), []string{"base", "quickstart", "shakespeare-3min", "shakespeare", "tutorial"}; !slices.Equal(got, want) {
+	if got, want := Names(), []string{"base", "quickstart", "shakespeare-3min", "shakespeare", "tutorial"}; !slices.Equal(got, want) {
 		t.Errorf("embedded configs are %v, want %v", got, want)
 	}
-	for _, name := range embeddedNames() {
+	for _, name := range Names() {
 		r, err := Load(Options{Config: name})
 		if err != nil {
 			t.Errorf("%s: %v", name, err)

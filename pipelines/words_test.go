@@ -1,6 +1,9 @@
 package pipelines_test
 
 import (
+	"os"
+	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -40,4 +43,19 @@ func words[T ~string](names []T) (list []string) {
 	}
 	slices.Sort(list)
 	return list
+}
+
+// TestPlural looks for a text such as "2 layer(s)": report.Count writes the noun.
+func TestPlural(t *testing.T) {
+	for _, file := range goFiles(t) {
+		data, err := os.ReadFile(filepath.Join("..", file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, line := range strings.Split(string(data), "\n") {
+			if regexp.MustCompile(`%d [a-z]+\(s\)`).MatchString(line) {
+				t.Errorf("%s:%d: write 1 layer, 2 layers", file, i+1)
+			}
+		}
+	}
 }

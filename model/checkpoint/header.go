@@ -15,8 +15,10 @@ import (
 	"unicode/utf8"
 )
 
+// Format is the version of checkpoints that this package reads and writes.
+const Format = "quire-checkpoint/1"
+
 const (
-	format       = "quire-checkpoint/1"
 	metadataKey  = "__metadata__"
 	hexBytes     = 2 * sha256.Size
 	lengthBytes  = 8
@@ -132,7 +134,7 @@ func (h *header) encode() ([]byte, error) {
 		err = errors.Join(err, e.Encode(v))
 		b.Truncate(b.Len() - 1) // the encoder's line end
 	}
-	put(`{"`+metadataKey+`":`, fields{Digest: noDigest, Format: format, Cell: h.Cell, Config: string(h.Config), Vocab: string(h.Vocab),
+	put(`{"`+metadataKey+`":`, fields{Digest: noDigest, Format: Format, Cell: h.Cell, Config: string(h.Config), Vocab: string(h.Vocab),
 		Unit: h.Unit, Normalize: h.Normalize, Step: strconv.FormatInt(h.Step, 10), Epoch: strconv.Itoa(h.Epoch),
 		Set: h.Set, Metrics: string(h.Metrics), SHA256: string(sums)})
 	at := int64(0)
@@ -217,8 +219,8 @@ func parse(data []byte) (*header, error) {
 	if err := json.Unmarshal(all[metadataKey], &f); err != nil {
 		return nil, fmt.Errorf("%s: %w", metadataKey, err)
 	}
-	if f.Format != format {
-		return nil, fmt.Errorf("format is %q, want %q", f.Format, format)
+	if f.Format != Format {
+		return nil, fmt.Errorf("format is %q, want %q", f.Format, Format)
 	}
 	h := &header{Metadata: Metadata{Cell: f.Cell, Config: raw(f.Config), Vocab: raw(f.Vocab), Unit: f.Unit, Normalize: f.Normalize, Set: f.Set, Metrics: raw(f.Metrics)}}
 	var err error

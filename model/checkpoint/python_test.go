@@ -38,7 +38,7 @@ func TestPython(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := map[string]string{"cell": "gru", "config": `{"model":{"hidden":2}}`, "vocab": `["a","<é>"]`, "unit": "rune", "normalize": "none",
-		"step": "172", "epoch": "1", "set": "5e7", "metrics": `{"epochs":[]}`, "format": format}
+		"step": "172", "epoch": "1", "set": "5e7", "metrics": `{"epochs":[]}`, "format": Format}
 	for key, value := range want {
 		if got.Metadata[key] != value {
 			t.Errorf("%s is %q, want %q", key, got.Metadata[key], value)

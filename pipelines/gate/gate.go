@@ -11,6 +11,7 @@ import (
 	"github.com/quire-ml/quire/configs"
 	"github.com/quire-ml/quire/pipelines/report"
 	"github.com/quire-ml/quire/pipelines/text"
+	"github.com/quire-ml/quire/runners/store"
 	"github.com/quire-ml/quire/transforms/dataset"
 )
 
@@ -31,13 +32,13 @@ type Options struct {
 // Result is the gate's decision with every figure that it rests on. Losses are
 // in nats a character.
 type Result struct {
-	Passed      bool     `json:"passed"`
-	Reason      string   `json:"reason"`
-	Nats        *float64 `json:"nats"` // nil: not a finite number
-	UnigramNats float64  `json:"unigram_nats"`
-	Candidate   string   `json:"candidate"`
-	Against     string   `json:"against,omitempty"` // the promoted model
-	Checks      []Check  `json:"checks"`
+	Passed      bool       `json:"passed"`
+	Reason      string     `json:"reason"`
+	Nats        *float64   `json:"nats"` // nil: not a finite number
+	UnigramNats float64    `json:"unigram_nats"`
+	Candidate   store.Path `json:"candidate"`
+	Against     store.Path `json:"against,omitempty"` // the promoted model
+	Checks      []Check    `json:"checks"`
 }
 
 // Check is one figure, its limit and the verdict.
@@ -71,7 +72,7 @@ type Check struct {
 // A gate that cannot run refuses: the error wraps ErrRefused and the cause, and
 // there is no result to keep. When ctx is cancelled, the error is that of ctx.
 func Judge(ctx context.Context, c configs.Gate, candidate string, o Options) (*Result, error) {
-	g := &gate{c: c, o: o, res: &Result{Candidate: candidate}}
+	g := &gate{c: c, o: o, res: &Result{Candidate: store.Path(candidate)}}
 	err := g.run(ctx, candidate)
 	switch {
 	case err != nil && ctx.Err() != nil:
@@ -96,7 +97,7 @@ func (g *gate) run(ctx context.Context, candidate string) error {
 	if err != nil {
 		return err
 	}
-	g.res.Candidate = m.Path
+	g.res.Candidate = store.Path(m.Path)
 	set, done, err := text.OpenSet(ctx, g.o.Set)
 	if err != nil {
 		return err

@@ -110,7 +110,7 @@ func (l *gateLab) train(set string, change func(c *configs.Config)) string {
 	if err != nil {
 		l.t.Fatal(err)
 	}
-	return res.Best
+	return string(res.Best)
 }
 
 // changed is a checkpoint that differs from another.

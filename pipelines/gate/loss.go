@@ -7,6 +7,7 @@ import (
 
 	"github.com/quire-ml/quire/model/train"
 	"github.com/quire-ml/quire/pipelines/text"
+	"github.com/quire-ml/quire/runners/store"
 	"github.com/quire-ml/quire/transforms/dataset"
 )
 
@@ -78,7 +79,7 @@ func (g *gate) against(ctx context.Context, m *text.Model, set *dataset.Set, dat
 	if err != nil {
 		return err
 	}
-	g.res.Against = p.Path
+	g.res.Against = store.Path(p.Path)
 	var theirs train.Text = data
 	where := ""
 	if !p.Vocab.Same(set.Vocab()) {

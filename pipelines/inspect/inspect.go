@@ -86,7 +86,7 @@ func inspectCheckpoint(ctx context.Context, path, which string) (*Result, error)
 	var b strings.Builder
 	fmt.Fprintf(&b, "checkpoint   %s, intact\n", m.Path)
 	fmt.Fprintf(&b, "trained      step %d, epoch %d, on the set %s\n", f.Step, f.Epoch, f.Set)
-	fmt.Fprintf(&b, "model        %s, %d layer(s), embedding %d, hidden %d: %d parameters\n", f.Cell, f.Layers, f.Embedding, f.Hidden, f.Parameters)
+	fmt.Fprintf(&b, "model        %s, %s, embedding %d, hidden %d: %d parameters\n", f.Cell, report.Count(f.Layers, "layer"), f.Embedding, f.Hidden, f.Parameters)
 	fmt.Fprintf(&b, "vocabulary   %d characters (%s, normalize %s): %s\n", f.Vocab, f.Unit, f.Normalize, characters(m))
 	fmt.Fprintf(&b, "config       %s\n", f.Config)
 	fmt.Fprintf(&b, "metrics      %s\n", f.Metrics)

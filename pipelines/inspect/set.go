@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/quire-ml/quire/pipelines/report"
 	"github.com/quire-ml/quire/pipelines/text"
 	"github.com/quire-ml/quire/runners/store"
 	"github.com/quire-ml/quire/transforms/dataset"
@@ -59,14 +60,14 @@ func inspectSet(ctx context.Context, path string, first int) (*Result, error) {
 	var b strings.Builder
 	fmt.Fprintf(&b, "set          %s, intact\n", path)
 	fmt.Fprintf(&b, "manifest     sha256 %s\n", f.ManifestSHA256)
-	fmt.Fprintf(&b, "corpus       %d document(s), %d characters, %d dropped\n", len(m.Documents), m.Chars, m.DroppedChars)
+	fmt.Fprintf(&b, "corpus       %s, %d characters, %d dropped\n", report.Count(len(m.Documents), "document"), m.Chars, m.DroppedChars)
 	for _, d := range m.Documents {
 		fmt.Fprintf(&b, "  %s: %d bytes, %d characters, sha256 %s\n", d.Name, d.Bytes, d.Chars, d.SHA256)
 	}
 	fmt.Fprintf(&b, "vocabulary   %d characters (%s)\n", set.Vocab().Size(), m.Unit)
 	fmt.Fprintf(&b, "entropy      unigram %.4f, bigram %.4f nats a character\n", m.Entropy.UnigramNats, m.Entropy.BigramNats)
 	for _, s := range m.Splits {
-		fmt.Fprintf(&b, "%-12s %d sequences of %d+1 characters in %d shard(s)\n", s.Name, s.Sequences, m.SeqLength, len(s.Shards))
+		fmt.Fprintf(&b, "%-12s %d sequences of %d+1 characters in %s\n", s.Name, s.Sequences, m.SeqLength, report.Count(len(s.Shards), "shard"))
 	}
 	for i, e := range f.First {
 		fmt.Fprintf(&b, "sequence %d\n  input   %q\n  target  %q\n", i, e.Input, e.Target)

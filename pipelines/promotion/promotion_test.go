@@ -34,7 +34,7 @@ func models(t *testing.T, seeds ...int64) (workdir string, names []string) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		name, err := below(c.Workdir, res.Best)
+		name, err := below(c.Workdir, string(res.Best))
 		if err != nil || filepath.IsAbs(name) {
 			t.Fatalf("%s is %s below the workdir, %v", res.Best, name, err)
 		}

@@ -125,3 +125,11 @@ func (p *Progress) Done() {
 		p.c.bar = nil
 	}
 }
+
+// Count writes a number with its noun: 1 layer, 2 layers.
+func Count(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}

@@ -98,3 +98,11 @@ func TestConcurrent(t *testing.T) {
 		t.Errorf("%d lines, want 100", got)
 	}
 }
+
+func TestCount(t *testing.T) {
+	for n, want := range map[int]string{0: "0 layers", 1: "1 layer", 2: "2 layers", 11: "11 layers"} {
+		if got := Count(n, "layer"); got != want {
+			t.Errorf("%d: %s, want %s", n, got, want)
+		}
+	}
+}

@@ -4,17 +4,18 @@ import (
 	"math"
 
 	"github.com/quire-ml/quire/pipelines/gate"
+	"github.com/quire-ml/quire/runners/store"
 	"github.com/quire-ml/quire/transforms/dataset"
 	"github.com/quire-ml/quire/transforms/vocab"
 )
 
 // DriftResult is how a corpus differs from an earlier one.
 type DriftResult struct {
-	Against     string `json:"against"` // the earlier set; empty: there is none to compare with
-	Chars       int64  `json:"chars"`
-	CharsBefore int64  `json:"chars_before"`
-	NewChars    int    `json:"new_chars"`  // characters that the earlier vocabulary lacks
-	GoneChars   int    `json:"gone_chars"` // those that this one lacks
+	Against     store.Path `json:"against"` // the earlier set; empty: there is none to compare with
+	Chars       int64      `json:"chars"`
+	CharsBefore int64      `json:"chars_before"`
+	NewChars    int        `json:"new_chars"`  // characters that the earlier vocabulary lacks
+	GoneChars   int        `json:"gone_chars"` // those that this one lacks
 
 	// UnigramNats is the Jensen-Shannon divergence of the frequencies p and q of
 	// the characters: ½·Σ p·ln(p/m) + ½·Σ q·ln(q/m) with m = (p+q)/2. It is 0 for

@@ -74,7 +74,7 @@ func Example() {
 		}
 	}
 
-	m, err := text.OpenModel(ctx, best.Run, "best")
+	m, err := text.OpenModel(ctx, string(best.Run), "best")
 	if err != nil {
 		log.Fatal(err)
 	}

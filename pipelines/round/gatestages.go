@@ -43,8 +43,8 @@ func (r *Stages) Drift() workflow.Node {
 
 // drift compares two sets below the workdir; one that is gone is none to compare
 // with.
-func (r *Stages) drift(ctx context.Context, before, now string) (d DriftResult, err error) {
-	old, done, err := text.OpenSet(ctx, text.Locate(r.c.Workdir, before))
+func (r *Stages) drift(ctx context.Context, before, now store.Path) (d DriftResult, err error) {
+	old, done, err := text.OpenSet(ctx, before.In(r.c.Workdir))
 	if err != nil {
 		if ctx.Err() == nil {
 			r.o.Console.Warn("drift: the corpus is not compared with the last round's: %v", err)
@@ -53,7 +53,7 @@ func (r *Stages) drift(ctx context.Context, before, now string) (d DriftResult, 
 		return d, err
 	}
 	defer done()
-	set, done2, err := text.OpenSet(ctx, text.Locate(r.c.Workdir, now))
+	set, done2, err := text.OpenSet(ctx, now.In(r.c.Workdir))
 	if err != nil {
 		return d, err
 	}
@@ -74,7 +74,7 @@ func (r *Stages) Incumbent() workflow.Node {
 			if err != nil {
 				return out, err
 			}
-			out.Value, err = promotion.FindIncumbent(ctx, task.Store, run.Best)
+			out.Value, err = promotion.FindIncumbent(ctx, task.Store, string(run.Best))
 			return out, err
 		}}
 }
@@ -95,15 +95,15 @@ func (r *Stages) Gate() workflow.Node {
 			if err != nil {
 				return out, err
 			}
-			o := gate.Options{Set: text.Locate(c.Workdir, set.Set), Corpus: r.corpus, Withdrawn: base.Withdrawn, TrainNats: run.TrainNats, Console: r.o.Console}
+			o := gate.Options{Set: set.Set.In(c.Workdir), Corpus: r.corpus, Withdrawn: base.Withdrawn, TrainNats: run.TrainNats, Console: r.o.Console}
 			if base.Checkpoint != "" {
 				o.Promoted = text.Locate(c.Workdir, base.Checkpoint)
 			}
-			res, err := gate.Judge(ctx, c.Gate, text.Locate(c.Workdir, run.Best), o)
+			res, err := gate.Judge(ctx, c.Gate, run.Best.In(c.Workdir), o)
 			if err != nil {
 				return out, err
 			}
-			res.Candidate, res.Against = run.Best, base.Checkpoint
+			res.Candidate, res.Against = run.Best, store.Path(base.Checkpoint)
 			out.Value = *res
 			return out, nil
 		}}
@@ -120,7 +120,7 @@ func (r *Stages) Promote() workflow.Node {
 			if err != nil {
 				return out, err
 			}
-			next := promotion.Promoted{Checkpoint: run.Best, By: promotion.ByRound, Round: task.Key}
+			next := promotion.Promoted{Checkpoint: string(run.Best), By: promotion.ByRound, Round: task.Key}
 			if decision.Nats != nil {
 				next.Nats = *decision.Nats
 			}

@@ -119,7 +119,7 @@ func lineage(ctx context.Context, st *store.Store, r *workflow.Record) ([]Ancest
 		if err := json.Unmarshal(s.Value, &run); err != nil {
 			return nil, fmt.Errorf("round: round %s: result of train: %w", r.Round, err)
 		}
-		list = append(list, Ancestor{"checkpoint", run.Best, s.Digest})
+		list = append(list, Ancestor{"checkpoint", string(run.Best), s.Digest})
 	}
 	s := r.Stage("prep")
 	if s == nil || s.Digest == "" {
@@ -129,7 +129,7 @@ func lineage(ctx context.Context, st *store.Store, r *workflow.Record) ([]Ancest
 	if err := json.Unmarshal(s.Value, &set); err != nil {
 		return nil, fmt.Errorf("round: round %s: result of prep: %w", r.Round, err)
 	}
-	list = append(list, Ancestor{"set", set.Set, s.Digest})
+	list = append(list, Ancestor{"set", string(set.Set), s.Digest})
 	var corpus text.CorpusFacts
 	if look := r.Stage("corpus"); look != nil && json.Unmarshal(look.Value, &corpus) == nil && len(corpus.Listed) == corpus.Documents {
 		for _, d := range corpus.Listed {
@@ -137,7 +137,7 @@ func lineage(ctx context.Context, st *store.Store, r *workflow.Record) ([]Ancest
 		}
 		return list, nil
 	}
-	m, err := text.ReadManifest(ctx, st, set.Set) // it has more documents than a record lists
+	m, err := text.ReadManifest(ctx, st, string(set.Set)) // it has more documents than a record lists
 	if errors.Is(err, store.ErrNotExist) {
 		return list, nil
 	}

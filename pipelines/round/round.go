@@ -20,7 +20,6 @@ import (
 	"github.com/quire-ml/quire/pipelines/promotion"
 	"github.com/quire-ml/quire/pipelines/report"
 	"github.com/quire-ml/quire/pipelines/stages"
-	"github.com/quire-ml/quire/pipelines/text"
 	"github.com/quire-ml/quire/runners/engine"
 	"github.com/quire-ml/quire/runners/store"
 	"github.com/quire-ml/quire/runners/workflow"
@@ -81,7 +80,7 @@ func Run(ctx context.Context, c *configs.Config, o Options) (*Result, error) {
 	if record == nil || err != nil && !errors.Is(err, gate.ErrRefused) {
 		return nil, err
 	}
-	res, rerr := roundResult(c.Workdir, st, record)
+	res, rerr := result(p, c.Workdir, st, record)
 	if rerr != nil {
 		return nil, rerr
 	}
@@ -179,18 +178,19 @@ func host() map[string]string {
 	return h
 }
 
-// roundResult is what a record says, with paths that can be opened from here.
-func roundResult(workdir string, st *store.Store, r *workflow.Record) (*Result, error) {
+// result returns the result of a round from its record, with paths that can be
+// opened from here.
+func result(p *workflow.Pipeline, workdir string, st *store.Store, r *workflow.Record) (*Result, error) {
 	res := &Result{Round: r.Round, Stages: map[string]json.RawMessage{}, Record: st.Join(workflow.RecordName(r.Round))}
-	for _, s := range r.Stages {
+	for i := range r.Stages {
+		s := &r.Stages[i]
 		if s.Live || s.Digest == "" {
 			continue
 		}
-		result, err := located(workdir, s.Value)
-		if err != nil {
-			return nil, fmt.Errorf("round: result of %s: %w", s.Name, err)
+		var err error
+		if res.Stages[s.Name], err = p.Located(s, workdir); err != nil {
+			return nil, err
 		}
-		res.Stages[s.Name] = result
 	}
 	var set stages.PrepResult
 	var run stages.TrainResult
@@ -204,34 +204,9 @@ func roundResult(workdir string, st *store.Store, r *workflow.Record) (*Result, 
 			}
 		}
 	}
-	res.Set, res.Run, res.Sample = set.Set, run.Run, sample.Text
+	res.Set, res.Run, res.Sample = string(set.Set), string(run.Run), sample.Text
 	if decision.Passed && promoted.Checkpoint != "" {
-		res.Promoted = text.Locate(workdir, promoted.Checkpoint)
+		res.Promoted = store.Locate(workdir, promoted.Checkpoint)
 	}
 	return res, nil
-}
-
-// pathKeys are the keys of results that are paths. A record has them below the
-// workdir, since it may be read from elsewhere.
-var pathKeys = []string{"set", "run", "checkpoint", "best", "candidate", "against"}
-
-// located returns a result with its paths below workdir as they are from here.
-// Those of promoted.json stay, as they do there.
-func located(workdir string, result json.RawMessage) (json.RawMessage, error) {
-	var object map[string]json.RawMessage
-	if json.Unmarshal(result, &object) != nil || object["format"] != nil {
-		return result, nil
-	}
-	for _, key := range pathKeys {
-		var path string
-		if object[key] == nil || json.Unmarshal(object[key], &path) != nil || path == "" {
-			continue
-		}
-		located, err := json.Marshal(text.Locate(workdir, path))
-		if err != nil {
-			return nil, err
-		}
-		object[key] = located
-	}
-	return json.Marshal(object)
 }

@@ -98,7 +98,7 @@ func (r *Stages) runPrep(ctx context.Context, c *configs.Config, task *workflow.
 	if err != nil {
 		return out, err
 	}
-	res.Set = name
+	res.Set = store.Path(name)
 	out.Value, out.Digest = *res, res.ManifestSHA256
 	out.Files, err = setFiles(ctx, task.Store, name)
 	return out, err
@@ -146,7 +146,7 @@ func (r *Stages) estimateTrain(ctx context.Context, c *configs.Config, task *wor
 	if err != nil {
 		return cost, err
 	}
-	opened, done, err := text.OpenSet(ctx, text.Locate(c.Workdir, set.Set))
+	opened, done, err := text.OpenSet(ctx, set.Set.In(c.Workdir))
 	if err != nil {
 		return cost, err
 	}
@@ -180,7 +180,7 @@ func (r *Stages) runTrain(ctx context.Context, c *configs.Config, task *workflow
 	if err != nil {
 		return out, err
 	}
-	res, err := stages.Train(ctx, c, stages.TrainOptions{Set: text.Locate(c.Workdir, set.Set), Out: text.Locate(c.Workdir, name), Fresh: task.Forced, Config: r.o.Config, Console: r.o.Console})
+	res, err := stages.Train(ctx, c, stages.TrainOptions{Set: set.Set.In(c.Workdir), Out: text.Locate(c.Workdir, name), Fresh: task.Forced, Config: r.o.Config, Console: r.o.Console})
 	if err != nil {
 		return out, err
 	}
@@ -196,7 +196,8 @@ func (r *Stages) runTrain(ctx context.Context, c *configs.Config, task *workflow
 	for _, f := range files {
 		out.Files = append(out.Files, workflow.File{Name: name + "/" + f.Name, SHA256: f.SHA256})
 	}
-	res.Run, res.Checkpoint, res.Best = name, name+"/"+latest.Name, name+"/"+best.Name
+	run := store.Path(name)
+	res.Run, res.Checkpoint, res.Best = run, run+"/"+store.Path(latest.Name), run+"/"+store.Path(best.Name)
 	out.Value, out.Digest = *res, best.SHA256
 	return out, err
 }
@@ -207,7 +208,7 @@ func (r *Stages) open(ctx context.Context, task *workflow.Task) (*text.Model, er
 	if err != nil {
 		return nil, err
 	}
-	path := text.Locate(r.c.Workdir, run.Best)
+	path := run.Best.In(r.c.Workdir)
 	if r.model == nil || r.model.Path != path {
 		r.model, err = text.OpenModel(ctx, path, "best")
 	}
@@ -229,7 +230,7 @@ func (r *Stages) Evaluate() workflow.Node {
 			if err != nil {
 				return out, err
 			}
-			res, err := text.Evaluate(ctx, m, text.Locate(c.Workdir, set.Set), "")
+			res, err := text.Evaluate(ctx, m, set.Set.In(c.Workdir), "")
 			if err != nil {
 				return out, err
 			}

@@ -65,7 +65,7 @@ func TestTrainCarry(t *testing.T) {
 	if res.StepsPerEpoch != 42/4 || res.Step != 2*(42/4) {
 		t.Errorf("%d steps an epoch, %d in all", res.StepsPerEpoch, res.Step)
 	}
-	m, err := text.OpenModel(t.Context(), res.Run, "latest")
+	m, err := text.OpenModel(t.Context(), string(res.Run), "latest")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -42,17 +42,17 @@ type Sequences struct {
 
 // PrepResult is the outcome of Prep. Entropies are in nats a character.
 type PrepResult struct {
-	Set            string    `json:"set"`
-	ManifestSHA256 string    `json:"manifest_sha256"`
-	Chars          int64     `json:"chars"`
-	Vocab          int       `json:"vocab"`
-	Sequences      Sequences `json:"sequences"`
-	DroppedChars   int64     `json:"dropped_chars"`
-	UnigramNats    float64   `json:"unigram_nats"`
-	BigramNats     float64   `json:"bigram_nats"`
-	TrigramNats    *float64  `json:"trigram_nats,omitempty"` // nil: not known
-	Seconds        float64   `json:"seconds"`
-	Skipped        bool      `json:"skipped"` // the set was there already
+	Set            store.Path `json:"set"`
+	ManifestSHA256 string     `json:"manifest_sha256"`
+	Chars          int64      `json:"chars"`
+	Vocab          int        `json:"vocab"`
+	Sequences      Sequences  `json:"sequences"`
+	DroppedChars   int64      `json:"dropped_chars"`
+	UnigramNats    float64    `json:"unigram_nats"`
+	BigramNats     float64    `json:"bigram_nats"`
+	TrigramNats    *float64   `json:"trigram_nats,omitempty"` // nil: not known
+	Seconds        float64    `json:"seconds"`
+	Skipped        bool       `json:"skipped"` // the set was there already
 
 	Submitted *engine.Job `json:"submitted,omitempty"` // not waited for: all but Set is zero
 }
@@ -100,7 +100,7 @@ func Prep(ctx context.Context, c *configs.Config, found *text.Corpus, o PrepOpti
 		}
 		o.Console.Line("prep: replacing %s: %s", o.Out, strings.Join(diffs, "; "))
 	}
-	o.Console.Line("prep: %d document(s), %d bytes, on %s", len(found.Documents), corpus.Bytes(found.Documents), o.Runner)
+	o.Console.Line("prep: %s, %d bytes, on %s", report.Count(len(found.Documents), "document"), corpus.Bytes(found.Documents), o.Runner)
 	return soleRun(ctx, st, c, found, o, began, !none)
 }
 
@@ -173,7 +173,7 @@ func runPrep(ctx context.Context, st *store.Store, c *configs.Config, found *tex
 	job, err := engine.Start(ctx, o.Runner, p, engine.Options{Verbose: o.Verbose})
 	stop()
 	if err == nil && job.Mode != engine.Wait {
-		return &PrepResult{Set: o.Out, Submitted: job, Seconds: time.Since(began).Seconds()}, nil
+		return &PrepResult{Set: store.Path(o.Out), Submitted: job, Seconds: time.Since(began).Seconds()}, nil
 	}
 	if err != nil && ctx.Err() != nil && o.Runner == "dataflow" {
 		o.Console.Warn("prep: %v", err) // says what became of the job
@@ -252,7 +252,7 @@ func describeSet(ctx context.Context, out string, began time.Time) (*PrepResult,
 	}
 	defer done()
 	m := set.Manifest()
-	res := &PrepResult{Set: out, ManifestSHA256: set.SHA256(), Chars: m.Chars, Vocab: set.Vocab().Size(), DroppedChars: m.DroppedChars,
+	res := &PrepResult{Set: store.Path(out), ManifestSHA256: set.SHA256(), Chars: m.Chars, Vocab: set.Vocab().Size(), DroppedChars: m.DroppedChars,
 		UnigramNats: m.Entropy.UnigramNats, BigramNats: m.Entropy.BigramNats, TrigramNats: m.Entropy.TrigramNats, Seconds: time.Since(began).Seconds()}
 	if s := set.Split("train"); s != nil {
 		res.Sequences.Train = s.Len()

@@ -66,11 +66,11 @@ func TestTrainInterrupted(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	a, err := os.ReadFile(whole.Checkpoint)
+	a, err := os.ReadFile(string(whole.Checkpoint))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if b, err := os.ReadFile(res.Checkpoint); err != nil || !bytes.Equal(a, b) {
+	if b, err := os.ReadFile(string(res.Checkpoint)); err != nil || !bytes.Equal(a, b) {
 		t.Errorf("the resumed training ends with another checkpoint: %v", err)
 	}
 }
@@ -86,7 +86,7 @@ func TestGenerateWriteFails(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m, err := text.OpenModel(t.Context(), res.Run, "best")
+	m, err := text.OpenModel(t.Context(), string(res.Run), "best")
 	if err != nil {
 		t.Fatal(err)
 	}

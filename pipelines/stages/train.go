@@ -30,17 +30,17 @@ type TrainOptions struct {
 
 // TrainResult is the outcome of Train. Losses are in nats a character.
 type TrainResult struct {
-	Run            string   `json:"run"`
-	Step           int64    `json:"step"`
-	Epoch          int      `json:"epoch"`
-	TrainNats      *float64 `json:"train_nats"`
-	ValidationNats *float64 `json:"validation_nats"`
-	Checkpoint     string   `json:"checkpoint"`
-	Best           string   `json:"best"` // the one with the lowest validation loss; without a validation part Checkpoint
-	CharsPerSecond float64  `json:"chars_per_second"`
-	Seconds        float64  `json:"seconds"`
-	Parameters     int      `json:"parameters"`
-	StepsPerEpoch  int64    `json:"steps_per_epoch"` // after those of a curriculum
+	Run            store.Path `json:"run"`
+	Step           int64      `json:"step"`
+	Epoch          int        `json:"epoch"`
+	TrainNats      *float64   `json:"train_nats"`
+	ValidationNats *float64   `json:"validation_nats"`
+	Checkpoint     store.Path `json:"checkpoint"`
+	Best           store.Path `json:"best"` // the one with the lowest validation loss; without a validation part Checkpoint
+	CharsPerSecond float64    `json:"chars_per_second"`
+	Seconds        float64    `json:"seconds"`
+	Parameters     int        `json:"parameters"`
+	StepsPerEpoch  int64      `json:"steps_per_epoch"` // after those of a curriculum
 }
 
 // Train trains a model on a set, going on from the run's last checkpoint. When
@@ -79,7 +79,7 @@ func Train(ctx context.Context, c *configs.Config, o TrainOptions) (_ *TrainResu
 	if err != nil {
 		return nil, err
 	}
-	result := &TrainResult{Run: o.Out, Parameters: opts.Shape.Count()}
+	result := &TrainResult{Run: store.Path(o.Out), Parameters: opts.Shape.Count()}
 	if _, result.StepsPerEpoch, err = train.Steps(data, opts); err != nil {
 		return nil, err
 	}
@@ -87,8 +87,8 @@ func Train(ctx context.Context, c *configs.Config, o TrainOptions) (_ *TrainResu
 	if err := w.open(0, false); err != nil {
 		return nil, err
 	}
-	o.Console.Line("train: %s, %d layer(s), embedding %d, hidden %d: %d parameters, %d steps an epoch of %d sequences",
-		opts.Shape.Cell, opts.Shape.Layers, opts.Shape.Embedding, opts.Shape.Hidden, result.Parameters, result.StepsPerEpoch, data.Len())
+	o.Console.Line("train: %s, %s, embedding %d, hidden %d: %d parameters, %d steps an epoch of %d sequences",
+		opts.Shape.Cell, report.Count(opts.Shape.Layers, "layer"), opts.Shape.Embedding, opts.Shape.Hidden, result.Parameters, result.StepsPerEpoch, data.Len())
 	r, err := train.Run(ctx, dir, data, val, opts, w.observe)
 	w.close()
 	if err != nil && !errors.Is(err, train.ErrInterrupted) {
@@ -98,12 +98,12 @@ func Train(ctx context.Context, c *configs.Config, o TrainOptions) (_ *TrainResu
 		return nil, errors.Join(err, ferr)
 	}
 	result.Step, result.Epoch, result.TrainNats, result.ValidationNats = r.Step, r.Epoch, r.TrainNats, r.Validation
-	result.Checkpoint, result.CharsPerSecond, result.Seconds = st.Join(r.Checkpoint), r.PerSecond, time.Since(began).Seconds()
+	result.Checkpoint, result.CharsPerSecond, result.Seconds = store.Path(st.Join(r.Checkpoint)), r.PerSecond, time.Since(began).Seconds()
 	best, findErr := run.Find(context.WithoutCancel(ctx), st, run.Best)
 	if findErr != nil {
 		return nil, errors.Join(err, findErr)
 	}
-	result.Best = st.Join(best.Name)
+	result.Best = store.Path(st.Join(best.Name))
 	return result, err
 }
 

@@ -48,7 +48,7 @@ func warmStart(ctx context.Context, path string, s rnn.Shape, v *vocab.Vocab, co
 }
 
 func describe(s rnn.Shape) string {
-	return fmt.Sprintf("%s, %d layer(s), embedding %d, hidden %d", s.Cell, s.Layers, s.Embedding, s.Hidden)
+	return fmt.Sprintf("%s, %s, embedding %d, hidden %d", s.Cell, report.Count(s.Layers, "layer"), s.Embedding, s.Hidden)
 }
 
 // missing returns the characters, quoted, of the ids of v that a map from v leaves

@@ -21,7 +21,7 @@ func trained(t *testing.T, c *configs.Config, console *report.Console) *text.Mod
 	if err != nil {
 		t.Fatal(err)
 	}
-	m, err := text.OpenModel(t.Context(), res.Run, "latest")
+	m, err := text.OpenModel(t.Context(), string(res.Run), "latest")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -77,8 +77,8 @@ func TestWarmStartRefuses(t *testing.T) {
 	words := strings.Repeat("abcabcacbxa", 60)
 	old := trained(t, tiny.Config(t, words, "train.epochs=1"), tiny.Console())
 	for _, refused := range []struct{ set, want string }{
-		{"model.hidden=9", "gru, 1 layer(s), embedding 4, hidden 8 of unit rune, this training gru, 1 layer(s), embedding 4, hidden 9 of unit rune; use the same model section"},
-		{"model.cell=lstm", "this training lstm, 1 layer(s)"},
+		{"model.hidden=9", "gru, 1 layer, embedding 4, hidden 8 of unit rune, this training gru, 1 layer, embedding 4, hidden 9 of unit rune; use the same model section"},
+		{"model.cell=lstm", "this training lstm, 1 layer"},
 		{"prep.unit=byte", "hidden 8 of unit byte"},
 		{"train.from=nowhere", "train.from: checkpoint: there is no checkpoint at "},
 	} {

@@ -102,7 +102,7 @@ func (t *trial) result(ctx context.Context, st *store.Store) (*Trial, error) {
 			return nil, t.named(fmt.Errorf("result of %s: %w", name, err))
 		}
 	}
-	return &Trial{Trial: t.Number, Nats: &loss.NatsPerChar, Split: loss.Split, Step: run.Step, Parameters: run.Parameters, Run: run.Run, Checkpoint: run.Best}, nil
+	return &Trial{Trial: t.Number, Nats: &loss.NatsPerChar, Split: loss.Split, Step: run.Step, Parameters: run.Parameters, Run: string(run.Run), Checkpoint: string(run.Best)}, nil
 }
 
 // runTrial trains and evaluates a trial, on a worker.

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 
 	"github.com/quire-ml/quire/configs"
+	"github.com/quire-ml/quire/pipelines/report"
 	"github.com/quire-ml/quire/transforms/corpus"
 )
 
@@ -114,7 +115,7 @@ func FindCorpus(ctx context.Context, c configs.Corpus, verify bool) (_ *Corpus, 
 		return nil, err
 	}
 	if corpus.Bytes(docs) == 0 {
-		return nil, fmt.Errorf("text: the corpus is empty: %d document(s) of 0 bytes; check corpus.sources", len(docs))
+		return nil, fmt.Errorf("text: the corpus is empty: %s of 0 bytes; check corpus.sources", report.Count(len(docs), "document"))
 	}
 	digests, err := o.Digests(ctx, docs)
 	if err != nil {

@@ -9,6 +9,7 @@ import (
 	"github.com/quire-ml/quire/model/decode"
 	"github.com/quire-ml/quire/model/train"
 	"github.com/quire-ml/quire/pipelines/report"
+	"github.com/quire-ml/quire/runners/store"
 	"github.com/quire-ml/quire/transforms/dataset"
 	"github.com/quire-ml/quire/transforms/vocab"
 )
@@ -16,15 +17,15 @@ import (
 // EvaluateResult is the outcome of Evaluate, beside what the same text costs that
 // knows nothing but frequencies, in nats a character.
 type EvaluateResult struct {
-	NatsPerChar float64  `json:"nats_per_char"`
-	BitsPerChar float64  `json:"bits_per_char"`
-	Chars       int64    `json:"chars"` // predicted characters
-	Split       string   `json:"split"`
-	Checkpoint  string   `json:"checkpoint"`
-	UniformNats float64  `json:"uniform_nats"`
-	UnigramNats float64  `json:"unigram_nats"`
-	BigramNats  float64  `json:"bigram_nats"`
-	TrigramNats *float64 `json:"trigram_nats"` // null where the set does not know it
+	NatsPerChar float64    `json:"nats_per_char"`
+	BitsPerChar float64    `json:"bits_per_char"`
+	Chars       int64      `json:"chars"` // predicted characters
+	Split       string     `json:"split"`
+	Checkpoint  store.Path `json:"checkpoint"`
+	UniformNats float64    `json:"uniform_nats"`
+	UnigramNats float64    `json:"unigram_nats"`
+	BigramNats  float64    `json:"bigram_nats"`
+	TrigramNats *float64   `json:"trigram_nats"` // null where the set does not know it
 }
 
 // Evaluate measures a model on a split of the set in a directory, as
@@ -58,7 +59,7 @@ func Evaluate(ctx context.Context, m *Model, setDir, split string) (*EvaluateRes
 		return nil, err
 	}
 	e := set.Manifest().Entropy
-	return &EvaluateResult{NatsPerChar: nats, BitsPerChar: nats / math.Ln2, Chars: chars, Split: split, Checkpoint: m.Path,
+	return &EvaluateResult{NatsPerChar: nats, BitsPerChar: nats / math.Ln2, Chars: chars, Split: split, Checkpoint: store.Path(m.Path),
 		UniformNats: math.Log(float64(m.Vocab.Size())), UnigramNats: e.UnigramNats, BigramNats: e.BigramNats, TrigramNats: e.TrigramNats}, nil
 }
 

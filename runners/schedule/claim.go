@@ -4,103 +4,62 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 	"time"
 
 	"github.com/quire-ml/quire/runners/store"
 )
 
-// claim takes the slot of r, runs its round, and writes its record. The state is st,
-// of the given generation.
-func (s *Scheduler) claim(ctx context.Context, st state, generation string, r running, round Round) (*Record, error) {
-	r.Holder = s.o.Holder
-	st.Running = &r
-	began := time.Now()
-	generation, err := s.swap(ctx, &st, generation)
+// claim takes the lease and the slot of r, runs its round, and writes its record. The
+// state is st, of the given generation. The error is a *store.HeldError while
+// another scheduler lives that runs a slot.
+func (s *Scheduler) claim(ctx context.Context, st state, generation string, r running, round Round) (record *Record, err error) {
+	lease, err := store.Acquire(ctx, s.st, leaseName, &store.LeaseOptions{Time: s.o.Lease, Now: s.o.Now})
 	if err != nil {
 		return nil, err
 	}
-	h := &held{s: s, st: st, generation: generation}
-	held, stop := h.hold(ctx, began)
+	defer func() {
+		if err := lease.Release(context.WithoutCancel(ctx)); err != nil {
+			s.o.Log("schedule: %v; the lease expires", err)
+		}
+	}()
+	if st.Running != nil {
+		s.o.Log("slot %s: %s has died; taking over", ID(r.Slot), r.Holder)
+	}
+	r.Holder = s.o.Holder
+	st.Running = &r
+	if generation, err = s.swap(ctx, &st, generation); err != nil {
+		return nil, err
+	}
+	held, stop := lease.Hold(ctx)
 	id, reason, err := "", "", s.skip(held, st, r)
 	if err == nil {
 		s.o.Log("slot %s: runs", ID(r.Slot))
 		id, reason, err = round(held, r.Slot)
 	}
-	lost := stop()
+	cause := context.Cause(held)
+	stop()
+	ctx = context.WithoutCancel(ctx) // the round is done, or its slot is given back
 	switch {
-	case lost:
-		return nil, errors.Join(errLost, err)
+	case errors.Is(cause, store.ErrLost):
+		return nil, errors.Join(cause, err)
 	case err != nil:
-		return nil, errors.Join(err, h.release(ctx))
+		st.Running = nil // the slot stays due
+		_, released := s.swap(ctx, &st, generation)
+		return nil, errors.Join(err, conflict(released))
 	}
-	return h.finish(ctx, id, reason)
+	return s.finish(ctx, st, generation, id, reason)
 }
 
-// held is a slot while this scheduler runs it. Until stop has been called, state and
-// generation are those of the goroutine that renews them.
-type held struct {
-	s          *Scheduler
-	st         state
-	generation string
-	timer      *time.Timer // ends the round where the state cannot be renewed
-}
-
-// hold renews the state, which was written when or after it began, until stop is
-// called, which reports whether the slot was lost. The context ends when it is.
-func (h *held) hold(ctx context.Context, began time.Time) (context.Context, func() (lost bool)) {
-	ctx, cancel := context.WithCancelCause(ctx)
-	h.timer = time.AfterFunc(h.left(began), func() { cancel(errLost) })
-	var beating sync.WaitGroup
-	beating.Go(func() {
-		for sleep(ctx, h.s.o.Lease/beats) == nil {
-			if err := h.beat(ctx); errors.Is(err, store.ErrConflict) {
-				cancel(errLost)
-			}
-		}
-	})
-	return ctx, func() bool {
-		cancel(nil)
-		beating.Wait()
-		h.timer.Stop()
-		return errors.Is(context.Cause(ctx), errLost)
-	}
-}
-
-// left returns how long a round may go on after a renewal that began then: others
-// wait for a lease from when they see it, which is not before.
-func (h *held) left(began time.Time) time.Duration { return h.s.o.Lease*3/4 - time.Since(began) }
-
-// beat renews the state.
-func (h *held) beat(ctx context.Context) error {
-	began := time.Now()
-	generation, err := h.s.swap(ctx, &h.st, h.generation)
-	if err != nil {
-		return err
-	}
-	h.generation = generation
-	h.timer.Reset(h.left(began))
-	return nil
-}
-
-// release gives the slot back, which stays due. It works after ctx has ended.
-func (h *held) release(ctx context.Context) error {
-	h.st.Running = nil
-	_, err := h.s.swap(context.WithoutCancel(ctx), &h.st, h.generation)
-	return conflict(err)
-}
-
-// finish writes the record of the slot, then the state.
-func (h *held) finish(ctx context.Context, id, reason string) (*Record, error) {
-	ctx = context.WithoutCancel(ctx) // the round is done
-	r := h.st.Running
-	record, err := h.s.writeRecord(ctx, r.Slot, Ran, reason, id)
+// finish writes the record of the running slot, then the state.
+func (s *Scheduler) finish(ctx context.Context, st state, generation, id, reason string) (*Record, error) {
+	r := st.Running
+	record, err := s.writeRecord(ctx, r.Slot, Ran, reason, id)
 	if err != nil {
 		return nil, err
 	}
-	h.st.Began, h.st.Ended, h.st.Running = r.Began, h.s.now(), nil
-	h.st.Decided = later(h.st.Decided, r.UpTo)
-	if _, err := h.s.swap(ctx, &h.st, h.generation); conflict(err) != nil {
+	st.Began, st.Ended, st.Running = r.Began, s.now(), nil
+	st.Decided = later(st.Decided, r.UpTo)
+	if _, err := s.swap(ctx, &st, generation); conflict(err) != nil {
 		return nil, err
 	}
 	return record, nil
@@ -152,21 +111,25 @@ func (s *Scheduler) try(ctx context.Context, slot time.Time, round Round) (r *Re
 	if generation == "" {
 		st.Decided = slot.Add(-time.Second)
 	}
-	if st.Running == nil {
-		if s.o.Overlap == "skip" && st.overlaps(slot) {
-			r, err := s.writeRecord(ctx, slot, Skipped, fmt.Sprintf("overlap: a round ran from %s to %s", st.Began.Format(time.RFC3339), st.Ended.Format(time.RFC3339)), "")
-			return r, 0, err
-		}
-		r, err := s.claim(ctx, st, generation, running{Slot: slot, UpTo: later(st.Decided, slot), Began: s.now()}, round)
+	next := running{Slot: slot, UpTo: later(st.Decided, slot), Began: s.now()}
+	if st.Running != nil {
+		next = *st.Running
+	} else if s.o.Overlap == "skip" && st.overlaps(slot) {
+		r, err := s.writeRecord(ctx, slot, Skipped, st.overlap(), "")
 		return r, 0, err
 	}
-	alive := s.watch.alive(generation, s.o.Lease)
+	r, err = s.claim(ctx, st, generation, next, round)
+	var held *store.HeldError
 	switch {
-	case !alive:
-		s.o.Log("slot %s: %s has died; taking over", ID(st.Running.Slot), st.Running.Holder)
-		_, err := s.claim(ctx, st, generation, *st.Running, round)
-		return nil, 0, err
-	case s.watch.beats == 0: // it may be dead
+	case err == nil && st.Running != nil && !st.Running.Slot.Equal(slot):
+		return nil, 0, nil // its own slot comes next
+	case !errors.As(err, &held):
+		return r, 0, err
+	}
+	alive := s.seen != nil && !s.seen.Until.Equal(held.Until)
+	s.seen = held
+	switch {
+	case !alive || st.Running == nil: // it may be dead, or at its end
 	case st.Running.Slot.Equal(slot):
 		return &Record{Format: recordFormat, Slot: ID(slot), Status: Skipped, Reason: st.Running.Holder + " runs it"}, 0, nil
 	case s.o.Overlap == "skip":

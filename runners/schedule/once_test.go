@@ -82,7 +82,11 @@ func TestOnceBeside(t *testing.T) {
 			time.Sleep(first.Sub(time.Now()))
 			var firstRecord *Record
 			var firstErr error
-			go func() { firstRecord, firstErr = a.Once(t.Context(), first, lasting(30*time.Hour)) }()
+			done := make(chan struct{})
+			go func() {
+				defer close(done)
+				firstRecord, firstErr = a.Once(t.Context(), first, lasting(30*time.Hour))
+			}()
 			time.Sleep(time.Hour)
 			r, err := b.Once(t.Context(), first, lasting(time.Hour))
 			wantRecord(t, r, err, "20000101T030000Z", Skipped, "a runs it", "")
@@ -90,10 +94,10 @@ func TestOnceBeside(t *testing.T) {
 			r, err = b.Once(t.Context(), second, lasting(time.Hour))
 			if overlap == "skip" {
 				wantRecord(t, r, err, "20000102T030000Z", Skipped, "overlap: the round of 20000101T030000Z runs", "")
-				time.Sleep(30 * time.Hour)
 			} else {
 				wantRecord(t, r, err, "20000102T030000Z", Ran, "", "r20000102T030000Z")
 			}
+			<-done
 			wantRecord(t, firstRecord, firstErr, "20000101T030000Z", Ran, "", "r20000101T030000Z")
 		})
 	}
@@ -102,22 +106,62 @@ func TestOnceBeside(t *testing.T) {
 // TestOnceAfterCrash finds the slot of a scheduler that has died, and finishes it
 // before its own.
 func TestOnceAfterCrash(t *testing.T) {
+	for _, overlap := range []string{"skip", "buffer_one"} {
+		dir := memory(t)
+		synctest.Test(t, func(t *testing.T) {
+			dead := false
+			restore := store.InjectFaults(func(string, string) error {
+				if dead {
+					return errCrash
+				}
+				return nil
+			})
+			a := nightly(t, dir, "a", overlap)
+			restore()
+			a.st = a.st.OnMachine("there")
+			first := at(t, "20000101T030000Z")
+			if _, err := a.Once(t.Context(), first, func(context.Context, time.Time) (string, string, error) {
+				dead = true
+				return "", "", errCrash
+			}); !errors.Is(err, errCrash) {
+				t.Fatal(err)
+			}
+			finishes(t, nightly(t, dir, "b", overlap), 2*lease) // it expires, and is watched
+		})
+	}
+}
+
+// TestOnceWithoutLease finds a slot that runs and no lease, as schedulers of an
+// earlier version left it.
+func TestOnceWithoutLease(t *testing.T) {
 	dir := memory(t)
 	synctest.Test(t, func(t *testing.T) {
-		dead, b := nightly(t, dir, "a", "buffer_one"), nightly(t, dir, "b", "buffer_one")
-		first, second := at(t, "20000101T030000Z"), at(t, "20000102T030000Z")
-		if _, err := dead.swap(t.Context(), &state{Format: stateFormat, Decided: first.Add(-time.Second), Running: &running{Slot: first, UpTo: first, Began: first, Holder: "a"}}, ""); err != nil {
+		s, first := nightly(t, dir, "b", "skip"), at(t, "20000101T030000Z")
+		old := map[string]any{"format": "quire-schedule/1", "decided": first.Add(-time.Second), "began": time.Time{}, "ended": time.Time{}, "beat": 7,
+			"running": map[string]any{"slot": first, "up_to": first, "began": first, "holder": "a"}}
+		data, err := store.MarshalSealed(old)
+		if err == nil {
+			_, err = s.st.Put(t.Context(), "schedule/state.json", data)
+		}
+		if err != nil {
 			t.Fatal(err)
 		}
-		began := time.Now()
-		r, err := b.Once(t.Context(), second, lasting(time.Minute))
-		wantRecord(t, r, err, "20000102T030000Z", Ran, "", "r20000102T030000Z")
-		r, err = ReadRecord(t.Context(), b.st, first)
-		wantRecord(t, r, err, "20000101T030000Z", Ran, "", "r20000101T030000Z")
-		if waited := time.Since(began); waited != lease+2*time.Minute {
-			t.Errorf("it took %v, want a lease and two rounds", waited)
-		}
+		finishes(t, s, 0)
 	})
+}
+
+// finishes lets a scheduler run the second night's slot, while the first night's is
+// left by a dead one. Each round takes a minute.
+func finishes(t *testing.T, s *Scheduler, wait time.Duration) {
+	t.Helper()
+	began := time.Now()
+	r, err := s.Once(t.Context(), at(t, "20000102T030000Z"), lasting(time.Minute))
+	wantRecord(t, r, err, "20000102T030000Z", Ran, "", "r20000102T030000Z")
+	r, err = ReadRecord(t.Context(), s.st, at(t, "20000101T030000Z"))
+	wantRecord(t, r, err, "20000101T030000Z", Ran, "", "r20000101T030000Z")
+	if waited := time.Since(began).Round(time.Second); waited != wait+2*time.Minute {
+		t.Errorf("it took %v, want %v and two rounds", waited, wait)
+	}
 }
 
 // TestFence takes the store away from a scheduler whose round runs: the round ends

@@ -3,7 +3,6 @@ package schedule
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/quire-ml/quire/runners/store"
@@ -15,9 +14,6 @@ const (
 	poll  = time.Minute     // the longest sleep: clocks may jump meanwhile
 	grace = 5 * time.Minute // a slot that is seen within this was not missed
 )
-
-// errLost is the cause of a round whose slot another scheduler may run by now.
-var errLost = errors.New("schedule: the slot could not be held: another scheduler may have taken it over")
 
 // Options say how slots become rounds.
 type Options struct {
@@ -39,9 +35,9 @@ type Round func(ctx context.Context, slot time.Time) (id, reason string, err err
 
 // A Scheduler runs the slots of a timetable. It is for one goroutine.
 type Scheduler struct {
-	st    *store.Store
-	o     Options
-	watch watch
+	st   *store.Store
+	o    Options
+	seen *store.HeldError // by Once, the last time it found the lease held
 }
 
 // New returns a scheduler whose records are in st. All schedulers of a store must
@@ -98,12 +94,7 @@ func (s *Scheduler) step(ctx context.Context, round Round) (wait time.Duration, 
 		return 0, conflict(err)
 	}
 	if st.Running != nil {
-		if s.watch.alive(generation, s.o.Lease) {
-			return s.o.Lease / beats, nil
-		}
-		s.o.Log("slot %s: %s has died; taking over", ID(st.Running.Slot), st.Running.Holder)
-		_, err := s.claim(ctx, st, generation, *st.Running, round)
-		return 0, conflict(err)
+		return s.take(ctx, st, generation, *st.Running, round)
 	}
 	due, err := s.due(ctx, st.Decided, now)
 	if err != nil {
@@ -125,13 +116,22 @@ func (s *Scheduler) step(ctx context.Context, round Round) (wait time.Duration, 
 		_, err := s.swap(ctx, &st, generation)
 		return 0, conflict(err)
 	}
-	_, err = s.claim(ctx, st, generation, running{Slot: run, UpTo: upTo, Began: now}, round)
+	return s.take(ctx, st, generation, running{Slot: run, UpTo: upTo, Began: now}, round)
+}
+
+// take claims a slot, or waits while another scheduler holds the lease.
+func (s *Scheduler) take(ctx context.Context, st state, generation string, r running, round Round) (wait time.Duration, err error) {
+	_, err = s.claim(ctx, st, generation, r, round)
+	var held *store.HeldError
+	if errors.As(err, &held) {
+		return s.o.Lease / beats, nil
+	}
 	return 0, conflict(err)
 }
 
 // conflict drops an error that says that another scheduler was quicker.
 func conflict(err error) error {
-	if errors.Is(err, store.ErrConflict) || errors.Is(err, errLost) {
+	if errors.Is(err, store.ErrConflict) || errors.Is(err, store.ErrLost) {
 		return nil
 	}
 	return err
@@ -171,11 +171,6 @@ func (s *Scheduler) choose(due []time.Time, st state, now time.Time) (run, upTo 
 	return last, last
 }
 
-// overlaps reports whether a slot came while the last round ran.
-func (st *state) overlaps(slot time.Time) bool {
-	return !slot.Before(st.Began) && !slot.After(st.Ended)
-}
-
 // skip writes the records of the slots after st.Decided and up to r.UpTo, but r.Slot.
 func (s *Scheduler) skip(ctx context.Context, st state, r running) error {
 	for slot := s.o.Timetable.Next(st.Decided); !slot.IsZero() && !slot.After(r.UpTo); slot = s.o.Timetable.Next(slot) {
@@ -184,7 +179,7 @@ func (s *Scheduler) skip(ctx context.Context, st state, r running) error {
 		}
 		reason := "missed: no scheduler was there"
 		if st.overlaps(slot) {
-			reason = fmt.Sprintf("overlap: a round ran from %s to %s", st.Began.Format(time.RFC3339), st.Ended.Format(time.RFC3339))
+			reason = st.overlap()
 		}
 		if _, err := s.writeRecord(ctx, slot, Skipped, reason, ""); err != nil {
 			return err

@@ -84,8 +84,9 @@ func (w *world) round(ctx context.Context, slot time.Time) (string, string, erro
 	return "round of " + id, "", nil
 }
 
-// life is one scheduler from its start to its death, or to the end of the world.
-func (w *world) life(name string) {
+// life is one scheduler on a machine, from its start to its death, or to the end of
+// the world.
+func (w *world) life(name, machine string) {
 	ctx, stop := context.WithDeadline(context.Background(), time.Now().Add(w.end.Sub(w.true())))
 	defer stop()
 	ctx, die := context.WithCancelCause(ctx)
@@ -155,7 +156,7 @@ func (w *world) life(name string) {
 			w.count(&w.takeovers)
 		}
 	}
-	New(st, o).Run(ctx, w.round)
+	New(st.OnMachine(machine), o).Run(ctx, w.round)
 	if dead {
 		w.count(&w.crashes)
 	}
@@ -193,7 +194,7 @@ func simulate(t *testing.T, seed uint64, n int, o Options, begin time.Time) {
 		for place := range 2 {
 			places.Go(func() {
 				for life := 0; w.true().Before(w.end); life++ {
-					w.life(fmt.Sprintf("scheduler %d.%d", place, life))
+					w.life(fmt.Sprintf("scheduler %d.%d", place, life), fmt.Sprintf("start %d of machine %d", life/2, place))
 					time.Sleep(w.between(time.Second, 40*time.Minute))
 				}
 			})

@@ -11,6 +11,7 @@ import (
 
 const (
 	stateName    = "schedule/state.json"
+	leaseName    = "schedule/lease.json" // of who runs a round; there is none while none runs
 	stateFormat  = "quire-schedule/1"
 	recordFormat = "quire-slot/1"
 )
@@ -79,7 +80,7 @@ type state struct {
 	Decided time.Time `json:"decided"` // every slot after the first state and up to here has its record
 	Began   time.Time `json:"began"`   // the last round that ended, by the clock of who ran it
 	Ended   time.Time `json:"ended"`
-	Beat    int64     `json:"beat"` // raised by who renews it
+	Beat    int64     `json:"beat"` // number of writes: no two states have the same bytes
 	Running *running  `json:"running,omitempty"`
 }
 
@@ -101,8 +102,8 @@ func (s *Scheduler) read(ctx context.Context) (state, string, error) {
 	return st, generation, err
 }
 
-// swap replaces the state by one that none was like; ErrConflict says that another
-// scheduler was quicker.
+// swap writes the state, with its beat raised, and returns its generation. The error
+// wraps store.ErrConflict where another scheduler was quicker.
 func (s *Scheduler) swap(ctx context.Context, st *state, generation string) (string, error) {
 	st.Beat++
 	data, err := store.MarshalSealed(st)
@@ -113,20 +114,12 @@ func (s *Scheduler) swap(ctx context.Context, st *state, generation string) (str
 	return info.Generation, err
 }
 
-// A watch is how long the state has been seen to stay the same.
-type watch struct {
-	generation string
-	since      time.Time // has a monotonic clock
-	beats      int       // times it was seen to change
+// overlaps reports whether a slot came while the last round ran.
+func (st *state) overlaps(slot time.Time) bool {
+	return !slot.Before(st.Began) && !slot.After(st.Ended)
 }
 
-// alive reports whether the runner of the state of a generation may be alive.
-func (w *watch) alive(generation string, lease time.Duration) bool {
-	if w.generation != generation {
-		if w.generation != "" {
-			w.beats++
-		}
-		w.generation, w.since = generation, time.Now()
-	}
-	return time.Since(w.since) < lease
+// overlap is the reason of a slot that came while the last round ran.
+func (st *state) overlap() string {
+	return fmt.Sprintf("overlap: a round ran from %s to %s", st.Began.Format(time.RFC3339), st.Ended.Format(time.RFC3339))
 }

@@ -30,7 +30,13 @@ func WatchFiles(done func(op, name string, err error)) (restore func()) {
 // fault before each operation on an object (create, write, commit, read, stat,
 // list, delete, open, readat), and fails with its error. It lives as long as s.
 func (s *Store) WithFaults(fault func(op, name string) error) *Store {
-	return &Store{d: &faultyDriver{s.d, fault}, prefix: s.prefix, close: func() error { return nil }}
+	return &Store{d: &faultyDriver{s.d, fault}, prefix: s.prefix, close: func() error { return nil }, machine: s.machine}
+}
+
+// OnMachine is for tests: it returns a store of the same objects whose leases are
+// those of another machine, whose processes are unknown here. It lives as long as s.
+func (s *Store) OnMachine(machine string) *Store {
+	return &Store{d: s.d, prefix: s.prefix, close: func() error { return nil }, machine: machine}
 }
 
 // A faultyDriver is a driver of any kind whose operations a test fails.

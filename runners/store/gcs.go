@@ -99,10 +99,8 @@ func (g *gcs) try(ctx context.Context, f func(ctx context.Context) error) (err e
 		if time.Since(began)+pause > g.timing.call {
 			return fmt.Errorf("gave up after %d attempts in %v: %w", n, time.Since(began).Round(time.Millisecond), gcsError(err))
 		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(jitter(pause)):
+		if err := wait(ctx, jitter(pause)); err != nil {
+			return err
 		}
 		pause = min(2*pause, g.timing.pauseMax)
 	}

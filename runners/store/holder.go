@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"crypto/rand"
 	"errors"
 	"os"
@@ -17,6 +18,7 @@ type holder struct {
 	Machine string    `json:"machine"` // of the PID: this start of the machine, and namespace; empty where unknown
 	Process string    `json:"process"` // random
 	Until   time.Time `json:"until"`
+	Seconds float64   `json:"seconds,omitempty"` // of the lease without a renewal; 0: it is of an earlier version
 }
 
 var (
@@ -24,12 +26,27 @@ var (
 	live    sync.Map      // IDs of the leases that this process holds
 )
 
-func newHolder() holder {
+func newHolder(st *Store, length time.Duration) holder {
 	host, err := os.Hostname()
 	if err != nil {
 		host = "an unknown host"
 	}
-	return holder{ID: rand.Text(), Host: host, PID: os.Getpid(), Machine: machine(), Process: process}
+	return holder{ID: rand.Text(), Host: host, PID: os.Getpid(), Machine: st.where(), Process: process, Seconds: length.Seconds()}
+}
+
+// length returns how long the lease lasts without a renewal.
+func (h *holder) length(otherwise time.Duration) time.Duration {
+	if h.Seconds <= 0 {
+		return otherwise
+	}
+	return time.Duration(h.Seconds * float64(time.Second))
+}
+
+// believable reports whether Until lies ahead of now, and no further than clocks that
+// nearly agree can have put it.
+func (h *holder) believable(now time.Time, length time.Duration) bool {
+	ahead := h.Until.Sub(now)
+	return 0 < ahead && ahead <= 2*length
 }
 
 // machine names what gives a PID its meaning: on Linux the start of the kernel
@@ -46,11 +63,14 @@ var machine = sync.OnceValue(func() string {
 	return string(boot[:len(boot)-1]) + " " + namespace
 })
 
+// where returns the machine on which leases of s are taken.
+func (s *Store) where() string { return cmp.Or(s.machine, machine()) }
+
 // dead reports whether a holder is known to have ended without a release: a
-// process of this machine that is gone, or a holding that this process has
-// forgotten. Of others it cannot be known.
-func (h *holder) dead() bool {
-	if h.Machine == "" || h.Machine != machine() {
+// process of the machine here that is gone, or a lease that this process has
+// forgotten. The processes of other machines are unknown.
+func (h *holder) dead(here string) bool {
+	if h.Machine == "" || h.Machine != here {
 		return false
 	}
 	if h.PID == os.Getpid() {

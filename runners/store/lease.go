@@ -12,20 +12,19 @@ import (
 
 const leaseFormat = "quire-lease/1"
 
-// leaseTime is how long a lease lasts that its holder does not renew, and
-// leaseBeats how often the holder renews it in that time. A holder that lives
-// is never late by more than one beat, so the clocks of machines may differ by
-// three quarters of a lease, less what a write takes.
+// A holder renews its lease leaseBeats times in a lease's time. A Hold context ends
+// when no renewal succeeded for leaseHold quarters of that time.
 const (
 	leaseTime  = time.Minute
 	leaseBeats = 4
+	leaseHold  = 3
 )
 
-// errExpired is the cause of a lease that its holder could not renew in time.
-var errExpired = errors.New("it could not be renewed in time")
+// errLate is the cause of a lease that its holder could not renew in time.
+var errLate = errors.New("it could not be renewed in time")
 
 // ErrLost is wrapped by errors of a lease that another holder has taken over, or
-// that could not be renewed. Nothing can be committed under it any more.
+// that could not be renewed. Nothing can be committed under a lost lease.
 var ErrLost = errors.New("the lease is lost")
 
 // A HeldError says who holds a lease.
@@ -33,7 +32,7 @@ type HeldError struct {
 	Where string // the object
 	Host  string
 	PID   int
-	Until time.Time // when it can be taken over, unless its holder renews it
+	Until time.Time // end of the lease, by the holder's clock, unless it is renewed
 }
 
 func (e *HeldError) Error() string {
@@ -44,29 +43,39 @@ func (e *HeldError) Error() string {
 // A Lease is the sole right to change a value, a small JSON object that is kept
 // in one object together with the name of its holder.
 //
-// The holder renews it from a goroutine of its own. Who wants it while it is
-// held gets a HeldError; once it has expired, or its holder is a process of the
-// same machine that has died, it is taken over. Clocks decide only when that
-// happens. That one holder alone commits does not depend on them: a renewal, a
-// commit and a takeover each replace the object from the generation that the
-// caller has seen, so that a holder that has slept cannot commit anything after
-// another has taken the lease over.
+// The holder renews it from a goroutine. Acquire decides whether it is free:
+//
+//   - A holder that is a dead process of this machine holds nothing.
+//   - While the time Until in the object lies ahead, the lease is held.
+//   - Once Until has passed, Acquire watches the object for the time of a lease, by
+//     the monotonic clock of its own process. A renewal shows that the lease is held;
+//     without one it is taken over. The same is done where Until lies so far ahead
+//     that the clocks must differ: more than two leases.
+//
+// So a wrong clock delays a takeover, and takes no lease from a living holder. That
+// one holder alone commits depends on no clock at all: a renewal, a commit and a
+// takeover each replace the object from the generation that the caller has seen. A
+// holder that has slept commits nothing after a takeover.
 //
 // It is safe for concurrent use.
 type Lease struct {
 	st   *Store
 	name string
 	time time.Duration
-	now  func() time.Time
+	now  func() time.Time // the clock on the wall
 
 	stop   context.CancelFunc
 	beaten sync.WaitGroup
+
+	held   context.Context // ends when the lease is lost, or not renewed in time
+	cancel context.CancelCauseFunc
+	late   *time.Timer // cancels held
 
 	mu         sync.Mutex // held while the object is written
 	self       holder
 	generation string
 	value      json.RawMessage // null without one
-	until      time.Time
+	renewed    time.Time       // before the last write; has a monotonic clock
 
 	lost atomic.Pointer[error] // why it is, nil while it is held
 }
@@ -80,44 +89,58 @@ type leased struct {
 
 // LeaseOptions may be nil.
 type LeaseOptions struct {
-	Time time.Duration // that a lease lasts without a renewal; 0 is a minute
+	Time time.Duration    // of a lease that is not renewed; 0 is a minute
+	Now  func() time.Time // the clock on the wall; nil is time.Now
 }
 
 // Acquire takes the lease of the object name, which is made where there is none.
-// The error is a *HeldError while another holder has it. Call Release in the end.
+// The error is a *HeldError while another holder has it. Where the lease looks
+// expired, Acquire takes up to the time of a lease; see Lease. Call Release in the end.
 func Acquire(ctx context.Context, st *Store, name string, o *LeaseOptions) (*Lease, error) {
 	l := &Lease{st: st, name: name, time: leaseTime, now: time.Now}
 	if o != nil && o.Time > 0 {
 		l.time = o.Time
 	}
-	if err := l.acquire(ctx); err != nil {
-		return nil, err
+	if o != nil && o.Now != nil {
+		l.now = o.Now
 	}
-	return l, nil
-}
-
-func (l *Lease) acquire(ctx context.Context) error {
-	l.self = newHolder()
+	l.self = newHolder(st, l.time)
 	live.Store(l.self.ID, true)
+	l.held, l.cancel = context.WithCancelCause(context.WithoutCancel(ctx))
 	if err := l.take(ctx); err != nil {
 		live.Delete(l.self.ID)
-		return err
+		l.cancel(nil)
+		return nil, err
 	}
 	beat, stop := context.WithCancel(context.WithoutCancel(ctx))
 	l.stop = stop
 	l.beaten.Go(func() { l.beat(beat) })
-	return nil
+	return l, nil
 }
 
 // take makes this lease the holder, if there is no other.
 func (l *Lease) take(ctx context.Context) error {
+	var watched string // generation
+	var since time.Time
 	for {
 		found, generation, err := readLeased(ctx, l.st, l.name)
 		if err != nil && !errors.Is(err, ErrNotExist) {
 			return err
 		}
-		if h := found.Holder; h != nil && !h.dead() && l.now().Before(h.Until) {
-			return &HeldError{Where: l.st.Join(l.name), Host: h.Host, PID: h.PID, Until: h.Until}
+		if h := found.Holder; h != nil && !h.dead(l.st.where()) {
+			length := h.length(l.time)
+			if watched == "" && !h.believable(l.now(), length) {
+				watched, since = generation, time.Now()
+			}
+			switch {
+			case watched != generation:
+				return &HeldError{Where: l.st.Join(l.name), Host: h.Host, PID: h.PID, Until: h.Until}
+			case time.Since(since) < length:
+				if err := wait(ctx, length/leaseBeats); err != nil {
+					return err
+				}
+				continue
+			}
 		}
 		l.generation = generation
 		if err = l.put(ctx, found.Value); !errors.Is(err, ErrConflict) {
@@ -126,6 +149,17 @@ func (l *Lease) take(ctx context.Context) error {
 		if ctx.Err() != nil { // someone else has been quicker
 			return ctx.Err()
 		}
+	}
+}
+
+// Hold returns a context that ends, besides with ctx and with stop, before another
+// holder can take the lease over. The cause wraps ErrLost then.
+func (l *Lease) Hold(ctx context.Context) (held context.Context, stop func()) {
+	held, cancel := context.WithCancelCause(ctx)
+	unlink := context.AfterFunc(l.held, func() { cancel(context.Cause(l.held)) })
+	return held, func() {
+		unlink()
+		cancel(nil)
 	}
 }
 
@@ -222,7 +256,7 @@ func (l *Lease) free(ctx context.Context) error {
 // before may have come through after all: then the object is another than was
 // last seen, but still this lease's.
 func (l *Lease) put(ctx context.Context, value json.RawMessage) error {
-	self := l.self
+	self, began := l.self, time.Now()
 	self.Until = l.now().Add(l.time)
 	if len(value) == 0 {
 		value = json.RawMessage("null")
@@ -235,7 +269,8 @@ func (l *Lease) put(ctx context.Context, value json.RawMessage) error {
 	if err != nil {
 		return err
 	}
-	l.generation, l.value, l.until = info.Generation, value, self.Until
+	l.generation, l.value, l.renewed = info.Generation, value, began
+	l.postpone(l.time*leaseHold/leaseBeats - time.Since(began))
 	return nil
 }
 
@@ -251,9 +286,26 @@ func (l *Lease) swap(ctx context.Context, data []byte) (Info, error) {
 	return l.st.Swap(ctx, l.name, data, generation)
 }
 
+// postpone lets held end after a time from now.
+func (l *Lease) postpone(d time.Duration) {
+	if l.late == nil {
+		l.late = time.AfterFunc(d, func() { l.cancel(l.loss(errLate)) })
+		return
+	}
+	l.late.Reset(d)
+}
+
+// loss returns the error of a lease that is lost, with its cause.
+func (l *Lease) loss(cause error) error {
+	return fmt.Errorf("store: %s: %w: %w", l.st.Join(l.name), ErrLost, cause)
+}
+
+// lose marks the lease as lost.
 func (l *Lease) lose(cause error) error {
-	err := fmt.Errorf("store: %s: %w: %w", l.st.Join(l.name), ErrLost, cause)
+	err := l.loss(cause)
 	l.lost.Store(&err)
+	l.late.Stop()
+	l.cancel(err)
 	return err
 }
 
@@ -287,8 +339,8 @@ func (l *Lease) renew(ctx context.Context) (held bool) {
 	case err == nil || ctx.Err() != nil:
 	case errors.Is(err, ErrConflict):
 		l.lose(err)
-	case l.now().After(l.until.Add(l.time / 2)):
-		l.lose(fmt.Errorf("%w: %w", errExpired, err))
+	case time.Since(l.renewed) > l.time*3/2:
+		l.lose(fmt.Errorf("%w: %w", errLate, err))
 	}
 	return l.Err() == nil
 }

@@ -41,11 +41,9 @@ func (l *local) lock(ctx context.Context, root *os.Root, dir string) (unlock fun
 			f.Close()
 			return nil, localError(err)
 		}
-		select {
-		case <-ctx.Done():
+		if err := wait(ctx, pause); err != nil {
 			f.Close()
-			return nil, ctx.Err()
-		case <-time.After(pause):
+			return nil, err
 		}
 	}
 }

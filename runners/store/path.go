@@ -24,6 +24,19 @@ func Locate(dir, path string) string {
 	return filepath.Join(dir, path)
 }
 
+// A Path is the place of an object, a folder or a URL. A relative one is a name
+// below the folder that its owner says, so that what holds it can move with the
+// folder.
+type Path string
+
+// In returns where the path lies, seen from dir; empty for an empty path.
+func (p Path) In(dir string) string {
+	if p == "" {
+		return ""
+	}
+	return Locate(dir, string(p))
+}
+
 // Below is the inverse of Locate: it returns the name below dir of what lies at
 // path. Where path is not below dir, it returns path, absolute.
 func Below(dir, path string) (string, error) {

@@ -41,6 +41,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"time"
 )
 
 // ErrNotExist is wrapped by errors about an object that is not there. It is also
@@ -71,6 +72,8 @@ type Store struct {
 	d      driver
 	prefix string // of every name; "" or elements joined by slashes
 	close  func() error
+
+	machine string // that leases are taken on, for tests; empty is this one
 }
 
 // Open opens the store at url: a local folder, which is made by the first write,
@@ -115,7 +118,7 @@ func (s *Store) Sub(name string) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Store{d: s.d, prefix: full, close: func() error { return nil }}, nil
+	return &Store{d: s.d, prefix: full, close: func() error { return nil }, machine: s.machine}, nil
 }
 
 // URL returns the folder or the gs:// URL of the store.
@@ -241,4 +244,16 @@ func (s *Store) wrap(name string, err error) error {
 		return nil
 	}
 	return fmt.Errorf("store: %s: %w", s.Join(name), err)
+}
+
+// wait returns after d, or the error of ctx once ctx ends.
+func wait(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-t.C:
+		return nil
+	}
 }

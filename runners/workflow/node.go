@@ -28,10 +28,11 @@ type node struct {
 	check    func(ctx context.Context, task *Task, made json.RawMessage) (string, error)
 	estimate func(ctx context.Context, task *Task) (Cost, error)
 	differ   func(old, now json.RawMessage) []string // of its values
+	locate   func(value json.RawMessage, dir string) (json.RawMessage, error)
 }
 
 func (s Stage[C, T]) node() (*node, error) {
-	n := &node{name: s.Name, version: s.Version, artifact: string(s.Artifact), live: s.Live, limit: s.Limit, differ: differences[T]}
+	n := &node{name: s.Name, version: s.Version, artifact: string(s.Artifact), live: s.Live, limit: s.Limit, differ: differences[T], locate: located[T]}
 	switch {
 	case s.Name == "" || strings.ContainsAny(s.Name, "/\\ "):
 		return nil, fmt.Errorf("a stage is called %q; want a name that can be a folder's", s.Name)

@@ -14,8 +14,10 @@ import (
 	"github.com/quire-ml/quire/runners/store"
 )
 
+// RecordFormat is the version of records that this package reads and writes.
+const RecordFormat = "quire-round/2"
+
 const (
-	recordFormat = "quire-round/2"
 	latestFormat = "quire-latest/1"
 	latestName   = "rounds/latest.json"
 )
@@ -106,7 +108,7 @@ func NewID(began time.Time) string { return began.UTC().Format("20060102T150405Z
 // there is none.
 func ReadRecord(ctx context.Context, st *store.Store, id string) (*Record, error) {
 	r := &Record{}
-	_, err := st.ReadSealed(ctx, RecordName(id), r, store.Sealed{Format: recordFormat, Check: func() error {
+	_, err := st.ReadSealed(ctx, RecordName(id), r, store.Sealed{Format: RecordFormat, Check: func() error {
 		if r.Round != id {
 			return fmt.Errorf("record of round %q, want that of %q", r.Round, id)
 		}

@@ -110,7 +110,7 @@ func (p *Pipeline) Run(ctx context.Context, st *store.Store, o Options) (*Record
 		return nil, fmt.Errorf("workflow: config: %w", err)
 	}
 	began := time.Now().UTC()
-	r := &Record{Format: recordFormat, Round: o.ID, Began: began, Config: config, Versions: o.Versions, Host: o.Host}
+	r := &Record{Format: RecordFormat, Round: o.ID, Began: began, Config: config, Versions: o.Versions, Host: o.Host}
 	if o.ID == "" {
 		r.Round = NewID(began)
 	}

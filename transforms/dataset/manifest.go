@@ -33,8 +33,8 @@ const (
 	VocabName    = "vocab.json"
 )
 
-// format is the version of sets that this package reads and writes.
-const format = "quire-set/1"
+// Format is the version of sets that this package reads and writes.
+const Format = "quire-set/1"
 
 // A Manifest says what a set is.
 type Manifest struct {
@@ -138,8 +138,8 @@ func (m *Manifest) split(name string) *Split {
 // check returns an error where m contradicts itself.
 func (m *Manifest) check() error {
 	switch {
-	case m.Format != format:
-		return fmt.Errorf("format is %q, want %q", m.Format, format)
+	case m.Format != Format:
+		return fmt.Errorf("format is %q, want %q", m.Format, Format)
 	case m.SeqLength < 1 || m.Stride < 0 || m.Stride > m.SeqLength+1:
 		return fmt.Errorf("seq_length is %d and stride %d", m.SeqLength, m.Stride)
 	case m.Vocab.Name != VocabName || m.Vocab.Size < 1 || !isHex(m.Vocab.SHA256, 32) || !isHex(m.Vocab.Digest, 32):

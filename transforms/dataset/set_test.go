@@ -47,7 +47,7 @@ func (k sketch) write(t testing.TB, dir string) *Manifest {
 		t.Fatal(err)
 	}
 	put(t, dir, VocabName, vocabFile)
-	m := &Manifest{Format: format, SeqLength: k.seqLength, Unit: "rune", Normalize: "none", InvalidUTF8: "error", MinCount: 1, Seed: 7}
+	m := &Manifest{Format: Format, SeqLength: k.seqLength, Unit: "rune", Normalize: "none", InvalidUTF8: "error", MinCount: 1, Seed: 7}
 	m.Vocab.Name, m.Vocab.Size, m.Vocab.SHA256, m.Vocab.Digest = VocabName, v.Size(), digest(vocabFile), v.Digest()
 	width := tfexample.Width(k.vocab)
 	for _, name := range []string{"train", "validation"} {

@@ -6,6 +6,7 @@
 package command
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -13,6 +14,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"runtime"
 	"strings"
 	"syscall"
 
@@ -59,6 +61,7 @@ func Execute(ctx context.Context, cmd *cobra.Command, args []string, stdout, std
 	cmd.SetErr(stderr)
 	cmd.SilenceErrors, cmd.SilenceUsage = true, true
 	cmd.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return usage(c, err) })
+	addVersion(cmd)
 	_, err := kernel.Variant()
 	if err != nil {
 		err = usageError{err} // QUIRE_VARIANT asks for what is not there
@@ -155,6 +158,16 @@ func (o *common) load(flags ...configs.Flag) (*configs.Resolved, error) {
 	return configs.Load(configs.Options{Config: o.config, Environ: os.Environ(), Set: o.set, Flags: flags})
 }
 
+// device is what computes.
+const device = "cpu"
+
+// begin says on the console with which config, where and on what a command works.
+func (o *common) begin(console *report.Console, r *configs.Resolved) {
+	variant, _ := kernel.Variant() // Execute has checked it
+	console.Line("quire: config %s, workdir %s, device %s, %s kernels, %s", cmp.Or(o.config, r.Config.Name), r.Config.Workdir,
+		device, variant, report.Count(runtime.GOMAXPROCS(0), "thread"))
+}
+
 // console is where progress goes.
 func (o *common) console(c *cobra.Command) *report.Console {
 	return report.NewConsole(c.ErrOrStderr(), o.quiet)
@@ -185,6 +198,7 @@ func build(o *common, use, short, long, example string, run func(c *cobra.Comman
 		},
 		RunE: func(c *cobra.Command, _ []string) error { return run(c) }}
 	o.add(c.Flags())
+	complete(c, "config", completeConfig)
 	return c
 }
 

@@ -57,6 +57,7 @@ func Inspect() *cobra.Command {
 		return o.print(c, res, func(w io.Writer) { fmt.Fprint(w, res.Text) })
 	}
 	c.Flags().StringVar(&which, "which", "best", "of a run directory: best, latest or step:500")
+	complete(c, "which", completeWhich(&o))
 	c.Flags().IntVar(&first, "first", 1, "sequences or records to show")
 	c.Flags().BoolVar(&metrics, "metrics", false, "the losses of a run (by default that at train.out) or a checkpoint")
 	c.Flags().BoolVar(&diff, "diff", false, "compare two checkpoints or runs")

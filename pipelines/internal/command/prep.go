@@ -34,6 +34,8 @@ func Prep() *cobra.Command {
 				return err
 			}
 			out := text.Locate(r.Config.Workdir, r.Config.Prep.Out)
+			console := o.console(c)
+			o.begin(console, r)
 			if err := preflight(c, &r.Config, runner, out); err != nil {
 				return err
 			}
@@ -42,7 +44,7 @@ func Prep() *cobra.Command {
 				return err
 			}
 			res, err := stages.Prep(c.Context(), &r.Config, found, stages.PrepOptions{Out: out,
-				Runner: runner, Way: way, Replace: replace, Verbose: verbose, Console: o.console(c)})
+				Runner: runner, Way: way, Replace: replace, Verbose: verbose, Console: console})
 			if err != nil {
 				return err
 			}
@@ -58,7 +60,7 @@ func Prep() *cobra.Command {
 
 func printPrep(w io.Writer, r *stages.PrepResult) {
 	if r.Submitted != nil {
-		printJob(w, r.Set, r.Submitted)
+		printJob(w, string(r.Set), r.Submitted)
 		return
 	}
 	if r.Skipped {

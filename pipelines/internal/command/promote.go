@@ -64,6 +64,7 @@ func Promote() *cobra.Command {
 		})
 	}
 	c.Flags().StringVar(&which, "which", "best", "of a run directory: best or latest")
+	complete(c, "which", completeWhich(&o))
 	c.Flags().BoolVar(&rollback, "rollback", false, "put the model back that was in service before")
 	c.Flags().BoolVar(&history, "history", false, "list the promotions")
 	return c

@@ -32,6 +32,7 @@ func Run() *cobra.Command {
 				return err
 			}
 			options := round.Options{Runner: runner, Verbose: verbose, Config: r.YAML(), Console: o.console(c)}
+			o.begin(options.Console, r)
 			f.set(&options)
 			res, err := round.Run(c.Context(), &r.Config, options)
 			if err != nil && !errors.Is(err, gate.ErrRefused) {
@@ -99,6 +100,6 @@ func Quire() *cobra.Command {
 		DisableSuggestions:         true, // cobra's are lines of their own; unknownCommand gives the nearest
 		SuggestionsMinimumDistance: 2,
 		RunE:                       func(c *cobra.Command, _ []string) error { return c.Help() }}
-	root.AddCommand(Run(), Plan(), Runs(), Prep(), Train(), Evaluate(), Generate(), Score(), Inspect(), Promote(), Retrain(), Sweep(), Config(), Bench())
+	root.AddCommand(Run(), Plan(), Runs(), Prep(), Train(), Evaluate(), Generate(), Score(), Inspect(), Promote(), Retrain(), Sweep(), Config(), Bench(), Version())
 	return root
 }

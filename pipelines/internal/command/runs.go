@@ -60,7 +60,7 @@ func runsShow() *cobra.Command {
 	c := build(&o, "show [ID]", "Show a round, and what its sample comes from",
 		"Show prints what a round did at each stage, and the way back from its sample: to the\ncheckpoint, the set and the source files. Without an ID it shows the newest round.",
 		"  runs show 20261125T030000Z --config shakespeare", nil)
-	c.Args = positional(cobra.MaximumNArgs(1))
+	c.Args, c.ValidArgsFunction = positional(cobra.MaximumNArgs(1)), completeRounds(&o, 1)
 	c.RunE = func(c *cobra.Command, args []string) error {
 		r, err := o.load()
 		if err != nil {
@@ -107,7 +107,7 @@ func printShown(w io.Writer, r *round.Shown) {
 func runsDiff() *cobra.Command {
 	var o common
 	c := build(&o, "diff A B", "Compare two rounds: config and metrics side by side", "", "  runs diff 20261124T030000Z 20261125T030000Z", nil)
-	c.Args = positional(cobra.ExactArgs(2))
+	c.Args, c.ValidArgsFunction = positional(cobra.ExactArgs(2)), completeRounds(&o, 2)
 	c.RunE = func(c *cobra.Command, args []string) error {
 		r, err := o.load()
 		if err != nil {

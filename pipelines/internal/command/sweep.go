@@ -34,7 +34,9 @@ func Sweep() *cobra.Command {
 			if err := waits(c, runner); err != nil {
 				return err
 			}
-			res, err := sweep.Run(c.Context(), r, trials, sweep.Options{Runner: runner, Verbose: verbose, Quiet: o.quiet, Console: o.console(c)})
+			console := o.console(c)
+			o.begin(console, r)
+			res, err := sweep.Run(c.Context(), r, trials, sweep.Options{Runner: runner, Verbose: verbose, Quiet: o.quiet, Console: console})
 			if err != nil {
 				return err
 			}

@@ -32,9 +32,10 @@ func Train() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			cfg := &r.Config
+			cfg, console := &r.Config, o.console(c)
+			o.begin(console, r)
 			res, err := stages.Train(c.Context(), cfg, stages.TrainOptions{Set: text.Locate(cfg.Workdir, cfg.Prep.Out),
-				Out: text.Locate(cfg.Workdir, cfg.Train.Out), Replace: replace, Fresh: fresh, Config: r.YAML(), Console: o.console(c)})
+				Out: text.Locate(cfg.Workdir, cfg.Train.Out), Replace: replace, Fresh: fresh, Config: r.YAML(), Console: console})
 			if err != nil && !errors.Is(err, train.ErrInterrupted) {
 				return otherRun(cfg, err)
 			}

@@ -73,6 +73,7 @@ func Evaluate() *cobra.Command {
 		})
 	m.add(c.Flags())
 	c.Flags().StringVar(&split, "split", "", "train, validation or test (default validation, or train in a set without validation)")
+	complete(c, "which", completeWhich(&o))
 	return c
 }
 
@@ -119,6 +120,7 @@ func Generate() *cobra.Command {
 			return o.print(c, res, func(io.Writer) {})
 		})
 	m.add(c.Flags())
+	complete(c, "which", completeWhich(&o))
 	for i, name := range names {
 		c.Flags().StringVar(&values[i], flagName(name), "", "generate."+name+" of the config")
 	}
@@ -165,6 +167,7 @@ func Score() *cobra.Command {
 			return o.print(c, res, func(w io.Writer) { printScore(w, model, data, res) })
 		})
 	m.add(c.Flags())
+	complete(c, "which", completeWhich(&o))
 	c.Flags().StringVar(&given, "text", "", "the text itself")
 	c.Flags().StringVar(&file, "file", "", "a file with the text, - for standard input (the default)")
 	c.Flags().BoolVar(&chars, "chars", false, "each character's log-probability")

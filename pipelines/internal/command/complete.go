@@ -1,0 +1,81 @@
+package command
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/spf13/cobra"
+
+	"github.com/quire-ml/quire/configs"
+	"github.com/quire-ml/quire/model/run"
+	"github.com/quire-ml/quire/pipelines/round"
+	"github.com/quire-ml/quire/pipelines/text"
+	"github.com/quire-ml/quire/runners/store"
+)
+
+// Completions are asked for by the shell, through cobra's hidden command. They
+// read the config and the workdir and change nothing. An error gives none.
+
+// completeConfig offers the embedded configs; the shell adds files.
+func completeConfig(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+	return configs.Names(), cobra.ShellCompDirectiveDefault
+}
+
+// completeRounds offers the ids of the workdir's rounds, the newest first.
+func completeRounds(o *common, most int) cobra.CompletionFunc {
+	return func(c *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+		r, err := o.load()
+		if err != nil || len(args) >= most {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		list, err := round.List(c.Context(), r.Config.Workdir)
+		if err != nil {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		var ids []string
+		for _, s := range slices.Backward(list.Rounds) {
+			ids = append(ids, cobra.CompletionWithDesc(s.Round, s.Exit))
+		}
+		return ids, cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveKeepOrder
+	}
+}
+
+// completeWhich offers best, latest, and the steps of the run: the first
+// argument, else --checkpoint, else train.out.
+func completeWhich(o *common) cobra.CompletionFunc {
+	return func(c *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+		which := []string{"best", "latest"}
+		var dir string
+		if f := c.Flag("checkpoint"); f != nil {
+			dir = f.Value.String()
+		}
+		if len(args) > 0 {
+			dir = args[0]
+		}
+		if dir == "" {
+			r, err := o.load()
+			if err != nil {
+				return which, cobra.ShellCompDirectiveNoFileComp
+			}
+			dir = text.Locate(r.Config.Workdir, r.Config.Train.Out)
+		}
+		st, err := store.Open(c.Context(), dir)
+		if err != nil {
+			return which, cobra.ShellCompDirectiveNoFileComp
+		}
+		defer st.Close()
+		if saved, err := run.Checkpoints(c.Context(), st); err == nil {
+			for _, p := range saved {
+				which = append(which, fmt.Sprintf("step:%d", p.Step))
+			}
+		}
+		return which, cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveKeepOrder
+	}
+}
+
+// complete registers the completion of a flag that the command has.
+func complete(c *cobra.Command, flag string, f cobra.CompletionFunc) {
+	if err := c.RegisterFlagCompletionFunc(flag, f); err != nil {
+		panic(fmt.Sprintf("command: %v", err)) // no such flag
+	}
+}
