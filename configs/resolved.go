@@ -2,8 +2,13 @@ package configs
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
+	"maps"
+	"path/filepath"
+	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode"
@@ -30,29 +35,82 @@ func (r *Resolved) last(key string) setting {
 // every key, in the order of the table, and no extends. In place of a secret it
 // has a comment.
 func (r *Resolved) YAML() []byte {
+	varied := map[string]any{}
+	for _, name := range r.Varied() {
+		varied[name] = r.last(sweepPrefix + name).value
+	}
+	return r.render("", func(string) bool { return true }, varied)
+}
+
+// Over returns the config as a file that extends another one, the embedded config
+// or the file of that name, and has the keys whose values differ from it. Empty is
+// quickstart. The path of a file is absolute. A config that cannot be loaded by
+// itself is not extended: the result is that of YAML.
+func (r *Resolved) Over(config string) []byte {
+	config = cmp.Or(config, defaultName)
+	base, err := Load(Options{Config: config})
+	if err != nil {
+		return r.YAML()
+	}
+	f, err := find(config, ".", "--config")
+	if err != nil {
+		return r.YAML()
+	}
+	if f.dir != "" {
+		if config, err = filepath.Abs(config); err != nil {
+			return r.YAML()
+		}
+	}
+	was, is := base.Config.values(), r.Config.values()
+	varied := map[string]any{}
+	for i := range axes {
+		if now := r.last(axes[i].name).value; !reflect.DeepEqual(now, base.last(axes[i].name).value) {
+			varied[strings.TrimPrefix(axes[i].name, sweepPrefix)] = now
+		}
+	}
+	return r.render(config, func(key string) bool {
+		// A digest stands beside the sources that it is of.
+		return !reflect.DeepEqual(was[key], is[key]) || key == "corpus.sha256" && !reflect.DeepEqual(was["corpus.sources"], is["corpus.sources"])
+	}, varied)
+}
+
+// render writes the keys that keep chooses, after extends unless that is empty, and
+// the lists of varied keys.
+func (r *Resolved) render(base string, keep func(key string) bool, varied map[string]any) []byte {
 	values := r.Config.values()
 	root := &yaml.Node{Kind: yaml.MappingNode}
+	if base != "" {
+		add(root, extends, encode(base))
+	}
 	at := map[string]*yaml.Node{"": root} // by section
+	section := func(key string) (parent *yaml.Node, last string) {
+		parent, prefix := root, ""
+		parts := strings.Split(key, ".")
+		for _, part := range parts[:len(parts)-1] {
+			prefix += part + "."
+			if at[prefix] == nil {
+				at[prefix] = &yaml.Node{Kind: yaml.MappingNode}
+				add(parent, part, at[prefix])
+			}
+			parent = at[prefix]
+		}
+		return parent, parts[len(parts)-1]
+	}
 	var b bytes.Buffer
 	for i := range keys {
-		if keys[i].shown(values[keys[i].name]) == hidden {
-			fmt.Fprintf(&b, "# %s is set, and secret\n", keys[i].name)
-			continue
+		name := keys[i].name
+		switch {
+		case !keep(name):
+		case keys[i].shown(values[name]) == hidden:
+			fmt.Fprintf(&b, "# %s is set, and secret\n", name)
+		default:
+			parent, last := section(name)
+			add(parent, last, encode(values[name]))
 		}
-		parent, section := root, ""
-		parts := strings.Split(keys[i].name, ".")
-		for _, part := range parts[:len(parts)-1] {
-			section += part + "."
-			if at[section] == nil {
-				at[section] = &yaml.Node{Kind: yaml.MappingNode}
-				add(parent, part, at[section])
-			}
-			parent = at[section]
-		}
-		add(parent, parts[len(parts)-1], encode(values[keys[i].name]))
 	}
-	for _, name := range r.Varied() {
-		add(at["sweep."], name, encode(r.last(sweepPrefix+name).value))
+	for _, name := range slices.Sorted(maps.Keys(varied)) {
+		parent, _ := section(sweepPrefix + "key")
+		add(parent, name, encode(varied[name]))
 	}
 	enc := yaml.NewEncoder(&b)
 	enc.SetIndent(2)

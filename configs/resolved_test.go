@@ -168,3 +168,52 @@ func TestSecrets(t *testing.T) {
 		}
 	}
 }
+
+// TestOver loads configs that extend another one and have what differs.
+func TestOver(t *testing.T) {
+	dir := write(t, map[string]string{"base.yaml": "extends: shakespeare\ntrain: {lr: 0.5}\n", "grid.yaml": "extends: base.yaml\nsweep: {train.lr: [0.1, 0.2]}\n",
+		"broken.yaml": "train: {epochs: 2}\nmodel: {cell: none}\n"})
+	grid := filepath.Join(dir, "grid.yaml")
+	r, err := Load(Options{Config: grid, Environ: []string{"QUIRE_TRAIN_EPOCHS=7", "QUIRE_NOTIFY_WEBHOOK=https://secret.example"}, Set: []string{"prep.seed=3"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	trials, err := r.Trials()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		r            *Resolved
+		config, want string
+	}{
+		{trials[1].Resolved, grid, "# notify.webhook is set, and secret\nextends: " + grid + "\nprep:\n  seed: 3\ntrain:\n  epochs: 7\n  lr: 0.2\nsweep:\n  train.lr: []\n"},
+		{r, grid, "# notify.webhook is set, and secret\nextends: " + grid + "\nprep:\n  seed: 3\ntrain:\n  epochs: 7\n"},
+		{resolvedOf(t, Options{}), "", "extends: quickstart\n"},
+		{resolvedOf(t, Options{Config: "tutorial", Set: []string{"train.seed=9"}}), "tutorial", "extends: tutorial\ntrain:\n  seed: 9\n"},
+		{resolvedOf(t, Options{Config: "tutorial", Set: []string{"corpus.sources=a.txt", "corpus.sha256="}}), "tutorial", "extends: tutorial\ncorpus:\n  sources: [a.txt]\n  sha256: \"\"\n"},
+	} {
+		text := string(c.r.Over(c.config))
+		if text != c.want {
+			t.Errorf("over %q:\n%swant\n%s", c.config, text, c.want)
+		}
+		again := reload(t, []byte(text)).Config
+		if again.Notify = c.r.Config.Notify; !reflect.DeepEqual(again, c.r.Config) {
+			t.Errorf("over %q: %s loads to another config", c.config, text)
+		}
+	}
+	// A base that is none by itself, and one that has gone.
+	for _, config := range []string{filepath.Join(dir, "broken.yaml"), filepath.Join(dir, "none.yaml")} {
+		if got := r.Over(config); string(got) != string(r.YAML()) {
+			t.Errorf("over %s:\n%s", config, got)
+		}
+	}
+}
+
+func resolvedOf(t *testing.T, o Options) *Resolved {
+	t.Helper()
+	r, err := Load(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}

@@ -4,6 +4,7 @@
 package report
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"os"
@@ -22,6 +23,7 @@ type Console struct {
 	w     io.Writer
 	bars  bool
 	quiet bool
+	part  string        // of many that work at the same time; empty is none
 	every time.Duration // between two lines of progress
 	draw  time.Duration // between two drawings of a bar
 	now   func() time.Time
@@ -38,16 +40,29 @@ func NewConsole(w io.Writer, quiet bool) *Console {
 	return c
 }
 
+// NewPart returns a console for one of several pieces of work that share w, such as
+// a trial. It writes warnings and lines of progress, which begin with name, and no
+// other lines.
+func NewPart(w io.Writer, quiet bool, name string) *Console {
+	c := NewConsole(w, quiet)
+	c.part, c.bars = name, false
+	return c
+}
+
 // Line writes one line.
 func (c *Console) Line(format string, args ...any) {
-	if !c.quiet {
+	if !c.quiet && c.part == "" {
 		c.print(fmt.Sprintf(format, args...))
 	}
 }
 
 // Warn writes one line, on a quiet console too.
 func (c *Console) Warn(format string, args ...any) {
-	c.print("WARNING: " + fmt.Sprintf(format, args...))
+	text := fmt.Sprintf(format, args...)
+	if c.part != "" {
+		text = c.part + ": " + text
+	}
+	c.print("WARNING: " + text)
 }
 
 // print writes a line above the bar, if there is one.
@@ -95,7 +110,7 @@ func (p *Progress) Set(done int64, note string) {
 		return
 	}
 	now := p.c.now()
-	text := fmt.Sprintf("%s  %s  %s left", p.title, note, p.left(done, now))
+	text := fmt.Sprintf("%s  %s  %s left", cmp.Or(p.c.part, p.title), note, p.left(done, now))
 	if p.c.bar != nil {
 		p.c.bar.Describe(text)
 		_ = p.c.bar.Set64(done)

@@ -106,3 +106,22 @@ func TestCount(t *testing.T) {
 		}
 	}
 }
+
+// TestPart writes progress and warnings of two trials, and no other lines.
+func TestPart(t *testing.T) {
+	var out bytes.Buffer
+	now := time.Time{}
+	for _, name := range []string{"trial 1", "trial 2"} {
+		c := NewPart(&out, false, name)
+		c.now = func() time.Time { return now }
+		c.Line("saved")
+		p := c.Progress("train", 0, 10)
+		now = now.Add(5 * time.Second)
+		p.Set(5, "loss 2.000")
+		c.Warn("loss %d", 7)
+	}
+	want := "trial 1  loss 2.000  5s left   50 %\nWARNING: trial 1: loss 7\ntrial 2  loss 2.000  5s left   50 %\nWARNING: trial 2: loss 7\n"
+	if out.String() != want {
+		t.Errorf("the trials write\n%swant\n%s", out.String(), want)
+	}
+}

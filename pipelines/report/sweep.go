@@ -40,11 +40,11 @@ const (
 // mostNamed is the greatest number of trials whose curves are named.
 const mostNamed = 12
 
-// WriteTrials draws the trials of a sweep: the losses over the steps, and below
+// WriteSweep draws the trials of a sweep: the losses over the steps, and below
 // them, for each swept key, the final losses over its values. The trial with the
 // number best is red. A training that diverged, or ends above 10 nats, is a cross at
 // the upper edge.
-func WriteTrials(ctx context.Context, st *store.Store, keys []string, trials []Trial, best int) error {
+func WriteSweep(ctx context.Context, st *store.Store, keys []string, trials []Trial, best int) error {
 	rows := (len(keys) + panelColumns - 1) / panelColumns
 	c, err := newChart(sweepWidth, panelsTop+rows*panelHeight)
 	if err != nil {
@@ -264,13 +264,4 @@ func float(value any) (float64, bool) {
 		return v, true
 	}
 	return 0, false
-}
-
-// WriteSweep is WriteTrials of losses alone, over the numbers of trials from 1.
-func WriteSweep(ctx context.Context, st *store.Store, losses []float64, best int) error {
-	trials := make([]Trial, len(losses))
-	for i, nats := range losses {
-		trials[i] = Trial{Number: i + 1, Values: []any{i + 1}, Nats: nats}
-	}
-	return WriteTrials(ctx, st, []string{"trial"}, trials, best)
 }

@@ -78,7 +78,7 @@ func sweepStore(t *testing.T) (*store.Store, string) {
 // train.lr, which is the left one.
 func TestSweepPicture(t *testing.T) {
 	st, dir := sweepStore(t)
-	if err := WriteTrials(t.Context(), st, []string{"train.lr", "model.cell"}, swept4(), 2); err != nil {
+	if err := WriteSweep(t.Context(), st, []string{"train.lr", "model.cell"}, swept4(), 2); err != nil {
 		t.Fatal(err)
 	}
 	img := decoded(t, dir, SweepName)
@@ -120,7 +120,7 @@ func TestSweepPictureBytes(t *testing.T) {
 			trials = append(trials, swept4()[i])
 		}
 		before := slices.Clone(trials)
-		if err := WriteTrials(t.Context(), st, []string{"train.lr", "model.cell"}, trials, 2); err != nil {
+		if err := WriteSweep(t.Context(), st, []string{"train.lr", "model.cell"}, trials, 2); err != nil {
 			t.Fatal(err)
 		}
 		if !slices.EqualFunc(before, trials, func(a, b Trial) bool { return a.Number == b.Number }) {
@@ -146,7 +146,7 @@ func TestSweepPictureValidation(t *testing.T) {
 	trials := swept4()[:3]
 	trials[0].Nats = 107 // lost
 	draw := func() image.Image {
-		if err := WriteTrials(t.Context(), st, []string{"train.lr"}, trials, 2); err != nil {
+		if err := WriteSweep(t.Context(), st, []string{"train.lr"}, trials, 2); err != nil {
 			t.Fatal(err)
 		}
 		return decoded(t, dir, SweepName)
@@ -175,7 +175,7 @@ func TestSweepPictureValidation(t *testing.T) {
 func TestSweepPictureOfLittle(t *testing.T) {
 	st, dir := sweepStore(t)
 	for _, nats := range []float64{2, 50} {
-		if err := WriteTrials(t.Context(), st, []string{"train.lr"}, []Trial{{Number: 1, Values: []any{0.5}, Nats: nats}}, 1); err != nil {
+		if err := WriteSweep(t.Context(), st, []string{"train.lr"}, []Trial{{Number: 1, Values: []any{0.5}, Nats: nats}}, 1); err != nil {
 			t.Fatal(err)
 		}
 		if img := decoded(t, dir, SweepName); inked(img, img.Bounds(), textColor) == 0 {

@@ -12,7 +12,7 @@ import (
 	"github.com/quire-ml/quire/runners/store"
 )
 
-// nats is the loss, NaN where there is none.
+// nats is the loss; NaN where the training diverged.
 func (t *Trial) nats() float64 {
 	if t.Nats == nil {
 		return math.NaN()
@@ -20,8 +20,8 @@ func (t *Trial) nats() float64 {
 	return *t.Nats
 }
 
-// writeSweep writes the results of a sweep to a folder below st, and notes in
-// res where they are.
+// writeSweep writes table, picture and best config to a folder below st, and notes
+// in res where they are.
 func writeSweep(ctx context.Context, st *store.Store, folder string, varied []string, best []byte, res *Result) error {
 	table, err := sweepTable(varied, res.Trials)
 	if err != nil {
@@ -31,11 +31,13 @@ func writeSweep(ctx context.Context, st *store.Store, folder string, varied []st
 	if err != nil {
 		return err
 	}
-	losses := make([]float64, len(res.Trials))
-	for _, t := range res.Trials {
-		losses[t.Trial-1] = t.nats()
+	drawn := make([]report.Trial, len(res.Trials))
+	for i, t := range res.Trials {
+		if drawn[i], err = t.drawn(ctx, st, varied); err != nil {
+			return err
+		}
 	}
-	if err := report.WriteSweep(ctx, dir, losses, res.Trials[0].Trial); err != nil {
+	if err := report.WriteSweep(ctx, dir, varied, drawn, res.Trials[0].Trial); err != nil {
 		return err
 	}
 	for name, data := range map[string][]byte{"sweep.csv": table, "best.yaml": best} {
@@ -47,7 +49,25 @@ func writeSweep(ctx context.Context, st *store.Store, folder string, varied []st
 	return nil
 }
 
-// sweepTable is the trials as CSV, in their order.
+// drawn returns a trial for the picture. Its curve is that of its run's metrics.
+func (t *Trial) drawn(ctx context.Context, st *store.Store, varied []string) (report.Trial, error) {
+	d := report.Trial{Number: t.Trial, Nats: t.nats()}
+	for _, key := range varied {
+		d.Values = append(d.Values, t.Set[key])
+	}
+	run, err := st.Sub(t.Run)
+	if err != nil {
+		return d, err
+	}
+	m, err := report.OpenMetrics(ctx, run, math.MaxInt64, false)
+	if err != nil {
+		return d, err
+	}
+	d.Lines = m.Lines()
+	return d, nil
+}
+
+// sweepTable returns the trials as CSV, in their order.
 func sweepTable(varied []string, trials []Trial) ([]byte, error) {
 	var b bytes.Buffer
 	w := csv.NewWriter(&b)

@@ -28,37 +28,38 @@ type Options struct {
 	Runner  string // of prep and of the trials
 	Verbose bool   // Beam's log goes to stderr
 	Quiet   bool   // the trials write warnings only to their process's stderr
+	Config  string // path or embedded name of the config that is swept, which best.yaml extends; empty is quickstart
 	Console *report.Console
 }
 
-// Trial is what became of a trial.
+// Trial is the outcome of a trial.
 type Trial struct {
 	Trial      int            `json:"trial"`
-	Set        map[string]any `json:"set"`   // what it varies
-	Nats       *float64       `json:"nats"`  // a character, as Evaluate has it; nil where the training diverged
-	Split      string         `json:"split"` // on which: validation, or train where there is none
+	Set        map[string]any `json:"set"`   // values of the varied keys
+	Nats       *float64       `json:"nats"`  // a character, as evaluate measures them; nil where the training diverged
+	Split      string         `json:"split"` // of the loss: validation; train where nothing is held out
 	Step       int64          `json:"step"`
 	Parameters int            `json:"parameters"`
 	Run        string         `json:"run"`
-	Checkpoint string         `json:"checkpoint"`        // the best one
-	Diverged   string         `json:"diverged,omitzero"` // why there is no loss
+	Checkpoint string         `json:"checkpoint"`        // the best of the run
+	Diverged   string         `json:"diverged,omitzero"` // the reason; empty of a trial with a loss
 }
 
-// Result is the outcome of Sweep.
+// Result is the outcome of Run.
 type Result struct {
-	Trials  []Trial `json:"trials"` // by loss, then by number; in the end those that diverged
+	Trials  []Trial `json:"trials"` // by loss, then by number; trials that diverged come last
 	Best    Trial   `json:"best"`
-	Config  string  `json:"config"` // of the best: a file that --config takes
+	Config  string  `json:"config"` // path of best.yaml, a config that extends the swept one
 	Table   string  `json:"table"`
 	Picture string  `json:"picture"`
 }
 
-// Run makes the sets that the trials of a config need, trains and evaluates
-// the trials as elements of a Beam pipeline, and writes a table, a picture and
-// the best config to sweeps/<key> below the workdir. A trial is the stages train
-// and evaluate of a round, in runs/<key>: what a trial or a round has done before
-// is not done again. A training that diverges is a result too; where all of them
-// do, that is an error. Workers must reach the workdir at the same path or URL.
+// Run makes the sets that the trials of a config need. It trains and evaluates the
+// trials as elements of a Beam pipeline. Table, picture and best config go to
+// sweeps/<key> below the workdir. A trial is the stages train and evaluate of a
+// round, in runs/<key>: results of earlier trials and rounds are used again. A
+// training that diverges is a result too; an error where all of them diverge.
+// Workers must reach the workdir at the same path or URL.
 func Run(ctx context.Context, r *configs.Resolved, trials []configs.Trial, o Options) (*Result, error) {
 	workdir := r.Config.Workdir
 	st, err := store.Open(ctx, workdir)
@@ -104,12 +105,12 @@ func Run(ctx context.Context, r *configs.Resolved, trials []configs.Trial, o Opt
 		res.Trials = append(res.Trials, *row)
 	}
 	slices.SortFunc(res.Trials, func(a, b Trial) int {
-		return cmp.Or(cmp.Compare(-b.nats(), -a.nats()), cmp.Compare(a.Trial, b.Trial)) // to cmp NaN is the least, so what has none is last
+		return cmp.Or(cmp.Compare(-b.nats(), -a.nats()), cmp.Compare(a.Trial, b.Trial)) // cmp takes NaN for the least: -NaN comes last
 	})
 	if res.Best = res.Trials[0]; res.Best.Nats == nil {
 		return nil, all[res.Best.Trial-1].named(fmt.Errorf("it diverged, as did all others: %s; use a smaller train.lr, or train.clip_norm: 1", res.Best.Diverged))
 	}
-	if err := writeSweep(ctx, st, "sweeps/"+sweepKey(all), r.Varied(), trials[res.Best.Trial-1].Resolved.YAML(), res); err != nil {
+	if err := writeSweep(ctx, st, "sweeps/"+sweepKey(all), r.Varied(), trials[res.Best.Trial-1].Resolved.Over(o.Config), res); err != nil {
 		return nil, err
 	}
 	for i := range res.Trials {
@@ -120,7 +121,7 @@ func Run(ctx context.Context, r *configs.Resolved, trials []configs.Trial, o Opt
 	return res, nil
 }
 
-// sweepKey is a digest of what the trials train, in order.
+// sweepKey is a digest of the trials' keys and settings, in order.
 func sweepKey(all []*trial) string {
 	var b strings.Builder
 	for _, t := range all {
@@ -129,7 +130,7 @@ func sweepKey(all []*trial) string {
 	return fmt.Sprintf("%x", sha256.Sum256([]byte(b.String())))[:20]
 }
 
-// withSets makes the trials' sets, each once, by the stages of a round.
+// withSets returns the trials with their sets. Stages of a round make each set once.
 func withSets(ctx context.Context, st *store.Store, trials []configs.Trial, o Options) ([]*trial, error) {
 	sets := map[configs.Prep]stages.PrepResult{}
 	var all []*trial

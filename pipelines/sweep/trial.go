@@ -27,20 +27,20 @@ const trialFunction = "quire.trial"
 
 func init() { engine.Register(trialFunction, runTrial) }
 
-// trial is what a worker is told of a trial.
+// trial is the message to a worker about a trial.
 type trial struct {
 	Number int
-	Says   string // what it varies
+	Says   string // the varied keys with their values
 	Config configs.Config
 	YAML   []byte
 	Set    stages.PrepResult // its path is below the workdir
 	Key    string            // of its training
 	Quiet  bool
 
-	end *trialEnd // what look has found; nil where the training did not diverge
+	end *trialEnd // found by look; nil where the training did not diverge
 }
 
-// pipeline is the stages of a trial: those of a round, after its set.
+// pipeline returns the stages of a trial: those of a round after prep.
 func (t *trial) pipeline(console *report.Console) (*workflow.Pipeline, workflow.Options, error) {
 	o := round.Options{Config: t.YAML, Console: console}
 	r := round.NewStages(&t.Config, o)
@@ -54,7 +54,7 @@ func (t *trial) pipeline(console *report.Console) (*workflow.Pipeline, workflow.
 	return p, options, err
 }
 
-// look notes the key of a trial's training, and reports whether all is done.
+// look sets the key of a trial's training, and reports whether the trial is done.
 func (t *trial) look(ctx context.Context, st *store.Store) (done bool, err error) {
 	p, options, err := t.pipeline(report.NewConsole(io.Discard, true))
 	if err != nil {
@@ -75,14 +75,14 @@ func (t *trial) named(err error) error {
 	return fmt.Errorf("sweep: trial %d (%s): %w", t.Number, t.Says, err)
 }
 
-// result reads what a trial that is done has made; paths are below the workdir.
+// result reads the outcome of a trial that is done. Paths are below the workdir.
 func (t *trial) result(ctx context.Context, st *store.Store) (*Trial, error) {
 	done, err := t.look(ctx, st)
 	if err != nil {
 		return nil, err
 	}
 	if !done {
-		return nil, t.named(fmt.Errorf("the workers are done, but %s has nothing of it: they must reach the workdir at the same path; use a shared folder, or gs://", st.URL()))
+		return nil, t.named(fmt.Errorf("the workers are done, but %s has no result of theirs: they must reach the workdir at the same path; use a shared folder, or gs://", st.URL()))
 	}
 	if t.end != nil {
 		return &Trial{Trial: t.Number, Step: t.end.Step, Run: "runs/" + t.Key, Diverged: t.end.Reason}, nil
@@ -118,7 +118,7 @@ func runTrial(ctx context.Context, item []byte) error {
 	defer st.Close()
 	console := report.NewConsole(os.Stderr, t.Quiet)
 	console.Line("sweep: trial %d (%s) begins, in %s", t.Number, t.Says, st.Join("runs/"+t.Key))
-	p, options, err := t.pipeline(report.NewConsole(os.Stderr, true)) // of many trainings: warnings
+	p, options, err := t.pipeline(report.NewPart(os.Stderr, t.Quiet, fmt.Sprintf("sweep: trial %d", t.Number)))
 	if err != nil {
 		return t.named(err)
 	}
@@ -136,14 +136,14 @@ func runTrial(ctx context.Context, item []byte) error {
 	return nil
 }
 
-// trialEnd is what is kept of a training that diverged.
+// trialEnd is the note on a training that diverged.
 type trialEnd struct {
 	Step   int64  `json:"step"`
 	Reason string `json:"reason"`
 }
 
-// divergedName is in the directory of a run that a sweep has seen diverge: it
-// would again, at the same step.
+// divergedName is the note in the directory of a run that diverged: it would
+// diverge again, at the same step.
 const divergedName = "diverged.json"
 
 func (t *trial) note(ctx context.Context, st *store.Store, d *train.DivergedError) error {
@@ -155,7 +155,7 @@ func (t *trial) note(ctx context.Context, st *store.Store, d *train.DivergedErro
 	return err
 }
 
-// diverged returns what is known of a training that diverged, nil of another.
+// diverged reads the note on a training that diverged; nil without a note.
 func (t *trial) diverged(ctx context.Context, st *store.Store) (*trialEnd, error) {
 	name := "runs/" + t.Key + "/" + divergedName
 	data, _, err := st.Read(ctx, name)

@@ -15,7 +15,7 @@ func Sweep() *cobra.Command {
 	var runner string
 	var verbose bool
 	c := build(&o, "sweep", "Train the trials of a config's sweep section, and say which is best",
-		"Sweep trains and evaluates a model for each combination of the values in the section sweep,\nas elements of a Beam pipeline, and writes a table, a picture and the best config. What an\nearlier sweep or round has trained is not trained again.\n\n"+
+		"Sweep trains and evaluates a model for each combination of the values in the section sweep,\nas elements of a Beam pipeline, and writes a table, a picture and the best config. Trainings\nof earlier sweeps and rounds are used again.\n\n"+
 			"On a cluster the workdir is in gs://, or in a folder that all machines have at the same path.",
 		"  sweep --set sweep.train.lr=0.001,0.002,0.004\n  sweep --set sweep.train.lr=0.001,0.002 --set 'sweep.model.hidden={from: 64, to: 256, by: x2}' --runner prism\n"+
 			"  sweep --config grid.yaml --set sweep.pick=random --set sweep.trials=8",
@@ -36,7 +36,7 @@ func Sweep() *cobra.Command {
 			}
 			console := o.console(c)
 			o.begin(console, r)
-			res, err := sweep.Run(c.Context(), r, trials, sweep.Options{Runner: runner, Verbose: verbose, Quiet: o.quiet, Console: console})
+			res, err := sweep.Run(c.Context(), r, trials, sweep.Options{Runner: runner, Verbose: verbose, Quiet: o.quiet, Config: o.config, Console: console})
 			if err != nil {
 				return err
 			}

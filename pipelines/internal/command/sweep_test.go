@@ -57,7 +57,11 @@ func TestSweep(t *testing.T) {
 		t.Errorf("the second sweep has done something: %v", o)
 	}
 	// A round of the best config has its model already.
+	swept := l.config
 	l.config = r["config"].(string)
+	if got, want := l.read(l.config), "extends: "+swept+"\ntrain:\n  lr: 0.02\n"; got != want {
+		t.Errorf("best.yaml is\n%swant\n%s", got, want)
+	}
 	o = l.ok("run", "--to", "evaluate")
 	if said := stageLines(t, o); said["train"] != "nothing to do" || said["evaluate"] != "nothing to do" {
 		t.Errorf("a round of the best config: %v", o)

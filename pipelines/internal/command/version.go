@@ -19,7 +19,7 @@ import (
 // versionResult is the facts of a program on a machine.
 type versionResult struct {
 	Version  string            `json:"version"`  // of the module; (devel) for a build of a working tree
-	Revision string            `json:"revision"` // of the source; empty for `go run`, which notes none
+	Revision string            `json:"revision"` // of the source; empty where the build did not note it, as with go run
 	Modified bool              `json:"modified"` // the source had changes beside the revision
 	Go       string            `json:"go"`
 	Platform string            `json:"platform"`
@@ -59,7 +59,7 @@ func (v *versionResult) String() string {
 	revision := v.Revision
 	switch {
 	case revision == "":
-		revision = "unknown: go run notes none, go build does"
+		revision = "unknown: built by go run, or with -buildvcs=false"
 	case v.Modified:
 		revision += ", modified"
 	}
