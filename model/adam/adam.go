@@ -27,28 +27,36 @@ const (
 )
 
 // Solver holds the moments of one training. It is for one goroutine at a time.
+//
+// A step is three calls: Squares, Begin, Update. Begin is the scalar part, which
+// is the same wherever the other two are computed.
 type Solver struct {
 	LR    float64     // learning rate of the next step
 	Clip  float64     // threshold of the global norm; 0 means no clipping
 	Decay float64     // weight decay, apart from the gradient (Loshchilov and Hutter, 2019); 0 for none
 	M, V  [][]float32 // first and second moment of each parameter, in the order given to Step
-	T     int64       // steps taken
+	T     int64       // steps begun
 
-	// Mean follows the parameters, where it is there (one slice each): after
-	// step t it is Σ d^(t-i)·p_i / Σ d^(t-i) over the steps i, for d = Average
-	// in [0, 1).
+	// Mean follows the parameters; nil for none, else one slice for each. After
+	// step t it is Σ d^(t-i)·p_i / Σ d^(t-i) over the steps i, for d = Average in
+	// [0, 1).
 	Mean    [][]float32
 	Average float64
 
 	norm float64
 
 	team          *kernel.Team
-	values, grads [][]float32 // of the step that runs
-	rates         kernel.AdamRates
-	follow        float32   // rate at which Mean moves
-	size          int       // values of all parameters
-	squares       []float64 // sums of the chunks of all gradients
+	values, grads [][]float32 // of the last Squares
+	rates         Rates       // of the last Update
+	size          int         // values of all parameters
+	squares       []float64   // sums of the chunks of all gradients
 	update, sum   func(*kernel.Worker)
+}
+
+// Rates are the numbers of one update, the same for every value.
+type Rates struct {
+	kernel.AdamRates
+	Follow float32 // rate at which Mean moves
 }
 
 // New returns a solver for parameters of these sizes, with zero moments.
@@ -66,7 +74,7 @@ func New(lr, clip float64, sizes []int) *Solver {
 	return s
 }
 
-// Norm returns the global norm of the gradients of the last Step, before
+// Norm returns the global norm of the gradients of the last step, before
 // clipping.
 func (s *Solver) Norm() float64 { return s.norm }
 
@@ -74,22 +82,61 @@ func (s *Solver) Norm() float64 { return s.norm }
 //
 // A NaN or infinite gradient is an error, and then nothing has changed.
 func (s *Solver) Step(model []gorgonia.ValueGrad) error {
-	if err := s.take(model); err != nil {
+	squares, err := s.Squares(model)
+	if err != nil {
 		return err
 	}
+	rates, err := s.Begin(squares)
+	if err != nil {
+		return err
+	}
+	s.Update(rates)
+	return nil
+}
+
+// Squares returns the sums of squares of the gradients' chunks, those of one
+// parameter after those of another (see kernel.SumSquares), valid until the next
+// call.
+func (s *Solver) Squares(model []gorgonia.ValueGrad) ([]float64, error) {
+	if err := s.take(model); err != nil {
+		return nil, err
+	}
 	s.team.Run(s.size, s.sum)
+	return s.squares, nil
+}
+
+// Begin begins the next step: it counts the step and returns its rates, from
+// the sums of squares of the gradients' chunks. They are added in order.
+//
+// A NaN or infinite sum is an error, and then nothing has changed but Norm.
+func (s *Solver) Begin(squares []float64) (Rates, error) {
 	var sum float64
-	for _, x := range s.squares {
+	for _, x := range squares {
 		sum += x
 	}
 	s.norm = math.Sqrt(sum)
 	if math.IsNaN(s.norm) || math.IsInf(s.norm, 0) {
-		return fmt.Errorf("adam: step %d: the norm of the gradients is %g", s.T+1, s.norm)
+		return Rates{}, fmt.Errorf("adam: step %d: the norm of the gradients is %g", s.T+1, s.norm)
 	}
 	s.T++
-	s.setRates()
+	scale := 1.0
+	if s.Clip > 0 {
+		scale = s.Clip / max(s.norm, s.Clip)
+	}
+	rate := s.LR * math.Sqrt(1-power(Beta2, s.T)) / (1 - power(Beta1, s.T))
+	keep := 1 - float64(s.LR*s.Decay) // rounded: the difference must not fuse with the product
+	return Rates{
+		AdamRates: kernel.AdamRates{Scale: float32(scale), Rate: float32(rate),
+			Beta1Rest: float32(1 - Beta1), Beta2Rest: float32(1 - Beta2), Epsilon: Epsilon, Keep: float32(keep)},
+		Follow: float32((1 - s.Average) / (1 - power(s.Average, s.T))),
+	}, nil
+}
+
+// Update changes the parameters of the last Squares, the moments and Mean in
+// place.
+func (s *Solver) Update(r Rates) {
+	s.rates = r
 	s.team.Run(s.size, s.update)
-	return nil
 }
 
 // floats returns the values of a dense float32 tensor, nil for anything else.
@@ -116,9 +163,9 @@ const grain = 1024
 func (s *Solver) runUpdate(w *kernel.Worker) {
 	for i, p := range s.values {
 		lo, hi := w.Range(len(p), grain)
-		kernel.Adam(p[lo:hi], s.M[i][lo:hi], s.V[i][lo:hi], s.grads[i][lo:hi], &s.rates)
+		kernel.Adam(p[lo:hi], s.M[i][lo:hi], s.V[i][lo:hi], s.grads[i][lo:hi], &s.rates.AdamRates)
 		if s.Mean != nil {
-			kernel.Follow(s.Mean[i][lo:hi], p[lo:hi], s.follow)
+			kernel.Follow(s.Mean[i][lo:hi], p[lo:hi], s.rates.Follow)
 		}
 	}
 }
@@ -140,18 +187,6 @@ func (s *Solver) take(model []gorgonia.ValueGrad) error {
 		s.values[i], s.grads[i] = p, d
 	}
 	return nil
-}
-
-// setRates sets the numbers of step T.
-func (s *Solver) setRates() {
-	scale := 1.0
-	if s.Clip > 0 {
-		scale = s.Clip / max(s.norm, s.Clip)
-	}
-	rate := s.LR * math.Sqrt(1-power(Beta2, s.T)) / (1 - power(Beta1, s.T))
-	s.rates = kernel.AdamRates{Scale: float32(scale), Rate: float32(rate),
-		Beta1Rest: float32(1 - Beta1), Beta2Rest: float32(1 - Beta2), Epsilon: Epsilon, Keep: float32(1 - s.LR*s.Decay)}
-	s.follow = float32((1 - s.Average) / (1 - power(s.Average, s.T)))
 }
 
 // power returns x^n by repeated squaring: math.Pow may differ among processors.

@@ -10,7 +10,7 @@ import (
 )
 
 const (
-	evaluateRows = 32  // that Evaluate runs side by side
+	evaluateRows = 32  // streams that Evaluate runs side by side
 	evaluateWarm = 256 // characters that a row reads before those that it predicts
 )
 
@@ -25,8 +25,12 @@ const (
 // hidden is zero again where another stretch begins. The losses are summed row by
 // row. nats is NaN where there is nothing to predict.
 func Evaluate(ctx context.Context, w *rnn.Weights, text Text) (nats float64, chars int64, err error) {
+	return evaluate(ctx, decode.New(w, evaluateRows), text)
+}
+
+// evaluate is Evaluate with evaluateRows streams that have zero hidden.
+func evaluate(ctx context.Context, m predictor, text Text) (nats float64, chars int64, err error) {
 	e := newEvaluation(text)
-	m := decode.New(w, evaluateRows)
 	ids, targets := make([]int32, evaluateRows), make([]int32, evaluateRows)
 	sums := make([]float64, evaluateRows)
 	for {
@@ -69,7 +73,11 @@ func (r *training) validate(ctx context.Context) (*float64, error) {
 	if r.val == nil {
 		return nil, nil
 	}
-	nats, chars, err := Evaluate(ctx, r.trainer.Averaged(), r.val)
+	m, err := r.trainer.machine.predictor(r.trainer.model(), evaluateRows)
+	if err != nil {
+		return nil, err
+	}
+	nats, chars, err := evaluate(ctx, m, r.val)
 	if err != nil || chars == 0 {
 		return nil, err
 	}

@@ -317,7 +317,7 @@ func TestEnds(t *testing.T) {
 			o.Epochs, o.MaxSteps, o.EverySteps = c.epochs, c.max, 0
 			var val train.Text = validationData()
 			if !c.validation {
-				val = nil
+				val = &novel{} // a split of no sequences
 			}
 			res, err := runIn(context.Background(), st, &sequences{n: c.data}, val, o, nil)
 			if err != nil {

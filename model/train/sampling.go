@@ -1,7 +1,6 @@
 package train
 
 import (
-	"github.com/quire-ml/quire/model/decode"
 	"github.com/quire-ml/quire/model/kernel"
 )
 
@@ -10,20 +9,23 @@ import (
 // before it, those replaced included. Nothing is dropped meanwhile. What is drawn
 // is a function of the seed, the steps taken and the place in the batch.
 func (t *Trainer) draw() error {
-	if t.own == nil {
-		t.own = decode.New(t.Weights, t.B)
+	if t.sampler == nil {
+		var err error
+		if t.sampler, err = t.machine.predictor(t.Weights, t.B); err != nil {
+			return err
+		}
 	} else {
-		t.own.Reload()
+		t.sampler.Reload()
 	}
 	if t.hidden == nil {
-		t.own.Reset()
+		t.sampler.Reset()
 	} else {
-		t.own.SetHidden(t.hidden.h, t.hidden.c)
+		t.sampler.SetHidden(t.hidden.h, t.hidden.c)
 	}
 	V := t.Weights.Shape.Vocabulary
-	key := kernel.Hash(kernel.Hash(kernel.Hash(uint64(t.seed))+uint64(t.Solver.T)) + samplingStream)
+	key := kernel.Hash(kernel.Hash(kernel.Hash(uint64(t.o.Seed))+uint64(t.Solver.T)) + samplingStream)
 	for i := 0; i+1 < t.T; i++ {
-		logits, err := t.own.Step(t.ids[i*t.B : (i+1)*t.B])
+		logits, err := t.sampler.Step(t.ids[i*t.B : (i+1)*t.B])
 		if err != nil {
 			return err
 		}

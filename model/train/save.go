@@ -22,7 +22,11 @@ func (r *training) save(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("train: metrics of step %d: %w", r.step, err)
 	}
-	c := &checkpoint.Checkpoint{Metadata: r.o.Identity, Tensors: r.copied()}
+	tensors, err := r.copied()
+	if err != nil {
+		return err
+	}
+	c := &checkpoint.Checkpoint{Metadata: r.o.Identity, Tensors: tensors}
 	c.Step, c.Epoch, c.Metrics = r.step, r.epoch(), metrics
 	saved := r.complete(Report{Saved: checkpoint.Path(r.step)})
 	r.saving = make(chan error, 1)
@@ -32,8 +36,11 @@ func (r *training) save(ctx context.Context) error {
 }
 
 // copied returns a copy of the tensors, in memory that each save uses again.
-func (r *training) copied() []checkpoint.Tensor {
-	now := r.trainer.tensors()
+func (r *training) copied() ([]checkpoint.Tensor, error) {
+	now, err := r.trainer.tensors()
+	if err != nil {
+		return nil, err
+	}
 	if r.copies == nil {
 		r.copies = slices.Clone(now)
 		for i, t := range now {
@@ -43,7 +50,7 @@ func (r *training) copied() []checkpoint.Tensor {
 	for i, t := range now {
 		copy(r.copies[i].Data, t.Data)
 	}
-	return r.copies
+	return r.copies, nil
 }
 
 // await waits for the save under way, if there is one, and then delivers the
@@ -127,7 +134,11 @@ func (r *training) judge(ctx context.Context) error {
 	}
 	if n := len(r.past.Epochs); r.epochEnd() && n > 0 {
 		r.past.Epochs[n-1].Validation = loss
-		if err := r.report(Report{EpochEnd: true, EpochNats: r.past.Epochs[n-1].TrainNats, Validation: loss, Weights: r.trainer.Averaged()}); err != nil {
+		w, err := r.trainer.Averaged()
+		if err != nil {
+			return err
+		}
+		if err := r.report(Report{EpochEnd: true, EpochNats: r.past.Epochs[n-1].TrainNats, Validation: loss, Weights: w}); err != nil {
 			return err
 		}
 	}

@@ -13,14 +13,14 @@ import (
 
 	"github.com/quire-ml/quire/model/adam"
 	"github.com/quire-ml/quire/model/checkpoint"
-	"github.com/quire-ml/quire/model/decode"
-	"github.com/quire-ml/quire/model/graph"
 	"github.com/quire-ml/quire/model/kernel"
 	"github.com/quire-ml/quire/model/rnn"
 )
 
-// Trainer is a network, its optimizer and the memory of a step. It is for one
-// goroutine at a time.
+// Trainer takes the steps of a training. It is for one goroutine at a time.
+//
+// Weights and the moments in Solver are those after the last step. On a device
+// with memory of its own, they are so once Averaged has returned.
 type Trainer struct {
 	T, B    int
 	Weights *rnn.Weights
@@ -31,9 +31,8 @@ type Trainer struct {
 	Sampling float64
 
 	o       TrainerOptions
-	own     *decode.Model // which samples, nil before there is need
-	net     *graph.Network
-	seed    int64
+	machine machine
+	sampler predictor    // that draw asks, nil before the first time
 	mean    *rnn.Weights // of the weights after each step, nil for none
 	hidden  *hidden      // nil: every batch starts from zero
 	ids     []int32      // (T, B)
@@ -63,6 +62,11 @@ type TrainerOptions struct {
 // zero moments and the given weights, which it changes in place. A precision
 // that the processor lacks is an error. o may be nil.
 func NewTrainer(w *rnn.Weights, T, B int, lr float64, o *TrainerOptions) (*Trainer, error) {
+	return newTrainer(w, T, B, lr, o, func(t *Trainer) machine { return &cpu{t: t} })
+}
+
+// newTrainer is NewTrainer with the machine that on returns.
+func newTrainer(w *rnn.Weights, T, B int, lr float64, o *TrainerOptions, on func(*Trainer) machine) (*Trainer, error) {
 	if o == nil {
 		o = &TrainerOptions{}
 	}
@@ -70,10 +74,7 @@ func NewTrainer(w *rnn.Weights, T, B int, lr float64, o *TrainerOptions) (*Train
 	for _, p := range w.Shape.Parameters() {
 		sizes = append(sizes, p.Size())
 	}
-	t := &Trainer{B: B, Weights: w, Solver: adam.New(lr, o.Clip, sizes), o: *o, seed: o.Seed}
-	if err := t.resize(T); err != nil {
-		return nil, err
-	}
+	t := &Trainer{B: B, Weights: w, Solver: adam.New(lr, o.Clip, sizes), o: *o}
 	t.Solver.Decay, t.Solver.Average = o.Decay, o.Average
 	if o.Average > 0 {
 		t.mean = rnn.NewWeights(w.Shape)
@@ -83,7 +84,11 @@ func NewTrainer(w *rnn.Weights, T, B int, lr float64, o *TrainerOptions) (*Train
 	if o.Carry {
 		t.hidden = newHidden(w.Shape, B)
 	}
-	return t, nil
+	t.machine = on(t)
+	if err := t.resize(T); err != nil {
+		return nil, err
+	}
+	return t, t.machine.push()
 }
 
 // resize makes the sequences T+1 ids long from now on. Everything else stays.
@@ -91,17 +96,10 @@ func (t *Trainer) resize(T int) error {
 	if T == t.T {
 		return nil
 	}
-	net, err := graph.New(t.Weights, T, t.B, &graph.Options{Precision: t.o.Precision,
-		Dropout: t.o.Dropout, InputDropout: t.o.InputDropout, WeightDropout: t.o.WeightDropout})
-	if err != nil {
+	if err := t.machine.resize(T); err != nil {
 		return err
 	}
-	if t.net != nil {
-		if err := t.net.Close(); err != nil {
-			return err
-		}
-	}
-	t.T, t.net, t.ids, t.targets = T, net, make([]int32, T*t.B), make([]int32, T*t.B)
+	t.T, t.ids, t.targets = T, make([]int32, T*t.B), make([]int32, T*t.B)
 	return nil
 }
 
@@ -119,28 +117,26 @@ func (t *Trainer) Loss(batch []int32) (float64, error) {
 			t.ids[i*t.B+b], t.targets[i*t.B+b] = seq[i], seq[i+1]
 		}
 	}
-	t.net.SetMask(t.seed, t.Solver.T)
-	if t.hidden != nil {
-		t.net.SetHidden(t.hidden.h, t.hidden.c)
-	}
 	if t.Sampling > 0 {
 		if err := t.draw(); err != nil {
 			return 0, err
 		}
 	}
-	return t.net.Run(t.ids, t.targets)
+	return t.machine.loss(t.ids, t.targets)
 }
 
 // Apply updates the weights by the gradients of the last Loss. With Carry, the
 // hidden that the last Loss has ended in is the next one's start.
 func (t *Trainer) Apply() error {
-	if err := t.Solver.Step(t.net.Parameters()); err != nil {
+	squares, err := t.machine.squares()
+	if err != nil {
 		return err
 	}
-	if t.hidden != nil {
-		t.hidden.take(t.net)
+	rates, err := t.Solver.Begin(squares)
+	if err != nil {
+		return err
 	}
-	return nil
+	return t.machine.apply(rates)
 }
 
 // Forget lets sequence b of the next batch start from zero, whatever Carry says.
@@ -159,10 +155,13 @@ func (t *Trainer) Step(batch []int32) (float64, error) {
 	return loss, t.Apply()
 }
 
-// Averaged returns the weights that a model has that is saved now: the mean
-// of those after each step, the later ones counting more (see adam.Solver), or
-// without Average the weights themselves. They share the trainer's memory.
-func (t *Trainer) Averaged() *rnn.Weights {
+// Averaged returns the weights that a model saved now would have: with Average
+// the mean of the weights after each step, the later ones counting more (see
+// adam.Solver), else the weights themselves. They share the trainer's memory.
+func (t *Trainer) Averaged() (*rnn.Weights, error) { return t.model(), t.machine.pull() }
+
+// model is Averaged as the host last saw it.
+func (t *Trainer) model() *rnn.Weights {
 	if t.mean == nil {
 		return t.Weights
 	}
@@ -171,14 +170,17 @@ func (t *Trainer) Averaged() *rnn.Weights {
 
 // Gradient returns the gradient of the parameter of that name from the last
 // Loss, nil when there is none; valid until the next Loss.
-func (t *Trainer) Gradient(name string) []float32 { return t.net.Gradient(name) }
+func (t *Trainer) Gradient(name string) []float32 { return t.machine.gradient(name) }
 
-// Close frees the graph.
-func (t *Trainer) Close() error { return t.net.Close() }
+// Close frees the machine's memory.
+func (t *Trainer) Close() error { return t.machine.close() }
 
-// tensors lists weights, moments and the carried hidden as a checkpoint stores them. They share
-// the trainer's memory.
-func (t *Trainer) tensors() []checkpoint.Tensor {
+// tensors lists weights, moments and the carried hidden after the last step, as a
+// checkpoint stores them. They share the trainer's memory.
+func (t *Trainer) tensors() ([]checkpoint.Tensor, error) { return t.memory(), t.machine.pull() }
+
+// memory is tensors as the host last saw them.
+func (t *Trainer) memory() []checkpoint.Tensor {
 	list := t.Weights.Shape.Parameters()
 	var out []checkpoint.Tensor
 	for _, part := range t.stored() {
@@ -196,16 +198,16 @@ type part struct {
 }
 
 func (t *Trainer) stored() []part {
-	list := []part{{"", t.Averaged().ByPos}, {"adam.m.", t.Solver.M}, {"adam.v.", t.Solver.V}}
+	list := []part{{"", t.model().ByPos}, {"adam.m.", t.Solver.M}, {"adam.v.", t.Solver.V}}
 	if t.mean != nil {
 		list = append(list, part{"raw.", t.Weights.ByPos})
 	}
 	return list
 }
 
-// restore copies from a checkpoint what tensors lists, and the step.
+// restore takes the tensors and the step of a checkpoint.
 func (t *Trainer) restore(c *checkpoint.Checkpoint) error {
-	for _, own := range t.tensors() {
+	for _, own := range t.memory() {
 		x, ok := c.Tensor(own.Name)
 		if !ok || !slices.Equal(x.Shape, own.Shape) {
 			return fmt.Errorf("train: checkpoint of step %d has no tensor %s of shape %v", c.Step, own.Name, own.Shape)
@@ -213,7 +215,7 @@ func (t *Trainer) restore(c *checkpoint.Checkpoint) error {
 		copy(own.Data, x.Data)
 	}
 	t.Solver.T = c.Step
-	return nil
+	return t.machine.push()
 }
 
 // Weights returns the parameters in a checkpoint, as a network of that shape.

@@ -1,0 +1,102 @@
+package train
+
+import (
+	"github.com/quire-ml/quire/model/adam"
+	"github.com/quire-ml/quire/model/decode"
+	"github.com/quire-ml/quire/model/graph"
+	"github.com/quire-ml/quire/model/rnn"
+)
+
+// A machine computes the steps of one Trainer on a device. The trainer's
+// weights, moments and mean are the host's copy of the machine's memory: push
+// and pull move them. Its hidden stays on the host.
+//
+// Scalars (the loss, the norm, the rates) are computed by the same Go code for
+// every machine.
+type machine interface {
+	// resize prepares for sequences of T+1 ids.
+	resize(T int) error
+	// loss returns the mean cross-entropy of ids and targets (T, B), in nats, and
+	// keeps its gradients. The sequences start from the trainer's hidden, or
+	// without one from zero. The trainer's seed and step decide what is dropped.
+	loss(ids, targets []int32) (float64, error)
+	// gradient returns the gradient of the parameter of that name from the last
+	// loss, nil where there is none; valid until the next.
+	gradient(name string) []float32
+	// squares returns the sums of squares of the gradients, as adam.Solver.Begin
+	// takes them.
+	squares() ([]float64, error)
+	// apply updates weights, moments and mean by the gradients of the last loss,
+	// and sets the trainer's hidden to that in which its sequences have ended.
+	apply(adam.Rates) error
+	// predictor returns B streams of the trainer's weights, or of its mean.
+	predictor(w *rnn.Weights, B int) (predictor, error)
+	// pull copies the machine's memory to the host, push the host's to the machine.
+	pull() error
+	push() error
+	close() error
+}
+
+// A predictor runs B streams forward, one character at a time, as decode.Model
+// does.
+type predictor interface {
+	Step(ids []int32) (logits []float32, err error)
+	Losses(ids, targets []int32) ([]float64, error)
+	Reset()
+	SetHidden(h, c [][]float32)
+	Forget(b int)
+	Reload()
+}
+
+// cpu is the machine of the processor: a Gorgonia graph, updated by the trainer's
+// solver. Its memory is the host's.
+type cpu struct {
+	t   *Trainer
+	net *graph.Network
+}
+
+func (c *cpu) resize(T int) error {
+	o := &c.t.o
+	net, err := graph.New(c.t.Weights, T, c.t.B, &graph.Options{Precision: o.Precision,
+		Dropout: o.Dropout, InputDropout: o.InputDropout, WeightDropout: o.WeightDropout})
+	if err != nil {
+		return err
+	}
+	if err := c.close(); err != nil {
+		return err
+	}
+	c.net = net
+	return nil
+}
+
+func (c *cpu) loss(ids, targets []int32) (float64, error) {
+	c.net.SetMask(c.t.o.Seed, c.t.Solver.T)
+	if x := c.t.hidden; x != nil {
+		c.net.SetHidden(x.h, x.c)
+	}
+	return c.net.Run(ids, targets)
+}
+
+func (c *cpu) gradient(name string) []float32 { return c.net.Gradient(name) }
+
+func (c *cpu) squares() ([]float64, error) { return c.t.Solver.Squares(c.net.Parameters()) }
+
+func (c *cpu) apply(r adam.Rates) error {
+	c.t.Solver.Update(r)
+	if x := c.t.hidden; x != nil {
+		x.take(c.net)
+	}
+	return nil
+}
+
+func (c *cpu) predictor(w *rnn.Weights, B int) (predictor, error) { return decode.New(w, B), nil }
+
+func (c *cpu) pull() error { return nil }
+func (c *cpu) push() error { return nil }
+
+func (c *cpu) close() error {
+	if c.net == nil {
+		return nil
+	}
+	return c.net.Close()
+}
