@@ -135,22 +135,12 @@ type gateTexts struct {
 // pieces visits the ids of the text of one split; joins is false where they do not
 // go on from those before.
 func (t *gateTexts) pieces(visit func(split string, joins bool, ids []int32)) error {
-	m := t.set.Manifest()
-	o := prepare.Options{SeqLength: m.SeqLength, Stride: m.Stride, Unit: vocab.Unit(m.Unit), Normalize: m.Normalize,
-		ValidationFraction: m.Validation.Fraction, ValidationBy: m.Validation.By}
-	if m.Test != nil {
-		o.TestFraction = m.Test.Fraction
-	}
-	var chars []int64
-	for _, d := range m.Documents {
-		chars = append(chars, d.Chars)
-	}
 	var ids []int32
-	return prepare.Pieces(t.ctx, t.corpus.Documents, chars, o, func(p prepare.Piece) (err error) {
-		if ids, err = t.set.Vocab().Encode(ids[:0], p.Text); err != nil {
+	return prepare.SplitText(t.ctx, t.corpus.Documents, t.set.Manifest(), func(x prepare.Text) (err error) {
+		if ids, err = t.set.Vocab().Encode(ids[:0], x.Bytes); err != nil {
 			return fmt.Errorf("gate: the text is not that of the set: %w", err)
 		}
-		visit(p.Split, p.Joins, ids)
+		visit(x.Split, x.Continues, ids)
 		return nil
 	})
 }

@@ -101,6 +101,9 @@ func (m *Manifest) Rule() layout.Rule {
 // stretches returns the lengths of the stretches of a split that the set has.
 func (m *Manifest) stretches(name string) ([]int64, error) {
 	r, sequences := m.Rule(), m.split(name).Sequences
+	if err := r.Validate(); err != nil && r.By == layout.ByTail {
+		return nil, err
+	}
 	if !r.Continuous() {
 		return slices.Repeat([]int64{r.SeqLength + 1}, int(sequences)), nil
 	}

@@ -54,9 +54,17 @@ type Rule struct {
 	Test       float64 // t, in [0, 1); v+t is below 1
 }
 
-// mustBe panics unless r is a rule of the given way.
+// Validate returns an error where a field of r has a value that it may not have.
+func (r Rule) Validate() error {
+	if r.SeqLength < 1 || r.Stride < 1 || r.Stride > r.SeqLength+1 || r.By != ByTail && r.By != ByBlock || !(r.Validation >= 0 && r.Test >= 0 && r.Validation+r.Test < 1) {
+		return fmt.Errorf("layout: %+v is no rule", r)
+	}
+	return nil
+}
+
+// mustBe panics unless r is a valid rule of the given way.
 func (r Rule) mustBe(by string) {
-	if r.SeqLength < 1 || r.Stride < 1 || r.Stride > r.SeqLength+1 || r.By != by || !(r.Validation >= 0 && r.Test >= 0 && r.Validation+r.Test < 1) {
+	if r.Validate() != nil || r.By != by {
 		panic(fmt.Sprintf("layout: %+v is no rule by %s", r, by))
 	}
 }

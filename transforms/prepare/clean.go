@@ -18,10 +18,9 @@ const partsPrefix = ".parts/"
 // shardPattern matches what dataset.ShardName returns.
 var shardPattern = regexp.MustCompile(`^(train|validation|test)-\d{5}-of-\d{5}\.tfrecord$`)
 
-// Clean removes what a pipeline leaves in the set's folder st: temporary files
-// and, where there is no manifest, also the shards and the vocabulary of a run
-// that did not finish. Nothing else is touched. Call it before the pipeline, so
-// that nothing of an earlier run is met, and after it.
+// Clean removes the remains of pipelines from the set's folder st: temporary files
+// and, where there is no manifest, the shards and the vocabulary of an unfinished
+// pipeline. Other files stay. Call Clean before the pipeline and after it.
 func Clean(ctx context.Context, st *store.Store) error {
 	_, err := st.Stat(ctx, dataset.ManifestName)
 	if err != nil && !errors.Is(err, store.ErrNotExist) {

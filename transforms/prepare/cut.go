@@ -21,16 +21,15 @@ func init() {
 	beam.RegisterDoFn(&cutFn{})
 }
 
-// cutFn cuts the sequences that start in a block and sends them to their shards.
-// It works on as many blocks at a time as there are cores. Its side input is the
-// plan.
+// cutFn cuts the sequences that start in a range and sends them to their shards. It
+// works on one range a core at a time. The side input is the plan.
 //
 // Order: none. Dropped: the characters of no sequence, counted in the manifest.
-// Retry: output depends on the block and the plan alone. That is so for a part
-// file too, whose name is its block's position; one that is there with these bytes
-// counts as written. Memory, for each core: the block's bytes and 3 times as much
-// for ids, 40 bytes a sequence, and what waits for the engine (by way of files 60
-// bytes, else the block's records).
+// Retry: output depends on the range and the plan alone. So do the name and the bytes
+// of a part file; a file with these bytes that is there already counts as written.
+// Memory, for each core: the range's bytes and 3 times as much for ids, 40 bytes a
+// sequence, and the parcels that wait for the engine (60 bytes each by way of files,
+// else the range's records).
 type cutFn struct {
 	Options Options `json:"options"`
 
@@ -46,7 +45,7 @@ type cutFn struct {
 // cutters are for all bundles of a process.
 var cutters bundle.Pool[cutter]
 
-// A cutter is what one goroutine cuts with.
+// A cutter is the memory that one goroutine cuts with.
 type cutter struct {
 	reader  corpus.Reader
 	cutter  *charseq.Cutter
@@ -54,13 +53,13 @@ type cutter struct {
 	entries []tfrecordio.Entry
 }
 
-// StartBundle forgets the plan of an earlier bundle, and what it may have left.
+// StartBundle forgets the plan and the unfinished work of an earlier bundle.
 func (f *cutFn) StartBundle(ctx context.Context, _ func(*plan) bool, _ func(int64, []byte)) {
 	f.group.Begin(ctx)
 	f.plan = nil
 }
 
-// Teardown closes what is open.
+// Teardown closes the set's store and the open documents.
 func (f *cutFn) Teardown() error {
 	f.group.Stop()
 	errs := []error{closeCutters()}
@@ -71,8 +70,8 @@ func (f *cutFn) Teardown() error {
 	return errors.Join(errs...)
 }
 
-// closeCutters closes the cutters that are not in use: what comes next needs the
-// memory for its own.
+// closeCutters closes the cutters that are not in use and frees their memory for the
+// steps that follow.
 func closeCutters() error {
 	var errs []error
 	for _, c := range cutters.Empty() {
@@ -81,7 +80,7 @@ func closeCutters() error {
 	return errors.Join(errs...)
 }
 
-// start prepares for the blocks of a bundle.
+// start prepares for the ranges of a bundle.
 func (f *cutFn) start(ctx context.Context, p *plan) error {
 	if f.st == nil {
 		st, err := store.Open(ctx, f.Options.Dir)
@@ -110,20 +109,20 @@ func (f *cutFn) ProcessElement(ctx context.Context, b corpus.Block, plans func(*
 			return err
 		}
 	}
-	at, ok := f.plan.block(b.Doc, b.Offset)
+	at, ok := f.plan.at(b.Doc, b.Offset)
 	if !ok {
-		return fmt.Errorf("prepare: %s: byte %d: block is not in the plan", b.Document.Name, b.Offset)
+		return fmt.Errorf("prepare: %s: byte %d: the range is not in the plan", b.Document.Name, b.Offset)
 	}
-	var runs []layout.Sequences
+	var found []layout.Sequences
 	if f.rule.By == layout.ByTail {
-		if runs = f.plan.Layout.Starting(b.Doc, at.span()); len(runs) == 0 {
+		if found = f.plan.Layout.Starting(b.Doc, at.span()); len(found) == 0 {
 			return nil
 		}
 	}
 	done, err := f.group.Do(func(ctx context.Context) ([]tfrecordio.Parcel, error) {
 		c := cutters.Take()
 		defer cutters.Put(c)
-		return f.parcels(ctx, c, b, at, runs)
+		return f.parcels(ctx, c, b, at, found)
 	})
 	send(done, emit)
 	return err
@@ -136,7 +135,7 @@ func (f *cutFn) FinishBundle(_ func(*plan) bool, emit func(int64, []byte)) error
 	return errors.Join(err, closeCutters())
 }
 
-// send emits the parcels of blocks.
+// send emits the parcels of ranges.
 func send(done [][]tfrecordio.Parcel, emit func(int64, []byte)) {
 	for _, parcels := range done {
 		for _, p := range parcels {
@@ -145,23 +144,24 @@ func send(done [][]tfrecordio.Parcel, emit func(int64, []byte)) {
 	}
 }
 
-// parcels returns what block b sends to the shards.
-func (f *cutFn) parcels(ctx context.Context, c *cutter, b corpus.Block, at blockPlan, runs []layout.Sequences) ([]tfrecordio.Parcel, error) {
+// parcels returns the parcels of range b for the shards.
+func (f *cutFn) parcels(ctx context.Context, c *cutter, b corpus.Block, at rangePlan, found []layout.Sequences) ([]tfrecordio.Parcel, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
 	if c.vocab == nil || c.vocab != f.vocab && !c.vocab.Same(f.vocab) {
 		c.vocab, c.cutter = f.vocab, charseq.NewCutter(f.vocab)
 	}
-	if err := f.cut(ctx, c, b, at, runs); err != nil {
+	if err := f.cut(ctx, c, b, at, found); err != nil {
 		return nil, fmt.Errorf("prepare: %s: %w", b.Document.Name, err)
 	}
 	bundle.Done(b.Length)
-	return f.Options.shards().Scatter(ctx, f.st, blockName(b), c.entries, f.targets)
+	return f.Options.shards().Scatter(ctx, f.st, rangeName(b), c.entries, f.targets)
 }
 
-// cut finds the entries of runs, or of the blocks of characters, that start in b.
-func (f *cutFn) cut(ctx context.Context, c *cutter, b corpus.Block, at blockPlan, runs []layout.Sequences) error {
+// cut sets c.entries to the sequences that start in range b. By tail, found are these
+// sequences; by block, they follow from the text.
+func (f *cutFn) cut(ctx context.Context, c *cutter, b corpus.Block, at rangePlan, found []layout.Sequences) error {
 	n, ahead := int64(f.Options.SeqLength)+1, int64(f.Options.SeqLength)+1
 	if f.rule.By == layout.ByBlock {
 		ahead = f.rule.Blocks().Ahead()
@@ -182,16 +182,16 @@ func (f *cutFn) cut(ctx context.Context, c *cutter, b corpus.Block, at blockPlan
 	}
 	if f.rule.By == layout.ByBlock {
 		var ok bool
-		if runs, _, ok = f.rule.Blocks().Starting(at.span(), f.plan.Documents[b.Doc].Chars, text.Unit, text.Bytes[text.First:]); !ok {
+		if found, _, ok = f.rule.Blocks().Starting(at.span(), f.plan.Documents[b.Doc].Chars, text.Unit, text.Bytes[text.First:]); !ok {
 			return changed(b.End())
 		}
-		for i := range runs {
-			runs[i].First += [layout.Splits]int64{at.Train, at.Validation, at.Test}[runs[i].Split]
+		for i := range found {
+			found[i].First += [layout.Splits]int64{at.Train, at.Validation, at.Test}[found[i].Split]
 		}
 	}
 	width, stride := int64(c.cutter.Width()), int64(f.Options.Stride)
 	c.entries = c.entries[:0]
-	for _, r := range runs {
+	for _, r := range found {
 		for i := range r.Count {
 			from := r.Char - at.First + i*stride
 			if (from+n)*width > int64(len(ids)) {
@@ -203,5 +203,5 @@ func (f *cutFn) cut(ctx context.Context, c *cutter, b corpus.Block, at blockPlan
 	return nil
 }
 
-// blockName returns the name of a block: its position in the corpus.
-func blockName(b corpus.Block) string { return fmt.Sprintf("block-%08d-%014d", b.Doc, b.Offset) }
+// rangeName returns the name of a range: its position in the corpus.
+func rangeName(b corpus.Block) string { return fmt.Sprintf("range-%08d-%014d", b.Doc, b.Offset) }

@@ -32,19 +32,19 @@ func TestBadInput(t *testing.T) {
 		want  string
 	}{
 		{"short", []text{{"a.txt", "0123456789"}}, Options{SeqLength: 10},
-			"prepare: the corpus has 10 characters, less than one sequence of seq_length+1 = 11; use more text or a smaller prep.seq_length"},
+			"prepare: the corpus has 10 characters, less than one sequence of seq_length+1 = 11; use more text or a smaller seq_length"},
 		{"short ones", []text{{"a.txt", "0123456789"}, {"b.txt", "é日"}}, Options{SeqLength: 10},
-			"prepare: the longest of 2 documents has 10 characters, less than one sequence of seq_length+1 = 11 (a sequence never crosses documents); use longer documents or a smaller prep.seq_length"},
+			"prepare: the longest of 2 documents has 10 characters, less than one sequence of seq_length+1 = 11 (a sequence never crosses documents); use longer documents or a smaller seq_length"},
 		{"no training", []text{{"a.txt", "0123456789"}}, Options{SeqLength: 6, ValidationFraction: 0.5},
-			"with prep.validation.fraction 0.5 no document has a sequence of seq_length+1 = 7 characters left for training (the longest has 10 in all)"},
+			"with validation.fraction 0.5 no document has a sequence of seq_length+1 = 7 characters left for training (the longest has 10 in all)"},
 		{"no validation", []text{{"a.txt", "0123456789"}}, Options{SeqLength: 1, ValidationFraction: 0.1},
-			"with prep.validation.fraction 0.1 no document has a sequence of seq_length+1 = 2 characters left for validation (the longest has 10 in all)"},
-		{"invalid UTF-8", []text{{"a.txt", "good text"}, {"b.txt", "日本\x80語\xff"}, {"c.txt", "\xfe"}}, Options{SeqLength: 2, BlockBytes: 4},
-			"prepare: b.txt: byte 6 (0x80) is not valid UTF-8, the first of 3; correct the text, or set prep.invalid_utf8 to replace, or prep.unit to byte"},
+			"with validation.fraction 0.1 no document has a sequence of seq_length+1 = 2 characters left for validation (the longest has 10 in all)"},
+		{"invalid UTF-8", []text{{"a.txt", "good text"}, {"b.txt", "日本\x80語\xff"}, {"c.txt", "\xfe"}}, Options{SeqLength: 2, RangeBytes: 4},
+			"prepare: b.txt: byte 6 (0x80) is not valid UTF-8, the first of 3; correct the text, or use invalid_utf8 replace or unit byte"},
 		{"cut character", []text{{"a.txt", "some text \xe6\x97"}}, Options{SeqLength: 2},
 			"prepare: a.txt: byte 10 (0xe6) is not valid UTF-8, the first of 2"},
 		{"all rare", []text{{"a.txt", "0123456789"}}, Options{SeqLength: 2, MinCount: 2},
-			"prepare: vocab: none of 10 characters occurs min_count = 2 times; use a smaller prep.min_count or more text"},
+			"prepare: vocab: none of 10 characters occurs min_count = 2 times; use a smaller min_count or more text"},
 	} {
 		docs := write(t, c.texts...)
 		for _, runner := range []string{"direct", "prism"} {
@@ -89,16 +89,16 @@ func meddle(p plan) (plan, error) {
 // characters, equally many: nothing but the checksums of blocks shows it.
 func TestChanged(t *testing.T) {
 	for now, want := range map[string]string{
-		"to be or not to be": "prepare: a.txt: the text after byte 12 changed while prep read it; run it again",
+		"to be or not to be": "prepare: a.txt: the text after byte 12 changed while the set was made; make the set again",
 		"or not to be to be": "prepare: a.txt: the text after byte ",
 	} {
 		docs := write(t, text{"a.txt", "to be or not be to"})
 		t.Setenv("PREPARE_TEST_FILE", docs[0].Path)
 		t.Setenv("PREPARE_TEST_TEXT", now)
-		o := Options{SeqLength: 2, Dir: t.TempDir(), BlockBytes: 6}.complete(18)
+		o := Options{SeqLength: 2, Dir: t.TempDir(), RangeBytes: 6}.complete(18)
 		p, s := beam.NewPipelineWithRoot()
 		items := corpus.Create(s, docs)
-		blocks := corpus.Blocks(s, o.BlockBytes, items)
+		blocks := corpus.Blocks(s, o.RangeBytes, items)
 		made := beam.ParDo(s, &planFn{Options: o}, corpus.Count(s, o.form(), blocks), beam.SideInput{Input: corpus.Hash(s, items)})
 		made = beam.ParDo(s, meddle, made)
 		parcels := beam.ParDo(s, &cutFn{Options: o}, blocks, beam.SideInput{Input: made})
@@ -113,7 +113,7 @@ func TestChanged(t *testing.T) {
 // TestPlanChanged gives the plan a document that was hashed and counted with
 // different bytes.
 func TestPlanChanged(t *testing.T) {
-	o := Options{SeqLength: 1, Dir: "x", BlockBytes: 4}.complete(8)
+	o := Options{SeqLength: 1, Dir: "x", RangeBytes: 4}.complete(8)
 	st := corpus.Statistics{Chars: []corpus.CharCount{{Char: 'a', Count: 4}}, Blocks: []corpus.BlockCount{{Length: 4, Chars: 4, CRC: 1}}}
 	if _, err := newPlan(o, st, []corpus.Digest{{Name: "a.txt", Bytes: 4, CRC: 1}}); err != nil {
 		t.Error(err)
@@ -180,7 +180,7 @@ func TestCancelled(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		time.AfterFunc(100*time.Millisecond, cancel)
 		dir := t.TempDir()
-		err := run(ctx, runner, docs, Options{SeqLength: 1, Dir: dir, BlockBytes: 400})
+		err := run(ctx, runner, docs, Options{SeqLength: 1, Dir: dir, RangeBytes: 400})
 		if !errors.Is(err, context.Canceled) {
 			t.Errorf("%s: %v", runner, err)
 		}
@@ -195,7 +195,7 @@ func TestCancelled(t *testing.T) {
 // set is in the end what it always is.
 func TestKilled(t *testing.T) {
 	docs := write(t, text{"a", strings.Repeat(wide(997), 60)}, text{"b", wide(5000)})
-	o := Options{SeqLength: 20, Shards: 4, BlockBytes: 9000, ValidationFraction: 0.1}
+	o := Options{SeqLength: 20, Shards: 4, RangeBytes: 9000, ValidationFraction: 0.1}
 	want := files(t, made(t, "direct", docs, o))
 	o.Dir = t.TempDir()
 	final := regexp.MustCompile(`^[a-z]`)

@@ -25,12 +25,12 @@ func init() {
 	beam.RegisterDoFn(&finishFn{})
 }
 
-// planFn emits the plan of the corpus' statistics; its side input are the
-// documents' digests.
+// planFn emits the plan of the corpus' statistics. The side input is the documents'
+// digests.
 //
-// When a document cannot be read, an engine may go on for a while with the
-// digests that there are. Then there is no plan, and no error that would hide the
-// one to be shown; cutFn does the same without a plan.
+// When a document cannot be read, an engine may go on for a while with the digests
+// of the others. Then planFn emits no plan and returns no error, which would hide the
+// first one. cutFn does nothing without a plan.
 //
 // Order: one element. Dropped: nothing. Retry: output depends on the input
 // alone. Memory: the plan.
@@ -62,9 +62,9 @@ func (f *planFn) ProcessElement(st corpus.Statistics, each func(*corpus.Digest) 
 	return nil
 }
 
-// targetFn emits what the shards are.
+// targetFn emits the shards to be written.
 //
-// Order: none. Dropped: nothing; a shard without records is one too. Retry:
+// Order: none. Dropped: nothing; a shard without records counts. Retry:
 // output depends on the plan alone. Memory: the plan.
 type targetFn struct{}
 
@@ -74,8 +74,8 @@ func (*targetFn) ProcessElement(p plan, emit func(tfrecordio.Target)) {
 	}
 }
 
-// finishFn writes vocab.json and, last, manifest.json, and returns the latter's
-// sha256. Its side input are the shards written.
+// finishFn writes vocab.json and, last, manifest.json, and returns the sha256 of
+// manifest.json. The side input is the shards written.
 //
 // Order: one element. Dropped: nothing; a shard that was not written is an
 // error. Retry: both files depend on the input alone and may be there already.

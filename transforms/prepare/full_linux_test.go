@@ -22,7 +22,7 @@ func init() {
 // write fails that a full disk cuts short.
 func TestFullDisk(t *testing.T) {
 	docs := write(t, text{"a", wide(20000)})
-	o := Options{SeqLength: 20, Shards: 2, BlockBytes: 9000}
+	o := Options{SeqLength: 20, Shards: 2, RangeBytes: 9000}
 	want := files(t, made(t, "direct", docs, o))
 	for _, c := range []struct {
 		bytes uint64

@@ -293,11 +293,11 @@ func TestModel(t *testing.T) {
 			for i, shards := range []int{1, 3, 16} {
 				o := c.o
 				o.Shards = shards
-				o.BlockBytes = []int64{101, 1 << 20, 777}[i]
-				o.WindowBytes = []int64{1, 300, 1 << 20}[i]
+				o.RangeBytes = []int64{101, 1 << 20, 777}[i]
+				o.SlabBytes = []int64{1, 300, 1 << 20}[i]
 				first := made(t, "direct", docs, o)
 				m.check(t, first, docs, o)
-				o.BlockBytes, o.WindowBytes = []int64{1 << 20, 97, 3000}[i], 1<<20
+				o.RangeBytes, o.SlabBytes = []int64{1 << 20, 97, 3000}[i], 1<<20
 				second := made(t, []string{"direct", "prism", "direct"}[i], docs, o)
 				want, got := files(t, first), files(t, second)
 				if !maps.Equal(got, want) {

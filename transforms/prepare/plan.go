@@ -12,10 +12,10 @@ import (
 	"github.com/quire-ml/quire/transforms/vocab"
 )
 
-// A plan is what the second pass knows of the corpus as a whole.
+// A plan holds everything that the second pass needs of the corpus as a whole.
 type plan struct {
 	Vocab       []byte // JSON
-	Blocks      []blockPlan
+	Ranges      []rangePlan
 	Documents   []dataset.Document
 	Layout      layout.Layout
 	Chars       int64
@@ -23,23 +23,22 @@ type plan struct {
 	Replaced    int64 // invalid bytes that became U+FFFD
 	Unigram     float64
 	Bigram      float64
-	Trigrams    bool // whether the next is known
+	Trigrams    bool // Trigram is known
 	Trigram     float64
 	RecordBytes int64
 	Shards      []shardPlan // of all splits, in their order
 }
 
-// A blockPlan says which characters of its document a block owns, and the
-// CRC-32C of its byte range. Where documents are divided into blocks of
-// characters, it also says the numbers of the first sequences of those that
-// start in it.
-type blockPlan struct {
+// A rangePlan says which characters of its document a range owns, and the CRC-32C
+// of its bytes. Where documents are divided by block, Train, Validation and Test
+// are the numbers, in their splits, of the first sequences that start in the range.
+type rangePlan struct {
 	Doc, Offset, First, Chars, CRC int64
 	Train, Validation, Test        int64
 }
 
-// span returns the characters, of its document, that the block owns.
-func (b blockPlan) span() layout.Span { return layout.Span{From: b.First, To: b.First + b.Chars} }
+// span returns the characters, of its document, that the range owns.
+func (b rangePlan) span() layout.Span { return layout.Span{From: b.First, To: b.First + b.Chars} }
 
 // A shardPlan is one shard of a set.
 type shardPlan struct {
@@ -48,11 +47,11 @@ type shardPlan struct {
 	Lo, Hi int64 // ranks in the set
 }
 
-// newPlan makes the plan, or says why the corpus cannot become a set. digests
-// are ordered by document, the statistics' blocks by position.
+// newPlan makes the plan. An error says why the corpus cannot become a set. digests
+// are ordered by document, the statistics' ranges by position.
 func newPlan(o Options, st corpus.Statistics, digests []corpus.Digest) (plan, error) {
 	if st.Invalid.Count > 0 && o.InvalidUTF8 == "error" {
-		return plan{}, fmt.Errorf("prepare: %s: byte %d (0x%02x) is not valid UTF-8, the first of %d; correct the text, or set prep.invalid_utf8 to replace, or prep.unit to byte",
+		return plan{}, fmt.Errorf("prepare: %s: byte %d (0x%02x) is not valid UTF-8, the first of %d; correct the text, or use invalid_utf8 replace or unit byte",
 			digests[st.Invalid.Doc].Name, st.Invalid.Offset, st.Invalid.Byte, st.Invalid.Count)
 	}
 	p := plan{Replaced: st.Invalid.Count}
@@ -61,7 +60,7 @@ func newPlan(o Options, st corpus.Statistics, digests []corpus.Digest) (plan, er
 	}
 	chars := make([]int64, len(digests))
 	for _, b := range st.Blocks {
-		p.Blocks = append(p.Blocks, blockPlan{Doc: b.Doc, Offset: b.Offset, First: chars[b.Doc], Chars: b.Chars, CRC: b.CRC})
+		p.Ranges = append(p.Ranges, rangePlan{Doc: b.Doc, Offset: b.Offset, First: chars[b.Doc], Chars: b.Chars, CRC: b.CRC})
 		chars[b.Doc] += b.Chars
 		p.Chars += b.Chars
 	}
@@ -96,12 +95,12 @@ func newPlan(o Options, st corpus.Statistics, digests []corpus.Digest) (plan, er
 	p.entropies(v, st)
 	p.RecordBytes = tfrecordio.RecordBytes(o.SeqLength+1, v.Size())
 	if len(p.Layout.Totals) == 0 {
-		return p, nil // complete does the rest
+		return p, nil // complete divides the sequences
 	}
 	return p, p.divide(o)
 }
 
-// divide divides the sequences, whose totals are known, among shards.
+// divide divides the sequences among shards. Their totals are known.
 func (p *plan) divide(o Options) error {
 	if err := p.checkTotals(o); err != nil {
 		return err
@@ -119,7 +118,7 @@ func (p *plan) divide(o Options) error {
 // order returns the order of the set's sequences.
 func (p *plan) order(o Options) *shuffle.Order { return shuffle.Seeded(p.Layout.Totals, o.Seed) }
 
-// targets returns what the shards are, ordered by rank.
+// targets returns the shards to be written, ordered by rank.
 func (p *plan) targets() []tfrecordio.Target {
 	targets := make([]tfrecordio.Target, len(p.Shards))
 	for i, s := range p.Shards {
@@ -128,32 +127,32 @@ func (p *plan) targets() []tfrecordio.Target {
 	return targets
 }
 
-// complete makes the plan of a corpus whose blocks have the given numbers of
-// sequences. These are ordered by position; blocks without sequences may be
+// complete completes the plan of documents divided by block. counts are the ranges'
+// numbers of sequences, ordered by position; ranges without sequences may be
 // missing.
-func (p *plan) complete(o Options, splits []blockSplit) error {
+func (p *plan) complete(o Options, counts []sides) error {
 	totals := make([]int64, layout.Splits)
-	for i := range p.Blocks {
-		b := &p.Blocks[i]
+	for i := range p.Ranges {
+		b := &p.Ranges[i]
 		b.Train, b.Validation, b.Test = totals[layout.Train], totals[layout.Validation], totals[layout.Test]
-		if len(splits) > 0 && splits[0].Doc == b.Doc && splits[0].Offset == b.Offset {
-			totals[layout.Train] += splits[0].Train
-			totals[layout.Validation] += splits[0].Validation
-			totals[layout.Test] += splits[0].Test
-			splits = splits[1:]
+		if len(counts) > 0 && counts[0].Doc == b.Doc && counts[0].Offset == b.Offset {
+			totals[layout.Train] += counts[0].Train
+			totals[layout.Validation] += counts[0].Validation
+			totals[layout.Test] += counts[0].Test
+			counts = counts[1:]
 		}
 	}
-	if len(splits) > 0 {
-		return fmt.Errorf("prepare: document %d: the sequences of the block at byte %d come twice", splits[0].Doc, splits[0].Offset)
+	if len(counts) > 0 {
+		return fmt.Errorf("prepare: document %d: the sequences of the range at byte %d come twice", counts[0].Doc, counts[0].Offset)
 	}
 	p.Layout.Totals = totals
 	return p.divide(o)
 }
 
-// changed is the error of a document whose block at an offset was read twice, with
-// different bytes.
+// changed is the error of a document that was read twice, with different bytes from
+// an offset on.
 func changed(offset int64) error {
-	return fmt.Errorf("the text after byte %d changed while prep read it; run it again", offset)
+	return fmt.Errorf("the text after byte %d changed while the set was made; make the set again", offset)
 }
 
 // checkTotals refuses a corpus that leaves a split without sequences.
@@ -164,30 +163,30 @@ func (p *plan) checkTotals(o Options) error {
 	}
 	if totals[layout.Train] == 0 && longest < int64(need) {
 		if len(p.Documents) == 1 {
-			return fmt.Errorf("prepare: the corpus has %d characters, less than one sequence of seq_length+1 = %d; use more text or a smaller prep.seq_length", p.Chars, need)
+			return fmt.Errorf("prepare: the corpus has %d characters, less than one sequence of seq_length+1 = %d; use more text or a smaller seq_length", p.Chars, need)
 		}
-		return fmt.Errorf("prepare: the longest of %d documents has %d characters, less than one sequence of seq_length+1 = %d (a sequence never crosses documents); use longer documents or a smaller prep.seq_length", len(p.Documents), longest, need)
+		return fmt.Errorf("prepare: the longest of %d documents has %d characters, less than one sequence of seq_length+1 = %d (a sequence never crosses documents); use longer documents or a smaller seq_length", len(p.Documents), longest, need)
 	}
 	for _, s := range o.splits() {
-		fraction, use := o.ValidationFraction, "a larger fraction, a smaller prep.seq_length, or fraction 0 for no validation"
+		fraction, use := o.ValidationFraction, "a larger fraction, a smaller seq_length, or fraction 0 for no validation"
 		switch {
 		case totals[s.Kind] > 0:
 			continue
 		case s.Kind == layout.Train:
-			return fmt.Errorf("prepare: with prep.validation.fraction %v no document has a sequence of seq_length+1 = %d characters left for training (the longest has %d in all); use more text, a smaller fraction or a smaller prep.seq_length", fraction+o.TestFraction, need, longest)
+			return fmt.Errorf("prepare: with validation.fraction %v no document has a sequence of seq_length+1 = %d characters left for training (the longest has %d in all); use more text, a smaller fraction or a smaller seq_length", fraction+o.TestFraction, need, longest)
 		case s.Kind == layout.Test:
-			fraction, use = o.TestFraction, "a larger fraction, a smaller prep.seq_length, or fraction 0 for no test"
+			fraction, use = o.TestFraction, "a larger fraction, a smaller seq_length, or fraction 0 for no test"
 		}
-		return fmt.Errorf("prepare: with prep.%s.fraction %v no document has a sequence of seq_length+1 = %d characters left for %s (the longest has %d in all); use more text, %s", s.Name, fraction, need, s.Name, longest, use)
+		return fmt.Errorf("prepare: with %s.fraction %v no document has a sequence of seq_length+1 = %d characters left for %s (the longest has %d in all); use more text, %s", s.Name, fraction, need, s.Name, longest, use)
 	}
 	return nil
 }
 
-// unknown stands for all characters that [UNK] stands for; it is no character.
+// unknown, no character, stands for all characters that [UNK] stands for.
 const unknown rune = -1
 
-// entropies finds the corpus' n-gram entropies as a model sees it: characters that
-// [UNK] stands for are one.
+// entropies sets the corpus' n-gram entropies. All characters that [UNK] stands for
+// count as one character, as for a model.
 func (p *plan) entropies(v *vocab.Vocab, st corpus.Statistics) {
 	fold := map[rune]rune{}
 	counts, pairs := map[rune]int64{}, map[[2]rune]int64{}
@@ -216,7 +215,7 @@ func (p *plan) entropies(v *vocab.Vocab, st corpus.Statistics) {
 	p.Trigram = dataset.TrigramEntropy(triples)
 }
 
-// joined orders triples and adds the counts of those that are the same.
+// joined orders triples and adds the counts of equal triples.
 func joined(triples []dataset.Triple) []dataset.Triple {
 	slices.SortFunc(triples, func(a, b dataset.Triple) int { return slices.Compare(a.Chars[:], b.Chars[:]) })
 	n := 0
@@ -231,18 +230,18 @@ func joined(triples []dataset.Triple) []dataset.Triple {
 	return triples[:n]
 }
 
-// block returns what the plan says of the block at an offset of a document.
-func (p *plan) block(doc, offset int64) (blockPlan, bool) {
-	i, ok := slices.BinarySearchFunc(p.Blocks, blockPlan{Doc: doc, Offset: offset}, func(a, b blockPlan) int {
+// at returns the plan of the range at an offset of a document.
+func (p *plan) at(doc, offset int64) (rangePlan, bool) {
+	i, ok := slices.BinarySearchFunc(p.Ranges, rangePlan{Doc: doc, Offset: offset}, func(a, b rangePlan) int {
 		if a.Doc != b.Doc {
 			return int(a.Doc - b.Doc)
 		}
 		return int(a.Offset - b.Offset)
 	})
 	if !ok {
-		return blockPlan{}, false
+		return rangePlan{}, false
 	}
-	return p.Blocks[i], true
+	return p.Ranges[i], true
 }
 
 // manifest returns the manifest of the set whose vocab.json is vocabFile.

@@ -36,7 +36,7 @@ func TestSame(t *testing.T) {
 					}
 					runtime.GOMAXPROCS(procs)
 					for _, o.Way = range []string{"files", "engine"} {
-						o.BlockBytes, o.WindowBytes = size, size
+						o.RangeBytes, o.SlabBytes = size, size
 						got := files(t, made(t, runner, docs, o))
 						if want == nil {
 							want = got
@@ -56,7 +56,7 @@ func TestSame(t *testing.T) {
 // only with all that it describes; and the next run ends as always.
 func TestEveryWriteFails(t *testing.T) {
 	docs := write(t, text{"a", wide(3000)})
-	o := Options{SeqLength: 20, Seed: 5, Shards: 2, BlockBytes: 5000, ValidationFraction: 0.1}
+	o := Options{SeqLength: 20, Seed: 5, Shards: 2, RangeBytes: 5000, ValidationFraction: 0.1}
 	want := files(t, made(t, "direct", docs, o))
 	changes := map[string]bool{"mkdir": true, "create": true, "write": true, "sync": true, "link": true, "rename": true, "syncdir": true}
 	for nth := int64(1); ; nth++ {

@@ -14,10 +14,9 @@ import (
 	"github.com/quire-ml/quire/transforms/vocab"
 )
 
-// Progress returns a function that says which part of a pipeline that makes a set
-// of docs is done, 0 to 1, as far as its work is done in this process from now
-// on. The whole is estimated.
-func Progress(ctx context.Context, docs []corpus.Document, o Options) (part func() float64, err error) {
+// Progress returns a function that returns the fraction, 0 to 1, of the work of Set
+// that this process has done since the call. The total is estimated.
+func Progress(ctx context.Context, docs []corpus.Document, o Options) (done func() float64, err error) {
 	bytes := corpus.Bytes(docs)
 	o = o.complete(bytes)
 	written, err := estimate(ctx, docs, o)
@@ -38,8 +37,8 @@ const (
 )
 
 // CheckSpace returns an error where a local store st has less free space than a
-// set of docs will take, together with its part files. That is estimated from a
-// sample of the documents.
+// set of docs and its part files will take. The need is estimated from a sample of
+// the documents.
 func CheckSpace(ctx context.Context, st *store.Store, docs []corpus.Document, o Options) error {
 	free, ok, err := st.Free()
 	if err != nil || !ok {
@@ -51,12 +50,12 @@ func CheckSpace(ctx context.Context, st *store.Store, docs []corpus.Document, o 
 		return err
 	}
 	if need > free {
-		return fmt.Errorf("prepare: %s: a set of %d bytes of corpus takes about %d MB while it is made, and %d MB are free there; make room, or set prep.out to another disk", st.URL(), corpus.Bytes(docs), need/1e6, free/1e6)
+		return fmt.Errorf("prepare: %s: a set of %d bytes of corpus takes about %d MB while it is made, and %d MB are free there; make room, or use a folder on another disk", st.URL(), corpus.Bytes(docs), need/1e6, free/1e6)
 	}
 	return nil
 }
 
-// estimate returns how many bytes the shards and parts of a set have, about.
+// estimate returns the bytes of the shards and part files of a set, about.
 func estimate(ctx context.Context, docs []corpus.Document, o Options) (need int64, err error) {
 	var r corpus.Reader
 	defer func() { err = errors.Join(err, r.Close()) }()

@@ -139,7 +139,7 @@ func keepStatistics(s corpus.Statistics) { kept = s }
 func TestZombies(t *testing.T) {
 	docs := write(t, text{"a", wide(900)}, text{"b", "to be or not to be, that is the question"}, text{"c", wide(333)})
 	for _, by := range []string{"tail", "block"} {
-		o := Options{SeqLength: 6, Seed: 3, Shards: 3, BlockBytes: 200, WindowBytes: 200, ValidationFraction: 0.2, ValidationBy: by, Stride: 5}
+		o := Options{SeqLength: 6, Seed: 3, Shards: 3, RangeBytes: 200, SlabBytes: 200, ValidationFraction: 0.2, ValidationBy: by, Stride: 5}
 		want := files(t, made(t, "direct", docs, o))
 		o = o.complete(corpus.Bytes(docs))
 		var blocks []corpus.Block
@@ -150,12 +150,12 @@ func TestZombies(t *testing.T) {
 		}
 		for i, d := range docs {
 			digests = append(digests, corpus.Digest{Doc: int64(i), Name: d.Name, Bytes: d.Bytes, SHA256: sums[i], CRC: d.CRC})
-			for at := int64(0); at < d.Bytes; at += o.BlockBytes {
-				blocks = append(blocks, corpus.Block{Doc: int64(i), Document: d, Offset: at, Length: min(o.BlockBytes, d.Bytes-at)})
+			for at := int64(0); at < d.Bytes; at += o.RangeBytes {
+				blocks = append(blocks, corpus.Block{Doc: int64(i), Document: d, Offset: at, Length: min(o.RangeBytes, d.Bytes-at)})
 			}
 		}
 		p, s := beam.NewPipelineWithRoot()
-		beam.ParDo0(s, keepStatistics, corpus.Count(s, o.form(), corpus.Blocks(s, o.BlockBytes, corpus.Create(s, docs))))
+		beam.ParDo0(s, keepStatistics, corpus.Count(s, o.form(), corpus.Blocks(s, o.RangeBytes, corpus.Create(s, docs))))
 		if err := engine.Run(t.Context(), "direct", p, engine.Options{}); err != nil {
 			t.Fatal(err)
 		}
@@ -221,9 +221,9 @@ func (c *cluster) makePlan(st corpus.Statistics, digests []corpus.Digest) {
 	if c.o.rule().By == layout.ByTail {
 		return
 	}
-	f := &splitFn{Options: c.o}
-	var splits []blockSplit
-	emit := func(s blockSplit) { splits = append(splits, s) }
+	f := &sidesFn{Options: c.o}
+	var splits []sides
+	emit := func(s sides) { splits = append(splits, s) }
 	plans := func(p *plan) bool { *p = c.plan; return true }
 	f.StartBundle(c.t.Context(), plans, emit)
 	for _, i := range c.r.Perm(len(c.blocks)) {
@@ -234,7 +234,7 @@ func (c *cluster) makePlan(st corpus.Statistics, digests []corpus.Digest) {
 	if err := f.FinishBundle(plans, emit); err != nil {
 		c.t.Fatal(err)
 	}
-	err := (&completeFn{Options: c.o}).ProcessElement(c.plan, func(s *blockSplit) bool {
+	err := (&completeFn{Options: c.o}).ProcessElement(c.plan, func(s *sides) bool {
 		if len(splits) == 0 {
 			return false
 		}

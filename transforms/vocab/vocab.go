@@ -66,7 +66,7 @@ func New(unit Unit, counts map[rune]int64, minCount int64) (*Vocab, error) {
 		v.counts = slices.Insert(v.counts, 0, dropped)
 	}
 	if len(v.chars) == 0 && v.unknown {
-		return nil, fmt.Errorf("vocab: none of %d characters occurs min_count = %d times; use a smaller prep.min_count or more text", len(counts), minCount)
+		return nil, fmt.Errorf("vocab: none of %d characters occurs min_count = %d times; use a smaller min_count or more text", len(counts), minCount)
 	}
 	if err := v.check(); err != nil {
 		return nil, fmt.Errorf("vocab: %w", err)
@@ -165,7 +165,7 @@ func (e *CharError) Error() string {
 	if e.invalid {
 		return fmt.Sprintf("vocab: byte %d of the text is not valid UTF-8; correct the text", e.Byte)
 	}
-	return fmt.Sprintf("vocab: character %q (%U) at position %d (byte %d) is not one of the %d characters that the model knows; use others, or train on text that has it or with prep.min_count 2 or more, which adds [UNK]",
+	return fmt.Sprintf("vocab: character %q (%U) at position %d (byte %d) is not one of the %d characters that the model knows; use others, or train on text that has it or with a min_count of 2 or more, which adds [UNK]",
 		e.Char, e.Char, e.Index, e.Byte, e.size)
 }
 

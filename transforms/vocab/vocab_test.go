@@ -88,7 +88,7 @@ func TestNewErrors(t *testing.T) {
 		want     string
 	}{
 		{Rune, nil, 1, "vocab: there are no characters"},
-		{Rune, map[rune]int64{'a': 1, 'b': 2}, 3, "vocab: none of 2 characters occurs min_count = 3 times; use a smaller prep.min_count or more text"},
+		{Rune, map[rune]int64{'a': 1, 'b': 2}, 3, "vocab: none of 2 characters occurs min_count = 3 times; use a smaller min_count or more text"},
 		{"word", map[rune]int64{'a': 1}, 1, `vocab: unit is "word"; use rune or byte`},
 		{Byte, map[rune]int64{256: 1}, 1, "vocab: U+0100 is no character of unit byte"},
 		{Rune, map[rune]int64{0xd800: 1}, 1, "vocab: U+D800 is no character of unit rune"},
@@ -128,7 +128,7 @@ func TestCharError(t *testing.T) {
 		at    int
 		want  string
 	}{
-		{"éaz", 'z', 2, 3, "vocab: character 'z' (U+007A) at position 2 (byte 3) is not one of the 3 characters that the model knows; use others, or train on text that has it or with prep.min_count 2 or more, which adds [UNK]"},
+		{"éaz", 'z', 2, 3, "vocab: character 'z' (U+007A) at position 2 (byte 3) is not one of the 3 characters that the model knows; use others, or train on text that has it or with a min_count of 2 or more, which adds [UNK]"},
 		{"é\ufffd", '\ufffd', 1, 2, "character '�' (U+FFFD) at position 1 (byte 2) is not one of"},
 		{"éa\xc3", '\ufffd', 2, 3, "vocab: byte 3 of the text is not valid UTF-8; correct the text"},
 	} {

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/quire-ml/quire/transforms/corpus"
+	"github.com/quire-ml/quire/transforms/dataset"
 	"github.com/quire-ml/quire/transforms/vocab"
 )
 
@@ -54,7 +55,7 @@ func shown(rs []rune, o Options) string {
 	return string(b)
 }
 
-func TestPieces(t *testing.T) {
+func TestSplitText(t *testing.T) {
 	texts := []text{
 		{"a.txt", strings.Repeat("Der Wolf, dreißig Schafe — und ein Hund. ", 60)},
 		{"b.txt", ""},
@@ -64,12 +65,12 @@ func TestPieces(t *testing.T) {
 	docs := write(t, texts...)
 	for _, o := range []Options{
 		{SeqLength: 10, ValidationFraction: 0.1},
-		{SeqLength: 10, ValidationFraction: 0.2, TestFraction: 0.1, BlockBytes: 37},
+		{SeqLength: 10, ValidationFraction: 0.2, TestFraction: 0.1, RangeBytes: 37},
 		{SeqLength: 7, ValidationFraction: 0.3, TestFraction: 0.2, ValidationBy: "block"},
-		{SeqLength: 7, Stride: 3, ValidationFraction: 0.3, ValidationBy: "block", BlockBytes: 41},
-		{SeqLength: 7, Stride: 1, ValidationFraction: 0.1, BlockBytes: 5},
-		{SeqLength: 20, Unit: vocab.Byte, ValidationFraction: 0.3, ValidationBy: "block", BlockBytes: 100},
-		{SeqLength: 10, Normalize: "nfc", ValidationFraction: 0.3, ValidationBy: "block", BlockBytes: 50},
+		{SeqLength: 7, Stride: 3, ValidationFraction: 0.3, ValidationBy: "block", RangeBytes: 41},
+		{SeqLength: 7, Stride: 1, ValidationFraction: 0.1, RangeBytes: 5},
+		{SeqLength: 20, Unit: vocab.Byte, ValidationFraction: 0.3, ValidationBy: "block", RangeBytes: 100},
+		{SeqLength: 10, Normalize: "nfc", ValidationFraction: 0.3, ValidationBy: "block", RangeBytes: 50},
 		{SeqLength: 100},
 	} {
 		var chars []int64
@@ -78,14 +79,16 @@ func TestPieces(t *testing.T) {
 			chars = append(chars, int64(len(rs)))
 		}
 		got := map[string][]string{}
-		err := Pieces(t.Context(), docs, chars, o, func(p Piece) error {
-			if p.Joins {
-				got[p.Split][len(got[p.Split])-1] += string(p.Text)
+		c := o.complete(corpus.Bytes(docs))
+		w := &walker{rule: c.rule(), form: c.form(), rangeBytes: c.RangeBytes, visit: func(x Text) error {
+			if x.Continues {
+				got[x.Split][len(got[x.Split])-1] += string(x.Bytes)
 			} else {
-				got[p.Split] = append(got[p.Split], string(p.Text))
+				got[x.Split] = append(got[x.Split], string(x.Bytes))
 			}
 			return nil
-		})
+		}}
+		err := w.walk(t.Context(), docs, chars)
 		if err != nil {
 			t.Errorf("%+v: %v", o, err)
 		}
@@ -98,17 +101,30 @@ func TestPieces(t *testing.T) {
 	}
 }
 
-// TestPiecesChanged gives documents that are not those of the set.
-func TestPiecesChanged(t *testing.T) {
+// TestSplitTextChanged gives documents that are not those of the set, and a manifest
+// without a valid rule.
+func TestSplitTextChanged(t *testing.T) {
 	docs := write(t, text{"a.txt", strings.Repeat("to be or not to be. ", 50)})
-	for _, o := range []Options{{SeqLength: 10, ValidationFraction: 0.1}, {SeqLength: 10, ValidationFraction: 0.1, ValidationBy: "block"}} {
-		for _, chars := range [][]int64{{999}, {1001}, {}} {
-			if err := Pieces(t.Context(), docs, chars, o, func(Piece) error { return nil }); err == nil {
-				t.Errorf("%+v: %d characters, but no error", o, chars)
+	manifest := func(by string, chars ...int64) *dataset.Manifest {
+		m := &dataset.Manifest{SeqLength: 10, Unit: "rune", Normalize: "none"}
+		m.Validation.Fraction, m.Validation.By = 0.1, by
+		for _, n := range chars {
+			m.Documents = append(m.Documents, dataset.Document{Chars: n})
+		}
+		return m
+	}
+	ignore := func(Text) error { return nil }
+	for _, by := range []string{"tail", "block"} {
+		if err := SplitText(t.Context(), docs, manifest(by, 1000), ignore); err != nil {
+			t.Errorf("by %s: %v", by, err)
+		}
+		for _, m := range []*dataset.Manifest{manifest(by, 999), manifest(by, 1001), manifest(by), manifest(by+"s", 1000)} {
+			if err := SplitText(t.Context(), docs, m, ignore); err == nil || !strings.HasPrefix(err.Error(), "prepare: ") {
+				t.Errorf("%+v: %v", m, err)
 			}
 		}
 	}
-	err := Pieces(t.Context(), []corpus.Document{{Name: "gone.txt", Path: docs[0].Path + "x", Bytes: 4}}, []int64{4}, Options{SeqLength: 1}, func(Piece) error { return nil })
+	err := SplitText(t.Context(), []corpus.Document{{Name: "gone.txt", Path: docs[0].Path + "x", Bytes: 4}}, manifest("tail", 4), ignore)
 	if err == nil || !strings.Contains(err.Error(), "gone.txt") {
 		t.Errorf("a document that is gone: %v", err)
 	}
