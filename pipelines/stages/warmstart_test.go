@@ -80,7 +80,7 @@ func TestWarmStartRefuses(t *testing.T) {
 		{"model.hidden=9", "gru, 1 layer, embedding 4, hidden 8 of unit rune, this training gru, 1 layer, embedding 4, hidden 9 of unit rune; use the same model section"},
 		{"model.cell=lstm", "this training lstm, 1 layer"},
 		{"prep.unit=byte", "hidden 8 of unit byte"},
-		{"train.from=nowhere", "train.from: checkpoint: there is no checkpoint at "},
+		{"train.from=nowhere", "train.from: run: there is no checkpoint at "},
 	} {
 		c := tiny.Config(t, words, "train.epochs=1", "train.from="+old.Path, refused.set)
 		_, err := Train(t.Context(), c, TrainOptions{Set: prepared(t, c), Out: text.Locate(c.Workdir, c.Train.Out), Console: tiny.Console()})
