@@ -1,13 +1,10 @@
 package inspect
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
-	"fmt"
 	"math"
 	"slices"
-	"strings"
 
 	"github.com/quire-ml/quire/model/checkpoint"
 	"github.com/quire-ml/quire/model/train"
@@ -35,6 +32,11 @@ type TensorDiff struct {
 	At     int      `json:"at"`      // the value where it is, counted from 0 in row-major order
 }
 
+// Same reports whether both checkpoints have the tensor, with the same bits.
+func (t TensorDiff) Same() bool {
+	return t.ShapeA != nil && t.ShapeB != nil && slices.Equal(t.ShapeA, t.ShapeB) && t.Differ == 0
+}
+
 // Diff compares two checkpoints: files, or runs of which which picks one.
 func Diff(ctx context.Context, pathA, pathB, which string) (*Result, error) {
 	a, err := text.OpenModel(ctx, pathA, which)
@@ -48,14 +50,8 @@ func Diff(ctx context.Context, pathA, pathB, which string) (*Result, error) {
 	d := &DiffFacts{A: a.Path, B: b.Path, Origin: train.Differences(origin(a), origin(b)),
 		Config: train.Differences(a.Config, b.Config), Metrics: train.Differences(a.Checkpoint.Metrics, b.Checkpoint.Metrics),
 		Tensors: diffTensors(a.Checkpoint, b.Checkpoint)}
-	equal := 0
-	for _, t := range d.Tensors {
-		if t.Differ == 0 && slices.Equal(t.ShapeA, t.ShapeB) && (t.ShapeA == nil) == (t.ShapeB == nil) {
-			equal++
-		}
-	}
-	d.Same = equal == len(d.Tensors) && len(d.Origin)+len(d.Config)+len(d.Metrics) == 0
-	return &Result{Kind: "diff", Path: pathA, Diff: d, Text: d.text(equal)}, nil
+	d.Same = len(d.Origin)+len(d.Config)+len(d.Metrics) == 0 && !slices.ContainsFunc(d.Tensors, func(t TensorDiff) bool { return !t.Same() })
+	return &Result{Kind: "diff", Path: pathA, Diff: d}, nil
 }
 
 // origin is what a checkpoint says of itself beside config and metrics.
@@ -108,35 +104,4 @@ func (d *TensorDiff) compare(a, b []float32) {
 	if !math.IsNaN(worst) && !math.IsInf(worst, 0) {
 		d.MaxAbs = &worst
 	}
-}
-
-func (d *DiffFacts) text(equal int) string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "A  %s\nB  %s\n", d.A, d.B)
-	for _, part := range []struct {
-		name string
-		list []train.Difference
-	}{{"origin", d.Origin}, {"config", d.Config}, {"metrics", d.Metrics}} {
-		for _, x := range part.list {
-			fmt.Fprintf(&b, "%-8s %s: %s, %s\n", part.name, x.Key, cmp.Or(x.A, "none"), cmp.Or(x.B, "none"))
-		}
-	}
-	for _, t := range d.Tensors {
-		switch {
-		case t.ShapeA == nil:
-			fmt.Fprintf(&b, "tensor   %s: only in B\n", t.Name)
-		case t.ShapeB == nil:
-			fmt.Fprintf(&b, "tensor   %s: only in A\n", t.Name)
-		case !slices.Equal(t.ShapeA, t.ShapeB):
-			fmt.Fprintf(&b, "tensor   %s: shape %v, %v\n", t.Name, t.ShapeA, t.ShapeB)
-		case t.Differ > 0:
-			most := "not finite"
-			if t.MaxAbs != nil {
-				most = fmt.Sprintf("%.3g", *t.MaxAbs)
-			}
-			fmt.Fprintf(&b, "tensor   %s: %d values differ, at most by %s, at %d\n", t.Name, t.Differ, most, t.At)
-		}
-	}
-	fmt.Fprintf(&b, "%d of %d tensors are the same\n", equal, len(d.Tensors))
-	return b.String()
 }

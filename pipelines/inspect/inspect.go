@@ -10,13 +10,11 @@ import (
 	"os"
 	"strings"
 
-	"github.com/quire-ml/quire/model/checkpoint"
 	"github.com/quire-ml/quire/pipelines/report"
 	"github.com/quire-ml/quire/pipelines/text"
 )
 
-// Result is the outcome of Inspect. The facts of its kind are set, the
-// others nil.
+// Result describes an artifact. The facts of its kind are set, the others nil.
 type Result struct {
 	Kind       string           `json:"kind"` // checkpoint, set, shard, metrics or diff
 	Path       string           `json:"path"`
@@ -25,7 +23,6 @@ type Result struct {
 	Shard      *ShardFacts      `json:"shard,omitempty"`
 	Metrics    []report.Line    `json:"metrics,omitempty"`
 	Diff       *DiffFacts       `json:"diff,omitempty"`
-	Text       string           `json:"-"` // the same in words
 }
 
 // CheckpointFacts are what a checkpoint says of itself.
@@ -35,6 +32,7 @@ type CheckpointFacts struct {
 	Embedding  int               `json:"embedding"`
 	Hidden     int               `json:"hidden"`
 	Vocab      int               `json:"vocab"`
+	Characters string            `json:"characters"` // the first of them, in the order of their ids
 	Unit       string            `json:"unit"`
 	Normalize  string            `json:"normalize"`
 	Parameters int               `json:"parameters"`
@@ -60,7 +58,7 @@ func Describe(ctx context.Context, path, which string, first int) (*Result, erro
 	}
 	if !strings.HasSuffix(path, ".safetensors") {
 		if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) && !strings.Contains(path, "://") {
-			return nil, fmt.Errorf("inspect: inspect: there is nothing at %s", path)
+			return nil, fmt.Errorf("inspect: there is nothing at %s", path)
 		}
 		res, err := inspectSet(ctx, path, first)
 		if !errors.Is(err, text.ErrNoSet) {
@@ -80,37 +78,23 @@ func inspectCheckpoint(ctx context.Context, path, which string) (*Result, error)
 	if len(metrics) == 0 {
 		metrics = nil // null in JSON
 	}
-	f := &CheckpointFacts{Cell: string(s.Cell), Layers: s.Layers, Embedding: s.Embedding, Hidden: s.Hidden, Vocab: s.Vocabulary,
+	f := &CheckpointFacts{Cell: string(s.Cell), Layers: s.Layers, Embedding: s.Embedding, Hidden: s.Hidden, Vocab: s.Vocabulary, Characters: characters(m),
 		Unit: m.Unit, Normalize: m.Normalize, Parameters: s.Count(), Step: m.Step, Epoch: m.Epoch, Set: m.Set,
 		Config: m.Config, Metrics: metrics, Tensors: map[string]Tensor{}}
-	var b strings.Builder
-	fmt.Fprintf(&b, "checkpoint   %s, intact\n", m.Path)
-	fmt.Fprintf(&b, "trained      step %d, epoch %d, on the set %s\n", f.Step, f.Epoch, f.Set)
-	fmt.Fprintf(&b, "model        %s, %s, embedding %d, hidden %d: %d parameters\n", f.Cell, report.Count(f.Layers, "layer"), f.Embedding, f.Hidden, f.Parameters)
-	fmt.Fprintf(&b, "vocabulary   %d characters (%s, normalize %s): %s\n", f.Vocab, f.Unit, f.Normalize, characters(m))
-	fmt.Fprintf(&b, "config       %s\n", f.Config)
-	fmt.Fprintf(&b, "metrics      %s\n", f.Metrics)
-	fmt.Fprintf(&b, "tensors\n")
 	for _, t := range m.Tensors {
 		f.Tensors[t.Name] = Tensor{Shape: t.Shape}
-		fmt.Fprintf(&b, "  %-32s %s\n", t.Name, shapeText(t))
 	}
-	return &Result{Kind: "checkpoint", Path: m.Path, Checkpoint: f, Text: b.String()}, nil
+	return &Result{Kind: "checkpoint", Path: m.Path, Checkpoint: f}, nil
 }
 
-func shapeText(t checkpoint.Tensor) string {
-	var parts []string
-	for _, d := range t.Shape {
-		parts = append(parts, fmt.Sprint(d))
-	}
-	return "(" + strings.Join(parts, ", ") + ")"
-}
+// shownBytes is the size at which the shown characters of a vocabulary end.
+const shownBytes = 100
 
-// characters shows the vocabulary as far as a line goes.
+// characters returns the beginning of the vocabulary.
 func characters(m *text.Model) string {
 	var text []byte
-	for id := int32(0); int(id) < m.Vocab.Size() && len(text) < 100; id++ {
+	for id := int32(0); int(id) < m.Vocab.Size() && len(text) < shownBytes; id++ {
 		text = m.Vocab.AppendText(text, id)
 	}
-	return fmt.Sprintf("%q", text)
+	return string(text)
 }

@@ -28,26 +28,7 @@ func Metrics(ctx context.Context, path, which string) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	var b strings.Builder
-	fmt.Fprintf(&b, "%6s %10s %10s %12s\n", "epoch", "step", "training", "validation")
-	var last report.Line
-	for _, l := range res.Metrics {
-		if last = l; l.EpochTrain != nil {
-			fmt.Fprintf(&b, "%6d %10d %10.4f %12s\n", l.Epoch, l.Step, *l.EpochTrain, nats(l.Validation))
-		}
-	}
-	if last.Train != nil {
-		fmt.Fprintf(&b, "%6d %10d %10.4f %12s\n", last.Epoch, last.Step, *last.Train, "of one step")
-	}
-	res.Text = b.String()
 	return res, nil
-}
-
-func nats(x *float64) string {
-	if x == nil {
-		return "-"
-	}
-	return fmt.Sprintf("%.4f", *x)
 }
 
 // runMetrics returns the lines of a run's metrics.jsonl, none where it has none.

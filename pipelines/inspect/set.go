@@ -7,12 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"path/filepath"
-	"slices"
 	"strings"
 
-	"github.com/quire-ml/quire/pipelines/report"
 	"github.com/quire-ml/quire/pipelines/text"
 	"github.com/quire-ml/quire/runners/store"
 	"github.com/quire-ml/quire/transforms/dataset"
@@ -57,22 +54,7 @@ func inspectSet(ctx context.Context, path string, first int) (*Result, error) {
 	if f.First, err = examples(ctx, set, first); err != nil {
 		return nil, err
 	}
-	var b strings.Builder
-	fmt.Fprintf(&b, "set          %s, intact\n", path)
-	fmt.Fprintf(&b, "manifest     sha256 %s\n", f.ManifestSHA256)
-	fmt.Fprintf(&b, "corpus       %s, %d characters, %d dropped\n", report.Count(len(m.Documents), "document"), m.Chars, m.DroppedChars)
-	for _, d := range m.Documents {
-		fmt.Fprintf(&b, "  %s: %d bytes, %d characters, sha256 %s\n", d.Name, d.Bytes, d.Chars, d.SHA256)
-	}
-	fmt.Fprintf(&b, "vocabulary   %d characters (%s)\n", set.Vocab().Size(), m.Unit)
-	fmt.Fprintf(&b, "entropy      unigram %.4f, bigram %.4f nats a character\n", m.Entropy.UnigramNats, m.Entropy.BigramNats)
-	for _, s := range m.Splits {
-		fmt.Fprintf(&b, "%-12s %d sequences of %d+1 characters in %s\n", s.Name, s.Sequences, m.SeqLength, report.Count(len(s.Shards), "shard"))
-	}
-	for i, e := range f.First {
-		fmt.Fprintf(&b, "sequence %d\n  input   %q\n  target  %q\n", i, e.Input, e.Target)
-	}
-	return &Result{Kind: "set", Path: path, Set: f, Text: b.String()}, nil
+	return &Result{Kind: "set", Path: path, Set: f}, nil
 }
 
 // examples returns the first sequences of the training part as text.
@@ -117,22 +99,7 @@ func inspectShard(ctx context.Context, path string, first int) (*Result, error) 
 	if f.Listed, err = listed(ctx, st, name, f); err != nil {
 		return nil, err
 	}
-	var b strings.Builder
-	for i, ids := range f.First {
-		fmt.Fprintf(&b, "record %d   %v\n", i, ids)
-	}
-	var kinds []string
-	for _, n := range slices.Sorted(maps.Keys(f.Lengths)) {
-		kinds = append(kinds, fmt.Sprintf("%d of %d ids", f.Lengths[n], n))
-	}
-	fmt.Fprintf(&b, "shard      %s, intact: %d records, %d bytes (%s)\n", path, f.Records, f.Bytes, strings.Join(kinds, ", "))
-	fmt.Fprintf(&b, "sha256     %s", f.SHA256)
-	if f.Listed {
-		fmt.Fprintf(&b, ", as the manifest says\n")
-	} else {
-		fmt.Fprintf(&b, "; there is no manifest beside it, so records missing at its end would not show\n")
-	}
-	return &Result{Kind: "shard", Path: st.Join(name), Shard: f, Text: b.String()}, nil
+	return &Result{Kind: "shard", Path: st.Join(name), Shard: f}, nil
 }
 
 func readShard(ctx context.Context, st *store.Store, name string, first int) (*ShardFacts, error) {

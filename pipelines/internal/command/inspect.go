@@ -54,7 +54,7 @@ func Inspect() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return o.print(c, res, func(w io.Writer) { fmt.Fprint(w, res.Text) })
+		return o.print(c, res, func(w io.Writer) { printInspect(w, res) })
 	}
 	c.Flags().StringVar(&which, "which", "best", "of a run directory: best, latest or step:500")
 	complete(c, "which", completeWhich(&o))

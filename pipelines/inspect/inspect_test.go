@@ -1,0 +1,240 @@
+package inspect
+
+import (
+	"encoding/json"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/quire-ml/quire/model/checkpoint"
+	"github.com/quire-ml/quire/model/rnn"
+	"github.com/quire-ml/quire/pipelines/report"
+	"github.com/quire-ml/quire/runners/store"
+	"github.com/quire-ml/quire/transforms/dataset"
+	"github.com/quire-ml/quire/transforms/tfexample"
+	"github.com/quire-ml/quire/transforms/tfrecord"
+	"github.com/quire-ml/quire/transforms/vocab"
+)
+
+// save writes a checkpoint of a GRU for the characters a, b, c and returns its path. change
+// may alter it first.
+func save(t *testing.T, dir string, change func(c *checkpoint.Checkpoint)) string {
+	t.Helper()
+	v, err := vocab.New(vocab.Rune, map[rune]int64{'a': 3, 'b': 2, 'c': 1}, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := json.Marshal(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	shape := rnn.Shape{Cell: rnn.GRU, Layers: 1, Vocabulary: v.Size(), Embedding: 2, Hidden: 2}
+	c := &checkpoint.Checkpoint{Metadata: checkpoint.Metadata{Cell: "gru", Unit: "rune", Normalize: "none", Set: strings.Repeat("5", 64), Step: 7, Epoch: 2, Vocab: text,
+		Config:  json.RawMessage(`{"model":{"cell":"gru","embedding":2,"hidden":2,"layers":1},"train":{"lr":0.1}}`),
+		Metrics: json.RawMessage(`{"epochs":[{"epoch":1,"step":4,"epoch_train_nats":1.25,"validation_nats":1.5},{"epoch":2,"step":7,"epoch_train_nats":1.125}]}`)}}
+	for _, p := range shape.Parameters() {
+		size := 1
+		for _, n := range p.Dims {
+			size *= n
+		}
+		data := make([]float32, size)
+		for i := range data {
+			data[i] = float32(i) / 8
+		}
+		c.Tensors = append(c.Tensors, checkpoint.Tensor{Name: p.Name, Shape: slices.Clone(p.Dims), Data: data})
+	}
+	if change != nil {
+		change(c)
+	}
+	st, err := store.Open(t.Context(), dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer st.Close()
+	p, err := checkpoint.Save(t.Context(), st, c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return filepath.Join(dir, filepath.FromSlash(p.Name))
+}
+
+func TestDescribeCheckpoint(t *testing.T) {
+	path := save(t, t.TempDir(), nil)
+	r, err := Describe(t.Context(), path, "best", 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := r.Checkpoint
+	// 3·2 embedding, 6·2 + 6·2 weights, 6 + 6 biases, 3·2 + 3 dense.
+	if r.Kind != "checkpoint" || r.Path != path || f.Parameters != 51 || f.Vocab != 3 || f.Characters != "abc" || f.Step != 7 || f.Epoch != 2 || f.Cell != "gru" {
+		t.Errorf("%s %s: %+v", r.Kind, r.Path, f)
+	}
+	if got := f.Tensors["rnn.weight_hh_l0"].Shape; !slices.Equal(got, []int{6, 2}) || len(f.Tensors) != 7 {
+		t.Errorf("%d tensors, rnn.weight_hh_l0 is %v", len(f.Tensors), got)
+	}
+}
+
+// TestDescribeNothing: an error says what is missing, and where.
+func TestDescribeNothing(t *testing.T) {
+	dir := t.TempDir()
+	for path, want := range map[string]string{
+		filepath.Join(dir, "none"):             "there is nothing at " + filepath.Join(dir, "none"),
+		dir:                                    "no checkpoint at " + dir,
+		filepath.Join(dir, "x.tfrecord"):       "x.tfrecord",
+		filepath.Join(dir, "none.safetensors"): "none.safetensors",
+	} {
+		if r, err := Describe(t.Context(), path, "best", 1); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %+v, %v, want %q", path, r, err, want)
+		}
+	}
+}
+
+func TestDiff(t *testing.T) {
+	dir := t.TempDir()
+	a := save(t, filepath.Join(dir, "a"), nil)
+	tests := []struct {
+		name   string
+		change func(c *checkpoint.Checkpoint)
+		want   string // the parts of the difference, one a line
+	}{
+		{"nothing", func(*checkpoint.Checkpoint) {}, ""},
+		{"step", func(c *checkpoint.Checkpoint) { c.Step = 9 }, "origin step 7 9"},
+		{"config", func(c *checkpoint.Checkpoint) {
+			c.Config = json.RawMessage(strings.Replace(string(c.Config), `0.1`, `0.2`, 1))
+		}, "config train.lr 0.1 0.2"},
+		{"metrics", func(c *checkpoint.Checkpoint) { c.Metrics = json.RawMessage(`{"epochs":[]}`) }, "metrics"},
+		{"values", func(c *checkpoint.Checkpoint) {
+			c.Tensors[0].Data[1], c.Tensors[0].Data[2] = 5, 0
+		}, "tensor " + "embedding.weight 2 4.875 1"},
+		{"negative zero", func(c *checkpoint.Checkpoint) { c.Tensors[0].Data[0] = float32(math.Copysign(0, -1)) }, "tensor embedding.weight 1 0 0"},
+		{"NaN", func(c *checkpoint.Checkpoint) {
+			c.Tensors[0].Data[3], c.Tensors[0].Data[4] = float32(math.NaN()), 1e9
+		}, "tensor embedding.weight 2 - 3"},
+		{"more", func(c *checkpoint.Checkpoint) {
+			c.Tensors = append(c.Tensors, checkpoint.Tensor{Name: "adam.m.x", Shape: []int{1}, Data: []float32{0}})
+		}, "only adam.m.x"},
+	}
+	for _, test := range tests {
+		b := save(t, filepath.Join(dir, test.name), test.change)
+		r, err := Diff(t.Context(), a, b, "best")
+		if err != nil {
+			t.Fatalf("%s: %v", test.name, err)
+		}
+		if got := parts(r.Diff); !strings.HasPrefix(got, test.want) || (test.want == "") != (got == "") || r.Diff.Same != (got == "") {
+			t.Errorf("%s: the same: %v; differences %q, want %q", test.name, r.Diff.Same, got, test.want)
+		}
+	}
+	if _, err := Diff(t.Context(), a, filepath.Join(dir, "none"), "best"); err == nil {
+		t.Error("a checkpoint that is missing is compared")
+	}
+}
+
+// parts writes a difference one part a line.
+func parts(d *DiffFacts) string {
+	var b strings.Builder
+	for _, x := range d.Origin {
+		b.WriteString("origin " + x.Key + " " + x.A + " " + x.B + "\n")
+	}
+	for _, x := range d.Config {
+		b.WriteString("config " + x.Key + " " + x.A + " " + x.B + "\n")
+	}
+	for _, x := range d.Metrics {
+		b.WriteString("metrics " + x.Key + "\n")
+	}
+	for _, x := range d.Tensors {
+		switch {
+		case x.Same():
+		case x.ShapeA == nil || x.ShapeB == nil:
+			b.WriteString("only " + x.Name + "\n")
+		default:
+			most := "-"
+			if x.MaxAbs != nil {
+				data, _ := json.Marshal(*x.MaxAbs)
+				most = string(data)
+			}
+			differ, _ := json.Marshal(x.Differ)
+			at, _ := json.Marshal(x.At)
+			b.WriteString("tensor " + x.Name + " " + string(differ) + " " + most + " " + string(at) + "\n")
+		}
+	}
+	return b.String()
+}
+
+func TestMetrics(t *testing.T) {
+	dir := t.TempDir()
+	path := save(t, dir, nil)
+	r, err := Metrics(t.Context(), path, "best")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(r.Metrics) != 2 || *r.Metrics[0].EpochTrain != 1.25 || *r.Metrics[0].Validation != 1.5 || r.Metrics[1].Validation != nil || r.Metrics[1].Step != 7 {
+		t.Errorf("the metrics of a checkpoint are %+v", r.Metrics)
+	}
+	lines := `{"step":1,"epoch":1,"train_nats":2}` + "\n" + `{"step":4,"epoch":1,"epoch_train_nats":1.75}` + "\n"
+	if err := os.WriteFile(filepath.Join(dir, report.MetricsName), []byte(lines), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	if r, err = Metrics(t.Context(), dir, "best"); err != nil || len(r.Metrics) != 2 || *r.Metrics[0].Train != 2 || *r.Metrics[1].EpochTrain != 1.75 {
+		t.Errorf("the metrics of a run are %+v, %v", r, err)
+	}
+}
+
+// shard writes records of ids and returns the bytes.
+func shard(t *testing.T, path string, records ...[]int32) []byte {
+	t.Helper()
+	f, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := tfrecord.NewWriter(f)
+	for _, ids := range records {
+		if err := w.Write(tfexample.AppendIDs(nil, ids, 1)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
+}
+
+func TestDescribeShard(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "train-00000-of-00001.tfrecord")
+	data := shard(t, path, []int32{1, 2, 3}, []int32{4, 5, 6}, []int32{7})
+	r, err := Describe(t.Context(), path, "", 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := r.Shard
+	if r.Kind != "shard" || f.Records != 3 || f.Bytes != int64(len(data)) || f.Lengths[3] != 2 || f.Lengths[1] != 1 || f.Listed ||
+		len(f.First) != 2 || !slices.Equal(f.First[1], []int32{4, 5, 6}) || len(f.SHA256) != 64 {
+		t.Errorf("%+v", f)
+	}
+	for i := range data {
+		damaged := slices.Clone(data)
+		damaged[i] ^= 1
+		if err := os.WriteFile(path, damaged, 0o666); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Describe(t.Context(), path, "", 0); err == nil || !strings.Contains(err.Error(), "train-00000-of-00001.tfrecord") {
+			t.Fatalf("byte %d is another: %v", i, err)
+		}
+	}
+	if err := os.WriteFile(path, data, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	manifest := filepath.Join(filepath.Dir(path), dataset.ManifestName)
+	if err := os.WriteFile(manifest, []byte("{}"), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Describe(t.Context(), path, "", 0); err == nil || !strings.Contains(err.Error(), dataset.ManifestName) {
+		t.Errorf("beside a manifest that is none: %v", err)
+	}
+}
