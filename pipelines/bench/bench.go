@@ -18,7 +18,7 @@ import (
 	"github.com/quire-ml/quire/pipelines/report"
 )
 
-// Options say what Bench measures.
+// Options are the sizes that Run measures.
 type Options struct {
 	Shape    rnn.Shape
 	Batch    int // sequences
@@ -29,10 +29,10 @@ type Options struct {
 	Precision kernel.Precision // of training
 }
 
-// Check returns an error where a size makes no sense.
+// Check refuses sizes that are out of range. The error begins with the name of the size.
 func (o Options) Check() error {
 	if _, err := rnn.ParseCell(string(o.Shape.Cell)); err != nil {
-		return fmt.Errorf("--cell: %w", err)
+		return fmt.Errorf("cell: %w", err)
 	}
 	for _, n := range []struct {
 		name  string
@@ -40,16 +40,16 @@ func (o Options) Check() error {
 	}{{"hidden", o.Shape.Hidden}, {"embedding", o.Shape.Embedding}, {"layers", o.Shape.Layers}, {"vocab", o.Shape.Vocabulary},
 		{"batch", o.Batch}, {"length", o.Length}, {"steps", o.Steps}} {
 		if n.value < 1 || n.value > 1<<16 {
-			return fmt.Errorf("--%s is %d; it must be 1 to %d", n.name, n.value, 1<<16)
+			return fmt.Errorf("%s is %d; it must be 1 to %d", n.name, n.value, 1<<16)
 		}
 	}
 	if o.Generate < 0 {
-		return fmt.Errorf("--generate is %d; it must be 0 or more", o.Generate)
+		return fmt.Errorf("generate is %d; it must be 0 or more", o.Generate)
 	}
 	return nil
 }
 
-// Result is the outcome of Bench. Rates are those of the median step.
+// Result is the outcome of Run. Rates are those of the median step.
 type Result struct {
 	Cell             rnn.Cell           `json:"cell"`
 	Layers           int                `json:"layers"`
@@ -69,7 +69,7 @@ type Result struct {
 	Generate         map[string]float64 `json:"generate"` // characters a second, by streams side by side
 }
 
-// generateSizes are the numbers of streams that Bench generates side by side.
+// generateSizes are the numbers of streams that Run generates side by side.
 var generateSizes = []int{1, 8, 64}
 
 // Run measures training steps and generation on random characters.
@@ -87,7 +87,7 @@ func Run(ctx context.Context, o Options, console *report.Console) (*Result, erro
 		return nil, err
 	}
 	peak := kernel.Peak(o.Precision)
-	if err := benchTraining(ctx, o, w, res, console); err != nil {
+	if err := measureTraining(ctx, o, w, res, console); err != nil {
 		return nil, err
 	}
 	res.PeakGFLOPS = max(peak, kernel.Peak(o.Precision)) / 1e9
@@ -97,7 +97,7 @@ func Run(ctx context.Context, o Options, console *report.Console) (*Result, erro
 			break
 		}
 		console.Line("bench: generate, %d at a time", streams)
-		rate, err := benchGeneration(ctx, w, streams, o.Generate)
+		rate, err := measureGeneration(ctx, w, streams, o.Generate)
 		if err != nil {
 			return nil, err
 		}
@@ -106,8 +106,8 @@ func Run(ctx context.Context, o Options, console *report.Console) (*Result, erro
 	return res, nil
 }
 
-// benchTraining fills in the median of the steps.
-func benchTraining(ctx context.Context, o Options, w *rnn.Weights, res *Result, console *report.Console) error {
+// measureTraining fills in the median of the steps.
+func measureTraining(ctx context.Context, o Options, w *rnn.Weights, res *Result, console *report.Console) error {
 	trainer, err := train.NewTrainer(w, o.Length, o.Batch, 1e-3, &train.TrainerOptions{Precision: o.Precision})
 	if err != nil {
 		return err
@@ -144,8 +144,8 @@ func benchTraining(ctx context.Context, o Options, w *rnn.Weights, res *Result, 
 	return nil
 }
 
-// benchGeneration returns the characters a second of that many streams.
-func benchGeneration(ctx context.Context, w *rnn.Weights, streams, chars int) (float64, error) {
+// measureGeneration returns the characters a second of streams side by side.
+func measureGeneration(ctx context.Context, w *rnn.Weights, streams, chars int) (float64, error) {
 	const warm = 20
 	samplers, prompts := make([]*sample.Sampler, streams), make([][]int32, streams)
 	for i := range samplers {

@@ -28,7 +28,7 @@ func Bench() *cobra.Command {
 				return usage(c, err)
 			}
 			if err := b.Check(); err != nil {
-				return usage(c, err)
+				return usage(c, fmt.Errorf("--%w", err)) // a flag has the name of its size
 			}
 			res, err := bench.Run(c.Context(), b, o.console(c))
 			if err != nil {
