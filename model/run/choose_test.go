@@ -111,6 +111,30 @@ func TestOpenStep(t *testing.T) {
 	}
 }
 
+// TestOpenWhileDeleted: a reader whose checkpoint is deleted between the pointer
+// and the file gets the next; with a pointer that stays, the error.
+func TestOpenWhileDeleted(t *testing.T) {
+	ctx, st := context.Background(), newStore(t)
+	d := acquire(t, st)
+	commit(t, d, Retention{}, 1, 0)
+	armed := true
+	defer store.InjectFaults(func(op, name string) error {
+		if armed && op == "open" && strings.HasSuffix(name, filepath.Base(checkpoint.Path(1))) {
+			armed = false
+			commit(t, d, Retention{}, 2, 0)
+		}
+		return nil
+	})()
+	c, at, err := Open(ctx, st.URL(), Latest)
+	if err != nil || c.Step != 2 || at != st.Join(checkpoint.Path(2)) || armed {
+		t.Errorf("%+v, %s, %v; armed %v", c, at, err, armed)
+	}
+	damage(t, st, checkpoint.Path(2))
+	if _, _, err := Open(ctx, st.URL(), Latest); err == nil || !strings.Contains(err.Error(), st.Join(checkpoint.Path(2))) || !strings.HasSuffix(err.Error(), "; put back an intact copy") {
+		t.Errorf("damaged: %v", err)
+	}
+}
+
 func TestCheckWhich(t *testing.T) {
 	for _, which := range []string{"best", "latest", "step:0", "step:500"} {
 		if err := CheckWhich(which); err != nil {
@@ -230,6 +254,9 @@ func TestKilledWithinCommit(t *testing.T) {
 		}
 		if _, _, err := Open(ctx, st.URL(), Best); err != nil {
 			t.Errorf("%s: a reader gets %v", dies, err)
+		}
+		if latest, best := at(t, st); dies == "latest.json" && (latest != 1 || best != 2) {
+			t.Errorf("latest %d, best %d: want latest.json written last", latest, best)
 		}
 		armed = false
 		if err := d.Release(ctx); err != nil {

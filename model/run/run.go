@@ -34,12 +34,12 @@ type Dir struct {
 	latest, best pointer // as last seen
 }
 
-// Acquire takes the lease of the run in st: the sole right to write there. It
-// does so also when ctx is cancelled, for a training that has yet to save. The
-// error is a *store.HeldError while another process has the lease, and wraps
+// Acquire takes the lease of the run in st: the sole right to write there. Where
+// a lease has expired, that may take as long as a lease lasts. The error is a
+// *store.HeldError while another process has the lease, and wraps
 // store.ErrDamaged where run.json is damaged. o may be nil.
 func Acquire(ctx context.Context, st *store.Store, o *store.LeaseOptions) (*Dir, error) {
-	l, err := store.Acquire(context.WithoutCancel(ctx), st, journalName, o)
+	l, err := store.Acquire(ctx, st, journalName, o)
 	if err != nil {
 		return nil, fmt.Errorf("run: %w", err)
 	}

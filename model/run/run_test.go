@@ -323,10 +323,6 @@ func TestLostLease(t *testing.T) {
 	if !reflect.DeepEqual(files(t, st), before) {
 		t.Error("a process that has lost its lease has changed the run")
 	}
-	var held *store.HeldError
-	if _, err := Acquire(ctx, st, nil); !errors.As(err, &held) || held.Host != "elsewhere" {
-		t.Errorf("acquired from another: %v", err)
-	}
 }
 
 // TestSuccessor: files that appear after the listing of a commit, and those of
@@ -367,6 +363,32 @@ func TestSuccessor(t *testing.T) {
 	}
 	if found, _ := steps(t, st); !slices.Equal(found, []int64{2, 5, 9}) {
 		t.Errorf("files of steps %v, want 2 (newer than the listing), 5, and 9 (a newer step)", found)
+	}
+}
+
+// TestReplaced: a file that another process has replaced since the listing stays.
+func TestReplaced(t *testing.T) {
+	ctx, st := context.Background(), newStore(t)
+	armed := false
+	watched := st.WithFaults(func(op, name string) error {
+		if armed && op == "create" && strings.HasSuffix(name, journalName) {
+			armed = false // before the journal is written, after the listing
+			if err := os.WriteFile(st.Join(checkpoint.Path(1)), []byte("another's"), 0o644); err != nil {
+				t.Error(err)
+			}
+		}
+		return nil
+	})
+	d := acquire(t, watched)
+	commit(t, d, Retention{}, 1, 0)
+	p, err := d.Save(ctx, ofStep(2))
+	if err != nil {
+		t.Fatal(err)
+	}
+	armed = true
+	d.Commit(ctx, p, Retention{}) // may end with a conflict
+	if text, err := os.ReadFile(st.Join(checkpoint.Path(1))); err != nil || string(text) != "another's" {
+		t.Errorf("the other's file is %q, %v", text, err)
 	}
 }
 
@@ -442,7 +464,6 @@ func TestFiles(t *testing.T) {
 // and a damaged journal is an error until it is dropped.
 func TestLease(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
-	cancel()
 	st := newStore(t)
 	d, err := Acquire(ctx, st, nil)
 	if err != nil {
@@ -452,8 +473,12 @@ func TestLease(t *testing.T) {
 	if _, err := Acquire(ctx, st, nil); !errors.As(err, &held) || held.PID != os.Getpid() || !strings.Contains(err.Error(), st.Join("run.json")) {
 		t.Errorf("acquired twice: %v", err)
 	}
+	cancel()
 	if err := d.Release(ctx); err != nil {
 		t.Fatal(err)
+	}
+	if _, err := Acquire(ctx, st, nil); !errors.Is(err, context.Canceled) {
+		t.Errorf("acquired by a cancelled context: %v", err)
 	}
 	if left := files(t, st); len(left) > 0 {
 		t.Errorf("a run without checkpoints leaves %v", left)

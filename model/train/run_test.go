@@ -77,7 +77,7 @@ func openStore(t testing.TB, url string) *store.Store {
 
 // runIn holds the run in st while it trains.
 func runIn(ctx context.Context, st *store.Store, data train.Data, val train.Text, o train.Options, observe func(train.Report) error) (*train.Result, error) {
-	dir, err := run.Acquire(ctx, st, nil)
+	dir, err := run.Acquire(context.WithoutCancel(ctx), st, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -367,6 +367,17 @@ func TestMoreSteps(t *testing.T) {
 	}
 }
 
+// outOfRange has an id outside the vocabulary in the batch of step 3.
+type outOfRange struct{ *sequences }
+
+func (d *outOfRange) Read(ctx context.Context, epoch int, position int64, dst []int32) error {
+	err := d.sequences.Read(ctx, epoch, position, dst)
+	if epoch == 1 && position == 4 {
+		dst[0] = testV
+	}
+	return err
+}
+
 // TestNaN: a loss that is no number ends a run, and nothing of it is saved.
 func TestNaN(t *testing.T) {
 	ctx := context.Background()
@@ -394,6 +405,15 @@ func TestNaN(t *testing.T) {
 	}
 	if got := pointerOf(t, st, "best"); !reflect.DeepEqual(got, best) {
 		t.Errorf("validation: best is %+v, before was %+v", got, best)
+	}
+
+	var diverged *train.DivergedError
+	if !errors.As(err, &diverged) || diverged.Step != 4 {
+		t.Errorf("validation: %v is no divergence of step 4", err)
+	}
+	data := &outOfRange{trainData()}
+	if _, err := runIn(ctx, newStore(t), data, nil, options(), nil); err == nil || errors.As(err, &diverged) || !strings.HasPrefix(err.Error(), "train: step 3: ") {
+		t.Errorf("an id outside the vocabulary: %v, which is no divergence", err)
 	}
 
 	st, o.LR, o.MaxSteps = newStore(t), 1e200, 1
