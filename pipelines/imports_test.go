@@ -56,9 +56,10 @@ var mayImport = map[string][2][]string{
 	// adam is a gorgonia.Solver: the other package that knows Gorgonia.
 	"model/adam": {{"model/kernel"}, {gorgonia}},
 	// decode draws the characters that it writes.
-	"model/decode":     {{"model/kernel", "model/rnn", "model/sample"}, {}},
-	"model/sample":     {},
-	"model/checkpoint": {{"runners/store"}, {}},
+	"model/decode": {{"model/kernel", "model/rnn", "model/sample"}, {}},
+	"model/sample": {},
+	// rnn for the names and shapes of the parameters: a checkpoint gives a network its weights.
+	"model/checkpoint": {{"model/rnn", "runners/store"}, {}},
 	// run knows the files and steps of a training; train, which writes there, knows no store.
 	"model/run": {{"model/checkpoint", "runners/store"}, {}},
 	// kernel for the precision that a training passes on to its graph.

@@ -10,6 +10,7 @@ import (
 
 	"github.com/quire-ml/quire/configs"
 	"github.com/quire-ml/quire/model/rnn"
+	"github.com/quire-ml/quire/model/train"
 )
 
 // TestWords compares the words that the config takes with the tables of model,
@@ -20,7 +21,8 @@ func TestWords(t *testing.T) {
 		t.Fatal(err)
 	}
 	for key, want := range map[string][]string{
-		"model.cell": words(rnn.Cells()),
+		"model.cell":     words(rnn.Cells()),
+		"train.schedule": words(train.Schedules()),
 	} {
 		text, err := r.Explain(key)
 		if err != nil {

@@ -5,22 +5,22 @@
 package kernel
 
 // tile1AVX2 is tile for 1 rows; strides are in bytes.
-func tile1AVX2(k int, a *float32, ars int, acs int, b *float32, from *float32, frs int, c *float32, crs int)
+func tile1AVX2(k int, a *float32, ars int, acs int, b *float32, init *float32, irs int, c *float32, crs int)
 
 // tile2AVX2 is tile for 2 rows; strides are in bytes.
-func tile2AVX2(k int, a *float32, ars int, acs int, b *float32, from *float32, frs int, c *float32, crs int)
+func tile2AVX2(k int, a *float32, ars int, acs int, b *float32, init *float32, irs int, c *float32, crs int)
 
 // tile3AVX2 is tile for 3 rows; strides are in bytes.
-func tile3AVX2(k int, a *float32, ars int, acs int, b *float32, from *float32, frs int, c *float32, crs int)
+func tile3AVX2(k int, a *float32, ars int, acs int, b *float32, init *float32, irs int, c *float32, crs int)
 
 // tile4AVX2 is tile for 4 rows; strides are in bytes.
-func tile4AVX2(k int, a *float32, ars int, acs int, b *float32, from *float32, frs int, c *float32, crs int)
+func tile4AVX2(k int, a *float32, ars int, acs int, b *float32, init *float32, irs int, c *float32, crs int)
 
 // tile5AVX2 is tile for 5 rows; strides are in bytes.
-func tile5AVX2(k int, a *float32, ars int, acs int, b *float32, from *float32, frs int, c *float32, crs int)
+func tile5AVX2(k int, a *float32, ars int, acs int, b *float32, init *float32, irs int, c *float32, crs int)
 
 // tile6AVX2 is tile for 6 rows; strides are in bytes.
-func tile6AVX2(k int, a *float32, ars int, acs int, b *float32, from *float32, frs int, c *float32, crs int)
+func tile6AVX2(k int, a *float32, ars int, acs int, b *float32, init *float32, irs int, c *float32, crs int)
 
 // gruForwardAVX2 is gruForward for n values, a multiple of the vector's width.
 func gruForwardAVX2(n int, xr *float32, xz *float32, xn *float32, r *float32, z *float32, an *float32, nn *float32, h *float32, out *float32)

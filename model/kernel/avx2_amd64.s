@@ -208,11 +208,11 @@ DATA hashAVX2<>+176(SB)/8, $0x0000000094d049bb
 DATA hashAVX2<>+184(SB)/8, $0x0000000094d049bb
 GLOBL hashAVX2<>(SB), RODATA|NOPTR, $192
 
-// func tile1AVX2(k int, a *float32, ars int, acs int, b *float32, from *float32, frs int, c *float32, crs int)
+// func tile1AVX2(k int, a *float32, ars int, acs int, b *float32, init *float32, irs int, c *float32, crs int)
 // Requires: AVX, FMA3
 TEXT ·tile1AVX2(SB), NOSPLIT, $0-72
-	MOVQ    from+40(FP), AX
-	MOVQ    frs+48(FP), CX
+	MOVQ    init+40(FP), AX
+	MOVQ    irs+48(FP), CX
 	VMOVUPS (AX), Y0
 	VMOVUPS 32(AX), Y1
 	MOVQ    ars+16(FP), AX
@@ -238,11 +238,11 @@ loop:
 	VZEROUPPER
 	RET
 
-// func tile2AVX2(k int, a *float32, ars int, acs int, b *float32, from *float32, frs int, c *float32, crs int)
+// func tile2AVX2(k int, a *float32, ars int, acs int, b *float32, init *float32, irs int, c *float32, crs int)
 // Requires: AVX, FMA3
 TEXT ·tile2AVX2(SB), NOSPLIT, $0-72
-	MOVQ    from+40(FP), AX
-	MOVQ    frs+48(FP), CX
+	MOVQ    init+40(FP), AX
+	MOVQ    irs+48(FP), CX
 	VMOVUPS (AX), Y0
 	VMOVUPS 32(AX), Y1
 	ADDQ    CX, AX
@@ -277,11 +277,11 @@ loop:
 	VZEROUPPER
 	RET
 
-// func tile3AVX2(k int, a *float32, ars int, acs int, b *float32, from *float32, frs int, c *float32, crs int)
+// func tile3AVX2(k int, a *float32, ars int, acs int, b *float32, init *float32, irs int, c *float32, crs int)
 // Requires: AVX, FMA3
 TEXT ·tile3AVX2(SB), NOSPLIT, $0-72
-	MOVQ    from+40(FP), AX
-	MOVQ    frs+48(FP), CX
+	MOVQ    init+40(FP), AX
+	MOVQ    irs+48(FP), CX
 	VMOVUPS (AX), Y0
 	VMOVUPS 32(AX), Y1
 	ADDQ    CX, AX
@@ -325,11 +325,11 @@ loop:
 	VZEROUPPER
 	RET
 
-// func tile4AVX2(k int, a *float32, ars int, acs int, b *float32, from *float32, frs int, c *float32, crs int)
+// func tile4AVX2(k int, a *float32, ars int, acs int, b *float32, init *float32, irs int, c *float32, crs int)
 // Requires: AVX, FMA3
 TEXT ·tile4AVX2(SB), NOSPLIT, $0-72
-	MOVQ    from+40(FP), AX
-	MOVQ    frs+48(FP), CX
+	MOVQ    init+40(FP), AX
+	MOVQ    irs+48(FP), CX
 	VMOVUPS (AX), Y0
 	VMOVUPS 32(AX), Y1
 	ADDQ    CX, AX
@@ -385,11 +385,11 @@ loop:
 	VZEROUPPER
 	RET
 
-// func tile5AVX2(k int, a *float32, ars int, acs int, b *float32, from *float32, frs int, c *float32, crs int)
+// func tile5AVX2(k int, a *float32, ars int, acs int, b *float32, init *float32, irs int, c *float32, crs int)
 // Requires: AVX, FMA3
 TEXT ·tile5AVX2(SB), NOSPLIT, $0-72
-	MOVQ    from+40(FP), AX
-	MOVQ    frs+48(FP), CX
+	MOVQ    init+40(FP), AX
+	MOVQ    irs+48(FP), CX
 	VMOVUPS (AX), Y0
 	VMOVUPS 32(AX), Y1
 	ADDQ    CX, AX
@@ -454,11 +454,11 @@ loop:
 	VZEROUPPER
 	RET
 
-// func tile6AVX2(k int, a *float32, ars int, acs int, b *float32, from *float32, frs int, c *float32, crs int)
+// func tile6AVX2(k int, a *float32, ars int, acs int, b *float32, init *float32, irs int, c *float32, crs int)
 // Requires: AVX, FMA3
 TEXT ·tile6AVX2(SB), NOSPLIT, $0-72
-	MOVQ    from+40(FP), AX
-	MOVQ    frs+48(FP), CX
+	MOVQ    init+40(FP), AX
+	MOVQ    irs+48(FP), CX
 	VMOVUPS (AX), Y0
 	VMOVUPS 32(AX), Y1
 	ADDQ    CX, AX

@@ -5,46 +5,46 @@
 package kernel
 
 // tile1AVX512 is tile for 1 rows; strides are in bytes.
-func tile1AVX512(k int, a *float32, ars int, acs int, b *float32, from *float32, frs int, c *float32, crs int)
+func tile1AVX512(k int, a *float32, ars int, acs int, b *float32, init *float32, irs int, c *float32, crs int)
 
 // tile2AVX512 is tile for 2 rows; strides are in bytes.
-func tile2AVX512(k int, a *float32, ars int, acs int, b *float32, from *float32, frs int, c *float32, crs int)
+func tile2AVX512(k int, a *float32, ars int, acs int, b *float32, init *float32, irs int, c *float32, crs int)
 
 // tile3AVX512 is tile for 3 rows; strides are in bytes.
-func tile3AVX512(k int, a *float32, ars int, acs int, b *float32, from *float32, frs int, c *float32, crs int)
+func tile3AVX512(k int, a *float32, ars int, acs int, b *float32, init *float32, irs int, c *float32, crs int)
 
 // tile4AVX512 is tile for 4 rows; strides are in bytes.
-func tile4AVX512(k int, a *float32, ars int, acs int, b *float32, from *float32, frs int, c *float32, crs int)
+func tile4AVX512(k int, a *float32, ars int, acs int, b *float32, init *float32, irs int, c *float32, crs int)
 
 // tile5AVX512 is tile for 5 rows; strides are in bytes.
-func tile5AVX512(k int, a *float32, ars int, acs int, b *float32, from *float32, frs int, c *float32, crs int)
+func tile5AVX512(k int, a *float32, ars int, acs int, b *float32, init *float32, irs int, c *float32, crs int)
 
 // tile6AVX512 is tile for 6 rows; strides are in bytes.
-func tile6AVX512(k int, a *float32, ars int, acs int, b *float32, from *float32, frs int, c *float32, crs int)
+func tile6AVX512(k int, a *float32, ars int, acs int, b *float32, init *float32, irs int, c *float32, crs int)
 
 // tile7AVX512 is tile for 7 rows; strides are in bytes.
-func tile7AVX512(k int, a *float32, ars int, acs int, b *float32, from *float32, frs int, c *float32, crs int)
+func tile7AVX512(k int, a *float32, ars int, acs int, b *float32, init *float32, irs int, c *float32, crs int)
 
 // tile8AVX512 is tile for 8 rows; strides are in bytes.
-func tile8AVX512(k int, a *float32, ars int, acs int, b *float32, from *float32, frs int, c *float32, crs int)
+func tile8AVX512(k int, a *float32, ars int, acs int, b *float32, init *float32, irs int, c *float32, crs int)
 
 // tile9AVX512 is tile for 9 rows; strides are in bytes.
-func tile9AVX512(k int, a *float32, ars int, acs int, b *float32, from *float32, frs int, c *float32, crs int)
+func tile9AVX512(k int, a *float32, ars int, acs int, b *float32, init *float32, irs int, c *float32, crs int)
 
 // tile10AVX512 is tile for 10 rows; strides are in bytes.
-func tile10AVX512(k int, a *float32, ars int, acs int, b *float32, from *float32, frs int, c *float32, crs int)
+func tile10AVX512(k int, a *float32, ars int, acs int, b *float32, init *float32, irs int, c *float32, crs int)
 
 // tile11AVX512 is tile for 11 rows; strides are in bytes.
-func tile11AVX512(k int, a *float32, ars int, acs int, b *float32, from *float32, frs int, c *float32, crs int)
+func tile11AVX512(k int, a *float32, ars int, acs int, b *float32, init *float32, irs int, c *float32, crs int)
 
 // tile12AVX512 is tile for 12 rows; strides are in bytes.
-func tile12AVX512(k int, a *float32, ars int, acs int, b *float32, from *float32, frs int, c *float32, crs int)
+func tile12AVX512(k int, a *float32, ars int, acs int, b *float32, init *float32, irs int, c *float32, crs int)
 
 // tile13AVX512 is tile for 13 rows; strides are in bytes.
-func tile13AVX512(k int, a *float32, ars int, acs int, b *float32, from *float32, frs int, c *float32, crs int)
+func tile13AVX512(k int, a *float32, ars int, acs int, b *float32, init *float32, irs int, c *float32, crs int)
 
 // tile14AVX512 is tile for 14 rows; strides are in bytes.
-func tile14AVX512(k int, a *float32, ars int, acs int, b *float32, from *float32, frs int, c *float32, crs int)
+func tile14AVX512(k int, a *float32, ars int, acs int, b *float32, init *float32, irs int, c *float32, crs int)
 
 // gruForwardAVX512 is gruForward for n values, a multiple of the vector's width.
 func gruForwardAVX512(n int, xr *float32, xz *float32, xn *float32, r *float32, z *float32, an *float32, nn *float32, h *float32, out *float32)
@@ -77,46 +77,46 @@ func dropoutAVX512(n int, dst *float32, src *float32, key uint64, threshold uint
 func peakAVX512(n int)
 
 // tileBF16x1AVX512 is tile for 1 rows; strides are in bytes.
-func tileBF16x1AVX512(k int, a *float32, ars int, acs int, b *float32, from *float32, frs int, c *float32, crs int)
+func tileBF16x1AVX512(k int, a *float32, ars int, acs int, b *float32, init *float32, irs int, c *float32, crs int)
 
 // tileBF16x2AVX512 is tile for 2 rows; strides are in bytes.
-func tileBF16x2AVX512(k int, a *float32, ars int, acs int, b *float32, from *float32, frs int, c *float32, crs int)
+func tileBF16x2AVX512(k int, a *float32, ars int, acs int, b *float32, init *float32, irs int, c *float32, crs int)
 
 // tileBF16x3AVX512 is tile for 3 rows; strides are in bytes.
-func tileBF16x3AVX512(k int, a *float32, ars int, acs int, b *float32, from *float32, frs int, c *float32, crs int)
+func tileBF16x3AVX512(k int, a *float32, ars int, acs int, b *float32, init *float32, irs int, c *float32, crs int)
 
 // tileBF16x4AVX512 is tile for 4 rows; strides are in bytes.
-func tileBF16x4AVX512(k int, a *float32, ars int, acs int, b *float32, from *float32, frs int, c *float32, crs int)
+func tileBF16x4AVX512(k int, a *float32, ars int, acs int, b *float32, init *float32, irs int, c *float32, crs int)
 
 // tileBF16x5AVX512 is tile for 5 rows; strides are in bytes.
-func tileBF16x5AVX512(k int, a *float32, ars int, acs int, b *float32, from *float32, frs int, c *float32, crs int)
+func tileBF16x5AVX512(k int, a *float32, ars int, acs int, b *float32, init *float32, irs int, c *float32, crs int)
 
 // tileBF16x6AVX512 is tile for 6 rows; strides are in bytes.
-func tileBF16x6AVX512(k int, a *float32, ars int, acs int, b *float32, from *float32, frs int, c *float32, crs int)
+func tileBF16x6AVX512(k int, a *float32, ars int, acs int, b *float32, init *float32, irs int, c *float32, crs int)
 
 // tileBF16x7AVX512 is tile for 7 rows; strides are in bytes.
-func tileBF16x7AVX512(k int, a *float32, ars int, acs int, b *float32, from *float32, frs int, c *float32, crs int)
+func tileBF16x7AVX512(k int, a *float32, ars int, acs int, b *float32, init *float32, irs int, c *float32, crs int)
 
 // tileBF16x8AVX512 is tile for 8 rows; strides are in bytes.
-func tileBF16x8AVX512(k int, a *float32, ars int, acs int, b *float32, from *float32, frs int, c *float32, crs int)
+func tileBF16x8AVX512(k int, a *float32, ars int, acs int, b *float32, init *float32, irs int, c *float32, crs int)
 
 // tileBF16x9AVX512 is tile for 9 rows; strides are in bytes.
-func tileBF16x9AVX512(k int, a *float32, ars int, acs int, b *float32, from *float32, frs int, c *float32, crs int)
+func tileBF16x9AVX512(k int, a *float32, ars int, acs int, b *float32, init *float32, irs int, c *float32, crs int)
 
 // tileBF16x10AVX512 is tile for 10 rows; strides are in bytes.
-func tileBF16x10AVX512(k int, a *float32, ars int, acs int, b *float32, from *float32, frs int, c *float32, crs int)
+func tileBF16x10AVX512(k int, a *float32, ars int, acs int, b *float32, init *float32, irs int, c *float32, crs int)
 
 // tileBF16x11AVX512 is tile for 11 rows; strides are in bytes.
-func tileBF16x11AVX512(k int, a *float32, ars int, acs int, b *float32, from *float32, frs int, c *float32, crs int)
+func tileBF16x11AVX512(k int, a *float32, ars int, acs int, b *float32, init *float32, irs int, c *float32, crs int)
 
 // tileBF16x12AVX512 is tile for 12 rows; strides are in bytes.
-func tileBF16x12AVX512(k int, a *float32, ars int, acs int, b *float32, from *float32, frs int, c *float32, crs int)
+func tileBF16x12AVX512(k int, a *float32, ars int, acs int, b *float32, init *float32, irs int, c *float32, crs int)
 
 // tileBF16x13AVX512 is tile for 13 rows; strides are in bytes.
-func tileBF16x13AVX512(k int, a *float32, ars int, acs int, b *float32, from *float32, frs int, c *float32, crs int)
+func tileBF16x13AVX512(k int, a *float32, ars int, acs int, b *float32, init *float32, irs int, c *float32, crs int)
 
 // tileBF16x14AVX512 is tile for 14 rows; strides are in bytes.
-func tileBF16x14AVX512(k int, a *float32, ars int, acs int, b *float32, from *float32, frs int, c *float32, crs int)
+func tileBF16x14AVX512(k int, a *float32, ars int, acs int, b *float32, init *float32, irs int, c *float32, crs int)
 
 // copyRowsAVX512 copies the columns that masks has bits for, at most 32, of n rows; rows are in bytes.
 func copyRowsAVX512(n int, dst *float32, dstRow int, src *float32, srcRow int, masks uint64)

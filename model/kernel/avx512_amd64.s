@@ -456,11 +456,11 @@ DATA hashAVX512<>+240(SB)/8, $0x94d049bb133111eb
 DATA hashAVX512<>+248(SB)/8, $0x94d049bb133111eb
 GLOBL hashAVX512<>(SB), RODATA|NOPTR, $256
 
-// func tile1AVX512(k int, a *float32, ars int, acs int, b *float32, from *float32, frs int, c *float32, crs int)
+// func tile1AVX512(k int, a *float32, ars int, acs int, b *float32, init *float32, irs int, c *float32, crs int)
 // Requires: AVX, AVX512F
 TEXT ·tile1AVX512(SB), NOSPLIT, $0-72
-	MOVQ    from+40(FP), AX
-	MOVQ    frs+48(FP), CX
+	MOVQ    init+40(FP), AX
+	MOVQ    irs+48(FP), CX
 	VMOVUPS (AX), Z0
 	VMOVUPS 64(AX), Z1
 	MOVQ    ars+16(FP), AX
@@ -486,11 +486,11 @@ loop:
 	VZEROUPPER
 	RET
 
-// func tile2AVX512(k int, a *float32, ars int, acs int, b *float32, from *float32, frs int, c *float32, crs int)
+// func tile2AVX512(k int, a *float32, ars int, acs int, b *float32, init *float32, irs int, c *float32, crs int)
 // Requires: AVX, AVX512F
 TEXT ·tile2AVX512(SB), NOSPLIT, $0-72
-	MOVQ    from+40(FP), AX
-	MOVQ    frs+48(FP), CX
+	MOVQ    init+40(FP), AX
+	MOVQ    irs+48(FP), CX
 	VMOVUPS (AX), Z0
 	VMOVUPS 64(AX), Z1
 	ADDQ    CX, AX
@@ -525,11 +525,11 @@ loop:
 	VZEROUPPER
 	RET
 
-// func tile3AVX512(k int, a *float32, ars int, acs int, b *float32, from *float32, frs int, c *float32, crs int)
+// func tile3AVX512(k int, a *float32, ars int, acs int, b *float32, init *float32, irs int, c *float32, crs int)
 // Requires: AVX, AVX512F
 TEXT ·tile3AVX512(SB), NOSPLIT, $0-72
-	MOVQ    from+40(FP), AX
-	MOVQ    frs+48(FP), CX
+	MOVQ    init+40(FP), AX
+	MOVQ    irs+48(FP), CX
 	VMOVUPS (AX), Z0
 	VMOVUPS 64(AX), Z1
 	ADDQ    CX, AX
@@ -573,11 +573,11 @@ loop:
 	VZEROUPPER
 	RET
 
-// func tile4AVX512(k int, a *float32, ars int, acs int, b *float32, from *float32, frs int, c *float32, crs int)
+// func tile4AVX512(k int, a *float32, ars int, acs int, b *float32, init *float32, irs int, c *float32, crs int)
 // Requires: AVX, AVX512F
 TEXT ·tile4AVX512(SB), NOSPLIT, $0-72
-	MOVQ    from+40(FP), AX
-	MOVQ    frs+48(FP), CX
+	MOVQ    init+40(FP), AX
+	MOVQ    irs+48(FP), CX
 	VMOVUPS (AX), Z0
 	VMOVUPS 64(AX), Z1
 	ADDQ    CX, AX
@@ -633,11 +633,11 @@ loop:
 	VZEROUPPER
 	RET
 
-// func tile5AVX512(k int, a *float32, ars int, acs int, b *float32, from *float32, frs int, c *float32, crs int)
+// func tile5AVX512(k int, a *float32, ars int, acs int, b *float32, init *float32, irs int, c *float32, crs int)
 // Requires: AVX, AVX512F
 TEXT ·tile5AVX512(SB), NOSPLIT, $0-72
-	MOVQ    from+40(FP), AX
-	MOVQ    frs+48(FP), CX
+	MOVQ    init+40(FP), AX
+	MOVQ    irs+48(FP), CX
 	VMOVUPS (AX), Z0
 	VMOVUPS 64(AX), Z1
 	ADDQ    CX, AX
@@ -702,11 +702,11 @@ loop:
 	VZEROUPPER
 	RET
 
-// func tile6AVX512(k int, a *float32, ars int, acs int, b *float32, from *float32, frs int, c *float32, crs int)
+// func tile6AVX512(k int, a *float32, ars int, acs int, b *float32, init *float32, irs int, c *float32, crs int)
 // Requires: AVX, AVX512F
 TEXT ·tile6AVX512(SB), NOSPLIT, $0-72
-	MOVQ    from+40(FP), AX
-	MOVQ    frs+48(FP), CX
+	MOVQ    init+40(FP), AX
+	MOVQ    irs+48(FP), CX
 	VMOVUPS (AX), Z0
 	VMOVUPS 64(AX), Z1
 	ADDQ    CX, AX
@@ -780,11 +780,11 @@ loop:
 	VZEROUPPER
 	RET
 
-// func tile7AVX512(k int, a *float32, ars int, acs int, b *float32, from *float32, frs int, c *float32, crs int)
+// func tile7AVX512(k int, a *float32, ars int, acs int, b *float32, init *float32, irs int, c *float32, crs int)
 // Requires: AVX, AVX512F
 TEXT ·tile7AVX512(SB), NOSPLIT, $0-72
-	MOVQ    from+40(FP), AX
-	MOVQ    frs+48(FP), CX
+	MOVQ    init+40(FP), AX
+	MOVQ    irs+48(FP), CX
 	VMOVUPS (AX), Z0
 	VMOVUPS 64(AX), Z1
 	ADDQ    CX, AX
@@ -870,11 +870,11 @@ loop:
 	VZEROUPPER
 	RET
 
-// func tile8AVX512(k int, a *float32, ars int, acs int, b *float32, from *float32, frs int, c *float32, crs int)
+// func tile8AVX512(k int, a *float32, ars int, acs int, b *float32, init *float32, irs int, c *float32, crs int)
 // Requires: AVX, AVX512F
 TEXT ·tile8AVX512(SB), NOSPLIT, $0-72
-	MOVQ    from+40(FP), AX
-	MOVQ    frs+48(FP), CX
+	MOVQ    init+40(FP), AX
+	MOVQ    irs+48(FP), CX
 	VMOVUPS (AX), Z0
 	VMOVUPS 64(AX), Z1
 	ADDQ    CX, AX
@@ -969,11 +969,11 @@ loop:
 	VZEROUPPER
 	RET
 
-// func tile9AVX512(k int, a *float32, ars int, acs int, b *float32, from *float32, frs int, c *float32, crs int)
+// func tile9AVX512(k int, a *float32, ars int, acs int, b *float32, init *float32, irs int, c *float32, crs int)
 // Requires: AVX, AVX512F
 TEXT ·tile9AVX512(SB), NOSPLIT, $0-72
-	MOVQ    from+40(FP), AX
-	MOVQ    frs+48(FP), CX
+	MOVQ    init+40(FP), AX
+	MOVQ    irs+48(FP), CX
 	VMOVUPS (AX), Z0
 	VMOVUPS 64(AX), Z1
 	ADDQ    CX, AX
@@ -1077,11 +1077,11 @@ loop:
 	VZEROUPPER
 	RET
 
-// func tile10AVX512(k int, a *float32, ars int, acs int, b *float32, from *float32, frs int, c *float32, crs int)
+// func tile10AVX512(k int, a *float32, ars int, acs int, b *float32, init *float32, irs int, c *float32, crs int)
 // Requires: AVX, AVX512F
 TEXT ·tile10AVX512(SB), NOSPLIT, $0-72
-	MOVQ    from+40(FP), AX
-	MOVQ    frs+48(FP), CX
+	MOVQ    init+40(FP), AX
+	MOVQ    irs+48(FP), CX
 	VMOVUPS (AX), Z0
 	VMOVUPS 64(AX), Z1
 	ADDQ    CX, AX
@@ -1197,11 +1197,11 @@ loop:
 	VZEROUPPER
 	RET
 
-// func tile11AVX512(k int, a *float32, ars int, acs int, b *float32, from *float32, frs int, c *float32, crs int)
+// func tile11AVX512(k int, a *float32, ars int, acs int, b *float32, init *float32, irs int, c *float32, crs int)
 // Requires: AVX, AVX512F
 TEXT ·tile11AVX512(SB), NOSPLIT, $0-72
-	MOVQ    from+40(FP), AX
-	MOVQ    frs+48(FP), CX
+	MOVQ    init+40(FP), AX
+	MOVQ    irs+48(FP), CX
 	VMOVUPS (AX), Z0
 	VMOVUPS 64(AX), Z1
 	ADDQ    CX, AX
@@ -1326,11 +1326,11 @@ loop:
 	VZEROUPPER
 	RET
 
-// func tile12AVX512(k int, a *float32, ars int, acs int, b *float32, from *float32, frs int, c *float32, crs int)
+// func tile12AVX512(k int, a *float32, ars int, acs int, b *float32, init *float32, irs int, c *float32, crs int)
 // Requires: AVX, AVX512F
 TEXT ·tile12AVX512(SB), NOSPLIT, $0-72
-	MOVQ    from+40(FP), AX
-	MOVQ    frs+48(FP), CX
+	MOVQ    init+40(FP), AX
+	MOVQ    irs+48(FP), CX
 	VMOVUPS (AX), Z0
 	VMOVUPS 64(AX), Z1
 	ADDQ    CX, AX
@@ -1464,11 +1464,11 @@ loop:
 	VZEROUPPER
 	RET
 
-// func tile13AVX512(k int, a *float32, ars int, acs int, b *float32, from *float32, frs int, c *float32, crs int)
+// func tile13AVX512(k int, a *float32, ars int, acs int, b *float32, init *float32, irs int, c *float32, crs int)
 // Requires: AVX, AVX512F
 TEXT ·tile13AVX512(SB), NOSPLIT, $0-72
-	MOVQ    from+40(FP), AX
-	MOVQ    frs+48(FP), CX
+	MOVQ    init+40(FP), AX
+	MOVQ    irs+48(FP), CX
 	VMOVUPS (AX), Z0
 	VMOVUPS 64(AX), Z1
 	ADDQ    CX, AX
@@ -1614,11 +1614,11 @@ loop:
 	VZEROUPPER
 	RET
 
-// func tile14AVX512(k int, a *float32, ars int, acs int, b *float32, from *float32, frs int, c *float32, crs int)
+// func tile14AVX512(k int, a *float32, ars int, acs int, b *float32, init *float32, irs int, c *float32, crs int)
 // Requires: AVX, AVX512F
 TEXT ·tile14AVX512(SB), NOSPLIT, $0-72
-	MOVQ    from+40(FP), AX
-	MOVQ    frs+48(FP), CX
+	MOVQ    init+40(FP), AX
+	MOVQ    irs+48(FP), CX
 	VMOVUPS (AX), Z0
 	VMOVUPS 64(AX), Z1
 	ADDQ    CX, AX
@@ -2504,11 +2504,11 @@ loop:
 	VZEROUPPER
 	RET
 
-// func tileBF16x1AVX512(k int, a *float32, ars int, acs int, b *float32, from *float32, frs int, c *float32, crs int)
+// func tileBF16x1AVX512(k int, a *float32, ars int, acs int, b *float32, init *float32, irs int, c *float32, crs int)
 // Requires: AVX, AVX512F
 TEXT ·tileBF16x1AVX512(SB), NOSPLIT, $0-72
-	MOVQ    from+40(FP), AX
-	MOVQ    frs+48(FP), CX
+	MOVQ    init+40(FP), AX
+	MOVQ    irs+48(FP), CX
 	VMOVUPS (AX), Z0
 	VMOVUPS 64(AX), Z1
 	MOVQ    ars+16(FP), AX
@@ -2544,11 +2544,11 @@ loop:
 	VZEROUPPER
 	RET
 
-// func tileBF16x2AVX512(k int, a *float32, ars int, acs int, b *float32, from *float32, frs int, c *float32, crs int)
+// func tileBF16x2AVX512(k int, a *float32, ars int, acs int, b *float32, init *float32, irs int, c *float32, crs int)
 // Requires: AVX, AVX512F
 TEXT ·tileBF16x2AVX512(SB), NOSPLIT, $0-72
-	MOVQ    from+40(FP), AX
-	MOVQ    frs+48(FP), CX
+	MOVQ    init+40(FP), AX
+	MOVQ    irs+48(FP), CX
 	VMOVUPS (AX), Z0
 	VMOVUPS 64(AX), Z1
 	ADDQ    CX, AX
@@ -2603,11 +2603,11 @@ loop:
 	VZEROUPPER
 	RET
 
-// func tileBF16x3AVX512(k int, a *float32, ars int, acs int, b *float32, from *float32, frs int, c *float32, crs int)
+// func tileBF16x3AVX512(k int, a *float32, ars int, acs int, b *float32, init *float32, irs int, c *float32, crs int)
 // Requires: AVX, AVX512F
 TEXT ·tileBF16x3AVX512(SB), NOSPLIT, $0-72
-	MOVQ    from+40(FP), AX
-	MOVQ    frs+48(FP), CX
+	MOVQ    init+40(FP), AX
+	MOVQ    irs+48(FP), CX
 	VMOVUPS (AX), Z0
 	VMOVUPS 64(AX), Z1
 	ADDQ    CX, AX
@@ -2681,11 +2681,11 @@ loop:
 	VZEROUPPER
 	RET
 
-// func tileBF16x4AVX512(k int, a *float32, ars int, acs int, b *float32, from *float32, frs int, c *float32, crs int)
+// func tileBF16x4AVX512(k int, a *float32, ars int, acs int, b *float32, init *float32, irs int, c *float32, crs int)
 // Requires: AVX, AVX512F
 TEXT ·tileBF16x4AVX512(SB), NOSPLIT, $0-72
-	MOVQ    from+40(FP), AX
-	MOVQ    frs+48(FP), CX
+	MOVQ    init+40(FP), AX
+	MOVQ    irs+48(FP), CX
 	VMOVUPS (AX), Z0
 	VMOVUPS 64(AX), Z1
 	ADDQ    CX, AX
@@ -2781,11 +2781,11 @@ loop:
 	VZEROUPPER
 	RET
 
-// func tileBF16x5AVX512(k int, a *float32, ars int, acs int, b *float32, from *float32, frs int, c *float32, crs int)
+// func tileBF16x5AVX512(k int, a *float32, ars int, acs int, b *float32, init *float32, irs int, c *float32, crs int)
 // Requires: AVX, AVX512F
 TEXT ·tileBF16x5AVX512(SB), NOSPLIT, $0-72
-	MOVQ    from+40(FP), AX
-	MOVQ    frs+48(FP), CX
+	MOVQ    init+40(FP), AX
+	MOVQ    irs+48(FP), CX
 	VMOVUPS (AX), Z0
 	VMOVUPS 64(AX), Z1
 	ADDQ    CX, AX
@@ -2900,11 +2900,11 @@ loop:
 	VZEROUPPER
 	RET
 
-// func tileBF16x6AVX512(k int, a *float32, ars int, acs int, b *float32, from *float32, frs int, c *float32, crs int)
+// func tileBF16x6AVX512(k int, a *float32, ars int, acs int, b *float32, init *float32, irs int, c *float32, crs int)
 // Requires: AVX, AVX512F
 TEXT ·tileBF16x6AVX512(SB), NOSPLIT, $0-72
-	MOVQ    from+40(FP), AX
-	MOVQ    frs+48(FP), CX
+	MOVQ    init+40(FP), AX
+	MOVQ    irs+48(FP), CX
 	VMOVUPS (AX), Z0
 	VMOVUPS 64(AX), Z1
 	ADDQ    CX, AX
@@ -3038,11 +3038,11 @@ loop:
 	VZEROUPPER
 	RET
 
-// func tileBF16x7AVX512(k int, a *float32, ars int, acs int, b *float32, from *float32, frs int, c *float32, crs int)
+// func tileBF16x7AVX512(k int, a *float32, ars int, acs int, b *float32, init *float32, irs int, c *float32, crs int)
 // Requires: AVX, AVX512F
 TEXT ·tileBF16x7AVX512(SB), NOSPLIT, $0-72
-	MOVQ    from+40(FP), AX
-	MOVQ    frs+48(FP), CX
+	MOVQ    init+40(FP), AX
+	MOVQ    irs+48(FP), CX
 	VMOVUPS (AX), Z0
 	VMOVUPS 64(AX), Z1
 	ADDQ    CX, AX
@@ -3198,11 +3198,11 @@ loop:
 	VZEROUPPER
 	RET
 
-// func tileBF16x8AVX512(k int, a *float32, ars int, acs int, b *float32, from *float32, frs int, c *float32, crs int)
+// func tileBF16x8AVX512(k int, a *float32, ars int, acs int, b *float32, init *float32, irs int, c *float32, crs int)
 // Requires: AVX, AVX512F
 TEXT ·tileBF16x8AVX512(SB), NOSPLIT, $0-72
-	MOVQ    from+40(FP), AX
-	MOVQ    frs+48(FP), CX
+	MOVQ    init+40(FP), AX
+	MOVQ    irs+48(FP), CX
 	VMOVUPS (AX), Z0
 	VMOVUPS 64(AX), Z1
 	ADDQ    CX, AX
@@ -3377,11 +3377,11 @@ loop:
 	VZEROUPPER
 	RET
 
-// func tileBF16x9AVX512(k int, a *float32, ars int, acs int, b *float32, from *float32, frs int, c *float32, crs int)
+// func tileBF16x9AVX512(k int, a *float32, ars int, acs int, b *float32, init *float32, irs int, c *float32, crs int)
 // Requires: AVX, AVX512F
 TEXT ·tileBF16x9AVX512(SB), NOSPLIT, $0-72
-	MOVQ    from+40(FP), AX
-	MOVQ    frs+48(FP), CX
+	MOVQ    init+40(FP), AX
+	MOVQ    irs+48(FP), CX
 	VMOVUPS (AX), Z0
 	VMOVUPS 64(AX), Z1
 	ADDQ    CX, AX
@@ -3575,11 +3575,11 @@ loop:
 	VZEROUPPER
 	RET
 
-// func tileBF16x10AVX512(k int, a *float32, ars int, acs int, b *float32, from *float32, frs int, c *float32, crs int)
+// func tileBF16x10AVX512(k int, a *float32, ars int, acs int, b *float32, init *float32, irs int, c *float32, crs int)
 // Requires: AVX, AVX512F
 TEXT ·tileBF16x10AVX512(SB), NOSPLIT, $0-72
-	MOVQ    from+40(FP), AX
-	MOVQ    frs+48(FP), CX
+	MOVQ    init+40(FP), AX
+	MOVQ    irs+48(FP), CX
 	VMOVUPS (AX), Z0
 	VMOVUPS 64(AX), Z1
 	ADDQ    CX, AX
@@ -3795,11 +3795,11 @@ loop:
 	VZEROUPPER
 	RET
 
-// func tileBF16x11AVX512(k int, a *float32, ars int, acs int, b *float32, from *float32, frs int, c *float32, crs int)
+// func tileBF16x11AVX512(k int, a *float32, ars int, acs int, b *float32, init *float32, irs int, c *float32, crs int)
 // Requires: AVX, AVX512F
 TEXT ·tileBF16x11AVX512(SB), NOSPLIT, $0-72
-	MOVQ    from+40(FP), AX
-	MOVQ    frs+48(FP), CX
+	MOVQ    init+40(FP), AX
+	MOVQ    irs+48(FP), CX
 	VMOVUPS (AX), Z0
 	VMOVUPS 64(AX), Z1
 	ADDQ    CX, AX
@@ -4034,11 +4034,11 @@ loop:
 	VZEROUPPER
 	RET
 
-// func tileBF16x12AVX512(k int, a *float32, ars int, acs int, b *float32, from *float32, frs int, c *float32, crs int)
+// func tileBF16x12AVX512(k int, a *float32, ars int, acs int, b *float32, init *float32, irs int, c *float32, crs int)
 // Requires: AVX, AVX512F
 TEXT ·tileBF16x12AVX512(SB), NOSPLIT, $0-72
-	MOVQ    from+40(FP), AX
-	MOVQ    frs+48(FP), CX
+	MOVQ    init+40(FP), AX
+	MOVQ    irs+48(FP), CX
 	VMOVUPS (AX), Z0
 	VMOVUPS 64(AX), Z1
 	ADDQ    CX, AX
@@ -4292,11 +4292,11 @@ loop:
 	VZEROUPPER
 	RET
 
-// func tileBF16x13AVX512(k int, a *float32, ars int, acs int, b *float32, from *float32, frs int, c *float32, crs int)
+// func tileBF16x13AVX512(k int, a *float32, ars int, acs int, b *float32, init *float32, irs int, c *float32, crs int)
 // Requires: AVX, AVX512F
 TEXT ·tileBF16x13AVX512(SB), NOSPLIT, $0-72
-	MOVQ    from+40(FP), AX
-	MOVQ    frs+48(FP), CX
+	MOVQ    init+40(FP), AX
+	MOVQ    irs+48(FP), CX
 	VMOVUPS (AX), Z0
 	VMOVUPS 64(AX), Z1
 	ADDQ    CX, AX
@@ -4572,11 +4572,11 @@ loop:
 	VZEROUPPER
 	RET
 
-// func tileBF16x14AVX512(k int, a *float32, ars int, acs int, b *float32, from *float32, frs int, c *float32, crs int)
+// func tileBF16x14AVX512(k int, a *float32, ars int, acs int, b *float32, init *float32, irs int, c *float32, crs int)
 // Requires: AVX, AVX512F
 TEXT ·tileBF16x14AVX512(SB), NOSPLIT, $0-72
-	MOVQ    from+40(FP), AX
-	MOVQ    frs+48(FP), CX
+	MOVQ    init+40(FP), AX
+	MOVQ    irs+48(FP), CX
 	VMOVUPS (AX), Z0
 	VMOVUPS 64(AX), Z1
 	ADDQ    CX, AX

@@ -37,7 +37,7 @@ func (p Precision) Check() error {
 	if p == FP32 || use.half != nil {
 		return nil
 	}
-	return fmt.Errorf("kernel: this processor, or the variant %s, has no bfloat16 products (AVX512-BF16); use train.precision: fp32", use.name)
+	return fmt.Errorf("kernel: this processor, or the variant %s, has no bfloat16 products (AVX512-BF16); fp32 works everywhere", use.name)
 }
 
 // tile returns the innermost product.

@@ -14,23 +14,23 @@ type product struct {
 	ars, acs  int
 	b         []float32
 	brs, bcs  int
-	from      []float32
-	frs       int
+	init      []float32
+	irs       int
 	c         []float32
 	crs       int
 }
 
 // Gemm computes a matrix product:
 //
-//	c[i,j] = from[i,j] + Σ_k a[i,k]·b[k,j]        k = 0 … K-1, in this order
+//	c[i,j] = init[i,j] + Σ_k a[i,k]·b[k,j]        k = 0 … K-1, in this order
 //
 // a is (M, K) with a[i,k] at i·ars + k·acs, b is (K, N) with b[k,j] at
 // k·brs + j·bcs, so either may be read transposed; c is (M, N) with rows crs
-// apart and dense columns. from has rows frs apart; with frs 0 every row starts
-// from the same one, and nil means zeros. from may be c, which must not overlap
+// apart and dense columns. init has rows irs apart; with irs 0 every row starts
+// from the same one, and nil means zeros. init may be c, which must not overlap
 // a or b.
-func (t *Team) Gemm(M, N, K int, a []float32, ars, acs int, b []float32, brs, bcs int, from []float32, frs int, c []float32, crs int) {
-	t.multiply(product{FP32, M, N, K, a, ars, acs, b, brs, bcs, from, frs, c, crs})
+func (t *Team) Gemm(M, N, K int, a []float32, ars, acs int, b []float32, brs, bcs int, init []float32, irs int, c []float32, crs int) {
+	t.multiply(product{FP32, M, N, K, a, ars, acs, b, brs, bcs, init, irs, c, crs})
 }
 
 // GemmT computes c[i,j] = Σ_k a[k,i]·b[k,j] in a precision that Check allows: a
@@ -43,8 +43,8 @@ func (t *Team) multiply(p product) {
 	if p.M <= 0 || p.N <= 0 {
 		return
 	}
-	if p.from == nil {
-		p.frs = 0
+	if p.init == nil {
+		p.irs = 0
 	}
 	p.check()
 	t.product = p
@@ -55,8 +55,8 @@ func (t *Team) multiply(p product) {
 // check panics where a shape reaches beyond its slice: a wrong shape is a
 // wrongly built graph.
 func (p *product) check() {
-	if (p.M-1)*p.crs+p.N > len(p.c) || p.from != nil && (p.M-1)*p.frs+p.N > len(p.from) {
-		panic("kernel: Gemm: c or from is too short for its shape")
+	if (p.M-1)*p.crs+p.N > len(p.c) || p.init != nil && (p.M-1)*p.irs+p.N > len(p.init) {
+		panic("kernel: Gemm: c or init is too short for its shape")
 	}
 	if p.K > 0 && ((p.M-1)*p.ars+(p.K-1)*p.acs >= len(p.a) || (p.K-1)*p.brs+(p.N-1)*p.bcs >= len(p.b)) {
 		panic("kernel: Gemm: an input is too short for its shape")
@@ -92,10 +92,10 @@ func (p *product) share(w *Worker) {
 func (p *product) start(i0, i1, j0, j1 int) {
 	for i := i0; i < i1; i++ {
 		dst := p.c[i*p.crs+j0 : i*p.crs+j1]
-		if p.from == nil {
+		if p.init == nil {
 			clear(dst)
 		} else {
-			copy(dst, p.from[i*p.frs+j0:i*p.frs+j1])
+			copy(dst, p.init[i*p.irs+j0:i*p.irs+j1])
 		}
 	}
 }
@@ -111,9 +111,9 @@ func (p *product) block(w *Worker, i0, i1, j0, j1, k0, k1 int) {
 		}
 		p.precision.pack(dst, p.b[k0*p.brs+j*p.bcs:], p.brs, p.bcs, n, width, cols)
 	}
-	from, frs := p.from, p.frs
+	init, irs := p.init, p.irs
 	if k0 > 0 {
-		from, frs = p.c, p.crs
+		init, irs = p.c, p.crs
 	}
 	blocks := (i1 - i0 + use.rows - 1) / use.rows
 	for block := 0; block < blocks; block++ {
@@ -122,10 +122,10 @@ func (p *product) block(w *Worker, i0, i1, j0, j1, k0, k1 int) {
 		a, ars, acs := p.rows(w, i, r, k0, n)
 		for j := j0; j < j1; j += cols {
 			f := zeros[:]
-			if from != nil {
-				f = from[i*frs+j:]
+			if init != nil {
+				f = init[i*irs+j:]
 			}
-			w.columns(tile, r, words, min(cols, j1-j), a, ars, acs, w.b[(j-j0)*words:], f, frs, p.c[i*p.crs+j:], p.crs)
+			w.columns(tile, r, words, min(cols, j1-j), a, ars, acs, w.b[(j-j0)*words:], f, irs, p.c[i*p.crs+j:], p.crs)
 		}
 	}
 }

@@ -115,27 +115,27 @@ func TestGemmSizes(t *testing.T) {
 			at[i%K*M+i/K] = a[i]
 		}
 		row, full := random(3, N), random(4, M*N)
-		for kind, from := range map[string][]float32{"zeros": nil, "row": row, "matrix": full} {
-			frs := 0
+		for kind, init := range map[string][]float32{"zeros": nil, "row": row, "matrix": full} {
+			irs := 0
 			if kind == "matrix" {
-				frs = N
+				irs = N
 			}
 			var want []float32
 			every(t, func(t *testing.T) {
 				got, turned, packed := make([]float32, M*N), make([]float32, M*N), make([]float32, M*N)
 				team := NewTeam()
-				team.Gemm(M, N, K, a, K, 1, b, N, 1, from, frs, got, N)
-				team.Gemm(M, N, K, at, 1, M, b, N, 1, from, frs, turned, N)
+				team.Gemm(M, N, K, a, K, 1, b, N, 1, init, irs, got, N)
+				team.Gemm(M, N, K, at, 1, M, b, N, 1, init, irs, turned, N)
 				p := NewPanels(K, N, FP32)
 				team.Run(1<<30, func(w *Worker) {
 					lo, hi := w.Range(N, Columns())
 					p.Pack(lo, hi, b, N, 1)
 					if lo < hi {
-						start := from
+						start := init
 						if start != nil {
-							start = from[lo:]
+							start = init[lo:]
 						}
-						p.Multiply(w, M, lo, hi, a, K, start, frs, packed[lo:], N)
+						p.Multiply(w, M, lo, hi, a, K, start, irs, packed[lo:], N)
 					}
 				})
 				if want == nil {

@@ -81,33 +81,33 @@ func copyRows(dst []float32, dstRow int, src []float32, srcRow, n, w int) {
 // of that depth and the rows it meets stay in a core's own cache.
 const depth = 1024
 
-// Multiply computes columns lo … hi-1 of c = from + a·b for M rows:
+// Multiply computes columns lo … hi-1 of c = init + a·b for M rows:
 //
-//	c[i,j] = from[i,j] + Σ_k a[i,k]·b[k,j]        k = 0 … K-1, in this order
+//	c[i,j] = init[i,j] + Σ_k a[i,k]·b[k,j]        k = 0 … K-1, in this order
 //
 // Row i of a starts at i·ars and holds the words of its K values, dense: what
-// Precision.Put writes. from and c start at column lo, with rows frs and
-// crs apart; with frs 0 every row starts from the same one, and nil means
-// zeros. from may be c, which must not overlap a. lo is a multiple of Columns,
+// Precision.Put writes. init and c start at column lo, with rows irs and
+// crs apart; with irs 0 every row starts from the same one, and nil means
+// zeros. init may be c, which must not overlap a. lo is a multiple of Columns,
 // and so is hi, or it is N.
-func (p *Panels) Multiply(w *Worker, M, lo, hi int, a []float32, ars int, from []float32, frs int, c []float32, crs int) {
+func (p *Panels) Multiply(w *Worker, M, lo, hi int, a []float32, ars int, init []float32, irs int, c []float32, crs int) {
 	if M == 0 || lo >= hi {
 		return
 	}
-	if from == nil {
-		frs = 0
+	if init == nil {
+		irs = 0
 	}
 	tile := p.precision.tile()
 	for k := 0; k < p.words; k += depth {
 		n := min(depth, p.words-k)
 		for j := lo; j < hi; j += p.cols {
 			f := zeros[:]
-			if from != nil {
-				f = from[j-lo:]
+			if init != nil {
+				f = init[j-lo:]
 			}
-			w.columns(tile, M, n, min(p.cols, hi-j), a[k:], ars, 1, p.data[j*p.words+k*p.cols:], f, frs, c[j-lo:], crs)
+			w.columns(tile, M, n, min(p.cols, hi-j), a[k:], ars, 1, p.data[j*p.words+k*p.cols:], f, irs, c[j-lo:], crs)
 		}
-		from, frs = c, crs
+		init, irs = c, crs
 	}
 }
 
@@ -116,27 +116,27 @@ var zeros [64]float32
 
 // columns computes the n columns of one panel (k, cols) for M rows, in blocks
 // of rows of about the same size.
-func (w *Worker) columns(tile tile, M, k, n int, a []float32, ars, acs int, b, from []float32, frs int, c []float32, crs int) {
+func (w *Worker) columns(tile tile, M, k, n int, a []float32, ars, acs int, b, init []float32, irs int, c []float32, crs int) {
 	blocks := (M + use.rows - 1) / use.rows
 	for block := 0; block < blocks; block++ {
 		i := M * block / blocks
 		r := M*(block+1)/blocks - i
 		if n == use.cols {
-			tile(r, k, a[i*ars:], ars, acs, b, from[i*frs:], frs, c[i*crs:], crs)
+			tile(r, k, a[i*ars:], ars, acs, b, init[i*irs:], irs, c[i*crs:], crs)
 			continue
 		}
-		w.edgeTile(tile, r, k, n, a[i*ars:], ars, acs, b, from[i*frs:], frs, c[i*crs:], crs)
+		w.edgeTile(tile, r, k, n, a[i*ars:], ars, acs, b, init[i*irs:], irs, c[i*crs:], crs)
 	}
 }
 
 // edgeTile is tile for a panel that has only n columns.
-func (w *Worker) edgeTile(tile tile, r, k, n int, a []float32, ars, acs int, b, from []float32, frs int, c []float32, crs int) {
+func (w *Worker) edgeTile(tile tile, r, k, n int, a []float32, ars, acs int, b, init []float32, irs int, c []float32, crs int) {
 	cols := use.cols
 	if len(w.edge) < use.rows*cols {
 		w.edge = aligned(use.rows * cols)
 	}
 	for i := 0; i < r; i++ {
-		copy(w.edge[i*cols:i*cols+n], from[i*frs:i*frs+n])
+		copy(w.edge[i*cols:i*cols+n], init[i*irs:i*irs+n])
 	}
 	tile(r, k, a, ars, acs, b, w.edge, cols, w.edge, cols)
 	for i := 0; i < r; i++ {

@@ -1,15 +1,15 @@
 package kernel
 
 // tileGeneric is tile in plain Go, for 4 columns.
-func tileGeneric(r, k int, a []float32, ars, acs int, b, from []float32, frs int, c []float32, crs int) {
+func tileGeneric(r, k int, a []float32, ars, acs int, b, init []float32, irs int, c []float32, crs int) {
 	for i := 0; i < r; i++ {
-		dot4(k, a[i*ars:], acs, b, from[i*frs:i*frs+4], c[i*crs:i*crs+4])
+		dot4(k, a[i*ars:], acs, b, init[i*irs:i*irs+4], c[i*crs:i*crs+4])
 	}
 }
 
 // dot4 runs the chains of four columns side by side, to hide their latency.
-func dot4(k int, a []float32, acs int, b, from, c []float32) {
-	c0, c1, c2, c3 := float64(from[0]), float64(from[1]), float64(from[2]), float64(from[3])
+func dot4(k int, a []float32, acs int, b, init, c []float32) {
+	c0, c1, c2, c3 := float64(init[0]), float64(init[1]), float64(init[2]), float64(init[3])
 	b = b[:4*k]
 	for at := 0; len(b) >= 4; b, at = b[4:], at+acs {
 		x := float64(a[at])

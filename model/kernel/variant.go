@@ -15,9 +15,9 @@ type variant struct {
 	rows, cols int // of the largest tile
 	lanes      int
 
-	// tile computes c = from + a·b for r rows (at most rows) and cols columns,
+	// tile computes c = init + a·b for r rows (at most rows) and cols columns,
 	// the sums in order of k = 0 … k-1, k > 0: a[i,k] at i·ars + k·acs, b (k,
-	// cols) dense, from and c with rows frs and crs apart.
+	// cols) dense, init and c with rows irs and crs apart.
 	tile tile
 
 	gruForward   func(n int, xr, xz, xn, r, z, an, nn, h, out *float32)
@@ -44,7 +44,7 @@ type variant struct {
 }
 
 // A tile is the innermost product of a variant.
-type tile func(r, k int, a []float32, ars, acs int, b, from []float32, frs int, c []float32, crs int)
+type tile func(r, k int, a []float32, ars, acs int, b, init []float32, irs int, c []float32, crs int)
 
 // A halfVariant multiplies in bfloat16: tile counts pairs of terms, and a word
 // of a or b is a pair. It has no plain Go to define it; the processor does.

@@ -12,7 +12,7 @@ type Recurrent struct {
 	team      *kernel.Team
 	step      *Step
 	whh       *kernel.Panels // of the backward pass, (G·H, H)
-	near      near           // gradients of the gates, (B, G·H), where the precision is not FP32
+	packed    packed         // gradients of the gates, (B, G·H), where the precision is not FP32
 	hidden    []float32      // (T+1, B, H): row 0 is the initial hidden, row t+1 the hidden after step t
 	cells     []float32      // (T+1, B, H), LSTM only: likewise
 	gates     []float32      // (T, B, TmpWidth): activations after Forward, gradients after Backward
@@ -39,7 +39,7 @@ func NewRecurrent(team *kernel.Team, cell Cell, T, B, H int, precision kernel.Pr
 		step: NewStep(cell, B, H, precision), whh: kernel.NewPanels(g*H, H, precision),
 		hidden: make([]float32, (T+1)*B*H), gates: make([]float32, T*B*kernel.TmpWidth(H)), dHidden: make([]float32, B*H)}
 	if precision != kernel.FP32 {
-		r.near = newNear(B, g*H, precision)
+		r.packed = newPacked(B, g*H, precision)
 	}
 	if k.memory {
 		r.cells, r.dCell = make([]float32, (T+1)*B*H), make([]float32, B*H)
@@ -141,24 +141,24 @@ func (r *Recurrent) runBackward(w *kernel.Worker) {
 	}
 	for t := r.T - 1; t >= 0; t-- {
 		tmp, dout := r.step.tmp(r.gates, t), r.in.dout[t*n:(t+1)*n]
-		var from, c, cOut []float32
+		var init, c, cOut []float32
 		if r.cell.memory {
 			c, cOut = r.cells[t*n:(t+1)*n], r.cells[(t+1)*n:(t+2)*n]
 		}
 		r.cell.backward(tmp, r.hidden[t*n:(t+1)*n], dout, r.dHidden, c, cOut, r.dCell, B, H, lo, hi)
 		if r.cell.bypass && lo < hi {
-			from = r.dHidden[lo:]
+			init = r.dHidden[lo:]
 		}
 		rows, width := tmp, kernel.TmpWidth(H)
 		if r.precision != kernel.FP32 { // FP32 reads the gates where they lie
 			for k := 0; k < g; k++ {
-				r.near.put(t, k*H+lo, tmp, kernel.TmpWidth(H), k*H+lo, k*H+hi)
+				r.packed.put(t, k*H+lo, tmp, kernel.TmpWidth(H), k*H+lo, k*H+hi)
 			}
-			rows, width = r.near.rows[t%2], r.near.width
+			rows, width = r.packed.rows[t%2], r.packed.width
 		}
 		w.Barrier()
 		if lo < hi {
-			r.whh.Multiply(w, B, lo, hi, rows, width, from, H, r.dHidden[lo:], H)
+			r.whh.Multiply(w, B, lo, hi, rows, width, init, H, r.dHidden[lo:], H)
 		}
 	}
 }

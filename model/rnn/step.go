@@ -9,20 +9,20 @@ import "github.com/quire-ml/quire/model/kernel"
 type Step struct {
 	cell   *kind
 	B, H   int
-	near   near
+	packed packed
 	panels []*kernel.Panels // W_hh of each gate, (H, H)
 	bias   []float32        // b_hh (G·H)
 }
 
 const (
 	// strip is how many panels of units go through a step's product and its
-	// gates together, while both are near.
+	// gates together, while both are in the cache.
 	strip = 2
 )
 
 // NewStep returns a step with zero weights and zero hidden.
 func NewStep(cell Cell, B, H int, precision kernel.Precision) *Step {
-	s := &Step{cell: cell.kind(), B: B, H: H, near: newNear(B, H, precision)}
+	s := &Step{cell: cell.kind(), B: B, H: H, packed: newPacked(B, H, precision)}
 	for range cell.Gates() {
 		s.panels = append(s.panels, kernel.NewPanels(H, H, precision))
 	}
@@ -41,7 +41,7 @@ func (s *Step) Pack(lo, hi int, whh []float32) {
 
 // Put sets units lo … hi-1 of the hidden before step t from h (B, H).
 func (s *Step) Put(t int, h []float32, lo, hi int) {
-	s.near.put(t, lo, h, s.H, lo, hi)
+	s.packed.put(t, lo, h, s.H, lo, hi)
 }
 
 // Forward computes units lo … hi-1 of step t, whose hidden before it all
@@ -56,7 +56,7 @@ func (s *Step) Forward(w *kernel.Worker, t, lo, hi int, x []float32, ids []int32
 	for u := lo; u < hi; u += strip * kernel.Columns() {
 		v := min(u+strip*kernel.Columns(), hi)
 		for g, p := range s.panels {
-			p.Multiply(w, B, u, v, s.near.rows[t%2], s.near.width, s.bias[g*H+u:], 0, tmp[g*H+u:], kernel.TmpWidth(H))
+			p.Multiply(w, B, u, v, s.packed.rows[t%2], s.packed.width, s.bias[g*H+u:], 0, tmp[g*H+u:], kernel.TmpWidth(H))
 		}
 		s.cell.forward(x, ids, tmp, h, out, c, cOut, B, H, u, v)
 	}
@@ -69,18 +69,18 @@ func (s *Step) tmp(all []float32, t int) []float32 {
 	return all[t*n : (t+1)*n]
 }
 
-// near holds B rows of K values as products read them, for an even and for an
+// packed holds B rows of K values as products read them, for an even and for an
 // odd step: while the slowest worker still reads the one, the fastest writes
 // the other.
-type near struct {
+type packed struct {
 	precision kernel.Precision
 	width     int // words of a row
 	rows      [2][]float32
 }
 
-func newNear(B, K int, precision kernel.Precision) near {
+func newPacked(B, K int, precision kernel.Precision) packed {
 	const pad = 16 // keeps rows of a power-of-two width out of each other's cache sets
-	n := near{precision: precision, width: precision.Words(K) + pad}
+	n := packed{precision: precision, width: precision.Words(K) + pad}
 	for i := range n.rows {
 		n.rows[i] = make([]float32, B*n.width)
 	}
@@ -89,7 +89,7 @@ func newNear(B, K int, precision kernel.Precision) near {
 
 // put writes columns lo … hi-1 of src, rows of stride values, at position at of
 // every row for step t.
-func (n *near) put(t, at int, src []float32, stride, lo, hi int) {
+func (n *packed) put(t, at int, src []float32, stride, lo, hi int) {
 	rows := n.rows[t%2]
 	for b := 0; b*n.width < len(rows) && lo < hi; b++ {
 		n.precision.Put(rows[b*n.width:(b+1)*n.width], at, src[b*stride+lo:b*stride+hi])

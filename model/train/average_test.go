@@ -26,7 +26,7 @@ func TestAverage(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			w, err := train.Weights(c, o.Shape)
+			w, err := c.Weights(o.Shape)
 			if err != nil {
 				t.Fatal(err)
 			}

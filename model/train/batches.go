@@ -2,6 +2,7 @@ package train
 
 import (
 	"context"
+	"errors"
 	"fmt"
 )
 
@@ -34,11 +35,18 @@ type batches struct {
 	ends     []int64 // the first step after each epoch of the curriculum
 	perEpoch int64   // batches of each later one
 
-	windows *windows // of the last batch
-	goesOn  []bool   // which of its sequences continue those of the one before
+	passages *passages // of the last batch
+	goesOn   []bool    // which of its sequences continue those of the one before
 }
 
+// ErrTooFew is wrapped where a set has no batch. Smaller batches, shorter
+// sequences or more text help.
+var ErrTooFew = errors.New("less than one batch")
+
 func newBatches(data Data, o *Options) (*batches, error) {
+	if err := o.Schedule.check(); err != nil {
+		return nil, err
+	}
 	s := &batches{o: o, data: data, goesOn: make([]bool, o.Batch)}
 	if c := o.Curriculum; c.SeqLength > o.SeqLength || c.SeqLength > 0 && o.Hidden != Carry {
 		return nil, fmt.Errorf("train: a curriculum from %d characters needs sequences of at least as many, not %d, and the hidden carried", c.SeqLength, o.SeqLength)
@@ -49,14 +57,14 @@ func newBatches(data Data, o *Options) (*batches, error) {
 		if s.text, ok = data.(Text); !ok {
 			return nil, fmt.Errorf("train: to carry the hidden, %T must be a Text", data)
 		}
-		total = newWindows(s.text, o.SeqLength, o.Seed).n
+		total = newPassages(s.text, o.SeqLength, o.Seed).n
 	}
 	s.perEpoch = total / int64(o.Batch)
 	if s.perEpoch == 0 && o.Epochs > 0 {
-		return nil, fmt.Errorf("train: the set has %d sequences, less than one batch of %d; use a smaller train.batch, a smaller prep.seq_length or more text", total, o.Batch)
+		return nil, fmt.Errorf("train: the set has %d sequences, %w of %d", total, ErrTooFew, o.Batch)
 	}
 	for epoch := 1; o.Curriculum.SeqLength > 0 && epoch <= o.Curriculum.Epochs; epoch++ {
-		n := newWindows(s.text, o.Curriculum.length(epoch, o.SeqLength), o.Seed).n
+		n := newPassages(s.text, o.Curriculum.length(epoch, o.SeqLength), o.Seed).n
 		s.ends = append(s.ends, s.steps(epoch-1)+n/int64(o.Batch))
 	}
 	return s, nil
@@ -89,12 +97,12 @@ func (s *batches) find(step int64) (epoch int, at int64) {
 
 // read fills the beginning of batch with that of a step, and returns the
 // characters of a sequence. With Carry, sequence b of the batches of an epoch is
-// the b-th of B equal parts of its windows, one after the other.
+// the b-th of B equal parts of its passages, one after the other.
 func (s *batches) read(ctx context.Context, step int64, batch []int32) (T int, err error) {
 	epoch, at := s.find(step)
 	T = s.o.Curriculum.length(epoch, s.o.SeqLength)
-	if s.text != nil && (s.windows == nil || s.windows.T != int64(T)) {
-		s.windows = newWindows(s.text, T, s.o.Seed)
+	if s.text != nil && (s.passages == nil || s.passages.T != int64(T)) {
+		s.passages = newPassages(s.text, T, s.o.Seed)
 	}
 	perEpoch := s.steps(epoch) - s.steps(epoch-1)
 	for b := range int64(s.o.Batch) {
@@ -102,7 +110,7 @@ func (s *batches) read(ctx context.Context, step int64, batch []int32) (T int, e
 		if s.text == nil {
 			err = s.data.Read(ctx, epoch, at*int64(s.o.Batch)+b, ids)
 		} else {
-			s.goesOn[b], err = s.windows.read(ctx, epoch, b*perEpoch+at, ids)
+			s.goesOn[b], err = s.passages.read(ctx, epoch, b*perEpoch+at, ids)
 			s.goesOn[b] = s.goesOn[b] && at > 0
 		}
 		if err != nil {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"math"
 	"reflect"
-	"strings"
 	"testing"
 
 	"github.com/quire-ml/quire/model/decode"
@@ -36,7 +35,7 @@ func (n *novel) ReadAt(ctx context.Context, at int64, dst []int32) error {
 	return ctx.Err()
 }
 
-// trainNovel has 9 windows of 5, and 6 characters more.
+// trainNovel has 9 passages of 5, and 6 characters more.
 func trainNovel() *novel      { return &novel{sequences: sequences{n: 9}, stretches: []int64{29, 3, 22}} }
 func validationNovel() *novel { return &novel{sequences: sequences{n: 3}, stretches: []int64{11, 7}} }
 
@@ -205,7 +204,7 @@ func TestCarryRefuses(t *testing.T) {
 		t.Errorf("data that is no text: %v", err)
 	}
 	short := &novel{stretches: []int64{6, 5, 5}}
-	if _, err := runIn(t.Context(), newStore(t), short, nil, o, nil); err == nil || !strings.HasPrefix(err.Error(), "train: the set has 1 sequences, less than one batch of 2; ") {
+	if _, err := runIn(t.Context(), newStore(t), short, nil, o, nil); err == nil || err.Error() != "train: the set has 1 sequences, less than one batch of 2" {
 		t.Errorf("too little text: %v", err)
 	}
 	st := newStore(t)

@@ -117,7 +117,7 @@ func TestCurriculumLength(t *testing.T) {
 // TestBatches: the steps of epochs whose sequences become longer.
 func TestBatches(t *testing.T) {
 	o := &Options{SeqLength: 5, Batch: 2, Epochs: 4, Hidden: Carry, Curriculum: Curriculum{SeqLength: 2, Epochs: 2}}
-	s, err := newBatches(numberedData{numbered: numbered{25, 13}}, o) // 12 and 6 windows of 2, 8 and 4 of 3, 4 and 2 of 5
+	s, err := newBatches(numberedData{numbered: numbered{25, 13}}, o) // 12 and 6 passages of 2, 8 and 4 of 3, 4 and 2 of 5
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,49 +1,83 @@
 package train
 
-import "math"
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+)
 
-// Schedule is how the learning rate changes during a training.
+// Schedule is the course of the learning rate: a name in the table below. The
+// zero value is Constant.
 type Schedule string
 
 const (
-	Constant Schedule = "constant" // it stays; the default
-	Cosine   Schedule = "cosine"   // half a cosine from lr after the warm-up to 0 at the end of the last epoch
-	Plateau  Schedule = "plateau"  // halved whenever plateauEpochs epochs have not improved the loss
+	Constant Schedule = "constant"
+	Cosine   Schedule = "cosine"
+	Plateau  Schedule = "plateau"
 )
 
-// plateauEpochs is how many epochs Plateau waits.
-const plateauEpochs = 2
+// A course returns the learning rate of a step (from 0) after the warm-up, for
+// the peak lr. The steps of all epochs are total; past are the finished epochs.
+type course func(o *Options, step, total int64, past []EpochMetrics) float64
 
-// rate returns the learning rate of step (from 0). It rises over the warm-up
-// to lr: (step+1)/warm-up of it. total is the number of steps in all epochs.
+// schedules has a row for each schedule. One whose course depends on total
+// follows the number of epochs: the config's table must say so.
+var schedules = map[Schedule]course{
+	Constant: func(o *Options, _, _ int64, _ []EpochMetrics) float64 { return o.LR },
+	Cosine:   cosine,
+	Plateau:  plateau,
+}
+
+// Schedules returns the schedules that there are, in alphabetical order.
+func Schedules() []Schedule { return slices.Sorted(maps.Keys(schedules)) }
+
+// check refuses a schedule without a row.
+func (s Schedule) check() error {
+	if s != "" && schedules[s] == nil {
+		return fmt.Errorf("train: schedule is %q, want one of %v", string(s), Schedules())
+	}
+	return nil
+}
+
+// rate returns the learning rate of a step (from 0): in the warm-up lr·(step+1)/
+// warm-up, then the schedule's.
 func (o *Options) rate(step, total int64, past []EpochMetrics) float64 {
 	if step < o.WarmupSteps {
 		return o.LR * (float64(step+1) / float64(o.WarmupSteps))
 	}
-	switch o.Schedule {
-	case Cosine:
-		if total <= o.WarmupSteps {
-			return o.LR
-		}
-		done := float64(step-o.WarmupSteps) / float64(total-o.WarmupSteps)
-		return o.LR * (0.5 * (1 + cosPi(done)))
-	case Plateau:
-		lr, waited, lowest := o.LR, 0, math.Inf(1)
-		for _, e := range past {
-			if waited++; e.judgedLoss() < lowest {
-				lowest, waited = e.judgedLoss(), 0
-			}
-			if waited == plateauEpochs {
-				lr, waited = lr/2, 0
-			}
-		}
-		return lr
-	}
-	return o.LR
+	return schedules[cmp.Or(o.Schedule, Constant)](o, step, total, past)
 }
 
-// exhausted reports whether the last patience epochs have not improved the
-// loss.
+// cosine falls along half a cosine, from lr after the warm-up to 0 after the last
+// epoch.
+func cosine(o *Options, step, total int64, _ []EpochMetrics) float64 {
+	if total <= o.WarmupSteps {
+		return o.LR
+	}
+	done := float64(step-o.WarmupSteps) / float64(total-o.WarmupSteps)
+	return o.LR * (0.5 * (1 + cosPi(done)))
+}
+
+// plateauEpochs is the number of epochs that plateau waits for a lower loss.
+const plateauEpochs = 2
+
+// plateau halves the rate whenever plateauEpochs epochs have not lowered the loss.
+func plateau(o *Options, _, _ int64, past []EpochMetrics) float64 {
+	lr, waited, lowest := o.LR, 0, math.Inf(1)
+	for _, e := range past {
+		if waited++; e.judgedLoss() < lowest {
+			lowest, waited = e.judgedLoss(), 0
+		}
+		if waited == plateauEpochs {
+			lr, waited = lr/2, 0
+		}
+	}
+	return lr
+}
+
+// exhausted reports whether none of the last patience epochs has lowered the loss.
 func exhausted(past []EpochMetrics, patience int) bool {
 	best := 0
 	for i, e := range past {

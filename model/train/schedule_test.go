@@ -1,6 +1,7 @@
 package train
 
 import (
+	"errors"
 	"math"
 	"testing"
 )
@@ -43,6 +44,16 @@ func TestRate(t *testing.T) {
 		if got := o.rate(c.step, c.total, c.past); math.Abs(got-c.want) > 1e-15 {
 			t.Errorf("%s: rate %.17g, want %.17g", c.name, got, c.want)
 		}
+	}
+}
+
+func TestScheduleCheck(t *testing.T) {
+	if err := errors.Join(Schedule("").check(), Plateau.check()); err != nil {
+		t.Error(err)
+	}
+	_, _, err := Steps(nil, Options{Schedule: "linear"})
+	if want := `train: schedule is "linear", want one of [constant cosine plateau]`; err == nil || err.Error() != want {
+		t.Errorf("error %v, want %s", err, want)
 	}
 }
 

@@ -217,18 +217,3 @@ func (t *Trainer) restore(c *checkpoint.Checkpoint) error {
 	t.Solver.T = c.Step
 	return t.machine.push()
 }
-
-// Weights returns the parameters in a checkpoint, as a network of that shape.
-func Weights(c *checkpoint.Checkpoint, s rnn.Shape) (*rnn.Weights, error) {
-	w := rnn.NewWeights(s)
-	for _, p := range s.Parameters() {
-		x, ok := c.Tensor(p.Name)
-		if !ok {
-			return nil, fmt.Errorf("train: checkpoint of step %d has no tensor %s", c.Step, p.Name)
-		}
-		if err := w.Set(p.Name, x.Shape, x.Data); err != nil {
-			return nil, fmt.Errorf("train: checkpoint of step %d: %w", c.Step, err)
-		}
-	}
-	return w, nil
-}

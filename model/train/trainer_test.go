@@ -111,7 +111,7 @@ func TestWeights(t *testing.T) {
 	if len(c.Tensors) != 3*len(o.Shape.Parameters()) {
 		t.Errorf("%d tensors", len(c.Tensors))
 	}
-	w, err := train.Weights(c, o.Shape)
+	w, err := c.Weights(o.Shape)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -121,10 +121,10 @@ func TestWeights(t *testing.T) {
 	}
 	wider, deeper := o.Shape, o.Shape
 	wider.Hidden, deeper.Layers = 5, 2
-	if _, err := train.Weights(c, wider); err == nil || !strings.Contains(err.Error(), "parameter rnn.weight_ih_l0 has shape [12 3], want [15 3]") {
+	if _, err := c.Weights(wider); err == nil || !strings.Contains(err.Error(), "parameter rnn.weight_ih_l0 has shape [12 3], want [15 3]") {
 		t.Errorf("wider: %v", err)
 	}
-	if _, err := train.Weights(c, deeper); err == nil || !strings.Contains(err.Error(), "no tensor rnn.weight_ih_l1") {
+	if _, err := c.Weights(deeper); err == nil || !strings.Contains(err.Error(), "there is no tensor rnn.weight_ih_l1") {
 		t.Errorf("deeper: %v", err)
 	}
 }

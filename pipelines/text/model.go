@@ -18,7 +18,6 @@ import (
 	"github.com/quire-ml/quire/model/checkpoint"
 	"github.com/quire-ml/quire/model/rnn"
 	"github.com/quire-ml/quire/model/run"
-	"github.com/quire-ml/quire/model/train"
 	"github.com/quire-ml/quire/runners/store"
 	"github.com/quire-ml/quire/transforms/corpus"
 	"github.com/quire-ml/quire/transforms/vocab"
@@ -107,7 +106,7 @@ func OpenModel(ctx context.Context, path, which string) (*Model, error) {
 		return nil, fmt.Errorf("text: %s: config: %d layers, embedding %d, hidden %d: each must be at least 1", at, m.Layers, m.Embedding, m.Hidden)
 	}
 	shape := rnn.Shape{Cell: cell, Layers: m.Layers, Vocabulary: v.Size(), Embedding: m.Embedding, Hidden: m.Hidden}
-	w, err := train.Weights(c, shape)
+	w, err := c.Weights(shape)
 	if err != nil {
 		return nil, fmt.Errorf("text: %s: %w", at, err)
 	}

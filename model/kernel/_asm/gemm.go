@@ -15,19 +15,19 @@ import (
 // With pairs of bfloat16, k counts pairs and a word of a or b is a pair.
 func (x *isa) tile(r int, name string, accumulate func(b, a, acc reg.VecPhysical)) {
 	name = fmt.Sprintf("%s%d%s", name, r, x.name)
-	TEXT(name, noSplit, "func(k int, a *float32, ars, acs int, b, from *float32, frs int, c *float32, crs int)")
+	TEXT(name, noSplit, "func(k int, a *float32, ars, acs int, b, init *float32, irs int, c *float32, crs int)")
 	Doc(fmt.Sprintf("%s is tile for %d rows; strides are in bytes.", name, r))
 	acc := func(i, j int) reg.VecPhysical { return x.phys(2*i + j) }
 	b0, b1, spread := x.phys(2*r), x.phys(2*r+1), x.phys(2*r+2)
 	w := x.bytes()
 
-	from := Load(Param("from"), GP64()).(reg.GPVirtual)
-	frs := Load(Param("frs"), GP64())
+	init := Load(Param("init"), GP64()).(reg.GPVirtual)
+	irs := Load(Param("irs"), GP64())
 	for i := 0; i < r; i++ {
-		VMOVUPS(Mem{Base: from}, acc(i, 0))
-		VMOVUPS(Mem{Base: from, Disp: w}, acc(i, 1))
+		VMOVUPS(Mem{Base: init}, acc(i, 0))
+		VMOVUPS(Mem{Base: init, Disp: w}, acc(i, 1))
 		if i < r-1 {
-			ADDQ(frs, from)
+			ADDQ(irs, init)
 		}
 	}
 	ars := Load(Param("ars"), GP64())

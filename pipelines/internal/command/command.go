@@ -88,6 +88,8 @@ func remedy(err error) string {
 		return "; make the set again: prep --replace, or delete its directory"
 	case errors.As(err, &diverged):
 		return "; use a smaller train.lr, or train.clip_norm: 1"
+	case errors.Is(err, train.ErrTooFew):
+		return "; use a smaller train.batch, a smaller prep.seq_length or more text"
 	}
 	var wrong *corpus.FieldError
 	if errors.As(err, &wrong) {

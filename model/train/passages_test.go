@@ -25,15 +25,15 @@ func (numberedData) Len() int64 { return 0 }
 
 func (numberedData) Read(context.Context, int, int64, []int32) error { return nil }
 
-// TestWindows: in every epoch no window crosses stretches, each begins with the
+// TestPassages: in every epoch no passage crosses stretches, each begins with the
 // last character of the one before it where it goes on, and every target comes
-// once, but for those that the windows leave over, which change.
-func TestWindows(t *testing.T) {
+// once, but for those that the passages leave over, which change.
+func TestPassages(t *testing.T) {
 	const T = 4
-	text := numbered{3, 30, 1, 4, 5, 12} // windows: none, 7 and 1 over, none, none, 1, 2 and 3 over
-	w := newWindows(text, T, 1)
+	text := numbered{3, 30, 1, 4, 5, 12} // passages: none, 7 and 1 over, none, none, 1, 2 and 3 over
+	w := newPassages(text, T, 1)
 	if w.n != 10 {
-		t.Fatalf("%d windows, want 10", w.n)
+		t.Fatalf("%d passages, want 10", w.n)
 	}
 	ends := []int32{0, 3, 33, 34, 38, 43, 55}
 	seen, starts := map[int32]bool{}, map[int32]bool{}
@@ -46,10 +46,10 @@ func TestWindows(t *testing.T) {
 				t.Fatal(err)
 			}
 			if i > 0 && goesOn != (ids[0] == before) {
-				t.Fatalf("epoch %d: window %d goes on: %v, from %d to %d", epoch, i, goesOn, before, ids[0])
+				t.Fatalf("epoch %d: passage %d goes on: %v, from %d to %d", epoch, i, goesOn, before, ids[0])
 			}
 			if a, b := inside(ends, ids[0]), inside(ends, ids[T]); a != b {
-				t.Fatalf("epoch %d: window %d crosses: %v", epoch, i, ids)
+				t.Fatalf("epoch %d: passage %d crosses: %v", epoch, i, ids)
 			}
 			for _, id := range ids[1:] {
 				if targets[id] {
@@ -82,11 +82,11 @@ func inside(ends []int32, id int32) int {
 	return i
 }
 
-// TestWindowsPinned: the windows of two epochs, by seed.
-func TestWindowsPinned(t *testing.T) {
+// TestPassagesPinned: the passages of two epochs, by seed.
+func TestPassagesPinned(t *testing.T) {
 	for seed, want := range map[int64][]int32{1: {4, 12, 16, 0, 0, 4, 9, 13}, 2: {13, 0, 4, 9, 9, 13, 0, 4}} {
 		var got []int32
-		w := newWindows(numbered{9, 12}, 4, seed)
+		w := newPassages(numbered{9, 12}, 4, seed)
 		for epoch := 1; epoch <= 2; epoch++ {
 			for i := range w.n {
 				ids := make([]int32, 5)
@@ -97,7 +97,7 @@ func TestWindowsPinned(t *testing.T) {
 			}
 		}
 		if !slices.Equal(got, want) {
-			t.Errorf("seed %d: windows start at %v, want %v", seed, got, want)
+			t.Errorf("seed %d: passages start at %v, want %v", seed, got, want)
 		}
 	}
 }

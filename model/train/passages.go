@@ -17,29 +17,29 @@ type Text interface {
 	ReadAt(ctx context.Context, at int64, dst []int32) error
 }
 
-// windows divides a text into windows of T+1 characters, T inputs and T targets.
-// In a stretch a window begins with the last character of the one before it; no
-// window crosses two stretches. Where a stretch has some characters more than
-// its windows, fewer than T, its first window starts so many or fewer characters
-// late, and the windows are turned by some number of them, both at random for
+// passages divides a text into passages of T+1 characters, T inputs and T targets.
+// In a stretch a passage begins with the last character of the one before it; no
+// passage crosses two stretches. Where a stretch has some characters more than
+// its passages, fewer than T, its first passage starts so many or fewer characters
+// late, and the passages are turned by some number of them, both at random for
 // each epoch.
-type windows struct {
+type passages struct {
 	text  Text
 	T     int64
 	seed  int64
-	n     int64     // windows
-	parts []stretch // those with a window
+	n     int64     // passages
+	parts []stretch // those with a passage
 }
 
-// stretch is a stretch of a text with at least one window.
+// stretch is a stretch of a text with at least one passage.
 type stretch struct {
-	first int64 // number of its first window
+	first int64 // number of its first passage
 	start int64 // its first character
-	spare int64 // characters that its windows leave over
+	spare int64 // characters that its passages leave over
 }
 
-func newWindows(text Text, T int, seed int64) *windows {
-	w := &windows{text: text, T: int64(T), seed: seed}
+func newPassages(text Text, T int, seed int64) *passages {
+	w := &passages{text: text, T: int64(T), seed: seed}
 	start := int64(0)
 	for _, chars := range text.Stretches() {
 		if n := (chars - 1) / w.T; n > 0 {
@@ -51,9 +51,9 @@ func newWindows(text Text, T int, seed int64) *windows {
 	return w
 }
 
-// read fills dst with the T+1 ids of the window at position i, 0 to n-1, of an
+// read fills dst with the T+1 ids of the passage at position i, 0 to n-1, of an
 // epoch from 1. goesOn tells whether it continues the one at position i-1.
-func (w *windows) read(ctx context.Context, epoch int, i int64, dst []int32) (goesOn bool, err error) {
+func (w *passages) read(ctx context.Context, epoch int, i int64, dst []int32) (goesOn bool, err error) {
 	key := kernel.Hash(kernel.Hash(uint64(w.seed)) + uint64(epoch))
 	i = (i + draw(key, w.n)) % w.n
 	k := sort.Search(len(w.parts), func(k int) bool { return w.parts[k].first > i }) - 1
