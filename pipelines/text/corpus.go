@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 
 	"github.com/quire-ml/quire/configs"
-	"github.com/quire-ml/quire/pipelines/report"
 	"github.com/quire-ml/quire/transforms/corpus"
 )
 
@@ -113,9 +112,6 @@ func FindCorpus(ctx context.Context, c configs.Corpus, verify bool) (_ *Corpus, 
 	docs, err := corpus.Resolve(ctx, sources, o)
 	if err != nil {
 		return nil, err
-	}
-	if corpus.Bytes(docs) == 0 {
-		return nil, fmt.Errorf("text: the corpus is empty: %s of 0 bytes; check corpus.sources", report.Count(len(docs), "document"))
 	}
 	digests, err := o.Digests(ctx, docs)
 	if err != nil {

@@ -1,0 +1,285 @@
+package text_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/quire-ml/quire/configs"
+	"github.com/quire-ml/quire/model/checkpoint"
+	"github.com/quire-ml/quire/model/rnn"
+	"github.com/quire-ml/quire/pipelines/internal/tiny"
+	"github.com/quire-ml/quire/pipelines/stages"
+	"github.com/quire-ml/quire/pipelines/text"
+	"github.com/quire-ml/quire/runners/engine"
+	"github.com/quire-ml/quire/runners/store"
+	"github.com/quire-ml/quire/transforms/vocab"
+)
+
+func TestMain(m *testing.M) {
+	engine.Init()
+	os.Exit(m.Run())
+}
+
+// constant saves a GRU that knows characters and predicts them with probabilities in
+// proportion to weights, whatever it has read: all its parameters but the last bias are zero. change may
+// alter the checkpoint first. It returns the path.
+func constant(t *testing.T, characters string, weights []float64, change func(c *checkpoint.Checkpoint)) string {
+	t.Helper()
+	counts := map[rune]int64{}
+	for _, c := range characters {
+		counts[c] = 1
+	}
+	v, err := vocab.New(vocab.Rune, counts, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	list, err := json.Marshal(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	shape := rnn.Shape{Cell: rnn.GRU, Layers: 1, Vocabulary: v.Size(), Embedding: 2, Hidden: 2}
+	c := &checkpoint.Checkpoint{Metadata: checkpoint.Metadata{Cell: "gru", Unit: "rune", Normalize: "none", Set: strings.Repeat("5", 64), Vocab: list,
+		Config: json.RawMessage(`{"model":{"cell":"gru","embedding":2,"hidden":2,"layers":1}}`), Metrics: json.RawMessage(`{}`)}}
+	for _, p := range shape.Parameters() {
+		size := 1
+		for _, n := range p.Dims {
+			size *= n
+		}
+		c.Tensors = append(c.Tensors, checkpoint.Tensor{Name: p.Name, Shape: slices.Clone(p.Dims), Data: make([]float32, size)})
+		if p.Name == "dense.bias" {
+			for i, w := range weights {
+				c.Tensors[len(c.Tensors)-1].Data[i] = float32(math.Log(w))
+			}
+		}
+	}
+	if change != nil {
+		change(c)
+	}
+	dir := t.TempDir()
+	st, err := store.Open(t.Context(), dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer st.Close()
+	saved, err := checkpoint.Save(t.Context(), st, c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return filepath.Join(dir, filepath.FromSlash(saved.Name))
+}
+
+func open(t *testing.T, path string) *text.Model {
+	t.Helper()
+	m, err := text.OpenModel(t.Context(), path, "best")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+func near(x *float64, want float64) bool { return x != nil && math.Abs(*x-want) < 1e-6 }
+
+func TestScore(t *testing.T) {
+	m := open(t, constant(t, "abc", []float64{2, 1, 1}, nil)) // probabilities 1/2, 1/4, 1/4
+	for _, test := range []struct {
+		text string
+		nats float64 // of all predicted characters together
+	}{{"ca", math.Ln2}, {"abc", 4 * math.Ln2}, {"aaaab", 5 * math.Ln2}} {
+		r, err := text.Score(t.Context(), m, []byte(test.text), true)
+		n := len(test.text) - 1
+		if err != nil || r.Chars != int64(n) || !near(r.NatsPerChar, test.nats/float64(n)) || !near(r.BitsPerChar, test.nats/float64(n)/math.Ln2) {
+			t.Fatalf("%s: %+v, %v", test.text, r, err)
+		}
+		if len(r.LogProbs) != n+1 || r.LogProbs[0] != nil || !near(r.LogProbs[n], map[byte]float64{'a': -math.Ln2, 'b': -2 * math.Ln2, 'c': -2 * math.Ln2}[test.text[n]]) {
+			t.Errorf("%s: log-probabilities %v", test.text, r.LogProbs)
+		}
+	}
+	for _, short := range []string{"", "a"} {
+		if r, err := text.Score(t.Context(), m, []byte(short), false); err != nil || r.Chars != 0 || r.NatsPerChar != nil || r.LogProbs != nil {
+			t.Errorf("%q: %+v, %v", short, r, err)
+		}
+	}
+	var missing *vocab.CharError
+	if _, err := text.Score(t.Context(), m, []byte("abx"), false); !errors.As(err, &missing) {
+		t.Errorf("a character that the model lacks: %v", err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := text.Score(ctx, m, bytes.Repeat([]byte("a"), 1000), false); !errors.Is(err, context.Canceled) {
+		t.Errorf("cancelled: %v", err)
+	}
+}
+
+// TestNFC: a model that was trained on composed characters reads a text that has
+// them in two parts.
+func TestNFC(t *testing.T) {
+	m := open(t, constant(t, "a\u00e9", []float64{1, 3}, func(c *checkpoint.Checkpoint) { c.Normalize = "nfc" }))
+	if r, err := text.Score(t.Context(), m, []byte("ae\u0301"), false); err != nil || r.Chars != 1 || !near(r.NatsPerChar, math.Log(4./3)) {
+		t.Errorf("%+v, %v", r, err)
+	}
+	if got := m.Text([]byte("e\u0301\xff")); string(got) != "e\u0301\xff" {
+		t.Errorf("a text that is not UTF-8 became %q", got)
+	}
+}
+
+func TestGenerate(t *testing.T) {
+	m := open(t, constant(t, "abc", []float64{1, 5, 1}, nil))
+	g := configs.Generate{Prompt: "ca", Length: 4, Temperature: 0, TopP: 1, Seed: 9}
+	var out bytes.Buffer
+	r, err := text.Generate(t.Context(), m, g, &out)
+	if err != nil || out.String() != "cabbbb" || !slices.Equal(r.Texts, []string{"cabbbb"}) || r.Seed != 9 {
+		t.Errorf("%q, %+v, %v", out.String(), r, err)
+	}
+	g.Prompt, g.Temperature, g.Length = "", 1, 3000
+	if r, err = text.Generate(t.Context(), m, g, &bytes.Buffer{}); err != nil || len(r.Texts[0]) != 3000 {
+		t.Fatalf("%v", err)
+	}
+	// 5/7 of 3000 are 2143, with a standard deviation of 25.
+	if n := strings.Count(r.Texts[0], "b"); n < 2043 || n > 2243 {
+		t.Errorf("%d of 3000 characters are b, want about 2143", n)
+	}
+	var missing *vocab.CharError
+	g.Prompt = "x"
+	if _, err := text.Generate(t.Context(), m, g, &out); !errors.As(err, &missing) {
+		t.Errorf("a prompt that the model lacks: %v", err)
+	}
+	g.Prompt, g.Temperature = "", math.NaN()
+	if _, err := text.Generate(t.Context(), m, g, &out); err == nil {
+		t.Error("a temperature of NaN is accepted")
+	}
+}
+
+// TestOpenModelRefuses: a checkpoint whose parts do not fit names the part.
+func TestOpenModelRefuses(t *testing.T) {
+	for want, change := range map[string]func(c *checkpoint.Checkpoint){
+		"vocabulary":       func(c *checkpoint.Checkpoint) { c.Vocab = json.RawMessage(`{"unit":"word"}`) },
+		"config: json":     func(c *checkpoint.Checkpoint) { c.Config = json.RawMessage(`{"model":7}`) },
+		"layers":           func(c *checkpoint.Checkpoint) { c.Config = json.RawMessage(`{"model":{"embedding":2,"hidden":2}}`) },
+		"cell":             func(c *checkpoint.Checkpoint) { c.Cell = "elman" },
+		"embedding.weight": func(c *checkpoint.Checkpoint) { c.Tensors[0].Shape = []int{2, 3} },
+		"rnn.weight_ih_l1": func(c *checkpoint.Checkpoint) {
+			c.Config = json.RawMessage(`{"model":{"layers":2,"embedding":2,"hidden":2}}`)
+		},
+	} {
+		path := constant(t, "abc", []float64{1, 1, 1}, change)
+		if m, err := text.OpenModel(t.Context(), path, "best"); err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), path) {
+			t.Errorf("want %q: %v, %v", want, m, err)
+		}
+	}
+}
+
+// prepared makes the set of a config and returns its directory.
+func prepared(t *testing.T, c *configs.Config) string {
+	t.Helper()
+	found, err := text.FindCorpus(t.Context(), c.Corpus, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	set := filepath.Join(c.Workdir, "set")
+	if _, err := stages.Prep(t.Context(), c, found, stages.PrepOptions{Out: set, Runner: "direct", Console: tiny.Console()}); err != nil {
+		t.Fatal(err)
+	}
+	return set
+}
+
+// TestEvaluate: a held-out text of 66 characters, a and b by turns, of which 65
+// are predicted, 33 of them b, by a model that gives a three quarters.
+func TestEvaluate(t *testing.T) {
+	set := prepared(t, tiny.Config(t, strings.Repeat("ab", 330)))
+	path := constant(t, "ab", []float64{3, 1}, nil)
+	r, err := text.Evaluate(t.Context(), open(t, path), set, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := (32*math.Log(4./3) + 33*math.Log(4)) / 65
+	if r.Chars != 65 || math.Abs(r.NatsPerChar-want) > 1e-6 || math.Abs(r.BitsPerChar-want/math.Ln2) > 1e-6 || r.Split != "validation" || string(r.Checkpoint) != path {
+		t.Errorf("%+v, want %g nats over 65 characters", r, want)
+	}
+	if r.UniformNats != math.Ln2 || math.Abs(r.UnigramNats-math.Ln2) > 1e-12 || r.BigramNats > 0.01 {
+		t.Errorf("the entropies are %+v", r)
+	}
+	if line := r.String(); !strings.HasPrefix(line, fmt.Sprintf("%.4f nats, %.4f bits a character over 65 characters of the validation part", want, want/math.Ln2)) {
+		t.Error(line)
+	}
+	if r, err = text.Evaluate(t.Context(), open(t, path), set, "train"); err != nil || r.Split != "train" || r.Chars != 593 {
+		t.Errorf("the train split: %+v, %v", r, err)
+	}
+	if _, err := text.Evaluate(t.Context(), open(t, path), set, "test"); err == nil || !strings.Contains(err.Error(), "train, validation") {
+		t.Errorf("a split that the set lacks: %v", err)
+	}
+	if _, err := text.Evaluate(t.Context(), open(t, constant(t, "abc", []float64{1, 1, 1}, nil)), set, ""); err == nil || !strings.Contains(err.Error(), "vocabularies differ") {
+		t.Errorf("another vocabulary: %v", err)
+	}
+	if _, err := text.Evaluate(t.Context(), open(t, path), t.TempDir(), ""); !errors.Is(err, text.ErrNoSet) {
+		t.Errorf("no set: %v", err)
+	}
+	whole := prepared(t, tiny.Config(t, strings.Repeat("ab", 330), "prep.validation.fraction=0"))
+	if r, err = text.Evaluate(t.Context(), open(t, path), whole, ""); err != nil || r.Split != "train" {
+		t.Errorf("a set without validation: %+v, %v", r, err)
+	}
+}
+
+func TestCorpus(t *testing.T) {
+	c := tiny.Documents(t, map[string]string{"b.txt": "bb", "a.txt": "a"})
+	found, err := text.FindCorpus(t.Context(), c.Corpus, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const a = "ca978112ca1bbdcafac231b39a23dc4da786eff8147c4e72b9807785afee48bb" // printf a | sha256sum
+	f := found.Facts()
+	if f.Documents != 2 || f.Bytes != 3 || len(f.Listed) != 2 || f.Listed[0] != (text.CorpusDocument{Name: "a.txt", Bytes: 1, SHA256: a}) {
+		t.Errorf("%+v", f)
+	}
+	before, err := found.Digest()
+	if err != nil || len(before) != 64 {
+		t.Fatal(before, err)
+	}
+	if err := os.WriteFile(found.Documents[0].Path, []byte("c"), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	again, err := text.FindCorpus(t.Context(), c.Corpus, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if after, err := again.Digest(); err != nil || after == before {
+		t.Errorf("the digest of another text is %s, %v", after, err)
+	}
+	empty := tiny.Documents(t, map[string]string{"a.txt": "", "b.txt": ""})
+	if _, err := text.FindCorpus(t.Context(), empty.Corpus, false); err == nil || !strings.Contains(err.Error(), "0 bytes") {
+		t.Errorf("an empty corpus: %v", err)
+	}
+}
+
+func TestDifferences(t *testing.T) {
+	facts := func(names ...string) text.CorpusFacts {
+		f := text.CorpusFacts{Documents: len(names)}
+		for _, name := range names {
+			name, sum, _ := strings.Cut(name, ":")
+			f.Listed = append(f.Listed, text.CorpusDocument{Name: name, Bytes: 1, SHA256: sum})
+			f.Bytes++
+		}
+		return f
+	}
+	for _, test := range []struct {
+		old, now text.CorpusFacts
+		want     []string
+	}{
+		{facts("a:1", "b:2"), facts("a:1", "b:2"), nil},
+		{facts("a:1", "c:3"), facts("b:2", "c:4"), []string{"a is gone", "b is new", "c: sha256 3 → 4"}},
+		{facts(), facts("a", "b", "c", "d", "e", "f", "g"), []string{"a is new", "b is new", "c is new", "d is new", "e is new", "and 2 documents more"}},
+		{text.CorpusFacts{Documents: 2000, Bytes: 9}, facts("a"), []string{"2000 documents of 9 bytes → 1 of 1"}},
+	} {
+		if got := test.now.Differences(test.old); !slices.Equal(got, test.want) {
+			t.Errorf("%q, want %q", got, test.want)
+		}
+	}
+}
