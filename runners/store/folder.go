@@ -88,8 +88,11 @@ func (l *local) syncFolder(root *os.Root, dir string) error {
 	return l.syncOpen(d, dir)
 }
 
+// sync is the one place where a file or folder is made durable.
+func (l *local) sync(op, name string, f *os.File) error { return l.do(op, name, f.Sync) }
+
 func (l *local) syncOpen(d *os.File, dir string) error {
-	err := l.do("syncdir", dir, d.Sync)
+	err := l.sync("syncdir", dir, d)
 	if errors.Is(err, syscall.EINVAL) || errors.Is(err, syscall.ENOTSUP) {
 		return nil // some network file systems have no such thing
 	}

@@ -158,7 +158,11 @@ func gcsError(err error) error {
 		if text == "" {
 			text = http.StatusText(api.Code)
 		}
-		return &answer{text: fmt.Sprintf("Cloud Storage answers %d: %s", api.Code, text), err: err}
+		text = fmt.Sprintf("Cloud Storage answers %d: %s", api.Code, text)
+		if api.Code == http.StatusForbidden {
+			text += "; grant the account a role on the bucket that allows it"
+		}
+		return &answer{text: text, err: err}
 	}
 	return err
 }

@@ -2,6 +2,7 @@ package store
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -192,6 +193,65 @@ func TestOutage(t *testing.T) {
 	}
 	if _, err := s.Put(ctx, "large", make([]byte, 3*chunkBytes)); err == nil {
 		t.Error("a large object is written")
+	}
+}
+
+// TestForbidden holds that what the account may not do is not repeated, and that the
+// error says so.
+func TestForbidden(t *testing.T) {
+	small, large := random(1, 1000), random(2, 3*chunkBytes+1000)
+	for _, o := range faultyOperations(small, large) {
+		s, server := faulty(t)
+		server.Set("bucket", "run/small", small)
+		server.Set("bucket", "run/large", large)
+		server.Inject(gcstest.Fault{Op: o.ops[len(o.ops)-1], Kind: gcstest.Forbidden})
+		err := o.do(s)
+		if err == nil || Transient(err) || strings.Contains(err.Error(), "\n") ||
+			!strings.Contains(err.Error(), "Cloud Storage answers 403: ") || !strings.Contains(err.Error(), "grant the account") {
+			t.Errorf("%s: %v", o.name, err)
+		}
+	}
+}
+
+// TestRate writes an object more often than the service allows.
+func TestRate(t *testing.T) {
+	s, server := faulty(t)
+	s.d.(*gcs).timing.pause = 20 * time.Millisecond
+	server.Rate(100 * time.Millisecond)
+	for name, size := range map[string]int{"small": 10, "large": 3 * chunkBytes} {
+		generation := ""
+		for n := range 3 {
+			info, err := s.Swap(ctx, name, random(uint64(n), size), generation)
+			if err != nil {
+				t.Fatalf("%s, write %d: %v", name, n, err)
+			}
+			generation = info.Generation
+		}
+	}
+	if server.Limited() == 0 {
+		t.Error("no write was refused")
+	}
+}
+
+// TestPauseEnds: who waits for another attempt stops with the context.
+func TestPauseEnds(t *testing.T) {
+	s, server := faulty(t)
+	s.d.(*gcs).timing = timing{attempt: time.Hour, call: 10 * time.Hour, pause: time.Hour, pauseMax: time.Hour}
+	server.Inject(gcstest.Fault{Kind: gcstest.Unavailable})
+	short, cancel := context.WithTimeout(ctx, 50*time.Millisecond)
+	defer cancel()
+	done := make(chan error, 1)
+	go func() {
+		_, err := s.Stat(short, "o")
+		done <- err
+	}()
+	select {
+	case err := <-done:
+		if !errors.Is(err, context.DeadlineExceeded) || len(server.Left()) > 0 {
+			t.Error(err)
+		}
+	case <-time.After(30 * time.Second):
+		t.Error("it pauses for an hour")
 	}
 }
 

@@ -359,7 +359,9 @@ func TestTaken(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := mustOpen(t, dir)
 		l := mustAcquire(t, s)
-		held, stop := l.Hold(ctx)
+		short, cancel := context.WithTimeout(ctx, leaseTime)
+		defer cancel()
+		held, stop := l.Hold(short)
 		defer stop()
 		data, err := MarshalSealed(leased{Format: leaseFormat, Holder: &holder{ID: "other"}, Value: []byte("null")})
 		if err == nil {

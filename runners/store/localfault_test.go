@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 )
@@ -220,5 +221,65 @@ func TestOpenLocal(t *testing.T) {
 	}
 	if list, err := dir.List(ctx, ""); err != nil || len(list) != 1 || list[0].Name != "file" {
 		t.Errorf("list: %v, %v", list, err)
+	}
+}
+
+// TestTakenBack: a writer whose folder cannot be synced takes its object back, but not
+// once another writer of the same bytes was told that it is stored.
+func TestTakenBack(t *testing.T) {
+	data := []byte("the same bytes")
+	waits, stored := make(chan struct{}), make(chan error, 1)
+	var b *Store
+	failed := false
+	a := failing(t, func(op, name string) error {
+		if op != "syncdir" || failed {
+			return nil
+		}
+		failed = true
+		go func() {
+			_, err := b.Put(ctx, "object", data)
+			stored <- err
+		}()
+		select {
+		case <-waits: // for a
+		case err := <-stored: // too early
+			stored <- err
+		}
+		return syscall.EIO
+	})
+	dir, _ := a.Local()
+	if err := os.MkdirAll(dir, 0o777); err != nil { // no other folder is synced
+		t.Fatal(err)
+	}
+	var once sync.Once
+	restore := InjectFaults(func(op, name string) error {
+		if op == "lock" && name == "object" {
+			once.Do(func() { close(waits) })
+		}
+		return nil
+	})
+	b = mustOpen(t, dir)
+	restore()
+	if _, err := a.Put(ctx, "object", data); !errors.Is(err, syscall.EIO) {
+		t.Errorf("the writer whose folder fails: %v", err)
+	}
+	if err := <-stored; err != nil {
+		t.Errorf("the other: %v", err)
+	}
+	if got, _, err := b.Read(ctx, "object"); err != nil || !bytes.Equal(got, data) {
+		t.Errorf("an acknowledged object: %q, %v", got, err)
+	}
+}
+
+// TestSync: a sync is one of the system's, which a pipe does not have.
+func TestSync(t *testing.T) {
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	defer w.Close()
+	if err := newLocal(t.TempDir()).sync("sync", "pipe", w); !errors.Is(err, syscall.EINVAL) {
+		t.Errorf("the sync of a pipe is %v, want %v", err, syscall.EINVAL)
 	}
 }

@@ -114,7 +114,7 @@ func (u *localUpload) abort() {
 
 func (u *localUpload) commit() (Info, error) {
 	if !u.c.temporary {
-		if err := u.l.do("sync", u.temp, u.f.Sync); err != nil {
+		if err := u.l.sync("sync", u.temp, u.f); err != nil {
 			return Info{}, localError(err)
 		}
 	}
@@ -141,7 +141,11 @@ func (u *localUpload) link() (Info, error) {
 	})
 	switch {
 	case errors.Is(err, fs.ErrExist):
-		return u.compare()
+		info, err := u.compare()
+		if errors.Is(err, errTakenBack) && u.ctx.Err() == nil {
+			return u.link()
+		}
+		return info, err
 	case errors.Is(err, syscall.EPERM) || errors.Is(err, syscall.ENOTSUP) || errors.Is(err, syscall.ENOSYS):
 		return u.renameNew() // a file system without hard links
 	case err != nil:
@@ -161,7 +165,7 @@ func (u *localUpload) renameNew() (Info, error) {
 	}
 	defer unlock()
 	if _, err := u.root.Lstat(filepath.FromSlash(u.name)); !errors.Is(err, fs.ErrNotExist) {
-		return u.compare()
+		return u.compare() // under the lock nobody takes a name back
 	}
 	if err := u.rename(); err != nil {
 		return Info{}, err
@@ -169,8 +173,12 @@ func (u *localUpload) renameNew() (Info, error) {
 	return u.settle()
 }
 
+// errTakenBack is the error of a name that its writer could not make durable.
+var errTakenBack = fmt.Errorf("%w: another writer made it, and took it back", ErrConflict)
+
 // settle makes a new name durable, or takes it back: a folder that failed to
-// sync may have lost it.
+// sync may have lost it. Other writers of the same bytes wait in compare until the
+// lock on the file is released, so that none of them is told "stored" before.
 func (u *localUpload) settle() (Info, error) {
 	if u.c.temporary {
 		return Info{Bytes: u.n}, nil
@@ -188,12 +196,21 @@ func (u *localUpload) settle() (Info, error) {
 func (u *localUpload) compare() (Info, error) {
 	f, info, err := u.l.openIn(u.root, u.name)
 	if errors.Is(err, ErrNotExist) {
+		if _, err := u.root.Lstat(filepath.FromSlash(u.name)); errors.Is(err, fs.ErrNotExist) {
+			return Info{}, errTakenBack
+		}
 		return Info{}, fmt.Errorf("%w: the name is taken by a folder or a link", ErrConflict)
 	}
 	if err != nil {
 		return Info{}, err
 	}
 	defer f.Close()
+	if err := u.l.settled(u.ctx, f, u.name); err != nil {
+		return Info{}, err
+	}
+	if now, err := u.root.Stat(filepath.FromSlash(u.name)); err != nil || !os.SameFile(info, now) {
+		return Info{}, errTakenBack
+	}
 	found, n, err := digestFile(f)
 	if err != nil {
 		return Info{}, err

@@ -48,6 +48,21 @@ func (l *local) lock(ctx context.Context, root *os.Root, dir string) (unlock fun
 	}
 }
 
+// settled waits until the writer of an open file, if it lives, has made the file's
+// name durable or taken it back: it holds a lock on the file until then. A file system
+// without locks has no answer.
+func (l *local) settled(ctx context.Context, f *os.File, name string) error {
+	for pause := lockPause; ; pause = min(2*pause, lockPauseMax) {
+		err := l.do("lock", name, func() error { return flock(f, unix.LOCK_SH|unix.LOCK_NB) })
+		if !errors.Is(err, unix.EWOULDBLOCK) {
+			return nil
+		}
+		if err := wait(ctx, pause); err != nil {
+			return err
+		}
+	}
+}
+
 func flock(f *os.File, how int) error {
 	for {
 		if err := unix.Flock(int(f.Fd()), how); err != unix.EINTR {

@@ -34,6 +34,7 @@ const (
 	Unavailable      // 503, without effect
 	Lost             // 503, after the effect: the reply is lost
 	TooMany          // 429, without effect
+	Forbidden        // 403, without effect
 	Reset            // the connection is reset: while Fault.At bytes of the request are read, or of a read's reply are sent
 	LostReset        // the connection is reset after the effect
 	Stall            // nothing, until the client gives up; without effect
@@ -64,7 +65,7 @@ func (s *Server) Left() []Fault {
 }
 
 // Plan lets a share of the requests from now on have faults of these kinds, drawn
-// from seed; without kinds of all but Stall and Damage.
+// from seed; without kinds of all but Forbidden, Stall and Damage.
 func (s *Server) Plan(seed uint64, share float64, kinds ...Kind) {
 	if len(kinds) == 0 {
 		kinds = []Kind{Unavailable, Lost, TooMany, Reset, LostReset, Cut}
@@ -109,6 +110,10 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case TooMany:
 		io.Copy(io.Discard, r.Body)
 		send(w, refuse(http.StatusTooManyRequests, "The rate of requests is too high."))
+		return
+	case Forbidden:
+		io.Copy(io.Discard, r.Body)
+		send(w, refuse(http.StatusForbidden, "me@example.com does not have storage.objects access to the Google Cloud Storage object."))
 		return
 	case Stall:
 		io.Copy(io.Discard, r.Body)

@@ -27,6 +27,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 )
 
 // NoBucket is the name of a bucket that does not exist.
@@ -47,6 +48,9 @@ type Server struct {
 	kinds      []Kind
 	log        []string
 	writes     map[string]int // by bucket/name
+	rate       time.Duration  // between two writes of an object
+	written    map[string]time.Time
+	limited    int
 	closed     chan struct{}
 }
 
@@ -63,7 +67,7 @@ type object struct {
 // New starts a server and points STORAGE_EMULATOR_HOST to it until the test ends.
 func New(t testing.TB) *Server {
 	t.Helper()
-	s := &Server{page: 1000, generation: 1000, objects: map[string]*object{}, writes: map[string]int{}, sessions: map[string]*session{}, closed: make(chan struct{})}
+	s := &Server{page: 1000, generation: 1000, objects: map[string]*object{}, writes: map[string]int{}, written: map[string]time.Time{}, sessions: map[string]*session{}, closed: make(chan struct{})}
 	h := httptest.NewServer(s)
 	s.URL = h.URL
 	t.Cleanup(func() {
@@ -80,6 +84,21 @@ func (s *Server) Page(n int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.page = n
+}
+
+// Rate sets the least time between two writes of an object; the service has a second.
+// An earlier write is refused with 429.
+func (s *Server) Rate(d time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.rate = d
+}
+
+// Limited returns how many writes were refused because of the rate.
+func (s *Server) Limited() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.limited
 }
 
 // Set stores an object, as another client would.
@@ -277,6 +296,7 @@ func (s *Server) put(bucket, name string, data []byte) *object {
 	}
 	s.objects[bucket+"/"+name] = o
 	s.writes[bucket+"/"+name]++
+	s.written[bucket+"/"+name] = time.Now()
 	return o
 }
 

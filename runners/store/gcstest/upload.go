@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // chunkUnit divides the length of every chunk but the last.
@@ -70,6 +71,10 @@ func (s *Server) finish(q request, m metadata, data []byte) *reply {
 	}
 	if found := encodeCRC(crc32.Checksum(data, castagnoli)); m.CRC32C != "" && m.CRC32C != found {
 		return refuse(http.StatusBadRequest, "Provided CRC32C %q doesn't match calculated CRC32C %q.", m.CRC32C, found)
+	}
+	if at, ok := s.written[q.bucket+"/"+name]; ok && time.Since(at) < s.rate {
+		s.limited++
+		return refuse(http.StatusTooManyRequests, "The object %s/%s exceeded the rate limit for object mutation operations.", q.bucket, name)
 	}
 	o := s.put(q.bucket, name, data)
 	o.contentType, o.metadata = m.ContentType, m.Metadata
@@ -133,8 +138,11 @@ func (s *Server) chunk(q request) *reply {
 		u.meta.CRC32C = hash
 	}
 	u.meta.ContentType = u.header.Get("X-Upload-Content-Type")
-	u.done = s.finish(u.request, u.meta, u.data)
-	return u.done
+	r := s.finish(u.request, u.meta, u.data)
+	if r.status != http.StatusTooManyRequests {
+		u.done = r
+	}
+	return r
 }
 
 // incomplete says how much of an upload is there.
