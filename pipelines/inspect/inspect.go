@@ -12,6 +12,7 @@ import (
 
 	"github.com/quire-ml/quire/pipelines/report"
 	"github.com/quire-ml/quire/pipelines/text"
+	"github.com/quire-ml/quire/runners/store"
 )
 
 // Result describes an artifact. The facts of its kind are set, the others nil.
@@ -57,7 +58,7 @@ func Describe(ctx context.Context, path, which string, first int) (*Result, erro
 		return inspectShard(ctx, path, first)
 	}
 	if !strings.HasSuffix(path, ".safetensors") {
-		if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) && !strings.Contains(path, "://") {
+		if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) && !store.IsURL(path) {
 			return nil, fmt.Errorf("inspect: there is nothing at %s", path)
 		}
 		res, err := inspectSet(ctx, path, first)

@@ -7,8 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"path/filepath"
-	"strings"
 
 	"github.com/quire-ml/quire/pipelines/text"
 	"github.com/quire-ml/quire/runners/store"
@@ -80,14 +78,7 @@ func examples(ctx context.Context, set *dataset.Set, first int) ([]Example, erro
 // inspectShard reads a shard. The checksums of its records do not show whether
 // whole records are missing at its end; a manifest beside it does.
 func inspectShard(ctx context.Context, path string, first int) (*Result, error) {
-	dir, name := filepath.Split(path)
-	if i := strings.LastIndexByte(path, '/'); strings.Contains(path, "://") {
-		dir, name = path[:i], path[i+1:]
-	}
-	if dir == "" {
-		dir = "."
-	}
-	st, err := store.Open(ctx, dir)
+	st, name, err := store.OpenAt(ctx, path)
 	if err != nil {
 		return nil, err
 	}

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/quire-ml/quire/pipelines/text"
@@ -26,7 +24,7 @@ func Promote(ctx context.Context, workdir, path, which string) (*Result, error) 
 	if err != nil {
 		return nil, err
 	}
-	name, err := below(workdir, m.Path)
+	name, err := store.Below(workdir, m.Path)
 	if err != nil {
 		return nil, err
 	}
@@ -50,7 +48,7 @@ func Rollback(ctx context.Context, workdir string) (*Result, error) {
 		if now.Previous == "" {
 			return Promoted{}, fmt.Errorf("promotion: %s is the first model that was promoted: there is none to roll back to", now.Checkpoint)
 		}
-		before, _, err := readPromotion(ctx, st, now.Previous)
+		before, _, err := readPromotion(ctx, st, now.Previous, "")
 		if err != nil {
 			return Promoted{}, err
 		}
@@ -58,7 +56,7 @@ func Rollback(ctx context.Context, workdir string) (*Result, error) {
 		if err != nil {
 			return Promoted{}, err
 		}
-		if _, err := text.OpenModel(ctx, text.Locate(workdir, before.Checkpoint), "best"); err != nil {
+		if _, err := text.OpenModel(ctx, store.Locate(workdir, before.Checkpoint), "best"); err != nil {
 			return Promoted{}, err
 		}
 		return Promoted{Checkpoint: before.Checkpoint, By: ByRollback, Round: before.Round, Nats: before.Nats, Restores: name}, nil
@@ -72,7 +70,7 @@ func restored(ctx context.Context, st *store.Store, p *Promoted, name string) (*
 		return p, name, nil
 	}
 	name = p.Restores
-	p, _, err := readPromotion(ctx, st, name)
+	p, _, err := readPromotion(ctx, st, name, "")
 	return p, name, err
 }
 
@@ -92,35 +90,11 @@ func swapByHand(ctx context.Context, workdir string, next func(*store.Store) (Pr
 	if err != nil {
 		return nil, err
 	}
-	res := &Result{Promoted: text.Locate(workdir, now.Checkpoint)}
+	res := &Result{Promoted: store.Locate(workdir, now.Checkpoint)}
 	if before != nil {
-		res.Previous = text.Locate(workdir, before.Checkpoint)
+		res.Previous = store.Locate(workdir, before.Checkpoint)
 	}
 	return res, nil
-}
-
-// below returns a path as promoted.json has it: below the workdir, or else absolute.
-func below(workdir, path string) (string, error) {
-	if strings.Contains(path, "://") || strings.Contains(workdir, "://") {
-		if rest, ok := strings.CutPrefix(path, strings.TrimSuffix(workdir, "/")+"/"); ok {
-			return rest, nil
-		}
-		if strings.Contains(path, "://") {
-			return path, nil
-		}
-	}
-	abs, err := filepath.Abs(path)
-	if err != nil || strings.Contains(workdir, "://") {
-		return abs, err
-	}
-	root, err := filepath.Abs(workdir)
-	if err != nil {
-		return "", err
-	}
-	if rel, err := filepath.Rel(root, abs); err == nil && filepath.IsLocal(rel) {
-		return filepath.ToSlash(rel), nil
-	}
-	return abs, nil
 }
 
 // History returns the promotions of a workdir, the last one first.
@@ -158,7 +132,7 @@ func FindIncumbent(ctx context.Context, st *store.Store, candidate string) (b In
 		if now, _, err = restored(ctx, st, now, ""); err != nil || now.Previous == "" {
 			return b, err
 		}
-		before, _, err := readPromotion(ctx, st, now.Previous)
+		before, _, err := readPromotion(ctx, st, now.Previous, "")
 		if err == nil {
 			b.Checkpoint = before.Checkpoint
 		}

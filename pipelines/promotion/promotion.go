@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/quire-ml/quire/pipelines/text"
 	"github.com/quire-ml/quire/runners/store"
 )
 
@@ -50,27 +49,18 @@ func (p *Promoted) record() (data []byte, name string, err error) {
 // Read reads promoted.json; the error wraps store.ErrNotExist when no
 // model was promoted.
 func Read(ctx context.Context, st *store.Store) (*Promoted, string, error) {
-	p, generation, err := readPromotion(ctx, st, promotedName)
-	if err != nil && !errors.Is(err, store.ErrNotExist) {
-		err = fmt.Errorf("%w; put back an intact copy, or delete it and run a round", err)
-	}
-	return p, generation, err
+	return readPromotion(ctx, st, promotedName, "delete it and run a round")
 }
 
-func readPromotion(ctx context.Context, st *store.Store, name string) (*Promoted, string, error) {
-	data, info, err := st.Read(ctx, name)
-	if err != nil {
-		return nil, "", err
-	}
+// readPromotion reads promoted.json or a record of the history. otherwise is the
+// remedy besides an intact copy.
+func readPromotion(ctx context.Context, st *store.Store, name, otherwise string) (*Promoted, string, error) {
 	p := &Promoted{}
-	err = store.UnmarshalSealed(st.Join(name), data, p)
-	if err == nil && p.Format != promotedFormat {
-		err = fmt.Errorf("promotion: %s: format %q, want %q", st.Join(name), p.Format, promotedFormat)
-	}
+	generation, err := st.ReadSealed(ctx, name, p, store.Sealed{Format: promotedFormat, Else: otherwise})
 	if err != nil {
 		return nil, "", err
 	}
-	return p, info.Generation, nil
+	return p, generation, nil
 }
 
 // Swap makes next the promoted model and returns its record with what it
@@ -117,7 +107,7 @@ func history(ctx context.Context, st *store.Store, visit func(p *Promoted) bool)
 	if errors.Is(err, store.ErrNotExist) {
 		return nil
 	}
-	for ; err == nil && visit(p) && p.Previous != ""; p, _, err = readPromotion(ctx, st, p.Previous) {
+	for ; err == nil && visit(p) && p.Previous != ""; p, _, err = readPromotion(ctx, st, p.Previous, "") {
 	}
 	return err
 }
@@ -134,5 +124,5 @@ func Path(ctx context.Context, workdir string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return text.Locate(workdir, p.Checkpoint), nil
+	return store.Locate(workdir, p.Checkpoint), nil
 }

@@ -34,7 +34,7 @@ func models(t *testing.T, seeds ...int64) (workdir string, names []string) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		name, err := below(c.Workdir, string(res.Best))
+		name, err := store.Below(c.Workdir, string(res.Best))
 		if err != nil || filepath.IsAbs(name) {
 			t.Fatalf("%s is %s below the workdir, %v", res.Best, name, err)
 		}
@@ -61,7 +61,7 @@ func TestPromote(t *testing.T) {
 		if i < 0 {
 			return ""
 		}
-		return text.Locate(dir, names[i])
+		return store.Locate(dir, names[i])
 	}
 	want := func(what string, now, before int, res *Result, err error) {
 		t.Helper()

@@ -97,7 +97,7 @@ func (r *Stages) Gate() workflow.Node {
 			}
 			o := gate.Options{Set: set.Set.In(c.Workdir), Corpus: r.corpus, Withdrawn: base.Withdrawn, TrainNats: run.TrainNats, Console: r.o.Console}
 			if base.Checkpoint != "" {
-				o.Promoted = text.Locate(c.Workdir, base.Checkpoint)
+				o.Promoted = store.Locate(c.Workdir, base.Checkpoint)
 			}
 			res, err := gate.Judge(ctx, c.Gate, run.Best.In(c.Workdir), o)
 			if err != nil {

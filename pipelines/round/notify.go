@@ -56,7 +56,7 @@ func news(c *configs.Config, r *workflow.Record, failed error) *News {
 		if !ran("promote") || json.Unmarshal(r.Stage("promote").Value, &p) != nil || p.Checkpoint == "" {
 			return nil
 		}
-		n.Event, n.Checkpoint = "promoted", text.Locate(c.Workdir, p.Checkpoint)
+		n.Event, n.Checkpoint = "promoted", store.Locate(c.Workdir, p.Checkpoint)
 	case errors.Is(failed, gate.ErrRefused):
 		if !ran("gate") {
 			return nil

@@ -94,7 +94,7 @@ func (r *Stages) runPrep(ctx context.Context, c *configs.Config, task *workflow.
 			return out, err
 		}
 	}
-	res, err := stages.Prep(ctx, c, r.corpus, stages.PrepOptions{Out: text.Locate(c.Workdir, name), Runner: r.o.Runner, Verbose: r.o.Verbose, Console: r.o.Console})
+	res, err := stages.Prep(ctx, c, r.corpus, stages.PrepOptions{Out: store.Locate(c.Workdir, name), Runner: r.o.Runner, Verbose: r.o.Verbose, Console: r.o.Console})
 	if err != nil {
 		return out, err
 	}
@@ -126,7 +126,7 @@ func (r *Stages) Start() workflow.Node {
 			if out.Digest = "none"; c.Train.From == "" {
 				return out, nil
 			}
-			m, at, err := run.Open(ctx, text.Locate(c.Workdir, c.Train.From), run.Best)
+			m, at, err := run.Open(ctx, store.Locate(c.Workdir, c.Train.From), run.Best)
 			if err != nil {
 				return out, fmt.Errorf("round: train.from: %w", err)
 			}
@@ -180,7 +180,7 @@ func (r *Stages) runTrain(ctx context.Context, c *configs.Config, task *workflow
 	if err != nil {
 		return out, err
 	}
-	res, err := stages.Train(ctx, c, stages.TrainOptions{Set: set.Set.In(c.Workdir), Out: text.Locate(c.Workdir, name), Fresh: task.Forced, Config: r.o.Config, Console: r.o.Console})
+	res, err := stages.Train(ctx, c, stages.TrainOptions{Set: set.Set.In(c.Workdir), Out: store.Locate(c.Workdir, name), Fresh: task.Forced, Config: r.o.Config, Console: r.o.Console})
 	if err != nil {
 		return out, err
 	}

@@ -146,7 +146,7 @@ func intact(ctx context.Context, path string, all bool) error {
 // runPrep runs the pipeline, in a folder that is clean, and cleans up after it.
 func runPrep(ctx context.Context, st *store.Store, c *configs.Config, found *text.Corpus, o PrepOptions, began time.Time) (*PrepResult, error) {
 	p, s := beam.NewPipelineWithRoot()
-	dir, err := text.Absolute(o.Out)
+	dir, err := store.Absolute(o.Out)
 	if err != nil {
 		return nil, err
 	}

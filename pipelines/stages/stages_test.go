@@ -16,6 +16,7 @@ import (
 	"github.com/quire-ml/quire/pipelines/report"
 	"github.com/quire-ml/quire/pipelines/text"
 	"github.com/quire-ml/quire/runners/engine"
+	"github.com/quire-ml/quire/runners/store"
 )
 
 func TestMain(m *testing.M) {
@@ -30,7 +31,7 @@ func prepared(t *testing.T, c *configs.Config) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	out := text.Locate(c.Workdir, c.Prep.Out)
+	out := store.Locate(c.Workdir, c.Prep.Out)
 	if _, err := Prep(t.Context(), c, found, PrepOptions{Out: out, Runner: "direct", Console: tiny.Console()}); err != nil {
 		t.Fatal(err)
 	}

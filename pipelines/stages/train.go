@@ -121,7 +121,7 @@ func trainOptions(ctx context.Context, c *configs.Config, set *dataset.Set, cons
 	digest := ""
 	if c.Train.From != "" {
 		var err error
-		if start, digest, err = warmStart(ctx, text.Locate(c.Workdir, c.Train.From), shape, set.Vocab(), console); err != nil {
+		if start, digest, err = warmStart(ctx, store.Locate(c.Workdir, c.Train.From), shape, set.Vocab(), console); err != nil {
 			return train.Options{}, err
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/quire-ml/quire/pipelines/internal/tiny"
+	"github.com/quire-ml/quire/runners/store"
 
 	"github.com/quire-ml/quire/configs"
 	"github.com/quire-ml/quire/pipelines/report"
@@ -17,7 +18,7 @@ import (
 // trained trains with c and opens what was saved last.
 func trained(t *testing.T, c *configs.Config, console *report.Console) *text.Model {
 	t.Helper()
-	res, err := Train(t.Context(), c, TrainOptions{Set: prepared(t, c), Out: text.Locate(c.Workdir, c.Train.Out), Console: console})
+	res, err := Train(t.Context(), c, TrainOptions{Set: prepared(t, c), Out: store.Locate(c.Workdir, c.Train.Out), Console: console})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -67,7 +68,7 @@ func TestWarmStart(t *testing.T) {
 	}
 
 	c.Train.From = ""
-	if _, err := Train(t.Context(), c, TrainOptions{Set: text.Locate(c.Workdir, c.Prep.Out), Out: text.Locate(c.Workdir, c.Train.Out), Console: tiny.Console()}); err == nil || !strings.Contains(err.Error(), "train.from: the run has "+`"`+old.Digest) {
+	if _, err := Train(t.Context(), c, TrainOptions{Set: store.Locate(c.Workdir, c.Prep.Out), Out: store.Locate(c.Workdir, c.Train.Out), Console: tiny.Console()}); err == nil || !strings.Contains(err.Error(), "train.from: the run has "+`"`+old.Digest) {
 		t.Errorf("going on without train.from: %v", err)
 	}
 }
@@ -83,7 +84,7 @@ func TestWarmStartRefuses(t *testing.T) {
 		{"train.from=nowhere", "train.from: run: there is no checkpoint at "},
 	} {
 		c := tiny.Config(t, words, "train.epochs=1", "train.from="+old.Path, refused.set)
-		_, err := Train(t.Context(), c, TrainOptions{Set: prepared(t, c), Out: text.Locate(c.Workdir, c.Train.Out), Console: tiny.Console()})
+		_, err := Train(t.Context(), c, TrainOptions{Set: prepared(t, c), Out: store.Locate(c.Workdir, c.Train.Out), Console: tiny.Console()})
 		if err == nil || !strings.Contains(err.Error(), "train.from: ") || !strings.Contains(err.Error(), refused.want) {
 			t.Errorf("%s: %v", refused.set, err)
 		}

@@ -17,7 +17,6 @@ import (
 	"github.com/quire-ml/quire/pipelines/report"
 	"github.com/quire-ml/quire/pipelines/round"
 	"github.com/quire-ml/quire/pipelines/stages"
-	"github.com/quire-ml/quire/pipelines/text"
 	"github.com/quire-ml/quire/runners/engine"
 	"github.com/quire-ml/quire/runners/store"
 	"github.com/quire-ml/quire/runners/workflow"
@@ -115,7 +114,7 @@ func Run(ctx context.Context, r *configs.Resolved, trials []configs.Trial, o Opt
 	}
 	for i := range res.Trials {
 		t := &res.Trials[i]
-		t.Run, t.Checkpoint = text.Locate(workdir, t.Run), text.Locate(workdir, t.Checkpoint)
+		t.Run, t.Checkpoint = store.Locate(workdir, t.Run), store.Locate(workdir, t.Checkpoint)
 	}
 	res.Best = res.Trials[0]
 	return res, nil
@@ -158,7 +157,7 @@ func withSets(ctx context.Context, st *store.Store, trials []configs.Trial, o Op
 		}
 		c.Notify = configs.Notify{} // secrets stay here
 		var err error
-		if c.Workdir, err = text.Absolute(c.Workdir); err != nil {
+		if c.Workdir, err = store.Absolute(c.Workdir); err != nil {
 			return nil, err
 		}
 		all = append(all, &trial{Number: t.Number, Says: t.String(), Config: c, YAML: t.Resolved.YAML(), Set: sets[c.Prep], Quiet: o.Quiet})

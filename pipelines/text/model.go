@@ -11,8 +11,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"path/filepath"
-	"strings"
 	"unicode/utf8"
 
 	"github.com/quire-ml/quire/model/checkpoint"
@@ -22,33 +20,6 @@ import (
 	"github.com/quire-ml/quire/transforms/corpus"
 	"github.com/quire-ml/quire/transforms/vocab"
 )
-
-// Locate returns a path of a config: below workdir unless it is absolute or a
-// gs:// URL. workdir may be a gs:// URL too.
-func Locate(workdir, path string) string {
-	switch {
-	case path == "" || path == ".":
-		return workdir
-	case filepath.IsAbs(path) || strings.Contains(path, "://"):
-		return path
-	case strings.Contains(workdir, "://"):
-		return strings.TrimSuffix(workdir, "/") + "/" + path
-	}
-	return filepath.Join(workdir, path)
-}
-
-// Absolute returns where a folder or URL can be opened from any working directory:
-// workers have their own.
-func Absolute(dir string) (string, error) {
-	if strings.Contains(dir, "://") {
-		return dir, nil
-	}
-	abs, err := filepath.Abs(dir)
-	if err != nil {
-		return "", fmt.Errorf("text: %w", err)
-	}
-	return abs, nil
-}
 
 // Model is a checkpoint made ready for use.
 type Model struct {

@@ -9,7 +9,6 @@ import (
 	"github.com/quire-ml/quire/configs"
 	"github.com/quire-ml/quire/model/run"
 	"github.com/quire-ml/quire/pipelines/round"
-	"github.com/quire-ml/quire/pipelines/text"
 	"github.com/quire-ml/quire/runners/store"
 )
 
@@ -57,7 +56,7 @@ func completeWhich(o *common) cobra.CompletionFunc {
 			if err != nil {
 				return which, cobra.ShellCompDirectiveNoFileComp
 			}
-			dir = text.Locate(r.Config.Workdir, r.Config.Train.Out)
+			dir = store.Locate(r.Config.Workdir, r.Config.Train.Out)
 		}
 		st, err := store.Open(c.Context(), dir)
 		if err != nil {

@@ -8,7 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/quire-ml/quire/pipelines/inspect"
-	"github.com/quire-ml/quire/pipelines/text"
+	"github.com/quire-ml/quire/runners/store"
 )
 
 // Inspect is the command that describes a checkpoint, a run, a set or a shard.
@@ -47,9 +47,9 @@ func Inspect() *cobra.Command {
 		case diff:
 			res, err = inspect.Diff(c.Context(), args[0], args[1], which)
 		case metrics:
-			res, err = inspect.Metrics(c.Context(), pathOr(args, text.Locate(r.Config.Workdir, r.Config.Train.Out)), which)
+			res, err = inspect.Metrics(c.Context(), pathOr(args, store.Locate(r.Config.Workdir, r.Config.Train.Out)), which)
 		default:
-			res, err = inspect.Describe(c.Context(), pathOr(args, text.Locate(r.Config.Workdir, r.Config.Prep.Out)), which, first)
+			res, err = inspect.Describe(c.Context(), pathOr(args, store.Locate(r.Config.Workdir, r.Config.Prep.Out)), which, first)
 		}
 		if err != nil {
 			return err

@@ -9,6 +9,7 @@ import (
 	"github.com/quire-ml/quire/configs"
 	"github.com/quire-ml/quire/pipelines/stages"
 	"github.com/quire-ml/quire/pipelines/text"
+	"github.com/quire-ml/quire/runners/store"
 )
 
 // Prep is the command that turns a corpus into a set.
@@ -33,7 +34,7 @@ func Prep() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			out := text.Locate(r.Config.Workdir, r.Config.Prep.Out)
+			out := store.Locate(r.Config.Workdir, r.Config.Prep.Out)
 			console := o.console(c)
 			o.begin(console, r)
 			if err := preflight(c, &r.Config, runner, out); err != nil {

@@ -12,7 +12,7 @@ import (
 	"github.com/quire-ml/quire/configs"
 	"github.com/quire-ml/quire/model/train"
 	"github.com/quire-ml/quire/pipelines/stages"
-	"github.com/quire-ml/quire/pipelines/text"
+	"github.com/quire-ml/quire/runners/store"
 )
 
 // Train is the command that trains a model on a set.
@@ -34,8 +34,8 @@ func Train() *cobra.Command {
 			}
 			cfg, console := &r.Config, o.console(c)
 			o.begin(console, r)
-			res, err := stages.Train(c.Context(), cfg, stages.TrainOptions{Set: text.Locate(cfg.Workdir, cfg.Prep.Out),
-				Out: text.Locate(cfg.Workdir, cfg.Train.Out), Replace: replace, Fresh: fresh, Config: r.YAML(), Console: console})
+			res, err := stages.Train(c.Context(), cfg, stages.TrainOptions{Set: store.Locate(cfg.Workdir, cfg.Prep.Out),
+				Out: store.Locate(cfg.Workdir, cfg.Train.Out), Replace: replace, Fresh: fresh, Config: r.YAML(), Console: console})
 			if err != nil && !errors.Is(err, train.ErrInterrupted) {
 				return otherRun(cfg, err)
 			}

@@ -38,7 +38,7 @@ func (m *modelFlags) open(c *cobra.Command, cfg *configs.Config) (*text.Model, e
 		var err error
 		path, err = promotion.Path(c.Context(), cfg.Workdir)
 		if errors.Is(err, store.ErrNotExist) {
-			path = text.Locate(cfg.Workdir, cfg.Train.Out)
+			path = store.Locate(cfg.Workdir, cfg.Train.Out)
 		} else if err != nil {
 			return nil, err
 		}
@@ -63,7 +63,7 @@ func Evaluate() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			res, err := text.Evaluate(c.Context(), model, text.Locate(r.Config.Workdir, r.Config.Prep.Out), split)
+			res, err := text.Evaluate(c.Context(), model, store.Locate(r.Config.Workdir, r.Config.Prep.Out), split)
 			if err != nil {
 				return err
 			}
