@@ -65,21 +65,21 @@ func (s *Scheduler) finish(ctx context.Context, st state, generation, id, reason
 	return record, nil
 }
 
-// A SlotError says that a time is no slot.
-type SlotError struct{ Time, Last, Next time.Time }
+// A NoSlotError names a time that is no slot, and the slots before and after it.
+type NoSlotError struct{ Time, Last, Next time.Time }
 
-func (e *SlotError) Error() string {
+func (e *NoSlotError) Error() string {
 	return fmt.Sprintf("schedule: %s is no slot: the one before is %s, the next is %s", ID(e.Time), ID(e.Last), ID(e.Next))
 }
 
-// Once runs one slot, unless it has a record: for a
-// cron job, a timer or a job of a cloud's. Older slots without a record are skipped
-// for good. While the round of another slot runs, this one is skipped, or waits,
-// as Overlap says; that of a scheduler that has died is finished first. The error of a
-// time that is not of the timetable is a *SlotError.
+// Once runs one slot, unless the slot has a record: for a cron job, a timer or a job of
+// a cloud. Older slots without a record are skipped for good. While the round of
+// another slot runs, this slot is skipped or waits, as Overlap says; the round of a
+// scheduler that has died is finished first. The error of a time that is no slot of the
+// timetable is a *NoSlotError.
 func (s *Scheduler) Once(ctx context.Context, slot time.Time, round Round) (*Record, error) {
 	if !s.o.Timetable.Has(slot) {
-		return nil, &SlotError{slot, s.o.Timetable.Last(slot), s.o.Timetable.Next(slot)}
+		return nil, &NoSlotError{slot, s.o.Timetable.Last(slot), s.o.Timetable.Next(slot)}
 	}
 	for {
 		record, wait, err := s.try(ctx, slot, round)

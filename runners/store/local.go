@@ -23,7 +23,7 @@ import (
 var digestBytes int64 = 4 << 20
 
 // A local keeps objects as files of a folder. Each operation opens the folder
-// anew, so it may be made, removed or replaced between two of them.
+// again, so the folder may be made, removed or replaced between two of them.
 type local struct {
 	dir   string
 	fault func(op, name string) error      // set by tests: fails an operation

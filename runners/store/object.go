@@ -61,8 +61,9 @@ func (w *Writer) Write(p []byte) (int, error) {
 	return n, w.s.wrap(w.name, err)
 }
 
-// Commit makes the object durable, unless it is temporary, and then visible. After an error it is not
-// visible, unless the error says so; the same write may be repeated.
+// Commit makes the object durable, unless it is temporary, and then visible. After an
+// error the object is not visible, unless the error says so; the same write may be
+// repeated.
 func (w *Writer) Commit() (Info, error) {
 	if w.err == nil {
 		w.err = w.ctx.Err()

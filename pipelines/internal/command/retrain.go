@@ -45,7 +45,7 @@ func Retrain() *cobra.Command {
 			return round.Retrain(c.Context(), &r.Config, options)
 		}
 		res, err := round.RetrainOnce(c.Context(), &r.Config, options, at)
-		var none *schedule.SlotError
+		var none *schedule.NoSlotError
 		switch {
 		case errors.As(err, &none):
 			return usage(c, err)
