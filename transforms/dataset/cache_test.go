@@ -161,3 +161,13 @@ func TestCacheDamage(t *testing.T) {
 		t.Errorf("without the shard: %v", err)
 	}
 }
+
+// TestChoose: the shards that are cached fit together, and a smaller one may follow
+// one that does not fit.
+func TestChoose(t *testing.T) {
+	m := &Manifest{Splits: []Split{{Shards: []Shard{{Bytes: 6, SHA256: "a"}, {Bytes: 5, SHA256: "b"}}}, {Shards: []Shard{{Bytes: 4, SHA256: "c"}, {Bytes: 1, SHA256: "d"}}}}}
+	c := &cache{limit: 10, keep: map[string]bool{}}
+	if c.choose(m); len(c.keep) != 2 || !c.keep["a"] || !c.keep["c"] {
+		t.Errorf("cached are %v, want a and c", c.keep)
+	}
+}

@@ -80,6 +80,10 @@ func TestStretches(t *testing.T) {
 		}
 		m.Validation.By = "tail"
 	}
+	m.Validation.Fraction = 2
+	if _, err := m.stretches("train"); err == nil || !strings.Contains(err.Error(), "is no rule") {
+		t.Errorf("fraction 2: %v", err)
+	}
 }
 
 // TestTextDamaged opens a set whose documents have other lengths than its

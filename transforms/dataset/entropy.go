@@ -7,8 +7,8 @@ import (
 	"slices"
 )
 
-// Entropies returns a text's entropies in nats a character: what the best
-// prediction costs that knows nothing but frequencies.
+// Entropies returns a text's entropies in nats a character: the loss of the best
+// prediction from frequencies alone.
 //
 //	unigram = -Σ c(x)/M  · ln(c(x)/M)          M  characters
 //	bigram  = -Σ c(xy)/M₂ · ln(c(xy)/c(x·))     M₂ pairs of adjacent characters,
@@ -47,8 +47,8 @@ type Triple struct {
 	Count int64
 }
 
-// TrigramEntropy is what Entropies returns, of characters that are predicted from
-// the two before them:
+// TrigramEntropy returns the entropy, in nats a character, of characters that are
+// predicted from the two before them:
 //
 //	-Σ c(xyz)/M₃ · ln(c(xyz)/c(xy·))     M₃ triples of adjacent characters
 //

@@ -1,7 +1,7 @@
 // Package dataset reads sets: directories with the sequences of a corpus,
 // shuffled and divided into TFRecord shards.
 //
-//	manifest.json                      what the set is, written last
+//	manifest.json                      the description below, written last
 //	vocab.json                         the characters, see package vocab
 //	train-00000-of-00016.tfrecord …    the sequences, each a tf.train.Example
 //
@@ -11,7 +11,7 @@
 // of them without an index and without the rest.
 //
 // manifest.json is JSON with its own digest inside, and states size, CRC-32C and
-// sha256 of every other file. Every read verifies what it read: Open the
+// sha256 of every other file. Every read verifies its bytes: Open the
 // manifest, the vocabulary and the sizes of the shards, Read the checksums of
 // the record, Verify everything.
 //
@@ -36,11 +36,11 @@ const (
 // Format is the version of sets that this package reads and writes.
 const Format = "quire-set/1"
 
-// A Manifest says what a set is.
+// A Manifest describes a set.
 type Manifest struct {
 	Format      string `json:"format"`
 	SeqLength   int    `json:"seq_length"`       // L: a sequence has L+1 characters
-	Stride      int    `json:"stride,omitempty"` // from one to the next; 0 is L+1
+	Stride      int    `json:"stride,omitempty"` // characters from a sequence's start to the next's; 0 is L+1
 	Unit        string `json:"unit"`
 	Normalize   string `json:"normalize"`
 	InvalidUTF8 string `json:"invalid_utf8"`
@@ -69,8 +69,8 @@ type Manifest struct {
 	Documents     []Document `json:"documents"` // ordered by name
 }
 
-// Test says what part of a corpus is the test split, chosen as the validation
-// split is.
+// Test is the fraction of a corpus for the test split. The way of the validation split
+// is the way of both.
 type Test struct {
 	Fraction float64 `json:"fraction"`
 }

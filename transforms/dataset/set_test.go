@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -390,6 +391,23 @@ func TestShrinks(t *testing.T) {
 	}
 	if err := s.Verify(t.Context()); !errors.Is(err, ErrDamaged) || !strings.Contains(err.Error(), want) {
 		t.Errorf("got %v, want %s", err, want)
+	}
+}
+
+// TestFailed: a file that is gone, short or wrong is damage; a failure to read it is
+// not.
+func TestFailed(t *testing.T) {
+	for _, c := range []struct {
+		cause error
+		want  bool
+	}{
+		{io.EOF, true}, {io.ErrUnexpectedEOF, true}, {store.ErrNotExist, true}, {store.ErrDamaged, true}, {tfrecord.ErrTruncated, true},
+		{tfrecord.ErrCorrupt, true}, {damage{os.ErrInvalid}, true}, {os.ErrPermission, false}, {store.ErrTransient, false},
+	} {
+		err := failed(fmt.Errorf("a.tfrecord: %w", c.cause))
+		if errors.Is(err, ErrDamaged) != c.want || !errors.Is(err, c.cause) || err.Error() != "dataset: a.tfrecord: "+c.cause.Error() {
+			t.Errorf("%v: %v", c.cause, err)
+		}
 	}
 }
 

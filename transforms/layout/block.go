@@ -58,7 +58,7 @@ func (b Blocks) split(first []byte) int {
 	switch h := binary.BigEndian.Uint64(sum[:]); {
 	case h < b.validation:
 		return Validation
-	case b.test > 0 && h > math.MaxUint64-b.test:
+	case h > math.MaxUint64-b.test:
 		return Test
 	}
 	return Train

@@ -268,3 +268,36 @@ func startChild(ctx context.Context, t *testing.T, o order) (string, error) {
 	out, err := cmd.CombinedOutput()
 	return string(out), err
 }
+
+// TestComplete: the plan of documents divided by block is complete when every range
+// is counted, once.
+func TestComplete(t *testing.T) {
+	o := Options{SeqLength: 1, ValidationBy: "block"}.complete(8)
+	emitted := 0
+	for _, c := range []struct {
+		counts []sides
+		want   string
+		plans  int
+	}{
+		{[]sides{{Doc: 0, Offset: 4, Train: 2}, {Doc: 0, Offset: 0, Train: 1}}, "", 1},
+		{[]sides{{Doc: 0, Offset: 0, Train: 1}}, "", 0},
+		{[]sides{{Doc: 0, Offset: 0, Train: 1}, {Doc: 0, Offset: 0, Train: 1}}, "document 0: the sequences of the range at byte 0 come twice", 0},
+	} {
+		p, left := plan{Ranges: []rangePlan{{Offset: 0}, {Offset: 4}}, Documents: []dataset.Document{{Chars: 8}}}, c.counts
+		emitted = 0
+		err := (&completeFn{Options: o}).ProcessElement(p, func(s *sides) bool {
+			if len(left) == 0 {
+				return false
+			}
+			*s, left = left[0], left[1:]
+			return true
+		}, func(p plan) {
+			if emitted++; p.Ranges[1].Train != 1 || p.Layout.Totals[0] != 3 {
+				t.Errorf("%v: plan %+v", c.counts, p)
+			}
+		})
+		if emitted != c.plans || (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%v: %d plans, %v", c.counts, emitted, err)
+		}
+	}
+}

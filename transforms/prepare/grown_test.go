@@ -55,7 +55,7 @@ func (s *shelf) change() {
 	s.r.Shuffle(len(s.texts), func(i, j int) { s.texts[i], s.texts[j] = s.texts[j], s.texts[i] })
 }
 
-// documents names the texts anew: the round's names have another order.
+// documents gives the texts new names: those of each round have another order.
 func (s *shelf) documents(round int) []text {
 	var docs []text
 	for i, x := range s.texts {

@@ -259,7 +259,7 @@ func wide(n int) string {
 }
 
 // TestModel makes sets of small corpora, in 1, 3 and 16 shards, on both engines
-// in 3, with blocks and windows of many sizes: all agree with the model, and all of
+// in 3, with ranges and slabs of many sizes: all agree with the model, and all of
 // one corpus and number of shards are the same, file by file.
 func TestModel(t *testing.T) {
 	play := strings.Repeat("First Citizen:\nBefore we proceed any further, hear me speak.\n\nAll:\nSpeak, speak.\n\n", 20)

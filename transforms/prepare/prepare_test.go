@@ -205,7 +205,7 @@ func TestTrainShards(t *testing.T) {
 			t.Errorf("%+v: got %d", c, got)
 		}
 	}
-	for shards, want := range map[int]int{1: 1, 4: 1, 5: 1, 15: 2, 16: 2, 100: 10} {
+	for shards, want := range map[int]int{1: 1, 4: 1, 5: 1, 12: 1, 15: 2, 16: 2, 100: 10} {
 		if s := (Options{Shards: shards, ValidationFraction: 0.1}).splits(); len(s) != 2 || s[1].Shards != want {
 			t.Errorf("%d shards: %+v, want %d for validation", shards, s, want)
 		}

@@ -39,11 +39,11 @@ func Seeded(totals []int64, seed int64) *Order {
 // Ranks returns the number of ranks: that of all sequences.
 func (o *Order) Ranks() int64 { return o.ranks }
 
-// Rank returns the rank of a split's sequence i, which is less than its number.
+// Rank returns the rank of sequence i, from 0, of a split.
 func (o *Order) Rank(split int, i int64) int64 { return o.first[split] + o.permutations[split].At(i) }
 
-// Shard returns the ranks lo ≤ rank < hi of shard k of a split that is divided
-// into so many shards.
+// Shard returns the ranks [lo, hi) of shard k, from 0, of a split that has the given
+// number of shards.
 func (o *Order) Shard(split, shards, k int) (lo, hi int64) {
 	next := o.ranks
 	if split+1 < len(o.first) {

@@ -31,7 +31,7 @@ const (
 	Byte Unit = "byte" // a byte; its value as a rune stands for it
 )
 
-// Unknown is what [UNK] looks like as text.
+// Unknown is the text of [UNK].
 const Unknown = "[UNK]"
 
 // A Vocab is a set of characters and their ids. It is immutable, apart from
@@ -121,8 +121,8 @@ func (v *Vocab) Same(w *Vocab) bool {
 	return v.unit == w.unit && v.unknown == w.unknown && slices.Equal(v.chars, w.chars)
 }
 
-// ID returns the id of a character: that of [UNK], where there is one, if it has
-// none of its own. Else ok is false.
+// ID returns the id of a character, or the id of [UNK] for a character without one. ok
+// is false where v has neither.
 func (v *Vocab) ID(c rune) (id int32, ok bool) {
 	i, found := slices.BinarySearch(v.chars, c)
 	switch {
@@ -160,7 +160,7 @@ type CharError struct {
 	size    int  // of the vocabulary
 }
 
-// Error says which character, where, and what to do.
+// Error names the character, its position and a remedy.
 func (e *CharError) Error() string {
 	if e.invalid {
 		return fmt.Sprintf("vocab: byte %d of the text is not valid UTF-8; correct the text", e.Byte)
