@@ -1,0 +1,231 @@
+package stages
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/quire-ml/quire/configs"
+	"github.com/quire-ml/quire/pipelines/internal/tiny"
+	"github.com/quire-ml/quire/pipelines/report"
+	"github.com/quire-ml/quire/pipelines/text"
+	"github.com/quire-ml/quire/runners/store"
+	"github.com/quire-ml/quire/transforms/dataset"
+)
+
+// prep makes the set of a config, with the lines of its console.
+func prep(t *testing.T, c *configs.Config, change func(o *PrepOptions)) (*PrepResult, string, error) {
+	t.Helper()
+	found, err := text.FindCorpus(t.Context(), c.Corpus, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var lines bytes.Buffer
+	o := PrepOptions{Out: text.Locate(c.Workdir, c.Prep.Out), Runner: "direct", Console: report.NewConsole(&lines, false)}
+	if change != nil {
+		change(&o)
+	}
+	res, err := Prep(t.Context(), c, found, o)
+	return res, lines.String(), err
+}
+
+// TestPrep makes a set of two documents of 120 and 9 characters. With L = 10 the
+// first has 9 sequences of 11 before its last tenth and one in it; 9 + 1 + 9
+// characters are left over.
+func TestPrep(t *testing.T) {
+	c := tiny.Documents(t, map[string]string{"a.txt": strings.Repeat("abc", 40), "b.txt": "cabcabcab"})
+	res, lines, err := prep(t, c, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if res.Chars != 129 || res.Vocab != 3 || res.Sequences != (Sequences{Train: 9, Validation: 1}) || res.DroppedChars != 19 || res.Skipped || res.Submitted != nil {
+		t.Errorf("%+v", res)
+	}
+	for _, want := range []string{"prep: 2 documents, 129 bytes, on direct\n", "prep: 129 characters, 3 different; 9 sequences for training, 1 for validation, 0 for test; 19 characters dropped"} {
+		if !strings.Contains(lines, want) {
+			t.Errorf("no %q in %q", want, lines)
+		}
+	}
+	again, lines, err := prep(t, c, nil)
+	if err != nil || !again.Skipped || again.ManifestSHA256 != res.ManifestSHA256 || lines != "" {
+		t.Errorf("made again: %+v, %q, %v", again, lines, err)
+	}
+}
+
+// TestPrepRefuses: a finished set from other inputs stays, and each difference is
+// named; with Replace it is made again.
+func TestPrepRefuses(t *testing.T) {
+	c := tiny.Documents(t, map[string]string{"a.txt": strings.Repeat("abc", 50)})
+	first, _, err := prep(t, c, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	manifest := filepath.Join(text.Locate(c.Workdir, c.Prep.Out), dataset.ManifestName)
+	before, err := os.ReadFile(manifest)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for want, change := range map[string]func(c *configs.Config){
+		"prep.seq_length: the set has 10, now 12":            func(c *configs.Config) { c.Prep.SeqLength = 12 },
+		"prep.seed: the set has 1, now 2":                    func(c *configs.Config) { c.Prep.Seed = 2 },
+		"prep.stride: the set has 0, now 3":                  func(c *configs.Config) { c.Prep.Stride = 3 },
+		"prep.unit: the set has rune, now byte":              func(c *configs.Config) { c.Prep.Unit = "byte" },
+		"prep.normalize: the set has none, now nfc":          func(c *configs.Config) { c.Prep.Normalize = "nfc" },
+		"prep.invalid_utf8: the set has error, now replace":  func(c *configs.Config) { c.Prep.InvalidUTF8 = "replace" },
+		"prep.min_count: the set has 1, now 2":               func(c *configs.Config) { c.Prep.MinCount = 2 },
+		"prep.validation.fraction: the set has 0.1, now 0.2": func(c *configs.Config) { c.Prep.Validation.Fraction = 0.2 },
+		"prep.validation.by: the set has tail, now block":    func(c *configs.Config) { c.Prep.Validation.By = "block" },
+		"prep.test.fraction: the set has 0, now 0.1":         func(c *configs.Config) { c.Prep.Test.Fraction = 0.1 },
+		"prep.shards: the set has 1, now 2":                  func(c *configs.Config) { c.Prep.Shards = 2 },
+	} {
+		other := *c
+		change(&other)
+		if res, _, err := prep(t, &other, nil); err == nil || !strings.Contains(err.Error(), "("+want+")") {
+			t.Errorf("want %q: %+v, %v", want, res, err)
+		}
+	}
+	if data, err := os.ReadFile(manifest); err != nil || !bytes.Equal(data, before) {
+		t.Errorf("a refused prep has changed the manifest: %v", err)
+	}
+	strided := *c
+	strided.Prep.Stride = 11 // L+1: without overlap, as 0 is
+	if res, _, err := prep(t, &strided, nil); err != nil || !res.Skipped {
+		t.Errorf("stride L+1 is another than 0: %+v, %v", res, err)
+	}
+	file := filepath.Join(filepath.Dir(c.Workdir), "a.txt")
+	if err := os.WriteFile(file, []byte(strings.Repeat("abd", 50)), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := prep(t, c, nil); err == nil || !strings.Contains(err.Error(), "document a.txt: the set has ") {
+		t.Errorf("another text: %v", err)
+	}
+	res, lines, err := prep(t, c, func(o *PrepOptions) { o.Replace = true })
+	if err != nil || res.Skipped || res.ManifestSHA256 == first.ManifestSHA256 || !strings.Contains(lines, "prep: replacing ") {
+		t.Errorf("replaced: %+v, %q, %v", res, lines, err)
+	}
+}
+
+// TestPrepDamaged: a damaged manifest or vocabulary stops prep; a flipped byte of a shard
+// is for whoever reads it, and for Replace, which verifies all.
+func TestPrepDamaged(t *testing.T) {
+	c := tiny.Documents(t, map[string]string{"a.txt": strings.Repeat("abc", 50)})
+	whole, _, err := prep(t, c, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := text.Locate(c.Workdir, c.Prep.Out)
+	shards, err := filepath.Glob(filepath.Join(dir, "train-*"))
+	if err != nil || len(shards) != 1 {
+		t.Fatal(shards, err)
+	}
+	for _, file := range []string{filepath.Join(dir, dataset.ManifestName), filepath.Join(dir, dataset.VocabName), shards[0]} {
+		data, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		data[len(data)/2] ^= 4
+		if err := os.WriteFile(file, data, 0o666); err != nil {
+			t.Fatal(err)
+		}
+		_, _, err = prep(t, c, nil)
+		if file == shards[0] {
+			if err != nil {
+				t.Errorf("a flipped byte of a shard: %v", err)
+			}
+		} else if err == nil || !strings.Contains(err.Error(), filepath.Base(file)) {
+			t.Errorf("a flipped byte of %s: %v", file, err)
+		}
+		res, _, err := prep(t, c, func(o *PrepOptions) { o.Replace = true })
+		if err != nil || res.Skipped || res.ManifestSHA256 != whole.ManifestSHA256 {
+			t.Errorf("%s replaced: %+v, %v", file, res, err)
+		}
+	}
+}
+
+// TestPrepHeld: while another process makes the set, prep is refused and touches
+// nothing.
+func TestPrepHeld(t *testing.T) {
+	c := tiny.Config(t, tiny.Line())
+	dir := text.Locate(c.Workdir, c.Prep.Out)
+	st, err := store.Open(t.Context(), dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer st.Close()
+	lease, err := store.Acquire(t.Context(), st, leaseName, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "train-00000-of-00001.tfrecord"), []byte("of the other"), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	var held *store.HeldError
+	if _, _, err := prep(t, c, nil); !errors.As(err, &held) {
+		t.Errorf("while another makes the set: %v", err)
+	}
+	if data, err := os.ReadFile(filepath.Join(dir, "train-00000-of-00001.tfrecord")); err != nil || string(data) != "of the other" {
+		t.Errorf("the other's shard is %q, %v", data, err)
+	}
+	if err := lease.Release(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := prep(t, c, nil); err != nil {
+		t.Errorf("after the other: %v", err)
+	}
+	if _, err := os.Stat(filepath.Join(dir, leaseName)); err == nil {
+		t.Error("the lease is left behind")
+	}
+}
+
+// TestPrepWrong: an unknown runner or way, and a context that has ended, make nothing.
+func TestPrepWrong(t *testing.T) {
+	c := tiny.Config(t, tiny.Line())
+	if _, _, err := prep(t, c, func(o *PrepOptions) { o.Runner = "spark" }); err == nil || !strings.Contains(err.Error(), "spark") {
+		t.Errorf("runner spark: %v", err)
+	}
+	if _, _, err := prep(t, c, func(o *PrepOptions) { o.Way = "post" }); err == nil || !strings.Contains(err.Error(), "post") {
+		t.Errorf("way post: %v", err)
+	}
+	found, err := text.FindCorpus(t.Context(), c.Corpus, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := Prep(ctx, c, found, PrepOptions{Out: text.Locate(c.Workdir, c.Prep.Out), Runner: "direct", Console: tiny.Console()}); !errors.Is(err, context.Canceled) {
+		t.Errorf("cancelled: %v", err)
+	}
+	if _, err := os.Stat(filepath.Join(text.Locate(c.Workdir, c.Prep.Out), dataset.ManifestName)); err == nil {
+		t.Error("there is a set")
+	}
+}
+
+// TestReachable: on other runners than Dataflow, documents stay where they are.
+func TestReachable(t *testing.T) {
+	c := tiny.Config(t, tiny.Line())
+	found, err := text.FindCorpus(t.Context(), c.Corpus, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	docs, err := reachable(t.Context(), found, PrepOptions{Runner: "flink"})
+	if err != nil || len(docs) != 1 || docs[0] != found.Documents[0] {
+		t.Errorf("%v, %v", docs, err)
+	}
+	st, err := store.Open(t.Context(), t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer st.Close()
+	for range 2 { // the second finds it there
+		if err := upload(t.Context(), st, found.Digests[0], found.Documents[0]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if data, _, err := st.Read(t.Context(), found.Digests[0]); err != nil || string(data) != tiny.Line() {
+		t.Errorf("the copy has %d bytes, %v", len(data), err)
+	}
+}
