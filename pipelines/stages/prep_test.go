@@ -25,7 +25,7 @@ func prep(t *testing.T, c *configs.Config, change func(o *PrepOptions)) (*PrepRe
 		t.Fatal(err)
 	}
 	var lines bytes.Buffer
-	o := PrepOptions{Out: text.Locate(c.Workdir, c.Prep.Out), Runner: "direct", Console: report.NewConsole(&lines, false)}
+	o := PrepOptions{Out: store.Locate(c.Workdir, c.Prep.Out), Runner: "direct", Console: report.NewConsole(&lines, false)}
 	if change != nil {
 		change(&o)
 	}
@@ -64,7 +64,7 @@ func TestPrepRefuses(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	manifest := filepath.Join(text.Locate(c.Workdir, c.Prep.Out), dataset.ManifestName)
+	manifest := filepath.Join(store.Locate(c.Workdir, c.Prep.Out), dataset.ManifestName)
 	before, err := os.ReadFile(manifest)
 	if err != nil {
 		t.Fatal(err)
@@ -117,7 +117,7 @@ func TestPrepDamaged(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	dir := text.Locate(c.Workdir, c.Prep.Out)
+	dir := store.Locate(c.Workdir, c.Prep.Out)
 	shards, err := filepath.Glob(filepath.Join(dir, "train-*"))
 	if err != nil || len(shards) != 1 {
 		t.Fatal(shards, err)
@@ -150,7 +150,7 @@ func TestPrepDamaged(t *testing.T) {
 // nothing.
 func TestPrepHeld(t *testing.T) {
 	c := tiny.Config(t, tiny.Line())
-	dir := text.Locate(c.Workdir, c.Prep.Out)
+	dir := store.Locate(c.Workdir, c.Prep.Out)
 	st, err := store.Open(t.Context(), dir)
 	if err != nil {
 		t.Fatal(err)
@@ -196,10 +196,10 @@ func TestPrepWrong(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := Prep(ctx, c, found, PrepOptions{Out: text.Locate(c.Workdir, c.Prep.Out), Runner: "direct", Console: tiny.Console()}); !errors.Is(err, context.Canceled) {
+	if _, err := Prep(ctx, c, found, PrepOptions{Out: store.Locate(c.Workdir, c.Prep.Out), Runner: "direct", Console: tiny.Console()}); !errors.Is(err, context.Canceled) {
 		t.Errorf("cancelled: %v", err)
 	}
-	if _, err := os.Stat(filepath.Join(text.Locate(c.Workdir, c.Prep.Out), dataset.ManifestName)); err == nil {
+	if _, err := os.Stat(filepath.Join(store.Locate(c.Workdir, c.Prep.Out), dataset.ManifestName)); err == nil {
 		t.Error("there is a set")
 	}
 }
