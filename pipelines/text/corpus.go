@@ -104,10 +104,10 @@ func FindCorpus(ctx context.Context, c configs.Corpus, verify bool) (_ *Corpus, 
 	}
 	o := &corpus.ResolveOptions{Cache: cacheFolder("downloads"), SHA256: c.SHA256}
 	if !verify {
-		if o.Known, err = corpus.OpenKnown(ctx, cacheFolder("digests"), sources); err != nil {
+		if o.Digested, err = corpus.OpenDigestCache(ctx, cacheFolder("digests"), sources); err != nil {
 			return nil, err
 		}
-		defer func() { _ = o.Known.Close(context.WithoutCancel(ctx)) }() // what cannot be kept is read again
+		defer func() { _ = o.Digested.Close(context.WithoutCancel(ctx)) }() // what cannot be kept is read again
 	}
 	docs, err := corpus.Resolve(ctx, sources, o)
 	if err != nil {

@@ -72,7 +72,7 @@ func checkCutter(t *testing.T, c *Cutter, unit vocab.Unit, text string, want []i
 		more := size % 7
 		at := 0
 		for off := int64(0); off < d.Bytes; off += size {
-			x, err := r.Block(t.Context(), corpus.Block{Document: d, Offset: off, Length: min(size, d.Bytes-off)}, corpus.Form{Unit: unit}, more)
+			x, err := r.Text(t.Context(), corpus.Range{Document: d, Offset: off, Length: min(size, d.Bytes-off)}, corpus.Form{Unit: unit}, more)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// changeTime returns when a file, or what is said of it, was last changed, and
-// its inode. Unlike the time of modification, it cannot be set.
+// changeTime returns the time of the last change of a file or of its metadata, and
+// the file's inode. Unlike the time of modification, a program cannot set it.
 func changeTime(info os.FileInfo) (time.Time, uint64) {
 	st, ok := info.Sys().(*syscall.Stat_t)
 	if !ok {

@@ -1,26 +1,24 @@
 // Package corpus finds, reads and counts the documents that a set is made of.
 //
-// A corpus is a list of documents ordered by name. A document is one file: on
-// a local disk, or an object of Google Cloud Storage. Its name is its path
-// below the source that it was found in, or its base name where the source is
-// the file itself, so names do not depend on the machine.
+// A corpus is a list of documents ordered by name. A document is a local file or an
+// object in a bucket. Its name is its path below its source, or its base name where
+// the source is the file itself: names do not depend on the machine.
 //
-// Workers read documents in blocks: byte ranges of a fixed length. A block owns
-// the characters that start in its range, so that every character has exactly
-// one owner whatever the length is. This needs no decoding from the start of
-// the document: in UTF-8 a byte that is not a continuation byte always starts a
-// character, and a byte that belongs to no valid character is one error
-// character of its own. So looking back 3 bytes finds where the first owned
-// character starts, and reading 3 bytes past the end completes the last one.
+// Workers read documents in ranges of bytes, of a fixed length. A range owns the
+// characters that start in it, so every character has exactly one owner, whatever
+// the length is. A reader of a range decodes nothing before it: in UTF-8 a byte
+// that is not a continuation byte always starts a character, and a byte that
+// belongs to no valid character is an error character by itself. The first owned
+// character starts at most 3 bytes before the range, and the last one ends at most
+// 3 bytes after it.
 //
-// The characters are those of the document, all of them: a byte order mark at its
-// start is the character U+FEFF, CR and LF are two characters, NUL is one, and a
-// line may have any length. (Text in UTF-16 is invalid UTF-8 from its first byte.)
-// A document of no bytes has no characters, and is listed. One whose size is no
-// longer that which it was listed with, or whose bytes were others when they were
-// read again, is an error.
+// Every character of a document counts: a byte order mark at its start is U+FEFF, CR
+// and LF are two characters, NUL is one, and a line may have any length. (Text in
+// UTF-16 is invalid UTF-8 from its first byte.) A document of 0 bytes is listed and
+// has no characters. A document whose size is not the listed size, or whose bytes
+// differ between two readings, is an error.
 //
-// Resolve runs where a pipeline is built; Blocks, Hash and Count are Beam
+// Resolve runs where a pipeline is built. Ranges, Hash and Count are Beam
 // transforms.
 package corpus
 
@@ -40,13 +38,13 @@ type Document struct {
 	Path  string `json:"path"`  // where workers read it: an absolute path or the URL of an object
 	Bytes int64  `json:"bytes"` // size when the corpus was resolved
 
-	SHA256 string `json:"sha256"` // hex; empty: not known yet, and then CRC is not either
+	SHA256 string `json:"sha256"` // hex; empty: neither this nor CRC is known yet
 	CRC    int64  `json:"crc"`    // CRC-32C
 
-	generation string // of an object, when the corpus was resolved
+	generation string // of an object, when the corpus was resolved; empty: a file
 }
 
-// Bytes returns the size of all documents together.
+// Bytes returns the sum of the documents' sizes.
 func Bytes(docs []Document) int64 {
 	var n int64
 	for _, d := range docs {
@@ -55,20 +53,20 @@ func Bytes(docs []Document) int64 {
 	return n
 }
 
-// A Reader reads documents. It keeps the document it read last open, so blocks
-// of one document cost one open. It is for one goroutine at a time; the zero
-// value is ready to use.
+// A Reader reads documents. It keeps the last document open, so all ranges of a
+// document cost one open. It is for one goroutine at a time. The zero value is ready
+// to use.
 type Reader struct {
 	doc    Document
 	at     io.ReaderAt
 	closer io.Closer
 	store  *store.Store
 	root   string // URL of store
-	buf    []byte // what read returned last
-	norm   []byte // what normalized returned last
+	buf    []byte // result of the last read
+	norm   []byte // result of the last normalized
 }
 
-// Close releases what the reader holds. The reader can be used again.
+// Close closes the open document. The reader can be used again.
 func (r *Reader) Close() error {
 	var err error
 	if r.closer != nil {
@@ -81,8 +79,7 @@ func (r *Reader) Close() error {
 	return err
 }
 
-// read returns n bytes of d from offset off, valid until the next call. A
-// document that has not the size it was resolved with is an error.
+// read returns n bytes of d from offset off, valid until the next call.
 func (r *Reader) read(ctx context.Context, d Document, off, n int64) ([]byte, error) {
 	if err := r.open(ctx, d); err != nil {
 		return nil, err
@@ -98,7 +95,7 @@ func (r *Reader) read(ctx context.Context, d Document, off, n int64) ([]byte, er
 	return buf, nil
 }
 
-// open makes d the open document.
+// open makes d the open document. Another size than the listed one is an error.
 func (r *Reader) open(ctx context.Context, d Document) error {
 	if r.closer != nil && r.doc == d {
 		return nil
@@ -116,11 +113,13 @@ func (r *Reader) open(ctx context.Context, d Document) error {
 	}
 	r.doc = d
 	if size != d.Bytes {
-		return fmt.Errorf("corpus: %s: has %d bytes, but had %d when the corpus was listed; documents must not change while prep runs: run it again", d.Name, size, d.Bytes)
+		return fmt.Errorf("corpus: %s: has %d bytes, but had %d when the corpus was listed; documents must not change while prep runs: run it again",
+			d.Name, size, d.Bytes)
 	}
 	return nil
 }
 
+// openPath opens the file, or the object of a URL, at name.
 func (r *Reader) openPath(ctx context.Context, name string) (size int64, err error) {
 	if !store.IsURL(name) {
 		f, err := os.Open(name)

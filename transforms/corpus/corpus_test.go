@@ -51,9 +51,9 @@ var nasty = []string{
 	strings.Repeat("ab\xf0\x9d\x84\x9eé\x80\xe2\x82\xac\xe2\x82", 9),
 }
 
-// checkBlocks compares the characters found block by block with Go's own
+// checkRanges compares the characters found range by range with Go's own
 // sequential decoding.
-func checkBlocks(t *testing.T, r *Reader, d Document, text string, unit vocab.Unit, size, ahead int64) {
+func checkRanges(t *testing.T, r *Reader, d Document, text string, unit vocab.Unit, size, ahead int64) {
 	t.Helper()
 	var want, got, prev, wantPrev []rune
 	if unit == vocab.Byte {
@@ -80,24 +80,24 @@ func checkBlocks(t *testing.T, r *Reader, d Document, text string, unit vocab.Un
 		_ = c
 	}
 	for at := int64(0); at < d.Bytes; at += size {
-		b := Block{Document: d, Offset: at, Length: min(size, d.Bytes-at)}
-		x, err := r.Block(t.Context(), b, Form{Unit: unit}, ahead)
+		b := Range{Document: d, Offset: at, Length: min(size, d.Bytes-at)}
+		x, err := r.Text(t.Context(), b, Form{Unit: unit}, ahead)
 		if err != nil {
 			t.Fatal(err)
 		}
 		if end := x.Offset + int64(len(x.Bytes)); end < min(d.Bytes, b.End()+ahead) {
-			t.Fatalf("block at %d ends at %d, asked for %d more", at, end, ahead)
+			t.Fatalf("range at %d ends at %d, asked for %d more", at, end, ahead)
 		}
 		if len(x.Owned()) == 0 {
 			continue
 		}
 		c, n := x.before(x.First)
 		if n > 0 != (len(got) > 0) {
-			t.Fatalf("%q, blocks of %d: block at %d: previous of %d bytes", text, size, at, n)
+			t.Fatalf("%q, ranges of %d: range at %d: previous of %d bytes", text, size, at, n)
 		} else if n > 0 {
 			prev = append(prev, c)
 			if c, n = x.before(x.First - n); n > 0 != (len(got) > 1) || n > 0 && c != got[len(got)-2] {
-				t.Fatalf("%q, blocks of %d: block at %d: %U is the second before it", text, size, at, c)
+				t.Fatalf("%q, ranges of %d: range at %d: %U is the second before it", text, size, at, c)
 			}
 		}
 		if unit == vocab.Byte {
@@ -109,26 +109,26 @@ func checkBlocks(t *testing.T, r *Reader, d Document, text string, unit vocab.Un
 		}
 	}
 	if string(got) != string(want) || len(got) != len(want) {
-		t.Fatalf("%q, blocks of %d:\ngot  %U\nwant %U", text, size, got, want)
+		t.Fatalf("%q, ranges of %d:\ngot  %U\nwant %U", text, size, got, want)
 	}
 	if len(prev) != len(wantPrev) || string(prev) != string(wantPrev) {
-		t.Fatalf("%q, blocks of %d: previous characters\ngot  %U\nwant %U", text, size, prev, wantPrev)
+		t.Fatalf("%q, ranges of %d: previous characters\ngot  %U\nwant %U", text, size, prev, wantPrev)
 	}
 }
 
-func TestBlocksOfEverySize(t *testing.T) {
+func TestRangesOfEverySize(t *testing.T) {
 	var r Reader
 	defer r.Close()
 	for _, text := range nasty {
 		d := put(t, t.TempDir(), "text", text)
 		for size := int64(1); size <= 20; size++ {
-			checkBlocks(t, &r, d, text, vocab.Rune, size, size%5)
-			checkBlocks(t, &r, d, text, vocab.Byte, size, size%5)
+			checkRanges(t, &r, d, text, vocab.Rune, size, size%5)
+			checkRanges(t, &r, d, text, vocab.Byte, size, size%5)
 		}
 	}
 }
 
-func FuzzBlocks(f *testing.F) {
+func FuzzRanges(f *testing.F) {
 	for _, text := range nasty {
 		f.Add([]byte(text), uint8(3))
 	}
@@ -139,7 +139,7 @@ func FuzzBlocks(f *testing.F) {
 		}
 		var r Reader
 		defer r.Close()
-		checkBlocks(t, &r, put(t, dir, "text", string(text)), string(text), vocab.Rune, int64(size), 0)
+		checkRanges(t, &r, put(t, dir, "text", string(text)), string(text), vocab.Rune, int64(size), 0)
 	})
 }
 
@@ -205,7 +205,7 @@ func TestCountFn(t *testing.T) {
 					f.StartBundle(t.Context(), emit)
 				}
 				for at := int64(0); at < d.Bytes; at += size {
-					if err := f.ProcessElement(Block{Doc: int64(i), Document: d, Offset: at, Length: min(size, d.Bytes-at)}, emit); err != nil {
+					if err := f.ProcessElement(Range{Doc: int64(i), Document: d, Offset: at, Length: min(size, d.Bytes-at)}, emit); err != nil {
 						t.Fatal(err)
 					}
 				}
@@ -257,9 +257,9 @@ func compare(t *testing.T, got Statistics, chars map[int64]int64, pairs map[[2]i
 			t.Fatalf("pair %U %U counted %d, want %d", p.First, p.Second, p.Count, want)
 		}
 	}
-	for i, b := range got.Blocks[1:] {
-		if a := got.Blocks[i]; a.Doc > b.Doc || a.Doc == b.Doc && a.Offset >= b.Offset {
-			t.Fatalf("blocks out of order: %v, %v", a, b)
+	for i, b := range got.Ranges[1:] {
+		if a := got.Ranges[i]; a.Doc > b.Doc || a.Doc == b.Doc && a.Offset >= b.Offset {
+			t.Fatalf("ranges out of order: %v, %v", a, b)
 		}
 	}
 }
@@ -305,7 +305,7 @@ func TestCountPipeline(t *testing.T) {
 	for _, runner := range []string{"direct", "prism"} {
 		p, s := beam.NewPipelineWithRoot()
 		items := Create(s, docs)
-		got := beam.ParDo(s, summary, Count(s, Form{Unit: vocab.Rune}, Blocks(s, 3, items)))
+		got := beam.ParDo(s, summary, Count(s, Form{Unit: vocab.Rune}, Ranges(s, 3, items)))
 		passert.Equals(s, got, "a3b2é1 ab2 ba1 éa1")
 		digests := Hash(s, items)
 		passert.Equals(s, digests,
@@ -333,25 +333,25 @@ func TestDigests(t *testing.T) {
 		if sums[i] != want || docs[i].SHA256 != want || docs[i].CRC != crc(text) {
 			t.Errorf("document %d: %s and %+v, want %s", i, sums[i], docs[i], want)
 		}
-		// Their blocks are known by the CRC.
-		var blocks []BlockCount
+		// Their ranges are known by the CRC.
+		var ranges []RangeCount
 		for at := 0; at < len(text); at += 1<<20 - 7 {
 			part := text[at:min(len(text), at+1<<20-7)]
-			blocks = append(blocks, BlockCount{Offset: int64(at), Length: int64(len(part)), CRC: crc(part)})
+			ranges = append(ranges, RangeCount{Offset: int64(at), Length: int64(len(part)), CRC: crc(part)})
 		}
 		digests := []Digest{{Name: docs[i].Name, Bytes: docs[i].Bytes, CRC: docs[i].CRC}}
-		if err := Same(blocks, digests); err != nil {
+		if err := Same(ranges, digests); err != nil {
 			t.Error(err)
 		}
-		for k := range blocks {
-			blocks[k].CRC ^= 1
-			if err := Same(blocks, digests); err == nil || err.Error() != docs[i].Name+": the text changed while prep read it; run it again" {
-				t.Errorf("block %d differs: %v", k, err)
+		for k := range ranges {
+			ranges[k].CRC ^= 1
+			if err := Same(ranges, digests); err == nil || err.Error() != docs[i].Name+": the text changed while prep read it; run it again" {
+				t.Errorf("range %d differs: %v", k, err)
 			}
-			blocks[k].CRC ^= 1
+			ranges[k].CRC ^= 1
 		}
-		if len(blocks) > 0 && Same(blocks[:len(blocks)-1], digests) == nil || Same(append(blocks, BlockCount{Offset: docs[i].Bytes + 1}), digests) == nil {
-			t.Error("a block too few or too many passes")
+		if len(ranges) > 0 && Same(ranges[:len(ranges)-1], digests) == nil || Same(append(ranges, RangeCount{Offset: docs[i].Bytes + 1}), digests) == nil {
+			t.Error("a range too few or too many passes")
 		}
 	}
 }
@@ -361,7 +361,7 @@ func TestChangedDocument(t *testing.T) {
 	d.Bytes = 4
 	var r Reader
 	defer r.Close()
-	_, err := r.Block(context.Background(), Block{Document: d, Length: 4}, Form{Unit: vocab.Rune}, 0)
+	_, err := r.Text(context.Background(), Range{Document: d, Length: 4}, Form{Unit: vocab.Rune}, 0)
 	if err == nil || !strings.Contains(err.Error(), "a: has 3 bytes, but had 4") {
 		t.Errorf("got %v", err)
 	}
@@ -388,23 +388,23 @@ func BenchmarkCount(b *testing.B) {
 var zombieRuns = uint64(30)
 
 // TestCountZombies counts a corpus many times as badly as an engine may: bundles of
-// any blocks, several at once, some broken off, each attempt a DoFn of its own or
+// any ranges, several at once, some broken off, each attempt a DoFn of its own or
 // one that has failed before, and sums added in any order. Of each bundle's whole
 // attempts one counts. The statistics are those of one bundle.
 func TestCountZombies(t *testing.T) {
 	dir := t.TempDir()
-	var blocks []Block
+	var ranges []Range
 	for i, text := range []string{wide(), "to be or not to be", nasty[len(nasty)-1]} {
 		d := put(t, dir, string(rune('a'+i)), text)
 		size := max(1, d.Bytes/9)
 		for at := int64(0); at < d.Bytes; at += size {
-			blocks = append(blocks, Block{Doc: int64(i), Document: d, Offset: at, Length: min(size, d.Bytes-at)})
+			ranges = append(ranges, Range{Doc: int64(i), Document: d, Offset: at, Length: min(size, d.Bytes-at)})
 		}
 	}
-	attempt := func(f *countFn, blocks []Block, broken bool) (parts []Statistics) {
+	attempt := func(f *countFn, ranges []Range, broken bool) (parts []Statistics) {
 		emit := func(s Statistics) { parts = append(parts, s) }
 		f.StartBundle(t.Context(), emit)
-		for i, b := range blocks {
+		for i, b := range ranges {
 			if broken && i > 0 {
 				return nil
 			}
@@ -421,15 +421,15 @@ func TestCountZombies(t *testing.T) {
 		return parts
 	}
 	f := &countFn{Form: Form{Unit: vocab.Rune}, MaxTriples: MaxTriples}
-	want := merge(attempt(f, blocks, false), MaxTriples)
+	want := merge(attempt(f, ranges, false), MaxTriples)
 	if err := f.Teardown(); err != nil {
 		t.Fatal(err)
 	}
 	for seed := range zombieRuns {
 		r := rand.New(rand.NewPCG(seed, 7))
-		r.Shuffle(len(blocks), func(i, j int) { blocks[i], blocks[j] = blocks[j], blocks[i] })
+		r.Shuffle(len(ranges), func(i, j int) { ranges[i], ranges[j] = ranges[j], ranges[i] })
 		var parts []Statistics
-		for left := blocks; len(left) > 0; {
+		for left := ranges; len(left) > 0; {
 			n := 1 + r.IntN(len(left))
 			bundle := left[:n]
 			left = left[n:]

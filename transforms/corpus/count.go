@@ -10,53 +10,53 @@ import (
 	"github.com/quire-ml/quire/transforms/bundle"
 )
 
-// MaxTriples is how many different triples of characters Count keeps: 32 MB.
+// MaxTriples bounds the different triples of characters that Count keeps: 32 MB.
 const MaxTriples = 1 << 20
 
 // maxPairs bounds the hash table of pairs of a tally: some 100 MB.
 const maxPairs = 4 << 20
 
-// Count counts characters, adjacent pairs and, unless there are more than
-// MaxTriples different ones, adjacent triples of a corpus.
+// Count counts the characters, adjacent pairs and adjacent triples of a corpus. It
+// gives triples up where more than MaxTriples differ.
 //
-// It takes a PCollection<Block> and returns a PCollection<Statistics> of one
-// element, or of none where there is no block.
-func Count(s beam.Scope, form Form, blocks beam.PCollection) beam.PCollection {
+// It takes a PCollection<Range> and returns a PCollection<Statistics> of one
+// element, or of no element where there is no range.
+func Count(s beam.Scope, form Form, ranges beam.PCollection) beam.PCollection {
 	s = s.Scope("corpus.Count")
-	parts := beam.ParDo(s, &countFn{Form: form, MaxTriples: MaxTriples}, blocks)
+	parts := beam.ParDo(s, &countFn{Form: form, MaxTriples: MaxTriples}, ranges)
 	return beam.ParDo(s, &mergeFn{MaxTriples: MaxTriples}, beam.GroupByKey(s, beam.AddFixedKey(s, parts)))
 }
 
-// countFn counts the blocks of a bundle on all cores and emits sums when the
-// bundle ends, or before when there are too many different pairs.
+// countFn counts the ranges of a bundle on all cores. It emits sums when the bundle
+// ends, or earlier where a table of pairs is full.
 //
 // Order: none; sums do not depend on it. Dropped: nothing. Retry: the sums of a
-// bundle's output depend on its blocks alone. Memory, for each core: one block,
-// and a table of the pairs and triples met, at most maxPairs and MaxTriples.
+// bundle's output depend on its ranges alone. Memory, for each core: one range,
+// and tables of at most maxPairs pairs and MaxTriples triples.
 type countFn struct {
 	Form       Form  `json:"form"`
 	MaxTriples int64 `json:"max_triples"`
 
 	group    bundle.Group[counted]
 	counters bundle.Pool[counter]
-	blocks   []BlockCount
+	ranges   []RangeCount
 	invalid  Invalid
 }
 
-// A counter is what one goroutine counts with.
+// A counter is the reader and the counts of one goroutine.
 type counter struct {
 	reader Reader
 	tally  *tally
 }
 
-// counted is what a block adds to the sums.
+// counted is the result for one range.
 type counted struct {
-	block   BlockCount
+	count   RangeCount
 	invalid Invalid
-	full    *Statistics // of a tally that was full, or nil
+	full    *Statistics // of the tally, where that was full; else nil
 }
 
-// Teardown closes what is open.
+// Teardown closes the readers.
 func (f *countFn) Teardown() error {
 	f.group.Stop()
 	var err error
@@ -68,17 +68,17 @@ func (f *countFn) Teardown() error {
 	return err
 }
 
-// StartBundle forgets what an earlier, failed bundle may have left.
+// StartBundle forgets the counts of an earlier, failed bundle.
 func (f *countFn) StartBundle(ctx context.Context, _ func(Statistics)) {
 	f.group.Begin(ctx)
-	f.blocks, f.invalid = nil, Invalid{}
+	f.ranges, f.invalid = nil, Invalid{}
 	for _, c := range f.counters.Empty() {
 		c.tally = nil
 		f.counters.Put(c)
 	}
 }
 
-func (f *countFn) ProcessElement(b Block, emit func(Statistics)) error {
+func (f *countFn) ProcessElement(b Range, emit func(Statistics)) error {
 	done, err := f.group.Do(func(ctx context.Context) (counted, error) {
 		c := f.counters.Take()
 		defer f.counters.Put(c)
@@ -105,16 +105,16 @@ func (f *countFn) FinishBundle(emit func(Statistics)) error {
 		c.tally = nil
 		f.counters.Put(c)
 	}
-	if len(f.blocks) > 0 {
-		emit(Statistics{Blocks: f.blocks, Invalid: f.invalid})
+	if len(f.ranges) > 0 {
+		emit(Statistics{Ranges: f.ranges, Invalid: f.invalid})
 	}
-	f.blocks, f.invalid = nil, Invalid{}
+	f.ranges, f.invalid = nil, Invalid{}
 	return nil
 }
 
 func (f *countFn) add(done []counted, emit func(Statistics)) {
 	for _, d := range done {
-		f.blocks = append(f.blocks, d.block)
+		f.ranges = append(f.ranges, d.count)
 		f.invalid = f.invalid.plus(d.invalid)
 		if d.full != nil {
 			emit(*d.full)
@@ -122,12 +122,12 @@ func (f *countFn) add(done []counted, emit func(Statistics)) {
 	}
 }
 
-// count counts a block.
-func (c *counter) count(ctx context.Context, b Block, form Form) (counted, error) {
+// count counts a range.
+func (c *counter) count(ctx context.Context, b Range, form Form) (counted, error) {
 	if err := ctx.Err(); err != nil {
 		return counted{}, err
 	}
-	text, err := c.reader.Block(ctx, b, form, 0)
+	text, err := c.reader.Text(ctx, b, form, 0)
 	if err != nil {
 		return counted{}, err
 	}
@@ -138,7 +138,7 @@ func (c *counter) count(ctx context.Context, b Block, form Form) (counted, error
 		d.invalid = Invalid{Count: invalid, Offset: text.Offset + int64(first), Byte: int64(text.Bytes[first])}
 	}
 	d.invalid.Doc = b.Doc
-	d.block = BlockCount{Doc: b.Doc, Offset: b.Offset, Length: b.Length, Chars: chars, Invalid: d.invalid.Count, CRC: text.CRC}
+	d.count = RangeCount{Doc: b.Doc, Offset: b.Offset, Length: b.Length, Chars: chars, Invalid: d.invalid.Count, CRC: text.CRC}
 	if c.tally.full() {
 		s := c.tally.statistics()
 		d.full, c.tally = &s, nil
@@ -146,7 +146,7 @@ func (c *counter) count(ctx context.Context, b Block, form Form) (counted, error
 	return d, nil
 }
 
-// plus adds counts and keeps the earlier position.
+// plus adds the counts and keeps the position of the earlier byte.
 func (a Invalid) plus(b Invalid) Invalid {
 	if a.Count == 0 || b.Count > 0 && (b.Doc < a.Doc || b.Doc == a.Doc && b.Offset < a.Offset) {
 		a, b = b, a
@@ -155,12 +155,12 @@ func (a Invalid) plus(b Invalid) Invalid {
 	return a
 }
 
-// mergeFn adds statistics of different blocks.
+// mergeFn adds the statistics of different ranges.
 //
 // Order: none; the sums are sorted. Dropped: triples, where there are more than
 // MaxTriples different ones. Retry: output depends on the elements alone.
 // Memory: twice the different pairs and triples of the corpus, and 48 bytes a
-// block.
+// range.
 type mergeFn struct {
 	MaxTriples int64 `json:"max_triples"`
 }
@@ -174,17 +174,17 @@ func (f *mergeFn) ProcessElement(_ int, parts func(*Statistics) bool) Statistics
 		if sum.Many = sum.Many || part.Many || int64(len(sum.Triples)) > f.MaxTriples; sum.Many {
 			sum.Triples = nil
 		}
-		sum.Blocks = append(sum.Blocks, part.Blocks...)
+		sum.Ranges = append(sum.Ranges, part.Ranges...)
 		sum.Invalid = sum.Invalid.plus(part.Invalid)
 		part = Statistics{}
 	}
-	slices.SortFunc(sum.Blocks, func(a, b BlockCount) int {
+	slices.SortFunc(sum.Ranges, func(a, b RangeCount) int {
 		return cmp.Or(cmp.Compare(a.Doc, b.Doc), cmp.Compare(a.Offset, b.Offset))
 	})
 	return sum
 }
 
-// merged returns the counts of both, which are ordered, in order.
+// merged merges two ordered lists of counts. It adds counts that compare equal.
 func merged[T any](a, b []T, compare func(a, b T) int, add func(a *T, b T)) []T {
 	if len(a) == 0 {
 		return b

@@ -5,10 +5,9 @@ import (
 	"hash/crc32"
 )
 
-// joinCRC returns the CRC-32C of two texts one after the other, of their own
-// ones and the second's length. Appending n zero bytes multiplies a CRC by x^8n
-// in the field of polynomials modulo the CRC's; bits are in reverse, so that 1
-// is 1<<31.
+// joinCRC returns the CRC-32C of two texts, one after the other, from the CRCs of
+// both. n is the second text's length in bytes. Appending n zero bytes multiplies a
+// CRC by x^8n, modulo the CRC's polynomial. Bits are in reverse: 1 is 1<<31.
 func joinCRC(first, second int64, n int64) int64 {
 	factor, square := uint32(1<<31), uint32(1<<23) // x^8
 	for ; n > 0; n >>= 1 {
@@ -36,22 +35,22 @@ func multiply(a, b uint32) uint32 {
 	return product
 }
 
-// Same returns an error where the blocks, ordered by position, are not those of
-// documents with the given digests, ordered likewise: a document has changed
-// between two readings.
-func Same(blocks []BlockCount, digests []Digest) error {
+// Same compares two readings of documents: ranges, and digests of whole documents,
+// both ordered by position. It returns an error where a document's CRC-32C or size
+// differ, or where a range is missing or comes twice.
+func Same(ranges []RangeCount, digests []Digest) error {
 	for _, d := range digests {
 		crc, end := int64(0), int64(0)
-		for ; len(blocks) > 0 && blocks[0].Doc == d.Doc && blocks[0].Offset == end; blocks = blocks[1:] {
-			crc = joinCRC(crc, blocks[0].CRC, blocks[0].Length)
-			end += blocks[0].Length
+		for ; len(ranges) > 0 && ranges[0].Doc == d.Doc && ranges[0].Offset == end; ranges = ranges[1:] {
+			crc = joinCRC(crc, ranges[0].CRC, ranges[0].Length)
+			end += ranges[0].Length
 		}
 		if crc != d.CRC || end != d.Bytes {
 			return fmt.Errorf("%s: the text changed while prep read it; run it again", d.Name)
 		}
 	}
-	if len(blocks) > 0 {
-		return fmt.Errorf("document %d: block at byte %d comes twice or out of turn", blocks[0].Doc, blocks[0].Offset)
+	if len(ranges) > 0 {
+		return fmt.Errorf("document %d: range at byte %d comes twice or out of turn", ranges[0].Doc, ranges[0].Offset)
 	}
 	return nil
 }

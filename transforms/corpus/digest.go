@@ -11,9 +11,9 @@ import (
 	"github.com/quire-ml/quire/transforms/bundle"
 )
 
-// Digests returns the sha256 (hex) of each document. It reads those in this
-// process that have none yet, and keeps it in docs with the CRC-32C: Hash reads
-// such documents no more.
+// Digests returns the sha256 (hex) of each document. It reads, in this process, the
+// documents that have no digest yet, several at a time, and puts both digests into
+// docs. Hash does not read such documents again.
 func Digests(ctx context.Context, docs []Document) (sums []string, err error) {
 	var g bundle.Group[Document]
 	g.Begin(ctx)
@@ -59,16 +59,16 @@ func digest(ctx context.Context, d Document) (_ Document, err error) {
 		if err := ctx.Err(); err != nil {
 			return d, err
 		}
-		part := buf[:min(int64(len(buf)), d.Bytes-at)]
-		n, err := r.at.ReadAt(part, at)
-		if n < len(part) {
+		chunk := buf[:min(int64(len(buf)), d.Bytes-at)]
+		n, err := r.at.ReadAt(chunk, at)
+		if n < len(chunk) {
 			if err == io.EOF {
 				err = io.ErrUnexpectedEOF
 			}
 			return d, fmt.Errorf("corpus: %s: byte %d: %w", d.Name, at+int64(n), err)
 		}
-		h.Write(part)
-		crc = crc32.Update(crc, castagnoli, part)
+		h.Write(chunk)
+		crc = crc32.Update(crc, castagnoli, chunk)
 		at += int64(n)
 	}
 	d.SHA256, d.CRC = hex.EncodeToString(h.Sum(nil)), int64(crc)

@@ -17,9 +17,9 @@ import (
 	"github.com/quire-ml/quire/runners/store"
 )
 
-// download returns the one document at an https URL. It lies in the cache
-// folder, below a folder named for the URL, and is there whole or not at all.
-// A cached file that has not the wanted sha256 is downloaded again.
+// download returns the document at an https URL. The document is a file in the cache
+// folder, below a folder named for the URL, and is there whole or not at all. A
+// cached file with another sha256 than o.SHA256 is downloaded again.
 func download(ctx context.Context, source string, o *ResolveOptions) ([]Document, error) {
 	u, err := url.Parse(source)
 	if err != nil {
@@ -48,6 +48,8 @@ func download(ctx context.Context, source string, o *ResolveOptions) ([]Document
 	return []Document{{Name: base, Path: file, Bytes: size}}, nil
 }
 
+// cached returns the document of an earlier download. ok is false where there is none,
+// or where its sha256 is not o.SHA256.
 func cached(ctx context.Context, file, base string, o *ResolveOptions) (Document, bool) {
 	info, err := os.Stat(file)
 	if err != nil || !info.Mode().IsRegular() {
@@ -61,7 +63,7 @@ func cached(ctx context.Context, file, base string, o *ResolveOptions) (Document
 	return d, err == nil && strings.EqualFold(got[0], o.SHA256)
 }
 
-// fetch writes what source serves to file.
+// fetch downloads source to file and returns the size in bytes.
 func fetch(ctx context.Context, source, file string, o *ResolveOptions) (size int64, err error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, source, nil)
 	if err != nil {

@@ -22,19 +22,19 @@ const (
 	maxRatio   = 250 // of a text's size to its compressed size
 )
 
-var freeBytes int64 = 64 << 20 // of a text that may be had at any ratio; tests lower it
+// bombFloor is the size in bytes up to which a text may have any ratio. Tests lower it.
+var bombFloor int64 = 64 << 20
 
-// An unpacked says what a decompressed document must be.
+// unpacked is the sealed note beside a decompressed document.
 type unpacked struct {
 	Bytes  int64  `json:"bytes"`
 	SHA256 string `json:"sha256"`
 	CRC    int64  `json:"crc32c"`
 }
 
-// gunzip returns the document that d is when decompressed. It lies in the cache
-// folder, below a folder named for d's content, and is there whole or not at all:
-// blocks are read at any offset, which gzip does not allow. A file there that is
-// not what it was is made again.
+// gunzip decompresses d to the cache folder, below a folder named for d's content:
+// ranges are read at any offset, and gzip has no offsets. The file is there whole or
+// not at all. A file whose digest is not the noted one is written again.
 func gunzip(ctx context.Context, d Document, o *ResolveOptions) (Document, error) {
 	switch {
 	case strings.HasSuffix(d.Path, ".tar"+gzipSuffix):
@@ -90,7 +90,7 @@ func gunzip(ctx context.Context, d Document, o *ResolveOptions) (Document, error
 	return out, err
 }
 
-// decompress writes what d holds to w, and fills in the digests of out.
+// decompress writes d's text to w, and its size and digests to out.
 func decompress(ctx context.Context, d Document, w io.Writer, out *Document) (err error) {
 	var r Reader
 	defer func() { err = errors.Join(err, r.Close()) }()
@@ -99,7 +99,7 @@ func decompress(ctx context.Context, d Document, w io.Writer, out *Document) (er
 	}
 	z, err := gzip.NewReader(bufio.NewReaderSize(io.NewSectionReader(r.at, 0, d.Bytes), 1<<20))
 	if err != nil {
-		return fmt.Errorf("it is not what gzip writes: %w", err)
+		return fmt.Errorf("it is not in the format of gzip: %w", err)
 	}
 	out.Bytes = 0
 	sum, crc, buf := sha256.New(), uint32(0), make([]byte, 1<<20)
@@ -107,8 +107,8 @@ func decompress(ctx context.Context, d Document, w io.Writer, out *Document) (er
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		n, readErr := z.Read(buf) // not ReadFull, for which a text that ends and one that is cut off are the same
-		if out.Bytes += int64(n); out.Bytes > freeBytes && out.Bytes > maxRatio*d.Bytes {
+		n, readErr := z.Read(buf) // not ReadFull: it has the same error for the end of a text and for a text that is cut off
+		if out.Bytes += int64(n); out.Bytes > bombFloor && out.Bytes > maxRatio*d.Bytes {
 			return fmt.Errorf("its %d bytes become more than %d, %d times as many: it may be a bomb; if it is a text, decompress it (gunzip)", d.Bytes, out.Bytes, maxRatio)
 		}
 		sum.Write(buf[:n])

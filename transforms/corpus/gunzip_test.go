@@ -85,13 +85,13 @@ func TestGzip(t *testing.T) {
 }
 
 func TestBadGzip(t *testing.T) {
-	defer func(n int64) { freeBytes = n }(freeBytes)
-	freeBytes = 1 << 20
+	defer func(n int64) { bombFloor = n }(bombFloor)
+	bombFloor = 1 << 20
 	whole := zipped(t, strings.Repeat("some text, ", 9999))
 	for _, c := range []struct{ name, data, want string }{
 		{"bomb.gz", zipped(t, strings.Repeat("\x00", 3<<20)), "it may be a bomb; if it is a text, decompress it (gunzip)"},
-		{"text.gz", "some text", "it is not what gzip writes"},
-		{"none.gz", "", "it is not what gzip writes"},
+		{"text.gz", "some text", "it is not in the format of gzip"},
+		{"none.gz", "", "it is not in the format of gzip"},
 		{"cut.gz", whole[:len(whole)-20], "damaged or cut off, after "},
 		{"trailer.gz", whole[:len(whole)-3], "damaged or cut off, after 109989 bytes"},
 		{"flipped.gz", whole[:100] + "?" + whole[101:], "damaged or cut off, after "},

@@ -8,24 +8,24 @@ import (
 	"golang.org/x/text/unicode/norm"
 )
 
-// Normalisation never looks across the start of a segment: a character that does
-// not combine with any before it. Segments so are to normalised blocks what
-// characters are to others: a block owns those that start in its range.
+// A segment starts with a character that combines with no character before it.
+// Normalisation never looks across such a start. A normalised range owns the segments
+// that start in it, like another range its characters.
 
 const (
-	segmentBytes = 256     // read at first, to find where segments start
+	segmentBytes = 256     // first read, to find the starts of segments
 	maxSegment   = 1 << 20 // longest segment
 )
 
-// normalized is Block for text that is normalised to NFC.
-func (r *Reader) normalized(ctx context.Context, b Block, ahead int64) (Text, error) {
+// normalized is Text for the form NFC.
+func (r *Reader) normalized(ctx context.Context, b Range, ahead int64) (Text, error) {
 	for back, more := int64(segmentBytes), 4*ahead+segmentBytes; ; {
 		lo, hi := max(0, b.Offset-back), min(b.Document.Bytes, b.End()+more)
 		data, err := r.read(ctx, b.Document, lo, hi-lo)
 		if err != nil {
 			return Text{}, err
 		}
-		w := window{data: data, start: lo == 0, end: hi == b.Document.Bytes}
+		w := view{data: data, start: lo == 0, end: hi == b.Document.Bytes}
 		t, before, after := w.text(int(b.Offset-lo), int(b.End()-lo), ahead, r.norm)
 		if before && after {
 			r.norm = t.Bytes
@@ -46,16 +46,17 @@ func (r *Reader) normalized(ctx context.Context, b Block, ahead int64) (Text, er
 	}
 }
 
-// A window is a piece of a document.
-type window struct {
+// A view is a stretch of a document's bytes.
+type view struct {
 	data       []byte
-	start, end bool // the document starts, ends with it
+	start, end bool // the document starts, or ends, with the view
 }
 
-// text returns the normalised text of the block data[first:last], in buf if it is
-// long enough. before and after are false where the window lacks the two
-// characters before it, or what completes it and ahead characters more.
-func (w window) text(first, last int, ahead int64, buf []byte) (t Text, before, after bool) {
+// text returns the normalised text of the range data[first:last], in buf where that is
+// long enough. before is false where the view lacks the two characters before the
+// range. after is false where it lacks the end of the last segment, or ahead
+// characters behind it.
+func (w view) text(first, last int, ahead int64, buf []byte) (t Text, before, after bool) {
 	from, to := boundary(w.data, first), boundary(w.data, last)
 	first, ok := w.segment(from)
 	last, ok2 := w.segment(to)
@@ -84,10 +85,10 @@ func (w window) text(first, last int, ahead int64, buf []byte) (t Text, before, 
 	return t, before, after
 }
 
-// segment returns the first index from at, where a character starts, on where a
-// segment or the document starts, or where it ends. ok is false where the window ends
-// before.
-func (w window) segment(at int) (index int, ok bool) {
+// segment returns the first index from at on where a segment starts, or where the
+// document starts or ends. A character starts at at. ok is false where the view has
+// no such index.
+func (w view) segment(at int) (index int, ok bool) {
 	if w.start && at == 0 {
 		return 0, true
 	}
@@ -107,8 +108,8 @@ func (w window) segment(at int) (index int, ok bool) {
 	return at, w.end
 }
 
-// lastSegment returns the last index where a segment starts, after one at at.
-func (w window) lastSegment(at int) int {
+// lastSegment returns the last index from at on where a segment starts.
+func (w view) lastSegment(at int) int {
 	for p := max(at, len(w.data)-utf8.UTFMax); p > at; p-- {
 		if !utf8.RuneStart(w.data[p]) {
 			continue
@@ -123,10 +124,10 @@ func (w window) lastSegment(at int) int {
 	return at
 }
 
-// NFC returns a text as the characters of a form that is NFC are.
+// NFC normalises a text like documents of the form NFC.
 func NFC(text []byte) []byte { return appendNFC(nil, text) }
 
-// appendNFC adds text, normalised, to dst. An invalid byte becomes U+FFFD.
+// appendNFC appends text, normalised, to dst. An invalid byte becomes U+FFFD.
 func appendNFC(dst, text []byte) []byte {
 	if utf8.Valid(text) {
 		return concat(dst, text)
@@ -140,8 +141,8 @@ func appendNFC(dst, text []byte) []byte {
 	return concat(dst, valid)
 }
 
-// concat adds text, normalised, to dst. (norm's Append would let the two combine,
-// which they do not: text starts a segment, or a document.)
+// concat appends valid text, normalised, to dst. (norm's Append would let the two
+// combine. They do not: text starts a segment, or a document.)
 func concat(dst, text []byte) []byte {
 	n := norm.NFC.QuickSpan(text)
 	dst = append(dst, text[:n]...)
@@ -151,8 +152,8 @@ func concat(dst, text []byte) []byte {
 	return dst
 }
 
-// invalid counts the invalid bytes of data[from:to], and says where in data the
-// first is.
+// invalid counts the invalid bytes of data[from:to]. The result's Offset is the index
+// in data of the first.
 func invalid(data []byte, from, to int) (v Invalid) {
 	if utf8.Valid(data[from:to]) {
 		return v

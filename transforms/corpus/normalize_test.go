@@ -21,8 +21,8 @@ func valid(text string) (string, int64) {
 	return string([]rune(text)), n
 }
 
-// TestNormalized reads texts in blocks of every size: their characters, the two
-// before each block and those asked for after it are those of the whole text
+// TestNormalized reads texts in ranges of every size: their characters, the two
+// before each range and those asked for after it are those of the whole text
 // normalised at once, and invalid bytes are counted where they are.
 func TestNormalized(t *testing.T) {
 	form := Form{Unit: vocab.Rune, NFC: true}
@@ -41,12 +41,12 @@ func TestNormalized(t *testing.T) {
 			first, count := int64(-1), int64(0)
 			for at := int64(0); at < d.Bytes; at += size {
 				ahead := at % 6
-				x, err := r.Block(t.Context(), Block{Document: d, Offset: at, Length: min(size, d.Bytes-at)}, form, ahead)
+				x, err := r.Text(t.Context(), Range{Document: d, Offset: at, Length: min(size, d.Bytes-at)}, form, ahead)
 				if err != nil {
 					t.Fatal(err)
 				}
 				if x.CRC != crc(text[at:min(at+size, d.Bytes)]) {
-					t.Fatalf("%q, block of %d at %d: crc", text, size, at)
+					t.Fatalf("%q, range of %d at %d: crc", text, size, at)
 				}
 				if count == 0 && x.Invalid.Count > 0 {
 					first = x.Invalid.Offset
@@ -57,19 +57,19 @@ func TestNormalized(t *testing.T) {
 				}
 				c, n := x.before(x.First)
 				if n > 0 != (len(got) > 0) || n > 0 && c != got[len(got)-1] {
-					t.Fatalf("%q, block of %d at %d: %U before it", text, size, at, c)
+					t.Fatalf("%q, range of %d at %d: %U before it", text, size, at, c)
 				}
 				if c, n = x.before(x.First - n); n > 0 != (len(got) > 1) || n > 0 && c != got[len(got)-2] {
-					t.Fatalf("%q, block of %d at %d: %U is the second before it", text, size, at, c)
+					t.Fatalf("%q, range of %d at %d: %U is the second before it", text, size, at, c)
 				}
 				got = append(got, []rune(string(x.Owned()))...)
 				rest := []rune(string(x.Bytes[x.Last:]))
 				if more := want[min(len(got), len(want)):]; int64(len(rest)) < min(ahead, int64(len(more))) || string(rest) != string(more[:len(rest)]) {
-					t.Fatalf("%q, block of %d at %d: %q follows, want %q", text, size, at, string(rest), string(more))
+					t.Fatalf("%q, range of %d at %d: %q follows, want %q", text, size, at, string(rest), string(more))
 				}
 			}
 			if string(got) != string(want) || count != invalid {
-				t.Fatalf("%q, blocks of %d: got %q with %d invalid bytes, want %q with %d", text, size, string(got), count, string(want), invalid)
+				t.Fatalf("%q, ranges of %d: got %q with %d invalid bytes, want %q with %d", text, size, string(got), count, string(want), invalid)
 			}
 			if count > 0 && !utf8.RuneStart(text[first]) && utf8.ValidString(text[:first+1]) {
 				t.Fatalf("%q: first invalid byte at %d", text, first)
@@ -87,7 +87,7 @@ func TestLongSegment(t *testing.T) {
 	for marks, fine := range map[int]bool{5000: true, 3 * maxSegment: false} {
 		text := "x" + strings.Repeat("\u0301", marks) + "end"
 		d := put(t, t.TempDir(), "text", text)
-		x, err := r.Block(t.Context(), Block{Document: d, Length: 10}, form, 2)
+		x, err := r.Text(t.Context(), Range{Document: d, Length: 10}, form, 2)
 		switch {
 		case fine && (err != nil || string(x.Owned()) != norm.NFC.String(text[:len(text)-3])):
 			t.Errorf("%d marks: %d bytes, %v", marks, len(x.Owned()), err)

@@ -14,32 +14,38 @@ import (
 	"github.com/quire-ml/quire/runners/store"
 )
 
-// ResolveOptions say how sources become documents. The zero value takes no
-// https source and checks nothing.
+// ResolveOptions say how sources become documents. The zero value takes neither
+// https sources nor compressed documents, and checks no digest.
 type ResolveOptions struct {
-	Cache  string       // folder that keeps documents that were downloaded or decompressed; needed for these
-	SHA256 string       // hex; the only document, as it is stored, must have it. Empty: not checked
-	Client *http.Client // nil: http.DefaultClient
-	Known  *Known       // digests of earlier processes; nil: none
+	Cache    string       // folder for documents that are downloaded or decompressed; empty: they are errors
+	SHA256   string       // hex, of the only document as it is stored; empty: not checked
+	Client   *http.Client // nil: http.DefaultClient
+	Digested *DigestCache // digests that earlier processes have read; nil: none
 }
 
-// Digests returns the digests of docs, of which Known may have some, and keeps them in docs.
+// Digests returns the sha256 (hex) of each document, from o.Digested where that has it,
+// and puts both digests into docs.
 func (o *ResolveOptions) Digests(ctx context.Context, docs []Document) ([]string, error) {
-	if o.Known == nil {
+	if o.Digested == nil {
 		return Digests(ctx, docs)
 	}
-	return o.Known.Digests(ctx, docs)
+	return o.Digested.Digests(ctx, docs)
 }
 
 // Resolve finds the documents of sources, ordered by name.
 //
-// A source is a file; a folder (every regular file below it; names that start
-// with a dot are skipped); a pattern of path/filepath.Match (a file whose name
-// has pattern characters is found by that name first); an https:// URL, which
-// is downloaded to o.Cache once; a gs:// object, or a gs:// prefix with every
-// object below it. A document whose name ends in .gz is decompressed to o.Cache,
-// once, and named without that ending. Two documents of one name are an error, as
-// are a source without documents and a corpus without bytes. o may be nil.
+// A source is one of
+//
+//	a file
+//	a folder            every regular file below it, but no name that starts with a dot
+//	a pattern           of path/filepath.Match; a file of that very name comes first
+//	https://host/path   downloaded to o.Cache, once
+//	gs://bucket/name    an object, or every object below name/; name may be a pattern
+//
+// A document whose name ends in .gz is decompressed to o.Cache, once, and loses that
+// ending. Errors are two documents of one name, a source without documents and a
+// corpus without bytes. An error that other sources or another digest mend is a
+// FieldError. o may be nil.
 func Resolve(ctx context.Context, sources []string, o *ResolveOptions) ([]Document, error) {
 	if o == nil {
 		o = &ResolveOptions{}
@@ -86,6 +92,7 @@ func Resolve(ctx context.Context, sources []string, o *ResolveOptions) ([]Docume
 	return docs, nil
 }
 
+// checkOnly returns an error unless docs are one document with the digest o.SHA256.
 func checkOnly(ctx context.Context, docs []Document, o *ResolveOptions) error {
 	want := o.SHA256
 	if len(docs) != 1 {
@@ -136,8 +143,8 @@ func files(_ context.Context, source string, _ *ResolveOptions) ([]Document, err
 	return docs, err
 }
 
-// match returns the documents below dir that match the pattern elems, element
-// by element. name is dir's path below the pattern's first folder.
+// match returns the documents below dir that match a pattern, element by element. name
+// is dir's path below the pattern's first folder.
 func match(dir, name string, elems []string) ([]Document, error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
@@ -172,12 +179,12 @@ func match(dir, name string, elems []string) ([]Document, error) {
 	return docs, nil
 }
 
-// tree returns the file, or the regular files below the folder, at abs. base
-// is the name of a file, below the prefix of names inside a folder.
+// tree returns the file at abs, or the regular files of the folder at abs. base names
+// a file's document; below is the prefix of the names of a folder's documents.
 func tree(abs string, info os.FileInfo, base, below string) ([]Document, error) {
 	if !info.IsDir() {
 		if !info.Mode().IsRegular() {
-			return nil, fmt.Errorf("is no regular file")
+			return nil, fmt.Errorf("is not a regular file")
 		}
 		return []Document{{Name: base, Path: abs, Bytes: info.Size()}}, nil
 	}

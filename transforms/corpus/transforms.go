@@ -12,48 +12,50 @@ import (
 func init() {
 	opaque.Register[item]()
 	opaque.Register[Document]()
-	opaque.Register[Block]()
+	opaque.Register[Range]()
 	opaque.Register[Statistics]()
 	opaque.Register[Digest]()
-	beam.RegisterDoFn(&splitFn{})
+	beam.RegisterDoFn(&rangeFn{})
 	beam.RegisterDoFn(&countFn{})
 	beam.RegisterDoFn(&mergeFn{})
 	beam.RegisterDoFn(&hashFn{})
 	beam.RegisterDoFn(&keyFn{})
 }
 
-// CharCount says how often a character occurs.
+// CharCount is the number of occurrences of a character.
 type CharCount struct{ Char, Count int64 }
 
-// PairCount says how often Second follows First in one document.
+// PairCount is the number of times that Second follows First, within documents.
 type PairCount struct{ First, Second, Count int64 }
 
-// TripleCount says how often Third follows First and Second in one document.
+// TripleCount is the number of times that Third follows First and Second, within
+// documents.
 type TripleCount struct{ First, Second, Third, Count int64 }
 
-// BlockCount says how many characters a block owns, how many of them are invalid
-// bytes, and the CRC-32C of its byte range.
-type BlockCount struct{ Doc, Offset, Length, Chars, Invalid, CRC int64 }
+// RangeCount describes a range: its document's position, its bytes [Offset,
+// Offset+Length), the number of characters that it owns, the number of invalid bytes
+// among them, and the CRC-32C of its bytes.
+type RangeCount struct{ Doc, Offset, Length, Chars, Invalid, CRC int64 }
 
-// Invalid says where invalid UTF-8 was met.
+// Invalid counts invalid UTF-8 and locates its first byte.
 type Invalid struct {
 	Count  int64 // invalid bytes
-	Doc    int64 // the first one's document, where Count > 0
-	Offset int64 // the first one's byte in the document
-	Byte   int64 // its value
+	Doc    int64 // position of the first byte's document; 0 where Count is 0
+	Offset int64 // of the first byte in the document
+	Byte   int64 // the first byte's value
 }
 
-// Statistics are facts of a corpus, or of some blocks of it.
+// Statistics are the counts of a corpus, or of some of its ranges.
 type Statistics struct {
 	Chars   []CharCount   // ordered by character; an invalid byte counts as U+FFFD
 	Pairs   []PairCount   // ordered by both characters
 	Triples []TripleCount // ordered by all three; none where Many
-	Many    bool          // there are more different triples than Count keeps
-	Blocks  []BlockCount  // ordered by position in the corpus
+	Many    bool          // more than MaxTriples triples differ
+	Ranges  []RangeCount  // ordered by position in the corpus
 	Invalid Invalid
 }
 
-// A Digest says what bytes the document at position Doc has.
+// A Digest identifies the bytes of the document at position Doc.
 type Digest struct {
 	Doc    int64
 	Name   string
@@ -78,7 +80,7 @@ func Create(s beam.Scope, docs []Document) beam.PCollection {
 	return beam.ParDo(s, &keyFn{}, beam.CreateList(s, items))
 }
 
-// keyFn makes an item a KV.
+// keyFn emits a document, keyed by its position.
 //
 // Order: none. Dropped: nothing. Retry: output depends on the element alone.
 // Memory: the element.
@@ -86,35 +88,35 @@ type keyFn struct{}
 
 func (*keyFn) ProcessElement(i item) (int64, Document) { return i.Doc, i.Document }
 
-// Blocks cuts documents into byte ranges of blockBytes (the last of a document
+// Ranges cuts documents into byte ranges of rangeBytes (the last of a document
 // is shorter).
 //
 // It takes a PCollection<KV<int64, Document>> from Create and returns a
-// PCollection<Block>, spread over the workers. It panics if blockBytes < 1.
-func Blocks(s beam.Scope, blockBytes int64, docs beam.PCollection) beam.PCollection {
-	s = s.Scope("corpus.Blocks")
-	if blockBytes < 1 {
-		panic(fmt.Sprintf("corpus.Blocks: blocks of %d bytes", blockBytes))
+// PCollection<Range>, spread over the workers. It panics if rangeBytes < 1.
+func Ranges(s beam.Scope, rangeBytes int64, docs beam.PCollection) beam.PCollection {
+	s = s.Scope("corpus.Ranges")
+	if rangeBytes < 1 {
+		panic(fmt.Sprintf("corpus.Ranges: ranges of %d bytes", rangeBytes))
 	}
-	return beam.Reshuffle(s, beam.ParDo(s, &splitFn{BlockBytes: blockBytes}, docs))
+	return beam.Reshuffle(s, beam.ParDo(s, &rangeFn{RangeBytes: rangeBytes}, docs))
 }
 
-// splitFn emits the blocks of a document.
+// rangeFn emits the ranges of a document.
 //
-// Order: none. Dropped: nothing; a document of 0 bytes has no block. Retry:
-// output depends on the element alone. Memory: one block's description.
-type splitFn struct {
-	BlockBytes int64 `json:"block_bytes"`
+// Order: none. Dropped: nothing; a document of 0 bytes has no range. Retry:
+// output depends on the element alone. Memory: one range's description.
+type rangeFn struct {
+	RangeBytes int64 `json:"range_bytes"`
 }
 
-func (f *splitFn) ProcessElement(doc int64, d Document, emit func(Block)) {
-	for at := int64(0); at < d.Bytes; at += f.BlockBytes {
-		emit(Block{Doc: doc, Document: d, Offset: at, Length: min(f.BlockBytes, d.Bytes-at)})
+func (f *rangeFn) ProcessElement(doc int64, d Document, emit func(Range)) {
+	for at := int64(0); at < d.Bytes; at += f.RangeBytes {
+		emit(Range{Doc: doc, Document: d, Offset: at, Length: min(f.RangeBytes, d.Bytes-at)})
 	}
 }
 
-// Hash gives every document its digests. One whose digests are not known yet is
-// read, from its start to its end.
+// Hash returns the digests of every document. It reads the documents whose digests
+// are not known yet, from start to end.
 //
 // It takes a PCollection<KV<int64, Document>> and returns a
 // PCollection<Digest>.
@@ -123,7 +125,7 @@ func Hash(s beam.Scope, docs beam.PCollection) beam.PCollection {
 	return beam.ParDo(s, &hashFn{}, beam.Reshuffle(s, docs))
 }
 
-// hashFn returns a document's digest.
+// hashFn returns the digests of a document.
 //
 // Order: none. Dropped: nothing. Retry: output depends on the document's bytes
 // alone. Memory: 1 MiB.

@@ -99,7 +99,7 @@ func (f *cutFn) start(ctx context.Context, p *plan) error {
 	return nil
 }
 
-func (f *cutFn) ProcessElement(ctx context.Context, b corpus.Block, plans func(*plan) bool, emit func(int64, []byte)) error {
+func (f *cutFn) ProcessElement(ctx context.Context, b corpus.Range, plans func(*plan) bool, emit func(int64, []byte)) error {
 	if f.plan == nil {
 		p := new(plan)
 		if !plans(p) {
@@ -145,7 +145,7 @@ func send(done [][]tfrecordio.Parcel, emit func(int64, []byte)) {
 }
 
 // parcels returns the parcels of range b for the shards.
-func (f *cutFn) parcels(ctx context.Context, c *cutter, b corpus.Block, at rangePlan, found []layout.Sequences) ([]tfrecordio.Parcel, error) {
+func (f *cutFn) parcels(ctx context.Context, c *cutter, b corpus.Range, at rangePlan, found []layout.Sequences) ([]tfrecordio.Parcel, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
@@ -161,12 +161,12 @@ func (f *cutFn) parcels(ctx context.Context, c *cutter, b corpus.Block, at range
 
 // cut sets c.entries to the sequences that start in range b. By tail, found are these
 // sequences; by block, they follow from the text.
-func (f *cutFn) cut(ctx context.Context, c *cutter, b corpus.Block, at rangePlan, found []layout.Sequences) error {
+func (f *cutFn) cut(ctx context.Context, c *cutter, b corpus.Range, at rangePlan, found []layout.Sequences) error {
 	n, ahead := int64(f.Options.SeqLength)+1, int64(f.Options.SeqLength)+1
 	if f.rule.By == layout.ByBlock {
 		ahead = f.rule.Blocks().Ahead()
 	}
-	text, err := c.reader.Block(ctx, b, f.Options.form(), ahead)
+	text, err := c.reader.Text(ctx, b, f.Options.form(), ahead)
 	if err != nil {
 		return err
 	}
@@ -204,4 +204,4 @@ func (f *cutFn) cut(ctx context.Context, c *cutter, b corpus.Block, at rangePlan
 }
 
 // rangeName returns the name of a range: its position in the corpus.
-func rangeName(b corpus.Block) string { return fmt.Sprintf("range-%08d-%014d", b.Doc, b.Offset) }
+func rangeName(b corpus.Range) string { return fmt.Sprintf("range-%08d-%014d", b.Doc, b.Offset) }

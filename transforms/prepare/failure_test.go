@@ -98,7 +98,7 @@ func TestChanged(t *testing.T) {
 		o := Options{SeqLength: 2, Dir: t.TempDir(), RangeBytes: 6}.complete(18)
 		p, s := beam.NewPipelineWithRoot()
 		items := corpus.Create(s, docs)
-		blocks := corpus.Blocks(s, o.RangeBytes, items)
+		blocks := corpus.Ranges(s, o.RangeBytes, items)
 		made := beam.ParDo(s, &planFn{Options: o}, corpus.Count(s, o.form(), blocks), beam.SideInput{Input: corpus.Hash(s, items)})
 		made = beam.ParDo(s, meddle, made)
 		parcels := beam.ParDo(s, &cutFn{Options: o}, blocks, beam.SideInput{Input: made})
@@ -114,7 +114,7 @@ func TestChanged(t *testing.T) {
 // different bytes.
 func TestPlanChanged(t *testing.T) {
 	o := Options{SeqLength: 1, Dir: "x", RangeBytes: 4}.complete(8)
-	st := corpus.Statistics{Chars: []corpus.CharCount{{Char: 'a', Count: 4}}, Blocks: []corpus.BlockCount{{Length: 4, Chars: 4, CRC: 1}}}
+	st := corpus.Statistics{Chars: []corpus.CharCount{{Char: 'a', Count: 4}}, Ranges: []corpus.RangeCount{{Length: 4, Chars: 4, CRC: 1}}}
 	if _, err := newPlan(o, st, []corpus.Digest{{Name: "a.txt", Bytes: 4, CRC: 1}}); err != nil {
 		t.Error(err)
 	}

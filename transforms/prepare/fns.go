@@ -51,7 +51,7 @@ func (f *planFn) ProcessElement(st corpus.Statistics, each func(*corpus.Digest) 
 			return nil
 		}
 	}
-	if n := len(st.Blocks); n == 0 || st.Blocks[n-1].Doc >= int64(len(digests)) {
+	if n := len(st.Ranges); n == 0 || st.Ranges[n-1].Doc >= int64(len(digests)) {
 		return nil
 	}
 	p, err := newPlan(f.Options, st, digests)

@@ -55,11 +55,11 @@ func newPlan(o Options, st corpus.Statistics, digests []corpus.Digest) (plan, er
 			digests[st.Invalid.Doc].Name, st.Invalid.Offset, st.Invalid.Byte, st.Invalid.Count)
 	}
 	p := plan{Replaced: st.Invalid.Count}
-	if err := corpus.Same(st.Blocks, digests); err != nil {
+	if err := corpus.Same(st.Ranges, digests); err != nil {
 		return plan{}, fmt.Errorf("prepare: %w", err)
 	}
 	chars := make([]int64, len(digests))
-	for _, b := range st.Blocks {
+	for _, b := range st.Ranges {
 		p.Ranges = append(p.Ranges, rangePlan{Doc: b.Doc, Offset: b.Offset, First: chars[b.Doc], Chars: b.Chars, CRC: b.CRC})
 		chars[b.Doc] += b.Chars
 		p.Chars += b.Chars
@@ -67,7 +67,7 @@ func newPlan(o Options, st corpus.Statistics, digests []corpus.Digest) (plan, er
 	for i, d := range digests {
 		p.Documents = append(p.Documents, dataset.Document{Name: d.Name, Bytes: d.Bytes, Chars: chars[i], SHA256: d.SHA256})
 	}
-	for _, b := range st.Blocks {
+	for _, b := range st.Ranges {
 		p.Documents[b.Doc].ReplacedChars += b.Invalid
 	}
 	if r := o.rule(); r.By == layout.ByTail {

@@ -149,7 +149,7 @@ func (o Options) complete(corpusBytes int64) Options {
 
 // shards returns the options of tfrecordio.
 func (o Options) shards() tfrecordio.Options {
-	return tfrecordio.Options{Dir: o.Dir, Way: tfrecordio.Way(o.Way), WindowBytes: o.SlabBytes, Temporary: partsPrefix}
+	return tfrecordio.Options{Dir: o.Dir, Way: tfrecordio.Way(o.Way), SlabBytes: o.SlabBytes, Temporary: partsPrefix}
 }
 
 // form says what a character of the documents is.
@@ -195,7 +195,7 @@ func Set(s beam.Scope, docs []corpus.Document, o Options) beam.PCollection {
 	}
 	o = o.complete(corpus.Bytes(docs))
 	items := corpus.Create(s, docs)
-	ranges := corpus.Blocks(s, o.RangeBytes, items)
+	ranges := corpus.Ranges(s, o.RangeBytes, items)
 	statistics := corpus.Count(s, o.form(), ranges)
 	plan := beam.ParDo(s, &planFn{Options: o}, statistics, beam.SideInput{Input: corpus.Hash(s, items)})
 	if o.rule().By == layout.ByBlock {

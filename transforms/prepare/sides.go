@@ -55,7 +55,7 @@ func (f *sidesFn) Teardown() error {
 	return errors.Join(errs...)
 }
 
-func (f *sidesFn) ProcessElement(b corpus.Block, plans func(*plan) bool, emit func(sides)) error {
+func (f *sidesFn) ProcessElement(b corpus.Range, plans func(*plan) bool, emit func(sides)) error {
 	if f.plan == nil {
 		p := new(plan)
 		if !plans(p) {
@@ -91,9 +91,9 @@ func (f *sidesFn) FinishBundle(_ func(*plan) bool, emit func(sides)) error {
 	return err
 }
 
-func (f *sidesFn) count(ctx context.Context, r *corpus.Reader, b corpus.Block, at rangePlan) (sides, error) {
+func (f *sidesFn) count(ctx context.Context, r *corpus.Reader, b corpus.Range, at rangePlan) (sides, error) {
 	blocks := f.Options.rule().Blocks()
-	text, err := r.Block(ctx, b, f.Options.form(), blocks.Ahead())
+	text, err := r.Text(ctx, b, f.Options.form(), blocks.Ahead())
 	if err != nil {
 		return sides{}, err
 	}

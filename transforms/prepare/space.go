@@ -66,7 +66,7 @@ func estimate(ctx context.Context, docs []corpus.Document, o Options) (need int6
 		if d.Bytes == 0 {
 			continue
 		}
-		t, err := r.Block(ctx, corpus.Block{Document: d, Length: min(d.Bytes, sampleBytes)}, corpus.Form{Unit: o.Unit}, 0)
+		t, err := r.Text(ctx, corpus.Range{Document: d, Length: min(d.Bytes, sampleBytes)}, corpus.Form{Unit: o.Unit}, 0)
 		if err != nil {
 			return 0, err
 		}

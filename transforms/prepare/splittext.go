@@ -82,8 +82,8 @@ func (w *walker) document(ctx context.Context, doc int64, d corpus.Document, cha
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		b := corpus.Block{Doc: doc, Document: d, Offset: offset, Length: min(w.rangeBytes, d.Bytes-offset)}
-		text, err := w.reader.Block(ctx, b, w.form, ahead)
+		b := corpus.Range{Doc: doc, Document: d, Offset: offset, Length: min(w.rangeBytes, d.Bytes-offset)}
+		text, err := w.reader.Text(ctx, b, w.form, ahead)
 		if err != nil {
 			return err
 		}

@@ -28,14 +28,14 @@ type cluster struct {
 	r       *rand.Rand
 	o       Options
 	plan    plan
-	blocks  []corpus.Block
+	blocks  []corpus.Range
 	parcels []tfrecordio.Parcel
 	late    []func() // attempts for after the end, whose errors do not count
 }
 
 // attempt runs a bundle of blocks through cutFn, the first of them only where it
 // is broken off.
-func (c *cluster) attempt(blocks []corpus.Block, broken bool) (sent []tfrecordio.Parcel, err error) {
+func (c *cluster) attempt(blocks []corpus.Range, broken bool) (sent []tfrecordio.Parcel, err error) {
 	f := &cutFn{Options: c.o}
 	plans := func() func(*plan) bool {
 		given := false
@@ -142,7 +142,7 @@ func TestZombies(t *testing.T) {
 		o := Options{SeqLength: 6, Seed: 3, Shards: 3, RangeBytes: 200, SlabBytes: 200, ValidationFraction: 0.2, ValidationBy: by, Stride: 5}
 		want := files(t, made(t, "direct", docs, o))
 		o = o.complete(corpus.Bytes(docs))
-		var blocks []corpus.Block
+		var blocks []corpus.Range
 		var digests []corpus.Digest
 		sums, err := corpus.Digests(t.Context(), docs)
 		if err != nil {
@@ -151,11 +151,11 @@ func TestZombies(t *testing.T) {
 		for i, d := range docs {
 			digests = append(digests, corpus.Digest{Doc: int64(i), Name: d.Name, Bytes: d.Bytes, SHA256: sums[i], CRC: d.CRC})
 			for at := int64(0); at < d.Bytes; at += o.RangeBytes {
-				blocks = append(blocks, corpus.Block{Doc: int64(i), Document: d, Offset: at, Length: min(o.RangeBytes, d.Bytes-at)})
+				blocks = append(blocks, corpus.Range{Doc: int64(i), Document: d, Offset: at, Length: min(o.RangeBytes, d.Bytes-at)})
 			}
 		}
 		p, s := beam.NewPipelineWithRoot()
-		beam.ParDo0(s, keepStatistics, corpus.Count(s, o.form(), corpus.Blocks(s, o.RangeBytes, corpus.Create(s, docs))))
+		beam.ParDo0(s, keepStatistics, corpus.Count(s, o.form(), corpus.Ranges(s, o.RangeBytes, corpus.Create(s, docs))))
 		if err := engine.Run(t.Context(), "direct", p, engine.Options{}); err != nil {
 			t.Fatal(err)
 		}

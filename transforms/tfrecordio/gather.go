@@ -13,11 +13,11 @@ import (
 
 const (
 	maxOpen    = 256      // part files that a gatherer keeps open
-	probeBytes = 64 << 10 // read at once to find where a shard starts
+	probeBytes = 64 << 10 // of one read that looks for the start of a shard
 )
 
-// A gatherer collects the records of one shard after another from part files. It
-// is for one goroutine at a time.
+// A gatherer writes shards, one after another, from part files. It is for one
+// goroutine at a time.
 type gatherer struct {
 	st     *store.Store
 	target Target
@@ -25,12 +25,12 @@ type gatherer struct {
 	next   []int64 // for each part, its first entry not yet taken
 	open   map[string]*store.Object
 	buf    []byte // entries as read
-	window *window
+	slab   *slab
 }
 
 // write writes the shard t from the set's parts, which are not changed, holding
-// at most about windowBytes of records in memory.
-func (g *gatherer) write(ctx context.Context, st *store.Store, t Target, parts []part, windowBytes int64) (dataset.Shard, error) {
+// at most about slabBytes of records in memory.
+func (g *gatherer) write(ctx context.Context, st *store.Store, t Target, parts []part, slabBytes int64) (dataset.Shard, error) {
 	g.st, g.target, g.parts = st, t, parts
 	if g.open == nil {
 		g.open = map[string]*store.Object{}
@@ -38,31 +38,31 @@ func (g *gatherer) write(ctx context.Context, st *store.Store, t Target, parts [
 	if len(g.next) != len(parts) {
 		g.next = make([]int64, len(parts))
 	}
-	g.window = windows.Take()
-	defer windows.Put(g.window)
+	g.slab = slabs.Take()
+	defer slabs.Put(g.slab)
 	w, err := create(ctx, st, t)
 	if err != nil {
 		return dataset.Shard{}, err
 	}
 	defer w.abort()
 	for number := int64(0); ; number++ {
-		lo, hi := t.window(number, windowBytes)
+		lo, hi := t.slab(number, slabBytes)
 		if lo >= hi {
 			break
 		}
-		g.window.begin(lo, hi, t.RecordBytes)
+		g.slab.begin(lo, hi, t.RecordBytes)
 		for i := range parts {
 			if err := g.take(ctx, i, number == 0); err != nil {
 				return dataset.Shard{}, fmt.Errorf("tfrecordio: shard %s: part %s: %w", t.Name, parts[i].name, err)
 			}
 		}
-		if err := g.window.complete(); err != nil {
+		if err := g.slab.complete(); err != nil {
 			return dataset.Shard{}, fmt.Errorf("tfrecordio: shard %s: %w", t.Name, err)
 		}
-		if err := w.write(g.window.records); err != nil {
+		if err := w.write(g.slab.records); err != nil {
 			return dataset.Shard{}, err
 		}
-		bundle.Done(int64(len(g.window.records)))
+		bundle.Done(int64(len(g.slab.records)))
 	}
 	return w.commit()
 }
@@ -76,8 +76,8 @@ func (g *gatherer) close() error {
 	return errors.Join(errs...)
 }
 
-// take moves the entries of part i that are in the window. first is whether the
-// window is the shard's first one.
+// take copies the entries of part i whose ranks are in the slab. first says that the
+// slab is the shard's first.
 func (g *gatherer) take(ctx context.Context, i int, first bool) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -95,15 +95,15 @@ func (g *gatherer) take(ctx context.Context, i int, first bool) error {
 			return err
 		}
 	}
-	// Ranks are spread evenly: this is about how many of the part's are wanted.
-	want := int64(float64(p.count)*(float64(g.window.hi-g.window.lo)/float64(g.target.Ranks))) + 4
+	// Ranks are spread evenly: about this many of the part's entries are in the slab.
+	want := int64(float64(p.count)*(float64(g.slab.hi-g.slab.lo)/float64(g.target.Ranks))) + 4
 	for g.next[i] < p.count {
 		n := min(want, p.count-g.next[i], max(1, bufferBytes/g.target.entryBytes()))
 		entries, err := g.read(o, g.next[i], n)
 		if err != nil {
 			return err
 		}
-		taken, err := g.window.place(entries, g.next[i]*g.target.entryBytes())
+		taken, err := g.slab.place(entries, g.next[i]*g.target.entryBytes())
 		if err != nil {
 			return err
 		}
@@ -119,19 +119,19 @@ func (g *gatherer) take(ctx context.Context, i int, first bool) error {
 	return nil
 }
 
-// seek returns the number of the part's first entry that is in the shard or after
-// it. Entries are ordered by rank, and ranks spread evenly, so one or two looks at
-// about the right place will do.
+// seek returns the number of the part's first entry whose rank is not less than the
+// shard's first. Entries are ordered by rank and ranks spread evenly, so one or two
+// reads near the expected place find the entry.
 func (g *gatherer) seek(o *store.Object, p part) (int64, error) {
 	lo := g.target.Lo
 	size := g.target.entryBytes()
-	look := max(1, probeBytes/size)
+	most := max(1, probeBytes/size)
 	a, b := int64(0), p.count            // the entry is one of a…b
 	from, to := int64(0), g.target.Ranks // ranks of a…b-1 are between these
 	for a < b {
 		guess := a + int64(float64(b-a)*(float64(lo-from)/float64(max(1, to-from))))
-		at := max(a, min(guess-look/2, b-look))
-		n := min(look, b-at)
+		at := max(a, min(guess-most/2, b-most))
+		n := min(most, b-at)
 		entries, err := g.read(o, at, n)
 		if err != nil {
 			return 0, err
@@ -160,7 +160,7 @@ func (g *gatherer) seek(o *store.Object, p part) (int64, error) {
 	return a, nil
 }
 
-// read returns n entries from the one at index at on, valid until the next call.
+// read returns the entries at…at+n-1, valid until the next call.
 func (g *gatherer) read(o *store.Object, at, n int64) ([]byte, error) {
 	size := g.target.entryBytes()
 	if int64(len(g.buf)) < n*size {
@@ -172,7 +172,7 @@ func (g *gatherer) read(o *store.Object, at, n int64) ([]byte, error) {
 	return g.buf[:n*size], nil
 }
 
-// part returns the open part.
+// part opens a part, unless it is open.
 func (g *gatherer) part(ctx context.Context, p part) (*store.Object, error) {
 	if o, ok := g.open[p.name]; ok {
 		return o, nil

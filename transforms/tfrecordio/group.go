@@ -18,28 +18,28 @@ import (
 )
 
 func init() {
-	opaque.Register[piece]()
-	beam.RegisterDoFn(&pieceFn{})
+	opaque.Register[slabFile]()
+	beam.RegisterDoFn(&slabFn{})
 	beam.RegisterDoFn(&joinFn{})
 }
 
-// A piece is a window's records in a file of their own.
-type piece struct {
-	Window int64 // number in its shard
-	Name   string
-	Bytes  int64
-	CRC    uint32 // CRC-32C
+// A slabFile is a file that holds the records of one slab.
+type slabFile struct {
+	Slab  int64 // number in its shard
+	Name  string
+	Bytes int64
+	CRC   uint32 // CRC-32C
 }
 
-// windowKey returns a window's key: the numbers of its shard and of it therein.
-func windowKey(shard, window int64) int64 { return shard<<32 | window }
+// slabKey returns a slab's key: its shard's number, and its own in the shard.
+func slabKey(shard, slab int64) int64 { return shard<<32 | slab }
 
-// A grouper is what windows become pieces with, and pieces shards. It is for one
+// A grouper writes slabs to files and joins files into shards. It is for one
 // goroutine at a time.
 type grouper struct {
 	options Options
 	st      *store.Store // nil before the first use
-	window  window
+	slab    slab
 	buf     []byte
 }
 
@@ -61,26 +61,26 @@ func (g *grouper) close() error {
 	return err
 }
 
-// piece writes the records of a shard's window, which parcels bring, to a file.
-func (g *grouper) piece(ctx context.Context, t Target, number int64, parcels func(*[]byte) bool) (p piece, err error) {
-	lo, hi := t.window(number, g.options.WindowBytes)
-	g.window.begin(lo, hi, t.RecordBytes)
+// write writes the records of a shard's slab, which parcels bring, to a file.
+func (g *grouper) write(ctx context.Context, t Target, number int64, parcels func(*[]byte) bool) (p slabFile, err error) {
+	lo, hi := t.slab(number, g.options.SlabBytes)
+	g.slab.begin(lo, hi, t.RecordBytes)
 	var data []byte
 	for parcels(&data) {
-		taken, err := g.window.place(data, 0)
+		taken, err := g.slab.place(data, 0)
 		if end := taken * t.entryBytes(); err == nil && end != int64(len(data)) {
 			err = fmt.Errorf("entry at byte %d: is cut, or its rank is not less than %d", end, hi)
 		}
 		if err != nil {
-			return p, fmt.Errorf("tfrecordio: shard %s: window %d: %w", t.Name, number, err)
+			return p, fmt.Errorf("tfrecordio: shard %s: slab %d: %w", t.Name, number, err)
 		}
 		data = nil
 	}
-	if err := g.window.complete(); err != nil {
+	if err := g.slab.complete(); err != nil {
 		return p, fmt.Errorf("tfrecordio: shard %s: %w", t.Name, err)
 	}
-	records := g.window.records
-	p = piece{Window: number, Name: fmt.Sprintf("%swindow-%05d-%08d", g.options.Temporary, t.Number, number),
+	records := g.slab.records
+	p = slabFile{Slab: number, Name: fmt.Sprintf("%sslab-%05d-%08d", g.options.Temporary, t.Number, number),
 		Bytes: int64(len(records)), CRC: crc32.Checksum(records, castagnoli)}
 	w, err := g.st.CreateTemporary(ctx, p.Name)
 	if err != nil {
@@ -96,17 +96,17 @@ func (g *grouper) piece(ctx context.Context, t Target, number int64, parcels fun
 	return p, err
 }
 
-// join writes a shard from all its pieces.
-func (g *grouper) join(ctx context.Context, t Target, pieces []piece) (dataset.Shard, error) {
-	slices.SortFunc(pieces, func(a, b piece) int { return int(a.Window - b.Window) })
+// join writes a shard from all its files.
+func (g *grouper) join(ctx context.Context, t Target, files []slabFile) (dataset.Shard, error) {
+	slices.SortFunc(files, func(a, b slabFile) int { return int(a.Slab - b.Slab) })
 	w, err := create(ctx, g.st, t)
 	if err != nil {
 		return dataset.Shard{}, err
 	}
 	defer w.abort()
-	for i, p := range pieces {
-		if p.Window != int64(i) {
-			return dataset.Shard{}, fmt.Errorf("tfrecordio: shard %s: window %d is missing, or window %d comes twice", t.Name, i, p.Window)
+	for i, p := range files {
+		if p.Slab != int64(i) {
+			return dataset.Shard{}, fmt.Errorf("tfrecordio: shard %s: slab %d is missing, or slab %d comes twice", t.Name, i, p.Slab)
 		}
 		if err := g.copy(ctx, w, p); err != nil {
 			return dataset.Shard{}, err
@@ -115,10 +115,10 @@ func (g *grouper) join(ctx context.Context, t Target, pieces []piece) (dataset.S
 	return w.commit()
 }
 
-// copy adds a piece to a shard.
-func (g *grouper) copy(ctx context.Context, w *shardWriter, p piece) (err error) {
+// copy appends a file to a shard.
+func (g *grouper) copy(ctx context.Context, w *shardWriter, p slabFile) (err error) {
 	fail := func(err error) error {
-		return fmt.Errorf("tfrecordio: shard %s: piece %s: %w", w.target.Name, p.Name, err)
+		return fmt.Errorf("tfrecordio: shard %s: file %s: %w", w.target.Name, p.Name, err)
 	}
 	o, err := g.st.OpenObject(ctx, p.Name)
 	if err != nil {
@@ -153,14 +153,14 @@ func (g *grouper) copy(ctx context.Context, w *shardWriter, p piece) (err error)
 	return nil
 }
 
-// pieceFn writes the records of a window to a file and emits, keyed by shard, that
-// it is there. Its side input are all targets.
+// slabFn writes the records of a slab to a file and emits the file, keyed by
+// shard. Its side input are all targets.
 //
 // Order: none. Dropped: nothing; a rank that is missing or comes twice is an
-// error. Retry: the file's name is the window's, and its bytes depend on the
-// entries alone, whatever order they come in. Memory: a window, what the engine
+// error. Retry: the file's name is the slab's, and its bytes depend on the
+// entries alone, whatever order they come in. Memory: a slab, what the engine
 // takes for its entries, and the targets.
-type pieceFn struct {
+type slabFn struct {
 	Options Options `json:"options"`
 
 	grouper grouper
@@ -168,12 +168,12 @@ type pieceFn struct {
 }
 
 // StartBundle forgets the targets of an earlier bundle.
-func (f *pieceFn) StartBundle(_ func(*Target) bool, _ func(int64, piece)) { f.targets = nil }
+func (f *slabFn) StartBundle(_ func(*Target) bool, _ func(int64, slabFile)) { f.targets = nil }
 
 // Teardown closes what is open.
-func (f *pieceFn) Teardown() error { return f.grouper.close() }
+func (f *slabFn) Teardown() error { return f.grouper.close() }
 
-func (f *pieceFn) ProcessElement(ctx context.Context, key int64, parcels func(*[]byte) bool, targets func(*Target) bool, emit func(int64, piece)) error {
+func (f *slabFn) ProcessElement(ctx context.Context, key int64, parcels func(*[]byte) bool, targets func(*Target) bool, emit func(int64, slabFile)) error {
 	if err := f.grouper.open(ctx, f.Options); err != nil {
 		return err
 	}
@@ -184,7 +184,7 @@ func (f *pieceFn) ProcessElement(ctx context.Context, key int64, parcels func(*[
 	if shard >= int64(len(f.targets)) {
 		return fmt.Errorf("tfrecordio: shard number %d has no target", shard)
 	}
-	p, err := f.grouper.piece(ctx, f.targets[shard], number, parcels)
+	p, err := f.grouper.write(ctx, f.targets[shard], number, parcels)
 	if err == nil {
 		emit(shard, p)
 	}
@@ -203,13 +203,12 @@ func byNumber(each func(*Target) bool) []Target {
 	return targets
 }
 
-// joinFn puts a shard together from its pieces and emits what the manifest says of
-// it.
+// joinFn joins a shard's files and emits the shard's entry of the manifest.
 //
-// Order: none across shards; pieces by window. Dropped: nothing; a piece that is
+// Order: none across shards; files by slab. Dropped: nothing; a file that is
 // missing, damaged or comes twice is an error. Retry: the bytes depend on the
 // element alone, and a shard that is there with these bytes counts as written.
-// Memory: a buffer, and 100 bytes a piece.
+// Memory: a buffer, and 100 bytes a file.
 type joinFn struct {
 	Options Options `json:"options"`
 
@@ -219,7 +218,7 @@ type joinFn struct {
 // Teardown closes what is open.
 func (f *joinFn) Teardown() error { return f.grouper.close() }
 
-func (f *joinFn) ProcessElement(ctx context.Context, number int64, targets func(*Target) bool, each func(*piece) bool, emit func(dataset.Shard)) error {
+func (f *joinFn) ProcessElement(ctx context.Context, number int64, targets func(*Target) bool, each func(*slabFile) bool, emit func(dataset.Shard)) error {
 	if err := f.grouper.open(ctx, f.Options); err != nil {
 		return err
 	}
@@ -227,21 +226,21 @@ func (f *joinFn) ProcessElement(ctx context.Context, number int64, targets func(
 	if !targets(&t) || targets(&other) {
 		return fmt.Errorf("tfrecordio: shard number %d has no target, or two", number)
 	}
-	var pieces []piece
-	var p piece
+	var files []slabFile
+	var p slabFile
 	for each(&p) {
-		pieces = append(pieces, p)
-		p = piece{}
+		files = append(files, p)
+		p = slabFile{}
 	}
-	shard, err := f.grouper.join(ctx, t, pieces)
+	shard, err := f.grouper.join(ctx, t, files)
 	if err == nil {
 		emit(shard)
 	}
 	return err
 }
 
-// Collect writes one shard from the parcels of all blocks, which may be in any
-// order, in this process: what Write does, without an engine.
+// Collect does the work of Write in this process, without an engine: it writes one
+// shard from the parcels of all byte ranges, which may be in any order.
 func (o Options) Collect(ctx context.Context, t Target, parcels []Parcel) (shard dataset.Shard, err error) {
 	var g grouper
 	defer func() { err = errors.Join(err, g.close()) }()
@@ -258,27 +257,27 @@ func (o Options) Collect(ctx context.Context, t Target, parcels []Parcel) (shard
 			return shard, err
 		}
 		var files gatherer
-		shard, err = files.write(ctx, g.st, t, parts, o.WindowBytes)
+		shard, err = files.write(ctx, g.st, t, parts, o.SlabBytes)
 		return shard, errors.Join(err, files.close())
 	}
-	windows := map[int64][][]byte{}
+	slabs := map[int64][][]byte{}
 	for _, p := range parcels {
 		if p.Key>>32 == t.Number {
-			windows[p.Key&(1<<32-1)] = append(windows[p.Key&(1<<32-1)], p.Data)
+			slabs[p.Key&(1<<32-1)] = append(slabs[p.Key&(1<<32-1)], p.Data)
 		}
 	}
-	var pieces []piece
-	for number, data := range windows {
-		p, err := g.piece(ctx, t, number, iterate(data))
+	var files []slabFile
+	for number, data := range slabs {
+		p, err := g.write(ctx, t, number, iterate(data))
 		if err != nil {
 			return shard, err
 		}
-		pieces = append(pieces, p)
+		files = append(files, p)
 	}
-	return g.join(ctx, t, pieces)
+	return g.join(ctx, t, files)
 }
 
-// iterate returns an iterator as engines give them.
+// iterate returns an iterator like those of engines.
 func iterate[T any](all []T) func(*T) bool {
 	return func(x *T) bool {
 		if len(all) == 0 {

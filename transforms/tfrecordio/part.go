@@ -23,19 +23,21 @@ type Entry struct {
 	IDs  []byte // (L+1), packed, see package tfexample
 }
 
-// A Parcel is what a block sends to shards: an element for Write.
+// A Parcel is an element for Write: entries of a byte range, or the name of its
+// part.
 type Parcel struct {
 	Key  int64
 	Data []byte
 }
 
-// Scatter sends the entries of a block to their shards. targets are all of the
-// set, ordered by rank, and name is that of a file below o.Temporary, which the
-// block alone has. entries are not changed, and no longer used when it returns.
+// Scatter returns the parcels that bring the entries of a byte range to their
+// shards. targets are all targets of the set, ordered by rank. name is a file's
+// name below o.Temporary that no other byte range has. Scatter does not change
+// entries, nor keep them.
 func (o Options) Scatter(ctx context.Context, st *store.Store, name string, entries []Entry, targets []Target) ([]Parcel, error) {
 	ordered := order(entries)
 	if o.Way == Engine {
-		return parcels(entries, ordered, targets, o.WindowBytes)
+		return parcels(entries, ordered, targets, o.SlabBytes)
 	}
 	if len(entries) == 0 {
 		return nil, nil
@@ -47,9 +49,8 @@ func (o Options) Scatter(ctx context.Context, st *store.Store, name string, entr
 	return []Parcel{{Data: p.encode()}}, nil
 }
 
-// parcels returns the entries as the engine carries them: those of a window are
-// one parcel, whose key is the window's.
-func parcels(entries []Entry, ordered []int32, targets []Target, windowBytes int64) (all []Parcel, err error) {
+// parcels returns one parcel a slab. Its key is the slab's.
+func parcels(entries []Entry, ordered []int32, targets []Target, slabBytes int64) (all []Parcel, err error) {
 	shard, last := 0, int64(-1)
 	var payload []byte
 	for _, at := range ordered {
@@ -61,7 +62,7 @@ func parcels(entries []Entry, ordered []int32, targets []Target, windowBytes int
 			return nil, fmt.Errorf("tfrecordio: no shard has rank %d", e.Rank)
 		}
 		t := &targets[shard]
-		if key := windowKey(t.Number, (e.Rank-t.Lo)/t.perWindow(windowBytes)); key != last {
+		if key := slabKey(t.Number, (e.Rank-t.Lo)/t.perSlab(slabBytes)); key != last {
 			all = append(all, Parcel{Key: key})
 			last = key
 		}
@@ -72,7 +73,7 @@ func parcels(entries []Entry, ordered []int32, targets []Target, windowBytes int
 	return all, nil
 }
 
-// A part is the entries of a block in a file of their own, ordered by rank.
+// A part is a file that holds the entries of one byte range, ordered by rank.
 type part struct {
 	name  string // in the set's folder
 	count int64  // entries
@@ -112,8 +113,8 @@ func writePart(ctx context.Context, st *store.Store, name string, entries []Entr
 	return part{name: name, count: int64(len(entries))}, nil
 }
 
-// order returns the positions of entries, ordered by rank. A block has some ten
-// thousand entries: a radix sort is ten times faster than one that compares.
+// order returns the positions of entries, ordered by rank. A byte range has some
+// ten thousand entries: a radix sort is ten times faster than one that compares.
 func order(entries []Entry) []int32 {
 	const bits = 11 // of a digit
 	at, next := make([]int32, len(entries)), make([]int32, len(entries))
@@ -141,7 +142,7 @@ func order(entries []Entry) []int32 {
 	return at
 }
 
-// appendEntry adds the entry of one payload to dst.
+// appendEntry appends the entry of one payload to dst.
 func appendEntry(dst []byte, rank int64, payload []byte) []byte {
 	start := len(dst)
 	dst = binary.LittleEndian.AppendUint64(dst, uint64(rank))

@@ -21,6 +21,7 @@ type shardWriter struct {
 	crc    uint32
 }
 
+// create begins a shard.
 func create(ctx context.Context, st *store.Store, t Target) (*shardWriter, error) {
 	w, err := st.Create(ctx, t.Name)
 	if err != nil {
@@ -29,6 +30,7 @@ func create(ctx context.Context, st *store.Store, t Target) (*shardWriter, error
 	return &shardWriter{target: t, w: w, sum: sha256.New()}, nil
 }
 
+// write appends records.
 func (s *shardWriter) write(records []byte) error {
 	s.sum.Write(records)
 	s.crc = crc32.Update(s.crc, castagnoli, records)
@@ -39,7 +41,7 @@ func (s *shardWriter) write(records []byte) error {
 	return nil
 }
 
-// commit makes the shard visible and returns what the manifest says of it.
+// commit makes the shard visible and returns its entry of the manifest.
 func (s *shardWriter) commit() (dataset.Shard, error) {
 	t := s.target
 	if want := (t.Hi - t.Lo) * t.RecordBytes; s.bytes != want {
@@ -54,5 +56,5 @@ func (s *shardWriter) commit() (dataset.Shard, error) {
 	}, nil
 }
 
-// abort gives the shard up; after commit it does nothing.
+// abort discards the shard. After commit it does nothing.
 func (s *shardWriter) abort() { s.w.Abort() }

@@ -94,18 +94,18 @@ func targets(base, n int64, shards int) []Target {
 
 // options write into dir.
 func options(dir string, way Way) Options {
-	return Options{Dir: dir, Way: way, WindowBytes: 1 << 20, Temporary: ".parts/"}
+	return Options{Dir: dir, Way: way, SlabBytes: 1 << 20, Temporary: ".parts/"}
 }
 
-// scatter sends n ranks, in random order and in blocks of about perBlock each, to
+// scatter sends n ranks, in random order and in ranges of about perRange each, to
 // shards, and returns what is for Write.
-func scatter(t testing.TB, st *store.Store, o Options, all []Target, perBlock int) (sent []Parcel) {
+func scatter(t testing.TB, st *store.Store, o Options, all []Target, perRange int) (sent []Parcel) {
 	t.Helper()
 	base := all[0].Lo
 	r := rand.New(rand.NewPCG(uint64(all[0].Ranks), uint64(len(all))))
 	ranks := r.Perm(int(all[0].Ranks - base))
 	for number := 0; len(ranks) > 0; number++ {
-		take := min(len(ranks), 1+r.IntN(2*perBlock))
+		take := min(len(ranks), 1+r.IntN(2*perRange))
 		var entries []Entry
 		for _, rank := range ranks[:take] {
 			entries = append(entries, Entry{Rank: base + int64(rank), IDs: packed(base + int64(rank))})
@@ -121,9 +121,9 @@ func scatter(t testing.TB, st *store.Store, o Options, all []Target, perBlock in
 }
 
 // scattered is scatter to part files.
-func scattered(t testing.TB, st *store.Store, all []Target, perBlock int) (parts []part) {
+func scattered(t testing.TB, st *store.Store, all []Target, perRange int) (parts []part) {
 	t.Helper()
-	for _, p := range scatter(t, st, options("", Files), all, perBlock) {
+	for _, p := range scatter(t, st, options("", Files), all, perRange) {
 		part, err := decodePart(p.Data)
 		if err != nil {
 			t.Fatal(err)
@@ -134,9 +134,9 @@ func scattered(t testing.TB, st *store.Store, all []Target, perBlock int) (parts
 }
 
 // gather writes a shard from part files.
-func gather(ctx context.Context, st *store.Store, t Target, parts []part, windowBytes int64) (dataset.Shard, error) {
+func gather(ctx context.Context, st *store.Store, t Target, parts []part, slabBytes int64) (dataset.Shard, error) {
 	g := new(gatherer)
-	shard, err := g.write(ctx, st, t, parts, windowBytes)
+	shard, err := g.write(ctx, st, t, parts, slabBytes)
 	return shard, errors.Join(err, g.close())
 }
 
@@ -152,25 +152,25 @@ func TestGather(t *testing.T) {
 	for _, c := range []struct {
 		base, n  int64
 		shards   int
-		perBlock int
+		perRange int
 	}{{0, 1, 1, 1}, {0, 7, 3, 2}, {11, 50, 1, 50}, {0, 100, 7, 3}, {1000, 300, 4, 1000}, {0, 5, 16, 2}, {3, 400, 2, 4}, {0, 9000, 3, 4000}} {
 		dir := t.TempDir()
 		st := openStore(t, dir)
 		all := targets(c.base, c.n, c.shards)
-		parts := scattered(t, st, all, c.perBlock)
+		parts := scattered(t, st, all, c.perRange)
 		g := new(gatherer)
 		for _, tg := range all {
-			for _, records := range []int64{1, 2, 7, 64, 1 << 20} { // of a window
+			for _, records := range []int64{1, 2, 7, 64, 1 << 20} { // of a slab
 				if records < 64 && c.n > 1000 {
 					continue
 				}
 				got, err := g.write(t.Context(), st, tg, parts, records*size+1)
 				if err != nil || got != described(tg) {
-					t.Fatalf("%+v, windows of %d: got %+v, %v, want %+v", c, records, got, err, described(tg))
+					t.Fatalf("%+v, slabs of %d: got %+v, %v, want %+v", c, records, got, err, described(tg))
 				}
 				file := filepath.Join(dir, tg.Name)
 				if data, err := os.ReadFile(file); err != nil || !bytes.Equal(data, shardFile(tg.Lo, tg.Hi)) {
-					t.Fatalf("%+v, windows of %d: %s differs, %v", c, records, tg.Name, err)
+					t.Fatalf("%+v, slabs of %d: %s differs, %v", c, records, tg.Name, err)
 				}
 				if err := os.Remove(file); err != nil {
 					t.Fatal(err)
@@ -289,7 +289,7 @@ func TestDamagedPart(t *testing.T) {
 	}
 	// Entries that are whole, but in the wrong place.
 	last := len(whole) - entry
-	check("exchanged", "no block has rank 0", slices.Concat(whole[last:], whole[entry:last], whole[:entry]))
+	check("exchanged", "no byte range has rank 0", slices.Concat(whole[last:], whole[entry:last], whole[:entry]))
 	check("doubled", fmt.Sprintf("part .parts/000: entry at byte %d: rank 0 is out of order or comes twice", entry), slices.Concat(whole[:entry], whole[:entry], whole[2*entry:]))
 
 	if err := os.Remove(file); err != nil {
@@ -312,8 +312,8 @@ func TestMissingRanks(t *testing.T) {
 		parts []part
 		want  string
 	}{
-		{"none", first, nil, "tfrecordio: shard train-00000-of-00002.tfrecord: no block has rank 0"},
-		{"fewer", wide, parts, "tfrecordio: shard train-00001-of-00002.tfrecord: no block has rank 10"},
+		{"none", first, nil, "tfrecordio: shard train-00000-of-00002.tfrecord: no byte range has rank 0"},
+		{"fewer", wide, parts, "tfrecordio: shard train-00001-of-00002.tfrecord: no byte range has rank 10"},
 		{"twice", first, slices.Concat(parts, parts), "is out of order or comes twice"},
 	} {
 		if _, err := gather(t.Context(), st, c.t, c.parts, 1<<20); err == nil || !strings.Contains(err.Error(), c.want) {
@@ -371,7 +371,7 @@ func TestWrite(t *testing.T) {
 			all := targets(0, 60, 4)
 			all = append(all, Target{Number: 4, Name: dataset.ShardName("test", 0, 1), Lo: 60, Hi: 60, Ranks: 60, RecordBytes: all[0].RecordBytes})
 			o := options(dir, way)
-			o.WindowBytes = 4 * all[0].RecordBytes
+			o.SlabBytes = 4 * all[0].RecordBytes
 			sent := scatter(t, openStore(t, dir), o, all, 7)
 			var want []any
 			for _, tg := range all {
@@ -400,26 +400,26 @@ func init() {
 func keyed(p Parcel) (int64, []byte) { return p.Key, p.Data }
 
 // TestDamagedParcel gives the engine's way wrong parcels: the error names the
-// shard, the window and the entry.
+// shard, the slab and the entry.
 func TestDamagedParcel(t *testing.T) {
 	dir := t.TempDir()
 	all := targets(0, 8, 2)
 	o := options(dir, Engine)
-	o.WindowBytes = 2 * all[0].RecordBytes
+	o.SlabBytes = 2 * all[0].RecordBytes
 	size := int(all[0].entryBytes())
 	first := scatter(t, openStore(t, dir), o, all, 100)[0].Data // of ranks 0 and 1
 	flipped := bytes.Clone(first)
 	flipped[size+20] ^= 1
 	run := func(key int64, data ...[]byte) error {
-		f := &pieceFn{Options: o}
+		f := &slabFn{Options: o}
 		defer f.Teardown()
 		f.StartBundle(nil, nil)
-		return f.ProcessElement(t.Context(), key, iterate(data), iterate(all), func(int64, piece) {})
+		return f.ProcessElement(t.Context(), key, iterate(data), iterate(all), func(int64, slabFile) {})
 	}
-	if err := run(windowKey(0, 0), first); err != nil {
+	if err := run(slabKey(0, 0), first); err != nil {
 		t.Error(err)
 	}
-	where := "tfrecordio: shard train-00000-of-00002.tfrecord: window 0: "
+	where := "tfrecordio: shard train-00000-of-00002.tfrecord: slab 0: "
 	for _, c := range []struct {
 		name string
 		key  int64
@@ -429,10 +429,10 @@ func TestDamagedParcel(t *testing.T) {
 		{"flipped", 0, [][]byte{flipped}, where + fmt.Sprintf("entry at byte %d: crc is ", size)},
 		{"cut", 0, [][]byte{first[:size+3]}, where + fmt.Sprintf("entry at byte %d: is cut", size)},
 		{"twice", 0, [][]byte{first, first[size:]}, where + "entry at byte 0: rank 1 is out of order or comes twice"},
-		{"missing", 0, [][]byte{first[:size]}, "tfrecordio: shard train-00000-of-00002.tfrecord: no block has rank 1"},
-		{"elsewhere", windowKey(1, 0), [][]byte{first}, "shard train-00001-of-00002.tfrecord: window 0: entry at byte 0: rank 0 is out of order"},
-		{"after", windowKey(0, 0), [][]byte{first, scatter(t, openStore(t, t.TempDir()), o, all, 100)[1].Data}, where + "entry at byte 0: is cut, or its rank is not less than 2"},
-		{"unknown", windowKey(2, 0), [][]byte{first}, "tfrecordio: shard number 2 has no target"},
+		{"missing", 0, [][]byte{first[:size]}, "tfrecordio: shard train-00000-of-00002.tfrecord: no byte range has rank 1"},
+		{"elsewhere", slabKey(1, 0), [][]byte{first}, "shard train-00001-of-00002.tfrecord: slab 0: entry at byte 0: rank 0 is out of order"},
+		{"after", slabKey(0, 0), [][]byte{first, scatter(t, openStore(t, t.TempDir()), o, all, 100)[1].Data}, where + "entry at byte 0: is cut, or its rank is not less than 2"},
+		{"unknown", slabKey(2, 0), [][]byte{first}, "tfrecordio: shard number 2 has no target"},
 	} {
 		if err := run(c.key, c.data...); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: got %v, want %s", c.name, err, c.want)
@@ -440,28 +440,28 @@ func TestDamagedParcel(t *testing.T) {
 	}
 }
 
-// TestDamagedPiece flips and cuts a piece's file, and leaves pieces out.
-func TestDamagedPiece(t *testing.T) {
+// TestDamagedSlab flips bits of a slab's file, cuts it, and leaves files out.
+func TestDamagedSlab(t *testing.T) {
 	dir := t.TempDir()
 	all := targets(0, 4, 1)
 	o := options(dir, Engine)
-	o.WindowBytes = 2 * all[0].RecordBytes
-	var pieces []piece
-	f := &pieceFn{Options: o}
+	o.SlabBytes = 2 * all[0].RecordBytes
+	var files []slabFile
+	f := &slabFn{Options: o}
 	f.StartBundle(nil, nil)
 	for _, p := range scatter(t, openStore(t, dir), o, all, 100) {
-		err := f.ProcessElement(t.Context(), p.Key, iterate([][]byte{p.Data}), iterate(all), func(_ int64, p piece) { pieces = append(pieces, p) })
+		err := f.ProcessElement(t.Context(), p.Key, iterate([][]byte{p.Data}), iterate(all), func(_ int64, p slabFile) { files = append(files, p) })
 		if err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := f.Teardown(); err != nil || len(pieces) != 2 {
-		t.Fatal(pieces, err)
+	if err := f.Teardown(); err != nil || len(files) != 2 {
+		t.Fatal(files, err)
 	}
-	join := func(number int64, ts []Target, pieces ...piece) error {
+	join := func(number int64, ts []Target, files ...slabFile) error {
 		f := &joinFn{Options: o}
 		defer f.Teardown()
-		return f.ProcessElement(t.Context(), number, iterate(ts), iterate(pieces), func(dataset.Shard) {})
+		return f.ProcessElement(t.Context(), number, iterate(ts), iterate(files), func(dataset.Shard) {})
 	}
 	check := func(name, want string, err error) {
 		t.Helper()
@@ -474,11 +474,11 @@ func TestDamagedPiece(t *testing.T) {
 	}
 	where := "tfrecordio: shard train-00000-of-00001.tfrecord: "
 	check("none", where+"has 0 bytes, want", join(0, all))
-	check("one", where+"window 0 is missing, or window 1 comes twice", join(0, all, pieces[1]))
-	check("twice", where+"window 1 is missing, or window 0 comes twice", join(0, all, pieces[0], pieces[0], pieces[1]))
-	check("no target", "shard number 0 has no target, or two", join(0, nil, pieces...))
-	check("two targets", "shard number 0 has no target, or two", join(0, slices.Concat(all, all), pieces...))
-	file := filepath.Join(dir, pieces[1].Name)
+	check("one", where+"slab 0 is missing, or slab 1 comes twice", join(0, all, files[1]))
+	check("twice", where+"slab 1 is missing, or slab 0 comes twice", join(0, all, files[0], files[0], files[1]))
+	check("no target", "shard number 0 has no target, or two", join(0, nil, files...))
+	check("two targets", "shard number 0 has no target, or two", join(0, slices.Concat(all, all), files...))
+	file := filepath.Join(dir, files[1].Name)
 	whole, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
@@ -490,19 +490,19 @@ func TestDamagedPiece(t *testing.T) {
 			if err := os.WriteFile(file, data, 0o644); err != nil {
 				t.Fatal(err)
 			}
-			check(fmt.Sprintf("byte %d", i), where+"piece "+pieces[1].Name+want, join(0, all, pieces...))
+			check(fmt.Sprintf("byte %d", i), where+"file "+files[1].Name+want, join(0, all, files...))
 		}
 	}
 	if err := os.WriteFile(file, whole, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if err := join(0, all, pieces[1], pieces[0]); err != nil {
+	if err := join(0, all, files[1], files[0]); err != nil {
 		t.Error(err)
 	}
 }
 
 func TestWritePanics(t *testing.T) {
-	for name, o := range map[string]Options{"window": {Way: Files}, "way": {WindowBytes: 1, Way: "air"}} {
+	for name, o := range map[string]Options{"slab": {Way: Files}, "way": {SlabBytes: 1, Way: "air"}} {
 		func() {
 			defer func() {
 				if recover() == nil {

@@ -1,28 +1,29 @@
 // Package tfrecordio writes the TFRecord shards of a set.
 //
-// A record has a rank: its place in the set. A shard holds the records of a range
-// of ranks, in order, and blocks of the corpus have some of every shard's. They
-// get there in one of two ways, with the same bytes.
+// A record has a rank: its place in the set. A shard holds consecutive ranks, in
+// order. Every byte range of the corpus has records of every shard. Records get to
+// their shards in one of two ways, with the same bytes. Both divide a shard into
+// slabs: consecutive ranks whose records fit in memory.
 //
-//	files   Each block writes its records to one part file, ordered by rank. A
-//	        shard's writer goes through its ranks in windows of bounded size, takes
-//	        from every part the entries whose rank is in the window, which follow
-//	        one another, and puts each where its rank says. The engine carries the
-//	        parts' names. For engines that keep a GroupByKey in memory.
-//	engine  Each block sends its entries, bundled by window, through a GroupByKey of
-//	        windows, which are bounded. Each window becomes a file, and a second
-//	        GroupByKey, of these files' names, puts shards together. For engines
-//	        whose workers share no fast disk, and which group on disk.
+//	files   Each byte range writes its records to one part file, ordered by rank.
+//	        A shard's writer fills one slab after another. From every part it takes
+//	        the entries whose rank is in the slab, which follow one another, and puts
+//	        each at its rank. The engine carries the parts' names alone. This way is
+//	        for engines that keep a GroupByKey in memory.
+//	engine  Each byte range sends its entries, bundled by slab, through a GroupByKey.
+//	        Each slab becomes a file. A second GroupByKey, of these files' names,
+//	        puts shards together. This way is for engines whose workers share no
+//	        fast disk, and which group on disk.
 //
-// In both,
+// In both ways,
 //
 //	entry = rank (8B) + crc (4B) + record (a whole TFRecord frame)
 //
 // with little-endian numbers and the CRC-32C of rank and record. All records of
 // a set have one size, so an entry's place is its number times a constant.
 //
-// Files are written whole or not at all, and writing the same bytes again
-// succeeds, so any attempt may be repeated.
+// Files are written whole or not at all. Writing the same bytes again succeeds, so
+// any attempt may be repeated.
 package tfrecordio
 
 import (
@@ -47,7 +48,7 @@ func init() {
 	beam.RegisterDoFn(&writeFn{})
 }
 
-// A Way is how records get from blocks to shards.
+// A Way is how records get from byte ranges to shards.
 type Way string
 
 // The ways, which the package comment explains.
@@ -56,12 +57,12 @@ const (
 	Engine Way = "engine"
 )
 
-// Options are the same for all that write one set.
+// Options are the same for all writers of one set.
 type Options struct {
-	Dir         string `json:"dir"` // the set's folder or gs:// URL
-	Way         Way    `json:"way"`
-	WindowBytes int64  `json:"window_bytes"` // of a window's records, about; at least one record is in each
-	Temporary   string `json:"temporary"`    // starts the names of files that the caller deletes afterwards
+	Dir       string `json:"dir"` // the set's folder or gs:// URL
+	Way       Way    `json:"way"`
+	SlabBytes int64  `json:"slab_bytes"` // of a slab's records, about; a slab has at least one record
+	Temporary string `json:"temporary"`  // prefix of the names of files that the caller deletes afterwards
 }
 
 // A Target describes a shard to be written.
@@ -76,33 +77,33 @@ type Target struct {
 // Write writes shards.
 //
 // It takes a PCollection<Target> with one element a shard and a
-// PCollection<KV<int64, []byte>> of what Scatter has emitted for all blocks, and
-// returns a PCollection<dataset.Shard> in no order. It panics if o has a window of
+// PCollection<KV<int64, []byte>> of the parcels that Scatter returns, and
+// returns a PCollection<dataset.Shard> in no order. It panics if o has a slab of
 // less than a byte, or an unknown way.
 func Write(s beam.Scope, o Options, targets, parcels beam.PCollection) beam.PCollection {
 	s = s.Scope("tfrecordio.Write")
 	switch {
-	case o.WindowBytes < 1:
-		panic(fmt.Sprintf("tfrecordio.Write: windows of %d bytes", o.WindowBytes))
+	case o.SlabBytes < 1:
+		panic(fmt.Sprintf("tfrecordio.Write: slabs of %d bytes", o.SlabBytes))
 	case o.Way == Files:
 		return beam.ParDo(s, &writeFn{Options: o}, beam.Reshuffle(s, targets), beam.SideInput{Input: beam.DropKey(s, parcels)})
 	case o.Way == Engine:
-		pieces := beam.ParDo(s, &pieceFn{Options: o}, beam.GroupByKey(s, parcels), beam.SideInput{Input: targets})
-		return beam.ParDo(s, &joinFn{Options: o}, beam.CoGroupByKey(s, beam.ParDo(s, number, targets), pieces))
+		files := beam.ParDo(s, &slabFn{Options: o}, beam.GroupByKey(s, parcels), beam.SideInput{Input: targets})
+		return beam.ParDo(s, &joinFn{Options: o}, beam.CoGroupByKey(s, beam.ParDo(s, number, targets), files))
 	}
 	panic(fmt.Sprintf("tfrecordio.Write: way %q", o.Way))
 }
 
-// number gives a target its number as key.
+// number keys a target by its number.
 func number(t Target) (int64, Target) { return t.Number, t }
 
 // writeFn writes shards from part files, as many at a time as there are cores, and
-// emits what the manifest says of them. Its side input are the parts.
+// emits their entries of the manifest. Its side input are the parts.
 //
 // Order: none across shards; records by rank. Dropped: nothing; a rank that is
 // missing or comes twice is an error. Retry: the bytes depend on the input alone,
 // and a shard that is there with these bytes counts as written. Memory, for each
-// core: one window and 8 bytes a part; besides, 80 bytes a part.
+// core: one slab and 8 bytes a part; besides, 80 bytes a part.
 type writeFn struct {
 	Options Options `json:"options"`
 
@@ -112,7 +113,7 @@ type writeFn struct {
 	gatherers bundle.Pool[gatherer]
 }
 
-// StartBundle forgets what an earlier bundle may have left.
+// StartBundle forgets the state of an earlier bundle.
 func (f *writeFn) StartBundle(ctx context.Context, _ func(*[]byte) bool, _ func(dataset.Shard)) {
 	f.group.Begin(ctx)
 	f.parts = nil
@@ -153,7 +154,7 @@ func (f *writeFn) ProcessElement(ctx context.Context, t Target, parcels func(*[]
 	done, err := f.group.Do(func(ctx context.Context) (dataset.Shard, error) {
 		g := f.gatherers.Take()
 		defer f.gatherers.Put(g)
-		return g.write(ctx, f.st, t, parts, f.Options.WindowBytes)
+		return g.write(ctx, f.st, t, parts, f.Options.SlabBytes)
 	})
 	for _, s := range done {
 		emit(s)

@@ -23,7 +23,7 @@ type knownLab struct {
 // replaced before by a false one, which shows where it is believed.
 func (l *knownLab) digests() (sums []string, read int) {
 	l.t.Helper()
-	k, err := OpenKnown(context.Background(), l.folder, []string{l.docs})
+	k, err := OpenDigestCache(context.Background(), l.folder, []string{l.docs})
 	if err != nil {
 		l.t.Fatal(err)
 	}
@@ -33,7 +33,7 @@ func (l *knownLab) digests() (sums []string, read int) {
 		e.SHA256 = lie + e.SHA256
 		k.entries[path] = e
 	}
-	docs, err := Resolve(context.Background(), []string{l.docs}, &ResolveOptions{Known: k})
+	docs, err := Resolve(context.Background(), []string{l.docs}, &ResolveOptions{Digested: k})
 	if err != nil {
 		l.t.Fatal(err)
 	}

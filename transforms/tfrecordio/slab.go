@@ -13,12 +13,12 @@ const EntryOverhead = 12
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// entryCRC returns the checksum that e should have.
+// entryCRC computes the checksum of an entry.
 func entryCRC(e []byte) uint32 {
 	return crc32.Update(crc32.Update(0, castagnoli, e[:8]), castagnoli, e[EntryOverhead:])
 }
 
-// checkedRank returns an entry's rank.
+// checkedRank verifies an entry and returns its rank.
 func checkedRank(e []byte) (int64, error) {
 	if got, want := entryCRC(e), binary.LittleEndian.Uint32(e[8:]); got != want {
 		return 0, fmt.Errorf("crc is %08x, want %08x", got, want)
@@ -26,31 +26,32 @@ func checkedRank(e []byte) (int64, error) {
 	return int64(binary.LittleEndian.Uint64(e)), nil
 }
 
-// A window is the records of some ranks of a shard, to be put in their places.
-type window struct {
+// A slab is a buffer for the records of consecutive ranks of a shard.
+type slab struct {
 	recordBytes int64
-	lo, hi      int64
+	lo, hi      int64  // ranks: lo ≤ rank < hi
 	records     []byte // (hi-lo) records
 	seen        []bool // (hi-lo)
 }
 
-// perWindow returns how many records a window of about windowBytes has.
-func (t Target) perWindow(windowBytes int64) int64 { return max(1, windowBytes/t.RecordBytes) }
+// perSlab returns how many records a slab of about slabBytes has.
+func (t Target) perSlab(slabBytes int64) int64 { return max(1, slabBytes/t.RecordBytes) }
 
-// window returns the ranks of a window of the shard, by its number.
-func (t Target) window(number, windowBytes int64) (lo, hi int64) {
-	n := t.perWindow(windowBytes)
+// slab returns the ranks lo…hi-1 of the shard's slab of a number, from 0. Behind the
+// last slab, lo ≥ hi.
+func (t Target) slab(number, slabBytes int64) (lo, hi int64) {
+	n := t.perSlab(slabBytes)
 	return t.Lo + number*n, min(t.Hi, t.Lo+(number+1)*n)
 }
 
 // entryBytes returns the size of an entry.
 func (t Target) entryBytes() int64 { return EntryOverhead + t.RecordBytes }
 
-// windows are what a process has for the records of one window each.
-var windows bundle.Pool[window]
+// slabs are the free slabs of the process.
+var slabs bundle.Pool[slab]
 
-// begin makes w an empty window of the ranks lo…hi-1.
-func (w *window) begin(lo, hi, recordBytes int64) {
+// begin empties the slab and gives it the ranks lo…hi-1.
+func (w *slab) begin(lo, hi, recordBytes int64) {
 	n := hi - lo
 	w.lo, w.hi, w.recordBytes = lo, hi, recordBytes
 	if int64(cap(w.seen)) < n || int64(cap(w.records)) < n*recordBytes {
@@ -60,10 +61,10 @@ func (w *window) begin(lo, hi, recordBytes int64) {
 	clear(w.seen)
 }
 
-// place puts entries, which are ordered by rank, into the window, up to the first
-// one after it, and returns how many these are. An error names the entry by its
-// byte, where the first one is at offset.
-func (w *window) place(entries []byte, offset int64) (taken int64, err error) {
+// place copies the records of entries, which are ordered by rank, to their places.
+// It stops at the first rank behind the slab. taken counts the entries before it.
+// offset is the first entry's byte in its file, for errors.
+func (w *slab) place(entries []byte, offset int64) (taken int64, err error) {
 	size := EntryOverhead + w.recordBytes
 	for ; int64(len(entries)) >= size; entries = entries[size:] {
 		rank, err := checkedRank(entries[:size])
@@ -84,11 +85,11 @@ func (w *window) place(entries []byte, offset int64) (taken int64, err error) {
 	return taken, nil
 }
 
-// complete returns an error where the window lacks a record.
-func (w *window) complete() error {
+// complete returns an error where the slab lacks a record.
+func (w *slab) complete() error {
 	for i, ok := range w.seen {
 		if !ok {
-			return fmt.Errorf("no block has rank %d", w.lo+int64(i))
+			return fmt.Errorf("no byte range has rank %d", w.lo+int64(i))
 		}
 	}
 	return nil

@@ -8,33 +8,33 @@ import (
 	"github.com/quire-ml/quire/transforms/vocab"
 )
 
-// A Block is a byte range of a document.
-type Block struct {
+// A Range is the bytes [Offset, Offset+Length) of a document.
+type Range struct {
 	Doc      int64    `json:"doc"` // position of the document in its corpus
 	Document Document `json:"document"`
 	Offset   int64    `json:"offset"`
 	Length   int64    `json:"length"`
 }
 
-// End returns the offset after the block's last byte.
-func (b Block) End() int64 { return b.Offset + b.Length }
+// End returns the offset after the range's last byte.
+func (b Range) End() int64 { return b.Offset + b.Length }
 
-// A Form says what a document's characters are.
+// A Form says how the bytes of a document become characters.
 type Form struct {
 	Unit vocab.Unit
-	NFC  bool // they are those of the text normalised to NFC; the unit is rune
+	NFC  bool // the text is normalised to NFC first; only with the unit rune
 }
 
-// A Text is what a block's reader needs of its document: the characters that
-// the block owns and some bytes around them.
+// A Text is the text of a range: the characters that the range owns, between bytes
+// before and after them.
 type Text struct {
 	Unit    vocab.Unit
-	Bytes   []byte  // a piece of the document, normalised where the form is so
-	Offset  int64   // of Bytes[0] in the document; about that where the form is NFC
+	Bytes   []byte  // of the document, normalised where the form is NFC
+	Offset  int64   // of Bytes[0] in the document; approximate where the form is NFC
 	First   int     // index in Bytes of the first character owned
-	Last    int     // index in Bytes after the last character owned
-	CRC     int64   // CRC-32C of the block's byte range
-	Invalid Invalid // of a form that is NFC; else invalid bytes are still in Bytes
+	Last    int     // index in Bytes behind the last character owned
+	CRC     int64   // CRC-32C of the range's bytes
+	Invalid Invalid // where the form is NFC; else zero, and invalid bytes are still in Bytes
 }
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
@@ -42,13 +42,13 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 func checksum(data []byte) int64 { return int64(crc32.Checksum(data, castagnoli)) }
 
 const (
-	lookBack  = 2 * utf8.UTFMax // for the two characters before the first one owned
-	lookAhead = utf8.UTFMax - 1 // for the rest of the last one owned
+	lookBack  = 2 * utf8.UTFMax // for the two characters before the first owned
+	lookAhead = utf8.UTFMax - 1 // for the rest of the last owned
 )
 
-// Block reads the characters that b owns, and at least ahead characters after
-// them where the document has so many. The result is valid until the next call.
-func (r *Reader) Block(ctx context.Context, b Block, f Form, ahead int64) (Text, error) {
+// Text reads the characters that b owns, and ahead characters or more behind them,
+// or all where the document has fewer. The result is valid until the next call.
+func (r *Reader) Text(ctx context.Context, b Range, f Form, ahead int64) (Text, error) {
 	if f.NFC {
 		t, err := r.normalized(ctx, b, ahead)
 		t.Unit = f.Unit
@@ -71,11 +71,11 @@ func (r *Reader) Block(ctx context.Context, b Block, f Form, ahead int64) (Text,
 	return t, nil
 }
 
-// Owned returns the bytes of the characters owned.
+// Owned returns the bytes of the owned characters.
 func (t Text) Owned() []byte { return t.Bytes[t.First:t.Last] }
 
-// before returns the character that ends at an index in Bytes and its size, which
-// is 0 where the document starts there.
+// before returns the character that ends at an index in Bytes, and its size in
+// bytes. The size is 0 at the start of the document.
 func (t Text) before(end int) (c rune, size int) {
 	switch {
 	case end == 0:
@@ -86,9 +86,8 @@ func (t Text) before(end int) (c rune, size int) {
 	return utf8.DecodeLastRune(t.Bytes[:end])
 }
 
-// boundary returns the first index at or after at where a character starts, or
-// len(data). data holds 3 bytes on both sides of at, unless the document ends
-// before.
+// boundary returns the first index from at on where a character starts, or
+// len(data). data has 3 bytes on both sides of at, or all up to the document's ends.
 func boundary(data []byte, at int) int {
 	for p := at - 1; p >= max(0, at-lookAhead); p-- {
 		if utf8.RuneStart(data[p]) {

@@ -15,23 +15,23 @@ const (
 	dense      = 1 << denseBits // such numbers
 )
 
-// A tally counts triples of adjacent characters; pairs and characters are sums
-// of these, and of what a document starts with. Characters get small numbers in
-// the order they are met. Triples of the first 128 are counted in a cube of 8
-// MB, the rest in a hash table: Go maps are ten times slower. Once there are
-// more different ones than most, only pairs are counted.
+// A tally counts triples of adjacent characters. Counts of pairs and characters are
+// sums over triples and over the first characters of documents. Characters get
+// numbers in the order of their first occurrence. Triples of the first 128 numbers
+// are counted in a cube of 8 MB, all others in a hash table: Go maps are ten times
+// slower. Once more than most triples differ, a tally counts pairs only.
 type tally struct {
 	most  int64
-	many  bool       // triples are counted no more
+	many  bool       // more than most triples differ: pairs are counted in their place
 	total int64      // characters
-	byte  [256]int32 // number of the character that a byte is by itself, -1 = none or not met
+	byte  [256]int32 // number of the character of a single byte; -1 = none, or not met yet
 	pages [][]int32  // character>>pageBits → number+1 of each character of the page; 0 = not met
 	chars []rune     // by number
-	start []int64    // by number: how often a document starts with it
+	start []int64    // by number: documents that start with the character
 
 	limit   uint32                        // dense, or 0 where triples are not counted
-	cube    *[1 << (3 * denseBits)]uint32 // (dense, dense, dense) by the numbers of a triple
-	square  [dense * dense]int64          // likewise of a pair
+	cube    *[1 << (3 * denseBits)]uint32 // (dense, dense, dense) counts, by the numbers of a triple
+	square  [dense * dense]int64          // (dense, dense) counts, by the numbers of a pair
 	triples table
 	pairs   table
 }
@@ -44,7 +44,7 @@ func newTally(most int64) *tally {
 	return t
 }
 
-// number returns c's number.
+// number returns the number of c, which gets the next one where it has none.
 func (t *tally) number(c rune) int32 {
 	if page := t.pages[c>>pageBits]; page != nil {
 		if n := page[c&(1<<pageBits-1)]; n != 0 {
@@ -61,9 +61,9 @@ func (t *tally) number(c rune) int32 {
 	return int32(len(t.chars)) - 1
 }
 
-// text counts the characters that a block owns, each with the triple that it
-// ends. It returns how many there are, how many of them are invalid bytes, and
-// the index in x.Bytes of the first of these (-1 where there is none).
+// text counts the characters that a range owns, each with the triple that it ends.
+// It returns the numbers of characters and of invalid bytes, and the index in x.Bytes
+// of the first invalid byte, or -1.
 func (t *tally) text(x Text) (chars, invalid int64, first int) {
 	p2, p1 := int32(-1), int32(-1)
 	if c, size := x.before(x.First); size > 0 {
@@ -96,8 +96,8 @@ func (t *tally) text(x Text) (chars, invalid int64, first int) {
 	return chars, invalid, first
 }
 
-// decode returns the number and the size of data's first character. ok is false
-// where it is an invalid byte.
+// decode returns the number of data's first character, and its size in bytes. ok is
+// false for an invalid byte.
 func (t *tally) decode(data []byte, unit vocab.Unit) (n int32, size int, ok bool) {
 	if c := rune(data[0]); c < utf8.RuneSelf || unit == vocab.Byte {
 		n = t.number(c)
@@ -108,8 +108,8 @@ func (t *tally) decode(data []byte, unit vocab.Unit) (n int32, size int, ok bool
 	return t.number(c), size, c != utf8.RuneError || size > 1
 }
 
-// add counts a triple that is not in the cube, or what there is of it at the
-// start of a document.
+// add counts a triple that is not in the cube. At the start of a document, where p2 or
+// both are -1, it counts the pair or the character.
 func (t *tally) add(p2, p1, n int32) {
 	switch {
 	case p1 < 0:
@@ -125,6 +125,7 @@ func (t *tally) add(p2, p1, n int32) {
 	}
 }
 
+// pair adds to the count of a pair.
 func (t *tally) pair(p1, n uint64, count int64) {
 	if p1 < dense && n < dense {
 		t.square[p1<<denseBits|n] += count
@@ -148,19 +149,19 @@ func (t *tally) each(f func(a, b, c uint64, count int64)) {
 	}
 }
 
-// fold turns the triples into pairs.
+// fold adds the triples to the pairs and forgets them.
 func (t *tally) fold() {
 	t.each(func(_, b, c uint64, count int64) { t.pair(b, c, count) })
 	clear(t.cube[:])
 	t.triples = table{}
 }
 
-// full reports whether the tally should be replaced by a new one, before it
-// takes too much memory or a count of the cube overflows.
+// full reports whether a new tally must replace this one: before its memory passes the
+// bound, or a count of the cube overflows.
 func (t *tally) full() bool { return t.pairs.used > maxPairs || t.total > 1<<31 }
 
-// statistics returns the counts in the order of their characters. The tally
-// counts no more.
+// statistics returns the counts, ordered by characters. The tally must not be used
+// after it.
 func (t *tally) statistics() Statistics {
 	s := Statistics{Many: t.many}
 	char := func(n uint64) int64 { return int64(t.chars[n]) }
@@ -209,13 +210,14 @@ func compareTriples(a, b TripleCount) int {
 	return cmp.Or(cmp.Compare(a.First, b.First), cmp.Compare(a.Second, b.Second), cmp.Compare(a.Third, b.Third))
 }
 
-// A table is an open-addressing hash table from numbers to counts.
+// A table is a hash table from numbers to counts, with open addressing.
 type table struct {
 	keys   []uint64 // number+1; 0 = empty
 	counts []int64
 	used   int
 }
 
+// add adds to the count of a key.
 func (t *table) add(key uint64, count int64) {
 	if 2*t.used >= len(t.keys) {
 		t.grow()

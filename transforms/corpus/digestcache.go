@@ -14,11 +14,11 @@ import (
 	"github.com/quire-ml/quire/runners/store"
 )
 
-// Known keeps the digests of documents from one process to the next, so that a
-// corpus that has not changed is not read again. A document counts as unchanged
-// when its path has the size, the times and the inode that it had when it was
-// read; on Cloud Storage, the generation. It is for one goroutine at a time.
-type Known struct {
+// A DigestCache keeps the digests of documents from one process to the next, so that
+// an unchanged corpus is not read again. A file is unchanged where its path has the
+// same size, times and inode as at the reading; an object, where its name has the
+// same generation. A DigestCache is for one goroutine at a time.
+type DigestCache struct {
 	st      *store.Store
 	name    string
 	entries map[string]known // by path
@@ -26,51 +26,50 @@ type Known struct {
 	now     func() time.Time
 }
 
-// known is what is kept of a document.
+// known is the entry of a document.
 type known struct {
 	Stamp  string `json:"stamp"`
 	SHA256 string `json:"sha256"`
 	CRC    int64  `json:"crc32c"`
 }
 
-type knownFile struct {
+type digestFile struct {
 	Format  string           `json:"format"`
 	Entries map[string]known `json:"documents"`
 }
 
-const knownFormat = "quire-digests/1"
+const digestFormat = "quire-digests/1"
 
-// tick is how much older than its reading a file must be for its digest to be
-// kept: one that is written again within a tick of the file system's clock could
-// have the same times.
+// tick is the least age of a file at its reading for its digest to be kept. A file
+// written twice within a tick of the file system's clock may have the same times.
 const tick = 2 * time.Second
 
-// keep is how long digests are kept of a corpus of which none has changed.
+// keep is the time after which the digests of a corpus that no process has changed go.
 const keep = 90 * 24 * time.Hour
 
-// OpenKnown reads what was kept for these sources in a local folder, which may
-// be deleted at any time. What is there but cannot be read counts as nothing.
-func OpenKnown(ctx context.Context, folder string, sources []string) (*Known, error) {
+// OpenDigestCache opens the cache of these sources in a local folder, which may be
+// deleted at any time. A damaged cache is an empty one.
+func OpenDigestCache(ctx context.Context, folder string, sources []string) (*DigestCache, error) {
 	st, err := store.Open(ctx, folder)
 	if err != nil {
 		return nil, fmt.Errorf("corpus: %w", err)
 	}
 	sum := sha256.Sum256([]byte(strings.Join(sources, "\n")))
-	k := &Known{st: st, name: hex.EncodeToString(sum[:10]) + ".json", entries: map[string]known{}, now: time.Now}
+	k := &DigestCache{st: st, name: hex.EncodeToString(sum[:10]) + ".json", entries: map[string]known{}, now: time.Now}
 	data, _, err := st.Read(ctx, k.name)
 	if err != nil {
 		return k, nil
 	}
-	var f knownFile
-	if err := store.UnmarshalSealed(st.Join(k.name), data, &f); err == nil && f.Format == knownFormat && f.Entries != nil {
+	var f digestFile
+	if err := store.UnmarshalSealed(st.Join(k.name), data, &f); err == nil && f.Format == digestFormat && f.Entries != nil {
 		k.entries = f.Entries
 	}
 	return k, nil
 }
 
-// Digests is the function Digests for documents some of which are known: it
-// reads the others, and keeps theirs.
-func (k *Known) Digests(ctx context.Context, docs []Document) ([]string, error) {
+// Digests is the function Digests, but takes from the cache the digests of unchanged
+// documents. It keeps the digests of all others.
+func (k *DigestCache) Digests(ctx context.Context, docs []Document) ([]string, error) {
 	since := k.now()
 	stamps, changed := make([]string, len(docs)), make([]time.Time, len(docs))
 	for i, d := range docs {
@@ -92,13 +91,13 @@ func (k *Known) Digests(ctx context.Context, docs []Document) ([]string, error) 
 	return sums, nil
 }
 
-// Close writes what is kept, less what is not there any more, and releases k.
-func (k *Known) Close(ctx context.Context) error {
+// Close writes the cache, without files that are gone, and releases it.
+func (k *DigestCache) Close(ctx context.Context) error {
 	err := k.write(ctx)
 	return errors.Join(err, k.st.Close())
 }
 
-func (k *Known) write(ctx context.Context) error {
+func (k *DigestCache) write(ctx context.Context) error {
 	if !k.changed {
 		return nil
 	}
@@ -107,19 +106,19 @@ func (k *Known) write(ctx context.Context) error {
 			delete(k.entries, path)
 		}
 	}
-	data, err := store.MarshalSealed(knownFile{knownFormat, k.entries})
+	data, err := store.MarshalSealed(digestFile{digestFormat, k.entries})
 	if err != nil {
-		return fmt.Errorf("corpus: known digests: %w", err)
+		return fmt.Errorf("corpus: digests: %w", err)
 	}
 	err = k.st.Replace(ctx, k.name, data)
 	if errors.Is(err, store.ErrConflict) {
-		return nil // another process keeps its own; the next one reads what is lacking
+		return nil // another process has written its digests, and a later one reads what they lack
 	}
 	return errors.Join(err, k.sweep())
 }
 
-// sweep deletes what was kept of other corpora and is old.
-func (k *Known) sweep() error {
+// sweep deletes the old caches of other corpora.
+func (k *DigestCache) sweep() error {
 	dir, _ := k.st.Local()
 	entries, err := os.ReadDir(dir)
 	for _, e := range entries {
@@ -130,8 +129,8 @@ func (k *Known) sweep() error {
 	return err
 }
 
-// stamp returns what changes when a document is written, and when it last
-// was; "" where that cannot be told.
+// stamp returns a text that changes with every writing of a document, and the time of
+// the last. The text is "" where neither is known.
 func (d Document) stamp() (string, time.Time) {
 	if store.IsURL(d.Path) {
 		return d.generation, time.Time{}
