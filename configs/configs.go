@@ -170,12 +170,18 @@ type EarlyStop struct {
 
 // Generate says how text is written.
 type Generate struct {
-	Prompt      string  `mapstructure:"prompt"`
-	Length      int     `mapstructure:"length"`
+	Prompt   string `mapstructure:"prompt"`
+	Length   int    `mapstructure:"length"`
+	Sampling `mapstructure:",squash"`
+	Seed     int64 `mapstructure:"seed"`
+}
+
+// Sampling says how a character is drawn. It has the fields of sample.Options, so
+// that one converts to the other.
+type Sampling struct {
 	Temperature float64 `mapstructure:"temperature"`
 	TopK        int     `mapstructure:"top_k"`
 	TopP        float64 `mapstructure:"top_p"`
-	Seed        int64   `mapstructure:"seed"`
 }
 
 // Gate has the bounds that a model must meet to be promoted. Shares are 0 to 1.
@@ -269,6 +275,8 @@ func (c *Config) values() map[string]any {
 		for i := range v.NumField() {
 			name := prefix + v.Type().Field(i).Tag.Get("mapstructure")
 			switch f := v.Field(i); {
+			case v.Type().Field(i).Anonymous:
+				walk(f, prefix)
 			case f.Kind() == reflect.Struct:
 				walk(f, name+".")
 			case f.CanInt():

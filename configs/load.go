@@ -200,7 +200,7 @@ func fromFlags(flags []Flag) ([]setting, error) {
 		case f.Key == extends:
 			return nil, &Error{Key: f.Key, Source: f.Name, Reason: "can only be set in a file"}
 		case sections[f.Key]:
-			return nil, &Error{Key: f.Key, Source: f.Name, Reason: "is a section; set its keys one by one", Nearest: keysOf(f.Key)[0]}
+			return nil, &Error{Key: f.Key, Source: f.Name, Reason: "is a section; set its keys one by one", Nearest: KeysOf(f.Key)[0]}
 		case k == nil:
 			return nil, unknown(f.Key, f.Name)
 		}

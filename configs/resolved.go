@@ -181,7 +181,7 @@ func (c *Config) MarshalJSON() ([]byte, error) {
 // name, the error is an *Error with the nearest key.
 func (r *Resolved) Explain(key string) (string, error) {
 	if sections[key] {
-		return "", &Error{Key: key, Reason: "is a section; its keys are " + strings.Join(keysOf(key), ", ")}
+		return "", &Error{Key: key, Reason: "is a section; its keys are " + strings.Join(KeysOf(key), ", ")}
 	}
 	k := lookup(key)
 	if k == nil {
@@ -205,8 +205,8 @@ func (r *Resolved) Explain(key string) (string, error) {
 	return b.String(), nil
 }
 
-// keysOf returns the keys of a section.
-func keysOf(section string) []string {
+// KeysOf returns the keys of a section, in the order of YAML.
+func KeysOf(section string) []string {
 	var names []string
 	for _, list := range [][]key{keys, axes} {
 		for i := range list {

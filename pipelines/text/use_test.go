@@ -133,7 +133,7 @@ func TestNFC(t *testing.T) {
 
 func TestGenerate(t *testing.T) {
 	m := open(t, constant(t, "abc", []float64{1, 5, 1}, nil))
-	g := configs.Generate{Prompt: "ca", Length: 4, Temperature: 0, TopP: 1, Seed: 9}
+	g := configs.Generate{Prompt: "ca", Length: 4, Sampling: configs.Sampling{TopP: 1}, Seed: 9}
 	var out bytes.Buffer
 	r, err := text.Generate(t.Context(), m, g, &out)
 	if err != nil || out.String() != "cabbbb" || !slices.Equal(r.Texts, []string{"cabbbb"}) || r.Seed != 9 {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -81,16 +82,16 @@ func Evaluate() *cobra.Command {
 func Generate() *cobra.Command {
 	var o common
 	var m modelFlags
-	names := []string{"prompt", "length", "temperature", "top_k", "top_p", "seed"}
-	values := make([]string, len(names))
+	keys := configs.KeysOf("generate")
+	values := make([]string, len(keys))
 	c := build(&o, "generate", "Write text with a model",
 		"Generate continues a prompt, character by character, and prints the text as it comes. The\nsame model, settings and seed give the same text everywhere.",
 		"  generate --config shakespeare --prompt 'ROMEO: ' --length 500 --temperature 0.8",
 		func(c *cobra.Command) error {
 			var flags []configs.Flag
-			for i, name := range names {
-				if c.Flags().Changed(flagName(name)) {
-					flags = append(flags, configs.Flag{Key: "generate." + name, Value: values[i], Name: "--" + flagName(name)})
+			for i, key := range keys {
+				if name := flagName(key); c.Flags().Changed(name) {
+					flags = append(flags, configs.Flag{Key: key, Value: values[i], Name: "--" + name})
 				}
 			}
 			r, err := o.load(flags...)
@@ -121,21 +122,17 @@ func Generate() *cobra.Command {
 		})
 	m.add(c.Flags())
 	complete(c, "which", completeWhich(&o))
-	for i, name := range names {
-		c.Flags().StringVar(&values[i], flagName(name), "", "generate."+name+" of the config")
+	for i, key := range keys {
+		c.Flags().StringVar(&values[i], flagName(key), "", key+" of the config")
 	}
 	return c
 }
 
-// flagName is the flag that stands for a key of the generate section.
+// flagName is the flag that stands for a key of a section: generate.top_k is
+// --top-k.
 func flagName(key string) string {
-	switch key {
-	case "top_k":
-		return "top-k"
-	case "top_p":
-		return "top-p"
-	}
-	return key
+	_, name, _ := strings.Cut(key, ".")
+	return strings.ReplaceAll(name, "_", "-")
 }
 
 // Score is the command that measures a model on a text.
