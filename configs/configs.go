@@ -156,11 +156,10 @@ type Curriculum struct {
 
 // Checkpoint says when checkpoints are saved and which of them stay.
 type Checkpoint struct {
-	EverySteps    int64   `mapstructure:"every_steps"`
-	EveryMinutes  float64 `mapstructure:"every_minutes"`
-	KeepLast      int     `mapstructure:"keep_last"`
-	KeepBest      bool    `mapstructure:"keep_best"`
-	KeepBestCount int     `mapstructure:"keep_best_count"`
+	EverySteps   int64   `mapstructure:"every_steps"`
+	EveryMinutes float64 `mapstructure:"every_minutes"`
+	KeepLast     int     `mapstructure:"keep_last"`
+	KeepBest     bool    `mapstructure:"keep_best"`
 }
 
 // EarlyStop says when a training ends before its last epoch.

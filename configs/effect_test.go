@@ -221,6 +221,8 @@ func TestRetired(t *testing.T) {
 	for file, want := range map[string]string{
 		"train: {checkpoint: {every: epoch, keep_last: 7}}": "",
 		"train.checkpoint.every: epoch":                     "",
+		"train.checkpoint.keep_best_count: 1":               "",
+		"train.checkpoint.keep_best_count: 3":               "the nearest is train.checkpoint.keep_best",
 		"train.checkpoint.every: step":                      "x.yaml:1: train.checkpoint.every is an unknown key; the nearest is train.checkpoint.every_steps",
 		"train.checkpoint.every: [epoch]":                   "is an unknown key",
 	} {

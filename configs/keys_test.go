@@ -56,7 +56,7 @@ func TestNames(t *testing.T) {
 		prep.min_count prep.validation.fraction prep.validation.by prep.seed prep.shards model.cell model.layers model.embedding model.hidden
 		model.dropout model.input_dropout model.weight_dropout train.out train.epochs train.batch train.lr train.schedule train.warmup_steps train.clip_norm train.seed train.device
 		train.checkpoint.every_steps train.checkpoint.every_minutes train.checkpoint.keep_last train.checkpoint.keep_best
-		train.checkpoint.keep_best_count train.early_stop.patience
+		train.early_stop.patience
 		generate.prompt generate.length generate.temperature generate.top_k generate.top_p generate.seed
 		train.max_steps train.log_every train.precision train.weight_decay prep.stride prep.test.fraction
 		gate.margin gate.max_gap gate.samples gate.length gate.temperature gate.max_loop gate.min_coverage gate.max_span gate.max_copied_20

@@ -25,9 +25,10 @@ type setting struct {
 	implied bool   // by a setting of another key
 }
 
-// retired are keys of earlier versions, with the one value that they could have.
-// Files that hold them, such as the config.yaml of a run, still load.
-var retired = map[string]string{"train.checkpoint.every": "epoch"}
+// retired are keys of earlier versions, with the values that such a version writes
+// unless told otherwise. Files with these, such as the config.yaml of a run and the
+// best.yaml of a sweep, still load.
+var retired = map[string]string{"train.checkpoint.every": "epoch", "train.checkpoint.keep_best_count": "1"}
 
 // parsed is the content of a config file.
 type parsed struct {

@@ -44,20 +44,15 @@ func (j journal) find(step int64) (checkpoint.Pointer, bool) {
 	return checkpoint.Pointer{}, false
 }
 
-// ranked returns the checkpoints with a validation loss, the lowest loss first,
-// of equal losses the earlier step.
-func (j journal) ranked() []checkpoint.Pointer {
-	list := slices.DeleteFunc(slices.Clone(j.Checkpoints), func(p checkpoint.Pointer) bool { return p.Loss == nil })
-	slices.SortStableFunc(list, func(a, b checkpoint.Pointer) int { return cmp.Compare(*a.Loss, *b.Loss) })
-	return list
-}
-
-// lowest returns the first of ranked; ok is false where no checkpoint has a loss.
-func (j journal) lowest() (p checkpoint.Pointer, ok bool) {
-	if list := j.ranked(); len(list) > 0 {
-		return list[0], true
+// lowest returns the checkpoint with the lowest validation loss, of equal losses
+// the earlier step; ok is false where no checkpoint has a loss.
+func (j journal) lowest() (best checkpoint.Pointer, ok bool) {
+	for _, p := range j.Checkpoints {
+		if p.Loss != nil && (!ok || *p.Loss < *best.Loss) {
+			best, ok = p, true
+		}
 	}
-	return checkpoint.Pointer{}, false
+	return best, ok
 }
 
 // check refuses a journal that no Commit has written.

@@ -15,9 +15,8 @@ import (
 // Retention says which checkpoints stay, beside those that are pinned. The newest
 // one always stays, and the one that best.json names.
 type Retention struct {
-	KeepLast  int  // newest checkpoints that stay; 0 is 1
-	KeepBest  bool // best.json follows the lowest validation loss
-	BestCount int  // with KeepBest: checkpoints of the lowest losses that stay; 0 is 1
+	KeepLast int  // newest checkpoints that stay; 0 is 1
+	KeepBest bool // the lowest validation loss stays, and best.json follows it
 }
 
 // of returns the part of a journal that stays.
@@ -26,11 +25,8 @@ func (k Retention) of(j journal, best checkpoint.Pointer, pinned map[int64]bool)
 	for _, p := range j.Checkpoints[max(0, len(j.Checkpoints)-max(1, k.KeepLast)):] {
 		kept[p.Step] = true
 	}
-	if k.KeepBest {
-		list := j.ranked()
-		for _, p := range list[:min(len(list), max(1, k.BestCount))] {
-			kept[p.Step] = true
-		}
+	if p, ok := j.lowest(); ok && k.KeepBest {
+		kept[p.Step] = true
 	}
 	return journal{slices.DeleteFunc(slices.Clone(j.Checkpoints), func(p checkpoint.Pointer) bool { return !kept[p.Step] && !pinned[p.Step] })}
 }

@@ -20,21 +20,20 @@ import (
 // negative rate the loss goes up, so the first epochs are the best.
 func TestRetention(t *testing.T) {
 	for _, c := range []struct {
-		name       string
-		last, best int
-		pins       string
-		want       []int64
-		warns      bool
+		name  string
+		last  int
+		pins  string
+		want  []int64
+		warns bool
 	}{
-		{"last and best", 1, 1, "", []int64{4, 16}, false},
-		{"best 3", 1, 3, "", []int64{4, 8, 12, 16}, false},
-		{"more best than there are", 1, 9, "", []int64{4, 8, 12, 16}, false},
-		{"pinned", 2, 1, "# to show\n7 # good\n\n 13\n99\n", []int64{4, 7, 13, 15, 16}, false},
-		{"pins that cannot be read", 1, 1, "7\nstep seven\n", []int64{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16}, true},
+		{"last and best", 1, "", []int64{4, 16}, false},
+		{"last 3 and best", 3, "", []int64{4, 14, 15, 16}, false},
+		{"pinned", 2, "# to show\n7 # good\n\n 13\n99\n", []int64{4, 7, 13, 15, 16}, false},
+		{"pins that cannot be read", 1, "7\nstep seven\n", []int64{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16}, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			st, o := newStore(t), options()
-			o.Epochs, o.EverySteps, o.KeepLast, o.BestCount, o.LR = 4, 1, c.last, c.best, -0.01
+			o.Epochs, o.EverySteps, o.KeepLast, o.LR = 4, 1, c.last, -0.01
 			if c.pins != "" {
 				if _, err := st.Put(context.Background(), run.PinsName, []byte(c.pins)); err != nil {
 					t.Fatal(err)

@@ -146,7 +146,7 @@ func trainOptions(ctx context.Context, c *configs.Config, set *dataset.Set, cons
 	o.Clip, o.Decay, o.Average = t.ClipNorm, t.WeightDecay, t.Average
 	o.Dropout, o.InputDropout, o.WeightDropout = c.Model.Dropout, c.Model.InputDropout, c.Model.WeightDropout
 	o.EverySteps, o.Every, o.LogEvery = t.Checkpoint.EverySteps, time.Duration(t.Checkpoint.EveryMinutes*float64(time.Minute)), t.LogEvery
-	o.Retention = run.Retention{KeepLast: t.Checkpoint.KeepLast, KeepBest: t.Checkpoint.KeepBest, BestCount: t.Checkpoint.KeepBestCount}
+	o.Retention = run.Retention{KeepLast: t.Checkpoint.KeepLast, KeepBest: t.Checkpoint.KeepBest}
 	o.MayDiffer = c.Free()
 	o.Identity = checkpoint.Metadata{Cell: c.Model.Cell, Config: config, Vocab: vocabulary, Unit: m.Unit, Normalize: m.Normalize, Set: set.SHA256()}
 	return o, nil

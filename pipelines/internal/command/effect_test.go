@@ -45,7 +45,7 @@ func others(l *lab) []other {
 		{key: "train.curriculum.sampling", value: "0.5"}, {key: "train.device", value: "cpu"}, {key: "train.precision", value: "bf16"},
 		{key: "train.log_every", value: "7"}, {key: "train.checkpoint.every_steps", value: "7"}, {key: "train.checkpoint.every_minutes", value: "0.00001"},
 		{key: "train.checkpoint.keep_last", value: "7"}, {key: "train.checkpoint.keep_best", value: "false"},
-		{key: "train.checkpoint.keep_best_count", value: "7"}, {key: "train.early_stop.patience", value: "1"},
+		{key: "train.early_stop.patience", value: "1"},
 
 		{key: "generate.prompt", value: "of "}, {key: "generate.length", value: "31"}, {key: "generate.temperature", value: "0.5"},
 		{key: "generate.top_k", value: "3"}, {key: "generate.top_p", value: "0.9"}, {key: "generate.seed", value: "1"},
