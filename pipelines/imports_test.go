@@ -97,9 +97,9 @@ var mayImport = map[string][2][]string{
 		"runners/engine", "runners/store", "transforms/corpus", "transforms/dataset", "transforms/prepare", "transforms/vocab"}, {beam + "pkg/beam"}},
 	"pipelines/gate":      {{"configs", "model/decode", "model/sample", "model/train", "pipelines/report", "pipelines/text", "runners/store", "transforms/dataset", "transforms/prepare", "transforms/vocab"}, {}},
 	"pipelines/promotion": {{"pipelines/text", "runners/store"}, {}},
-	// kernel, engine, train, vocab: the variant that a record names, and the errors that have a class.
+	// kernel, engine, train, vocab: the variant that a record names, and the errors that have a class. Beam: a Transform's steps.
 	"pipelines/round": {{"configs", "model/kernel", "model/run", "model/train", "pipelines/gate", "pipelines/promotion", "pipelines/report", "pipelines/stages", "pipelines/text",
-		"runners/engine", "runners/schedule", "runners/store", "runners/workflow", "transforms/corpus", "transforms/dataset", "transforms/vocab"}, {}},
+		"runners/engine", "runners/schedule", "runners/store", "runners/workflow", "transforms/corpus", "transforms/dataset", "transforms/vocab"}, {beam + "pkg/beam"}},
 	"pipelines/sweep": {{"configs", "model/train", "pipelines/report", "pipelines/round", "pipelines/stages", "pipelines/text", "runners/engine", "runners/store", "runners/workflow"}, {}},
 	"pipelines/inspect": {{"model/checkpoint", "model/train", "pipelines/report", "pipelines/text", "runners/store",
 		"transforms/dataset", "transforms/tfexample", "transforms/tfrecord"}, {}},
@@ -109,8 +109,10 @@ var mayImport = map[string][2][]string{
 	"pipelines/internal/command": {{"configs", "model/checkpoint", "model/kernel", "model/rnn", "model/run", "model/train",
 		"pipelines/bench", "pipelines/gate", "pipelines/inspect", "pipelines/promotion", "pipelines/report", "pipelines/round", "pipelines/stages", "pipelines/sweep", "pipelines/text",
 		"runners/engine", "runners/schedule", "runners/store", "runners/workflow", "transforms/corpus", "transforms/dataset", "transforms/vocab"}, {cobra, pflag}},
-	"pipelines/prep":    {{"pipelines/internal/command"}, {}},
-	"pipelines/quire":   {{"pipelines/internal/command"}, {}},
+	"pipelines/prep": {{"pipelines/internal/command"}, {}},
+	// app is command for programs outside of this module; round for their stages.
+	"pipelines/app":     {{"pipelines/internal/command", "pipelines/round"}, {}},
+	"pipelines/quire":   {{"pipelines/app"}, {}},
 	"pipelines/retrain": {{"pipelines/internal/command"}, {}},
 	"pipelines/train":   {{"pipelines/internal/command"}, {}},
 }

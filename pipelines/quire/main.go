@@ -3,6 +3,6 @@
 //	go run ./pipelines/quire run
 package main
 
-import "github.com/quire-ml/quire/pipelines/internal/command"
+import "github.com/quire-ml/quire/pipelines/app"
 
-func main() { command.Main(command.Quire) }
+func main() { app.Main() }

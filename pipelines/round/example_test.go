@@ -90,7 +90,7 @@ func Example() {
 	// "3 sheep and one wolf. 5 sheep and one"
 }
 
-// A round with a stage of one's own: it counts the sheep in the sample, and is
+// A stage beside the shipped ones: it counts the sheep in the sample, and is
 // skipped as long as neither the sample nor its config changes.
 func Example_stage() {
 	ctx := context.Background()
@@ -117,7 +117,8 @@ func Example_stage() {
 			return out, err
 		},
 	}
-	options := round.Options{Runner: "direct", Console: report.NewConsole(os.Stderr, true), More: []workflow.Node{counted}}
+	mine := func(*round.Stages) workflow.Node { return counted }
+	options := round.Options{Runner: "direct", Console: report.NewConsole(os.Stderr, true), Stages: []round.Stage{mine}}
 	res, err := round.Run(ctx, &r.Config, options)
 	if err != nil {
 		log.Fatal(err)
@@ -125,7 +126,6 @@ func Example_stage() {
 	fmt.Printf("count: %s\n", res.Stages["count"])
 
 	counted.Config.Word = "wolf"
-	options.More = []workflow.Node{counted}
 	plan, err := round.Plan(ctx, &r.Config, options)
 	if err != nil {
 		log.Fatal(err)

@@ -17,7 +17,7 @@ import (
 // driftStage compares the set with that of the last round. It is live: its figures
 // are for the record, and nothing depends on them.
 func (r *Stages) Drift() workflow.Node {
-	return stage[DriftResult]{Name: "drift", Version: 1, Config: r.c, Keys: []string{}, Inputs: []workflow.Input{SetArtifact}, Artifact: DriftArtifact, Live: true,
+	return stage[DriftResult]{Name: "drift", Version: 1, Config: r.Config, Keys: []string{}, Inputs: []workflow.Input{SetArtifact}, Artifact: DriftArtifact, Live: true,
 		Run: func(ctx context.Context, c *configs.Config, task *workflow.Task) (out workflow.Product[DriftResult], err error) {
 			set, err := SetArtifact.Of(task)
 			if err != nil {
@@ -44,16 +44,16 @@ func (r *Stages) Drift() workflow.Node {
 // drift compares two sets below the workdir; one that is gone is none to compare
 // with.
 func (r *Stages) drift(ctx context.Context, before, now store.Path) (d DriftResult, err error) {
-	old, done, err := text.OpenSet(ctx, before.In(r.c.Workdir))
+	old, done, err := text.OpenSet(ctx, before.In(r.Config.Workdir))
 	if err != nil {
 		if ctx.Err() == nil {
-			r.o.Console.Warn("drift: the corpus is not compared with the last round's: %v", err)
+			r.Options.Console.Warn("drift: the corpus is not compared with the last round's: %v", err)
 			err = nil
 		}
 		return d, err
 	}
 	defer done()
-	set, done2, err := text.OpenSet(ctx, now.In(r.c.Workdir))
+	set, done2, err := text.OpenSet(ctx, now.In(r.Config.Workdir))
 	if err != nil {
 		return d, err
 	}
@@ -61,14 +61,14 @@ func (r *Stages) drift(ctx context.Context, before, now store.Path) (d DriftResu
 	d = *Drift(old, set)
 	d.Against = before
 	if d.UnigramNats != nil {
-		r.o.Console.Line("drift: %d characters after %d, %d new ones, divergence %.4f nats from the last round's text", d.Chars, d.CharsBefore, d.NewChars, *d.UnigramNats)
+		r.Options.Console.Line("drift: %d characters after %d, %d new ones, divergence %.4f nats from the last round's text", d.Chars, d.CharsBefore, d.NewChars, *d.UnigramNats)
 	}
 	return d, nil
 }
 
 // baselineStage looks what the model must be better than.
 func (r *Stages) Incumbent() workflow.Node {
-	return stage[promotion.Incumbent]{Name: "baseline", Version: 1, Config: r.c, Keys: []string{}, Inputs: []workflow.Input{ModelArtifact}, Artifact: BaselineArtifact, Live: true,
+	return stage[promotion.Incumbent]{Name: "baseline", Version: 1, Config: r.Config, Keys: []string{}, Inputs: []workflow.Input{ModelArtifact}, Artifact: BaselineArtifact, Live: true, OnDemand: true,
 		Run: func(ctx context.Context, c *configs.Config, task *workflow.Task) (out workflow.Product[promotion.Incumbent], err error) {
 			run, err := ModelArtifact.Of(task)
 			if err != nil {
@@ -80,8 +80,10 @@ func (r *Stages) Incumbent() workflow.Node {
 }
 
 func (r *Stages) Gate() workflow.Node {
-	return stage[gate.Result]{Name: "gate", Version: 3, Limit: limit(r.c.Round.LimitMinutes.Gate), Config: r.c, Keys: r.c.KeysOf(configs.Verdict),
-		Inputs: []workflow.Input{SetArtifact, ModelArtifact, BaselineArtifact}, Artifact: DecisionArtifact,
+	return stage[gate.Result]{Name: "gate", Version: 3, Limit: limit(r.Config.Round.LimitMinutes.Gate), Config: r.Config, Keys: r.Config.KeysOf(configs.Verdict),
+		Inputs:   []workflow.Input{SetArtifact, ModelArtifact, BaselineArtifact},
+		Uses:     []workflow.Input{CorpusArtifact}, // its documents are those of the set
+		Artifact: DecisionArtifact,
 		Run: func(ctx context.Context, c *configs.Config, task *workflow.Task) (out workflow.Product[gate.Result], err error) {
 			set, err := SetArtifact.Of(task)
 			if err != nil {
@@ -95,7 +97,11 @@ func (r *Stages) Gate() workflow.Node {
 			if err != nil {
 				return out, err
 			}
-			o := gate.Options{Set: set.Set.In(c.Workdir), Corpus: r.corpus, Withdrawn: base.Withdrawn, TrainNats: run.TrainNats, Console: r.o.Console}
+			found, err := r.documents(ctx, task)
+			if err != nil {
+				return out, err
+			}
+			o := gate.Options{Set: set.Set.In(c.Workdir), Corpus: found, Withdrawn: base.Withdrawn, TrainNats: run.TrainNats, Console: r.Options.Console}
 			if base.Checkpoint != "" {
 				o.Promoted = store.Locate(c.Workdir, base.Checkpoint)
 			}
@@ -110,7 +116,7 @@ func (r *Stages) Gate() workflow.Node {
 }
 
 func (r *Stages) Promote() workflow.Node {
-	return stage[promotion.Promoted]{Name: "promote", Version: 2, Config: r.c, Keys: []string{}, Inputs: []workflow.Input{ModelArtifact, DecisionArtifact}, Artifact: PromotionArtifact,
+	return stage[promotion.Promoted]{Name: "promote", Version: 2, Config: r.Config, Keys: []string{}, Inputs: []workflow.Input{ModelArtifact, DecisionArtifact}, Artifact: PromotionArtifact,
 		Run: func(ctx context.Context, c *configs.Config, task *workflow.Task) (out workflow.Product[promotion.Promoted], err error) {
 			decision, err := DecisionArtifact.Of(task)
 			if err != nil || !decision.Passed {

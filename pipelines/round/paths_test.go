@@ -20,7 +20,7 @@ func TestPaths(t *testing.T) {
 		Run: func(context.Context, any, *workflow.Task) (workflow.Product[map[string]string], error) {
 			return workflow.Product[map[string]string]{Value: map[string]string{"run": "fast", "set": "sail"}}, nil
 		}}
-	res, err := Run(t.Context(), c, Options{Runner: "direct", Console: tiny.Console(), More: []workflow.Node{mine}})
+	res, err := Run(t.Context(), c, Options{Runner: "direct", Console: tiny.Console(), Stages: []Stage{func(*Stages) workflow.Node { return mine }}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -38,7 +38,10 @@ type Options struct {
 	Force    []string // stages that run although they are done
 	Verify   bool     // reads everything again, not only what seems changed
 
-	More []workflow.Node // stages of one's own, beside the shipped ones
+	// Stages are the program's own. A stage takes the place of the shipped stage that
+	// makes the same artifact; the others run beside the shipped ones, before the
+	// stages that need their artifacts.
+	Stages []Stage
 }
 
 // Result is the outcome of Round.
@@ -53,14 +56,14 @@ type Result struct {
 }
 
 // Run takes a corpus all the way to a sample: prep, train, evaluate, gate,
-// promote, sample, and o.More. What is there already is not made again.
+// promote, sample, with o.Stages. What is there already is not made again.
 // Artifacts lie below the workdir: sets/<key>, runs/<key>, promoted.json; what
 // workflow keeps of stages and rounds beside them.
 //
 // When the gate refuses the model, the error is ErrRefused and the result says
 // why; when ctx is cancelled in training, it is train.ErrInterrupted.
 func Run(ctx context.Context, c *configs.Config, o Options) (*Result, error) {
-	p, err := workflow.New(append(Shipped(c, o), o.More...)...)
+	p, err := Pipeline(c, o)
 	if err != nil {
 		return nil, err
 	}
@@ -89,7 +92,7 @@ func Run(ctx context.Context, c *configs.Config, o Options) (*Result, error) {
 
 // Plan says what Round would do, stage by stage, and why.
 func Plan(ctx context.Context, c *configs.Config, o Options) (*workflow.Plan, error) {
-	p, err := workflow.New(append(Shipped(c, o), o.More...)...)
+	p, err := Pipeline(c, o)
 	if err != nil {
 		return nil, err
 	}

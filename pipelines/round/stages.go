@@ -17,14 +17,14 @@ import (
 	"github.com/quire-ml/quire/pipelines/text"
 	"github.com/quire-ml/quire/runners/store"
 	"github.com/quire-ml/quire/runners/workflow"
-	"github.com/quire-ml/quire/transforms/corpus"
 	"github.com/quire-ml/quire/transforms/dataset"
 )
 
-// What the shipped stages make, for the inputs of one's own. Paths in the values
-// are below the workdir.
+// Artifacts of the shipped stages. A program's stage that makes the same artifact
+// takes the place of the shipped one. Paths in the values are below the workdir.
 const (
-	CorpusArtifact     workflow.Artifact[text.CorpusFacts]    = "corpus"
+	SourcesArtifact    workflow.Artifact[text.CorpusFacts]    = "sources" // documents at corpus.sources
+	CorpusArtifact     workflow.Artifact[text.CorpusFacts]    = "corpus"  // documents for prep; shipped: the sources
 	SetArtifact        workflow.Artifact[stages.PrepResult]   = "set"
 	StartArtifact      workflow.Artifact[string]              = "start" // path of the checkpoint at train.from
 	ModelArtifact      workflow.Artifact[stages.TrainResult]  = "model"
@@ -36,25 +36,38 @@ const (
 	SampleArtifact     workflow.Artifact[SampleResult]        = "sample"
 )
 
-// NewStages returns the stages of one round or plan.
-func NewStages(c *configs.Config, o Options) *Stages { return &Stages{c: c, o: o} }
+// A Stage makes a workflow stage for one round or plan. The methods of Stages are
+// the shipped ones: (*Stages).Prep is a Stage.
+type Stage func(r *Stages) workflow.Node
 
-// Shipped returns the stages of Round, to be put together with one's own by
-// workflow.New. They are for one round or plan.
-func Shipped(c *configs.Config, o Options) []workflow.Node {
+// NewStages returns the shipped stages for one round or plan.
+func NewStages(c *configs.Config, o Options) *Stages { return &Stages{Config: c, Options: o} }
+
+// Pipeline returns the pipeline of a round or plan: the shipped stages with those of
+// o.Stages.
+func Pipeline(c *configs.Config, o Options) (*workflow.Pipeline, error) {
 	r := NewStages(c, o)
-	return []workflow.Node{r.Corpus(), r.Prep(), r.Drift(), r.Start(), r.Train(), r.Evaluate(), r.Incumbent(), r.Gate(), r.Promote(), r.Sample()}
+	base := []workflow.Node{r.Sources(), r.Corpus(), r.Prep(), r.Drift(), r.Start(), r.Train(), r.Evaluate(), r.Incumbent(), r.Gate(), r.Promote(), r.Sample()}
+	var own []workflow.Node
+	for _, s := range o.Stages {
+		own = append(own, s(r))
+	}
+	return workflow.New(workflow.Compose(base, own...)...)
 }
 
-// Stages are the shipped stages of one round. They share what they have read.
+// Stages are the stages of one round. They share the config, the options, and
+// artifacts that they have read.
 type Stages struct {
-	c      *configs.Config
-	o      Options
-	corpus *text.Corpus // as it was found
-	model  *text.Model  // the one that was opened last
+	Config  *configs.Config
+	Options Options
+
+	sources *text.Corpus
+	corpus  *text.Corpus
+	folder  store.Path  // of corpus; empty: it is the sources
+	model   *text.Model // the one that was opened last
 }
 
-// Stage is a shipped one: its config is all of it, of which Keys says the part.
+// stage is a shipped stage. Its config is the whole config, its key takes Keys.
 type stage[T any] = workflow.Stage[*configs.Config, T]
 
 // limit is a stage's time, from minutes; 0: none.
@@ -66,35 +79,51 @@ type SampleResult struct {
 	Seed int64  `json:"seed"`
 }
 
+// Sources is the live stage that finds the documents at corpus.sources, for stages
+// that make a corpus of them.
+func (r *Stages) Sources() workflow.Node {
+	return stage[text.CorpusFacts]{Name: "sources", Version: 1, Config: r.Config, Keys: []string{}, Artifact: SourcesArtifact, Live: true, OnDemand: true,
+		Run: func(ctx context.Context, c *configs.Config, task *workflow.Task) (out workflow.Product[text.CorpusFacts], err error) {
+			if r.sources, err = text.FindCorpus(ctx, c.Corpus, task.Verify); err != nil {
+				return out, err
+			}
+			return facts(r.sources)
+		}}
+}
+
+// Corpus is the live stage that makes the sources the corpus.
 func (r *Stages) Corpus() workflow.Node {
-	return stage[text.CorpusFacts]{Name: "corpus", Version: 1, Config: r.c, Keys: []string{}, Artifact: CorpusArtifact, Live: true,
+	return stage[text.CorpusFacts]{Name: "corpus", Version: 1, Config: r.Config, Keys: []string{}, Artifact: CorpusArtifact, Live: true,
 		Run: func(ctx context.Context, c *configs.Config, task *workflow.Task) (out workflow.Product[text.CorpusFacts], err error) {
 			if r.corpus, err = text.FindCorpus(ctx, c.Corpus, task.Verify); err != nil {
 				return out, err
 			}
-			out.Value = r.corpus.Facts()
-			out.Digest, err = r.corpus.Digest()
-			return out, err
+			return facts(r.corpus)
 		}}
 }
 
 func (r *Stages) Prep() workflow.Node {
-	return stage[stages.PrepResult]{Name: "prep", Version: 2, Limit: limit(r.c.Round.LimitMinutes.Prep), Config: r.c, Keys: r.c.KeysOf(configs.Data),
+	return stage[stages.PrepResult]{Name: "prep", Version: 2, Limit: limit(r.Config.Round.LimitMinutes.Prep), Config: r.Config, Keys: r.Config.KeysOf(configs.Data),
 		Inputs: []workflow.Input{CorpusArtifact}, Artifact: SetArtifact,
-		Estimate: func(context.Context, *configs.Config, *workflow.Task) (workflow.Cost, error) {
-			return workflow.Cost{Bytes: corpus.Bytes(r.corpus.Documents)}, nil
+		Estimate: func(_ context.Context, _ *configs.Config, task *workflow.Task) (workflow.Cost, error) {
+			c, err := CorpusArtifact.Of(task)
+			return workflow.Cost{Bytes: c.Bytes}, err
 		},
 		Run: r.runPrep}
 }
 
 func (r *Stages) runPrep(ctx context.Context, c *configs.Config, task *workflow.Task) (out workflow.Product[stages.PrepResult], err error) {
+	found, err := r.documents(ctx, task)
+	if err != nil {
+		return out, err
+	}
 	name := "sets/" + task.Key
 	if task.Forced {
 		if err := task.Store.Delete(ctx, name+"/"+dataset.ManifestName, ""); err != nil {
 			return out, err
 		}
 	}
-	res, err := stages.Prep(ctx, c, r.corpus, stages.PrepOptions{Out: store.Locate(c.Workdir, name), Runner: r.o.Runner, Verbose: r.o.Verbose, Console: r.o.Console})
+	res, err := stages.Prep(ctx, c, found, stages.PrepOptions{Out: store.Locate(c.Workdir, name), Runner: r.Options.Runner, Verbose: r.Options.Verbose, Console: r.Options.Console})
 	if err != nil {
 		return out, err
 	}
@@ -121,7 +150,7 @@ func setFiles(ctx context.Context, st *store.Store, name string) ([]workflow.Fil
 
 // Start looks up the content of train.from, on which the training depends.
 func (r *Stages) Start() workflow.Node {
-	return stage[string]{Name: "start", Version: 1, Config: r.c, Keys: []string{}, Artifact: StartArtifact, Live: true,
+	return stage[string]{Name: "start", Version: 1, Config: r.Config, Keys: []string{}, Artifact: StartArtifact, Live: true, OnDemand: true,
 		Run: func(ctx context.Context, c *configs.Config, task *workflow.Task) (out workflow.Product[string], err error) {
 			if out.Digest = "none"; c.Train.From == "" {
 				return out, nil
@@ -135,7 +164,7 @@ func (r *Stages) Start() workflow.Node {
 }
 
 func (r *Stages) Train() workflow.Node {
-	return stage[stages.TrainResult]{Name: "train", Version: 1, Limit: limit(r.c.Round.LimitMinutes.Train), Config: r.c, Keys: r.c.KeysOf(configs.Weights, configs.Course, configs.Kept),
+	return stage[stages.TrainResult]{Name: "train", Version: 1, Limit: limit(r.Config.Round.LimitMinutes.Train), Config: r.Config, Keys: r.Config.KeysOf(configs.Weights, configs.Course, configs.Kept),
 		Inputs: []workflow.Input{SetArtifact, StartArtifact}, Artifact: ModelArtifact,
 		Estimate: r.estimateTrain, Run: r.runTrain}
 }
@@ -180,7 +209,7 @@ func (r *Stages) runTrain(ctx context.Context, c *configs.Config, task *workflow
 	if err != nil {
 		return out, err
 	}
-	res, err := stages.Train(ctx, c, stages.TrainOptions{Set: set.Set.In(c.Workdir), Out: store.Locate(c.Workdir, name), Fresh: task.Forced, Config: r.o.Config, Console: r.o.Console})
+	res, err := stages.Train(ctx, c, stages.TrainOptions{Set: set.Set.In(c.Workdir), Out: store.Locate(c.Workdir, name), Fresh: task.Forced, Config: r.Options.Config, Console: r.Options.Console})
 	if err != nil {
 		return out, err
 	}
@@ -208,7 +237,7 @@ func (r *Stages) open(ctx context.Context, task *workflow.Task) (*text.Model, er
 	if err != nil {
 		return nil, err
 	}
-	path := run.Best.In(r.c.Workdir)
+	path := run.Best.In(r.Config.Workdir)
 	if r.model == nil || r.model.Path != path {
 		r.model, err = text.OpenModel(ctx, path, "best")
 	}
@@ -216,7 +245,7 @@ func (r *Stages) open(ctx context.Context, task *workflow.Task) (*text.Model, er
 }
 
 func (r *Stages) Evaluate() workflow.Node {
-	return stage[text.EvaluateResult]{Name: "evaluate", Version: 2, Limit: limit(r.c.Round.LimitMinutes.Evaluate), Config: r.c, Keys: []string{}, Inputs: []workflow.Input{SetArtifact, ModelArtifact}, Artifact: EvaluationArtifact,
+	return stage[text.EvaluateResult]{Name: "evaluate", Version: 2, Limit: limit(r.Config.Round.LimitMinutes.Evaluate), Config: r.Config, Keys: []string{}, Inputs: []workflow.Input{SetArtifact, ModelArtifact}, Artifact: EvaluationArtifact,
 		Run: func(ctx context.Context, c *configs.Config, task *workflow.Task) (out workflow.Product[text.EvaluateResult], err error) {
 			set, err := SetArtifact.Of(task)
 			if err != nil {
@@ -234,7 +263,7 @@ func (r *Stages) Evaluate() workflow.Node {
 			if err != nil {
 				return out, err
 			}
-			r.o.Console.Line("evaluate: %v", res)
+			r.Options.Console.Line("evaluate: %v", res)
 			res.Checkpoint = run.Best
 			out.Value = *res
 			return out, nil
@@ -242,7 +271,7 @@ func (r *Stages) Evaluate() workflow.Node {
 }
 
 func (r *Stages) Sample() workflow.Node {
-	return stage[SampleResult]{Name: "sample", Version: 1, Limit: limit(r.c.Round.LimitMinutes.Sample), Config: r.c, Keys: r.c.KeysOf(configs.Text), Inputs: []workflow.Input{ModelArtifact}, Artifact: SampleArtifact,
+	return stage[SampleResult]{Name: "sample", Version: 1, Limit: limit(r.Config.Round.LimitMinutes.Sample), Config: r.Config, Keys: r.Config.KeysOf(configs.Text), Inputs: []workflow.Input{ModelArtifact}, Artifact: SampleArtifact,
 		Run: func(ctx context.Context, c *configs.Config, task *workflow.Task) (out workflow.Product[SampleResult], err error) {
 			m, err := r.open(ctx, task)
 			if err != nil {

@@ -158,7 +158,7 @@ func runPrep(ctx context.Context, st *store.Store, c *configs.Config, found *tex
 	if err := options.Validate(); err != nil {
 		return nil, err
 	}
-	docs, err := reachable(ctx, found, o)
+	docs, err := reachable(ctx, found, o.Runner)
 	if err != nil {
 		return nil, err
 	}

@@ -211,7 +211,7 @@ func TestReachable(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	docs, err := reachable(t.Context(), found, PrepOptions{Runner: "flink"})
+	docs, err := reachable(t.Context(), found, "flink")
 	if err != nil || len(docs) != 1 || docs[0] != found.Documents[0] {
 		t.Errorf("%v, %v", docs, err)
 	}

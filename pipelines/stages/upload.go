@@ -28,9 +28,9 @@ func Preflight(ctx context.Context, c *configs.Config, runner, out string) error
 // reachable returns the documents as the runner's workers can read them. Those
 // that were downloaded to this machine for Dataflow are copied to the staging
 // location, under the name of their content; a dry run only says where.
-func reachable(ctx context.Context, found *text.Corpus, o PrepOptions) (docs []corpus.Document, err error) {
+func reachable(ctx context.Context, found *text.Corpus, runner string) (docs []corpus.Document, err error) {
 	docs = slices.Clone(found.Documents)
-	if o.Runner != "dataflow" {
+	if runner != "dataflow" {
 		return docs, nil
 	}
 	st, err := store.Open(ctx, engine.Staging()+"/corpus")
@@ -43,11 +43,11 @@ func reachable(ctx context.Context, found *text.Corpus, o PrepOptions) (docs []c
 			continue
 		}
 		docs[i].Path = st.Join(found.Digests[i])
-		if engine.ModeOf(o.Runner) == engine.DryRun {
+		if engine.ModeOf(runner) == engine.DryRun {
 			continue
 		}
 		if err := upload(ctx, st, found.Digests[i], d); err != nil {
-			return nil, fmt.Errorf("stages: prep: copy %s to the bucket: %w", d.Name, err)
+			return nil, fmt.Errorf("stages: copy %s to the bucket: %w", d.Name, err)
 		}
 	}
 	return docs, nil

@@ -29,6 +29,7 @@ type Options struct {
 	Quiet   bool   // the trials write warnings only to their process's stderr
 	Config  string // path or embedded name of the config that is swept, which best.yaml extends; empty is quickstart
 	Console *report.Console
+	Stages  []round.Stage // the program's own; of these the trials' sets are made, train and evaluate are the shipped ones
 }
 
 // Trial is the outcome of a trial.
@@ -136,9 +137,8 @@ func withSets(ctx context.Context, st *store.Store, trials []configs.Trial, o Op
 	for _, t := range trials {
 		c := t.Resolved.Config
 		if _, ok := sets[c.Prep]; !ok {
-			ro := round.Options{Runner: o.Runner, Verbose: o.Verbose, Console: o.Console}
-			r := round.NewStages(&c, ro)
-			p, err := workflow.New(r.Corpus(), r.Prep())
+			ro := round.Options{Runner: o.Runner, Verbose: o.Verbose, Console: o.Console, To: "prep", Stages: o.Stages}
+			p, err := round.Pipeline(&c, ro)
 			if err != nil {
 				return nil, err
 			}

@@ -10,11 +10,13 @@ import (
 	"path/filepath"
 
 	"github.com/quire-ml/quire/configs"
+	"github.com/quire-ml/quire/runners/store"
 	"github.com/quire-ml/quire/transforms/corpus"
 )
 
 // CorpusFacts is what a round knows of its corpus.
 type CorpusFacts struct {
+	Folder    store.Path       `json:"folder,omitempty"` // of the documents; empty: corpus.sources
 	Documents int              `json:"documents"`
 	Bytes     int64            `json:"bytes"`
 	Listed    []CorpusDocument `json:"listed,omitempty"` // all of them, up to maxListed

@@ -64,12 +64,17 @@ func (x *pass) decide(ctx context.Context, n *node) (*verdict, error) {
 		v.reasons = append(v.reasons, "forced")
 	}
 	task := &Task{Stage: n.name, Store: x.st, Forced: forced, Verify: x.o.Verify, inputs: map[string]product{}}
-	for _, in := range n.inputs {
+	for _, in := range n.takes() {
 		if p, ok := x.made[in]; ok {
-			task.inputs[in], v.inputs[in] = p, p.Digest
+			task.inputs[in] = p
 		}
 	}
-	if len(v.inputs) == len(n.inputs) {
+	for _, in := range n.inputs {
+		if p, ok := x.made[in]; ok {
+			v.inputs[in] = p.Digest
+		}
+	}
+	if len(task.inputs) == len(n.takes()) {
 		v.task = task
 		var err error
 		if task.Key, err = n.key(v.inputs); err != nil {

@@ -7,12 +7,16 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 )
 
 // Node is a Stage of any types.
-type Node interface{ node() (*node, error) }
+type Node interface {
+	node() (*node, error)
+	names() (name, artifact string)
+}
 
 // node is a Stage without its types.
 type node struct {
@@ -20,8 +24,10 @@ type node struct {
 	version  int
 	settings map[string]json.RawMessage // by dotted key
 	inputs   []string
+	uses     []string
 	artifact string
 	live     bool
+	onDemand bool
 	limit    time.Duration
 
 	run      func(ctx context.Context, task *Task) (product, error)
@@ -32,7 +38,8 @@ type node struct {
 }
 
 func (s Stage[C, T]) node() (*node, error) {
-	n := &node{name: s.Name, version: s.Version, artifact: string(s.Artifact), live: s.Live, limit: s.Limit, differ: differences[T], locate: located[T]}
+	n := &node{name: s.Name, version: s.Version, artifact: string(s.Artifact), live: s.Live, onDemand: s.OnDemand, limit: s.Limit,
+		differ: differences[T], locate: located[T]}
 	switch {
 	case s.Name == "" || strings.ContainsAny(s.Name, "/\\ "):
 		return nil, fmt.Errorf("a stage is called %q; want a name that can be a folder's", s.Name)
@@ -47,6 +54,9 @@ func (s Stage[C, T]) node() (*node, error) {
 	}
 	for _, in := range s.Inputs {
 		n.inputs = append(n.inputs, in.artifact())
+	}
+	for _, in := range s.Uses {
+		n.uses = append(n.uses, in.artifact())
 	}
 	var err error
 	if n.settings, err = settings(s.Config, s.Keys, s.Ignore); err != nil {
@@ -73,6 +83,9 @@ func (s Stage[C, T]) node() (*node, error) {
 	}
 	return n, nil
 }
+
+// takes returns the artifacts that the stage reads.
+func (n *node) takes() []string { return slices.Concat(n.inputs, n.uses) }
 
 // finish completes a product: its digest, and the size, digest and generation of
 // its files.

@@ -31,6 +31,7 @@ func New(stages ...Node) (*Pipeline, error) {
 	if len(errs) > 0 {
 		return nil, errors.Join(errs...)
 	}
+	nodes = needed(nodes)
 	if len(nodes) == 0 {
 		return nil, errors.New("workflow: a pipeline has at least one stage")
 	}
@@ -47,11 +48,12 @@ func New(stages ...Node) (*Pipeline, error) {
 		maker[n.artifact] = n
 	}
 	for _, n := range nodes {
-		for i, in := range n.inputs {
+		takes := n.takes()
+		for i, in := range takes {
 			switch {
 			case maker[in] == nil:
 				errs = append(errs, fmt.Errorf("workflow: stage %s needs %s, which no stage makes", n.name, in))
-			case slices.Contains(n.inputs[:i], in):
+			case slices.Contains(takes[:i], in):
 				errs = append(errs, fmt.Errorf("workflow: stage %s has the input %s twice", n.name, in))
 			}
 		}
@@ -85,7 +87,7 @@ func order(nodes []*node, maker map[string]*node) ([]*node, error) {
 			return fmt.Errorf("workflow: stages wait for each other: %s", strings.Join(path[from:], " waits for "))
 		}
 		state[n] = open
-		for _, in := range n.inputs {
+		for _, in := range n.takes() {
 			if err := visit(maker[in]); err != nil {
 				return err
 			}

@@ -62,6 +62,7 @@ type Stage[C, T any] struct {
 	Ignore []string // keys and sections among Keys that leave the product unchanged
 
 	Inputs   []Input
+	Uses     []Input // artifacts that Run reads and Inputs determine: they are not in the key
 	Artifact Artifact[T]
 
 	// Run makes the product. It is called again after it failed or was killed, and
@@ -79,6 +80,9 @@ type Stage[C, T any] struct {
 	// Live stages run in every round and every plan and keep no outcome. They
 	// observe the world outside of the pipeline, and change nothing.
 	Live bool
+	// OnDemand stages are left out of a pipeline in which no stage takes their
+	// artifact.
+	OnDemand bool
 
 	Limit time.Duration // of one attempt; 0: none
 }

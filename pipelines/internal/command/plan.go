@@ -32,7 +32,7 @@ func (r *roundFlags) set(o *round.Options) {
 }
 
 // Plan is the command that says what a round would do.
-func Plan() *cobra.Command {
+func Plan(mine ...round.Stage) *cobra.Command {
 	var o common
 	var f roundFlags
 	c := build(&o, "plan", "Say what a round would do, and why",
@@ -43,7 +43,7 @@ func Plan() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			options := round.Options{Console: o.console(c)}
+			options := round.Options{Console: o.console(c), Stages: mine}
 			f.set(&options)
 			plan, err := round.Plan(c.Context(), &r.Config, options)
 			if err != nil {

@@ -13,7 +13,9 @@ import (
 )
 
 // Retrain is the command that runs rounds on a schedule.
-func Retrain() *cobra.Command {
+func Retrain() *cobra.Command { return retrain() }
+
+func retrain(mine ...round.Stage) *cobra.Command {
 	var o common
 	var runner, slot string
 	var once, verbose bool
@@ -40,7 +42,7 @@ func Retrain() *cobra.Command {
 		if err := waits(c, runner); err != nil {
 			return err
 		}
-		options := round.Options{Runner: runner, Verbose: verbose, Config: r.YAML(), Console: o.console(c)}
+		options := round.Options{Runner: runner, Verbose: verbose, Config: r.YAML(), Console: o.console(c), Stages: mine}
 		if !once {
 			return round.Retrain(c.Context(), &r.Config, options)
 		}

@@ -12,7 +12,7 @@ import (
 )
 
 // Run is the command that takes a corpus all the way to a sample.
-func Run() *cobra.Command {
+func Run(mine ...round.Stage) *cobra.Command {
 	var o common
 	var f roundFlags
 	var runner string
@@ -31,7 +31,7 @@ func Run() *cobra.Command {
 			if err := waits(c, runner); err != nil {
 				return err
 			}
-			options := round.Options{Runner: runner, Verbose: verbose, Config: r.YAML(), Console: o.console(c)}
+			options := round.Options{Runner: runner, Verbose: verbose, Config: r.YAML(), Console: o.console(c), Stages: mine}
 			o.begin(options.Console, r)
 			f.set(&options)
 			res, err := round.Run(c.Context(), &r.Config, options)
@@ -91,15 +91,4 @@ func Config() *cobra.Command {
 	}
 	c.AddCommand(explain)
 	return c
-}
-
-// Quire is all commands in one.
-func Quire() *cobra.Command {
-	root := &cobra.Command{Use: "quire", Short: "Character-level language models from a corpus of text",
-		Long:                       "Quire turns a corpus of text into a character-level RNN language model that is trained,\nchecked, promoted and used, on a laptop or on a cloud, by the same code and config file.",
-		DisableSuggestions:         true, // cobra's are lines of their own; unknownCommand gives the nearest
-		SuggestionsMinimumDistance: 2,
-		RunE:                       func(c *cobra.Command, _ []string) error { return c.Help() }}
-	root.AddCommand(Run(), Plan(), Runs(), Prep(), Train(), Evaluate(), Generate(), Score(), Inspect(), Promote(), Retrain(), Sweep(), Config(), Bench(), Version())
-	return root
 }

@@ -6,11 +6,12 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/quire-ml/quire/pipelines/round"
 	"github.com/quire-ml/quire/pipelines/sweep"
 )
 
 // Sweep is the command that tries the configs of a config's sweep section.
-func Sweep() *cobra.Command {
+func Sweep(mine ...round.Stage) *cobra.Command {
 	var o common
 	var runner string
 	var verbose bool
@@ -36,7 +37,8 @@ func Sweep() *cobra.Command {
 			}
 			console := o.console(c)
 			o.begin(console, r)
-			res, err := sweep.Run(c.Context(), r, trials, sweep.Options{Runner: runner, Verbose: verbose, Quiet: o.quiet, Config: o.config, Console: console})
+			res, err := sweep.Run(c.Context(), r, trials, sweep.Options{Runner: runner, Verbose: verbose, Quiet: o.quiet,
+				Config: o.config, Console: console, Stages: mine})
 			if err != nil {
 				return err
 			}
