@@ -12,9 +12,9 @@ import (
 	"github.com/quire-ml/quire/model/rnn"
 )
 
-// Model is a network with the hidden of B streams. It keeps the weights in an
-// arrangement of its own; when the ones it was made from have changed, it needs
-// Reload. It is for one goroutine at a time; its kernels use all processors.
+// Model is a network with the hidden of B streams. It keeps a copy of the weights,
+// arranged for its products: Reload renews the copy after a change. A Model is for
+// one goroutine at a time; its kernels use all processors.
 type Model struct {
 	B       int
 	shape   rnn.Shape
@@ -70,8 +70,7 @@ func New(w *rnn.Weights, B int) *Model {
 	return m
 }
 
-// Reload takes the weights that the model was made from as they are now. The
-// hidden stays.
+// Reload copies the weights that the model was made from again. The hidden stays.
 func (m *Model) Reload() {
 	s, first := m.shape, m.weights.Layer(0)
 	width := s.Cell.Gates() * s.Hidden
@@ -104,8 +103,8 @@ func (m *Model) Reset() {
 	}
 }
 
-// SetHidden sets the hidden, and for the LSTM the cell, of every stream: h and c
-// hold one (B, H) slice a layer.
+// SetHidden sets the hidden, and the c of a cell with memory, of every stream: h
+// and c hold one (B, H) slice a layer.
 func (m *Model) SetHidden(h, c [][]float32) {
 	for k, l := range m.layers {
 		copy(l.hidden, h[k])

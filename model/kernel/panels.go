@@ -111,7 +111,7 @@ func (p *Panels) Multiply(w *Worker, M, lo, hi int, a []float32, ars int, init [
 	}
 }
 
-// zeros is what a sum starts from where nothing else is given.
+// zeros starts the sums of a product without init.
 var zeros [64]float32
 
 // columns computes the n columns of one panel (k, cols) for M rows, in blocks

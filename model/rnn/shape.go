@@ -19,7 +19,7 @@ import (
 	"math"
 )
 
-// Shape is what decides the parameters of a network.
+// Shape decides the names and sizes of a network's parameters.
 type Shape struct {
 	Cell       Cell
 	Layers     int // N, at least 1
@@ -28,7 +28,7 @@ type Shape struct {
 	Hidden     int // H
 }
 
-// Parameter is the name and the shape of one parameter, and how it starts.
+// Parameter is the name, the dimensions and the initial range of one parameter.
 type Parameter struct {
 	Name  string
 	Dims  []int

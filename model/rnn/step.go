@@ -29,7 +29,7 @@ func NewStep(cell Cell, B, H int, precision kernel.Precision) *Step {
 	return s
 }
 
-// SetBias takes bhh (G·H) as it lies. Call it before the workers start.
+// SetBias takes bhh (G·H) without a copy. Call it before the workers start.
 func (s *Step) SetBias(bhh []float32) { s.bias = bhh }
 
 // Pack takes units lo … hi-1 of whh (G·H, H).
@@ -50,7 +50,8 @@ func (s *Step) Put(t int, h []float32, lo, hi int) {
 //	x, ids   input pre-activations, as kernel.GRUForward takes them
 //	tmp      (B, TmpWidth): on return what the backward pass takes
 //	h, out   (B, H): hidden before the step and after it; may be the same
-//	c, cOut  (B, H): cell before the step and after it (LSTM); may be the same
+//	c, cOut  (B, H): memory before the step and after it, for a cell that has one;
+//	         may be the same
 func (s *Step) Forward(w *kernel.Worker, t, lo, hi int, x []float32, ids []int32, tmp, h, out, c, cOut []float32) {
 	B, H := s.B, s.H
 	for u := lo; u < hi; u += strip * kernel.Columns() {
@@ -63,7 +64,7 @@ func (s *Step) Forward(w *kernel.Worker, t, lo, hi int, x []float32, ids []int32
 	s.Put(t+1, out, lo, hi)
 }
 
-// tmp returns what step t keeps, of what all steps keep.
+// tmp returns the part of step t in all, (T, B, TmpWidth).
 func (s *Step) tmp(all []float32, t int) []float32 {
 	n := s.B * kernel.TmpWidth(s.H)
 	return all[t*n : (t+1)*n]

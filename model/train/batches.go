@@ -70,7 +70,7 @@ func newBatches(data Data, o *Options) (*batches, error) {
 	return s, nil
 }
 
-// steps returns how many there are in the first epochs.
+// steps returns the number of steps in the first epochs.
 func (s *batches) steps(epochs int) int64 {
 	n := min(epochs, len(s.ends))
 	last := int64(0)
@@ -80,8 +80,8 @@ func (s *batches) steps(epochs int) int64 {
 	return last + int64(epochs-n)*s.perEpoch
 }
 
-// find returns the epoch, from 1, of a step, from 0, and the steps of that epoch
-// before it.
+// find locates a step (from 0): its epoch (from 1) and its position within the
+// epoch (from 0).
 func (s *batches) find(step int64) (epoch int, at int64) {
 	for n, end := range s.ends {
 		if step < end {
@@ -95,9 +95,9 @@ func (s *batches) find(step int64) (epoch int, at int64) {
 	return len(s.ends) + 1 + int(step/s.perEpoch), step % s.perEpoch
 }
 
-// read fills the beginning of batch with that of a step, and returns the
-// characters of a sequence. With Carry, sequence b of the batches of an epoch is
-// the b-th of B equal parts of its passages, one after the other.
+// read fills the beginning of batch with the sequences of a step, and returns
+// their T. With Carry, the passages of an epoch are divided into B equal parts, and
+// sequence b of the batches goes through part b.
 func (s *batches) read(ctx context.Context, step int64, batch []int32) (T int, err error) {
 	epoch, at := s.find(step)
 	T = s.o.Curriculum.length(epoch, s.o.SeqLength)
@@ -133,8 +133,8 @@ func (s *batches) step(t *Trainer, T int, batch []int32) (float64, error) {
 	return t.Step(batch[:s.o.Batch*(T+1)])
 }
 
-// Steps returns how many steps Run takes on data: in all, and in an epoch after
-// those of a curriculum. Early stopping may end it before.
+// Steps returns the steps that Run takes on data: in all, and in an epoch after
+// those of a curriculum. Early stopping may end a run before.
 func Steps(data Data, o Options) (all, perEpoch int64, err error) {
 	b, err := newBatches(data, &o)
 	if err != nil {

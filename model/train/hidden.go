@@ -8,19 +8,19 @@ import (
 	"github.com/quire-ml/quire/model/rnn"
 )
 
-// Hidden is what the sequences of a batch start from.
+// Hidden is the state that the sequences of a batch start from.
 type Hidden string
 
 const (
 	Zero  Hidden = "zero"  // zeros; the default
-	Carry Hidden = "carry" // what the text before them has left
+	Carry Hidden = "carry" // the hidden after the text before them
 )
 
-// hidden is what a step leaves to the next: for each layer the hidden, and for
-// the LSTM the cell, (B, H) each.
+// hidden is the state that a step leaves to the next: for each layer the hidden,
+// and for a cell with memory its c, (B, H) each.
 type hidden struct {
 	B, H int
-	h, c [][]float32 // c is nil for the GRU
+	h, c [][]float32 // c is nil for a cell without memory
 }
 
 func newHidden(s rnn.Shape, B int) *hidden {
@@ -55,7 +55,7 @@ func (x *hidden) forget(b int) {
 }
 
 // tensors lists the rows as a checkpoint stores them, hidden.h.l{k} and
-// hidden.c.l{k}, (B, H); none for nil. They share its memory.
+// hidden.c.l{k}, (B, H); none for nil. They share the memory of x.
 func (x *hidden) tensors() []checkpoint.Tensor {
 	if x == nil {
 		return nil

@@ -18,11 +18,12 @@ type Text interface {
 }
 
 // passages divides a text into passages of T+1 characters, T inputs and T targets.
-// In a stretch a passage begins with the last character of the one before it; no
-// passage crosses two stretches. Where a stretch has some characters more than
-// its passages, fewer than T, its first passage starts so many or fewer characters
-// late, and the passages are turned by some number of them, both at random for
-// each epoch.
+// In a stretch, a passage begins with the last character of the passage before it.
+// No passage crosses two stretches.
+//
+// Each epoch shifts the passages in two ways, both at random. A stretch has
+// 0 … T-1 characters more than its passages need: its first passage starts up to
+// that number of characters late. The order of all passages is rotated.
 type passages struct {
 	text  Text
 	T     int64
@@ -35,7 +36,7 @@ type passages struct {
 type stretch struct {
 	first int64 // number of its first passage
 	start int64 // its first character
-	spare int64 // characters that its passages leave over
+	spare int64 // characters that its passages leave over, 0 … T-1
 }
 
 func newPassages(text Text, T int, seed int64) *passages {
@@ -52,7 +53,7 @@ func newPassages(text Text, T int, seed int64) *passages {
 }
 
 // read fills dst with the T+1 ids of the passage at position i, 0 to n-1, of an
-// epoch from 1. goesOn tells whether it continues the one at position i-1.
+// epoch (from 1). goesOn tells whether it continues the passage at position i-1.
 func (w *passages) read(ctx context.Context, epoch int, i int64, dst []int32) (goesOn bool, err error) {
 	key := kernel.Hash(kernel.Hash(uint64(w.seed)) + uint64(epoch))
 	i = (i + draw(key, w.n)) % w.n
@@ -62,5 +63,5 @@ func (w *passages) read(ctx context.Context, epoch int, i int64, dst []int32) (g
 	return i > p.first, w.text.ReadAt(ctx, at, dst)
 }
 
-// draw returns one of 0…n-1.
+// draw returns a number in 0 … n-1 that key decides.
 func draw(key uint64, n int64) int64 { return int64(kernel.Hash(key) % uint64(n)) }

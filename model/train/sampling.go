@@ -4,10 +4,10 @@ import (
 	"github.com/quire-ml/quire/model/kernel"
 )
 
-// draw replaces each input, but for the first of a sequence, with the
-// probability Sampling by a character that the model draws after the inputs
-// before it, those replaced included. Nothing is dropped meanwhile. What is drawn
-// is a function of the seed, the steps taken and the place in the batch.
+// draw replaces inputs by characters that the model draws after the inputs before
+// them, replaced ones included. Each input but the first of a sequence is replaced
+// with probability Sampling. Dropout is off for the drawing. The draws are a
+// function of the seed, the steps taken and the place in the batch.
 func (t *Trainer) draw() error {
 	if t.sampler == nil {
 		var err error

@@ -1,6 +1,5 @@
-// Package train is the training of a network: a step that one can call from a
-// loop of one's own (Trainer), and the loop that makes a run (Run): epochs,
-// validation, checkpoints, exact resume.
+// Package train is the training of a network: a step for any loop (Trainer), and
+// the loop that makes a run (Run): epochs, validation, checkpoints, exact resume.
 //
 // The state of a training after a step depends on the data, the shape, the
 // numbers of Options and the step alone: not on when it was saved, stopped or
@@ -39,8 +38,8 @@ type Trainer struct {
 	targets []int32      // (T, B)
 }
 
-// TrainerOptions are what a trainer has beside its sizes. The zero value is
-// Adam alone.
+// TrainerOptions are the optional numbers of a trainer. The zero value is plain
+// Adam.
 type TrainerOptions struct {
 	Clip      float64          // threshold of the gradient's global norm; 0 for none
 	Decay     float64          // weight decay; 0 for none
@@ -52,9 +51,9 @@ type TrainerOptions struct {
 	// layer, of the embedded input, and of the recurrent weights.
 	Dropout, InputDropout, WeightDropout float64
 
-	// Carry lets each sequence of a batch start from the hidden in which the
-	// last Apply has left the one in its place; else all start from zero. No
-	// gradient goes back from one batch to the one before.
+	// Carry starts sequence b of a batch from the hidden that sequence b of the
+	// last applied batch has ended in; else every sequence starts from zero. No
+	// gradient goes back to an earlier batch.
 	Carry bool
 }
 
@@ -105,8 +104,8 @@ func (t *Trainer) resize(T int) error {
 
 // Loss computes the mean cross-entropy in nats, and the gradients, of a batch:
 // B sequences of T+1 ids, one after another. The input is the first T ids of a
-// sequence, the target the last T; TrainerOptions.Carry says from what hidden it
-// starts. Dropout and Sampling depend on the seed and the steps taken.
+// sequence, the target the last T. TrainerOptions.Carry decides the hidden that the
+// sequences start from. Dropout and Sampling depend on the seed and the steps taken.
 func (t *Trainer) Loss(batch []int32) (float64, error) {
 	if len(batch) != t.B*(t.T+1) {
 		return 0, fmt.Errorf("train: batch of %d ids, want %d sequences of %d", len(batch), t.B, t.T+1)
@@ -126,7 +125,7 @@ func (t *Trainer) Loss(batch []int32) (float64, error) {
 }
 
 // Apply updates the weights by the gradients of the last Loss. With Carry, the
-// hidden that the last Loss has ended in is the next one's start.
+// next Loss starts from the hidden in which the last has ended.
 func (t *Trainer) Apply() error {
 	squares, err := t.machine.squares()
 	if err != nil {
