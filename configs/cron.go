@@ -12,7 +12,7 @@ import (
 // cronParser reads the expressions of crontab(5): five fields, or @daily and the
 // like. Where both days are given, either the day of the month or the day of the
 // week has to match.
-var cronParser = cron.NewParser(cron.Minute | cron.Hour | cron.Dom | cron.Month | cron.Dow | cron.Descriptor | cron.DowOrDom)
+var cronParser = cron.MustNewParser(cron.Minute | cron.Hour | cron.Dom | cron.Month | cron.Dow | cron.Descriptor | cron.DowOrDom)
 
 // Times returns a function from a time to the next one at which the schedule's
 // cron expression holds. Both are on a calendar without time zones (in UTC). The

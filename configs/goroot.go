@@ -61,6 +61,7 @@ func findGo() string {
 			return root
 		}
 	}
+	//lint:ignore SA1019 without a go command, the Go that built this program is the best guess, and isGo checks it
 	if root := runtime.GOROOT(); isGo(root) {
 		return root
 	}

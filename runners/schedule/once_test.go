@@ -41,7 +41,7 @@ func TestOnce(t *testing.T) {
 	dir := memory(t)
 	synctest.Test(t, func(t *testing.T) {
 		s, first, second := nightly(t, dir, "a", "skip"), at(t, "20000101T030000Z"), at(t, "20000102T030000Z")
-		time.Sleep(first.Sub(time.Now()))
+		time.Sleep(time.Until(first))
 		r, err := s.Once(t.Context(), first, lasting(time.Hour))
 		wantRecord(t, r, err, "20000101T030000Z", Ran, "", "r20000101T030000Z")
 		r, err = s.Once(t.Context(), first, lasting(time.Hour))
@@ -79,7 +79,7 @@ func TestOnceBeside(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			a, b := nightly(t, dir, "a", overlap), nightly(t, dir, "b", overlap)
 			first, second := at(t, "20000101T030000Z"), at(t, "20000102T030000Z")
-			time.Sleep(first.Sub(time.Now()))
+			time.Sleep(time.Until(first))
 			var firstRecord *Record
 			var firstErr error
 			done := make(chan struct{})
@@ -90,7 +90,7 @@ func TestOnceBeside(t *testing.T) {
 			time.Sleep(time.Hour)
 			r, err := b.Once(t.Context(), first, lasting(time.Hour))
 			wantRecord(t, r, err, "20000101T030000Z", Skipped, "a runs it", "")
-			time.Sleep(second.Sub(time.Now()))
+			time.Sleep(time.Until(second))
 			r, err = b.Once(t.Context(), second, lasting(time.Hour))
 			if overlap == "skip" {
 				wantRecord(t, r, err, "20000102T030000Z", Skipped, "overlap: the round of 20000101T030000Z runs", "")

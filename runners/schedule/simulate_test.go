@@ -184,7 +184,7 @@ func memory(t *testing.T) string {
 func simulate(t *testing.T, seed uint64, n int, o Options, begin time.Time) {
 	dir := memory(t)
 	synctest.Test(t, func(t *testing.T) {
-		w := &world{t: t, dir: dir, o: o, base: begin.Sub(time.Now()), r: rand.New(rand.NewPCG(seed, 1)), done: map[string]bool{}, worked: map[string]int{}}
+		w := &world{t: t, dir: dir, o: o, base: time.Until(begin), r: rand.New(rand.NewPCG(seed, 1)), done: map[string]bool{}, worked: map[string]int{}}
 		w.end = begin
 		for range n {
 			w.end = o.Timetable.Next(w.end)

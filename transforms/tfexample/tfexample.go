@@ -28,7 +28,7 @@ const (
 	tagValue     = 2<<3 | 2 // of an entry
 	tagInt64List = 3<<3 | 2 // of Feature
 	tagInts      = 1<<3 | 2 // of Int64List, packed
-	tagInt       = 1<<3 | 0 // of Int64List, an id that is not packed
+	tagInt       = 1 << 3   // of Int64List, an id that is not packed
 )
 
 // Width returns the number of bytes that every id below vocab fits in.

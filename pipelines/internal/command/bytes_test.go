@@ -63,6 +63,7 @@ func TestSameBytesTutorial(t *testing.T) {
 // a step.
 func TestSameBytesTrain(t *testing.T) {
 	dir := t.TempDir()
+	//lint:ignore SA1019 tests run where Go is
 	text, err := os.ReadFile(filepath.Join(runtime.GOROOT(), "src/testdata/Isaac.Newton-Opticks.txt"))
 	if err != nil {
 		t.Fatal(err)
