@@ -2,37 +2,36 @@ package round
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 
 	"github.com/quire-ml/quire/configs"
 	"github.com/quire-ml/quire/pipelines/gate"
 	"github.com/quire-ml/quire/pipelines/promotion"
-	"github.com/quire-ml/quire/pipelines/stages"
 	"github.com/quire-ml/quire/pipelines/text"
 	"github.com/quire-ml/quire/runners/store"
 	"github.com/quire-ml/quire/runners/workflow"
 )
 
-// driftStage compares the set with that of the last round. It is live: its figures
-// are for the record, and nothing depends on them.
+// Drift is the live stage that compares the set with the last round's. Its figures are
+// for the record: nothing depends on them.
 func (r *Stages) Drift() workflow.Node {
-	return stage[DriftResult]{Name: "drift", Version: 1, Config: r.Config, Keys: []string{}, Inputs: []workflow.Input{SetArtifact}, Artifact: DriftArtifact, Live: true,
+	return stage[DriftResult]{Name: "drift", Version: 1, Config: r.Config, Keys: []string{},
+		Inputs: []workflow.Input{SetArtifact}, Artifact: DriftArtifact, Live: true,
 		Run: func(ctx context.Context, c *configs.Config, task *workflow.Task) (out workflow.Product[DriftResult], err error) {
 			set, err := SetArtifact.Of(task)
 			if err != nil {
 				return out, err
 			}
-			out.Digest = set.ManifestSHA256 // the last round's does not make this one another
+			out.Digest = set.ManifestSHA256 // whatever it is compared with
 			last, err := workflow.Latest(ctx, task.Store)
 			if err != nil {
 				return out, err
 			}
-			var before stages.PrepResult
-			if s := last.Stage("prep"); s == nil || json.Unmarshal(s.Value, &before) != nil || before.Set == "" {
-				return out, nil
+			before, s, err := SetArtifact.Recorded(last)
+			if s == nil || err != nil {
+				return out, err
 			}
-			if before.Set == set.Set { // nothing is read where nothing has changed
+			if before.Set == set.Set { // read nothing
 				out.Value = DriftResult{Against: before.Set, Chars: set.Chars, CharsBefore: set.Chars, UnigramNats: new(float64)}
 				return out, nil
 			}
@@ -41,8 +40,8 @@ func (r *Stages) Drift() workflow.Node {
 		}}
 }
 
-// drift compares two sets below the workdir; one that is gone is none to compare
-// with.
+// drift compares two sets below the workdir. Where the older one cannot be opened, it
+// warns and compares nothing.
 func (r *Stages) drift(ctx context.Context, before, now store.Path) (d DriftResult, err error) {
 	old, done, err := text.OpenSet(ctx, before.In(r.Config.Workdir))
 	if err != nil {
@@ -61,14 +60,16 @@ func (r *Stages) drift(ctx context.Context, before, now store.Path) (d DriftResu
 	d = *Drift(old, set)
 	d.Against = before
 	if d.UnigramNats != nil {
-		r.Options.Console.Line("drift: %d characters after %d, %d new ones, divergence %.4f nats from the last round's text", d.Chars, d.CharsBefore, d.NewChars, *d.UnigramNats)
+		r.Options.Console.Line("drift: %d characters after %d, %d new ones, divergence %.4f nats from the last round's text",
+			d.Chars, d.CharsBefore, d.NewChars, *d.UnigramNats)
 	}
 	return d, nil
 }
 
-// baselineStage looks what the model must be better than.
+// Incumbent is the live stage that finds the model to beat.
 func (r *Stages) Incumbent() workflow.Node {
-	return stage[promotion.Incumbent]{Name: "baseline", Version: 1, Config: r.Config, Keys: []string{}, Inputs: []workflow.Input{ModelArtifact}, Artifact: BaselineArtifact, Live: true, OnDemand: true,
+	return stage[promotion.Incumbent]{Name: "baseline", Version: 1, Config: r.Config, Keys: []string{},
+		Inputs: []workflow.Input{ModelArtifact}, Artifact: BaselineArtifact, Live: true, OnDemand: true,
 		Run: func(ctx context.Context, c *configs.Config, task *workflow.Task) (out workflow.Product[promotion.Incumbent], err error) {
 			run, err := ModelArtifact.Of(task)
 			if err != nil {
@@ -79,8 +80,10 @@ func (r *Stages) Incumbent() workflow.Node {
 		}}
 }
 
+// Gate is the stage that decides whether the model is fit for service.
 func (r *Stages) Gate() workflow.Node {
-	return stage[gate.Result]{Name: "gate", Version: 3, Limit: limit(r.Config.Round.LimitMinutes.Gate), Config: r.Config, Keys: r.Config.KeysOf(configs.Verdict),
+	return stage[gate.Result]{Name: "gate", Version: 3, Limit: limit(r.Config.Round.LimitMinutes.Gate),
+		Config: r.Config, Keys: r.Config.KeysOf(configs.Verdict),
 		Inputs:   []workflow.Input{SetArtifact, ModelArtifact, BaselineArtifact},
 		Uses:     []workflow.Input{CorpusArtifact}, // its documents are those of the set
 		Artifact: DecisionArtifact,
@@ -101,7 +104,8 @@ func (r *Stages) Gate() workflow.Node {
 			if err != nil {
 				return out, err
 			}
-			o := gate.Options{Set: set.Set.In(c.Workdir), Corpus: found, Withdrawn: base.Withdrawn, TrainNats: run.TrainNats, Console: r.Options.Console}
+			o := gate.Options{Set: set.Set.In(c.Workdir), Corpus: found, Withdrawn: base.Withdrawn, TrainNats: run.TrainNats,
+				Console: r.Options.Console}
 			if base.Checkpoint != "" {
 				o.Promoted = store.Locate(c.Workdir, base.Checkpoint)
 			}
@@ -115,8 +119,10 @@ func (r *Stages) Gate() workflow.Node {
 		}}
 }
 
+// Promote is the stage that puts a model into service that has passed the gate.
 func (r *Stages) Promote() workflow.Node {
-	return stage[promotion.Promoted]{Name: "promote", Version: 2, Config: r.Config, Keys: []string{}, Inputs: []workflow.Input{ModelArtifact, DecisionArtifact}, Artifact: PromotionArtifact,
+	return stage[promotion.Promoted]{Name: "promote", Version: 2, Config: r.Config, Keys: []string{},
+		Inputs: []workflow.Input{ModelArtifact, DecisionArtifact}, Artifact: PromotionArtifact,
 		Run: func(ctx context.Context, c *configs.Config, task *workflow.Task) (out workflow.Product[promotion.Promoted], err error) {
 			decision, err := DecisionArtifact.Of(task)
 			if err != nil || !decision.Passed {

@@ -10,8 +10,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/quire-ml/quire/pipelines/promotion"
-	"github.com/quire-ml/quire/pipelines/stages"
 	"github.com/quire-ml/quire/pipelines/text"
 	"github.com/quire-ml/quire/runners/store"
 	"github.com/quire-ml/quire/runners/workflow"
@@ -52,13 +50,11 @@ func List(ctx context.Context, workdir string) (*Listing, error) {
 				s.Ran = append(s.Ran, stage.Name)
 			}
 		}
-		var e text.EvaluateResult
-		if stage := r.Stage("evaluate"); stage != nil && json.Unmarshal(stage.Value, &e) == nil && stage.Digest != "" {
+		if e, stage, err := EvaluationArtifact.Recorded(r); stage != nil && err == nil {
 			s.NatsPerChar = &e.NatsPerChar
 		}
-		var p promotion.Promoted
-		if stage := r.Stage("promote"); stage != nil && stage.Action == workflow.ActionRun && json.Unmarshal(stage.Value, &p) == nil {
-			s.Promoted = p.Checkpoint != ""
+		if p, stage, err := PromotionArtifact.Recorded(r); stage != nil && err == nil {
+			s.Promoted = stage.Action == workflow.ActionRun && p.Checkpoint != ""
 		}
 		list.Rounds = append(list.Rounds, s)
 	}
@@ -108,31 +104,31 @@ func readRound(ctx context.Context, st *store.Store, id string) (r *workflow.Rec
 	return r, err
 }
 
-// lineage goes back from a round's sample as far as the round came.
+// lineage goes back from a round's sample to the sources, as far as the round came.
 func lineage(ctx context.Context, st *store.Store, r *workflow.Record) ([]Ancestor, error) {
 	list := []Ancestor{}
-	if s := r.Stage("sample"); s != nil && s.Digest != "" {
-		list = append(list, Ancestor{"sample", workflow.OutcomeName(s.Name, s.Key), s.Digest})
+	_, sample, err1 := SampleArtifact.Recorded(r)
+	run, trained, err2 := ModelArtifact.Recorded(r)
+	set, prepared, err3 := SetArtifact.Recorded(r)
+	sources, found, err4 := SourcesArtifact.Recorded(r)
+	if found == nil { // the corpus is the sources
+		sources, found, err4 = CorpusArtifact.Recorded(r)
 	}
-	var run stages.TrainResult
-	if s := r.Stage("train"); s != nil && s.Digest != "" {
-		if err := json.Unmarshal(s.Value, &run); err != nil {
-			return nil, fmt.Errorf("round: round %s: result of train: %w", r.Round, err)
-		}
-		list = append(list, Ancestor{"checkpoint", string(run.Best), s.Digest})
+	if err := errors.Join(err1, err2, err3, err4); err != nil {
+		return nil, err
 	}
-	s := r.Stage("prep")
-	if s == nil || s.Digest == "" {
+	if sample != nil {
+		list = append(list, Ancestor{"sample", workflow.OutcomeName(sample.Name, sample.Key), sample.Digest})
+	}
+	if trained != nil {
+		list = append(list, Ancestor{"checkpoint", string(run.Best), trained.Digest})
+	}
+	if prepared == nil {
 		return list, nil
 	}
-	var set stages.PrepResult
-	if err := json.Unmarshal(s.Value, &set); err != nil {
-		return nil, fmt.Errorf("round: round %s: result of prep: %w", r.Round, err)
-	}
-	list = append(list, Ancestor{"set", string(set.Set), s.Digest})
-	var corpus text.CorpusFacts
-	if look := r.Stage("corpus"); look != nil && json.Unmarshal(look.Value, &corpus) == nil && len(corpus.Listed) == corpus.Documents {
-		for _, d := range corpus.Listed {
+	list = append(list, Ancestor{"set", string(set.Set), prepared.Digest})
+	if found != nil && len(sources.Listed) == sources.Documents {
+		for _, d := range sources.Listed {
 			list = append(list, Ancestor{"source", d.Name, d.SHA256})
 		}
 		return list, nil

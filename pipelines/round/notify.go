@@ -13,8 +13,6 @@ import (
 
 	"github.com/quire-ml/quire/configs"
 	"github.com/quire-ml/quire/pipelines/gate"
-	"github.com/quire-ml/quire/pipelines/promotion"
-	"github.com/quire-ml/quire/pipelines/text"
 	"github.com/quire-ml/quire/runners/store"
 	"github.com/quire-ml/quire/runners/workflow"
 )
@@ -41,27 +39,23 @@ func news(c *configs.Config, r *workflow.Record, failed error) *News {
 	n := &News{Experiment: c.Name}
 	if r != nil {
 		n.Round = r.Round
-		var e text.EvaluateResult
-		if s := r.Stage("evaluate"); s != nil && s.Digest != "" && json.Unmarshal(s.Value, &e) == nil {
+		if e, s, err := EvaluationArtifact.Recorded(r); s != nil && err == nil {
 			n.Nats = &e.NatsPerChar
 		}
 	}
-	ran := func(stage string) bool {
-		s := r.Stage(stage)
-		return s != nil && s.Action == workflow.ActionRun
-	}
 	switch {
 	case failed == nil:
-		var p promotion.Promoted
-		if !ran("promote") || json.Unmarshal(r.Stage("promote").Value, &p) != nil || p.Checkpoint == "" {
+		p, s, err := PromotionArtifact.Recorded(r)
+		if s == nil || s.Action != workflow.ActionRun || err != nil || p.Checkpoint == "" {
 			return nil
 		}
 		n.Event, n.Checkpoint = "promoted", store.Locate(c.Workdir, p.Checkpoint)
 	case errors.Is(failed, gate.ErrRefused):
-		if !ran("gate") {
+		_, s, err := DecisionArtifact.Recorded(r)
+		if s == nil || s.Action != workflow.ActionRun || err != nil {
 			return nil
 		}
-		n.Event, n.Stage, n.Class, n.Message = "refused", "gate", refused, failed.Error()
+		n.Event, n.Stage, n.Class, n.Message = "refused", s.Name, refused, failed.Error()
 	case class(failed) == workflow.Interrupted || errors.Is(failed, context.Canceled):
 		return nil
 	default:

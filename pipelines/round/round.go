@@ -17,19 +17,17 @@ import (
 	"github.com/quire-ml/quire/model/kernel"
 	"github.com/quire-ml/quire/model/train"
 	"github.com/quire-ml/quire/pipelines/gate"
-	"github.com/quire-ml/quire/pipelines/promotion"
 	"github.com/quire-ml/quire/pipelines/report"
-	"github.com/quire-ml/quire/pipelines/stages"
 	"github.com/quire-ml/quire/runners/engine"
 	"github.com/quire-ml/quire/runners/store"
 	"github.com/quire-ml/quire/runners/workflow"
 	"github.com/quire-ml/quire/transforms/vocab"
 )
 
-// Options are the inputs of Round beside the config.
+// Options are the inputs of Run and Plan beside the config.
 type Options struct {
-	ID      string // of the round; empty: from its time
-	Runner  string // of prep
+	ID      string // of the round; empty: its start time
+	Runner  string // of the stages on Beam: direct, prism, flink or dataflow
 	Verbose bool   // Beam's log goes to stderr
 	Config  []byte // the resolved config, for the run's config.yaml
 	Console *report.Console
@@ -44,7 +42,7 @@ type Options struct {
 	Stages []Stage
 }
 
-// Result is the outcome of Round.
+// Result describes a round that is done.
 type Result struct {
 	Round    string                     `json:"round"`
 	Stages   map[string]json.RawMessage `json:"stages"`
@@ -56,12 +54,12 @@ type Result struct {
 }
 
 // Run takes a corpus all the way to a sample: prep, train, evaluate, gate,
-// promote, sample, with o.Stages. What is there already is not made again.
-// Artifacts lie below the workdir: sets/<key>, runs/<key>, promoted.json; what
-// workflow keeps of stages and rounds beside them.
+// promote, sample, and o.Stages. A stage that is done is skipped. Artifacts lie below
+// the workdir, in sets/<key>, runs/<key> and promoted.json, beside the files of
+// package workflow.
 //
-// When the gate refuses the model, the error is ErrRefused and the result says
-// why; when ctx is cancelled in training, it is train.ErrInterrupted.
+// When the gate refuses the model, the error is gate.ErrRefused, and the result has
+// the reason. When ctx is cancelled in training, the error is train.ErrInterrupted.
 func Run(ctx context.Context, c *configs.Config, o Options) (*Result, error) {
 	p, err := Pipeline(c, o)
 	if err != nil {
@@ -90,7 +88,7 @@ func Run(ctx context.Context, c *configs.Config, o Options) (*Result, error) {
 	return res, err
 }
 
-// Plan says what Round would do, stage by stage, and why.
+// Plan returns the decisions of Run with the same options.
 func Plan(ctx context.Context, c *configs.Config, o Options) (*workflow.Plan, error) {
 	p, err := Pipeline(c, o)
 	if err != nil {
@@ -104,13 +102,14 @@ func Plan(ctx context.Context, c *configs.Config, o Options) (*workflow.Plan, er
 	return p.Plan(ctx, st, o.Workflow(c))
 }
 
+// Workflow returns the options for a pipeline of these stages.
 func (o Options) Workflow(c *configs.Config) workflow.Options {
 	return workflow.Options{ID: o.ID, Config: c, From: o.From, To: o.To, Force: o.Force, Verify: o.Verify,
 		Attempts: c.Round.Attempts, Pause: time.Duration(c.Round.PauseSeconds * float64(time.Second)),
 		Versions: versions(), Host: host(), Judge: judge, Class: class}
 }
 
-// Announce says what happens to a stage.
+// Announce tells the console what is about to happen to a stage.
 func Announce(console *report.Console, e workflow.Event) {
 	why := strings.Join(e.Why, "; ")
 	switch e.Kind {
@@ -125,9 +124,9 @@ func Announce(console *report.Console, e workflow.Event) {
 
 // judge counts a round as failed when its gate refused.
 func judge(r *workflow.Record) error {
-	var d gate.Result
-	if s := r.Stage("gate"); s == nil || json.Unmarshal(s.Value, &d) != nil || d.Passed {
-		return nil
+	d, s, err := DecisionArtifact.Recorded(r)
+	if s == nil || err != nil || d.Passed {
+		return err
 	}
 	return fmt.Errorf("round: %w: %s", gate.ErrRefused, d.Reason)
 }
@@ -195,19 +194,15 @@ func result(p *workflow.Pipeline, workdir string, st *store.Store, r *workflow.R
 			return nil, err
 		}
 	}
-	var set stages.PrepResult
-	var run stages.TrainResult
-	var decision gate.Result
-	var promoted promotion.Promoted
-	var sample SampleResult
-	for name, to := range map[string]any{"prep": &set, "train": &run, "gate": &decision, "promote": &promoted, "sample": &sample} {
-		if data := res.Stages[name]; data != nil {
-			if err := json.Unmarshal(data, to); err != nil {
-				return nil, fmt.Errorf("round: result of %s: %w", name, err)
-			}
-		}
+	set, _, err1 := SetArtifact.Recorded(r)
+	run, _, err2 := ModelArtifact.Recorded(r)
+	decision, _, err3 := DecisionArtifact.Recorded(r)
+	promoted, _, err4 := PromotionArtifact.Recorded(r)
+	sample, _, err5 := SampleArtifact.Recorded(r)
+	if err := errors.Join(err1, err2, err3, err4, err5); err != nil {
+		return nil, err
 	}
-	res.Set, res.Run, res.Sample = string(set.Set), string(run.Run), sample.Text
+	res.Set, res.Run, res.Sample = set.Set.In(workdir), run.Run.In(workdir), sample.Text
 	if decision.Passed && promoted.Checkpoint != "" {
 		res.Promoted = store.Locate(workdir, promoted.Checkpoint)
 	}

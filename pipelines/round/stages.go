@@ -47,7 +47,8 @@ func NewStages(c *configs.Config, o Options) *Stages { return &Stages{Config: c,
 // o.Stages.
 func Pipeline(c *configs.Config, o Options) (*workflow.Pipeline, error) {
 	r := NewStages(c, o)
-	base := []workflow.Node{r.Sources(), r.Corpus(), r.Prep(), r.Drift(), r.Start(), r.Train(), r.Evaluate(), r.Incumbent(), r.Gate(), r.Promote(), r.Sample()}
+	base := []workflow.Node{r.Sources(), r.Corpus(), r.Prep(), r.Drift(), r.Start(), r.Train(), r.Evaluate(),
+		r.Incumbent(), r.Gate(), r.Promote(), r.Sample()}
 	var own []workflow.Node
 	for _, s := range o.Stages {
 		own = append(own, s(r))
@@ -70,10 +71,10 @@ type Stages struct {
 // stage is a shipped stage. Its config is the whole config, its key takes Keys.
 type stage[T any] = workflow.Stage[*configs.Config, T]
 
-// limit is a stage's time, from minutes; 0: none.
+// limit is the time of a stage, from minutes; 0: none.
 func limit(minutes float64) time.Duration { return time.Duration(minutes * float64(time.Minute)) }
 
-// SampleResult is the text that a round ends with.
+// SampleResult is the text at the end of a round.
 type SampleResult struct {
 	Text string `json:"text"`
 	Seed int64  `json:"seed"`
@@ -82,7 +83,8 @@ type SampleResult struct {
 // Sources is the live stage that finds the documents at corpus.sources, for stages
 // that make a corpus of them.
 func (r *Stages) Sources() workflow.Node {
-	return stage[text.CorpusFacts]{Name: "sources", Version: 1, Config: r.Config, Keys: []string{}, Artifact: SourcesArtifact, Live: true, OnDemand: true,
+	return stage[text.CorpusFacts]{Name: "sources", Version: 1, Config: r.Config, Keys: []string{},
+		Artifact: SourcesArtifact, Live: true, OnDemand: true,
 		Run: func(ctx context.Context, c *configs.Config, task *workflow.Task) (out workflow.Product[text.CorpusFacts], err error) {
 			if r.sources, err = text.FindCorpus(ctx, c.Corpus, task.Verify); err != nil {
 				return out, err
@@ -93,7 +95,8 @@ func (r *Stages) Sources() workflow.Node {
 
 // Corpus is the live stage that makes the sources the corpus.
 func (r *Stages) Corpus() workflow.Node {
-	return stage[text.CorpusFacts]{Name: "corpus", Version: 1, Config: r.Config, Keys: []string{}, Artifact: CorpusArtifact, Live: true,
+	return stage[text.CorpusFacts]{Name: "corpus", Version: 1, Config: r.Config, Keys: []string{},
+		Artifact: CorpusArtifact, Live: true,
 		Run: func(ctx context.Context, c *configs.Config, task *workflow.Task) (out workflow.Product[text.CorpusFacts], err error) {
 			if r.corpus, err = text.FindCorpus(ctx, c.Corpus, task.Verify); err != nil {
 				return out, err
@@ -102,8 +105,10 @@ func (r *Stages) Corpus() workflow.Node {
 		}}
 }
 
+// Prep is the stage that makes a set of the corpus, in sets/<key>.
 func (r *Stages) Prep() workflow.Node {
-	return stage[stages.PrepResult]{Name: "prep", Version: 2, Limit: limit(r.Config.Round.LimitMinutes.Prep), Config: r.Config, Keys: r.Config.KeysOf(configs.Data),
+	return stage[stages.PrepResult]{Name: "prep", Version: 2, Limit: limit(r.Config.Round.LimitMinutes.Prep),
+		Config: r.Config, Keys: r.Config.KeysOf(configs.Data),
 		Inputs: []workflow.Input{CorpusArtifact}, Artifact: SetArtifact,
 		Estimate: func(_ context.Context, _ *configs.Config, task *workflow.Task) (workflow.Cost, error) {
 			c, err := CorpusArtifact.Of(task)
@@ -123,7 +128,8 @@ func (r *Stages) runPrep(ctx context.Context, c *configs.Config, task *workflow.
 			return out, err
 		}
 	}
-	res, err := stages.Prep(ctx, c, found, stages.PrepOptions{Out: store.Locate(c.Workdir, name), Runner: r.Options.Runner, Verbose: r.Options.Verbose, Console: r.Options.Console})
+	res, err := stages.Prep(ctx, c, found, stages.PrepOptions{Out: store.Locate(c.Workdir, name),
+		Runner: r.Options.Runner, Verbose: r.Options.Verbose, Console: r.Options.Console})
 	if err != nil {
 		return out, err
 	}
@@ -133,7 +139,7 @@ func (r *Stages) runPrep(ctx context.Context, c *configs.Config, task *workflow.
 	return out, err
 }
 
-// setFiles are the files of the set below st called name, the manifest first.
+// setFiles returns the files of a set below st, the manifest first.
 func setFiles(ctx context.Context, st *store.Store, name string) ([]workflow.File, error) {
 	m, err := text.ReadManifest(ctx, st, name)
 	if err != nil {
@@ -148,9 +154,10 @@ func setFiles(ctx context.Context, st *store.Store, name string) ([]workflow.Fil
 	return files, nil
 }
 
-// Start looks up the content of train.from, on which the training depends.
+// Start is the live stage that finds the checkpoint at train.from.
 func (r *Stages) Start() workflow.Node {
-	return stage[string]{Name: "start", Version: 1, Config: r.Config, Keys: []string{}, Artifact: StartArtifact, Live: true, OnDemand: true,
+	return stage[string]{Name: "start", Version: 1, Config: r.Config, Keys: []string{},
+		Artifact: StartArtifact, Live: true, OnDemand: true,
 		Run: func(ctx context.Context, c *configs.Config, task *workflow.Task) (out workflow.Product[string], err error) {
 			if out.Digest = "none"; c.Train.From == "" {
 				return out, nil
@@ -163,8 +170,10 @@ func (r *Stages) Start() workflow.Node {
 		}}
 }
 
+// Train is the stage that trains a model on the set, in runs/<key>.
 func (r *Stages) Train() workflow.Node {
-	return stage[stages.TrainResult]{Name: "train", Version: 1, Limit: limit(r.Config.Round.LimitMinutes.Train), Config: r.Config, Keys: r.Config.KeysOf(configs.Weights, configs.Course, configs.Kept),
+	return stage[stages.TrainResult]{Name: "train", Version: 1, Limit: limit(r.Config.Round.LimitMinutes.Train),
+		Config: r.Config, Keys: r.Config.KeysOf(configs.Weights, configs.Course, configs.Kept),
 		Inputs: []workflow.Input{SetArtifact, StartArtifact}, Artifact: ModelArtifact,
 		Estimate: r.estimateTrain, Run: r.runTrain}
 }
@@ -199,7 +208,9 @@ func (r *Stages) estimateTrain(ctx context.Context, c *configs.Config, task *wor
 	return cost, err
 }
 
-func (r *Stages) runTrain(ctx context.Context, c *configs.Config, task *workflow.Task) (out workflow.Product[stages.TrainResult], err error) {
+func (r *Stages) runTrain(ctx context.Context, c *configs.Config, task *workflow.Task) (
+	out workflow.Product[stages.TrainResult], err error,
+) {
 	set, err := SetArtifact.Of(task)
 	if err != nil {
 		return out, err
@@ -209,7 +220,8 @@ func (r *Stages) runTrain(ctx context.Context, c *configs.Config, task *workflow
 	if err != nil {
 		return out, err
 	}
-	res, err := stages.Train(ctx, c, stages.TrainOptions{Set: set.Set.In(c.Workdir), Out: store.Locate(c.Workdir, name), Fresh: task.Forced, Config: r.Options.Config, Console: r.Options.Console})
+	res, err := stages.Train(ctx, c, stages.TrainOptions{Set: set.Set.In(c.Workdir), Out: store.Locate(c.Workdir, name),
+		Fresh: task.Forced, Config: r.Options.Config, Console: r.Options.Console})
 	if err != nil {
 		return out, err
 	}
@@ -244,8 +256,11 @@ func (r *Stages) open(ctx context.Context, task *workflow.Task) (*text.Model, er
 	return r.model, err
 }
 
+// Evaluate is the stage that measures the loss of the model.
 func (r *Stages) Evaluate() workflow.Node {
-	return stage[text.EvaluateResult]{Name: "evaluate", Version: 2, Limit: limit(r.Config.Round.LimitMinutes.Evaluate), Config: r.Config, Keys: []string{}, Inputs: []workflow.Input{SetArtifact, ModelArtifact}, Artifact: EvaluationArtifact,
+	return stage[text.EvaluateResult]{Name: "evaluate", Version: 2, Limit: limit(r.Config.Round.LimitMinutes.Evaluate),
+		Config: r.Config, Keys: []string{},
+		Inputs: []workflow.Input{SetArtifact, ModelArtifact}, Artifact: EvaluationArtifact,
 		Run: func(ctx context.Context, c *configs.Config, task *workflow.Task) (out workflow.Product[text.EvaluateResult], err error) {
 			set, err := SetArtifact.Of(task)
 			if err != nil {
@@ -270,8 +285,11 @@ func (r *Stages) Evaluate() workflow.Node {
 		}}
 }
 
+// Sample is the stage that writes a text with the model.
 func (r *Stages) Sample() workflow.Node {
-	return stage[SampleResult]{Name: "sample", Version: 1, Limit: limit(r.Config.Round.LimitMinutes.Sample), Config: r.Config, Keys: r.Config.KeysOf(configs.Text), Inputs: []workflow.Input{ModelArtifact}, Artifact: SampleArtifact,
+	return stage[SampleResult]{Name: "sample", Version: 1, Limit: limit(r.Config.Round.LimitMinutes.Sample),
+		Config: r.Config, Keys: r.Config.KeysOf(configs.Text),
+		Inputs: []workflow.Input{ModelArtifact}, Artifact: SampleArtifact,
 		Run: func(ctx context.Context, c *configs.Config, task *workflow.Task) (out workflow.Product[SampleResult], err error) {
 			m, err := r.open(ctx, task)
 			if err != nil {

@@ -21,7 +21,9 @@ import (
 // The stage runs again when the sources, config or version change. config encodes to a
 // JSON object, or is nil; raise version with every change of build's code. Rounds of
 // an equal new corpus make no new set.
-func Transform[C any](name string, version int, config C, build func(s beam.Scope, config C, docs beam.PCollection) beam.PCollection) Stage {
+func Transform[C any](name string, version int, config C,
+	build func(s beam.Scope, config C, docs beam.PCollection) beam.PCollection,
+) Stage {
 	return func(r *Stages) workflow.Node {
 		return workflow.Stage[C, text.CorpusFacts]{Name: name, Version: version, Config: config,
 			Inputs: []workflow.Input{SourcesArtifact}, Artifact: CorpusArtifact,

@@ -21,7 +21,9 @@ type TransformOptions struct {
 // Transform makes a corpus from another one. build adds steps to a Beam pipeline
 // that turn a PCollection<corpus.Document> into a PCollection<KV<string, []byte>> of
 // names and texts.
-func Transform(ctx context.Context, found *text.Corpus, o TransformOptions, build func(s beam.Scope, docs beam.PCollection) beam.PCollection) error {
+func Transform(ctx context.Context, found *text.Corpus, o TransformOptions,
+	build func(s beam.Scope, docs beam.PCollection) beam.PCollection,
+) error {
 	out, err := store.Absolute(o.Out)
 	if err != nil {
 		return err

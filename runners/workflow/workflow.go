@@ -51,6 +51,18 @@ func (a Artifact[T]) Of(task *Task) (T, error) {
 	return value, nil
 }
 
+// Recorded returns the value of an artifact in a record, and the record of the stage
+// that made it; nil: none did.
+func (a Artifact[T]) Recorded(r *Record) (value T, s *StageRecord, err error) {
+	if s = r.maker(string(a)); s == nil {
+		return value, nil, nil
+	}
+	if err := json.Unmarshal(s.Value, &value); err != nil {
+		return value, s, fmt.Errorf("workflow: round %s: stage %s: value of %s: %w", r.Round, s.Name, a, err)
+	}
+	return value, s, nil
+}
+
 // Stage is one piece of a pipeline. C is the type of its config, T the type of
 // its product's value. Name, Version, Artifact and Run are required.
 type Stage[C, T any] struct {

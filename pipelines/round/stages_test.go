@@ -1,0 +1,86 @@
+package round
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/quire-ml/quire/pipelines/gate"
+	"github.com/quire-ml/quire/pipelines/internal/tiny"
+	"github.com/quire-ml/quire/pipelines/text"
+	"github.com/quire-ml/quire/runners/workflow"
+)
+
+// TestReplaced replaces the gate by a jury: its verdict is the round's, whatever the
+// stage is called.
+func TestReplaced(t *testing.T) {
+	c := tiny.Config(t, tiny.Line(), "train.epochs=6", "train.lr=0.02")
+	for _, passes := range []bool{false, true} {
+		jury := func(*Stages) workflow.Node {
+			return workflow.Stage[map[string]bool, gate.Result]{Name: "jury", Version: 1, Config: map[string]bool{"passes": passes},
+				Inputs: []workflow.Input{ModelArtifact}, Artifact: DecisionArtifact,
+				Run: func(context.Context, map[string]bool, *workflow.Task) (out workflow.Product[gate.Result], err error) {
+					out.Value = gate.Result{Passed: passes, Reason: "no applause"}
+					return out, nil
+				}}
+		}
+		res, err := Run(t.Context(), c, Options{Runner: "direct", Console: tiny.Console(), Stages: []Stage{jury}})
+		if res == nil || errors.Is(err, gate.ErrRefused) == passes || (res.Promoted != "") != passes || res.Stages["gate"] != nil {
+			t.Errorf("passes %v: %+v, %v", passes, res, err)
+		}
+		if !passes && !strings.HasSuffix(err.Error(), "no applause") {
+			t.Errorf("the error is %v", err)
+		}
+	}
+}
+
+// TestFolder makes the corpus by a stage that is no Transform: a fetch. The set has
+// its documents, and the lineage of the sample its own sources.
+func TestFolder(t *testing.T) {
+	c := tiny.Config(t, tiny.Line(), "train.epochs=1")
+	fetch := func(r *Stages) workflow.Node {
+		return workflow.Stage[any, text.CorpusFacts]{Name: "fetch", Version: 1, Artifact: CorpusArtifact,
+			Run: func(ctx context.Context, _ any, task *workflow.Task) (out workflow.Product[text.CorpusFacts], err error) {
+				folder := "corpora/" + task.Key
+				if _, err := task.Store.Put(ctx, folder+"/sub/fetched.txt", []byte(tiny.Line()+"!")); err != nil {
+					return out, err
+				}
+				return r.Folder(ctx, task, folder)
+			}}
+	}
+	options := Options{Runner: "direct", Console: tiny.Console(), To: "sample", Stages: []Stage{fetch, Without("promote", "gate", "drift")}}
+	res, err := Run(t.Context(), c, options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var made text.CorpusFacts
+	if err := json.Unmarshal(res.Stages["fetch"], &made); err != nil || made.Documents != 1 || made.Listed[0].Name != "sub/fetched.txt" {
+		t.Errorf("the corpus is %+v, %v", made, err)
+	}
+	if _, err := os.Stat(made.Folder.In("") + "/sub/fetched.txt"); err != nil || filepath.Dir(string(made.Folder)) != c.Workdir+"/corpora" {
+		t.Errorf("%s: %v", made.Folder, err)
+	}
+	shown, err := Show(t.Context(), c.Workdir, "")
+	if err != nil || shown.Lineage[3].Name != "sub/fetched.txt" {
+		t.Errorf("the lineage is %+v, %v", shown.Lineage, err)
+	}
+	plan, err := Plan(t.Context(), c, options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, s := range plan.Stages {
+		names = append(names, s.Name)
+		if s.Action != workflow.ActionSkip {
+			t.Errorf("%s runs again: %v", s.Name, s.Reasons)
+		}
+	}
+	if !slices.Equal(names, []string{"fetch", "prep", "train", "evaluate", "sample"}) {
+		t.Errorf("the stages are %v", names)
+	}
+}
