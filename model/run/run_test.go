@@ -11,6 +11,8 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -216,6 +218,13 @@ func TestBest(t *testing.T) {
 	if latest, best := at(t, st); latest != 5 || best != 3 || !slices.Equal(found, []int64{3, 5}) {
 		t.Errorf("best.json, no longer followed, names step %d, want 3; files of steps %v", best, found)
 	}
+	n, err := d.NewestIntact(context.Background())
+	if err == nil {
+		err = d.ResumeFrom(context.Background(), n, Retention{})
+	}
+	if _, best := at(t, st); err != nil || best != 3 {
+		t.Errorf("resumed, best.json, no longer followed, names step %d, %v", best, err)
+	}
 }
 
 // TestLeftover: a file without a commit gives way, also a damaged one; a committed
@@ -418,6 +427,13 @@ func TestDiscard(t *testing.T) {
 	if latest, best := at(t, st); latest != 1 || best != 1 {
 		t.Errorf("latest %d, best %d", latest, best)
 	}
+	if err := d.Discard(ctx); err != nil {
+		t.Fatal(err)
+	}
+	commit(t, d, Retention{KeepLast: 2}, 2, 0)
+	if _, listed := steps(t, st); !slices.Equal(listed, []int64{2}) {
+		t.Errorf("a commit right after a discard lists %v", listed)
+	}
 }
 
 func TestFiles(t *testing.T) {
@@ -544,8 +560,10 @@ func TestCrashImages(t *testing.T) {
 	}
 	keep := Retention{KeepLast: 2, KeepBest: true}
 	losses := []float64{3, 1, 2, 4, 0.5, 6}
-	done, images := int64(0), 0
-	check := func(what, image string) {
+	var done atomic.Int64
+	var mu sync.Mutex // the lease is renewed beside the commits
+	images := 0
+	check := func(what, image string, done int64) {
 		st := openStore(t, image)
 		c, _, err := Open(ctx, image, Latest)
 		if err != nil && !(done == 0 && errors.Is(err, store.ErrNotExist)) || c != nil && (c.Step < done || c.Step > done+1) {
@@ -580,13 +598,16 @@ func TestCrashImages(t *testing.T) {
 		if !slices.Contains([]string{"mkdir", "create", "write", "sync", "link", "rename", "remove", "syncdir"}, op) || t.Failed() {
 			return
 		}
+		mu.Lock()
+		defer mu.Unlock()
+		acknowledged := done.Load()
 		for _, kept := range []float64{0, 0.5, 1} {
 			images++
 			to := filepath.Join(crashes, fmt.Sprint(images))
 			if err := disk.Image(to, kept, uint64(images)); err != nil {
 				t.Error(err)
 			}
-			check(fmt.Sprintf("image %d, %s %s, %g kept", images, op, name, kept), to)
+			check(fmt.Sprintf("image %d, %s %s, %g kept", images, op, name, kept), to, acknowledged)
 			os.RemoveAll(to)
 		}
 	})
@@ -595,8 +616,10 @@ func TestCrashImages(t *testing.T) {
 	d := acquire(t, st)
 	for i, loss := range losses {
 		commit(t, d, keep, int64(i+1), loss)
-		done++
+		done.Add(1)
 	}
+	mu.Lock()
+	defer mu.Unlock()
 	if images < 200 {
 		t.Errorf("only %d images", images)
 	}

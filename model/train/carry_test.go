@@ -56,7 +56,7 @@ func TestCarryIsOnePass(t *testing.T) {
 		w.Init(2)
 		loss := func(t *testing.T, T int, forget []int, seqs ...[]int32) (mean float64) {
 			t.Helper()
-			trainer, err := train.NewTrainer(w, T, B, 0, &train.TrainerOptions{Carry: true})
+			trainer, err := train.NewTrainer(w, T, B, 0, &train.TrainerOptions{Hidden: train.Carry})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -99,7 +99,7 @@ func TestCarryIsOnePass(t *testing.T) {
 func TestCarryLossIsPure(t *testing.T) {
 	w := rnn.NewWeights(carryOptions(rnn.LSTM).Shape)
 	w.Init(1)
-	trainer, err := train.NewTrainer(w, 2, 1, 0, &train.TrainerOptions{Carry: true})
+	trainer, err := train.NewTrainer(w, 2, 1, 0, &train.TrainerOptions{Hidden: train.Carry})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -29,7 +29,7 @@ func TestCarryAgainstPyTorch(t *testing.T) {
 		for i := range w.Flat {
 			w.Flat[i] = float32(math.Sin(1.7*float64(i)) * 0.3)
 		}
-		trainer, err := NewTrainer(w, T, B, 0.02, &TrainerOptions{Carry: true})
+		trainer, err := NewTrainer(w, T, B, 0.02, &TrainerOptions{Hidden: Carry})
 		if err != nil {
 			t.Fatal(err)
 		}

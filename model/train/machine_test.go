@@ -92,7 +92,7 @@ func TestMachine(t *testing.T) {
 		}
 		return ids
 	}
-	for _, o := range []TrainerOptions{{}, {Clip: 0.1, Decay: 0.1, Average: 0.5, Seed: 3, Carry: true}, {Dropout: 0.5, InputDropout: 0.2, WeightDropout: 0.3, Seed: 4}} {
+	for _, o := range []TrainerOptions{{}, {Clip: 0.1, Decay: 0.1, Average: 0.5, Seed: 3, Hidden: Carry}, {Dropout: 0.5, InputDropout: 0.2, WeightDropout: 0.3, Seed: 4}} {
 		for _, cell := range rnn.Cells() {
 			var trainers [2]*Trainer
 			for i := range trainers {

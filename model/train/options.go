@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/quire-ml/quire/model/checkpoint"
-	"github.com/quire-ml/quire/model/kernel"
 	"github.com/quire-ml/quire/model/rnn"
 	"github.com/quire-ml/quire/model/run"
 )
@@ -14,25 +13,16 @@ import (
 // Options are the numbers of a run. Those before Epochs decide the weights;
 // those after decide only which steps are saved, and when the run ends.
 type Options struct {
-	Shape     rnn.Shape
-	Start     *rnn.Weights // that training starts from, of that shape; nil: initial weights by Seed
-	SeqLength int          // L
-	Batch     int          // B
-	Hidden    Hidden       // that sequences start from; empty is Zero
-	LR        float64      // learning rate
-	Clip      float64      // threshold of the gradient's global norm; 0 for none
-	Seed      int64        // of the initial weights, the order of passages and dropout
-	Precision kernel.Precision
+	TrainerOptions // Seed also decides the initial weights and the order of passages
 
-	Decay       float64  // weight decay; 0 for none
-	Average     float64  // decay of the mean of the weights, which is then the model that is saved; 0 for none
-	Schedule    Schedule // of the learning rate; empty is Constant
-	WarmupSteps int64    // over which the learning rate rises
+	Shape       rnn.Shape
+	Start       *rnn.Weights // that training starts from, of that shape; nil: initial weights by Seed
+	SeqLength   int          // L
+	Batch       int          // B
+	LR          float64      // learning rate
+	Schedule    Schedule     // of the learning rate; empty is Constant
+	WarmupSteps int64        // over which the learning rate rises
 	Curriculum  Curriculum
-
-	// Shares dropped, in [0, 1): of the values between layers and before the dense
-	// layer, of the embedded input, and of the recurrent weights.
-	Dropout, InputDropout, WeightDropout float64
 
 	Epochs     int   // 0 saves the untrained network; with Cosine or Sampling it decides the weights too
 	Patience   int   // epochs without a lower validation loss that end the training; 0: never

@@ -32,7 +32,7 @@ func (r *training) start(ctx context.Context) error {
 		copy(w.Flat, start.Flat)
 	}
 	var err error
-	if r.trainer, err = NewTrainer(w, r.o.SeqLength, r.o.Batch, r.o.LR, r.o.trainer()); err != nil {
+	if r.trainer, err = NewTrainer(w, r.o.SeqLength, r.o.Batch, r.o.LR, &r.o.TrainerOptions); err != nil {
 		return err
 	}
 	n, err := r.dir.NewestIntact(ctx)

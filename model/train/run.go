@@ -97,11 +97,6 @@ func (r *training) close() {
 	}
 }
 
-// trainer returns the options of the trainer.
-func (o *Options) trainer() *TrainerOptions {
-	return &TrainerOptions{Clip: o.Clip, Decay: o.Decay, Average: o.Average, Dropout: o.Dropout, InputDropout: o.InputDropout, WeightDropout: o.WeightDropout, Seed: o.Seed, Precision: o.Precision, Carry: o.Hidden == Carry}
-}
-
 // loop trains step by step.
 func (r *training) loop(ctx context.Context) error {
 	batch := make([]int32, r.o.Batch*(r.o.SeqLength+1))

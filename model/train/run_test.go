@@ -50,7 +50,7 @@ func (s *sequences) Read(ctx context.Context, epoch int, position int64, dst []i
 func options() train.Options {
 	return train.Options{
 		Shape:     rnn.Shape{Cell: rnn.GRU, Layers: 1, Vocabulary: testV, Embedding: 3, Hidden: 4},
-		SeqLength: testL, Batch: 2, LR: 0.01, Clip: 1, Seed: 1,
+		SeqLength: testL, Batch: 2, LR: 0.01, TrainerOptions: train.TrainerOptions{Clip: 1, Seed: 1},
 		Epochs: 2, EverySteps: 3, LogEvery: 2, Retention: run.Retention{KeepLast: 100, KeepBest: true},
 		Identity: checkpoint.Metadata{Cell: "gru", Config: json.RawMessage(`{"model":{"hidden":4},"train":{"epochs":2,"lr":0.01}}`),
 			Vocab: json.RawMessage(`["abcdefg"]`), Unit: "rune", Normalize: "none", Set: "5e7"},

@@ -33,11 +33,11 @@ func TestPick(t *testing.T) {
 // each sequence by itself from the hidden that was carried.
 func TestDraw(t *testing.T) {
 	const T, B, V = 30, 3, 7
-	for _, carry := range []bool{false, true} {
+	for _, from := range []Hidden{Zero, Carry} {
 		for _, cell := range []rnn.Cell{rnn.GRU, rnn.LSTM} {
 			w := rnn.NewWeights(rnn.Shape{Cell: cell, Layers: 2, Vocabulary: V, Embedding: 3, Hidden: 6})
 			w.Init(5)
-			trainer, err := NewTrainer(w, T, B, 0.01, &TrainerOptions{Carry: carry, Seed: 8})
+			trainer, err := NewTrainer(w, T, B, 0.01, &TrainerOptions{Hidden: from, Seed: 8})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -49,7 +49,7 @@ func TestDraw(t *testing.T) {
 			for step := range int64(3) {
 				trainer.Sampling = 0.5
 				start := decode.New(w, B)
-				if carry {
+				if from == Carry {
 					start.SetHidden(trainer.hidden.h, trainer.hidden.c)
 				}
 				want, replaced := slowDraw(t, start, batch, T, step)
@@ -57,7 +57,7 @@ func TestDraw(t *testing.T) {
 					t.Fatal(err)
 				}
 				if !slices.Equal(trainer.ids, want) {
-					t.Errorf("%s, carry %v, step %d: inputs\n%v, want\n%v", cell, carry, step, trainer.ids, want)
+					t.Errorf("%s, from %s, step %d: inputs\n%v, want\n%v", cell, from, step, trainer.ids, want)
 				}
 				if replaced < T*B/4 || replaced > T*B*3/4 {
 					t.Errorf("%d of %d inputs are replaced", replaced, T*B)
@@ -116,7 +116,7 @@ func TestCurriculumLength(t *testing.T) {
 
 // TestBatches: the steps of epochs whose sequences become longer.
 func TestBatches(t *testing.T) {
-	o := &Options{SeqLength: 5, Batch: 2, Epochs: 4, Hidden: Carry, Curriculum: Curriculum{SeqLength: 2, Epochs: 2}}
+	o := &Options{TrainerOptions: TrainerOptions{Hidden: Carry}, SeqLength: 5, Batch: 2, Epochs: 4, Curriculum: Curriculum{SeqLength: 2, Epochs: 2}}
 	s, err := newBatches(numberedData{numbered: numbered{25, 13}}, o) // 12 and 6 passages of 2, 8 and 4 of 3, 4 and 2 of 5
 	if err != nil {
 		t.Fatal(err)

@@ -60,7 +60,7 @@ func BenchmarkEvaluate(b *testing.B) {
 func BenchmarkOptions(b *testing.B) {
 	for name, set := range map[string]func(*train.TrainerOptions, *float64){
 		"plain":    func(*train.TrainerOptions, *float64) {},
-		"carry":    func(o *train.TrainerOptions, _ *float64) { o.Carry = true },
+		"carry":    func(o *train.TrainerOptions, _ *float64) { o.Hidden = train.Carry },
 		"average":  func(o *train.TrainerOptions, _ *float64) { o.Average = 0.999 },
 		"sampling": func(_ *train.TrainerOptions, share *float64) { *share = 0.25 },
 	} {

@@ -51,10 +51,10 @@ type TrainerOptions struct {
 	// layer, of the embedded input, and of the recurrent weights.
 	Dropout, InputDropout, WeightDropout float64
 
-	// Carry starts sequence b of a batch from the hidden that sequence b of the
-	// last applied batch has ended in; else every sequence starts from zero. No
-	// gradient goes back to an earlier batch.
-	Carry bool
+	// Hidden is the start of a batch's sequences; empty is Zero. Carry starts
+	// sequence b from the hidden that sequence b of the last applied batch has
+	// ended in. No gradient goes back to an earlier batch.
+	Hidden Hidden
 }
 
 // NewTrainer returns a trainer for batches of B sequences of T+1 ids, with
@@ -80,7 +80,7 @@ func newTrainer(w *rnn.Weights, T, B int, lr float64, o *TrainerOptions, on func
 		copy(t.mean.Flat, w.Flat)
 		t.Solver.Mean = t.mean.ByPos
 	}
-	if o.Carry {
+	if o.Hidden == Carry {
 		t.hidden = newHidden(w.Shape, B)
 	}
 	t.machine = on(t)
@@ -104,7 +104,7 @@ func (t *Trainer) resize(T int) error {
 
 // Loss computes the mean cross-entropy in nats, and the gradients, of a batch:
 // B sequences of T+1 ids, one after another. The input is the first T ids of a
-// sequence, the target the last T. TrainerOptions.Carry decides the hidden that the
+// sequence, the target the last T. TrainerOptions.Hidden decides the hidden that the
 // sequences start from. Dropout and Sampling depend on the seed and the steps taken.
 func (t *Trainer) Loss(batch []int32) (float64, error) {
 	if len(batch) != t.B*(t.T+1) {
@@ -138,7 +138,7 @@ func (t *Trainer) Apply() error {
 	return t.machine.apply(rates)
 }
 
-// Forget lets sequence b of the next batch start from zero, whatever Carry says.
+// Forget lets sequence b of the next batch start from zero, whatever Hidden says.
 func (t *Trainer) Forget(b int) {
 	if t.hidden != nil {
 		t.hidden.forget(b)

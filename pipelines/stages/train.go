@@ -107,9 +107,9 @@ func Train(ctx context.Context, c *configs.Config, o TrainOptions) (_ *TrainResu
 	return result, err
 }
 
-// Course is what decides how many steps a training takes.
+// Course returns the options that decide the number of steps of a training.
 func Course(c *configs.Train, seqLength int) train.Options {
-	return train.Options{SeqLength: seqLength, Batch: c.Batch, Hidden: train.Hidden(c.Hidden), Epochs: c.Epochs, MaxSteps: c.MaxSteps, Seed: c.Seed,
+	return train.Options{TrainerOptions: train.TrainerOptions{Hidden: train.Hidden(c.Hidden), Seed: c.Seed}, SeqLength: seqLength, Batch: c.Batch, Epochs: c.Epochs, MaxSteps: c.MaxSteps,
 		Curriculum: train.Curriculum{SeqLength: c.Curriculum.SeqLength, Epochs: c.Curriculum.Epochs, Sampling: c.Curriculum.Sampling}}
 }
 
