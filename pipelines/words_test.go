@@ -1,6 +1,9 @@
 package pipelines_test
 
 import (
+	"go/ast"
+	"go/parser"
+	"go/token"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -59,5 +62,35 @@ func TestPlural(t *testing.T) {
 				t.Errorf("%s:%d: write 1 layer, 2 layers", file, i+1)
 			}
 		}
+	}
+}
+
+// TestNoKeys looks for keys of the config and flags of the command line in the texts of
+// transforms, model and runners: they carry fields, and command names keys and flags.
+func TestNoKeys(t *testing.T) {
+	var keys []string
+	for _, section := range []string{"corpus", "prep", "model", "train", "generate", "gate", "schedule", "round", "notify", "sweep"} {
+		for _, name := range configs.KeysOf(section) {
+			keys = append(keys, regexp.QuoteMeta(section+"."+name))
+		}
+	}
+	speaks := regexp.MustCompile(`\b(` + strings.Join(keys, "|") + `)\b|(^|[^-\w])--[a-z]`)
+	for _, file := range goFiles(t) {
+		folder, _, _ := strings.Cut(file, "/")
+		// The flags of runners/engine are Beam's, the interface of the runners.
+		if !slices.Contains([]string{"transforms", "model", "runners"}, folder) || strings.HasSuffix(file, "_test.go") || strings.HasPrefix(file, "runners/engine/") {
+			continue
+		}
+		set := token.NewFileSet()
+		f, err := parser.ParseFile(set, filepath.Join("..", file), nil, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ast.Inspect(f, func(n ast.Node) bool {
+			if text, ok := n.(*ast.BasicLit); ok && text.Kind == token.STRING && speaks.MatchString(text.Value) {
+				t.Errorf("%s: %s", set.Position(text.Pos()), text.Value)
+			}
+			return true
+		})
 	}
 }

@@ -115,8 +115,8 @@ func (x *pass) recall(ctx context.Context, v *verdict) (err error) {
 		return nil
 	case errors.As(err, &damage):
 		v.reasons = append(v.reasons, "damaged: "+damage.Error())
-		v.damage = fmt.Errorf("workflow: stage %s: %w; put back an intact copy, delete its directory, or make it again: run --force %s",
-			n.name, damage, n.name)
+		damage.Stage = n.name
+		v.damage = fmt.Errorf("workflow: stage %s: %w; put back an intact copy, or delete its directory", n.name, damage)
 		return nil
 	case err != nil:
 		return err

@@ -122,6 +122,7 @@ func (p *product) verify(ctx context.Context, st *store.Store, all bool) (regene
 // DamageError says that a file of an artifact differs from the one that its stage
 // has made.
 type DamageError struct {
+	Stage  string // that made the file; forced, it makes the file again
 	Path   string
 	Reason string
 }

@@ -28,6 +28,7 @@ import (
 	"github.com/quire-ml/quire/pipelines/gate"
 	"github.com/quire-ml/quire/pipelines/report"
 	"github.com/quire-ml/quire/runners/engine"
+	"github.com/quire-ml/quire/runners/workflow"
 	"github.com/quire-ml/quire/transforms/corpus"
 	"github.com/quire-ml/quire/transforms/dataset"
 )
@@ -90,6 +91,10 @@ func remedy(err error) string {
 		return "; use a smaller train.lr, or train.clip_norm: 1"
 	case errors.Is(err, train.ErrTooFew):
 		return "; use a smaller train.batch, a smaller prep.seq_length or more text"
+	}
+	var damage *workflow.DamageError
+	if errors.As(err, &damage) && damage.Stage != "" {
+		return ", or make it again: run --force " + damage.Stage
 	}
 	var wrong *corpus.FieldError
 	if errors.As(err, &wrong) {
