@@ -5,10 +5,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/quire-ml/quire/runners/store/gcstest"
@@ -216,10 +218,14 @@ func TestForbidden(t *testing.T) {
 // TestRate writes an object more often than the service allows.
 func TestRate(t *testing.T) {
 	s, server := faulty(t)
-	s.d.(*gcs).timing.pause = 20 * time.Millisecond
-	server.Rate(100 * time.Millisecond)
+	s.d.(*gcs).timing.attempt = time.Minute // no attempt is late
+	var clock time.Time
+	server.Rate(time.Second, func() time.Time {
+		clock = clock.Add(400 * time.Millisecond) // with every attempt
+		return clock
+	})
 	for name, size := range map[string]int{"small": 10, "large": 3 * chunkBytes} {
-		generation := ""
+		before, generation := server.Limited(), ""
 		for n := range 3 {
 			info, err := s.Swap(ctx, name, random(uint64(n), size), generation)
 			if err != nil {
@@ -227,32 +233,27 @@ func TestRate(t *testing.T) {
 			}
 			generation = info.Generation
 		}
-	}
-	if server.Limited() == 0 {
-		t.Error("no write was refused")
+		if refused := server.Limited() - before; refused != 4 {
+			t.Errorf("%s: %d writes were refused, want 2 before each of the later writes", name, refused)
+		}
 	}
 }
 
-// TestPauseEnds: who waits for another attempt stops with the context.
+// TestPauseEnds: the pause before another attempt ends with the context.
 func TestPauseEnds(t *testing.T) {
-	s, server := faulty(t)
-	s.d.(*gcs).timing = timing{attempt: time.Hour, call: 10 * time.Hour, pause: time.Hour, pauseMax: time.Hour}
-	server.Inject(gcstest.Fault{Kind: gcstest.Unavailable})
-	short, cancel := context.WithTimeout(ctx, 50*time.Millisecond)
-	defer cancel()
-	done := make(chan error, 1)
-	go func() {
-		_, err := s.Stat(short, "o")
-		done <- err
-	}()
-	select {
-	case err := <-done:
-		if !errors.Is(err, context.DeadlineExceeded) || len(server.Left()) > 0 {
-			t.Error(err)
+	synctest.Test(t, func(t *testing.T) {
+		g := &gcs{timing: timing{attempt: time.Hour, call: 10 * time.Hour, pause: time.Hour, pauseMax: time.Hour}}
+		short, cancel := context.WithTimeout(ctx, time.Minute)
+		defer cancel()
+		began, attempts := time.Now(), 0
+		err := g.try(short, func(context.Context) error {
+			attempts++
+			return io.ErrUnexpectedEOF
+		})
+		if took := time.Since(began); !errors.Is(err, context.DeadlineExceeded) || attempts != 1 || took != time.Minute {
+			t.Errorf("%v after %d attempts and %v", err, attempts, took)
 		}
-	case <-time.After(30 * time.Second):
-		t.Error("it pauses for an hour")
-	}
+	})
 }
 
 // TestDamagedUpload holds that an object that the service holds wrong bytes of

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"regexp"
 	"strconv"
+	"time"
 )
 
 // An Op is a kind of request.
@@ -73,6 +74,36 @@ func (s *Server) Plan(seed uint64, share float64, kinds ...Kind) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.seeded, s.share, s.kinds = rand.New(rand.NewPCG(seed, 0)), share, kinds
+}
+
+// Rate sets the least time between two writes of an object; that of the service is a
+// second. An earlier write is refused with 429. Each write that passes its precondition
+// and its checksum asks now for the time, once; now is not called concurrently.
+func (s *Server) Rate(d time.Duration, now func() time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.rate, s.now = d, now
+}
+
+// Limited returns how many writes were refused because of the rate.
+func (s *Server) Limited() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.limited
+}
+
+// tooSoon reports whether a write of the object key exceeds the rate.
+func (s *Server) tooSoon(key string) bool {
+	if s.rate == 0 {
+		return false
+	}
+	now := s.now()
+	if at, ok := s.written[key]; ok && now.Sub(at) < s.rate {
+		s.limited++
+		return true
+	}
+	s.written[key] = now
+	return false
 }
 
 // fault returns the fault of a request.

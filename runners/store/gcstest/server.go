@@ -49,6 +49,7 @@ type Server struct {
 	log        []string
 	writes     map[string]int // by bucket/name
 	rate       time.Duration  // between two writes of an object
+	now        func() time.Time
 	written    map[string]time.Time
 	limited    int
 	closed     chan struct{}
@@ -84,21 +85,6 @@ func (s *Server) Page(n int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.page = n
-}
-
-// Rate sets the least time between two writes of an object; the service has a second.
-// An earlier write is refused with 429.
-func (s *Server) Rate(d time.Duration) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.rate = d
-}
-
-// Limited returns how many writes were refused because of the rate.
-func (s *Server) Limited() int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.limited
 }
 
 // Set stores an object, as another client would.
@@ -296,7 +282,6 @@ func (s *Server) put(bucket, name string, data []byte) *object {
 	}
 	s.objects[bucket+"/"+name] = o
 	s.writes[bucket+"/"+name]++
-	s.written[bucket+"/"+name] = time.Now()
 	return o
 }
 

@@ -11,7 +11,6 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
-	"time"
 )
 
 // chunkUnit divides the length of every chunk but the last.
@@ -72,8 +71,7 @@ func (s *Server) finish(q request, m metadata, data []byte) *reply {
 	if found := encodeCRC(crc32.Checksum(data, castagnoli)); m.CRC32C != "" && m.CRC32C != found {
 		return refuse(http.StatusBadRequest, "Provided CRC32C %q doesn't match calculated CRC32C %q.", m.CRC32C, found)
 	}
-	if at, ok := s.written[q.bucket+"/"+name]; ok && time.Since(at) < s.rate {
-		s.limited++
+	if s.tooSoon(q.bucket + "/" + name) {
 		return refuse(http.StatusTooManyRequests, "The object %s/%s exceeded the rate limit for object mutation operations.", q.bucket, name)
 	}
 	o := s.put(q.bucket, name, data)

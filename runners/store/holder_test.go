@@ -1,0 +1,66 @@
+package store
+
+import (
+	"errors"
+	"os"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestHolderDies: what a dead process of this machine holds is free at once. The
+// PID of another machine, or of another namespace here, says nothing.
+func TestHolderDies(t *testing.T) {
+	c, _ := startChild(t, "hang", t.TempDir())
+	c.Process.Kill()
+	c.Wait()
+	later := time.Now().Add(leaseTime)
+	boot, _, _ := strings.Cut(machine(), " ")
+	for what, h := range map[string]holder{
+		"free: a dead process":                   {PID: c.Process.Pid, Machine: machine(), Until: later},
+		"free: an earlier process of my PID":     {PID: os.Getpid(), Machine: machine(), Process: "other", Until: later},
+		"free: a forgotten lease":                {PID: os.Getpid(), Machine: machine(), Process: process, Until: later},
+		"held: a living process":                 {PID: os.Getppid(), Machine: machine(), Until: later},
+		"held: another namespace of PIDs":        {PID: c.Process.Pid, Machine: boot + " pid:[1]", Until: later},
+		"held: another start of the machine":     {PID: c.Process.Pid, Machine: "x" + machine(), Until: later},
+		"held: another machine":                  {PID: c.Process.Pid, Machine: "elsewhere", Until: later},
+		"held: a machine of which nothing known": {PID: c.Process.Pid, Until: later},
+		"free: its time is over":                 {PID: 1, Machine: "elsewhere", Until: time.Now().Add(-time.Second), Seconds: 0.01},
+	} {
+		s := mustOpen(t, t.TempDir())
+		h.ID, h.Host = "id", "host"
+		data, err := MarshalSealed(leased{Format: leaseFormat, Holder: &h, Value: []byte(`{"N":3}`)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.Put(ctx, "run.json", data); err != nil {
+			t.Fatal(err)
+		}
+		l, err := Acquire(ctx, s, "run.json", nil)
+		var held *HeldError
+		switch {
+		case strings.HasPrefix(what, "held") && (!errors.As(err, &held) || held.Host != "host" || !held.Until.Equal(h.Until)):
+			t.Errorf("%s: %v", what, err)
+		case strings.HasPrefix(what, "free"):
+			var got record
+			if err == nil {
+				err = errors.Join(l.Value(&got), l.Release(ctx))
+			}
+			if err != nil || got.N != 3 {
+				t.Errorf("%s: %v, %v", what, got, err)
+			}
+		}
+	}
+}
+
+// TestMachine: a holder names the start of the machine and the namespace of its PID.
+func TestMachine(t *testing.T) {
+	boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	if err != nil {
+		t.Skip("no /proc: leases of dead processes expire")
+	}
+	namespace, err := os.Readlink("/proc/self/ns/pid")
+	if want := strings.TrimSpace(string(boot)) + " " + namespace; err != nil || machine() != want || !strings.HasPrefix(namespace, "pid:[") {
+		t.Errorf("the machine is %q, %v, want %q", machine(), err, want)
+	}
+}
