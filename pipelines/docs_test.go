@@ -137,17 +137,22 @@ func readmes(t *testing.T) map[string]string {
 	return texts
 }
 
-// TestReadmeCode compares the Go code of the READMEs with the example it is from.
+// TestReadmeCode compares the Go code of the READMEs with the examples it is from.
 func TestReadmeCode(t *testing.T) {
 	example, err := os.ReadFile(filepath.Join("round", "example_test.go"))
 	if err != nil {
 		t.Fatal(err)
 	}
+	program, err := os.ReadFile(filepath.Join("app", "testdata", "strip", "main.go"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	example = append(example, program...)
 	found := 0
 	for name, text := range readmes(t) {
 		for i, block := range regexp.MustCompile("(?s)```go\n(.*?)```").FindAllStringSubmatch(text, -1) {
 			if found++; !bytes.Contains(example, []byte(block[1])) {
-				t.Errorf("%s: block %d of Go code is not in round/example_test.go", name, i+1)
+				t.Errorf("%s: block %d of Go code is neither in round/example_test.go nor in app/testdata/strip", name, i+1)
 			}
 		}
 	}

@@ -1,7 +1,9 @@
 package round_test
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"log"
@@ -9,15 +11,18 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/apache/beam/sdks/v2/go/pkg/beam"
+
 	"github.com/quire-ml/quire/configs"
 	"github.com/quire-ml/quire/pipelines/report"
 	"github.com/quire-ml/quire/pipelines/round"
 	"github.com/quire-ml/quire/pipelines/stages"
 	"github.com/quire-ml/quire/pipelines/text"
 	"github.com/quire-ml/quire/runners/workflow"
+	"github.com/quire-ml/quire/transforms/corpus"
 )
 
-// book writes a text of one's own into a new folder.
+// book writes a text into a new folder.
 func book() (dir, file string) {
 	dir, err := os.MkdirTemp("", "quire")
 	if err != nil {
@@ -88,6 +93,46 @@ func Example() {
 	// hidden 8: 0.19 nats a character
 	// hidden 32: 0.11 nats a character
 	// "3 sheep and one wolf. 5 sheep and one"
+}
+
+func init() { beam.RegisterDoFn(&shearFn{}) }
+
+// shearFn takes the wolves out of a document.
+type shearFn struct{}
+
+func (*shearFn) ProcessElement(d corpus.Document, text []byte) (string, []byte) {
+	return d.Name, bytes.ReplaceAll(text, []byte(" and one wolf"), nil)
+}
+
+// shear is a Beam transform from documents to names and texts.
+func shear(s beam.Scope, _ any, docs beam.PCollection) beam.PCollection {
+	return beam.ParDo(s, &shearFn{}, corpus.ReadAll(s, docs))
+}
+
+// A stage before prep: a Beam transform makes another corpus of the sources.
+func Example_transform() {
+	dir, file := book()
+	defer os.RemoveAll(dir)
+	r, err := configs.Load(configs.Options{Config: "quickstart", Set: []string{"corpus.sources=" + file, "workdir=" + dir, "prep.seq_length=20"}})
+	if err != nil {
+		log.Fatal(err)
+	}
+	options := round.Options{Runner: "direct", Console: report.NewConsole(os.Stderr, true), To: "prep",
+		Stages: []round.Stage{round.Transform("shear", 1, any(nil), shear)}}
+	res, err := round.Run(context.Background(), &r.Config, options)
+	if err != nil {
+		log.Fatal(err)
+	}
+	var sheared text.CorpusFacts
+	if err := json.Unmarshal(res.Stages["shear"], &sheared); err != nil {
+		log.Fatal(err)
+	}
+	data, err := os.ReadFile(filepath.Join(string(sheared.Folder), "book.txt"))
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Printf("%d bytes: %s…\n", sheared.Bytes, data[:28])
+	// Output: 1800 bytes: 0 sheep. 1 sheep. 2 sheep. 3…
 }
 
 // A stage beside the shipped ones: it counts the sheep in the sample, and is
