@@ -95,7 +95,9 @@ var mayImport = map[string][2][]string{
 	// stages builds the Beam pipeline that it hands to the engine.
 	"pipelines/stages": {{"configs", "model/checkpoint", "model/kernel", "model/rnn", "model/run", "model/train", "pipelines/report", "pipelines/text",
 		"runners/engine", "runners/store", "transforms/corpus", "transforms/dataset", "transforms/prepare", "transforms/vocab"}, {beam + "pkg/beam"}},
-	"pipelines/gate":      {{"configs", "model/decode", "model/sample", "model/train", "pipelines/report", "pipelines/text", "runners/store", "transforms/dataset", "transforms/prepare", "transforms/vocab"}, {}},
+	// layout for the spans of an excerpt, prepare for the text of a set by split.
+	"pipelines/gate": {{"configs", "model/decode", "model/sample", "model/train", "pipelines/report", "pipelines/text", "runners/store",
+		"transforms/dataset", "transforms/layout", "transforms/prepare", "transforms/vocab"}, {}},
 	"pipelines/promotion": {{"pipelines/text", "runners/store"}, {}},
 	// kernel, engine, train, vocab: the variant that a record names, and the errors that have a class. Beam: a Transform's steps.
 	"pipelines/round": {{"configs", "model/kernel", "model/run", "model/train", "pipelines/gate", "pipelines/promotion", "pipelines/report", "pipelines/stages", "pipelines/text",

@@ -5,8 +5,8 @@ import (
 	"unicode/utf8"
 )
 
-// A loop is a stretch that repeats its first loopPeriod characters or fewer, at
-// least loopTimes, and has at least loopChars: "no, no, no, no, ".
+// A loop is consecutive characters that repeat their first loopPeriod or fewer, at
+// least loopTimes, and are at least loopChars: "no, no, no, no, ".
 const (
 	loopPeriod = 64
 	loopTimes  = 4
@@ -17,7 +17,7 @@ const (
 func looped(ids []int32) float64 {
 	in := make([]bool, len(ids))
 	for p := 1; p <= min(loopPeriod, len(ids)/loopTimes); p++ {
-		same := 0 // ids up to here that equal the one a period before
+		same := 0 // consecutive ids before i that equal the id a period earlier
 		for i := p; i <= len(ids); i++ {
 			if i < len(ids) && ids[i] == ids[i-p] {
 				same++
@@ -40,7 +40,7 @@ func looped(ids []int32) float64 {
 	return share(n, len(ids))
 }
 
-// meanLooped is looped of several texts.
+// meanLooped returns the share of the ids of several texts that are part of a loop.
 func meanLooped(texts [][]int32) float64 {
 	var sum, chars float64
 	for _, text := range texts {
@@ -53,7 +53,7 @@ func meanLooped(texts [][]int32) float64 {
 	return sum / chars
 }
 
-// coverage returns the share of the characters of texts that samples have too.
+// coverage returns the share of the ids of texts that occur in samples.
 func coverage(samples, texts [][]int32) float64 {
 	has := map[int32]bool{}
 	for _, s := range samples {
@@ -74,8 +74,8 @@ func coverage(samples, texts [][]int32) float64 {
 }
 
 // invalid returns the share of characters that are no text: bytes that are not
-// UTF-8, and U+FFFD, which stands for such. A character that the text's ends cut
-// in two does not count.
+// UTF-8, and U+FFFD, which replaces such bytes. A character that the start or the
+// end of the text cuts in two does not count.
 func invalid(text []byte) float64 {
 	for i := 0; i < utf8.UTFMax-1 && len(text) > 0 && !utf8.RuneStart(text[0]); i++ {
 		text = text[1:]

@@ -1,186 +1,191 @@
 // Package gate decides whether a model is fit for service.
-package gate
-
-import (
-	"context"
-	"errors"
-	"fmt"
-	"math"
-	"strings"
-
-	"github.com/quire-ml/quire/configs"
-	"github.com/quire-ml/quire/pipelines/report"
-	"github.com/quire-ml/quire/pipelines/text"
-	"github.com/quire-ml/quire/runners/store"
-	"github.com/quire-ml/quire/transforms/dataset"
-)
-
-// ErrRefused is returned when the gate did not let a model pass, or could not run.
-var ErrRefused = errors.New("the gate refused the model")
-
-// Options are the inputs of Gate beside the limits.
-type Options struct {
-	Set       string       // directory of the set that the candidate was trained on
-	Corpus    *text.Corpus // what the set was made of; nil: samples are not compared with texts
-	Promoted  string       // the checkpoint to be better than; empty: none
-	Withdrawn string       // why the candidate must not come back, after a rollback; empty: it may
-
-	TrainNats *float64 // the loss to judge by where the set has no validation part; nil: it is measured
-	Console   *report.Console
-}
-
-// Result is the gate's decision with every figure that it rests on. Losses are
-// in nats a character.
-type Result struct {
-	Passed      bool       `json:"passed"`
-	Reason      string     `json:"reason"`
-	Nats        *float64   `json:"nats"` // nil: not a finite number
-	UnigramNats float64    `json:"unigram_nats"`
-	Candidate   store.Path `json:"candidate"`
-	Against     store.Path `json:"against,omitempty"` // the promoted model
-	Checks      []Check    `json:"checks"`
-}
-
-// Check is one figure, its limit and the verdict.
-type Check struct {
-	Name   string   `json:"name"`
-	Passed bool     `json:"passed"`
-	Value  *float64 `json:"value"` // nil: there is none, or it is not finite
-	Limit  *float64 `json:"limit"`
-	Text   string   `json:"text"`
-}
-
-// Judge decides whether a candidate may be promoted. It must pass all of these:
+//
+// A candidate must pass all checks. They are made in this order:
 //
 //	weights     every weight is a finite number
-//	set         it was trained on the set that it is measured on
+//	set         the candidate was trained on the set that it is measured on
 //	vocabulary  its characters are those of the set
-//	loss        on the held-out part, below the unigram entropy
-//	promoted    on the same held-out part, below the promoted model by gate.margin
-//	gap         the held-out part is not much better known than the training part
-//	utf8        its samples are text
+//	withdrawn   no person has taken it out of service
+//	loss        its loss on the held-out part is below the unigram entropy
+//	gap         it does not know the held-out part much better than the training part
+//	promoted    its loss is below the promoted model's by a margin, on the same text
+//	utf8        its samples are valid text
 //	loop        they repeat themselves hardly more than the held-out part does
 //	coverage    they use the characters of the held-out part
 //	span        their longest span that is in the training text is short
-//	copied      few of their 50-grams, and not too many of their 20-grams, are in it
+//	copied_50   few of their 50-grams are in the training text
+//	copied_20   not too many of their 20-grams are
 //	leaked      hardly any of their 20-grams are in the held-out part alone
 //
-// Samples go on from the training and from the held-out part. What the latter has in common with the
-// training text is allowed to samples too: a corpus that repeats itself makes
-// models that do.
+// A candidate that fails one of the first four is not measured: its losses and
+// samples would mean nothing. A loss that is not a finite number ends the
+// judgement, too.
 //
-// A gate that cannot run refuses: the error wraps ErrRefused and the cause, and
-// there is no result to keep. When ctx is cancelled, the error is that of ctx.
-func Judge(ctx context.Context, c configs.Gate, candidate string, o Options) (*Result, error) {
-	g := &gate{c: c, o: o, res: &Result{Candidate: store.Path(candidate)}}
-	err := g.run(ctx, candidate)
-	switch {
-	case err != nil && ctx.Err() != nil:
-		return nil, err
-	case err != nil:
-		return nil, fmt.Errorf("gate: %w, because it could not run: %w", ErrRefused, err)
-	}
-	g.decide()
-	o.Console.Line("gate: %s", g.res.Reason)
-	return g.res, nil
+// Samples continue the beginnings of sequences of the training part and of the
+// held-out part. The overlap of the held-out part with the training text is
+// allowed to samples, too: a corpus that repeats itself makes models that do.
+package gate
+
+import (
+	"fmt"
+	"math"
+
+	"github.com/quire-ml/quire/transforms/vocab"
+)
+
+// Version is raised with every change of the checks that can change a decision.
+// Decisions of an earlier version are made again.
+const Version = 3
+
+// A check makes one finding about a candidate; nil where it does not apply.
+type check struct {
+	name string
+	find func(c *candidate) *Check
 }
 
-// gate is one call of Gate.
-type gate struct {
-	c   configs.Gate
-	o   Options
-	res *Result
+// The checks, by the evidence that they need.
+var (
+	originChecks = []check{
+		{"weights", (*candidate).weights},
+		{"set", (*candidate).sameSet},
+		{"vocabulary", (*candidate).vocabulary},
+		{"withdrawn", (*candidate).withdrawn},
+	}
+	lossChecks = []check{ // need measure
+		{"loss", (*candidate).loss},
+		{"gap", (*candidate).gap},
+		{"promoted", (*candidate).better},
+	}
+	sampleChecks = []check{ // need sample
+		{"utf8", (*candidate).utf8},
+		{"loop", (*candidate).loop},
+		{"coverage", (*candidate).coverage},
+		{"span", (*candidate).span},
+		{"copied_50", func(c *candidate) *Check { return c.copied(gram50, c.limits.MaxCopied50) }},
+		{"copied_20", func(c *candidate) *Check { return c.copied(gram20, c.limits.MaxCopied20) }},
+		{"leaked", (*candidate).leaked},
+	}
+)
+
+// holds is a finding without a figure.
+func holds(ok bool, text string) *Check { return &Check{Passed: ok, Text: text} }
+
+// figure is a finding about a value, which is kept where it is finite.
+func figure(ok bool, value, limit float64, text string) *Check {
+	return &Check{Passed: ok, Value: Finite(value), Limit: Finite(limit), Text: text}
 }
 
-func (g *gate) run(ctx context.Context, candidate string) error {
-	m, err := text.OpenModel(ctx, candidate, "best")
-	if err != nil {
-		return err
-	}
-	g.res.Candidate = store.Path(m.Path)
-	set, done, err := text.OpenSet(ctx, g.o.Set)
-	if err != nil {
-		return err
-	}
-	defer done()
-	g.res.UnigramNats = set.Manifest().Entropy.UnigramNats
-	g.origin(m, set)
-	if g.refused() {
-		return nil // its losses and samples would mean nothing
-	}
-	if err := g.losses(ctx, m, set); err != nil {
-		return err
-	}
-	if g.res.Nats == nil || g.c.Samples == 0 || g.o.Corpus == nil {
-		return nil
-	}
-	return g.samples(ctx, m, set)
+// atMost is the finding that a value is at most a limit; NaN is not.
+func atMost(value, limit float64, text string) *Check {
+	return figure(value <= limit, value, limit, text)
 }
 
-// origin checks what the candidate is.
-func (g *gate) origin(m *text.Model, set *dataset.Set) {
-	bad := 0
-	for _, w := range m.Weights.Flat {
+func (c *candidate) weights() *Check {
+	bad, all := 0, c.model.Weights.Flat
+	for _, w := range all {
 		if w-w != 0 { // NaN or infinite
 			bad++
 		}
 	}
-	g.below("weights", float64(bad), 0, fmt.Sprintf("%d of %d weights are not finite numbers", bad, len(m.Weights.Flat)))
-	g.holds("set", m.Set == set.SHA256(), fmt.Sprintf("it was trained on the set %.12s, and is measured on %.12s", m.Set, set.SHA256()))
-	g.holds("vocabulary", m.Vocab.Same(set.Vocab()), fmt.Sprintf("it has %d characters of unit %s, the set %d of unit %s", m.Vocab.Size(), m.Vocab.Unit(), set.Vocab().Size(), set.Vocab().Unit()))
-	if g.o.Withdrawn != "" {
-		g.holds("withdrawn", false, g.o.Withdrawn)
-	}
+	return atMost(float64(bad), 0, fmt.Sprintf("%d of %d weights are not finite numbers", bad, len(all)))
 }
 
-// holds adds a check without a figure.
-func (g *gate) holds(name string, ok bool, text string) {
-	g.res.Checks = append(g.res.Checks, Check{Name: name, Passed: ok, Text: text})
+func (c *candidate) sameSet() *Check {
+	want := c.set.SHA256()
+	return holds(c.model.Set == want, fmt.Sprintf("it was trained on the set %.12s, and is measured on %.12s", c.model.Set, want))
 }
 
-// below adds a check that value is at most limit; NaN is not.
-func (g *gate) below(name string, value, limit float64, text string) {
-	g.figure(name, value <= limit, value, limit, text)
+func (c *candidate) vocabulary() *Check {
+	ours, want := c.model.Vocab, c.set.Vocab()
+	return holds(ours.Same(want), fmt.Sprintf("it has %d characters of unit %s, the set %d of unit %s", ours.Size(), ours.Unit(), want.Size(), want.Unit()))
 }
 
-func (g *gate) figure(name string, ok bool, value, limit float64, text string) {
-	g.res.Checks = append(g.res.Checks, Check{Name: name, Passed: ok, Value: Finite(value), Limit: Finite(limit), Text: text})
-}
-
-// Finite returns a number that JSON has, nil for another.
-func Finite(x float64) *float64 {
-	if math.IsNaN(x) || math.IsInf(x, 0) {
+func (c *candidate) withdrawn() *Check {
+	if c.o.Withdrawn == "" {
 		return nil
 	}
-	return &x
+	return holds(false, c.o.Withdrawn)
 }
 
-func (g *gate) refused() bool {
-	for _, c := range g.res.Checks {
-		if !c.Passed {
-			return true
-		}
-	}
-	return false
+func (c *candidate) loss() *Check {
+	unigram := c.res.UnigramNats
+	return figure(c.judged < unigram && !math.IsInf(c.judged, -1), c.judged, unigram,
+		fmt.Sprintf("%s loss %.4f nats a character, it must be below the unigram entropy %.4f", c.judgedOn, c.judged, unigram))
 }
 
-// decide sums the checks up.
-func (g *gate) decide() {
-	var failed []string
-	for _, c := range g.res.Checks {
-		if !c.Passed {
-			failed = append(failed, c.Text)
+func (c *candidate) gap() *Check {
+	if c.trained == nil {
+		return nil
+	}
+	limit := c.trained.nats * (1 - c.limits.MaxGap)
+	return figure(c.nats >= limit, c.nats, limit,
+		fmt.Sprintf("%.4f nats on the held-out part, %.4f on %d characters trained on: below %.4f it would know the held-out part by heart", c.nats, c.trained.nats, c.trained.chars, limit))
+}
+
+func (c *candidate) better() *Check {
+	d := c.duel
+	switch {
+	case d == nil:
+		return nil
+	case d.sequences == 0:
+		return holds(false, fmt.Sprintf("the promoted model %s knows the characters of none of the %d sequences to compare on; promote the new one by hand: promote %s", d.path, d.all, c.model.Path))
+	}
+	where := ""
+	if !d.same {
+		where = fmt.Sprintf(" on the %d of %d sequences whose characters it knows too", d.sequences, d.all)
+	}
+	limit := d.theirs - c.limits.Margin
+	return figure(d.ours < limit, d.ours, limit, fmt.Sprintf("%.4f nats, the promoted model %.4f%s: it must be better by more than %g", d.ours, d.theirs, where, c.limits.Margin))
+}
+
+func (c *candidate) utf8() *Check {
+	const more = 0.02
+	worst := func(texts [][]int32) (worst float64) {
+		for _, ids := range texts {
+			worst = max(worst, invalid(bytesOf(c.model.Vocab, ids)))
 		}
+		return worst
 	}
-	g.res.Passed = len(failed) == 0
-	if !g.res.Passed {
-		g.res.Reason = "refused: " + strings.Join(failed, "; ")
-		return
+	found, limit := worst(c.written), worst(c.held)+more
+	return atMost(found, limit, fmt.Sprintf("%.3g of the characters of a sample are no valid text; %.3g are allowed", found, limit))
+}
+
+func bytesOf(v *vocab.Vocab, ids []int32) (text []byte) {
+	for _, id := range ids {
+		text = v.AppendText(text, id)
 	}
-	g.res.Reason = "passed"
-	for _, c := range g.res.Checks {
-		if c.Name == "loss" || c.Name == "promoted" {
-			g.res.Reason += map[bool]string{true: ": ", false: "; "}[g.res.Reason == "passed"] + c.Text
-		}
+	return text
+}
+
+func (c *candidate) loop() *Check {
+	found, natural := meanLooped(c.written), meanLooped(c.held)
+	limit := min(1, natural+c.limits.MaxLoop)
+	return atMost(found, limit, fmt.Sprintf("%.3g of its samples is loops (of the held-out part %.3g); %.3g is allowed", found, natural, limit))
+}
+
+func (c *candidate) coverage() *Check {
+	if len(c.held) == 0 {
+		return nil
 	}
+	found, limit := coverage(c.written, c.held), c.limits.MinCoverage
+	return figure(found >= limit, found, limit, fmt.Sprintf("its samples use characters that make up %.3g of the held-out part; it must be %.3g", found, limit))
+}
+
+func (c *candidate) span() *Check {
+	limit := max(c.limits.MaxSpan, c.theirs.longest)
+	return atMost(float64(c.ours.longest), float64(limit),
+		fmt.Sprintf("the longest span of its samples in the training text has %d characters (of the held-out part %d); %d are allowed", c.ours.longest, c.theirs.longest, limit))
+}
+
+// copied is the finding that samples have hardly more n-grams of the training text
+// than the held-out part has; n is grams[k].
+func (c *candidate) copied(k int, more float64) *Check {
+	ours, theirs := c.ours.copied[k], c.theirs.copied[k]
+	limit := min(1, theirs+more)
+	return atMost(ours, limit, fmt.Sprintf("%.3g of the %d-grams of its samples are in the training text (of the held-out part %.3g); %.3g are allowed", ours, grams[k], theirs, limit))
+}
+
+func (c *candidate) leaked() *Check {
+	found, limit := c.ours.leaked[gram20], c.limits.MaxLeaked
+	return atMost(found, limit, fmt.Sprintf("%.3g of the 20-grams of its samples are in the held-out part and not in the training text; %.3g are allowed", found, limit))
 }

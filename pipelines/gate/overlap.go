@@ -1,55 +1,61 @@
 package gate
 
-// A spanIndex finds what a long text and some short ones have in common, exactly
-// and without keeping the long one: it is the suffix automaton of the short ones.
-// The long text is fed to it character by character.
+// An index finds the substrings that a long text and some short ones have in
+// common, exactly and without keeping the long text: it is the suffix automaton of
+// the short ones. The long text is fed to it character by character.
 //
 // A state stands for some substrings that end at the same places of the short
-// texts, those of lengths length(link)+1 … length. So an n-gram has one state,
-// and memory is that of at most 2 states a character.
-type spanIndex struct {
-	states []spanState
-	texts  [][]int32
-	size   int // characters of all texts
+// texts, those of lengths length(link)+1 … length. So an n-gram has one state, and
+// there are at most 2 states a character of the short texts.
+type index struct {
+	states  []state
+	texts   [][]int32
+	longest [streams]int // common substring so far
 }
 
-type spanState struct {
+type state struct {
 	length, link int32
-	edges        []spanEdge
-	seen         [2]uint8 // by stream: bit k is set where the n-gram of grams[k] that ends here was fed
+	edges        []edge
+	seen         [streams]uint8 // bit k is set where the n-gram of grams[k] that ends here was fed
 }
 
-type spanEdge struct{ id, to int32 }
+type edge struct{ id, to int32 }
 
-// grams are the lengths of the substrings that are looked for.
-var grams = [...]int{20, 50}
+// grams are the lengths of the substrings that are counted.
+var grams = [...]int{gram20: 20, gram50: 50}
+
+const (
+	gram20 = iota
+	gram50
+)
 
 // Streams of text that can be fed.
 const (
 	trainStream = iota
 	heldStream
+	streams // their number
 )
 
-// newSpanIndex indexes texts of ids, which are 0 or more.
-func newSpanIndex(texts [][]int32) *spanIndex {
-	x := &spanIndex{states: []spanState{{link: -1}}, texts: texts}
+// newIndex indexes texts of ids, which are 0 or more.
+func newIndex(texts [][]int32) *index {
+	x := &index{states: []state{{link: -1}}, texts: texts}
 	last := int32(0)
 	for i, text := range texts {
 		for _, id := range text {
 			last = x.extend(last, id)
 		}
-		x.size += len(text)
 		last = x.extend(last, int32(-1-i)) // no substring crosses two texts
 	}
 	return x
 }
 
-// extend appends an id to the text that ends in state last.
-func (x *spanIndex) extend(last, id int32) int32 {
-	cur := x.add(spanState{length: x.states[last].length + 1, link: 0})
+// extend appends an id to the text that ends in state last, and returns the state
+// in which the longer text ends.
+func (x *index) extend(last, id int32) int32 {
+	cur := x.add(state{length: x.states[last].length + 1, link: 0})
 	p := last
 	for ; p >= 0 && x.step(p, id) < 0; p = x.states[p].link {
-		x.states[p].edges = append(x.states[p].edges, spanEdge{id, cur})
+		x.states[p].edges = append(x.states[p].edges, edge{id, cur})
 	}
 	if p < 0 {
 		return cur
@@ -59,8 +65,8 @@ func (x *spanIndex) extend(last, id int32) int32 {
 		x.states[cur].link = q
 		return cur
 	}
-	clone := x.add(spanState{length: x.states[p].length + 1, link: x.states[q].link,
-		edges: append([]spanEdge(nil), x.states[q].edges...)})
+	clone := x.add(state{length: x.states[p].length + 1, link: x.states[q].link,
+		edges: append([]edge(nil), x.states[q].edges...)})
 	for ; p >= 0 && x.step(p, id) == q; p = x.states[p].link {
 		for i := range x.states[p].edges {
 			if x.states[p].edges[i].id == id {
@@ -72,13 +78,13 @@ func (x *spanIndex) extend(last, id int32) int32 {
 	return cur
 }
 
-func (x *spanIndex) add(s spanState) int32 {
+func (x *index) add(s state) int32 {
 	x.states = append(x.states, s)
 	return int32(len(x.states) - 1)
 }
 
 // step returns the state after an id, -1 where there is none.
-func (x *spanIndex) step(state, id int32) int32 {
+func (x *index) step(state, id int32) int32 {
 	for _, e := range x.states[state].edges {
 		if e.id == id {
 			return e.to
@@ -87,20 +93,19 @@ func (x *spanIndex) step(state, id int32) int32 {
 	return -1
 }
 
-// A spanCursor is how far one stream has come.
-type spanCursor struct {
-	x       *spanIndex
-	stream  int
-	state   int32
-	length  int // of the longest end of the stream that is in a text
-	longest int // of all ends so far
+// A cursor is a place in one stream.
+type cursor struct {
+	x      *index
+	stream int
+	state  int32
+	length int // of the longest substring of a text that ends here
 }
 
-// reset begins a new text: no substring crosses it.
-func (c *spanCursor) reset() { c.state, c.length = 0, 0 }
+// reset begins another text of the stream: no substring crosses two.
+func (c *cursor) reset() { c.state, c.length = 0, 0 }
 
-// feed appends an id to the stream; one that no text has may be negative.
-func (c *spanCursor) feed(id int32) {
+// feed appends an id to the stream. An id that no text has may be negative.
+func (c *cursor) feed(id int32) {
 	x := c.x
 	for {
 		if to := x.step(c.state, id); to >= 0 && id >= 0 {
@@ -115,7 +120,7 @@ func (c *spanCursor) feed(id int32) {
 		c.state = x.states[c.state].link
 		c.length = int(x.states[c.state].length)
 	}
-	c.longest = max(c.longest, c.length)
+	x.longest[c.stream] = max(x.longest[c.stream], c.length)
 	for k, n := range grams {
 		if c.length >= n {
 			x.states[x.gram(c.state, n)].seen[c.stream] |= 1 << k
@@ -125,25 +130,25 @@ func (c *spanCursor) feed(id int32) {
 
 // gram returns the state of the last n characters of a substring of that state,
 // which has n or more.
-func (x *spanIndex) gram(state int32, n int) int32 {
+func (x *index) gram(state int32, n int) int32 {
 	for link := x.states[state].link; int(x.states[link].length) >= n; link = x.states[state].link {
 		state = link
 	}
 	return state
 }
 
-// count returns how many n-grams the texts have, n = grams[k], and how many of
-// them are in the training text, and in the held-out text alone.
-func (x *spanIndex) count(k int) (all, train, held int) {
+// count returns the number of n-grams of the texts, n = grams[k]; of those that the
+// training text has; and of those that the held-out text alone has.
+func (x *index) count(k int) (all, train, held int) {
 	n := grams[k]
 	for _, text := range x.texts {
-		state := int32(0)
+		at := int32(0)
 		for i, id := range text {
-			if state = x.step(state, id); i+1 < n {
+			if at = x.step(at, id); i+1 < n {
 				continue
 			}
 			all++
-			switch seen := x.states[x.gram(state, n)].seen; {
+			switch seen := x.states[x.gram(at, n)].seen; {
 			case seen[trainStream]>>k&1 == 1:
 				train++
 			case seen[heldStream]>>k&1 == 1:
@@ -152,6 +157,23 @@ func (x *spanIndex) count(k int) (all, train, held int) {
 		}
 	}
 	return all, train, held
+}
+
+// An overlap is the text that some texts have in common with a corpus.
+type overlap struct {
+	longest int                 // substring that the training text has, in characters
+	copied  [len(grams)]float64 // share of the n-grams that the training text has
+	leaked  [len(grams)]float64 // share of the n-grams that the held-out text alone has
+}
+
+// overlap sums up the texts that were fed.
+func (x *index) overlap() overlap {
+	o := overlap{longest: x.longest[trainStream]}
+	for k := range grams {
+		all, train, held := x.count(k)
+		o.copied[k], o.leaked[k] = share(train, all), share(held, all)
+	}
+	return o
 }
 
 // share returns a of n, 0 of none.

@@ -17,9 +17,9 @@ func runeIDs(s string) []int32 {
 	}))
 }
 
-// TestSpans compares the automaton with a search, on random texts of few
+// TestOverlap compares the automaton with a search, on random texts of few
 // characters, which have much in common.
-func TestSpans(t *testing.T) {
+func TestOverlap(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	text := func(n int) string {
 		var b strings.Builder
@@ -35,17 +35,15 @@ func TestSpans(t *testing.T) {
 		for _, s := range samples {
 			ids = append(ids, runeIDs(s))
 		}
-		x := newSpanIndex(ids)
-		var longest [2]int
+		x := newIndex(ids)
 		for stream, pieces := range streams {
-			c := &spanCursor{x: x, stream: stream}
+			c := &cursor{x: x, stream: stream}
 			for _, p := range pieces {
 				c.reset()
 				for _, id := range runeIDs(p) {
 					c.feed(id)
 				}
 			}
-			longest[stream] = c.longest
 		}
 		in := func(pieces []string, gram string) bool {
 			return slices.ContainsFunc(pieces, func(p string) bool { return strings.Contains(p, gram) })
@@ -75,39 +73,35 @@ func TestSpans(t *testing.T) {
 					}
 				}
 			}
-			if longest[stream] != want {
-				t.Errorf("round %d: the longest span is %d, want %d", round, longest[stream], want)
+			if x.longest[stream] != want {
+				t.Errorf("round %d: the longest span is %d, want %d", round, x.longest[stream], want)
 			}
 		}
 	}
 }
 
-// TestSpansSeams says that neither the seam of two samples nor that of two pieces
-// of the stream makes a span, and that an id that no sample has ends one.
-func TestSpansSeams(t *testing.T) {
-	x := newSpanIndex([][]int32{runeIDs("abcdefghij"), runeIDs("klmnopqrst")})
-	c := &spanCursor{x: x}
-	for _, id := range runeIDs("abcdefghijklmnopqrst") {
-		c.feed(id)
-	}
-	if c.longest != 10 {
-		t.Errorf("the longest span is %d, want 10", c.longest)
-	}
-	c = &spanCursor{x: x}
-	for i, id := range runeIDs("abcdefghij") {
-		if i == 5 {
-			c.reset()
+// TestSeams: neither the seam of two samples nor that of two pieces of the stream is
+// inside of a span, and an id that no sample has ends a span.
+func TestSeams(t *testing.T) {
+	for _, test := range []struct {
+		ids   []int32
+		reset int // before this character; 0: not at all
+		want  int
+	}{
+		{runeIDs("abcdefghijklmnopqrst"), 0, 10},
+		{runeIDs("abcdefghij"), 5, 5},
+		{append(runeIDs("abcd"), -1, 'e', 'f'), 0, 4},
+	} {
+		x := newIndex([][]int32{runeIDs("abcdefghij"), runeIDs("klmnopqrst")})
+		c := &cursor{x: x}
+		for i, id := range test.ids {
+			if i > 0 && i == test.reset {
+				c.reset()
+			}
+			c.feed(id)
 		}
-		c.feed(id)
-	}
-	if c.longest != 5 {
-		t.Errorf("the longest span is %d, want 5", c.longest)
-	}
-	c = &spanCursor{x: x}
-	for _, id := range append(runeIDs("abcd"), -1, 'e', 'f') {
-		c.feed(id)
-	}
-	if c.longest != 4 {
-		t.Errorf("the longest span is %d, want 4", c.longest)
+		if x.longest != [streams]int{trainStream: test.want} {
+			t.Errorf("%v: the longest spans are %v, want %d in the training text", test.ids, x.longest, test.want)
+		}
 	}
 }

@@ -82,7 +82,7 @@ func (r *Stages) Incumbent() workflow.Node {
 
 // Gate is the stage that decides whether the model is fit for service.
 func (r *Stages) Gate() workflow.Node {
-	return stage[gate.Result]{Name: "gate", Version: 3, Limit: limit(r.Config.Round.LimitMinutes.Gate),
+	return stage[gate.Result]{Name: "gate", Version: gate.Version, Limit: limit(r.Config.Round.LimitMinutes.Gate),
 		Config: r.Config, Keys: r.Config.KeysOf(configs.Verdict),
 		Inputs:   []workflow.Input{SetArtifact, ModelArtifact, BaselineArtifact},
 		Uses:     []workflow.Input{CorpusArtifact}, // its documents are those of the set

@@ -1,0 +1,22 @@
+package gate
+
+import "testing"
+
+func TestFigures(t *testing.T) {
+	for text, want := range map[string]float64{
+		"": 0, "no, no, no": 0, "no, no, no, no, ": 1, "He said: no, no, no, no, no, no!": 23.0 / 32, "aaaaaaaaaaa": 0, "aaaaaaaaaaaa": 1,
+		"the quick brown fox jumps over the lazy dog": 0, "abcabcabcabcXabcabcabcabc": 24.0 / 25,
+	} {
+		if got := looped(runeIDs(text)); got != want {
+			t.Errorf("%q is looped to %v, want %v", text, got, want)
+		}
+	}
+	for text, want := range map[string]float64{"": 0, "text": 0, "\xff\xffab": 0.5, "\xc3\xa9t\xc3": 0, "\xa9\xa9té": 0, "a\uFFFDb\uFFFD": 0.5, "t\xc3t": 1.0 / 3} {
+		if got := invalid([]byte(text)); got != want {
+			t.Errorf("%q is invalid to %v, want %v", text, got, want)
+		}
+	}
+	if got := coverage([][]int32{runeIDs("ab")}, [][]int32{runeIDs("aab"), runeIDs("c")}); got != 0.75 {
+		t.Errorf("coverage is %v, want 0.75", got)
+	}
+}

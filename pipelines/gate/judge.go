@@ -1,0 +1,163 @@
+package gate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+
+	"github.com/quire-ml/quire/configs"
+	"github.com/quire-ml/quire/pipelines/report"
+	"github.com/quire-ml/quire/pipelines/text"
+	"github.com/quire-ml/quire/runners/store"
+	"github.com/quire-ml/quire/transforms/dataset"
+)
+
+// ErrRefused is wrapped by the errors about a model that did not pass the gate, or
+// whose judgement failed.
+var ErrRefused = errors.New("the gate refused the model")
+
+// Options are the inputs of Judge beside the limits.
+type Options struct {
+	Set       string       // directory of the set that the candidate was trained on
+	Corpus    *text.Corpus // the text of the set; nil: no samples are written
+	Promoted  string       // the checkpoint to be better than; empty: none
+	Withdrawn string       // why the candidate must not come back, after a rollback; empty: it may
+
+	TrainNats *float64 // the loss to judge by where the set has no validation part; nil: it is measured
+	Console   *report.Console
+}
+
+// Result is the gate's decision with every figure that it rests on. Losses are
+// in nats a character.
+type Result struct {
+	Passed      bool       `json:"passed"`
+	Reason      string     `json:"reason"`
+	Nats        *float64   `json:"nats"` // nil: not a finite number, or not measured
+	UnigramNats float64    `json:"unigram_nats"`
+	Candidate   store.Path `json:"candidate"`
+	Against     store.Path `json:"against,omitempty"` // the promoted model
+	Checks      []Check    `json:"checks"`
+}
+
+// Check is one figure, its limit and the verdict.
+type Check struct {
+	Name   string   `json:"name"`
+	Passed bool     `json:"passed"`
+	Value  *float64 `json:"value"` // nil: there is none, or it is not finite
+	Limit  *float64 `json:"limit"`
+	Text   string   `json:"text"`
+}
+
+// Judge decides whether the checkpoint at path may be promoted: a file, or the
+// directory of a run, whose best one is judged.
+//
+// A judgement that fails refuses the model: the error wraps ErrRefused and the
+// cause, and there is no result to keep. When ctx is cancelled, the error is that
+// of ctx.
+func Judge(ctx context.Context, limits configs.Gate, path string, o Options) (*Result, error) {
+	c := &candidate{limits: limits, o: o, res: &Result{Candidate: store.Path(path)}}
+	err := c.examine(ctx, path)
+	switch {
+	case err != nil && ctx.Err() != nil:
+		return nil, err
+	case err != nil:
+		return nil, fmt.Errorf("gate: %w, because it could not run: %w", ErrRefused, err)
+	}
+	c.decide()
+	o.Console.Line("gate: %s", c.res.Reason)
+	return c.res, nil
+}
+
+// A candidate is a model before the gate, with the evidence about it.
+type candidate struct {
+	limits configs.Gate
+	o      Options
+	res    *Result
+
+	model *text.Model
+	set   *dataset.Set
+
+	// By measure, in nats a character.
+	nats     float64   // on the held-out part, or on the training part in a set without one
+	judged   float64   // the loss that the check loss compares
+	judgedOn string    // its text: validation or training
+	trained  *measured // on some of the training part; nil in a set without a held-out part
+	duel     *duel     // nil: nothing is promoted
+
+	// By sample.
+	written, held [][]int32 // samples, and texts of the held-out part for comparison
+	ours, theirs  overlap   // of each of these with the corpus
+}
+
+// examine gathers the evidence and makes the checks.
+func (c *candidate) examine(ctx context.Context, path string) (err error) {
+	if c.model, err = text.OpenModel(ctx, path, "best"); err != nil {
+		return err
+	}
+	c.res.Candidate = store.Path(c.model.Path)
+	set, done, err := text.OpenSet(ctx, c.o.Set)
+	if err != nil {
+		return err
+	}
+	defer done()
+	c.set, c.res.UnigramNats = set, set.Manifest().Entropy.UnigramNats
+	c.check(originChecks)
+	if c.refused() {
+		return nil // its losses and samples would mean nothing
+	}
+	if err := c.measure(ctx); err != nil {
+		return err
+	}
+	c.check(lossChecks)
+	if c.res.Nats == nil || c.limits.Samples == 0 || c.o.Corpus == nil {
+		return nil
+	}
+	if err := c.sample(ctx); err != nil {
+		return err
+	}
+	c.check(sampleChecks)
+	return nil
+}
+
+// check makes checks, and keeps the findings of those that apply.
+func (c *candidate) check(checks []check) {
+	for _, k := range checks {
+		if found := k.find(c); found != nil {
+			found.Name = k.name
+			c.res.Checks = append(c.res.Checks, *found)
+		}
+	}
+}
+
+func (c *candidate) refused() bool {
+	return slices.ContainsFunc(c.res.Checks, func(k Check) bool { return !k.Passed })
+}
+
+// decide sums the findings up.
+func (c *candidate) decide() {
+	var failed, losses []string
+	for _, k := range c.res.Checks {
+		if !k.Passed {
+			failed = append(failed, k.Text)
+		}
+		if k.Name == "loss" || k.Name == "promoted" {
+			losses = append(losses, k.Text)
+		}
+	}
+	if c.res.Passed = len(failed) == 0; c.res.Passed {
+		c.res.Reason = "passed: " + strings.Join(losses, "; ")
+	} else {
+		c.res.Reason = "refused: " + strings.Join(failed, "; ")
+	}
+}
+
+// Finite returns x, or nil where x is NaN or infinite, which JSON cannot say.
+func Finite(x float64) *float64 {
+	if math.IsNaN(x) || math.IsInf(x, 0) {
+		return nil
+	}
+	return &x
+}

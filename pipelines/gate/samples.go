@@ -1,0 +1,143 @@
+package gate
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/quire-ml/quire/model/decode"
+	"github.com/quire-ml/quire/model/sample"
+	"github.com/quire-ml/quire/transforms/dataset"
+	"github.com/quire-ml/quire/transforms/prepare"
+)
+
+// sample lets the candidate write samples, takes texts of the held-out part for
+// comparison, and finds how much of both is in the corpus. It reads the corpus
+// twice: the training text, which comes before the held-out texts, cannot be
+// compared with them before they are known.
+func (c *candidate) sample(ctx context.Context) error {
+	length := c.limits.Length
+	if length == 0 {
+		length = max(c.set.Manifest().SeqLength, grams[gram50])
+	}
+	var err error
+	if c.held, err = c.heldTexts(ctx, c.limits.Samples, length); err != nil {
+		return err
+	}
+	begun, err := prompts(ctx, c.set, c.limits.Samples)
+	if err != nil {
+		return err
+	}
+	if c.written, err = c.write(ctx, begun, length); err != nil {
+		return err
+	}
+	ours, theirs := newIndex(c.written), newIndex(c.held)
+	if err := c.feed(ctx, ours, theirs); err != nil {
+		return err
+	}
+	c.ours, c.theirs = ours.overlap(), theirs.overlap()
+	return nil
+}
+
+// prompts returns n beginnings of sequences, alternately of the training part and
+// of the held-out part, at equal distances. A model that knows a text by heart
+// continues it from where its training began: at the start of a sequence, from a
+// zero hidden.
+func prompts(ctx context.Context, set *dataset.Set, n int) ([][]int32, error) {
+	var splits []*dataset.SplitReader
+	for _, name := range []string{"train", "validation"} {
+		if s := set.Split(name); s != nil {
+			splits = append(splits, s)
+		}
+	}
+	L := set.Manifest().SeqLength
+	ids, out := make([]int32, L+1), make([][]int32, n)
+	for i := range out {
+		s := splits[i%len(splits)]
+		if err := s.Read(ctx, int64(i)*s.Len()/int64(n), ids); err != nil {
+			return nil, err
+		}
+		out[i] = slices.Clone(ids[:max(1, min(L/5, 16))])
+	}
+	return out, nil
+}
+
+// write continues each prompt by length characters, all at the same time.
+func (c *candidate) write(ctx context.Context, prompts [][]int32, length int) ([][]int32, error) {
+	samplers, out := make([]*sample.Sampler, len(prompts)), make([][]int32, len(prompts))
+	for i := range samplers {
+		s, err := sample.New(sample.Options{Temperature: c.limits.Temperature, TopP: 1}, 0, uint64(i))
+		if err != nil {
+			return nil, err
+		}
+		samplers[i] = s
+	}
+	err := decode.Write(ctx, decode.New(c.model.Weights, len(prompts)), samplers, prompts, length, func(i int, id int32) error {
+		out[i] = append(out[i], id)
+		return nil
+	})
+	return out, err
+}
+
+// read visits the text of the corpus, or of one split where only is not empty.
+// continues is false where ids do not follow those of the visit before.
+func (c *candidate) read(ctx context.Context, only string, visit func(split string, continues bool, ids []int32)) error {
+	var ids []int32
+	return prepare.SplitText(ctx, c.o.Corpus.Documents, c.set.Manifest(), func(x prepare.Text) (err error) {
+		if only != "" && only != x.Split {
+			return nil
+		}
+		if ids, err = c.set.Vocab().Encode(ids[:0], x.Bytes); err != nil {
+			return fmt.Errorf("gate: the text is not that of the set: %w", err)
+		}
+		visit(x.Split, x.Continues, ids)
+		return nil
+	})
+}
+
+// heldTexts returns n texts of the held-out part, or as many as it has, from places
+// at equal distances. Each has length characters, or fewer where the held-out part
+// does not continue.
+func (c *candidate) heldTexts(ctx context.Context, n, length int) ([][]int32, error) {
+	split := c.set.Split("validation")
+	if split == nil {
+		return nil, nil
+	}
+	chars := split.Len() * c.sequence() // more than there are, where sequences overlap
+	most := max(1, min(int64(n), chars/int64(length)))
+	var out [][]int32
+	at, open := int64(0), false
+	err := c.read(ctx, "validation", func(_ string, continues bool, ids []int32) {
+		open = open && continues
+		for _, id := range ids {
+			if k := int64(len(out)); k < most && at >= k*chars/most {
+				out, open = append(out, nil), true
+			}
+			at++
+			last := len(out) - 1
+			if open = open && len(out[last]) < length; open {
+				out[last] = append(out[last], id)
+			}
+		}
+	})
+	return out, err
+}
+
+// feed reads the corpus into indices: its training text and its held-out part.
+func (c *candidate) feed(ctx context.Context, indices ...*index) error {
+	cursors := map[string][]*cursor{}
+	for _, x := range indices {
+		cursors["train"] = append(cursors["train"], &cursor{x: x, stream: trainStream})
+		cursors["validation"] = append(cursors["validation"], &cursor{x: x, stream: heldStream})
+	}
+	return c.read(ctx, "", func(split string, continues bool, ids []int32) {
+		for _, u := range cursors[split] {
+			if !continues {
+				u.reset()
+			}
+			for _, id := range ids {
+				u.feed(id)
+			}
+		}
+	})
+}
