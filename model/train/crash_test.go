@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -126,7 +127,10 @@ func TestCrashImages(t *testing.T) {
 		}
 		os.RemoveAll(to)
 	}
+	var one sync.Mutex // the lease is renewed beside the save
 	restore := store.WatchFiles(func(op, name string, err error) {
+		one.Lock()
+		defer one.Unlock()
 		disk.Done(op, name, err)
 		if !changing[op] || t.Failed() {
 			return
