@@ -165,11 +165,11 @@ func TestClean(t *testing.T) {
 	l.plan("clean", "prep", "train", "evaluate", "gate", "promote")
 	l.version = 1
 
-	if err := os.Remove(filepath.Join(next.Stages.Clean.Folder, "d.html")); err != nil {
+	if err := os.WriteFile(filepath.Join(next.Stages.Clean.Folder, "d.html"), []byte("other"), 0o666); err != nil {
 		t.Fatal(err)
 	}
-	if code, _, stderr := l.program("run", "--quiet"); code != 1 || !strings.Contains(stderr, "d.html: it is missing") {
-		t.Errorf("with a document missing: exit code %d, %s", code, stderr)
+	if code, _, stderr := l.program("run", "--quiet"); code != 1 || !strings.Contains(stderr, "d.html: it has 5 bytes") {
+		t.Errorf("with another document: exit code %d, %s", code, stderr)
 	}
 	l.result(refused, &next, "run", "--force", "clean")
 	l.plan()

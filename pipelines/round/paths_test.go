@@ -36,6 +36,9 @@ func TestPaths(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if record.Stage("sources") != nil {
+		t.Error("the record has the sources, which no stage takes")
+	}
 	for stage, keys := range map[string][]string{"prep": {"set"}, "train": {"run", "checkpoint", "best"}, "evaluate": {"checkpoint"}, "gate": {"candidate"}} {
 		var kept, shown map[string]any
 		if err := json.Unmarshal(record.Stage(stage).Value, &kept); err != nil {
