@@ -33,13 +33,13 @@ const (
 type Solver struct {
 	LR    float64     // learning rate of the next step
 	Clip  float64     // threshold of the global norm; 0 means no clipping
-	Decay float64     // weight decay, apart from the gradient (Loshchilov and Hutter, 2019); 0 for none
-	M, V  [][]float32 // first and second moment of each parameter, in the order given to Step
+	Decay float64     // weight decay, apart from the gradient (Loshchilov and Hutter, 2019); 0 means none
+	M, V  [][]float32 // first and second moment of each parameter, in the order of the sizes given to New
 	T     int64       // steps begun
 
-	// Mean follows the parameters; nil for none, else one slice for each. After
-	// step t it is Σ d^(t-i)·p_i / Σ d^(t-i) over the steps i, for d = Average in
-	// [0, 1).
+	// Mean is the running mean of the parameters, one slice for each; nil means
+	// none. After step t it is Σ d^(t-i)·p_i / Σ d^(t-i) over the steps i, for d =
+	// Average in [0, 1).
 	Mean    [][]float32
 	Average float64
 
@@ -59,7 +59,8 @@ type Rates struct {
 	Follow float32 // rate at which Mean moves
 }
 
-// New returns a solver for parameters of these sizes, with zero moments.
+// New returns a solver for parameters of the given numbers of values, with zero
+// moments.
 func New(lr, clip float64, sizes []int) *Solver {
 	s := &Solver{LR: lr, Clip: clip, team: kernel.NewTeam()}
 	chunks := 0
@@ -80,7 +81,8 @@ func (s *Solver) Norm() float64 { return s.norm }
 
 // Step updates the parameters in place from their gradients.
 //
-// A NaN or infinite gradient is an error, and then nothing has changed.
+// A NaN or infinite gradient is an error. Parameters, moments and T are then
+// unchanged.
 func (s *Solver) Step(model []gorgonia.ValueGrad) error {
 	squares, err := s.Squares(model)
 	if err != nil {
@@ -94,9 +96,8 @@ func (s *Solver) Step(model []gorgonia.ValueGrad) error {
 	return nil
 }
 
-// Squares returns the sums of squares of the gradients' chunks, those of one
-// parameter after those of another (see kernel.SumSquares), valid until the next
-// call.
+// Squares returns the sums of squares of the gradients' chunks (see
+// kernel.SumSquares), parameter after parameter, valid until the next call.
 func (s *Solver) Squares(model []gorgonia.ValueGrad) ([]float64, error) {
 	if err := s.take(model); err != nil {
 		return nil, err
@@ -105,10 +106,10 @@ func (s *Solver) Squares(model []gorgonia.ValueGrad) ([]float64, error) {
 	return s.squares, nil
 }
 
-// Begin begins the next step: it counts the step and returns its rates, from
-// the sums of squares of the gradients' chunks. They are added in order.
+// Begin counts the next step and returns its rates, from the sums of squares of
+// the gradients' chunks. The sums are added in order.
 //
-// A NaN or infinite sum is an error, and then nothing has changed but Norm.
+// A NaN or infinite sum is an error. Only Norm has then changed.
 func (s *Solver) Begin(squares []float64) (Rates, error) {
 	var sum float64
 	for _, x := range squares {
@@ -157,7 +158,7 @@ func (s *Solver) runSum(w *kernel.Worker) {
 	}
 }
 
-// grain keeps what two workers write out of one cache line.
+// grain keeps the values of two workers out of one cache line.
 const grain = 1024
 
 func (s *Solver) runUpdate(w *kernel.Worker) {
@@ -170,7 +171,8 @@ func (s *Solver) runUpdate(w *kernel.Worker) {
 	}
 }
 
-// take checks the model against the moments and keeps its data for the step.
+// take compares the model's sizes with those of the moments, and keeps its slices
+// for the step.
 func (s *Solver) take(model []gorgonia.ValueGrad) error {
 	if len(model) != len(s.M) {
 		return fmt.Errorf("adam: %d parameters, want %d", len(model), len(s.M))
@@ -182,7 +184,7 @@ func (s *Solver) take(model []gorgonia.ValueGrad) error {
 		}
 		p, d := floats(vg.Value()), floats(g)
 		if len(p) != len(s.M[i]) || len(d) != len(p) {
-			return fmt.Errorf("adam: parameter %d: want %d float32 values and as many gradients", i, len(s.M[i]))
+			return fmt.Errorf("adam: parameter %d: %d float32 values and %d gradients, want %d of each", i, len(p), len(d), len(s.M[i]))
 		}
 		s.values[i], s.grads[i] = p, d
 	}

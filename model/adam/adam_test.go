@@ -20,7 +20,7 @@ func vector(x []float32) gorgonia.Value {
 	return tensor.New(tensor.WithShape(len(x)), tensor.WithBacking(x))
 }
 
-// TestStep takes three steps on two parameters, beside the same in float64.
+// TestStep compares three steps on two parameters with the same steps in float64.
 func TestStep(t *testing.T) {
 	for _, clip := range []float64{0, 0.5, 100} {
 		p := [][]float32{{1, -2, 0.5}, {3}}
@@ -70,7 +70,7 @@ func TestStep(t *testing.T) {
 	}
 }
 
-// TestBadGradient demands that nothing changes when a gradient is no number.
+// TestBadGradient demands that a gradient of NaN or Inf changes nothing.
 func TestBadGradient(t *testing.T) {
 	for _, bad := range []float32{float32(math.NaN()), float32(math.Inf(1))} {
 		p, g := []float32{1, 2}, []float32{0.5, bad}

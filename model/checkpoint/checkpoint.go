@@ -16,20 +16,20 @@
 //	cell, config, vocab, unit, normalize, step, epoch, set, metrics
 //	sha256     JSON: the sha256 of each tensor's bytes, by name
 //
-// So the digest covers the header, the header covers the data, and damage is
-// found in the header or in a tensor of known name and place. A header has one
-// form only: one that differs from what Save would have written for the same
-// content is refused, at the first byte that differs. This leaves no room for
-// duplicate keys, other types, gaps or overlaps.
+// The digest covers the header and the header covers the data, so that damage is
+// found in the header or in a tensor of known name and place. A header has only
+// one form: another than Save writes for the same content is refused, at the
+// first byte that differs. So there are no duplicate keys, other types, gaps or
+// overlaps.
 //
-// The tensors of a training, which other readers may ignore but for the first:
+// The tensors of a training (other readers need only the first kind):
 //
 //	<parameter>                   PyTorch's names and layout
-//	adam.m.<…>, adam.v.<…>        its moments
-//	raw.<…>                       its value after the last step, where <parameter> is the mean over the steps
-//	hidden.h.l{k}, hidden.c.l{k}  (B, H) what layer k has left of the step, and the LSTM's cell, where the next carries it on
+//	adam.m.<…>, adam.v.<…>        moments of the parameter
+//	raw.<…>                       value after the last step, where <parameter> is the mean over the steps
+//	hidden.h.l{k}, hidden.c.l{k}  (B, H) hidden and LSTM's c of layer k after the step, where the next step carries them on
 //
-// Same content, same bytes: nothing of time, place or order comes in.
+// Same content, same bytes: a file holds no time, no place and no order of calls.
 package checkpoint
 
 import (
@@ -45,15 +45,15 @@ import (
 	"github.com/quire-ml/quire/runners/store"
 )
 
-// Checkpoint is what a file holds.
+// Checkpoint is the content of a file.
 type Checkpoint struct {
 	Metadata
-	Tensors []Tensor // of different names; Load orders them by name
-	Digest  string   // that of the file it was read from; Save does not look at it
+	Tensors []Tensor // no two of one name; Load orders them by name
+	Digest  string   // of the file that was read; Save ignores it
 }
 
-// Metadata is what a checkpoint says about its origin, and what is needed to
-// use it. JSON values may be empty.
+// Metadata is the origin of a checkpoint, and the facts that its use needs. JSON
+// values may be empty.
 type Metadata struct {
 	Cell      string          // gru or lstm
 	Config    json.RawMessage // the resolved model and train sections
@@ -73,7 +73,8 @@ type Tensor struct {
 	Data  []float32
 }
 
-// Tensor returns the tensor of that name.
+// Tensor returns the tensor of a name; its Data is not copied. The result is false
+// for an unknown name.
 func (c *Checkpoint) Tensor(name string) (Tensor, bool) {
 	for _, t := range c.Tensors {
 		if t.Name == name {
@@ -103,8 +104,8 @@ func StepOf(name string) (step int64, ok bool) {
 }
 
 // Save writes c below checkpoints/ and returns a pointer to it, without a loss.
-// Saving the same again succeeds; other content for the same step is
-// store.ErrConflict. It uses no memory that grows with the tensors.
+// Saving the same content again succeeds; other content for the same step is
+// store.ErrConflict. The memory of Save does not grow with the tensors.
 func Save(ctx context.Context, st *store.Store, c *Checkpoint) (Pointer, error) {
 	name := Path(c.Step)
 	l, err := plan(c)
@@ -126,14 +127,15 @@ func Save(ctx context.Context, st *store.Store, c *Checkpoint) (Pointer, error) 
 	return Pointer{Format: PointerFormat, Name: name, Bytes: l.size, SHA256: sum, Step: c.Step}, nil
 }
 
-// Read reads and verifies the checkpoint of a name. Damaged tells its errors
-// apart.
+// Read reads and verifies the checkpoint of a name. Damaged tells damage from a
+// failure to read.
 func Read(ctx context.Context, st *store.Store, name string) (*Checkpoint, error) {
 	c, _, err := load(ctx, st, name)
 	return c, err
 }
 
 // Load reads the checkpoint that p names, verifies it, and compares it with p.
+// Another file under the name of p is damage.
 func Load(ctx context.Context, st *store.Store, p Pointer) (*Checkpoint, error) {
 	c, file, err := load(ctx, st, p.Name)
 	where := st.Join(p.Name)
@@ -141,9 +143,10 @@ func Load(ctx context.Context, st *store.Store, p Pointer) (*Checkpoint, error) 
 	case err != nil:
 		return nil, err
 	case file.Bytes != p.Bytes || file.SHA256 != p.SHA256:
-		return nil, &damage{fmt.Errorf("checkpoint: %s: the file is intact, but another: it has %d bytes and sha256 %s, its pointer says %d and %s", where, file.Bytes, file.SHA256, p.Bytes, p.SHA256)}
+		return nil, &damage{fmt.Errorf("checkpoint: %s: the file is intact, but another: it has %d bytes and sha256 %s, the pointer says %d and %s",
+			where, file.Bytes, file.SHA256, p.Bytes, p.SHA256)}
 	case c.Step != p.Step:
-		return nil, &damage{fmt.Errorf("checkpoint: %s: the file is of step %d, its pointer says %d", where, c.Step, p.Step)}
+		return nil, &damage{fmt.Errorf("checkpoint: %s: the file is of step %d, the pointer says %d", where, c.Step, p.Step)}
 	}
 	return c, nil
 }
@@ -170,8 +173,8 @@ func load(ctx context.Context, st *store.Store, name string) (*Checkpoint, Point
 	return c, Pointer{Format: PointerFormat, Name: name, Bytes: bytes, SHA256: sum, Step: c.Step}, nil
 }
 
-// reader stops when its context is cancelled, and keeps the error that is not
-// the file's own.
+// reader stops when its context is cancelled. err is the last error of reading:
+// with it an error is no damage.
 type reader struct {
 	ctx context.Context
 	r   io.Reader
@@ -188,14 +191,14 @@ func (r *reader) Read(p []byte) (n int, err error) {
 	return n, err
 }
 
-// damage is an error of bytes that were read well, but are not a checkpoint's, or
-// not that checkpoint's.
+// damage is an error of content: the bytes were read, but are no checkpoint, or
+// not the checkpoint of the pointer.
 type damage struct{ error }
 
 func (d *damage) Unwrap() error { return d.error }
 
-// Damaged reports whether an error of Load says that the checkpoint is damaged or
-// missing; otherwise it could not be read.
+// Damaged reports whether an error of Read or Load says that the checkpoint is
+// damaged or missing. Any other error says that it could not be read.
 func Damaged(err error) bool {
 	var d *damage
 	return errors.As(err, &d) || errors.Is(err, store.ErrDamaged) || errors.Is(err, store.ErrNotExist)

@@ -103,7 +103,7 @@ func TestGolden(t *testing.T) {
 	if at := differ(got, want); at >= 0 {
 		t.Fatalf("byte %d:\n got %q\nwant %q", at, got, want)
 	}
-	for i := 0; i < 20; i++ { // no map order comes in
+	for i := 0; i < 20; i++ { // the order of a map must not show
 		if !bytes.Equal(encode(t, tiny()), want) {
 			t.Fatal("the same checkpoint gave other bytes")
 		}
@@ -209,9 +209,9 @@ func TestLoadAgainstPointer(t *testing.T) {
 	ctx := context.Background()
 	st, p := save(t, tiny())
 	for want, change := range map[string]func(p *Pointer){
-		"its pointer says 9 and":                        func(p *Pointer) { p.Bytes = 9 },
+		"the pointer says 9 and":                        func(p *Pointer) { p.Bytes = 9 },
 		"and " + strings.Repeat("0", hexBytes):          func(p *Pointer) { p.SHA256 = strings.Repeat("0", hexBytes) },
-		"the file is of step 172, its pointer says 171": func(p *Pointer) { p.Step = 171 },
+		"the file is of step 172, the pointer says 171": func(p *Pointer) { p.Step = 171 },
 	} {
 		q := p
 		change(&q)

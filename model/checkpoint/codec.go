@@ -11,7 +11,7 @@ import (
 	"math"
 )
 
-// chunkBytes is the part of a tensor that is in memory as bytes.
+// chunkBytes is the size of the buffer through which tensors are read and written.
 const chunkBytes = 1 << 16
 
 // layout is a checkpoint ready to be written.
@@ -21,7 +21,8 @@ type layout struct {
 	size    int64 // of the file in bytes
 }
 
-// plan reads all tensors once, for their sums.
+// plan lays a checkpoint out. It reads all tensors once, for the sums in the
+// header.
 func plan(c *Checkpoint) (*layout, error) {
 	if err := c.check(); err != nil {
 		return nil, err
@@ -73,7 +74,7 @@ func (l *layout) write(w io.Writer) (string, error) {
 	return hex.EncodeToString(sum.Sum(nil)), nil
 }
 
-// write writes values by way of buf.
+// write writes values through buf.
 func write(w io.Writer, values []float32, buf []byte) error {
 	for len(values) > 0 {
 		part := values[:min(len(values), len(buf)/valueBytes)]
@@ -88,8 +89,8 @@ func write(w io.Writer, values []float32, buf []byte) error {
 	return nil
 }
 
-// decode reads a file of so many bytes, verifies it, and returns its sha256. It
-// takes no more memory than the file has bytes, but for the header.
+// decode reads and verifies a file of the given size in bytes, and returns its
+// sha256 too. Its memory is the size of the file, and the header again.
 func decode(r io.Reader, bytes int64) (*Checkpoint, string, error) {
 	file := sha256.New()
 	r = io.TeeReader(r, file)
@@ -136,7 +137,7 @@ func (h *header) fit(at, bytes int64) (sizes []int64, err error) {
 	return sizes, nil
 }
 
-// readHeader reads length and header of a file of so many bytes.
+// readHeader reads length and header of a file of the given size in bytes.
 func readHeader(r io.Reader, bytes int64) ([]byte, error) {
 	length := make([]byte, lengthBytes)
 	if n, err := io.ReadFull(r, length); err != nil {
@@ -144,7 +145,8 @@ func readHeader(r io.Reader, bytes int64) ([]byte, error) {
 	}
 	n := binary.LittleEndian.Uint64(length)
 	if limit := uint64(min(maxHeader, max(bytes-lengthBytes, 0))); n > limit {
-		return nil, fmt.Errorf("byte 0: the header's length is %d, want at most %d in a file of %d bytes: the length is damaged or the file cut off", n, limit, bytes)
+		return nil, fmt.Errorf("byte 0: the header's length is %d, want at most %d in a file of %d bytes: the length is damaged or the file cut off",
+			n, limit, bytes)
 	}
 	header := make([]byte, lengthBytes+n)
 	copy(header, length)
@@ -154,7 +156,8 @@ func readHeader(r io.Reader, bytes int64) ([]byte, error) {
 	return header, nil
 }
 
-// read reads values by way of buf. at is their place, for errors.
+// read reads values through buf and compares their sha256 with want. at is their
+// position in the file, for errors.
 func read(r io.Reader, values []float32, buf []byte, want string, at int64) error {
 	sum, bytes := sha256.New(), int64(len(values))*valueBytes
 	if err := readValues(r, values, buf, sum, at); err != nil {
@@ -182,7 +185,7 @@ func readValues(r io.Reader, values []float32, buf []byte, sum hash.Hash, at int
 	return nil
 }
 
-// cut names the end of a file by the one error for it.
+// cut turns io.EOF into io.ErrUnexpectedEOF: the file ends too early.
 func cut(err error) error {
 	if errors.Is(err, io.EOF) {
 		return io.ErrUnexpectedEOF

@@ -49,7 +49,7 @@ func TestDamagedFile(t *testing.T) {
 	}
 }
 
-// itemAt returns what an error about a byte of the golden file must name.
+// itemAt returns the item that an error about a byte of the golden file must name.
 func itemAt(file []byte, at int) string {
 	data := len(file) - len(goldenValues)*valueBytes
 	switch value := (at - data) / valueBytes; {
@@ -77,8 +77,8 @@ func TestEveryBit(t *testing.T) {
 	}
 }
 
-// TestReadFails: a reader that stops early or fails is an error that says
-// where, whatever the size it was said to have.
+// TestReadFails: a reader that stops early or fails is an error with its position,
+// whatever the size of the file was said to be.
 func TestReadFails(t *testing.T) {
 	file, cause := goldenFile(), errors.New("the disk is on fire")
 	for n := range file {
@@ -107,7 +107,7 @@ func forge(header string, data []byte) []byte {
 	return append(file, data...)
 }
 
-// TestStrict: intact headers of another form than ours are refused.
+// TestStrict: intact headers of another form than Save's are refused.
 func TestStrict(t *testing.T) {
 	file := goldenFile()
 	n := len(file) - len(goldenValues)*valueBytes
@@ -171,7 +171,7 @@ func TestLength(t *testing.T) {
 		}
 	}
 	foreign := forge(`{"x":{"dtype":"F32","shape":[0],"data_offsets":[0,0]}}          `, nil)
-	if _, _, err := decode(bytes.NewReader(foreign), int64(len(foreign))); err == nil || !strings.Contains(err.Error(), "this is no checkpoint of quire") {
+	if _, _, err := decode(bytes.NewReader(foreign), int64(len(foreign))); err == nil || !strings.Contains(err.Error(), "the file is no checkpoint of quire") {
 		t.Errorf("another program's file: %v", err)
 	}
 }

@@ -8,9 +8,9 @@ import (
 	"testing"
 )
 
-// FuzzDecode: no input panics or takes memory that the file does not have, and
-// what decodes encodes to the same bytes. The header's digest is repaired, or
-// nothing would get past it.
+// FuzzDecode: no input panics or takes more memory than the file's size, and a
+// decoded file encodes to the same bytes. The test repairs the header's digest;
+// otherwise hardly an input would pass it.
 func FuzzDecode(f *testing.F) {
 	file := goldenFile()
 	f.Add(file, true)
@@ -34,7 +34,7 @@ func FuzzDecode(f *testing.F) {
 	})
 }
 
-// FuzzRoundTrip: what can be saved comes back bit for bit.
+// FuzzRoundTrip: a checkpoint that was saved is read back bit for bit.
 func FuzzRoundTrip(f *testing.F) {
 	f.Add("gru", "rune", `{"a":1}`, int64(172), "w", []byte{0, 0, 192, 127, 1, 0, 0, 0})
 	f.Add("<&>\u2028\x00", `"digest":"`, `"\ud800"`, int64(0), `__metadata__","`, []byte{})

@@ -32,8 +32,7 @@ const (
 // noDigest stands in place of the digest while it is computed.
 var noDigest = strings.Repeat("0", hexBytes)
 
-// fields are the strings of __metadata__, in the order in which they are
-// written.
+// fields are the strings of __metadata__, in the order of the file.
 type fields struct {
 	Digest    string `json:"digest"`
 	Format    string `json:"format"`
@@ -49,14 +48,14 @@ type fields struct {
 	SHA256    string `json:"sha256"`
 }
 
-// entry is what the header says of a tensor.
+// entry is the value of a tensor's name in the header.
 type entry struct {
 	Dtype   string   `json:"dtype"`
 	Shape   []int    `json:"shape"`
 	Offsets [2]int64 `json:"data_offsets"` // in the data
 }
 
-// check refuses metadata that would not come back as it is.
+// check refuses metadata that Load would not return unchanged.
 func (m Metadata) check() error {
 	for _, f := range []struct {
 		name, value string
@@ -105,21 +104,21 @@ func size(shape []int, limit int64) (int64, error) {
 	n := int64(1)
 	for _, d := range shape {
 		if int64(d) > limit/n {
-			return 0, fmt.Errorf("shape %v has more than the %d values that there is room for", shape, limit)
+			return 0, fmt.Errorf("shape %v has more than %d values, all that there is room for", shape, limit)
 		}
 		n *= int64(d)
 	}
 	return n, nil
 }
 
-// header is what stands before the data.
+// header is the part of a file before the data.
 type header struct {
 	Metadata
-	tensors []Tensor          // sorted; their data is not looked at
+	tensors []Tensor          // sorted; without their data
 	sums    map[string]string // sha256 of each tensor's bytes, by name
 }
 
-// encode returns length and header, with zeros for the digest.
+// encode returns length and header, with noDigest for the digest.
 func (h *header) encode() ([]byte, error) {
 	sums, err := json.Marshal(h.sums)
 	if err != nil {
@@ -162,7 +161,7 @@ func (h *header) encode() ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-// digest computes the digest of length and header, which have zeros for it.
+// digest returns the digest of length and header. plain has noDigest in its place.
 func digest(plain []byte) string {
 	sum := sha256.Sum256(plain)
 	return hex.EncodeToString(sum[:])
@@ -171,14 +170,15 @@ func digest(plain []byte) string {
 // decodeHeader verifies length and header, and reads them.
 func decodeHeader(data []byte) (*header, error) {
 	if len(data) < digestAt+hexBytes || string(data[lengthBytes:digestAt]) != digestPrefix {
-		return nil, fmt.Errorf("header at byte %d: found %.60q, want it to start with %q: this is no checkpoint of quire, or it is damaged",
+		return nil, fmt.Errorf("header at byte %d: found %.60q, want it to start with %q: the file is no checkpoint of quire, or damaged",
 			lengthBytes, data[min(lengthBytes, len(data)):], digestPrefix)
 	}
 	plain := slices.Clone(data)
 	copy(plain[digestAt:], noDigest)
 	found := string(data[digestAt : digestAt+hexBytes])
 	if got := digest(plain); found != got {
-		return nil, fmt.Errorf("header, bytes 0 to %d: its sha256 is %s, want %q, found at byte %d: a byte of one or the other is damaged", len(data)-1, got, found, digestAt)
+		return nil, fmt.Errorf("header, bytes 0 to %d: its sha256 is %s, want %q, found at byte %d: a byte of one or the other is damaged",
+			len(data)-1, got, found, digestAt)
 	}
 	h, err := parse(data[lengthBytes:])
 	var want []byte
@@ -209,7 +209,7 @@ func differ(a, b []byte) int {
 	return -1
 }
 
-// parse reads a header's content, loosely: decodeHeader sees to its form.
+// parse reads a header's content in any form; decodeHeader checks the form.
 func parse(data []byte) (*header, error) {
 	var all map[string]json.RawMessage
 	if err := json.Unmarshal(data, &all); err != nil {
@@ -222,7 +222,8 @@ func parse(data []byte) (*header, error) {
 	if f.Format != Format {
 		return nil, fmt.Errorf("format is %q, want %q", f.Format, Format)
 	}
-	h := &header{Metadata: Metadata{Cell: f.Cell, Config: raw(f.Config), Vocab: raw(f.Vocab), Unit: f.Unit, Normalize: f.Normalize, Set: f.Set, Metrics: raw(f.Metrics)}}
+	h := &header{Metadata: Metadata{Cell: f.Cell, Config: raw(f.Config), Vocab: raw(f.Vocab), Unit: f.Unit, Normalize: f.Normalize,
+		Set: f.Set, Metrics: raw(f.Metrics)}}
 	var err error
 	if h.Step, err = strconv.ParseInt(f.Step, 10, 64); err != nil {
 		return nil, fmt.Errorf("step: %w", err)

@@ -5,23 +5,22 @@ import (
 	"strings"
 )
 
-// PointerFormat is the format of a pointer as an object of its own.
+// PointerFormat is the format of a pointer's file.
 const PointerFormat = "quire-pointer/1"
 
-// A Pointer names a checkpoint's file and its digest, so that a reader knows
-// whether it has that very file. It is the content of a run's latest.json and
-// best.json.
+// A Pointer names a checkpoint's file and the digest of the file, so that a reader
+// can tell it from another file of that name. A run's latest.json and best.json
+// hold a Pointer each.
 type Pointer struct {
 	Format string   `json:"format"`
 	Name   string   `json:"name"` // below the run's directory
 	Bytes  int64    `json:"bytes"`
 	SHA256 string   `json:"sha256"`
 	Step   int64    `json:"step"`
-	Loss   *float64 `json:"loss"` // validation loss in nats a character, null before it is known
+	Loss   *float64 `json:"loss"` // validation loss in nats a character; null while unknown
 }
 
-// Check refuses a pointer whose fields contradict each other, or that Save cannot
-// have returned.
+// Check refuses a pointer that Save cannot have returned.
 func (p Pointer) Check() error {
 	switch {
 	case p.Format != PointerFormat:

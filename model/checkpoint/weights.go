@@ -6,8 +6,8 @@ import (
 	"github.com/quire-ml/quire/model/rnn"
 )
 
-// Weights returns a copy of the checkpoint's parameters, as a network of that
-// shape. A parameter that is missing or has other dimensions is an error.
+// Weights returns a copy of the checkpoint's parameters as weights of a shape. A
+// parameter that is missing or has other dimensions is an error.
 func (c *Checkpoint) Weights(shape rnn.Shape) (*rnn.Weights, error) {
 	w := rnn.NewWeights(shape)
 	for _, p := range shape.Parameters() {

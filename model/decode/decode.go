@@ -2,7 +2,7 @@
 // independent streams at a time, with no graph and no gradients: for
 // generation, scoring and evaluation.
 //
-// A step gives the same bits as the same step of a training graph.
+// A step gives the bits of the same step of a training graph in float32.
 package decode
 
 import (
@@ -12,9 +12,9 @@ import (
 	"github.com/quire-ml/quire/model/rnn"
 )
 
-// Model is a network with the hidden of B streams. It keeps a copy of the weights,
-// arranged for its products: Reload renews the copy after a change. A Model is for
-// one goroutine at a time; its kernels use all processors.
+// Model is a network with the hidden of B streams. It keeps a copy of the weights
+// in the form that products read: Reload renews the copy after a change of the
+// weights. A Model is for one goroutine at a time; its kernels use all processors.
 type Model struct {
 	B       int
 	shape   rnn.Shape
@@ -40,18 +40,19 @@ type layer struct {
 	x       []float32        // (B, G·H) input pre-activations; nil for layer 0
 	tmp     []float32        // (B, TmpWidth)
 	hidden  []float32        // (B, H)
-	cell    []float32        // (B, H), LSTM only
+	cell    []float32        // (B, H), of a cell with memory
 	weights rnn.Layer
 }
 
-// New returns a model whose B streams have zero hidden.
+// New returns a model of w whose B streams have zero hidden.
 func New(w *rnn.Weights, B int) *Model {
 	s := w.Shape
 	g := s.Cell.Gates()
 	m := &Model{B: B, shape: s, team: kernel.NewTeam(), table: make([]float32, s.Vocabulary*g*s.Hidden),
 		logits: make([]float32, B*s.Vocabulary), losses: make([]float64, B), dense: kernel.NewPanels(s.Hidden, s.Vocabulary, kernel.FP32)}
 	for k := 0; k < s.Layers; k++ {
-		l := &layer{step: rnn.NewStep(s.Cell, B, s.Hidden, kernel.FP32), tmp: make([]float32, B*kernel.TmpWidth(s.Hidden)), hidden: make([]float32, B*s.Hidden), weights: w.Layer(k)}
+		l := &layer{step: rnn.NewStep(s.Cell, B, s.Hidden, kernel.FP32), tmp: make([]float32, B*kernel.TmpWidth(s.Hidden)),
+			hidden: make([]float32, B*s.Hidden), weights: w.Layer(k)}
 		l.bias = l.weights.BIH
 		l.step.SetBias(l.weights.BHH)
 		if s.Cell.Memory() {
@@ -70,17 +71,18 @@ func New(w *rnn.Weights, B int) *Model {
 	return m
 }
 
-// Reload copies the weights that the model was made from again. The hidden stays.
+// Reload copies the weights w of New again. The hidden stays.
 func (m *Model) Reload() {
 	s, first := m.shape, m.weights.Layer(0)
 	width := s.Cell.Gates() * s.Hidden
-	m.team.Gemm(s.Vocabulary, width, s.Embedding, m.weights.Embedding(), s.Embedding, 1, first.WIH, 1, s.Embedding, first.BIH, 0, m.table, width)
+	m.team.Gemm(s.Vocabulary, width, s.Embedding, m.weights.Embedding(), s.Embedding, 1,
+		first.WIH, 1, s.Embedding, first.BIH, 0, m.table, width)
 	dense, bias := m.weights.Dense()
 	m.bias = bias
 	m.team.Run(s.Hidden*s.Hidden, func(k *kernel.Worker) { m.pack(k, dense) })
 }
 
-// pack arranges one worker's part of the weights.
+// pack copies one worker's part of the weights into panels.
 func (m *Model) pack(w *kernel.Worker, dense []float32) {
 	H := m.shape.Hidden
 	lo, hi := w.Range(H, kernel.Columns())
@@ -127,9 +129,9 @@ func (m *Model) Forget(b int) {
 	}
 }
 
-// Step feeds one character to each stream, ids (B), and returns the logits of
-// the next, (B, V), valid until the next Step. An id outside the vocabulary is
-// an error, and then no stream has moved.
+// Step feeds one character to each stream, ids (B), and returns the logits of the
+// next character, (B, V), valid until the next Step. Another number of ids, or an
+// id outside the vocabulary, is an error, and no stream moves.
 func (m *Model) Step(ids []int32) ([]float32, error) {
 	if len(ids) != m.B {
 		return nil, fmt.Errorf("decode: %d ids for %d streams", len(ids), m.B)
@@ -146,7 +148,7 @@ func (m *Model) Step(ids []int32) ([]float32, error) {
 	return m.logits, nil
 }
 
-// runStep is one worker's part of Step: its units of every layer, its columns
+// runStep is one worker's part of Step: its units of every layer, then its columns
 // of the logits.
 func (m *Model) runStep(w *kernel.Worker) {
 	B, H, G := m.B, m.shape.Hidden, m.shape.Cell.Gates()
@@ -172,8 +174,9 @@ func (m *Model) runStep(w *kernel.Worker) {
 	}
 }
 
-// Losses feeds ids (B) like Step and returns the cross-entropy of each stream's
-// next character against targets (B), in nats, valid until the next call.
+// Losses feeds ids (B) like Step and returns the cross-entropy (B) of each
+// stream's next character against targets (B), in nats, valid until the next call.
+// A target outside the vocabulary is an error, and no stream moves.
 func (m *Model) Losses(ids, targets []int32) ([]float64, error) {
 	for b, id := range targets {
 		if id < 0 || int(id) >= m.shape.Vocabulary {

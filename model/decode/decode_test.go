@@ -20,7 +20,7 @@ func weights(cell rnn.Cell, layers, hidden int) *rnn.Weights {
 	return w
 }
 
-// models are every cell with one layer and more, of widths around a vector's.
+// models are every cell with one layer and several, of widths around a vector's.
 func models(t *testing.T, f func(t *testing.T, w *rnn.Weights)) {
 	for _, cell := range rnn.Cells() {
 		for _, layers := range []int{1, 3} {
@@ -74,8 +74,8 @@ func TestStepIsTheGraphs(t *testing.T) {
 	})
 }
 
-// TestStreams demands that a stream does not depend on those beside it, and
-// that Reset is a new model.
+// TestStreams demands that a stream does not depend on the streams beside it, and
+// that a model after Reset is as a new one.
 func TestStreams(t *testing.T) {
 	const B = 20
 	models(t, func(t *testing.T, w *rnn.Weights) {
@@ -86,7 +86,7 @@ func TestStreams(t *testing.T) {
 			for range B {
 				alone = append(alone, decode.New(w, 1))
 			}
-			for at := range 3 { // an odd number: the second round starts after it
+			for at := range 3 { // odd, so that the second round starts at an odd step
 				got := step(t, m, at)
 				for b := range B {
 					want, err := alone[b].Step([]int32{stream(b, at)})
@@ -174,7 +174,7 @@ func BenchmarkStep(b *testing.B) {
 	}
 }
 
-// TestForget: a stream that is forgotten is a new one, the others go on.
+// TestForget: a forgotten stream starts from zero, and the others go on.
 func TestForget(t *testing.T) {
 	const B = 3
 	models(t, func(t *testing.T, w *rnn.Weights) {
@@ -192,8 +192,8 @@ func TestForget(t *testing.T) {
 	})
 }
 
-// TestReload: a model whose weights have changed, and that got its hidden from
-// another, goes on as the other does.
+// TestReload: a model with the weights and the hidden of another goes on as the
+// other does.
 func TestReload(t *testing.T) {
 	const B = 2
 	models(t, func(t *testing.T, w *rnn.Weights) {

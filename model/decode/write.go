@@ -11,12 +11,12 @@ import (
 // ErrEnd ends one text when the emit function of Write returns it.
 var ErrEnd = errors.New("decode: this text ends here")
 
-// Write continues prompts: text i is prompts[i] and then length characters,
-// each drawn by samplers[i] after all those before it.
+// Write continues prompts: text i is prompts[i] and then length characters, each
+// drawn by samplers[i] from the logits after the characters before it.
 //
 // The model writes m.B texts at a time. A text that ends leaves its stream to
-// the next prompt at once. Prompts may differ in length and in number from the
-// streams. An empty prompt is continued from equal logits: its first character
+// the next prompt at once. Prompts may have different lengths, and there may be
+// more or fewer of them than streams. An empty prompt is continued from equal logits: its first character
 // comes from a uniform distribution.
 //
 // emit receives every drawn character, those of a text in order. Where it
@@ -25,14 +25,16 @@ var ErrEnd = errors.New("decode: this text ends here")
 // alone: not on m.B, or on the texts beside it.
 //
 // Write begins with zero hidden. It returns ctx.Err() once ctx is cancelled.
-func Write(ctx context.Context, m *Model, samplers []*sample.Sampler, prompts [][]int32, length int, emit func(text int, id int32) error) error {
+func Write(ctx context.Context, m *Model, samplers []*sample.Sampler, prompts [][]int32, length int,
+	emit func(text int, id int32) error) error {
 	if len(samplers) != len(prompts) {
 		return fmt.Errorf("decode: %d samplers for %d prompts", len(samplers), len(prompts))
 	}
 	for i, prompt := range prompts {
 		for at, id := range prompt {
 			if id < 0 || int(id) >= m.shape.Vocabulary {
-				return fmt.Errorf("decode: id %d at position %d of prompt %d is outside the vocabulary of %d", id, at, i, m.shape.Vocabulary)
+				return fmt.Errorf("decode: id %d at position %d of prompt %d is outside the vocabulary of %d",
+					id, at, i, m.shape.Vocabulary)
 			}
 		}
 	}
@@ -76,14 +78,14 @@ type writer struct {
 	emit     func(text int, id int32) error
 
 	rows   []writing
-	begun  int       // texts that have a stream, or had one
+	begun  int       // number of texts begun so far
 	logits []float32 // (B, V), after the last step
 }
 
 // writing is the text that a stream writes.
 type writing struct {
-	text int // its number; that of no prompt where the stream is idle
-	at   int // its characters so far, those of the prompt included
+	text int // position of its prompt; len(prompts) where the stream is idle
+	at   int // number of its characters so far, with those of the prompt
 }
 
 // begin gives stream b the next text.
@@ -95,8 +97,8 @@ func (w *writer) begin(b int) {
 	}
 }
 
-// advance sets id to the next character of stream b. It reports false where the
-// stream has no text any more, and then leaves id alone.
+// advance sets id to the next character of stream b. It reports false for an idle
+// stream, and leaves id as it is.
 func (w *writer) advance(b int, id *int32) (busy bool, err error) {
 	for w.rows[b].text < len(w.prompts) {
 		r := &w.rows[b]

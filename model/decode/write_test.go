@@ -55,7 +55,7 @@ func TestWrite(t *testing.T) {
 		}
 		for _, B := range []int{1, 2, 4, 5, 7} {
 			m := decode.New(w, B)
-			for range 2 { // the second time the streams begin with the hidden of the first
+			for range 2 { // the second time the streams still have the hidden of the first
 				got := make([][]int32, len(prompts))
 				err := decode.Write(t.Context(), m, newSamplers(t, len(prompts)), prompts, length, func(text int, id int32) error {
 					if got[text] = append(got[text], id); text == 3 && len(got[text]) == 2 {

@@ -6,8 +6,9 @@ import (
 	"github.com/quire-ml/quire/model/kernel"
 )
 
-// Dropout adds y = x∘mask to the graph, for x (R, K) of any rows. The mask's
-// key decides what a run drops; its gradient drops the same.
+// Dropout adds y = x∘mask to the graph, for x and y (R, K). The mask's Key at the
+// time of a run decides the values that are dropped; the gradient drops the same.
+// The name must be unique in the graph.
 func Dropout(team *kernel.Team, name string, x *gorgonia.Node, mask *kernel.Mask) (*gorgonia.Node, error) {
 	R, K := x.Shape()[0], x.Shape()[1]
 	op, back := masked(team, name, R, K, mask), masked(team, name+"/grad", R, K, mask)
@@ -19,7 +20,7 @@ func Dropout(team *kernel.Team, name string, x *gorgonia.Node, mask *kernel.Mask
 	return op.apply(x)
 }
 
-// masked is the op that applies a mask to its input.
+// masked returns an op that applies a mask to its input (R, K).
 func masked(team *kernel.Team, name string, R, K int, mask *kernel.Mask) *fused {
 	y := make([]float32, R*K)
 	op := &fused{name: name, out: matrix(y, R, K)}
@@ -39,6 +40,8 @@ func masked(team *kernel.Team, name string, R, K int, mask *kernel.Mask) *fused 
 // Embed adds y[r] = table[ids[r]] to the graph.
 //
 //	table (V, K)   ids (R) int32   y (R, K)
+//
+// The name must be unique in the graph.
 func Embed(team *kernel.Team, name string, table, ids *gorgonia.Node) (*gorgonia.Node, error) {
 	V, K, R := table.Shape()[0], table.Shape()[1], ids.Shape()[0]
 	y := make([]float32, R*K)

@@ -26,7 +26,7 @@ func Affine(team *kernel.Team, name string, x, w, b *gorgonia.Node) (*gorgonia.N
 	return op.apply(x, w, b)
 }
 
-// affineGrads computes dx = dy·w, dw = dyᵀ·x and db = Σ_r dy[r].
+// affineGrads adds dx = dy·w, dw = dyᵀ·x and db = Σ_r dy[r] to the graph.
 func affineGrads(team *kernel.Team, name string, x, w, b, dy *gorgonia.Node) (gorgonia.Nodes, error) {
 	R, K, N := x.Shape()[0], x.Shape()[1], w.Shape()[0]
 	flat := make([]float32, total(x, w, b))
@@ -51,13 +51,16 @@ func affineGrads(team *kernel.Team, name string, x, w, b, dy *gorgonia.Node) (go
 //
 //	x         input pre-activations, rows of (G·H): one a character of the
 //	          vocabulary where ids is given, else one for each (t, b)
-//	ids       (T·B) int32, the row of x that (t, b) reads; nil for its own
+//	ids       (T·B) int32, the row of x that (t, b) reads; nil for row t·B + b
 //	whh, bhh  (G·H, H), (G·H)
-//	h0, c0    (B, H): hidden and cell before step 0; c0 is nil for the GRU
+//	h0, c0    (B, H): hidden and memory before step 0; c0 is nil for a cell
+//	          without memory
 //
-// It returns every step's hidden (T·B, H), and the layer, whose Last gives the
-// hidden after the last step once the graph has run.
-func Recurrent(team *kernel.Team, name string, cell rnn.Cell, T int, precision kernel.Precision, x, ids, whh, bhh, h0, c0 *gorgonia.Node) (*gorgonia.Node, *rnn.Recurrent, error) {
+// Recurrent returns the hidden after every step, (T·B, H), and the layer. After a
+// run of the graph, Last of the layer is the hidden after the last step. The name
+// must be unique in the graph. The precision must be one that Check allows.
+func Recurrent(team *kernel.Team, name string, cell rnn.Cell, T int, precision kernel.Precision,
+	x, ids, whh, bhh, h0, c0 *gorgonia.Node) (*gorgonia.Node, *rnn.Recurrent, error) {
 	B, H := h0.Shape()[0], h0.Shape()[1]
 	layer := rnn.NewRecurrent(team, cell, T, B, H, precision)
 	inputs := gorgonia.Nodes{x, whh, bhh, h0}
@@ -96,8 +99,8 @@ func Recurrent(team *kernel.Team, name string, cell rnn.Cell, T int, precision k
 	return out, layer, err
 }
 
-// recurrentGrads computes the gradients of x, whh, bhh, h0 and c0 by one pass
-// back through time.
+// recurrentGrads adds the gradients of x, whh, bhh, h0 and c0 to the graph, by
+// one pass back through time.
 func recurrentGrads(name string, layer *rnn.Recurrent, in gorgonia.Nodes, ids, dout *gorgonia.Node) (gorgonia.Nodes, error) {
 	flat := make([]float32, total(in...))
 	var at [6]int // where each gradient starts
@@ -129,8 +132,8 @@ func recurrentGrads(name string, layer *rnn.Recurrent, in gorgonia.Nodes, ids, d
 }
 
 // CrossEntropy adds the mean softmax cross-entropy of logits (R, V) against
-// targets (R) int32 to the graph, in nats. The losses (R) of the last run are
-// in the slice it returns, in float64.
+// targets (R) int32, 0 … V-1, to the graph, in nats. The returned slice holds the
+// R losses of the last run in float64. The name must be unique in the graph.
 func CrossEntropy(team *kernel.Team, name string, logits, targets *gorgonia.Node) (*gorgonia.Node, []float64, error) {
 	R, V := logits.Shape()[0], logits.Shape()[1]
 	losses, d := make([]float64, R), make([]float32, R*V)
@@ -149,7 +152,7 @@ func CrossEntropy(team *kernel.Team, name string, logits, targets *gorgonia.Node
 		return nil
 	}
 	op.diff = func(in gorgonia.Nodes, grad *gorgonia.Node) (gorgonia.Nodes, error) {
-		// The forward pass has left the gradient for a grad of 1 in d.
+		// d holds the gradient for a grad of 1, from the forward pass.
 		back := &fused{name: name + "/grad", out: matrix(d, R, V)}
 		back.run = func(v []gorgonia.Value) error {
 			g, ok := v[0].Data().(float32)

@@ -8,16 +8,16 @@
 //	loss  = CrossEntropy(Affine(h, W, b), targets)
 //
 // Dropout stands between layers and before the dense layer. Dropout of the input
-// looks characters up one by one in the first line, since each occurrence drops
-// values of its own: Affine(Dropout(Embed(embedding, ids)), …). Dropout of the
-// weights drops values of W_hh, the same in all steps of a run (Merity, Keskar
-// and Socher, 2018).
+// looks characters up one by one in the first line, because each occurrence of a
+// character drops other values: Affine(Dropout(Embed(embedding, ids)), …).
+// Dropout of the weights drops values of W_hh, the same in all steps of a run
+// (Merity, Keskar and Socher, 2018).
 //
-// Affine, Recurrent and CrossEntropy are ops of ours because a result must not
-// depend on the machine: Gorgonia's own products and functions sum in an order
-// of their library's choosing. Each computes all its gradients in one op.
+// Affine, Recurrent and CrossEntropy replace ops of Gorgonia because a result must
+// not depend on the machine: the libraries behind those ops choose the order of
+// their sums. Each computes all its gradients in one op.
 //
-// The batch comes time first: row t·B + b of a (T·B, …) matrix is step t of
+// Matrices come time first: row t·B + b of a (T·B, …) matrix is step t of
 // sequence b.
 package graph
 
@@ -31,7 +31,7 @@ import (
 	"github.com/quire-ml/quire/model/rnn"
 )
 
-// Options are what a graph has beside its shape. The zero value is exact
+// Options are the choices of a graph beside its shape. The zero value is float32
 // products and no dropout.
 type Options struct {
 	Precision kernel.Precision // of the recurrent products
@@ -51,7 +51,7 @@ type Network struct {
 	team    *kernel.Team
 	machine gorgonia.VM
 	params  gorgonia.Nodes
-	hidden  gorgonia.Nodes // h0 of each layer, and after all of them c0 (LSTM)
+	hidden  gorgonia.Nodes // h0 of each layer, then c0 of each layer where the cell has memory
 	layers  []*rnn.Recurrent
 	logits  *gorgonia.Node
 	losses  []float64
@@ -59,9 +59,9 @@ type Network struct {
 	targets []int32
 }
 
-// New builds the graph. The weights are read where they lie: what changes them
-// changes the network. A precision that the processor lacks is an error. o may
-// be nil.
+// New builds the graph. The network reads w in place: a change of w changes the
+// network. A precision that the processor lacks, or a dropout outside [0, 1), is
+// an error. A nil o is the zero Options.
 func New(w *rnn.Weights, T, B int, o *Options) (*Network, error) {
 	if o == nil {
 		o = &Options{}
@@ -103,7 +103,7 @@ func New(w *rnn.Weights, T, B int, o *Options) (*Network, error) {
 	return n, nil
 }
 
-// addHidden adds the initial hidden (and cell) of every layer, zeros at first.
+// addHidden adds the initial hidden, and memory, of every layer, zeros at first.
 func (n *Network) addHidden(g *gorgonia.ExprGraph) {
 	s := n.weights.Shape
 	names := []string{"h0"}
@@ -157,7 +157,7 @@ func (n *Network) addLayers(ids *gorgonia.Node) (*gorgonia.Node, error) {
 	return n.drop(x, dropped)
 }
 
-// drop adds dropout of a share p of x, with a mask of its own.
+// drop adds dropout of a share p of x, with a new mask.
 func (n *Network) drop(x *gorgonia.Node, p float64) (*gorgonia.Node, error) {
 	if p == 0 {
 		return x, nil
@@ -167,15 +167,16 @@ func (n *Network) drop(x *gorgonia.Node, p float64) (*gorgonia.Node, error) {
 	return Dropout(n.team, fmt.Sprintf("dropout_%d", len(n.masks)), x, &mask)
 }
 
-// SetMask decides what the next runs drop: a function of seed and step alone.
+// SetMask chooses the values that the next runs drop, by seed and step alone.
 func (n *Network) SetMask(seed, step int64) {
 	for i, m := range n.masks {
 		m.Key = kernel.Hash(kernel.Hash(kernel.Hash(uint64(seed))+uint64(step)) + uint64(i))
 	}
 }
 
-// SetHidden sets the hidden, and for the LSTM the cell, that the next runs
-// start from: h and c hold one (B, H) slice a layer; nil means zeros.
+// SetHidden sets the hidden, and the memory of a cell that has one, from which the
+// next runs start. h and c hold one (B, H) slice a layer, which is copied; nil
+// means zeros.
 func (n *Network) SetHidden(h, c [][]float32) {
 	for i, node := range n.hidden {
 		dst, src, k := floats(node.Value()), h, i
@@ -190,20 +191,22 @@ func (n *Network) SetHidden(h, c [][]float32) {
 	}
 }
 
-// Last returns the hidden and the cell (LSTM, else nil) of layer k after the
-// last step, (B, H) each, valid until the next run.
+// Last returns the hidden and the memory (nil for a cell without) of layer k after
+// the last step, (B, H) each, valid until the next run.
 func (n *Network) Last(k int) (hidden, cell []float32) { return n.layers[k].Last() }
 
-// Run computes loss and gradients of one batch. ids and targets are (T, B),
-// time first, with ids below V.
+// Run computes the gradients of one batch and its mean loss, in nats. ids and
+// targets are (T, B), time first, 0 … V-1; other values or lengths are an error.
 func (n *Network) Run(ids, targets []int32) (loss float64, err error) {
 	if len(ids) != len(n.ids) || len(targets) != len(n.targets) {
-		return 0, fmt.Errorf("graph: batch of %d ids and %d targets, want %d each (T %d, B %d)", len(ids), len(targets), len(n.ids), n.T, n.B)
+		return 0, fmt.Errorf("graph: batch of %d ids and %d targets, want %d each (T %d, B %d)",
+			len(ids), len(targets), len(n.ids), n.T, n.B)
 	}
 	for _, list := range [][]int32{ids, targets} {
 		for i, id := range list {
 			if id < 0 || int(id) >= n.weights.Shape.Vocabulary {
-				return 0, fmt.Errorf("graph: batch: id %d at step %d of sequence %d is outside the vocabulary of %d", id, i/n.B, i%n.B, n.weights.Shape.Vocabulary)
+				return 0, fmt.Errorf("graph: batch: id %d at step %d of sequence %d is outside the vocabulary of %d",
+					id, i/n.B, i%n.B, n.weights.Shape.Vocabulary)
 			}
 		}
 	}
@@ -216,12 +219,13 @@ func (n *Network) Run(ids, targets []int32) (loss float64, err error) {
 	return kernel.Mean(n.losses), nil
 }
 
-// Parameters returns the parameters with their gradients of the last Run, in
-// the order of Shape.Parameters, as a gorgonia.Solver takes them.
+// Parameters returns the parameters with their gradients of the last Run, in the
+// order of Shape.Parameters, for a gorgonia.Solver.
 func (n *Network) Parameters() []gorgonia.ValueGrad { return gorgonia.NodesToValueGrads(n.params) }
 
-// Gradient returns the gradient of a parameter, or of the initial hidden h0.l{k}
-// or cell c0.l{k}, from the last Run; nil for an unknown name.
+// Gradient returns the gradient of a parameter, of the initial hidden h0.l{k} or
+// of the initial memory c0.l{k}, valid until the next Run; nil for an unknown
+// name.
 func (n *Network) Gradient(name string) []float32 {
 	for _, list := range []gorgonia.Nodes{n.params, n.hidden} {
 		for _, node := range list {
@@ -236,7 +240,7 @@ func (n *Network) Gradient(name string) []float32 {
 	return nil
 }
 
-// Logits returns the logits of the last Run, (T·B, V).
+// Logits returns the logits of the last Run, (T·B, V), valid until the next Run.
 func (n *Network) Logits() []float32 { return floats(n.logits.Value()) }
 
 // Close ends the tape machine.

@@ -23,7 +23,7 @@ var shapes = func() (list []rnn.Shape) {
 	return list
 }()
 
-// build returns a network with weights that are not small, biases included.
+// build returns a network with large weights and biases.
 func build(t *testing.T, s rnn.Shape, o *graph.Options) (*graph.Network, *rnn.Weights) {
 	w := rnn.NewWeights(s)
 	for i := range w.Flat {
@@ -111,8 +111,8 @@ func TestFiniteDifferences(t *testing.T) {
 
 // TestRepeat demands the same bits from a second run and from any number of
 // workers. The network is so large that every product and every recurrent step is
-// divided among several: without a barrier the faster ones read what the slower
-// ones have yet to write.
+// divided among several: without a barrier the faster ones read values that the
+// slower ones have yet to write.
 func TestRepeat(t *testing.T) {
 	const T, B, H = 6, 16, 160
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))

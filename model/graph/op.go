@@ -10,9 +10,9 @@ import (
 	"gorgonia.org/tensor"
 )
 
-// fused is a gorgonia.Op whose work is done by a function over slices and whose
-// output lives in memory of its own, allocated when the graph is built. An op
-// belongs to one node of one graph.
+// fused is a gorgonia.Op that runs a function over slices. The memory of its
+// output is allocated when the graph is built, and no other op writes there. A
+// fused belongs to one node of one graph.
 type fused struct {
 	name  string // Gorgonia merges ops of equal name: unique within a graph
 	typ   hm.Type
@@ -22,10 +22,10 @@ type fused struct {
 
 	// run computes out from the values of the inputs.
 	run func(in []gorgonia.Value) error
-	// diff returns a gradient for each input, nil where there is none; a nil
-	// diff makes an op that cannot be differentiated.
+	// diff returns a gradient for each input, nil for an input without. An op with
+	// a nil diff cannot be differentiated.
 	diff func(in gorgonia.Nodes, grad *gorgonia.Node) (gorgonia.Nodes, error)
-	// smooth tells for each input whether diff gives a gradient.
+	// smooth says for each input whether diff gives a gradient.
 	smooth []bool
 }
 
@@ -83,7 +83,7 @@ func (op *fused) SymDiff(in gorgonia.Nodes, _, grad *gorgonia.Node) (gorgonia.No
 	return op.diff(in, grad)
 }
 
-// matrix returns a float32 tensor of that shape over data.
+// matrix returns a float32 tensor of the shape over data, which is not copied.
 func matrix(data []float32, shape ...int) *tensor.Dense {
 	return tensor.New(tensor.WithShape(shape...), tensor.WithBacking(data))
 }

@@ -8,7 +8,7 @@ import (
 // AdamRates are the numbers of one Adam step, the same for every parameter. The
 // order is that of the assembly.
 type AdamRates struct {
-	Scale     float32 // gradients are multiplied by it first: 1, or less to clip
+	Scale     float32 // factor of the gradients: 1, or less to clip
 	Rate      float32 // lr·sqrt(1-β2^t)/(1-β1^t)
 	Beta1Rest float32 // 1-β1, rounded from float64
 	Beta2Rest float32 // 1-β2
@@ -22,7 +22,7 @@ type AdamRates struct {
 //	m += (1-β1)·(g - m)        v += (1-β2)·(g² - v)
 //	p  = keep·p - rate·m / (sqrt(v) + ε)
 //
-// p, m, v and grad have the same length.
+// p, m, v and grad have the same length and do not overlap.
 func Adam(p, m, v, grad []float32, a *AdamRates) {
 	n := whole(len(p))
 	if n > 0 {

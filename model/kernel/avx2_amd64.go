@@ -4,22 +4,22 @@
 
 package kernel
 
-// tile1AVX2 is tile for 1 rows; strides are in bytes.
+// tile1AVX2 is tile for r = 1; strides are bytes.
 func tile1AVX2(k int, a *float32, ars int, acs int, b *float32, init *float32, irs int, c *float32, crs int)
 
-// tile2AVX2 is tile for 2 rows; strides are in bytes.
+// tile2AVX2 is tile for r = 2; strides are bytes.
 func tile2AVX2(k int, a *float32, ars int, acs int, b *float32, init *float32, irs int, c *float32, crs int)
 
-// tile3AVX2 is tile for 3 rows; strides are in bytes.
+// tile3AVX2 is tile for r = 3; strides are bytes.
 func tile3AVX2(k int, a *float32, ars int, acs int, b *float32, init *float32, irs int, c *float32, crs int)
 
-// tile4AVX2 is tile for 4 rows; strides are in bytes.
+// tile4AVX2 is tile for r = 4; strides are bytes.
 func tile4AVX2(k int, a *float32, ars int, acs int, b *float32, init *float32, irs int, c *float32, crs int)
 
-// tile5AVX2 is tile for 5 rows; strides are in bytes.
+// tile5AVX2 is tile for r = 5; strides are bytes.
 func tile5AVX2(k int, a *float32, ars int, acs int, b *float32, init *float32, irs int, c *float32, crs int)
 
-// tile6AVX2 is tile for 6 rows; strides are in bytes.
+// tile6AVX2 is tile for r = 6; strides are bytes.
 func tile6AVX2(k int, a *float32, ars int, acs int, b *float32, init *float32, irs int, c *float32, crs int)
 
 // gruForwardAVX2 is gruForward for n values, a multiple of the vector's width.

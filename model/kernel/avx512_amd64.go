@@ -4,46 +4,46 @@
 
 package kernel
 
-// tile1AVX512 is tile for 1 rows; strides are in bytes.
+// tile1AVX512 is tile for r = 1; strides are bytes.
 func tile1AVX512(k int, a *float32, ars int, acs int, b *float32, init *float32, irs int, c *float32, crs int)
 
-// tile2AVX512 is tile for 2 rows; strides are in bytes.
+// tile2AVX512 is tile for r = 2; strides are bytes.
 func tile2AVX512(k int, a *float32, ars int, acs int, b *float32, init *float32, irs int, c *float32, crs int)
 
-// tile3AVX512 is tile for 3 rows; strides are in bytes.
+// tile3AVX512 is tile for r = 3; strides are bytes.
 func tile3AVX512(k int, a *float32, ars int, acs int, b *float32, init *float32, irs int, c *float32, crs int)
 
-// tile4AVX512 is tile for 4 rows; strides are in bytes.
+// tile4AVX512 is tile for r = 4; strides are bytes.
 func tile4AVX512(k int, a *float32, ars int, acs int, b *float32, init *float32, irs int, c *float32, crs int)
 
-// tile5AVX512 is tile for 5 rows; strides are in bytes.
+// tile5AVX512 is tile for r = 5; strides are bytes.
 func tile5AVX512(k int, a *float32, ars int, acs int, b *float32, init *float32, irs int, c *float32, crs int)
 
-// tile6AVX512 is tile for 6 rows; strides are in bytes.
+// tile6AVX512 is tile for r = 6; strides are bytes.
 func tile6AVX512(k int, a *float32, ars int, acs int, b *float32, init *float32, irs int, c *float32, crs int)
 
-// tile7AVX512 is tile for 7 rows; strides are in bytes.
+// tile7AVX512 is tile for r = 7; strides are bytes.
 func tile7AVX512(k int, a *float32, ars int, acs int, b *float32, init *float32, irs int, c *float32, crs int)
 
-// tile8AVX512 is tile for 8 rows; strides are in bytes.
+// tile8AVX512 is tile for r = 8; strides are bytes.
 func tile8AVX512(k int, a *float32, ars int, acs int, b *float32, init *float32, irs int, c *float32, crs int)
 
-// tile9AVX512 is tile for 9 rows; strides are in bytes.
+// tile9AVX512 is tile for r = 9; strides are bytes.
 func tile9AVX512(k int, a *float32, ars int, acs int, b *float32, init *float32, irs int, c *float32, crs int)
 
-// tile10AVX512 is tile for 10 rows; strides are in bytes.
+// tile10AVX512 is tile for r = 10; strides are bytes.
 func tile10AVX512(k int, a *float32, ars int, acs int, b *float32, init *float32, irs int, c *float32, crs int)
 
-// tile11AVX512 is tile for 11 rows; strides are in bytes.
+// tile11AVX512 is tile for r = 11; strides are bytes.
 func tile11AVX512(k int, a *float32, ars int, acs int, b *float32, init *float32, irs int, c *float32, crs int)
 
-// tile12AVX512 is tile for 12 rows; strides are in bytes.
+// tile12AVX512 is tile for r = 12; strides are bytes.
 func tile12AVX512(k int, a *float32, ars int, acs int, b *float32, init *float32, irs int, c *float32, crs int)
 
-// tile13AVX512 is tile for 13 rows; strides are in bytes.
+// tile13AVX512 is tile for r = 13; strides are bytes.
 func tile13AVX512(k int, a *float32, ars int, acs int, b *float32, init *float32, irs int, c *float32, crs int)
 
-// tile14AVX512 is tile for 14 rows; strides are in bytes.
+// tile14AVX512 is tile for r = 14; strides are bytes.
 func tile14AVX512(k int, a *float32, ars int, acs int, b *float32, init *float32, irs int, c *float32, crs int)
 
 // gruForwardAVX512 is gruForward for n values, a multiple of the vector's width.
@@ -76,55 +76,55 @@ func dropoutAVX512(n int, dst *float32, src *float32, key uint64, threshold uint
 // peakAVX512 does n times 12 vectors' fused multiply-adds.
 func peakAVX512(n int)
 
-// tileBF16x1AVX512 is tile for 1 rows; strides are in bytes.
+// tileBF16x1AVX512 is tile for r = 1; strides are bytes.
 func tileBF16x1AVX512(k int, a *float32, ars int, acs int, b *float32, init *float32, irs int, c *float32, crs int)
 
-// tileBF16x2AVX512 is tile for 2 rows; strides are in bytes.
+// tileBF16x2AVX512 is tile for r = 2; strides are bytes.
 func tileBF16x2AVX512(k int, a *float32, ars int, acs int, b *float32, init *float32, irs int, c *float32, crs int)
 
-// tileBF16x3AVX512 is tile for 3 rows; strides are in bytes.
+// tileBF16x3AVX512 is tile for r = 3; strides are bytes.
 func tileBF16x3AVX512(k int, a *float32, ars int, acs int, b *float32, init *float32, irs int, c *float32, crs int)
 
-// tileBF16x4AVX512 is tile for 4 rows; strides are in bytes.
+// tileBF16x4AVX512 is tile for r = 4; strides are bytes.
 func tileBF16x4AVX512(k int, a *float32, ars int, acs int, b *float32, init *float32, irs int, c *float32, crs int)
 
-// tileBF16x5AVX512 is tile for 5 rows; strides are in bytes.
+// tileBF16x5AVX512 is tile for r = 5; strides are bytes.
 func tileBF16x5AVX512(k int, a *float32, ars int, acs int, b *float32, init *float32, irs int, c *float32, crs int)
 
-// tileBF16x6AVX512 is tile for 6 rows; strides are in bytes.
+// tileBF16x6AVX512 is tile for r = 6; strides are bytes.
 func tileBF16x6AVX512(k int, a *float32, ars int, acs int, b *float32, init *float32, irs int, c *float32, crs int)
 
-// tileBF16x7AVX512 is tile for 7 rows; strides are in bytes.
+// tileBF16x7AVX512 is tile for r = 7; strides are bytes.
 func tileBF16x7AVX512(k int, a *float32, ars int, acs int, b *float32, init *float32, irs int, c *float32, crs int)
 
-// tileBF16x8AVX512 is tile for 8 rows; strides are in bytes.
+// tileBF16x8AVX512 is tile for r = 8; strides are bytes.
 func tileBF16x8AVX512(k int, a *float32, ars int, acs int, b *float32, init *float32, irs int, c *float32, crs int)
 
-// tileBF16x9AVX512 is tile for 9 rows; strides are in bytes.
+// tileBF16x9AVX512 is tile for r = 9; strides are bytes.
 func tileBF16x9AVX512(k int, a *float32, ars int, acs int, b *float32, init *float32, irs int, c *float32, crs int)
 
-// tileBF16x10AVX512 is tile for 10 rows; strides are in bytes.
+// tileBF16x10AVX512 is tile for r = 10; strides are bytes.
 func tileBF16x10AVX512(k int, a *float32, ars int, acs int, b *float32, init *float32, irs int, c *float32, crs int)
 
-// tileBF16x11AVX512 is tile for 11 rows; strides are in bytes.
+// tileBF16x11AVX512 is tile for r = 11; strides are bytes.
 func tileBF16x11AVX512(k int, a *float32, ars int, acs int, b *float32, init *float32, irs int, c *float32, crs int)
 
-// tileBF16x12AVX512 is tile for 12 rows; strides are in bytes.
+// tileBF16x12AVX512 is tile for r = 12; strides are bytes.
 func tileBF16x12AVX512(k int, a *float32, ars int, acs int, b *float32, init *float32, irs int, c *float32, crs int)
 
-// tileBF16x13AVX512 is tile for 13 rows; strides are in bytes.
+// tileBF16x13AVX512 is tile for r = 13; strides are bytes.
 func tileBF16x13AVX512(k int, a *float32, ars int, acs int, b *float32, init *float32, irs int, c *float32, crs int)
 
-// tileBF16x14AVX512 is tile for 14 rows; strides are in bytes.
+// tileBF16x14AVX512 is tile for r = 14; strides are bytes.
 func tileBF16x14AVX512(k int, a *float32, ars int, acs int, b *float32, init *float32, irs int, c *float32, crs int)
 
-// copyRowsAVX512 copies the columns that masks has bits for, at most 32, of n rows; rows are in bytes.
+// copyRowsAVX512 copies the columns that masks has bits for, at most 32, of n rows; dstRow and srcRow are bytes.
 func copyRowsAVX512(n int, dst *float32, dstRow int, src *float32, srcRow int, masks uint64)
 
 // toBF16AVX512 is toBF16 for n values, a multiple of 16.
 func toBF16AVX512(n int, dst *uint16, src *float32)
 
-// pairBF16AVX512 is pairBF16 for the columns that masks has bits for, at most 32; rows are in bytes.
+// pairBF16AVX512 is pairBF16 for the columns that masks has bits for, at most 32; dstRow and srcRow are bytes.
 func pairBF16AVX512(pairs int, dst *float32, dstRow int, src *float32, srcRow int, masks uint64)
 
 // peakBF16AVX512 does n times 12 vectors' products of pairs.

@@ -6,19 +6,18 @@ import (
 	"unsafe"
 )
 
-// Precision is how the factors of a product are rounded. Sums are float32
-// either way.
+// Precision is the rounding of a product's factors. Sums are float32 in each.
 type Precision int
 
 const (
-	FP32 Precision = iota // not at all
-	BF16                  // to bfloat16: the upper half of a float32, to nearest even
+	FP32 Precision = iota // none: float32
+	BF16                  // bfloat16: the upper half of a float32, rounded to nearest even
 )
 
-// String returns the name that a config has for it.
+// String returns fp32 or bf16.
 func (p Precision) String() string { return [...]string{"fp32", "bf16"}[p] }
 
-// ParsePrecision is the inverse of String.
+// ParsePrecision is the inverse of String. Another name is an error.
 func ParsePrecision(name string) (Precision, error) {
 	for _, p := range []Precision{FP32, BF16} {
 		if p.String() == name {
@@ -30,9 +29,10 @@ func ParsePrecision(name string) (Precision, error) {
 
 // Check returns an error where the variant in use cannot multiply in p.
 //
-// bfloat16 products are those of the processor's VDPBF16PS, which adds the two
-// products of a pair of terms to a float32, subnormals taken as zero. It has no
-// plain Go twin; every processor that has it gives the same bits.
+// bfloat16 products are those of the processor's VDPBF16PS. The instruction adds
+// the two products of a pair of terms to a float32 and takes subnormals as zero.
+// There is no plain Go for it: every processor with the instruction gives the
+// same bits.
 func (p Precision) Check() error {
 	if p == FP32 || use.half != nil {
 		return nil
@@ -40,7 +40,7 @@ func (p Precision) Check() error {
 	return fmt.Errorf("kernel: this processor, or the variant %s, has no bfloat16 products (AVX512-BF16); fp32 works everywhere", use.name)
 }
 
-// tile returns the innermost product.
+// tile returns the innermost product of p in the variant in use.
 func (p Precision) tile() tile {
 	if p == BF16 {
 		return use.half.tile
@@ -48,8 +48,9 @@ func (p Precision) tile() tile {
 	return use.tile
 }
 
-// Words returns the number of words that K values take where a product reads
-// them: a word is a float32, or a pair of bfloat16, the earlier one lower.
+// Words returns the number of words of K values in the form that a product
+// reads. A word is one float32, or two bfloat16 with the earlier value in the
+// lower half.
 func (p Precision) Words(K int) int {
 	if p == BF16 {
 		return (K + 1) / 2
@@ -57,7 +58,8 @@ func (p Precision) Words(K int) int {
 	return K
 }
 
-// Put writes src as values at … at+len(src)-1 of the words dst.
+// Put writes src into the words dst, as values at … at+len(src)-1. dst must have
+// Words(at+len(src)) words and not overlap src.
 func (p Precision) Put(dst []float32, at int, src []float32) {
 	if p == FP32 {
 		copy(dst[at:], src)
@@ -113,7 +115,7 @@ func packPairs(dst, b []float32, brs, bcs, K, w, cols int) {
 	for j := 0; j < w; j++ {
 		for k := 0; k < K; k += depth {
 			n := min(depth, K-k)
-			words[(n-1)/2] = 0 // its upper half, where n is odd
+			words[(n-1)/2] = 0 // an odd n leaves the upper half of its last word zero
 			BF16.Put(words[:], 0, b[j*bcs+k:j*bcs+k+n])
 			for i, x := range words[:(n+1)/2] {
 				dst[(k/2+i)*cols+j] = x

@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// rounded returns x rounded to bfloat16, by float64 arithmetic on the gap
-// between two of them.
+// rounded returns x rounded to bfloat16, by float64 arithmetic on the gap between
+// two neighbours.
 func rounded(x float32) float32 {
 	if x == 0 || x != x || math.IsInf(float64(x), 0) {
 		return x

@@ -1,17 +1,17 @@
 package kernel
 
 // A Mask decides which values dropout keeps: value i is kept when 16 bits of a
-// hash of (Key, i) are at least the threshold. It is counter-based, so that any
-// worker can tell any value.
+// hash of (Key, i) are at least the threshold. So any worker can decide any value
+// without the others.
 type Mask struct {
 	Key       uint64
 	threshold uint16
 	scale     float32
 }
 
-// NewMask returns a mask that drops a share of about p, 0 ≤ p < 1: the nearest
-// lower multiple of 2^-16. What is kept is scaled by 1/(1-p), so that the mean
-// stays.
+// NewMask returns a mask that drops a share p of the values, 0 ≤ p < 1, rounded
+// down to a multiple of 2^-16. Values that are kept are multiplied by 1/(1-p),
+// which preserves the mean.
 func NewMask(p float64) Mask {
 	n := uint16(p * (1 << 16))
 	return Mask{threshold: n, scale: float32(1 / (1 - float64(n)/(1<<16)))}
@@ -20,7 +20,7 @@ func NewMask(p float64) Mask {
 // Apply sets dst[i] to src[i] scaled, or to 0 where i is dropped, for i = lo …
 // hi-1. dst may be src.
 func (m Mask) Apply(dst, src []float32, lo, hi int) {
-	from := min((lo+3)&^3, hi) // vectors start with a hash
+	from := min((lo+3)&^3, hi) // a vector begins at the first value of a hash
 	m.apply(dst, src, lo, from)
 	if use.dropout != nil {
 		n := (hi - from) &^ (2*use.lanes - 1)

@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// TestMask pins the values kept: a Python program with the same definition
-// gave them.
+// TestMask pins the values kept. They come from a Python program with the same
+// definition.
 func TestMask(t *testing.T) {
 	m := NewMask(0.4)
 	m.Key = 7

@@ -6,7 +6,7 @@ import "math"
 // processor does.
 //
 // The product of two float32 is exact in float64, and the float64 sum rounded
-// to float32 is the right answer except where rounding twice could differ from
+// to float32 is the right answer, except where rounding twice could differ from
 // rounding once: the float64 sum lies half-way between two float32, or below
 // the normal range, where float32 has fewer bits.
 func FMA(a, b, c float32) float32 {
@@ -19,7 +19,7 @@ func FMA(a, b, c float32) float32 {
 }
 
 const (
-	lowBits   = 1<<29 - 1   // float64 mantissa bits that float32 has not
+	lowBits   = 1<<29 - 1   // float64 mantissa bits that float32 lacks
 	tie       = 1 << 28     // those bits half-way between two float32
 	minNormal = 0x381 << 53 // 2^-126 as float64, shifted left by one to lose the sign
 )

@@ -1,9 +1,9 @@
 package kernel
 
 const (
-	blockK = 256 // terms of a sum that a piece of b holds
-	blockN = 512 // its columns: together they fill half of a core's own cache
-	pad    = 16  // floats between rows of a, against rows that share a cache set
+	blockK = 256 // terms of a sum in a block of b
+	blockN = 512 // columns of the block, which fills half of a core's own cache
+	pad    = 16  // floats between the packed rows of a, which keep them out of each other's cache sets
 )
 
 // A product is the arguments of a Gemm.
@@ -26,15 +26,16 @@ type product struct {
 //
 // a is (M, K) with a[i,k] at i·ars + k·acs, b is (K, N) with b[k,j] at
 // k·brs + j·bcs, so either may be read transposed; c is (M, N) with rows crs
-// apart and dense columns. init has rows irs apart; with irs 0 every row starts
-// from the same one, and nil means zeros. init may be c, which must not overlap
-// a or b.
+// apart and dense columns. init has rows irs apart. With irs 0 every row of c
+// starts from the same row of init, and with a nil init from zeros. init may be
+// c. c must not overlap a or b. A team multiplies one product at a time.
 func (t *Team) Gemm(M, N, K int, a []float32, ars, acs int, b []float32, brs, bcs int, init []float32, irs int, c []float32, crs int) {
 	t.multiply(product{FP32, M, N, K, a, ars, acs, b, brs, bcs, init, irs, c, crs})
 }
 
 // GemmT computes c[i,j] = Σ_k a[k,i]·b[k,j] in a precision that Check allows: a
-// (K, M) and b (K, N) have dense rows, ars and brs apart, c (M, N) crs apart.
+// (K, M) and b (K, N) have dense rows, ars and brs apart; c (M, N) has rows crs
+// apart. c must not overlap a or b.
 func (t *Team) GemmT(precision Precision, M, N, K int, a []float32, ars int, b []float32, brs int, c []float32, crs int) {
 	t.multiply(product{precision, M, N, K, a, 1, ars, b, brs, 1, nil, 0, c, crs})
 }
@@ -66,7 +67,7 @@ func (p *product) check() {
 // share computes w's part of c.
 func (p *product) share(w *Worker) {
 	i0, i1, j0, j1 := 0, p.M, 0, p.N
-	if p.M >= p.N { // the larger factor is copied once, the smaller by all
+	if p.M >= p.N { // the larger factor is packed once, the smaller one by every worker
 		i0, i1 = w.Range(p.M, use.rows)
 	} else {
 		j0, j1 = w.Range(p.N, use.cols)
@@ -88,7 +89,7 @@ func (p *product) share(w *Worker) {
 	}
 }
 
-// start is the product of no terms.
+// start sets a rectangle of c to init: the product of no terms.
 func (p *product) start(i0, i1, j0, j1 int) {
 	for i := i0; i < i1; i++ {
 		dst := p.c[i*p.crs+j0 : i*p.crs+j1]
@@ -130,7 +131,8 @@ func (p *product) block(w *Worker, i0, i1, j0, j1, k0, k1 int) {
 	}
 }
 
-// rows returns the words of r rows of a, terms k0 … k0+n-1, copied to where they are near.
+// rows packs terms k0 … k0+n-1 of r rows of a into w.a, and returns them with
+// their strides in words.
 func (p *product) rows(w *Worker, i, r, k0, n int) (a []float32, ars, acs int) {
 	if w.a == nil {
 		w.a = aligned(use.rows * (blockK + pad))

@@ -38,7 +38,7 @@ func equalBits(t *testing.T, name string, got, want []float32) {
 	}
 }
 
-// every runs f once for each variant that this processor has.
+// every runs f once for each variant of this processor.
 func every(t *testing.T, f func(t *testing.T)) {
 	old := use
 	defer func() { use = old }()
@@ -48,8 +48,8 @@ func every(t *testing.T, f func(t *testing.T)) {
 	}
 }
 
-// TestVariants says which variants this run covers, and that the one asked for
-// is the one in use.
+// TestVariants logs the variants that this run covers, and demands that the named
+// variant is in use.
 func TestVariants(t *testing.T) {
 	name, err := Variant()
 	if err != nil {
@@ -92,8 +92,8 @@ func TestGemm(t *testing.T) {
 	})
 }
 
-// TestGemmSizes compares every variant with the plain Go one at sizes around
-// the tiles', the blocks' and the workers' borders, with every start.
+// TestGemmSizes compares every variant with plain Go at sizes around the borders
+// of tiles, blocks and workers, with every kind of init.
 func TestGemmSizes(t *testing.T) {
 	type size struct{ M, N, K int }
 	var sizes []size
@@ -167,8 +167,8 @@ func TestThreads(t *testing.T) {
 	}
 }
 
-// TestTeam demands that every item is done once, and that what is written
-// before a barrier is seen after it.
+// TestTeam demands that every item is done once, and that values written before a
+// barrier are seen after it.
 func TestTeam(t *testing.T) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
 	for _, procs := range []int{1, 2, 3, 8} {
@@ -200,7 +200,8 @@ func TestTeam(t *testing.T) {
 	}
 }
 
-// TestNoAllocation demands that a product allocates nothing once it has run.
+// TestNoAllocation demands that a product allocates nothing from its second run
+// on.
 func TestNoAllocation(t *testing.T) {
 	const M, N, K = 64, 300, 100
 	a, b, c := random(1, M*K), random(2, K*N), random(3, M*N)

@@ -1,8 +1,8 @@
 package kernel
 
-// TmpWidth returns the width of a row of tmp, what a cell keeps of a step: four
-// blocks of H, and a cache line that keeps rows of a power-of-two width out of
-// each other's cache sets.
+// TmpWidth returns the width of a row of tmp, the values of a step that the
+// backward pass reads: four blocks of H, and a cache line, which keeps rows of a
+// power-of-two width out of each other's cache sets.
 func TmpWidth(H int) int { return 4*H + 16 }
 
 // GRUForward computes units lo … hi-1 of one time step of a GRU cell from its
@@ -17,9 +17,11 @@ func TmpWidth(H int) int { return 4*H + 16 }
 //	x    rows of (3H): W_ih·input + b_ih, gates r, z, n; batch row b reads
 //	     row ids[b] of x, or row b where ids is nil
 //	tmp  (B, TmpWidth): on entry the first 3H columns hold a = W_hh·h + b_hh in
-//	     gates r, z, n; on return r, z, a_n, n, which GRUBackward takes
+//	     gates r, z, n; on return r, z, a_n, n, which GRUBackward reads
 //	h    (B, H)  hidden before the step
 //	out  (B, H)  hidden after it; may be h
+//
+// Nothing else may overlap.
 func GRUForward(x []float32, ids []int32, tmp, h, out []float32, B, H, lo, hi int) {
 	n := whole(hi - lo)
 	for b := 0; b < B; b++ {
@@ -42,8 +44,8 @@ func gruForward(x, tmp, h, out []float32, H, lo, hi int) {
 	}
 }
 
-// GRUBackward turns what GRUForward left in tmp into gradients, for units lo …
-// hi-1.
+// GRUBackward turns the values that GRUForward left in tmp into gradients, for
+// units lo … hi-1.
 //
 //	tmp   (B, TmpWidth): on entry r, z, a_n, n; on return the gradients of a_r = x_r,
 //	      a_z = x_z, a_n and x_n: columns 0 … 3H are the recurrent side, columns
@@ -53,6 +55,8 @@ func gruForward(x, tmp, h, out []float32, H, lo, hi int) {
 //	dh    (B, H): on entry the gradient of the hidden after the step from later
 //	      steps; on return the part of the gradient of h that does not go
 //	      through W_hh
+//
+// Nothing may overlap.
 func GRUBackward(tmp, h, dout, dh []float32, B, H, lo, hi int) {
 	n := whole(hi - lo)
 	for b := 0; b < B; b++ {
@@ -76,7 +80,7 @@ func gruBackward(tmp, h, dout, dh []float32, H, lo, hi int) {
 	}
 }
 
-// row returns the row of width w that batch row b reads.
+// row returns the row of x, of width w, that batch row b reads.
 func row(x []float32, ids []int32, b, w int) []float32 {
 	if ids != nil {
 		b = int(ids[b])

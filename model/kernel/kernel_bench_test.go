@@ -104,7 +104,7 @@ func BenchmarkCells(b *testing.B) {
 	}
 }
 
-// BenchmarkRows is what works on rows: loss, sums, Adam, by one goroutine.
+// BenchmarkRows is the work on rows: loss, sums, Adam, by one goroutine.
 func BenchmarkRows(b *testing.B) {
 	const R, V, N = 640, 65, 3072
 	logits, d, losses, targets := random(1, R*V), make([]float32, R*V), make([]float64, R), make([]int32, R)

@@ -27,7 +27,7 @@ func crossEntropy(e, l []float32, target int, scale float32) float64 {
 			m = x
 		}
 	}
-	hit := l[target] // before e, which may be l, changes
+	hit := l[target] // read before e is written: e may be l
 	expSub(e, l, m)
 	s := laneSum(e)
 	k := scale / s

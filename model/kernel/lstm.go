@@ -12,12 +12,16 @@ package kernel
 //	c     (B, H)  cell before the step
 //	cOut  (B, H)  cell after it; may be c
 //	out   (B, H)  hidden after the step
+//
+// Nothing else may overlap.
 func LSTMForward(x []float32, ids []int32, tmp, c, cOut, out []float32, B, H, lo, hi int) {
 	n := whole(hi - lo)
 	for b := 0; b < B; b++ {
-		x, tmp, c, cOut, out := row(x, ids, b, 4*H), tmp[b*TmpWidth(H):(b+1)*TmpWidth(H)], c[b*H:(b+1)*H], cOut[b*H:(b+1)*H], out[b*H:(b+1)*H]
+		x, tmp := row(x, ids, b, 4*H), tmp[b*TmpWidth(H):(b+1)*TmpWidth(H)]
+		c, cOut, out := c[b*H:(b+1)*H], cOut[b*H:(b+1)*H], out[b*H:(b+1)*H]
 		if n > 0 {
-			use.lstmForward(n, &x[lo], &x[H+lo], &x[2*H+lo], &x[3*H+lo], &tmp[lo], &tmp[H+lo], &tmp[2*H+lo], &tmp[3*H+lo], &c[lo], &cOut[lo], &out[lo])
+			use.lstmForward(n, &x[lo], &x[H+lo], &x[2*H+lo], &x[3*H+lo],
+				&tmp[lo], &tmp[H+lo], &tmp[2*H+lo], &tmp[3*H+lo], &c[lo], &cOut[lo], &out[lo])
 		}
 		lstmForward(x, tmp, c, cOut, out, H, lo+n, hi)
 	}
@@ -36,8 +40,8 @@ func lstmForward(x, tmp, c, cOut, out []float32, H, lo, hi int) {
 	}
 }
 
-// LSTMBackward turns what LSTMForward left in tmp into gradients, for units lo
-// … hi-1.
+// LSTMBackward turns the gates that LSTMForward left in tmp into gradients, for
+// units lo … hi-1.
 //
 //	tmp   (B, TmpWidth): on entry i, f, g, o; on return the gradients of their
 //	      pre-activations
@@ -46,6 +50,8 @@ func lstmForward(x, tmp, c, cOut, out []float32, H, lo, hi int) {
 //	dh    (B, H)  gradient of the hidden after the step from later steps
 //	dc    (B, H): on entry the gradient of cOut from later steps; on return the
 //	      gradient of c
+//
+// Nothing may overlap.
 func LSTMBackward(tmp, c, cOut, dout, dh, dc []float32, B, H, lo, hi int) {
 	n := whole(hi - lo)
 	for b := 0; b < B; b++ {

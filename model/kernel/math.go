@@ -79,7 +79,8 @@ func abs(x float32) float32 { return math.Float32frombits(math.Float32bits(x) &^
 
 // Log returns the natural logarithm of a normal x > 0 in float64, within 2
 // units in the last place: x = m·2^e with m in [√½, √2), log x = e·ln2 +
-// 2·artanh((m-1)/(m+1)). NaN and +Inf come back, zero and below give NaN.
+// 2·artanh((m-1)/(m+1)). NaN gives NaN, +Inf gives +Inf, 0 and
+// below give NaN.
 func Log(x float64) float64 {
 	if !(x > 0) {
 		return math.NaN()

@@ -11,8 +11,8 @@ func ulps(got float32, want float64) float64 {
 	return math.Abs(float64(got)-want) / math.Ldexp(1, max(e-24, -149))
 }
 
-// TestFunctions compares with Go's float64 functions, which are right to well
-// below a float32 unit.
+// TestFunctions compares with Go's float64 functions, whose errors are far below a
+// float32 unit.
 func TestFunctions(t *testing.T) {
 	for _, f := range []struct {
 		name     string

@@ -2,9 +2,9 @@ package kernel
 
 import "unsafe"
 
-// Panels is the right-hand side of a product, (K, N), arranged for it once and
-// used many times: (N/cols, words of K, cols), where cols is Columns() and the
-// last panel is filled up with zeros.
+// Panels is the right-hand side of a product, (K, N), packed once and used many
+// times: (N/cols, words of K, cols), where cols is Columns() and zeros fill the
+// last panel. Different goroutines may pack different columns at once.
 type Panels struct {
 	K, N      int
 	precision Precision
@@ -13,8 +13,7 @@ type Panels struct {
 	data      []float32
 }
 
-// NewPanels returns panels of zeros. The precision must be one that Check
-// allows.
+// NewPanels returns panels of zeros. The precision must be one that Check allows.
 func NewPanels(K, N int, precision Precision) *Panels {
 	p := &Panels{K: K, N: N, precision: precision, words: precision.Words(K), cols: use.cols}
 	p.data = aligned((N + p.cols - 1) / p.cols * p.cols * p.words)
@@ -30,15 +29,14 @@ func aligned(n int) []float32 {
 }
 
 // Pack fills columns lo … hi-1 from b, with b[k,j] at k·brs + j·bcs. lo is a
-// multiple of Columns, and so is hi, or it is N. Either stride must be 1 for
-// BF16.
+// multiple of Columns; hi is another, or N. For BF16 one stride must be 1.
 func (p *Panels) Pack(lo, hi int, b []float32, brs, bcs int) {
 	for j := lo; j < hi; j += p.cols {
 		p.precision.pack(p.data[j*p.words:(j+p.cols)*p.words], b[j*bcs:], brs, bcs, p.K, min(p.cols, p.N-j), p.cols)
 	}
 }
 
-// pack copies w columns of b (K, w) to dst (words of K, cols); the rest stays.
+// pack copies w columns of b (K, w) to dst (words of K, cols). Other columns stay.
 func (p Precision) pack(dst, b []float32, brs, bcs, K, w, cols int) {
 	if p == BF16 {
 		packPairs(dst, b, brs, bcs, K, w, cols)
@@ -77,19 +75,20 @@ func copyRows(dst []float32, dstRow int, src []float32, srcRow, n, w int) {
 	}
 }
 
-// depth is how many words of a sum are added before the next columns: a panel
-// of that depth and the rows it meets stay in a core's own cache.
+// depth is the number of words of a sum that are added before the next columns:
+// a panel of that depth, and the rows multiplied by it, stay in a core's own
+// cache.
 const depth = 1024
 
 // Multiply computes columns lo … hi-1 of c = init + a·b for M rows:
 //
 //	c[i,j] = init[i,j] + Σ_k a[i,k]·b[k,j]        k = 0 … K-1, in this order
 //
-// Row i of a starts at i·ars and holds the words of its K values, dense: what
-// Precision.Put writes. init and c start at column lo, with rows irs and
-// crs apart; with irs 0 every row starts from the same one, and nil means
-// zeros. init may be c, which must not overlap a. lo is a multiple of Columns,
-// and so is hi, or it is N.
+// Row i of a starts at i·ars and holds the words of its K values, dense, as
+// Precision.Put writes them. init and c start at column lo, with rows irs and crs
+// apart. With irs 0 every row of c starts from the same row of init, and with a
+// nil init from zeros. init may be c. c must not overlap a. lo is a multiple of
+// Columns; hi is another, or N.
 func (p *Panels) Multiply(w *Worker, M, lo, hi int, a []float32, ars int, init []float32, irs int, c []float32, crs int) {
 	if M == 0 || lo >= hi {
 		return
@@ -129,7 +128,7 @@ func (w *Worker) columns(tile tile, M, k, n int, a []float32, ars, acs int, b, i
 	}
 }
 
-// edgeTile is tile for a panel that has only n columns.
+// edgeTile is tile for the n columns of a panel that is not full.
 func (w *Worker) edgeTile(tile tile, r, k, n int, a []float32, ars, acs int, b, init []float32, irs int, c []float32, crs int) {
 	cols := use.cols
 	if len(w.edge) < use.rows*cols {

@@ -5,9 +5,10 @@ import (
 	"time"
 )
 
-// Peak returns the fused multiply-adds that all processors do together without
-// touching memory, in operations (two each) a second: the best of several runs
-// of the variant in use, in a precision that Check allows. It takes some 100 ms.
+// Peak measures the floating-point operations a second of all processors
+// together, where no memory is touched. A fused multiply-add is two operations.
+// Peak returns the best of 20 runs of the variant in use, which take about 100
+// ms. The precision must be one that Check allows.
 func Peak(precision Precision) float64 {
 	peak := use.peak
 	if precision == BF16 {

@@ -25,7 +25,7 @@ func ColumnSum(sum, x []float32, ldx, R, lo, hi int) {
 	}
 }
 
-// addTo adds src to dst, which has the same length.
+// addTo adds src to dst. src is at least as long.
 func addTo(dst, src []float32) {
 	n := whole(len(dst))
 	if n > 0 {
@@ -36,7 +36,7 @@ func addTo(dst, src []float32) {
 	}
 }
 
-// sumChunk is the number of values whose squares one lane sum takes.
+// sumChunk is the number of values in the lane sum of a chunk.
 const sumChunk = 4096
 
 // Chunks returns the number of sums that SumSquares makes of n values.

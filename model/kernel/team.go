@@ -7,11 +7,13 @@ import (
 	"time"
 )
 
-// A Team runs jobs on as many goroutines as GOMAXPROCS allows. They meet at
-// barriers inside a job, which may be a whole pass over a batch, and stay awake
-// for the next job if it comes soon: the jobs of a training step follow each
-// other faster than a sleeping thread wakes. After that they end by themselves.
-// A Team keeps the workers' memory from job to job; it runs one job at a time.
+// A Team runs a job on up to GOMAXPROCS goroutines, its workers. A job may be a
+// whole pass over a batch: workers meet at barriers inside it. After a job the
+// workers stay awake for a while, because the jobs of a training step follow each
+// other faster than a sleeping thread wakes. A worker without a job then ends by
+// itself. The memory of the workers stays with the Team from job to job.
+//
+// A Team runs one job at a time.
 type Team struct {
 	workers []*Worker
 	size    int
@@ -22,24 +24,24 @@ type Team struct {
 	gemm    func(*Worker)
 }
 
-// A Worker is one goroutine's part in a job.
+// A Worker is one goroutine of a job. Only this goroutine may use it.
 type Worker struct {
-	ID, Size int // 0 … Size-1 of Size
+	ID, Size int // ID is in 0 … Size-1; the job has Size workers
 	team     *Team
 	live     func()
 	state    atomic.Int32
-	a, b     []float32 // packed pieces of a product
+	a, b     []float32 // packed blocks of a product's factors
 	edge     []float32 // one tile of c
 }
 
 // The states of a worker's goroutine.
 const (
-	gone    = iota // there is none
-	waiting        // it has done its job, or is about to have, and looks for the next
-	called         // it has a job
+	gone    = iota // no goroutine runs
+	waiting        // its job is done, or will be at the barrier; the worker watches for the next
+	called         // a job is there for it
 )
 
-// NewTeam returns a team.
+// NewTeam returns a team without workers; Run starts them.
 func NewTeam() *Team {
 	t := &Team{}
 	t.barrier.cond.L = &t.barrier.mu
@@ -47,11 +49,11 @@ func NewTeam() *Team {
 	return t
 }
 
-// Run calls job once on every worker and returns when all are done. work is
-// about how many multiplications, or values, there are between two barriers: for
-// little of it there are fewer workers. Job must compute each value from the
-// inputs alone: how many workers there are, and so how the work is divided, is
-// not defined.
+// Run calls job once on every worker and returns when all calls have returned.
+// work is the rough number of multiplications, or of values, between two
+// barriers: a small job has fewer workers. The number of workers, and so the
+// division of the work, is not defined: job must compute each value from the
+// inputs alone.
 func (t *Team) Run(work int, job func(*Worker)) {
 	n := min(runtime.GOMAXPROCS(0), 1+work/worthwhile)
 	for len(t.workers) < n {
@@ -73,7 +75,7 @@ func (t *Team) Run(work int, job func(*Worker)) {
 	t.workers[0].Barrier()
 }
 
-// run does jobs until none comes for a while.
+// run does jobs until none has come for a time of linger.
 func (w *Worker) run() {
 	for {
 		w.team.job(w)
@@ -83,57 +85,57 @@ func (w *Worker) run() {
 		}
 		w.state.Store(waiting)
 		w.Barrier()
-		for look := newLook(patience); w.state.Load() == waiting; {
-			if !look.again() && w.state.CompareAndSwap(waiting, gone) {
+		for s := newSpin(patience); w.state.Load() == waiting; {
+			if !s.again() && w.state.CompareAndSwap(waiting, gone) {
 				return
 			}
 		}
 	}
 }
 
-// A look says how long to go on looking for something without sleeping.
-type look struct {
+// A spin bounds the time for which a goroutine checks a condition without
+// sleeping.
+type spin struct {
 	patience time.Duration
 	times    int
 	began    time.Time
 }
 
-func newLook(patience time.Duration) look { return look{patience: patience} }
+func newSpin(patience time.Duration) spin { return spin{patience: patience} }
 
-// again reports whether to look once more. Only now and then does it ask for
-// the time.
-func (l *look) again() bool {
+// again reports whether to check once more. It reads the clock rarely.
+func (s *spin) again() bool {
 	const rarely = 1 << 10
-	if l.times++; l.times%rarely != 0 {
-		return l.patience > 0
+	if s.times++; s.times%rarely != 0 {
+		return s.patience > 0
 	}
-	if l.times == rarely {
-		l.began = time.Now()
+	if s.times == rarely {
+		s.began = time.Now()
 	}
-	return time.Since(l.began) < l.patience
+	return time.Since(s.began) < s.patience
 }
 
-// Barrier waits until every worker of the job is there. What they wrote before
-// it can be read after it.
+// Barrier waits until every worker of the job has called it. Each worker then
+// sees the values that the others wrote before.
 func (w *Worker) Barrier() { w.team.barrier.wait() }
 
-// Range returns the worker's part lo … hi-1 of n items, in whole groups of
-// grain items but for the last.
+// Range returns the worker's part lo … hi-1 of n items. Parts are whole groups of
+// grain items; the last group of all may be shorter. A part may be empty.
 func (w *Worker) Range(n, grain int) (lo, hi int) {
 	groups := (n + grain - 1) / grain
 	return min(n, groups*w.ID/w.Size*grain), min(n, groups*(w.ID+1)/w.Size*grain)
 }
 
-// worthwhile is the work for which one more worker is called: a µs of products
-// with AVX-512, 100 µs in plain Go.
+// worthwhile is the work that calls for one more worker: 1 µs of products with
+// AVX-512, 100 µs in plain Go.
 const worthwhile = 1 << 16
 
 const (
-	// awake is how long a worker at a barrier looks before it sleeps. A thread
-	// takes about 100 µs to wake up, and one that has slept makes the others
-	// wait so long that they sleep too.
+	// awake is the time for which a worker at a barrier spins before it sleeps. A
+	// thread takes about 100 µs to wake: a worker that has slept makes the others
+	// wait until they sleep too.
 	awake = 200 * time.Microsecond
-	// linger is how long a worker looks for the next job before it ends.
+	// linger is the time for which a worker spins for the next job before it ends.
 	linger = 400 * time.Microsecond
 )
 
@@ -141,13 +143,13 @@ const (
 type barrier struct {
 	size    int32
 	arrived atomic.Int32
-	passed  atomic.Uint32 // counts the times that all had arrived
+	passed  atomic.Uint32 // the number of times that all have arrived
 	mu      sync.Mutex
 	cond    sync.Cond
 }
 
 func (b *barrier) wait() {
-	size := b.size // once that all have arrived it may change for the next job
+	size := b.size // read first: the next job may change it once all have arrived
 	if size == 1 {
 		return
 	}
@@ -160,8 +162,8 @@ func (b *barrier) wait() {
 		b.mu.Unlock()
 		return
 	}
-	if int(size) <= runtime.NumCPU() { // else the one waited for may want this processor
-		for look := newLook(awake); look.again(); {
+	if int(size) <= runtime.NumCPU() { // with more workers than processors, a late worker may need this one
+		for s := newSpin(awake); s.again(); {
 			if b.passed.Load() != passed {
 				return
 			}

@@ -6,14 +6,14 @@ import (
 	"strings"
 )
 
-// A variant is one implementation of the kernels. Its functions give the bits
-// of the plain Go ones; those that work on vectors take a number of values that
-// is a multiple of lanes, and plain Go does the rest. The signatures are those
-// of the generated assembly.
+// A variant is one implementation of the kernels. Its functions give the bits of
+// the plain Go functions. Functions over vectors take n values, a multiple of
+// lanes; plain Go does the rest. The signatures are those of the generated
+// assembly.
 type variant struct {
 	name       string
 	rows, cols int // of the largest tile
-	lanes      int
+	lanes      int // values of a vector; 0 for plain Go
 
 	// tile computes c = init + a·b for r rows (at most rows) and cols columns,
 	// the sums in order of k = 0 … k-1, k > 0: a[i,k] at i·ars + k·acs, b (k,
@@ -33,21 +33,21 @@ type variant struct {
 	// multiple of 2·lanes.
 	dropout func(n int, dst, src *float32, key uint64, threshold uint32, scale float32)
 
-	// copyRows copies at most 32 columns of n rows, those that masks has bits
-	// for; rows are in bytes. It may be nil.
+	// copyRows copies at most 32 columns of n rows: those that masks has bits for.
+	// dstRow and srcRow are bytes. It may be nil.
 	copyRows func(n int, dst *float32, dstRow int, src *float32, srcRow int, masks uint64)
 
-	// half are the same for pairs of bfloat16; nil where the processor has none.
+	// half multiplies pairs of bfloat16; nil where the processor cannot.
 	half *halfVariant
 
-	peak func() (flops float64) // does this many operations, as fast as the processor can
+	peak func() (flops float64) // does flops operations as fast as the processor can
 }
 
 // A tile is the innermost product of a variant.
 type tile func(r, k int, a []float32, ars, acs int, b, init []float32, irs int, c []float32, crs int)
 
 // A halfVariant multiplies in bfloat16: tile counts pairs of terms, and a word
-// of a or b is a pair. It has no plain Go to define it; the processor does.
+// of a or b is a pair. No plain Go defines the results; the processor does.
 type halfVariant struct {
 	tile     tile
 	toBF16   func(n int, dst *uint16, src *float32) // n is a multiple of lanes
@@ -58,8 +58,8 @@ type halfVariant struct {
 // generic is plain Go: it defines the results.
 var generic = &variant{name: "generic", rows: 4, cols: 4, lanes: 0, tile: tileGeneric, peak: peakGeneric}
 
-// use is the variant in use. It changes only before anything is computed, and
-// in tests.
+// use is the variant in use. It changes before the first computation and in
+// tests.
 var (
 	use    = generic
 	useErr error
@@ -85,13 +85,13 @@ func choose(name string) error {
 	return fmt.Errorf("kernel: QUIRE_VARIANT is %q, which this processor or build lacks; it has %s", name, strings.Join(names, ", "))
 }
 
-// Variant returns the name of the implementation in use: generic, avx2 or
-// avx512. The fastest that the processor has is used, unless QUIRE_VARIANT
-// names one; the error says that this one cannot be had.
+// Variant returns the name of the variant in use: generic, avx2 or avx512. That
+// is the variant that QUIRE_VARIANT names, or else the fastest of the processor.
+// The error says that the processor or the build lacks the named variant.
 func Variant() (string, error) { return use.name, useErr }
 
-// Columns returns the number of columns that a product computes together: work
-// divided at its multiples fits the variant best.
+// Columns returns the number of columns that a product computes together. Work is
+// best divided at multiples of it.
 func Columns() int { return use.cols }
 
 // whole returns the part of n that the variant's vector functions take.

@@ -7,7 +7,7 @@ import "golang.org/x/sys/cpu"
 //go:generate sh -c "cd _asm && go run . -variant avx2 -out ../avx2_amd64.s -stubs ../avx2_amd64.go -pkg kernel"
 //go:generate sh -c "cd _asm && go run . -variant avx512 -out ../avx512_amd64.s -stubs ../avx512_amd64.go -pkg kernel"
 
-// variants lists what this processor has, the fastest last.
+// variants lists the variants that this processor has, the fastest last.
 func variants() []*variant {
 	list := []*variant{generic}
 	if cpu.X86.HasAVX2 && cpu.X86.HasFMA {
@@ -22,8 +22,8 @@ func variants() []*variant {
 	return list
 }
 
-// A tileFunc is a generated tile of a fixed number of rows; strides in bytes.
-type tileFunc func(k int, a *float32, ars, acs int, b, from *float32, frs int, c *float32, crs int)
+// A tileFunc is a generated tile of a fixed number of rows. Strides are bytes.
+type tileFunc func(k int, a *float32, ars, acs int, b, init *float32, irs int, c *float32, crs int)
 
 var avx2 = &variant{name: "avx2", rows: 6, cols: 16, lanes: 8,
 	tile:       tiles([]tileFunc{tile1AVX2, tile2AVX2, tile3AVX2, tile4AVX2, tile5AVX2, tile6AVX2}, 16),
@@ -46,14 +46,14 @@ var bf16 = &halfVariant{
 
 const peakLoops = 1 << 20
 
-// tiles makes a variant's tile of its functions for 1, 2, … rows. The functions
-// do not look at lengths, so this does.
+// tiles returns the tile that calls list[r-1] for r rows. Assembly checks no
+// lengths, so the tile does.
 func tiles(list []tileFunc, cols int) tile {
-	return func(r, k int, a []float32, ars, acs int, b, from []float32, frs int, c []float32, crs int) {
+	return func(r, k int, a []float32, ars, acs int, b, init []float32, irs int, c []float32, crs int) {
 		_ = a[(r-1)*ars+(k-1)*acs]
 		_ = b[k*cols-1]
-		_ = from[(r-1)*frs+cols-1]
+		_ = init[(r-1)*irs+cols-1]
 		_ = c[(r-1)*crs+cols-1]
-		list[r-1](k, &a[0], 4*ars, 4*acs, &b[0], &from[0], 4*frs, &c[0], 4*crs)
+		list[r-1](k, &a[0], 4*ars, 4*acs, &b[0], &init[0], 4*irs, &c[0], 4*crs)
 	}
 }

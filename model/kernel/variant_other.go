@@ -2,5 +2,5 @@
 
 package kernel
 
-// variants lists what this build has, the fastest last.
+// variants lists the variants of this build, the fastest last.
 func variants() []*variant { return []*variant{generic} }

@@ -8,7 +8,7 @@ import (
 )
 
 // harsh returns n values, some of them at the borders of the functions: zeros,
-// infinities, NaN, subnormals, where exp ends, where tanh changes its formula.
+// infinities, NaN, subnormals, the ends of exp, the change of tanh's formula.
 func harsh(seed uint64, n int) []float32 {
 	special := []float32{0, float32(math.Copysign(0, -1)), float32(math.Inf(1)), float32(math.Inf(-1)), float32(math.NaN()),
 		1e-40, -1e-40, 0x1p-126, 88.375, 88.4, -87, -87.1, -86.9, 43.5, -43.6, 0.625, -0.625, 0.62499994, 120, -120, 1, -1, 3e38, -3e38}
@@ -31,8 +31,8 @@ func lengths() []int {
 	return append(list, 127, 128, 300, 1024)
 }
 
-// agree runs f once for each variant and compares all that it returns, with the
-// plain Go results, bit for bit. f must make its inputs anew.
+// agree runs f once for each variant and compares all results with those of plain
+// Go, bit for bit. f must make new inputs in each call.
 func agree(t *testing.T, f func(n int) [][]float32) {
 	for _, n := range lengths() {
 		var want [][]float32

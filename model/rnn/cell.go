@@ -53,10 +53,10 @@ var kinds = map[Cell]*kind{
 		}},
 }
 
-// Cells returns the cells that there are, in alphabetical order.
+// Cells returns all cells, in alphabetical order.
 func Cells() []Cell { return slices.Sorted(maps.Keys(kinds)) }
 
-// ParseCell returns the cell of that name. The error names all cells.
+// ParseCell returns the cell of a name. The error for another name lists all cells.
 func ParseCell(name string) (Cell, error) {
 	if kinds[Cell(name)] != nil {
 		return Cell(name), nil
@@ -73,12 +73,12 @@ func (c Cell) kind() *kind {
 	if k := kinds[c]; k != nil {
 		return k
 	}
-	panic(fmt.Sprintf("rnn: there is no cell %q", string(c)))
+	panic(fmt.Sprintf("rnn: unknown cell %q", string(c)))
 }
 
 // Gates returns G, the number of gate blocks in the cell's weights.
 func (c Cell) Gates() int { return c.kind().gates }
 
-// Memory reports whether the cell keeps a second value beside its hidden, which
-// only the next step reads: the LSTM's c.
+// Memory reports whether the cell keeps a second value beside its hidden, the
+// LSTM's c, which only the next step reads.
 func (c Cell) Memory() bool { return c.kind().memory }

@@ -2,9 +2,9 @@ package rnn
 
 import "github.com/quire-ml/quire/model/kernel"
 
-// Recurrent runs one recurrent layer over T steps for B sequences, and keeps
-// what its backward pass needs. Its memory is allocated once. It is for one
-// goroutine at a time.
+// Recurrent runs one recurrent layer over T steps for B sequences, and keeps the
+// values of every step for its backward pass. NewRecurrent allocates all memory.
+// A Recurrent is for one goroutine at a time; a team does the work.
 type Recurrent struct {
 	cell      *kind
 	T, B, H   int
@@ -14,10 +14,10 @@ type Recurrent struct {
 	whh       *kernel.Panels // of the backward pass, (G·H, H)
 	packed    packed         // gradients of the gates, (B, G·H), where the precision is not FP32
 	hidden    []float32      // (T+1, B, H): row 0 is the initial hidden, row t+1 the hidden after step t
-	cells     []float32      // (T+1, B, H), LSTM only: likewise
+	cells     []float32      // (T+1, B, H), of a cell with memory: likewise
 	gates     []float32      // (T, B, TmpWidth): activations after Forward, gradients after Backward
 	dHidden   []float32      // (B, H)
-	dCell     []float32      // (B, H), LSTM only
+	dCell     []float32      // (B, H), of a cell with memory
 
 	in                      inputs
 	forward, backward, sums func(*kernel.Worker)
@@ -30,8 +30,8 @@ type inputs struct {
 	dx, dbhh     []float32
 }
 
-// NewRecurrent returns a layer for sequences of T steps in batches of B, whose
-// work the team does, with products in a precision that its Check allows.
+// NewRecurrent returns a layer for sequences of T steps in batches of B. The team
+// does its work. The precision must be one that Check allows.
 func NewRecurrent(team *kernel.Team, cell Cell, T, B, H int, precision kernel.Precision) *Recurrent {
 	k := cell.kind()
 	g := k.gates
@@ -48,11 +48,12 @@ func NewRecurrent(team *kernel.Team, cell Cell, T, B, H int, precision kernel.Pr
 	return r
 }
 
-// Hidden returns every step's hidden (T, B, H), valid until the next Forward.
+// Hidden returns the hidden after every step, (T, B, H), valid until the next
+// Forward.
 func (r *Recurrent) Hidden() []float32 { return r.hidden[r.B*r.H:] }
 
-// Last returns the hidden and the cell (LSTM, else nil) after the last step,
-// (B, H) each, valid until the next Forward.
+// Last returns the hidden and the memory (nil for a cell without) after the last
+// step, (B, H) each, valid until the next Forward.
 func (r *Recurrent) Last() (hidden, cell []float32) {
 	n := r.T * r.B * r.H
 	if r.cell.memory {
@@ -67,7 +68,7 @@ func (r *Recurrent) Last() (hidden, cell []float32) {
 //	          ids[t,b] of x (rows of G·H), or row t·B + b where ids is nil
 //	ids       (T, B) or nil
 //	whh, bhh  (G·H, H), (G·H)
-//	h0, c0    (B, H): hidden and cell (LSTM) before step 0; nil means zeros
+//	h0, c0    (B, H): hidden and memory before step 0; nil means zeros
 func (r *Recurrent) Forward(x []float32, ids []int32, whh, bhh, h0, c0 []float32) {
 	setOrClear(r.hidden[:r.B*r.H], h0)
 	if r.cell.memory {
@@ -78,7 +79,7 @@ func (r *Recurrent) Forward(x []float32, ids []int32, whh, bhh, h0, c0 []float32
 	r.team.Run(r.work(), r.forward)
 }
 
-// work is the multiplications of a step.
+// work returns the number of multiplications of a step.
 func (r *Recurrent) work() int { return r.B * r.cell.gates * r.H * r.H }
 
 func setOrClear(dst, src []float32) {
@@ -120,8 +121,9 @@ func (r *Recurrent) runForward(w *kernel.Worker) {
 //	dout  (T, B, H)  gradient of Hidden()
 //	whh   (G·H, H)   as given to Forward
 //
-// It returns the gradients of h0 and c0 (LSTM, else nil), (B, H) each, valid
-// until the next Backward. Forward must run before Backward runs again.
+// It returns the gradients of h0 and c0 (nil for a cell without memory), (B, H)
+// each, valid until the next Backward. Forward must run before Backward runs
+// again.
 func (r *Recurrent) Backward(dout, whh []float32) (dh0, dc0 []float32) {
 	r.in = inputs{dout: dout, whh: whh}
 	r.team.Run(r.work(), r.backward)
@@ -165,8 +167,8 @@ func (r *Recurrent) runBackward(w *kernel.Worker) {
 
 // Grads computes the gradients that follow from the last Backward.
 //
-//	dx    adds the gradient of x, to the rows that ids (T, B) names, or to row
-//	      t·B + b where ids is nil
+//	dx    rows of (G·H): the gradient of x is added to the rows that ids (T, B)
+//	      names, or to row t·B + b where ids is nil
 //	dwhh  (G·H, H), dbhh (G·H): set to the sums over the T·B rows in order
 func (r *Recurrent) Grads(dx []float32, ids []int32, dwhh, dbhh []float32) {
 	g, rows := r.cell.gates, r.T*r.B

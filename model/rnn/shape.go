@@ -6,9 +6,9 @@
 //
 // Parameters have PyTorch's names and layout: gates r, z, n for the GRU, i, f,
 // g, o for the LSTM, one block of H rows a gate, two bias vectors a layer.
-// Layer 0 never sees the embedding of a single character: its input
-// pre-activations are a table (V, G·H) = embedding·W_ihᵀ + b_ih, looked up by
-// id.
+// Layer 0 looks its input pre-activations up by id, in a table (V, G·H) =
+// embedding·W_ihᵀ + b_ih that is computed once a step: a product for each
+// character would cost a fifth more.
 //
 // Everything is float32, row-major, time first: (T, B, H). The arithmetic and
 // its order are those of package kernel.
@@ -19,7 +19,7 @@ import (
 	"math"
 )
 
-// Shape decides the names and sizes of a network's parameters.
+// Shape decides the names and dimensions of a network's parameters.
 type Shape struct {
 	Cell       Cell
 	Layers     int // N, at least 1
@@ -28,7 +28,7 @@ type Shape struct {
 	Hidden     int // H
 }
 
-// Parameter is the name, the dimensions and the initial range of one parameter.
+// Parameter is the name, the dimensions and the initial range of a parameter.
 type Parameter struct {
 	Name  string
 	Dims  []int
@@ -47,8 +47,7 @@ func (p Parameter) Size() int {
 // embeddingLimit is Keras' initial range of an embedding.
 const embeddingLimit = 0.05
 
-// Parameters lists the parameters in the order in which they are stored:
-// embedding.weight, then weight_ih, weight_hh, bias_ih and bias_hh of each
+// Parameters lists the parameters in the order of Weights.Flat: embedding.weight, then weight_ih, weight_hh, bias_ih and bias_hh of each
 // layer, then dense.weight and dense.bias.
 //
 // Limits are Keras' initialisers: Glorot uniform for kernels and recurrent
@@ -70,7 +69,7 @@ func (s Shape) Parameters() []Parameter {
 		Parameter{"dense.bias", []int{s.Vocabulary}, 0})
 }
 
-// glorot is the limit of Glorot and Bengio's uniform initialiser.
+// glorot returns the limit of Glorot and Bengio's uniform initialiser.
 func glorot(in, out int) float64 { return math.Sqrt(6 / float64(in+out)) }
 
 // Count returns the number of values in all parameters.
@@ -89,6 +88,6 @@ func (s Shape) StepFlops(T, B int) float64 {
 	rows, g := float64(T*B), float64(s.Cell.Gates()*s.Hidden)
 	madds := float64(s.Vocabulary*s.Embedding)*g + rows*float64(s.Hidden*s.Vocabulary)
 	madds += rows * g * float64(s.Hidden) * float64(2*s.Layers-1)
-	const passes = 3 // forward, and the gradients of either factor
+	const passes = 3 // forward, and the gradient of each factor
 	return 2 * passes * madds
 }

@@ -3,9 +3,9 @@ package rnn
 import "github.com/quire-ml/quire/model/kernel"
 
 // A Step computes single time steps of one recurrent layer for B sequences. It
-// holds the recurrent weights arranged for that, and the hidden before and after
-// the step where products read it. Workers of a team call its methods with their
-// own units, those of kernel.Worker.Range(H, kernel.Columns()).
+// holds the recurrent weights, and the hidden before and after the step, in the
+// form that products read. The workers of a team call its methods at once, each
+// for its units: those of kernel.Worker.Range(H, kernel.Columns()).
 type Step struct {
 	cell   *kind
 	B, H   int
@@ -15,12 +15,13 @@ type Step struct {
 }
 
 const (
-	// strip is how many panels of units go through a step's product and its
-	// gates together, while both are in the cache.
+	// strip is the number of panels of units that go through a step's product and
+	// its gates together, while both are in the cache.
 	strip = 2
 )
 
-// NewStep returns a step with zero weights and zero hidden.
+// NewStep returns a step with zero weights and zero hidden. The precision must be
+// one that Check allows.
 func NewStep(cell Cell, B, H int, precision kernel.Precision) *Step {
 	s := &Step{cell: cell.kind(), B: B, H: H, packed: newPacked(B, H, precision)}
 	for range cell.Gates() {
@@ -29,10 +30,10 @@ func NewStep(cell Cell, B, H int, precision kernel.Precision) *Step {
 	return s
 }
 
-// SetBias takes bhh (G·H) without a copy. Call it before the workers start.
+// SetBias sets bhh (G·H), which is not copied. Call it before the workers start.
 func (s *Step) SetBias(bhh []float32) { s.bias = bhh }
 
-// Pack takes units lo … hi-1 of whh (G·H, H).
+// Pack copies units lo … hi-1 of whh (G·H, H).
 func (s *Step) Pack(lo, hi int, whh []float32) {
 	for g, p := range s.panels {
 		p.Pack(lo, hi, whh[g*s.H*s.H:], 1, s.H)
@@ -44,11 +45,12 @@ func (s *Step) Put(t int, h []float32, lo, hi int) {
 	s.packed.put(t, lo, h, s.H, lo, hi)
 }
 
-// Forward computes units lo … hi-1 of step t, whose hidden before it all
-// workers have put there or computed: a barrier comes between two steps.
+// Forward computes units lo … hi-1 of step t. All workers must have set the hidden
+// before step t, by Put or by Forward of step t-1: a barrier comes between two
+// steps.
 //
 //	x, ids   input pre-activations, as kernel.GRUForward takes them
-//	tmp      (B, TmpWidth): on return what the backward pass takes
+//	tmp      (B, TmpWidth): on return the values that the backward pass reads
 //	h, out   (B, H): hidden before the step and after it; may be the same
 //	c, cOut  (B, H): memory before the step and after it, for a cell that has one;
 //	         may be the same
@@ -64,15 +66,15 @@ func (s *Step) Forward(w *kernel.Worker, t, lo, hi int, x []float32, ids []int32
 	s.Put(t+1, out, lo, hi)
 }
 
-// tmp returns the part of step t in all, (T, B, TmpWidth).
+// tmp returns the part of step t of all, (T, B, TmpWidth).
 func (s *Step) tmp(all []float32, t int) []float32 {
 	n := s.B * kernel.TmpWidth(s.H)
 	return all[t*n : (t+1)*n]
 }
 
-// packed holds B rows of K values as products read them, for an even and for an
-// odd step: while the slowest worker still reads the one, the fastest writes
-// the other.
+// packed holds B rows of K values in the words that products read, twice: for
+// even and for odd steps. While the slowest worker still reads one, the fastest
+// writes the other.
 type packed struct {
 	precision kernel.Precision
 	width     int // words of a row

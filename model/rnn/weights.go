@@ -6,11 +6,12 @@ import (
 	"github.com/quire-ml/quire/model/kernel"
 )
 
-// Weights are the parameters of a network, one after another in one slice.
+// Weights are the parameters of a network, one after another in one slice. They
+// may be read by several goroutines at once.
 type Weights struct {
 	Shape Shape
 	Flat  []float32   // all values, in the order of Shape.Parameters
-	ByPos [][]float32 // the values of parameter i, a part of Flat
+	ByPos [][]float32 // the values of parameter i, which are a part of Flat
 	list  []Parameter
 }
 
@@ -25,7 +26,8 @@ func NewWeights(s Shape) *Weights {
 	return w
 }
 
-// Layer is the weights of one recurrent layer. G is Cell.Gates.
+// Layer is the weights of one recurrent layer, parts of Weights.Flat. G is
+// Cell.Gates.
 type Layer struct {
 	In       int       // I for layer 0, H above
 	WIH, WHH []float32 // (G·H, In), (G·H, H)
@@ -51,7 +53,8 @@ func (w *Weights) Dense() (weight, bias []float32) {
 	return w.ByPos[n-2], w.ByPos[n-1]
 }
 
-// Set copies values into the parameter of that name.
+// Set copies values into the parameter of a name. An unknown name or other
+// dimensions are an error.
 func (w *Weights) Set(name string, dims []int, values []float32) error {
 	for i, p := range w.list {
 		if p.Name != name {
@@ -63,7 +66,7 @@ func (w *Weights) Set(name string, dims []int, values []float32) error {
 		copy(w.ByPos[i], values)
 		return nil
 	}
-	return fmt.Errorf("rnn: there is no parameter %s in a network of %d %s layers", name, w.Shape.Layers, w.Shape.Cell)
+	return fmt.Errorf("rnn: unknown parameter %s: the network has cell %s, layers %d", name, w.Shape.Cell, w.Shape.Layers)
 }
 
 // Init fills the weights with their initial values: value i of parameter p is

@@ -24,7 +24,7 @@ func ExampleSampler_Next() {
 	// Output: 3 3 2 3 2 3 3 2
 }
 
-// Probabilities shows what temperature, top-k and top-p leave.
+// Probabilities shows the distribution after temperature, top-k and top-p.
 func ExampleSampler_Probabilities() {
 	s, err := sample.New(sample.Options{Temperature: 1, TopP: 0.9}, 1, 0)
 	if err != nil {

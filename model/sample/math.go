@@ -14,10 +14,10 @@ const (
 	roundShift = 3 << 51
 )
 
-// exp returns e^x for x <= 0, within 2e-15 of it relative to it, 0 below
+// exp returns e^x for x <= 0 with a relative error below 2e-15, and 0 below
 // expMin. It is Taylor's polynomial of degree 12 after a reduction to |r| <=
-// ln2/2, where the next term is below 2e-16. Each product is rounded, which the
-// conversions say: a compiler must not fuse it with the sum.
+// ln2/2, where the next term is below 2e-16. The conversions round each product,
+// so that no compiler fuses a product with a sum.
 func exp(x float64) float64 {
 	if !(x >= expMin) {
 		return 0
@@ -37,8 +37,8 @@ func exp(x float64) float64 {
 	return float64(p * math.Float64frombits(math.Float64bits(t)<<52+0x3ff0000000000000))
 }
 
-// random is SplitMix64 (Steele, Lea and Flood, 2014) begun at a hash of seed
-// and stream: number i is a function of seed, stream and i alone.
+// random is SplitMix64 (Steele, Lea and Flood, 2014) that begins at a hash of
+// seed and stream: number i is a function of seed, stream and i alone.
 type random uint64
 
 const gamma = 0x9e3779b97f4a7c15

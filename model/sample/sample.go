@@ -4,18 +4,18 @@
 //
 //  1. logits / temperature; a temperature of 0 keeps the largest logit alone;
 //  2. top-k: the k largest stay, equal ones in order of id; 0 is off;
-//  3. top-p: of the softmax over what is left, descending, equal ones in order
-//     of id, the shortest beginning whose sum is at least p stays, at least one;
-//     1 is off;
-//  4. softmax over what is left.
+//  3. top-p: of the softmax over the ids left, in descending order, equal ones in
+//     order of id, the shortest prefix whose sum is at least p stays; it has at
+//     least one id; 1 is off;
+//  4. softmax over the ids left.
 //
 // An id whose logit is -Inf is never drawn. Everything is float64, relative to
 // the largest logit, so that no logits overflow and small differences of large
 // ones count.
 //
 // Draws are the same on every processor: exponentials are a polynomial without
-// fused operations, sums have one order (that of ids where nothing is cut off,
-// else descending), and random numbers come from SplitMix64.
+// fused operations, sums have one order (that of ids where top-k and top-p are
+// off, else descending), and random numbers come from SplitMix64.
 package sample
 
 import (
@@ -23,8 +23,8 @@ import (
 	"math"
 )
 
-// Options shape the distribution. Its zero value takes the most likely
-// character and needs TopP: 1 to be valid.
+// Options shape the distribution. The zero value with TopP: 1 takes the most
+// likely character; without, it is not valid.
 type Options struct {
 	Temperature float64 // divides the logits; 0 takes the largest
 	TopK        int     // characters kept, 0 for all
@@ -54,7 +54,8 @@ type Sampler struct {
 }
 
 // New returns a sampler. The same options, seed and stream give the same draws
-// from the same logits; streams of one seed are independent texts.
+// from the same logits. Streams of one seed are independent. An option out of
+// range is an error.
 func New(o Options, seed int64, stream uint64) (*Sampler, error) {
 	if err := o.check(); err != nil {
 		return nil, err
@@ -62,9 +63,9 @@ func New(o Options, seed int64, stream uint64) (*Sampler, error) {
 	return &Sampler{o: o, random: newRandom(seed, stream)}, nil
 }
 
-// Next draws an id from logits (V), by one random number. It is an error when a
-// logit is NaN or +Inf, when there are none, or when all are -Inf; then no
-// random number is used up. After the first call it allocates nothing.
+// Next draws an id from logits (V), by one random number. A logit that is NaN or
+// +Inf, no logits, or only -Inf are an error, and use up no random number. After
+// the first call Next allocates nothing.
 func (s *Sampler) Next(logits []float32) (int32, error) {
 	if err := s.keep(logits); err != nil {
 		return 0, err
@@ -72,8 +73,8 @@ func (s *Sampler) Next(logits []float32) (int32, error) {
 	return s.ids[s.pick(s.random.uniform()*s.sum)], nil
 }
 
-// pick returns the first position whose weights up to it exceed at, which is
-// below their sum.
+// pick returns the first position at which the running sum of the weights exceeds
+// at. at is below their sum.
 func (s *Sampler) pick(at float64) int {
 	var sum float64
 	for i, w := range s.weights {
@@ -100,9 +101,9 @@ func (s *Sampler) Probabilities(dst []float64, logits []float32) ([]float64, err
 	return dst, nil
 }
 
-// Kept returns the ids that the last Next or Probabilities left, the most
-// likely first where top-k or top-p is on, in order of id where both are off.
-// The probability of the least likely may round to 0. It is valid until the
+// Kept returns the ids that the last Next or Probabilities kept: the most likely
+// first where top-k or top-p is on, in order of id where both are off. The
+// probability of the least likely may round to 0. The slice is valid until the
 // next call.
 func (s *Sampler) Kept() []int32 { return s.ids }
 

@@ -39,8 +39,8 @@ func draw(t testing.TB, s *Sampler, logits []float32, n int) []int32 {
 	return out
 }
 
-// TestDraws pins the draws: they must be these on every processor, for ever. A
-// few lines of Python (its own exp and SplitMix64) gave the same.
+// TestDraws pins the draws, which are the same on every processor. A few lines of
+// Python, with Python's exp and SplitMix64, gave them too.
 func TestDraws(t *testing.T) {
 	logits := testLogits(13, 2)
 	for _, c := range []struct {

@@ -11,8 +11,8 @@ func (a entry) before(b entry) bool {
 	return a.logit > b.logit || a.logit == b.logit && a.id < b.id
 }
 
-// fill makes a heap of all ids above -Inf: a full sort is never needed, only as
-// many of the largest as are kept.
+// fill makes a heap of all ids above -Inf. A heap sorts only the ids that are
+// kept.
 func (s *Sampler) fill(logits []float32) {
 	s.heap = s.heap[:0]
 	for id, l := range logits {
@@ -63,8 +63,8 @@ func (s *Sampler) topK(logits []float32, top float64) {
 	}
 }
 
-// topP cuts what is kept, whose weights sum to total, after the shortest
-// beginning with the share TopP.
+// topP shortens the kept ids, whose weights sum to total, to their shortest
+// prefix with the share TopP.
 func (s *Sampler) topP(total float64) {
 	if s.o.TopP >= 1 {
 		return
@@ -78,7 +78,7 @@ func (s *Sampler) topP(total float64) {
 	}
 }
 
-// nucleus keeps the shortest beginning of all candidates with the share TopP.
+// nucleus keeps the shortest prefix of all candidates with the share TopP.
 func (s *Sampler) nucleus(logits []float32, top float64) {
 	var total float64 // in order of id
 	for _, l := range logits {

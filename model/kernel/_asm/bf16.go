@@ -11,7 +11,7 @@ import (
 func number(r reg.VecPhysical) int { return int(r.PhysicalIndex()) }
 
 // dotBF16 emits VDPBF16PS b, a, acc: acc += the products of the two pairs in
-// each lane of a and b. Avo does not know it: EVEX.512.F3.0F38.W0 52 /r.
+// each lane of a and b. Avo lacks the instruction: EVEX.512.F3.0F38.W0 52 /r.
 func dotBF16(b, a, acc reg.VecPhysical) {
 	rm, v, r := number(b), number(a), number(acc)
 	not := func(x, bit int) int { return ^x >> bit & 1 }
@@ -58,7 +58,7 @@ func (x *isa) toBF16() {
 // pairBF16 emits the arrangement of pairs of rows: two masked vectors each.
 func (x *isa) pairBF16() {
 	TEXT("pairBF16"+x.name, noSplit, "func(pairs int, dst *float32, dstRow int, src *float32, srcRow int, masks uint64)")
-	Doc("pairBF16" + x.name + " is pairBF16 for the columns that masks has bits for, at most 32; rows are in bytes.")
+	Doc("pairBF16" + x.name + " is pairBF16 for the columns that masks has bits for, at most 32; dstRow and srcRow are bytes.")
 	pairs := Load(Param("pairs"), GP64())
 	dst := Load(Param("dst"), GP64()).(reg.GPVirtual)
 	dstRow := Load(Param("dstRow"), GP64())

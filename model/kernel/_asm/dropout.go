@@ -13,8 +13,8 @@ const (
 	hashMul2 = 0x94d049bb133111eb
 )
 
-// hashConstants lays out what dropout needs, a full vector each. AVX2 multiplies
-// 64 bits by halves.
+// hashConstants lays out the constants of dropout, a full vector each. AVX2
+// multiplies 64 bits by halves.
 func (x *isa) hashConstants() {
 	global := GLOBL("hash"+x.name, 8|16) // RODATA, NOPTR
 	at := 0

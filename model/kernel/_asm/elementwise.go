@@ -6,8 +6,8 @@ import (
 	"github.com/mmcloughlin/avo/reg"
 )
 
-// exp is kernel.Exp. Where a is known to be at most 0 the upper bound is not
-// checked: nothing changes.
+// exp emits kernel.Exp. nonPositive says that a is at most 0, below the upper
+// bound, whose check is then left out.
 func (x *isa) exp(a reg.VecVirtual, nonPositive bool) reg.VecVirtual {
 	c := a
 	if !nonPositive {
@@ -33,7 +33,7 @@ func (x *isa) exp(a reg.VecVirtual, nonPositive bool) reg.VecVirtual {
 	return p
 }
 
-// sigmoid is kernel.Sigmoid.
+// sigmoid emits kernel.Sigmoid.
 func (x *isa) sigmoid(a reg.VecVirtual) reg.VecVirtual {
 	e := x.exp(x.or(x.table["sign"], a), true)
 	one := x.load(x.table["one"])
@@ -47,7 +47,7 @@ func (x *isa) sigmoid(a reg.VecVirtual) reg.VecVirtual {
 	return x.div(num, x.add(e, one))
 }
 
-// tanh is kernel.Tanh.
+// tanh emits kernel.Tanh.
 func (x *isa) tanh(a reg.VecVirtual) reg.VecVirtual {
 	size := x.and(x.table["magnitude"], a)
 	u := x.mul(a, a)

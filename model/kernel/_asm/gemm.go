@@ -16,7 +16,7 @@ import (
 func (x *isa) tile(r int, name string, accumulate func(b, a, acc reg.VecPhysical)) {
 	name = fmt.Sprintf("%s%d%s", name, r, x.name)
 	TEXT(name, noSplit, "func(k int, a *float32, ars, acs int, b, init *float32, irs int, c *float32, crs int)")
-	Doc(fmt.Sprintf("%s is tile for %d rows; strides are in bytes.", name, r))
+	Doc(fmt.Sprintf("%s is tile for r = %d; strides are bytes.", name, r))
 	acc := func(i, j int) reg.VecPhysical { return x.phys(2*i + j) }
 	b0, b1, spread := x.phys(2*r), x.phys(2*r+1), x.phys(2*r+2)
 	w := x.bytes()
@@ -79,7 +79,7 @@ func (x *isa) tile(r int, name string, accumulate func(b, a, acc reg.VecPhysical
 // copyRows emits a copy of up to 32 columns of rows that lie apart.
 func (x *isa) copyRows() {
 	TEXT("copyRows"+x.name, noSplit, "func(n int, dst *float32, dstRow int, src *float32, srcRow int, masks uint64)")
-	Doc("copyRows" + x.name + " copies the columns that masks has bits for, at most 32, of n rows; rows are in bytes.")
+	Doc("copyRows" + x.name + " copies the columns that masks has bits for, at most 32, of n rows; dstRow and srcRow are bytes.")
 	n := Load(Param("n"), GP64())
 	dst := Load(Param("dst"), GP64()).(reg.GPVirtual)
 	dstRow := Load(Param("dstRow"), GP64())
@@ -117,10 +117,10 @@ func (x *isa) copyRows() {
 }
 
 // peak emits a loop of independent accumulations without memory.
-func (x *isa) peak(name, what string, accumulate func(b, a, acc reg.VecPhysical)) {
+func (x *isa) peak(name, operations string, accumulate func(b, a, acc reg.VecPhysical)) {
 	const chains = 12
 	TEXT(name+x.name, noSplit, "func(n int)")
-	Doc(fmt.Sprintf("%s%s does n times %d vectors' %s.", name, x.name, chains, what))
+	Doc(fmt.Sprintf("%s%s does n times %d vectors' %s.", name, x.name, chains, operations))
 	n := Load(Param("n"), GP64())
 	for i := 0; i < chains+2; i++ {
 		VPXOR(x.phys(i).AsY(), x.phys(i).AsY(), x.phys(i).AsY())

@@ -9,7 +9,7 @@ import (
 	"github.com/mmcloughlin/avo/reg"
 )
 
-// isa is an instruction set: its vector width and what differs with it.
+// isa is an instruction set: a vector's width, and the sizes that follow from it.
 type isa struct {
 	name  string // suffix of function names
 	lanes int    // float32 in a vector
@@ -105,14 +105,14 @@ func (x *isa) sub(a, b Op) reg.VecVirtual { v := x.vec(); VSUBPS(b, a, v); retur
 // div returns a / b; a is a register.
 func (x *isa) div(a, b Op) reg.VecVirtual { v := x.vec(); VDIVPS(b, a, v); return v }
 
-// fma returns a·b + c; a and b are registers or b may be memory, c is a register.
+// fma returns a·b + c. a and c are registers, b is a register or memory.
 func (x *isa) fma(a, b, c Op) reg.VecVirtual {
 	v := x.copy(c)
 	VFMADD231PS(b, a, v)
 	return v
 }
 
-// fnma returns c - a·b, likewise.
+// fnma returns c - a·b, of the same kinds of operands.
 func (x *isa) fnma(a, b, c Op) reg.VecVirtual {
 	v := x.copy(c)
 	VFNMADD231PS(b, a, v)
@@ -122,7 +122,7 @@ func (x *isa) fnma(a, b, c Op) reg.VecVirtual {
 // horner replaces p by p·u + c.
 func (x *isa) horner(p reg.VecVirtual, u Op, c string) { VFMADD213PS(x.table[c], u, p) }
 
-// and and or work on bits.
+// and returns a & b, bit by bit.
 func (x *isa) and(a, b Op) reg.VecVirtual {
 	v := x.vec()
 	if x.lanes == 16 {
@@ -133,6 +133,7 @@ func (x *isa) and(a, b Op) reg.VecVirtual {
 	return v
 }
 
+// or returns a | b, bit by bit.
 func (x *isa) or(a, b Op) reg.VecVirtual {
 	v := x.vec()
 	if x.lanes == 16 {
@@ -177,10 +178,11 @@ func (x *isa) zeroBelow(v reg.VecVirtual, a, b Op) {
 	VANDPS(v, m, v)
 }
 
-// loop runs body for each vector below n elements, with the byte offset.
+// loop emits body for each vector of n elements. off is the vector's offset in
+// bytes.
 func (x *isa) loop(n reg.Register, body func(off reg.GPVirtual)) { x.loopBy(n, x.bytes(), body) }
 
-// loopBy is loop for steps of so many bytes.
+// loopBy is loop in steps of the given number of bytes.
 func (x *isa) loopBy(n reg.Register, bytes int, body func(off reg.GPVirtual)) {
 	off := GP64()
 	XORQ(off, off)

@@ -1,8 +1,8 @@
 // Command _asm generates the assembly of package kernel, one file a variant.
 //
-//	go run . -variant avx512 -out ../kernel_avx512_amd64.s
+//	go run . -variant avx512 -out ../avx512_amd64.s
 //
-// It is a module of its own, so that its dependency never reaches users.
+// The command is a separate module, so that its dependency never reaches users.
 package main
 
 import (
@@ -14,7 +14,7 @@ import (
 
 func main() {
 	variant := flag.String("variant", "", "avx2 or avx512")
-	flag.Parse() // sees avo's own flags too, which Generate acts on
+	flag.Parse() // reads avo's flags too, which Generate acts on
 	ConstraintExpr("!purego")
 	switch *variant {
 	case "avx2":
