@@ -1,14 +1,17 @@
 package bench
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"math"
 	"strings"
 	"testing"
 
+	"github.com/quire-ml/quire/model/kernel"
 	"github.com/quire-ml/quire/model/rnn"
 	"github.com/quire-ml/quire/pipelines/internal/tiny"
+	"github.com/quire-ml/quire/pipelines/report"
 )
 
 func small() Options {
@@ -80,5 +83,32 @@ func TestRunWithout(t *testing.T) {
 	cancel()
 	if _, err := Run(ctx, small(), tiny.Console()); !errors.Is(err, context.Canceled) {
 		t.Errorf("cancelled: %v", err)
+	}
+}
+
+// TestRunSaysProgress: a person sees what is measured.
+func TestRunSaysProgress(t *testing.T) {
+	var lines bytes.Buffer
+	if _, err := Run(t.Context(), small(), report.NewConsole(&lines, false)); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"bench: generate, 1 at a time\n", "bench: generate, 8 at a time\n", "bench: generate, 64 at a time\n"} {
+		if strings.Count(lines.String(), want) != 1 {
+			t.Errorf("no %q in %q", want, lines.String())
+		}
+	}
+}
+
+// TestPrecision: a precision that this processor lacks is refused before any work.
+func TestPrecision(t *testing.T) {
+	o := small()
+	o.Precision = kernel.BF16
+	r, err := Run(t.Context(), o, tiny.Console())
+	if missing := kernel.BF16.Check(); missing != nil {
+		if err == nil || err.Error() != missing.Error() {
+			t.Errorf("want %v: %+v, %v", missing, r, err)
+		}
+	} else if err != nil || r.Precision != "bf16" {
+		t.Errorf("%+v, %v", r, err)
 	}
 }

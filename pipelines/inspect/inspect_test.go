@@ -2,6 +2,7 @@ package inspect
 
 import (
 	"encoding/json"
+	"errors"
 	"math"
 	"os"
 	"path/filepath"
@@ -11,7 +12,10 @@ import (
 
 	"github.com/quire-ml/quire/model/checkpoint"
 	"github.com/quire-ml/quire/model/rnn"
+	"github.com/quire-ml/quire/pipelines/internal/tiny"
 	"github.com/quire-ml/quire/pipelines/report"
+	"github.com/quire-ml/quire/pipelines/stages"
+	"github.com/quire-ml/quire/pipelines/text"
 	"github.com/quire-ml/quire/runners/store"
 	"github.com/quire-ml/quire/transforms/dataset"
 	"github.com/quire-ml/quire/transforms/tfexample"
@@ -236,5 +240,67 @@ func TestDescribeShard(t *testing.T) {
 	}
 	if _, err := Describe(t.Context(), path, "", 0); err == nil || !strings.Contains(err.Error(), dataset.ManifestName) {
 		t.Errorf("beside a manifest that is none: %v", err)
+	}
+}
+
+// set makes a set of sequences of 2 + 1 characters and returns its directory.
+func set(t *testing.T) string {
+	t.Helper()
+	c := tiny.Config(t, strings.Repeat("abcacbab", 20), "prep.seq_length=2", "prep.validation.fraction=0.25")
+	found, err := text.FindCorpus(t.Context(), c.Corpus, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := filepath.Join(c.Workdir, "set")
+	if _, err := stages.Prep(t.Context(), c, found, stages.PrepOptions{Out: dir, Runner: "direct", Console: tiny.Console()}); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// TestDescribeSet: the first sequences are a shifted pair of texts, and every byte
+// of every file is verified.
+func TestDescribeSet(t *testing.T) {
+	dir := set(t)
+	r, err := Describe(t.Context(), dir, "", 3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := r.Set
+	if r.Kind != "set" || f.Manifest.Chars != 160 || f.Manifest.Vocab.Size != 3 || len(f.ManifestSHA256) != 64 || len(f.First) != 3 {
+		t.Fatalf("%s: %+v", r.Kind, f)
+	}
+	for i, e := range f.First {
+		if len(e.Input) != 2 || len(e.Target) != 2 || e.Input[1] != e.Target[0] {
+			t.Errorf("sequence %d: %+v", i, e)
+		}
+	}
+	if r, err := Describe(t.Context(), dir, "", 1000); err != nil || int64(len(r.Set.First)) != r.Set.Manifest.Splits[0].Sequences {
+		t.Errorf("more than there are: %d, %v", len(r.Set.First), err)
+	}
+	shard := filepath.Join(dir, f.Manifest.Splits[0].Shards[0].Name)
+	if r, err := Describe(t.Context(), shard, "", 0); err != nil || !r.Shard.Listed {
+		t.Errorf("a shard beside its manifest: %+v, %v", r, err)
+	}
+	other := filepath.Join(dir, "train-00007-of-00008.tfrecord")
+	data, err := os.ReadFile(shard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(other, data, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Describe(t.Context(), other, "", 0); err == nil || !strings.Contains(err.Error(), "does not list") {
+		t.Errorf("a shard of another set: %v", err)
+	}
+	// Whole records are missing at the end: only the manifest knows.
+	size := len(data) / int(f.Manifest.Splits[0].Sequences)
+	if err := os.WriteFile(shard, data[:len(data)-size], 0o666); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{shard, dir} {
+		if _, err := Describe(t.Context(), path, "", 0); !errors.Is(err, dataset.ErrDamaged) || !strings.Contains(err.Error(), filepath.Base(shard)) {
+			t.Errorf("%s: %v", path, err)
+		}
 	}
 }

@@ -283,3 +283,62 @@ func TestDifferences(t *testing.T) {
 		}
 	}
 }
+
+// TestTrainData: a set whose sequences do not follow one another cannot carry the hidden.
+func TestTrainData(t *testing.T) {
+	for _, test := range []struct {
+		set     []string
+		hidden  string
+		refused string
+	}{
+		{nil, "zero", ""},
+		{nil, "carry", ""},
+		{[]string{"prep.stride=5"}, "zero", ""},
+		{[]string{"prep.stride=5"}, "carry", "stride 5"},
+		{[]string{"prep.validation.by=block", "prep.validation.fraction=0.5"}, "carry", "validation by block"},
+	} {
+		c := tiny.Config(t, tiny.Line(), test.set...)
+		c.Train.Hidden = test.hidden
+		s, done, err := text.OpenSet(t.Context(), prepared(t, c))
+		if err != nil {
+			t.Fatal(err)
+		}
+		data, val, err := text.TrainData(s, c)
+		switch {
+		case test.refused != "":
+			if err == nil || !strings.Contains(err.Error(), test.refused) {
+				t.Errorf("%v with %s: %v", test.set, test.hidden, err)
+			}
+		case err != nil || data.Len() != s.Split("train").Len() || val.Len() != s.Split("validation").Len():
+			t.Errorf("%v with %s: %v", test.set, test.hidden, err)
+		}
+		done()
+	}
+}
+
+// TestManifest: a manifest is read without its set, and damage has an address.
+func TestManifest(t *testing.T) {
+	c := tiny.Config(t, tiny.Line())
+	dir := prepared(t, c)
+	st, err := store.Open(t.Context(), c.Workdir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer st.Close()
+	m, err := text.ReadManifest(t.Context(), st, "set")
+	if err != nil || m.SeqLength != 10 || m.Chars != int64(len(tiny.Line())) {
+		t.Errorf("%+v, %v", m, err)
+	}
+	if _, err := text.ReadManifest(t.Context(), st, "none"); !errors.Is(err, store.ErrNotExist) {
+		t.Errorf("no manifest: %v", err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "manifest.json"), []byte("{}"), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := text.ReadManifest(t.Context(), st, "set"); err == nil || !strings.Contains(err.Error(), filepath.Join("set", "manifest.json")) {
+		t.Errorf("damaged: %v", err)
+	}
+	if _, _, err := text.OpenSet(t.Context(), dir); err == nil || errors.Is(err, text.ErrNoSet) {
+		t.Errorf("a set with a damaged manifest: %v", err)
+	}
+}
