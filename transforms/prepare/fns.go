@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -75,16 +76,21 @@ func (*targetFn) ProcessElement(p plan, emit func(tfrecordio.Target)) {
 }
 
 // finishFn writes vocab.json and, last, manifest.json, and returns the sha256 of
-// manifest.json. The side input is the shards written.
+// manifest.json. Its element is all shards written, under one key. The side input is
+// the plan.
 //
 // Order: one element. Dropped: nothing; a shard that was not written is an
 // error. Retry: both files depend on the input alone and may be there already.
-// Memory: the plan.
+// Memory: the plan, and 200 bytes a shard.
 type finishFn struct {
 	Options Options `json:"options"`
 }
 
-func (f *finishFn) ProcessElement(ctx context.Context, p plan, each func(*dataset.Shard) bool) (sum string, err error) {
+func (f *finishFn) ProcessElement(ctx context.Context, _ int, each func(*dataset.Shard) bool, plans func(*plan) bool) (sum string, err error) {
+	var p plan
+	if !plans(&p) {
+		return "", errors.New("prepare: shards were written, but there is no plan")
+	}
 	var shards []dataset.Shard
 	var s dataset.Shard
 	for each(&s) {

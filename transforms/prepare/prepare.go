@@ -3,7 +3,7 @@
 //	documents ─┬─► Hash ──────────────┐
 //	           └─► ranges ─┬─► Count ─┴─► plan ─┬─► targets ─────┐
 //	                       └─► cut (plan) ──────┼─► parcels ─► tfrecordio.Write ─► shards
-//	                                            └──────────────► finish ◄────────────┘
+//	                                            └──────► finish (plan) ◄── all together ┘
 //
 // A range is consecutive bytes of a document. The first pass counts the characters
 // of every range. The plan, one element, then holds everything that depends on the
@@ -13,6 +13,12 @@
 // through the engine, as package tfrecordio says. The manifest is written last.
 // (Where documents are divided by block, see package layout, a pass in between
 // counts the sequences of each range by split.)
+//
+// An engine must not start a step before its side input is whole. Prism compares
+// watermarks: where both the step's input and its side input come from behind a
+// GroupByKey, both watermarks reach the window's end while work goes on, and a step
+// may start with half of its side input, or none. Here no step has two such inputs,
+// unless one is grouped from the other.
 //
 // The files of a set depend on the documents' names and bytes and on the options
 // that a manifest states. They do not depend on the engine, the way to the shards,
@@ -205,5 +211,6 @@ func Set(s beam.Scope, docs []corpus.Document, o Options) beam.PCollection {
 	parcels := beam.ParDo(s, &cutFn{Options: o}, ranges, beam.SideInput{Input: plan})
 	targets := beam.ParDo(s, &targetFn{}, plan)
 	shards := tfrecordio.Write(s, o.shards(), targets, parcels)
-	return beam.ParDo(s, &finishFn{Options: o}, plan, beam.SideInput{Input: shards})
+	all := beam.GroupByKey(s, beam.AddFixedKey(s, shards))
+	return beam.ParDo(s, &finishFn{Options: o}, all, beam.SideInput{Input: plan})
 }

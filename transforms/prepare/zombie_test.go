@@ -119,12 +119,12 @@ func (c *cluster) finish() {
 	}
 	repeat(c, func(bool) (string, error) {
 		at := 0
-		return (&finishFn{Options: c.o}).ProcessElement(context.Background(), c.plan, func(s *dataset.Shard) bool {
+		return (&finishFn{Options: c.o}).ProcessElement(context.Background(), 0, func(s *dataset.Shard) bool {
 			if at++; at <= len(shards) {
 				*s = shards[at-1]
 			}
 			return at <= len(shards)
-		})
+		}, func(p *plan) bool { *p = c.plan; return true })
 	})
 }
 
