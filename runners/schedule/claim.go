@@ -9,10 +9,10 @@ import (
 	"github.com/quire-ml/quire/runners/store"
 )
 
-// claim takes the lease and the slot of r, runs its round, and writes its record. The
-// state is st, of the given generation. The error is a *store.HeldError while
-// another scheduler lives that runs a slot.
-func (s *Scheduler) claim(ctx context.Context, st state, generation string, r running, round Round) (record *Record, err error) {
+// claim takes the lease and the slot of r, runs its round, and writes its record. st is
+// the state, of the given generation. The error is a *store.HeldError while another
+// scheduler runs a slot.
+func (s *Scheduler) claim(ctx context.Context, st state, generation string, r running, round Round) (record *SlotRecord, err error) {
 	lease, err := store.Acquire(ctx, s.st, leaseName, &store.LeaseOptions{Time: s.o.Lease, Now: s.o.Now})
 	if err != nil {
 		return nil, err
@@ -50,8 +50,8 @@ func (s *Scheduler) claim(ctx context.Context, st state, generation string, r ru
 	return s.finish(ctx, st, generation, id, reason)
 }
 
-// finish writes the record of the running slot, then the state.
-func (s *Scheduler) finish(ctx context.Context, st state, generation, id, reason string) (*Record, error) {
+// finish writes the record of the running slot, then the state without it.
+func (s *Scheduler) finish(ctx context.Context, st state, generation, id, reason string) (*SlotRecord, error) {
 	r := st.Running
 	record, err := s.writeRecord(ctx, r.Slot, Ran, reason, id)
 	if err != nil {
@@ -72,12 +72,13 @@ func (e *NoSlotError) Error() string {
 	return fmt.Sprintf("schedule: %s is no slot: the one before is %s, the next is %s", ID(e.Time), ID(e.Last), ID(e.Next))
 }
 
-// Once runs one slot, unless the slot has a record: for a cron job, a timer or a job of
-// a cloud. Older slots without a record are skipped for good. While the round of
-// another slot runs, this slot is skipped or waits, as Overlap says; the round of a
-// scheduler that has died is finished first. The error of a time that is no slot of the
-// timetable is a *NoSlotError.
-func (s *Scheduler) Once(ctx context.Context, slot time.Time, round Round) (*Record, error) {
+// Once runs one slot, for a cron job, a timer or a cloud's job. A slot with a record is
+// not run again: the result then has the status Skipped and the earlier status as its
+// reason. Older slots without a record are skipped for good. While the round of another
+// slot runs, this slot is skipped or waits, as Overlap says. The round of a scheduler
+// that has died is finished first, after up to two leases. The error of a time that is
+// no slot of the timetable is a *NoSlotError.
+func (s *Scheduler) Once(ctx context.Context, slot time.Time, round Round) (*SlotRecord, error) {
 	if !s.o.Timetable.Has(slot) {
 		return nil, &NoSlotError{slot, s.o.Timetable.Last(slot), s.o.Timetable.Next(slot)}
 	}
@@ -92,15 +93,15 @@ func (s *Scheduler) Once(ctx context.Context, slot time.Time, round Round) (*Rec
 	}
 }
 
-// try is one attempt at a slot; a nil record asks for another after wait.
-func (s *Scheduler) try(ctx context.Context, slot time.Time, round Round) (r *Record, wait time.Duration, err error) {
-	switch r, err := ReadRecord(ctx, s.st, slot); {
+// try is one attempt at a slot. A nil record asks for another attempt after wait.
+func (s *Scheduler) try(ctx context.Context, slot time.Time, round Round) (r *SlotRecord, wait time.Duration, err error) {
+	switch r, err := readRecord(ctx, s.st, slot); {
 	case err == nil:
 		reason := "it " + r.Status + " before" + suffix(r.Reason)
 		if r.Status == Skipped {
 			reason = "it was skipped before" + suffix(r.Reason)
 		}
-		return &Record{Format: recordFormat, Slot: r.Slot, Status: Skipped, Reason: reason, Round: r.Round}, 0, nil
+		return &SlotRecord{Format: recordFormat, Slot: r.Slot, Status: Skipped, Reason: reason, Round: r.Round}, 0, nil
 	case !errors.Is(err, store.ErrNotExist):
 		return nil, 0, err
 	}
@@ -122,16 +123,16 @@ func (s *Scheduler) try(ctx context.Context, slot time.Time, round Round) (r *Re
 	var held *store.HeldError
 	switch {
 	case err == nil && st.Running != nil && !st.Running.Slot.Equal(slot):
-		return nil, 0, nil // its own slot comes next
+		return nil, 0, nil // the dead scheduler's slot is done, this one comes next
 	case !errors.As(err, &held):
 		return r, 0, err
 	}
 	alive := s.seen != nil && !s.seen.Until.Equal(held.Until)
 	s.seen = held
 	switch {
-	case !alive || st.Running == nil: // it may be dead, or at its end
+	case !alive || st.Running == nil: // the holder may be dead, or about to end
 	case st.Running.Slot.Equal(slot):
-		return &Record{Format: recordFormat, Slot: ID(slot), Status: Skipped, Reason: st.Running.Holder + " runs it"}, 0, nil
+		return &SlotRecord{Format: recordFormat, Slot: ID(slot), Status: Skipped, Reason: st.Running.Holder + " runs it"}, 0, nil
 	case s.o.Overlap == "skip":
 		r, err := s.writeRecord(ctx, slot, Skipped, "overlap: the round of "+ID(st.Running.Slot)+" runs", "")
 		return r, 0, err

@@ -3,6 +3,7 @@ package schedule
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -30,7 +31,7 @@ func lasting(d time.Duration) Round {
 	}
 }
 
-func wantRecord(t *testing.T, r *Record, err error, slot, status, reason, round string) {
+func wantRecord(t *testing.T, r *SlotRecord, err error, slot, status, reason, round string) {
 	t.Helper()
 	if err != nil || r.Slot != slot || r.Status != status || !strings.Contains(r.Reason, reason) || (reason == "") != (r.Reason == "") || r.Round != round {
 		t.Errorf("got %+v, %v, want slot %s %s, reason %q, round %q", r, err, slot, status, reason, round)
@@ -53,6 +54,9 @@ func TestOnce(t *testing.T) {
 		if r, err := s.Once(ctx, second, lasting(time.Hour)); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("interrupted: %+v, %v", r, err)
 		}
+		if st, _, err := s.read(t.Context()); err != nil || st.Running != nil {
+			t.Errorf("interrupted: %+v runs, %v", st.Running, err)
+		}
 		r, err = s.Once(t.Context(), second, lasting(time.Hour))
 		wantRecord(t, r, err, "20000102T030000Z", Ran, "", "r20000102T030000Z")
 
@@ -60,7 +64,7 @@ func TestOnce(t *testing.T) {
 		fifth := at(t, "20000105T030000Z")
 		r, err = s.Once(t.Context(), fifth, lasting(time.Hour))
 		wantRecord(t, r, err, "20000105T030000Z", Ran, "", "r20000105T030000Z")
-		r, err = ReadRecord(t.Context(), s.st, at(t, "20000104T030000Z"))
+		r, err = readRecord(t.Context(), s.st, at(t, "20000104T030000Z"))
 		wantRecord(t, r, err, "20000104T030000Z", Skipped, "missed", "")
 		r, err = s.Once(t.Context(), at(t, "19991231T030000Z"), lasting(time.Hour))
 		wantRecord(t, r, err, "19991231T030000Z", Ran, "", "r19991231T030000Z")
@@ -80,7 +84,7 @@ func TestOnceBeside(t *testing.T) {
 			a, b := nightly(t, dir, "a", overlap), nightly(t, dir, "b", overlap)
 			first, second := at(t, "20000101T030000Z"), at(t, "20000102T030000Z")
 			time.Sleep(time.Until(first))
-			var firstRecord *Record
+			var firstRecord *SlotRecord
 			var firstErr error
 			done := make(chan struct{})
 			go func() {
@@ -154,13 +158,18 @@ func TestOnceWithoutLease(t *testing.T) {
 // left by a dead one. Each round takes a minute.
 func finishes(t *testing.T, s *Scheduler, wait time.Duration) {
 	t.Helper()
+	said := ""
+	s.o.Log = func(format string, args ...any) { said += fmt.Sprintf(format+"\n", args...) }
 	began := time.Now()
 	r, err := s.Once(t.Context(), at(t, "20000102T030000Z"), lasting(time.Minute))
 	wantRecord(t, r, err, "20000102T030000Z", Ran, "", "r20000102T030000Z")
-	r, err = ReadRecord(t.Context(), s.st, at(t, "20000101T030000Z"))
+	r, err = readRecord(t.Context(), s.st, at(t, "20000101T030000Z"))
 	wantRecord(t, r, err, "20000101T030000Z", Ran, "", "r20000101T030000Z")
 	if waited := time.Since(began).Round(time.Second); waited != wait+2*time.Minute {
 		t.Errorf("it took %v, want %v and two rounds", waited, wait)
+	}
+	if !strings.Contains(said, "slot 20000101T030000Z: a has died; taking over\n") {
+		t.Errorf("the takeover is not in the log: %s", said)
 	}
 }
 
@@ -192,6 +201,34 @@ func TestFence(t *testing.T) {
 		if late := ended.Sub(cut); late > lease*3/4 || late < lease/2-time.Second {
 			t.Errorf("the round ended %v after the store was gone, want about %v", late, lease*3/4)
 		}
+	})
+}
+
+// TestLostRound: a round that returns after its lease was lost does not count, for
+// another scheduler may have run the slot. The slot is run again.
+func TestLostRound(t *testing.T) {
+	dir := memory(t)
+	synctest.Test(t, func(t *testing.T) {
+		cut := time.Now().Add(10*time.Minute + time.Second)
+		restore := store.InjectFaults(func(string, string) error {
+			if since := time.Since(cut); 0 < since && since < 5*time.Minute {
+				return errCrash
+			}
+			return nil
+		})
+		a := nightly(t, dir, "a", "skip")
+		restore()
+		runs := 0
+		r, err := a.Once(t.Context(), at(t, "20000101T030000Z"), func(ctx context.Context, slot time.Time) (string, string, error) {
+			if runs++; runs == 1 {
+				time.Sleep(20 * time.Minute)
+				if !errors.Is(context.Cause(ctx), store.ErrLost) {
+					t.Errorf("without the store for 5 minutes: %v", context.Cause(ctx))
+				}
+			}
+			return fmt.Sprintf("run %d", runs), "", nil
+		})
+		wantRecord(t, r, err, "20000101T030000Z", Ran, "", "run 2")
 	})
 }
 

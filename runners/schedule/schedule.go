@@ -11,37 +11,38 @@ import (
 const (
 	lease = time.Minute
 	beats = 4               // renewals in a lease
-	poll  = time.Minute     // the longest sleep: clocks may jump meanwhile
-	grace = 5 * time.Minute // a slot that is seen within this was not missed
+	poll  = time.Minute     // longest sleep, because clocks may jump meanwhile
+	grace = 5 * time.Minute // a slot that is noticed within it was not missed
 )
 
-// Options say how slots become rounds.
+// Options are the options of a Scheduler.
 type Options struct {
 	Timetable *Timetable
-	Overlap   string // skip, or buffer_one: the first slot that comes during a round runs after it
-	CatchUp   string // latest, or none: which slot runs that came while no scheduler was there
+	Overlap   string // "skip" skips slots during a round; "buffer_one" runs the first of them after the round
+	CatchUp   string // "latest" runs the last slot missed while no scheduler lived; "none" skips all of them
 
-	Lease  time.Duration    // 0 is a minute
-	Holder string           // of this scheduler, for messages
-	Now    func() time.Time // the clock on the wall; nil is time.Now
-	Log    func(format string, args ...any)
+	Lease  time.Duration                    // from a renewal to the lease's expiry; 0 is a minute
+	Holder string                           // name of this scheduler, for messages
+	Now    func() time.Time                 // the wall clock; nil is time.Now
+	Log    func(format string, args ...any) // takes a line per event; nil drops them
 }
 
-// A Round runs the round of a slot. It returns the round's id and what is to say of
-// it, also that it failed: then the slot has had its round. An error means that it
-// did not end, and the slot stays due. It stops soon after ctx ends; run again, it
-// goes on where it was, and does nothing where it was done.
+// A Round runs the round of a slot. It returns the round's id, and a reason for the
+// slot's record, or "". A round that has failed for good returns its failure as reason:
+// the slot then counts as run. An error means that the round has not ended: the slot
+// stays due. A Round stops soon after ctx ends. Run again for the same slot, it
+// continues, or does nothing if it was done.
 type Round func(ctx context.Context, slot time.Time) (id, reason string, err error)
 
-// A Scheduler runs the slots of a timetable. It is for one goroutine.
+// A Scheduler runs the slots of a timetable. It is for one goroutine at a time.
 type Scheduler struct {
 	st   *store.Store
 	o    Options
-	seen *store.HeldError // by Once, the last time it found the lease held
+	seen *store.HeldError // of the last attempt of Once that found the lease held
 }
 
-// New returns a scheduler whose records are in st. All schedulers of a store must
-// have the same options.
+// New returns a scheduler whose records are in st. All schedulers of a store must have
+// the same Timetable, Overlap, CatchUp and Lease.
 func New(st *store.Store, o Options) *Scheduler {
 	if o.Lease == 0 {
 		o.Lease = lease
@@ -57,12 +58,12 @@ func New(st *store.Store, o Options) *Scheduler {
 
 func (s *Scheduler) now() time.Time { return s.o.Now().UTC().Truncate(time.Second) }
 
-// Last returns the last slot that came; zero where there was none in five years.
+// Last returns the last slot that is due by now; zero if the last five years have none.
 func (s *Scheduler) Last() time.Time { return s.o.Timetable.Last(s.now()) }
 
-// Run runs slots as they come until ctx ends, and returns its error, or that of the
-// round which it ended. The first scheduler of a store begins with the first slot
-// after now.
+// Run runs slots as they become due, until ctx ends. It returns the error of ctx, or of
+// the round that ctx ended. It logs other errors and tries again after a minute. The
+// first scheduler of a store starts with the first slot after its start.
 func (s *Scheduler) Run(ctx context.Context, round Round) error {
 	for {
 		wait, err := s.step(ctx, round)
@@ -81,7 +82,7 @@ func (s *Scheduler) Run(ctx context.Context, round Round) error {
 	}
 }
 
-// step does what is to do now, and says how long there is nothing else.
+// step runs or skips the slots that are due, and returns the time until the next step.
 func (s *Scheduler) step(ctx context.Context, round Round) (wait time.Duration, err error) {
 	st, generation, err := s.read(ctx)
 	if err != nil {
@@ -129,7 +130,7 @@ func (s *Scheduler) take(ctx context.Context, st state, generation string, r run
 	return 0, conflict(err)
 }
 
-// conflict drops an error that says that another scheduler was quicker.
+// conflict drops the error of a change that another scheduler made first.
 func conflict(err error) error {
 	if errors.Is(err, store.ErrConflict) || errors.Is(err, store.ErrLost) {
 		return nil
@@ -137,10 +138,10 @@ func conflict(err error) error {
 	return err
 }
 
-// due returns the slots after decided and up to now that have no record.
+// due returns the slots without a record after decided and up to now.
 func (s *Scheduler) due(ctx context.Context, decided, now time.Time) (due []time.Time, err error) {
 	for slot := s.o.Timetable.Next(decided); !slot.IsZero() && !slot.After(now); slot = s.o.Timetable.Next(slot) {
-		switch _, err := s.st.Stat(ctx, RecordName(slot)); {
+		switch _, err := s.st.Stat(ctx, recordName(slot)); {
 		case errors.Is(err, store.ErrNotExist):
 			due = append(due, slot)
 		case err != nil:
@@ -150,8 +151,8 @@ func (s *Scheduler) due(ctx context.Context, decided, now time.Time) (due []time
 	return due, nil
 }
 
-// choose returns which of the due slots runs, zero for none, and up to where the
-// others are skipped.
+// choose returns the due slot that runs, zero for none, and the time up to which the
+// other slots are skipped.
 func (s *Scheduler) choose(due []time.Time, st state, now time.Time) (run, upTo time.Time) {
 	last := due[len(due)-1]
 	if s.o.Overlap == "buffer_one" {
@@ -171,7 +172,7 @@ func (s *Scheduler) choose(due []time.Time, st state, now time.Time) (run, upTo 
 	return last, last
 }
 
-// skip writes the records of the slots after st.Decided and up to r.UpTo, but r.Slot.
+// skip writes the records of the slots after st.Decided and up to r.UpTo, without r.Slot.
 func (s *Scheduler) skip(ctx context.Context, st state, r running) error {
 	for slot := s.o.Timetable.Next(st.Decided); !slot.IsZero() && !slot.After(r.UpTo); slot = s.o.Timetable.Next(slot) {
 		if slot.Equal(r.Slot) {
@@ -195,7 +196,7 @@ func later(a, b time.Time) time.Time {
 	return a
 }
 
-// sleep waits, or returns the error of ctx.
+// sleep returns after d, or with the error of ctx once ctx ends.
 func sleep(ctx context.Context, d time.Duration) error {
 	t := time.NewTimer(max(d, 0))
 	defer t.Stop()

@@ -215,7 +215,7 @@ func (w *world) check(begin time.Time, n int) {
 	ran, skipped := 0, map[string]int{}
 	slot, first := w.o.Timetable.Next(begin), true
 	for range n {
-		r, err := ReadRecord(w.t.Context(), st, slot)
+		r, err := readRecord(w.t.Context(), st, slot)
 		switch worked := w.worked[ID(slot)]; {
 		case errors.Is(err, store.ErrNotExist) && first: // before the first scheduler looked
 		case err != nil:

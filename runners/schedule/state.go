@@ -11,34 +11,34 @@ import (
 
 const (
 	stateName    = "schedule/state.json"
-	leaseName    = "schedule/lease.json" // of who runs a round; there is none while none runs
+	leaseName    = "schedule/lease.json" // of the scheduler that runs a round; absent while none runs
 	stateFormat  = "quire-schedule/1"
 	recordFormat = "quire-slot/1"
 )
 
-// What became of a slot.
+// Values of SlotRecord.Status.
 const (
 	Ran     = "ran"
 	Skipped = "skipped"
 )
 
-// A Record says what became of a slot.
-type Record struct {
+// A SlotRecord tells whether a slot ran.
+type SlotRecord struct {
 	Format string `json:"format"`
-	Slot   string `json:"slot"`
+	Slot   string `json:"slot"`             // its id
 	Status string `json:"status"`           // Ran or Skipped
-	Reason string `json:"reason,omitempty"` // why it was skipped, or what is to say of the round
-	Round  string `json:"round,omitempty"`
+	Reason string `json:"reason,omitempty"` // of the skip, or the reason that the Round returned
+	Round  string `json:"round,omitempty"`  // id of the round that ran
 }
 
-// RecordName is where the record of a slot lies.
-func RecordName(slot time.Time) string { return "schedule/slots/" + ID(slot) + ".json" }
+// recordName is the name of a slot's record in the store.
+func recordName(slot time.Time) string { return "schedule/slots/" + ID(slot) + ".json" }
 
-// ReadRecord returns the record of a slot; the error wraps store.ErrNotExist where
-// it has none.
-func ReadRecord(ctx context.Context, st *store.Store, slot time.Time) (*Record, error) {
-	r := &Record{}
-	_, err := st.ReadSealed(ctx, RecordName(slot), r, store.Sealed{Format: recordFormat, Check: func() error {
+// readRecord returns the record of a slot. The error wraps store.ErrNotExist where the
+// slot has none.
+func readRecord(ctx context.Context, st *store.Store, slot time.Time) (*SlotRecord, error) {
+	r := &SlotRecord{}
+	_, err := st.ReadSealed(ctx, recordName(slot), r, store.Sealed{Format: recordFormat, Check: func() error {
 		if r.Slot != ID(slot) {
 			return fmt.Errorf("slot is %q, want %q", r.Slot, ID(slot))
 		}
@@ -50,16 +50,16 @@ func ReadRecord(ctx context.Context, st *store.Store, slot time.Time) (*Record, 
 	return r, nil
 }
 
-// writeRecord writes a record unless there is one, and returns the one that is
-// there.
-func (s *Scheduler) writeRecord(ctx context.Context, slot time.Time, status, reason, round string) (*Record, error) {
-	r := &Record{Format: recordFormat, Slot: ID(slot), Status: status, Reason: reason, Round: round}
+// writeRecord writes the record of a slot, and returns it. Where the slot has a record
+// already, writeRecord returns that one.
+func (s *Scheduler) writeRecord(ctx context.Context, slot time.Time, status, reason, round string) (*SlotRecord, error) {
+	r := &SlotRecord{Format: recordFormat, Slot: ID(slot), Status: status, Reason: reason, Round: round}
 	data, err := store.MarshalSealed(r)
 	if err != nil {
 		return nil, err
 	}
-	if _, err := s.st.Put(ctx, RecordName(slot), data); errors.Is(err, store.ErrConflict) {
-		return ReadRecord(ctx, s.st, slot)
+	if _, err := s.st.Put(ctx, recordName(slot), data); errors.Is(err, store.ErrConflict) {
+		return readRecord(ctx, s.st, slot)
 	} else if err != nil {
 		return nil, err
 	}
@@ -74,25 +74,25 @@ func suffix(reason string) string {
 	return ": " + reason
 }
 
-// A state is what the schedulers of one store agree on. Times are in UTC.
+// A state is shared by the schedulers of a store. Times are in UTC.
 type state struct {
 	Format  string    `json:"format"`
-	Decided time.Time `json:"decided"` // every slot after the first state and up to here has its record
-	Began   time.Time `json:"began"`   // the last round that ended, by the clock of who ran it
+	Decided time.Time `json:"decided"` // every slot after the first state and up to here has a record
+	Began   time.Time `json:"began"`   // of the last round that ended, by its scheduler's clock
 	Ended   time.Time `json:"ended"`
-	Beat    int64     `json:"beat"` // number of writes: no two states have the same bytes
+	Beat    int64     `json:"beat"` // number of writes, so that no two states have equal bytes
 	Running *running  `json:"running,omitempty"`
 }
 
-// running is the slot whose round runs.
+// running is the slot that runs.
 type running struct {
 	Slot   time.Time `json:"slot"`
-	UpTo   time.Time `json:"up_to"` // the slots up to here, but for Slot, are skipped
+	UpTo   time.Time `json:"up_to"` // the other slots up to here are skipped
 	Began  time.Time `json:"began"`
 	Holder string    `json:"holder"`
 }
 
-// read returns the state and its generation; "" where there is none yet.
+// read returns the state and its generation; "" before the first state.
 func (s *Scheduler) read(ctx context.Context) (state, string, error) {
 	var st state
 	generation, err := s.st.ReadSealed(ctx, stateName, &st, store.Sealed{Format: stateFormat, Else: "delete it: the schedule then starts over"})

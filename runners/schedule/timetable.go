@@ -1,19 +1,17 @@
-// Package schedule says when rounds are due, and sees to it that each is run once.
+// Package schedule decides when rounds are due, and runs each of them once.
 //
 // A slot is a time at which a round is due; its id is that time in UTC,
-// 20261124T020000Z. Its record, schedule/slots/<id>.json, is made once and never
-// replaced: the slot ran, with the round that it was, or was skipped, for a reason.
+// 20261124T020000Z. Its record, schedule/slots/<id>.json, is written once: the slot
+// ran, with the id of its round, or was skipped, with the reason.
 //
-// Any number of schedulers may look after one timetable, on machines whose clocks
-// differ. What they agree on is schedule/state.json, which is replaced by
-// comparison: up to where slots have their records, and which slot runs now. Who
-// runs one renews that state as long as it lives. Who finds one that runs watches
-// the state; if it stays the same for a whole lease, measured by the watcher's own
-// monotonic clock, the runner is dead, and the watcher runs the slot in its place:
-// a round goes on where it was. A runner that could not renew for three quarters of
-// a lease stops its round. So clocks decide when a slot is noticed, never whether
-// two rounds run at a time. (store.Lease trusts clocks to within a part of a lease;
-// a scheduler must bear one that jumps by an hour.)
+// Any number of schedulers may serve one timetable, on machines whose clocks differ.
+// They share schedule/state.json, which is replaced by comparison: the time up to
+// which all slots have records, and the slot that runs. A round runs under the lease
+// schedule/lease.json; store.Lease has the rule. A scheduler that finds a slot running
+// waits for that lease. It gets the lease from a scheduler that has died, and then runs
+// the slot itself: the round continues. A scheduler that has renewed nothing for three
+// quarters of a lease ends its round. So clocks decide when a slot is noticed, never
+// whether two rounds run at a time.
 package schedule
 
 import (
@@ -21,19 +19,20 @@ import (
 	"time"
 )
 
-// A Timetable says which slots there are.
+// A Timetable is the sequence of slots. It is safe for concurrent use if next is.
 type Timetable struct {
 	next func(time.Time) time.Time
 	zone *time.Location
 }
 
-// NewTimetable returns the timetable of the times on the clocks of a time zone that
-// next gives: after a time on a calendar without zones (in UTC), the next one, zero
-// where there is none. It gives whole seconds.
+// NewTimetable returns the timetable whose slots are the wall-clock times next in a time
+// zone. next takes and returns wall-clock times as times in UTC, in whole seconds. It
+// returns the first one after its argument, zero for none. The error is that of an
+// unknown time zone.
 //
-// A time that a zone skips in spring is the first moment after the gap; one that
-// comes twice in autumn is a slot once, the first time. Two times that fall on one
-// moment are one slot.
+// A time that the zone skips in spring becomes the first moment after the gap. A time
+// that comes twice in autumn is one slot, at its first occurrence. Two times that fall
+// on one moment are one slot.
 func NewTimetable(next func(time.Time) time.Time, zone string) (*Timetable, error) {
 	z, err := time.LoadLocation(zone)
 	if err != nil {
@@ -42,7 +41,7 @@ func NewTimetable(next func(time.Time) time.Time, zone string) (*Timetable, erro
 	return &Timetable{next: next, zone: z}, nil
 }
 
-// Next returns the first slot after a time, in UTC; zero where there is none.
+// Next returns the first slot after a time, in UTC; zero for none.
 func (t *Timetable) Next(after time.Time) time.Time {
 	local := after.In(t.zone)
 	clock := time.Date(local.Year(), local.Month(), local.Day(), local.Hour(), local.Minute(), local.Second(), 0, time.UTC)
@@ -56,7 +55,8 @@ func (t *Timetable) Next(after time.Time) time.Time {
 	}
 }
 
-// moment returns when the clocks of the zone show a time first, or pass it.
+// moment returns the first moment at which the clocks of the zone show a time or jump
+// past it.
 func (t *Timetable) moment(clock time.Time) time.Time {
 	at := time.Date(clock.Year(), clock.Month(), clock.Day(), clock.Hour(), clock.Minute(), clock.Second(), 0, t.zone)
 	start, end := at.ZoneBounds()
@@ -79,8 +79,8 @@ func (t *Timetable) moment(clock time.Time) time.Time {
 	return clock.Add(-time.Duration(offset) * time.Second).UTC()
 }
 
-// Last returns the last slot at or before a time, in UTC; zero where there is none
-// in five years.
+// Last returns the last slot at or before a time, in UTC; zero if the five years before
+// have none.
 func (t *Timetable) Last(at time.Time) time.Time {
 	const day = 24 * time.Hour
 	for _, back := range []time.Duration{time.Hour, day, 32 * day, 367 * day, 5 * 366 * day} {
@@ -103,7 +103,8 @@ const idLayout = "20060102T150405Z"
 // ID returns the id of a slot.
 func ID(slot time.Time) string { return slot.UTC().Format(idLayout) }
 
-// ParseSlot reads a slot's id, or its time as RFC 3339 has it.
+// ParseSlot parses a slot's id, or its time in the form of RFC 3339. It does not look
+// into a timetable.
 func ParseSlot(text string) (time.Time, error) {
 	for _, layout := range []string{idLayout, time.RFC3339} {
 		if t, err := time.Parse(layout, text); err == nil {

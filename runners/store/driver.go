@@ -26,8 +26,8 @@ type driver interface {
 // A condition says when a commit may publish.
 type condition struct {
 	swap       bool   // false: create-only, the same bytes again succeed
-	generation string // of a swap: what must be there, "" for nothing
-	temporary  bool   // not a swap: need not outlive the machine's failure
+	generation string // of a swap: the expected one; "" where the object must be absent
+	temporary  bool   // not a swap: a failure of the machine may lose it
 }
 
 // An upload is an object being written.

@@ -33,8 +33,8 @@ func (s *Store) WithFaults(fault func(op, name string) error) *Store {
 	return &Store{d: &faultyDriver{s.d, fault}, prefix: s.prefix, close: func() error { return nil }, machine: s.machine}
 }
 
-// OnMachine is for tests: it returns a store of the same objects whose leases are
-// those of another machine, whose processes are unknown here. It lives as long as s.
+// OnMachine is for tests: it returns a store of the same objects whose leases have their
+// holders on another machine. It lives as long as s.
 func (s *Store) OnMachine(machine string) *Store {
 	return &Store{d: s.d, prefix: s.prefix, close: func() error { return nil }, machine: machine}
 }

@@ -10,8 +10,8 @@ import (
 	"syscall"
 )
 
-// makeFolder makes the folder dir of the store, durably with those above it,
-// and returns the store's.
+// makeFolder makes the folder dir of the store and those above it, durably. It returns
+// the root of the store.
 func (l *local) makeFolder(dir string) (*os.Root, error) {
 	root, err := l.root()
 	if errors.Is(err, ErrNotExist) {
@@ -29,7 +29,7 @@ func (l *local) makeFolder(dir string) (*os.Root, error) {
 	return root, nil
 }
 
-// makePath makes a folder anywhere.
+// makePath makes the folder name, inside or outside the store, and those above it.
 func (l *local) makePath(name string) error {
 	info, err := os.Stat(name)
 	switch {
@@ -56,7 +56,7 @@ func (l *local) makePath(name string) error {
 	return l.syncOpen(d, parent)
 }
 
-// makeBelow makes a folder of the store.
+// makeBelow makes the folder dir below root, and those above it.
 func (l *local) makeBelow(root *os.Root, dir string) error {
 	info, err := root.Stat(filepath.FromSlash(dir))
 	switch {
@@ -88,13 +88,13 @@ func (l *local) syncFolder(root *os.Root, dir string) error {
 	return l.syncOpen(d, dir)
 }
 
-// sync is the one place where a file or folder is made durable.
+// sync makes a file or folder durable. No other function calls Sync.
 func (l *local) sync(op, name string, f *os.File) error { return l.do(op, name, f.Sync) }
 
 func (l *local) syncOpen(d *os.File, dir string) error {
 	err := l.sync("syncdir", dir, d)
 	if errors.Is(err, syscall.EINVAL) || errors.Is(err, syscall.ENOTSUP) {
-		return nil // some network file systems have no such thing
+		return nil // some network file systems cannot sync a folder
 	}
 	return localError(err)
 }

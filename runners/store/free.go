@@ -9,9 +9,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Free returns how many bytes can be written to the file system of a local
-// store, whose folder need not be there yet. ok is false for other stores, which
-// have no such limit.
+// Free returns the free bytes of a local store's file system. The store's folder may be
+// absent. ok is false for other stores, which have no limit.
 func (s *Store) Free() (bytes int64, ok bool, err error) {
 	dir, ok := s.Local()
 	if !ok {

@@ -35,7 +35,7 @@ var defaultTiming = timing{attempt: 45 * time.Second, call: 90 * time.Second, pa
 
 const (
 	pageObjects = 1000             // of one answer to list
-	deletions   = 10               // of an object that others replace meanwhile
+	deletions   = 10               // attempts, while others replace the object
 	lookTime    = 10 * time.Second // in which an upload that failed is looked for
 )
 
@@ -47,7 +47,7 @@ type gcs struct {
 	timing timing
 }
 
-// announce says once a process that Cloud Storage is not what is used.
+// announce warns, once per process, that gs:// objects are not Google's.
 var announce = sync.OnceFunc(func() {
 	fmt.Fprintf(os.Stderr, "store: STORAGE_EMULATOR_HOST is set: ALL gs:// objects are those of %s, NOT of Google Cloud Storage\n", os.Getenv("STORAGE_EMULATOR_HOST"))
 })
@@ -108,8 +108,8 @@ func (g *gcs) try(ctx context.Context, f func(ctx context.Context) error) (err e
 
 func jitter(d time.Duration) time.Duration { return d/2 + rand.N(d+1) }
 
-// retryable reports whether another attempt may succeed: after 408, 429, 5xx,
-// a lost connection or a timeout.
+// retryable reports whether another attempt may succeed: after HTTP status 408, 429 or
+// 5xx, a lost connection or a timeout.
 func retryable(err error) bool {
 	var timeout net.Error
 	return err != nil && (storage.ShouldRetry(err) ||
@@ -120,8 +120,8 @@ func retryable(err error) bool {
 // Transient holds.
 var ErrTransient = errors.New("this may pass")
 
-// Transient reports whether what failed may succeed when it is done again later:
-// after an HTTP status 408, 429 or 5xx, a lost connection or a timeout.
+// Transient reports whether a call that failed with err may succeed later: after HTTP
+// status 408, 429 or 5xx, a lost connection or a timeout.
 func Transient(err error) bool { return retryable(err) || errors.Is(err, ErrTransient) }
 
 // hasStatus reports whether err is an answer with an HTTP status.
@@ -133,7 +133,7 @@ func hasStatus(err error, status int) bool {
 	return errors.As(err, &api) && api.Code == status
 }
 
-// An answer is an error that the service has answered, in one line.
+// An answer is the service's error, in one line.
 type answer struct {
 	text string
 	err  error
@@ -171,7 +171,7 @@ func gcsInfo(a *storage.ObjectAttrs) Info {
 	return Info{Name: a.Name, Bytes: a.Size, Generation: strconv.FormatInt(a.Generation, 10)}
 }
 
-// attrs returns what the service knows of an object.
+// attrs returns the metadata of an object.
 func (g *gcs) attrs(ctx context.Context, name string) (a *storage.ObjectAttrs, err error) {
 	err = g.try(ctx, func(ctx context.Context) error {
 		a, err = g.bucket.Object(name).Attrs(ctx)
@@ -260,8 +260,7 @@ func (g *gcs) delete(ctx context.Context, name, want string) error {
 	return fmt.Errorf("%w: it is replaced faster than it can be deleted", ErrConflict)
 }
 
-// at returns a handle of which every call fails unless the object has a
-// generation.
+// at returns a handle whose calls fail unless the object has the generation.
 func (g *gcs) at(name, generation string) (*storage.ObjectHandle, error) {
 	n, err := strconv.ParseInt(generation, 10, 64)
 	if err != nil || n <= 0 {

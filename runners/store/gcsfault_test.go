@@ -198,8 +198,8 @@ func TestOutage(t *testing.T) {
 	}
 }
 
-// TestForbidden holds that what the account may not do is not repeated, and that the
-// error says so.
+// TestForbidden: a request that the account may not make has no effect and is not
+// repeated, and the error says so.
 func TestForbidden(t *testing.T) {
 	small, large := random(1, 1000), random(2, 3*chunkBytes+1000)
 	for _, o := range faultyOperations(small, large) {
@@ -211,6 +211,11 @@ func TestForbidden(t *testing.T) {
 		if err == nil || Transient(err) || strings.Contains(err.Error(), "\n") ||
 			!strings.Contains(err.Error(), "Cloud Storage answers 403: ") || !strings.Contains(err.Error(), "grant the account") {
 			t.Errorf("%s: %v", o.name, err)
+		}
+		gotSmall, _ := server.Object("bucket", "run/small")
+		gotLarge, _ := server.Object("bucket", "run/large")
+		if names := server.Names("bucket"); len(names) != 2 || !bytes.Equal(gotSmall, small) || !bytes.Equal(gotLarge, large) {
+			t.Errorf("%s: it had an effect: there are %q", o.name, names)
 		}
 	}
 }

@@ -15,11 +15,11 @@ import (
 
 // Tests lower these.
 var (
-	rangeBytes = 8 << 20 // asked for at once
-	aheadBytes = 1 << 20 // read at least, when reads follow one another
+	rangeBytes = 8 << 20 // largest range of one request
+	aheadBytes = 1 << 20 // smallest range of one request, when reads follow one another
 )
 
-const readings = 5 // of a whole object that is damaged
+const readings = 5 // attempts to read a damaged object
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
@@ -85,11 +85,11 @@ type gcsRanger struct {
 	crc    uint32 // of the object
 
 	mu      sync.Mutex
-	next    int64  // where the last read has ended
-	ahead   []byte // bytes of the object
-	aheadAt int64  // from here on
-	summed  int64  // bytes from the start that have been read, with
-	sum     uint32 // this checksum
+	next    int64  // end of the last read
+	ahead   []byte // read-ahead bytes of the object
+	aheadAt int64  // their offset
+	summed  int64  // length of the prefix that has been read
+	sum     uint32 // checksum of that prefix
 }
 
 func (g *gcs) ranger(ctx context.Context, a *storage.ObjectAttrs) (*gcsRanger, error) {
@@ -136,8 +136,8 @@ func (r *gcsRanger) ReadAt(p []byte, off int64) (int, error) {
 	return len(p), nil
 }
 
-// fetchAgain is fetch that repeats a damaged read of the whole object. Of others
-// it is not known which part is damaged.
+// fetchAgain repeats fetch while a read of the whole object is damaged. Of a shorter
+// read it is unknown which range is damaged.
 func (r *gcsRanger) fetchAgain(p []byte, off int64) (err error) {
 	for range readings {
 		err = r.fetch(p, off)
@@ -171,14 +171,14 @@ func (r *gcsRanger) fetch(p []byte, off int64) error {
 	return r.check(p, off)
 }
 
-// check adds a range to the checksum of the object, if it goes on where that
-// stands, and compares it at the end.
+// check adds a range that continues the summed prefix. It compares the checksum once the
+// prefix is the whole object.
 func (r *gcsRanger) check(p []byte, off int64) error {
 	sum, want, ended := r.add(p, off)
 	if !ended || sum == want {
 		return nil
 	}
-	// The checksum that it had when it was opened may be what was damaged.
+	// The damage may be in the checksum of when the object was opened.
 	err := r.g.try(r.ctx, func(ctx context.Context) error {
 		a, err := r.o.Attrs(ctx)
 		if err == nil {
@@ -197,8 +197,8 @@ func (r *gcsRanger) check(p []byte, off int64) error {
 	return fmt.Errorf("%w: bytes 0 to %d have the crc32c %08x, want %08x", ErrDamaged, r.size-1, sum, want)
 }
 
-// add returns the checksum of all bytes and what it should be, once there are
-// all.
+// add adds a range that continues the summed prefix. ended reports that the prefix is
+// the whole object; sum is then its checksum and want the expected one.
 func (r *gcsRanger) add(p []byte, off int64) (sum, want uint32, ended bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

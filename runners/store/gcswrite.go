@@ -15,9 +15,9 @@ import (
 	"github.com/googleapis/gax-go/v2"
 )
 
-// chunkBytes is what an upload keeps in memory. A smaller object is sent in one
-// request, with its checksum; a larger one in several, with the checksum at the
-// end, before the service shows it. (Tests lower it.)
+// chunkBytes is the size of an upload's buffer. An object of up to that size is sent in
+// one request, with its checksum. A larger object is sent in several, the last with the
+// checksum, before the service shows the object. (Tests lower it.)
 var chunkBytes = 8 << 20
 
 // swapKey is the metadata that holds the random ID of the swap that wrote an
@@ -36,9 +36,9 @@ type gcsUpload struct {
 	name   string
 	c      condition
 	handle *storage.ObjectHandle // with the condition
-	buf    []byte                // all, while w is nil
+	buf    []byte                // all bytes, while w is nil
 	w      *storage.Writer
-	failed error  // the precondition, before all was sent
+	failed error  // of the precondition, before all bytes were sent
 	swapID string // of this swap, in the object's metadata
 	n      int64
 	crc    uint32
@@ -80,8 +80,7 @@ func (u *gcsUpload) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// stream begins a resumable upload. The client sends its chunks, each as often
-// as need be.
+// stream begins a resumable upload. The client sends the chunks and repeats failed ones.
 func (u *gcsUpload) stream() {
 	t := u.g.timing
 	u.w = u.handle.Retryer(storage.WithPolicy(storage.RetryAlways),
@@ -91,7 +90,7 @@ func (u *gcsUpload) stream() {
 	u.w.ChunkSize, u.w.ChunkRetryDeadline, u.w.ChunkTransferTimeout = chunkBytes, t.call, t.attempt
 }
 
-// describe sets what an object says of itself.
+// describe sets the metadata of the object.
 func (u *gcsUpload) describe(w *storage.Writer) {
 	w.ContentType = "application/octet-stream"
 	if u.c.swap {
@@ -157,7 +156,7 @@ func (u *gcsUpload) commit() (Info, error) {
 	return u.doubt()
 }
 
-// finish sends what is left and returns what the service says it holds.
+// finish sends the rest and returns the service's metadata of the object.
 func (u *gcsUpload) finish() (a *storage.ObjectAttrs, err error) {
 	if u.failed != nil {
 		return nil, u.failed
@@ -218,12 +217,12 @@ func (u *gcsUpload) resolve(failed error) (Info, error) {
 		ErrConflict, a.Size, a.CRC32C, a.MD5, u.n, u.crc, u.md5.Sum(nil))
 }
 
-// ours reports whether an object may pass for what this upload has written.
+// ours reports whether this upload may have written the object.
 func (u *gcsUpload) ours(a *storage.ObjectAttrs) bool {
 	return u.same(a) && (!u.c.swap || a.Metadata[swapKey] == u.swapID)
 }
 
-// same reports whether an object holds what was written. Composite objects have
+// same reports whether an object holds the bytes of this upload. Composite objects have
 // no MD5.
 func (u *gcsUpload) same(a *storage.ObjectAttrs) bool {
 	return a.Size == u.n && a.CRC32C == u.crc && (len(a.MD5) == 0 || string(a.MD5) == string(u.md5.Sum(nil)))

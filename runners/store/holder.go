@@ -10,31 +10,30 @@ import (
 	"time"
 )
 
-// A holder is who holds a lease.
+// A holder names the process that holds a lease.
 type holder struct {
-	ID      string    `json:"id"` // of this holding, random
+	ID      string    `json:"id"` // random, of one Acquire
 	Host    string    `json:"host"`
 	PID     int       `json:"pid"`
-	Machine string    `json:"machine"` // of the PID: this start of the machine, and namespace; empty where unknown
-	Process string    `json:"process"` // random
+	Machine string    `json:"machine"`           // scope of the PID, see machine; empty where unknown
+	Process string    `json:"process,omitempty"` // of earlier versions
 	Until   time.Time `json:"until"`
-	Seconds float64   `json:"seconds,omitempty"` // of the lease without a renewal; 0: it is of an earlier version
+	Seconds float64   `json:"seconds,omitempty"` // from a renewal to the lease's expiry; 0: of an earlier version
 }
 
-var (
-	process = rand.Text() // tells this process from an earlier one with its PID
-	live    sync.Map      // IDs of the leases that this process holds
-)
+// live has the IDs of the leases that this process holds.
+var live sync.Map
 
 func newHolder(st *Store, length time.Duration) holder {
 	host, err := os.Hostname()
 	if err != nil {
 		host = "an unknown host"
 	}
-	return holder{ID: rand.Text(), Host: host, PID: os.Getpid(), Machine: st.where(), Process: process, Seconds: length.Seconds()}
+	return holder{ID: rand.Text(), Host: host, PID: os.Getpid(), Machine: st.where(), Seconds: length.Seconds()}
 }
 
-// length returns how long the lease lasts without a renewal.
+// length returns the time from a renewal to the lease's expiry, otherwise if the holder
+// does not state it.
 func (h *holder) length(otherwise time.Duration) time.Duration {
 	if h.Seconds <= 0 {
 		return otherwise
@@ -42,15 +41,15 @@ func (h *holder) length(otherwise time.Duration) time.Duration {
 	return time.Duration(h.Seconds * float64(time.Second))
 }
 
-// believable reports whether Until lies ahead of now, and no further than clocks that
-// nearly agree can have put it.
+// believable reports whether Until lies ahead of now, by at most two leases. A later
+// Until shows that the clocks differ.
 func (h *holder) believable(now time.Time, length time.Duration) bool {
 	ahead := h.Until.Sub(now)
 	return 0 < ahead && ahead <= 2*length
 }
 
-// machine names what gives a PID its meaning: on Linux the start of the kernel
-// and the namespace. It is empty where that is not known.
+// machine names the scope of a PID: on Linux the boot of the kernel and the PID
+// namespace; elsewhere it is empty.
 var machine = sync.OnceValue(func() string {
 	boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
 	if err != nil {
@@ -66,16 +65,16 @@ var machine = sync.OnceValue(func() string {
 // where returns the machine on which leases of s are taken.
 func (s *Store) where() string { return cmp.Or(s.machine, machine()) }
 
-// dead reports whether a holder is known to have ended without a release: a
-// process of the machine here that is gone, or a lease that this process has
-// forgotten. The processes of other machines are unknown.
+// dead reports whether the holder is known to have ended without a release: its process
+// on the machine here is gone, or this process no longer has the lease. Nothing is known
+// of the processes of other machines.
 func (h *holder) dead(here string) bool {
 	if h.Machine == "" || h.Machine != here {
 		return false
 	}
 	if h.PID == os.Getpid() {
 		_, ok := live.Load(h.ID)
-		return h.Process != process || !ok
+		return !ok
 	}
 	return errors.Is(syscall.Kill(h.PID, 0), syscall.ESRCH)
 }

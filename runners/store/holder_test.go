@@ -18,8 +18,8 @@ func TestHolderDies(t *testing.T) {
 	boot, _, _ := strings.Cut(machine(), " ")
 	for what, h := range map[string]holder{
 		"free: a dead process":                   {PID: c.Process.Pid, Machine: machine(), Until: later},
-		"free: an earlier process of my PID":     {PID: os.Getpid(), Machine: machine(), Process: "other", Until: later},
-		"free: a forgotten lease":                {PID: os.Getpid(), Machine: machine(), Process: process, Until: later},
+		"free: an earlier process of my PID":     {PID: os.Getpid(), Machine: machine(), Process: "of an earlier version", Until: later},
+		"free: a forgotten lease":                {PID: os.Getpid(), Machine: machine(), Until: later},
 		"held: a living process":                 {PID: os.Getppid(), Machine: machine(), Until: later},
 		"held: another namespace of PIDs":        {PID: c.Process.Pid, Machine: boot + " pid:[1]", Until: later},
 		"held: another start of the machine":     {PID: c.Process.Pid, Machine: "x" + machine(), Until: later},
@@ -62,5 +62,38 @@ func TestMachine(t *testing.T) {
 	namespace, err := os.Readlink("/proc/self/ns/pid")
 	if want := strings.TrimSpace(string(boot)) + " " + namespace; err != nil || machine() != want || !strings.HasPrefix(namespace, "pid:[") {
 		t.Errorf("the machine is %q, %v, want %q", machine(), err, want)
+	}
+}
+
+// TestFailedAcquireAndRelease: a write of Acquire or Release may fail and leave the object
+// with this process as holder. The lease is free at once: this process does not have it.
+func TestFailedAcquireAndRelease(t *testing.T) {
+	fails := ""
+	s := failing(t, func(op, name string) error {
+		if op == fails {
+			return errors.New("broken")
+		}
+		return nil
+	})
+	free := func(what string) *Lease {
+		t.Helper()
+		if found, _, err := readLeased(ctx, s, "run.json"); err != nil || found.Holder == nil || found.Holder.PID != os.Getpid() {
+			t.Fatalf("%s: the object is %+v, %v, want this process as holder", what, found, err)
+		}
+		return mustAcquire(t, s)
+	}
+	fails = "close" // after the link
+	if _, err := Acquire(ctx, s, "run.json", nil); err == nil {
+		t.Fatal("acquired")
+	}
+	fails = ""
+	l := free("acquire")
+	fails = "remove"
+	if err := l.Release(ctx); err == nil {
+		t.Fatal("released")
+	}
+	fails = ""
+	if err := free("release").Release(ctx); err != nil {
+		t.Error(err)
 	}
 }

@@ -12,8 +12,8 @@ import (
 
 const leaseFormat = "quire-lease/1"
 
-// A holder renews its lease leaseBeats times in a lease's time. A Hold context ends
-// when no renewal succeeded for leaseHold quarters of that time.
+// A holder renews its lease leaseBeats times per lease. A Hold context ends leaseHold of
+// these intervals after the start of the last successful renewal.
 const (
 	leaseTime  = time.Minute
 	leaseBeats = 4
@@ -40,62 +40,65 @@ func (e *HeldError) Error() string {
 		e.Where, e.PID, e.Host, e.Until.UTC().Format(time.RFC3339))
 }
 
-// A Lease is the sole right to change a value, a small JSON object that is kept
-// in one object together with the name of its holder.
+// A Lease is the sole right to change a value: a small JSON object, stored in one
+// object of the store together with the holder's name.
 //
-// The holder renews it from a goroutine. Acquire decides whether it is free:
+// A goroutine of the holder renews the lease four times per lease. Acquire decides
+// whether a lease is free:
 //
 //   - A holder that is a dead process of this machine holds nothing.
 //   - While the time Until in the object lies ahead, the lease is held.
-//   - Once Until has passed, Acquire watches the object for the time of a lease, by
-//     the monotonic clock of its own process. A renewal shows that the lease is held;
-//     without one it is taken over. The same is done where Until lies so far ahead
-//     that the clocks must differ: more than two leases.
+//   - Once Until has passed, Acquire watches the object for one lease, by the
+//     monotonic clock of its own process. A renewal shows that the lease is held.
+//     Without a renewal Acquire takes the lease over.
+//   - An Until more than two leases ahead shows that the clocks differ. Acquire
+//     watches this lease likewise: a clock years ahead must not block everybody.
 //
 // So a wrong clock delays a takeover, and takes no lease from a living holder. That
-// one holder alone commits depends on no clock at all: a renewal, a commit and a
-// takeover each replace the object from the generation that the caller has seen. A
-// holder that has slept commits nothing after a takeover.
+// only one holder commits depends on no clock: a renewal, a commit and a takeover each
+// replace the object from the generation that the caller has seen. A holder that has
+// slept commits nothing after a takeover.
 //
-// It is safe for concurrent use.
+// A Lease is safe for concurrent use.
 type Lease struct {
 	st   *Store
 	name string
 	time time.Duration
-	now  func() time.Time // the clock on the wall
+	now  func() time.Time // the wall clock
 
 	stop   context.CancelFunc
 	beaten sync.WaitGroup
 
-	held   context.Context // ends when the lease is lost, or not renewed in time
+	held   context.Context // ends when the lease is lost or not renewed in time
 	cancel context.CancelCauseFunc
 	late   *time.Timer // cancels held
 
 	mu         sync.Mutex // held while the object is written
 	self       holder
 	generation string
-	value      json.RawMessage // null without one
-	renewed    time.Time       // before the last write; has a monotonic clock
+	value      json.RawMessage // null: none
+	renewed    time.Time       // just before the last write, by the monotonic clock
 
-	lost atomic.Pointer[error] // why it is, nil while it is held
+	lost atomic.Pointer[error] // the reason; nil while the lease is held
 }
 
-// A leased is what the object holds.
+// A leased is the content of the object.
 type leased struct {
 	Format string          `json:"format"`
-	Holder *holder         `json:"holder,omitempty"` // nil: it is free
+	Holder *holder         `json:"holder,omitempty"` // nil: the lease is free
 	Value  json.RawMessage `json:"value"`
 }
 
-// LeaseOptions may be nil.
+// LeaseOptions are options of Acquire; nil means the defaults.
 type LeaseOptions struct {
-	Time time.Duration    // of a lease that is not renewed; 0 is a minute
-	Now  func() time.Time // the clock on the wall; nil is time.Now
+	Time time.Duration    // from a renewal to the lease's expiry; 0 is a minute
+	Now  func() time.Time // the wall clock; nil is time.Now
 }
 
-// Acquire takes the lease of the object name, which is made where there is none.
-// The error is a *HeldError while another holder has it. Where the lease looks
-// expired, Acquire takes up to the time of a lease; see Lease. Call Release in the end.
+// Acquire takes the lease of the object name, and makes the object if it is absent.
+// The error is a *HeldError while another holder has the lease. Where the lease looks
+// expired, Acquire watches it first, for up to one lease; see Lease. The end of ctx
+// ends Acquire, not the lease: call Release in the end.
 func Acquire(ctx context.Context, st *Store, name string, o *LeaseOptions) (*Lease, error) {
 	l := &Lease{st: st, name: name, time: leaseTime, now: time.Now}
 	if o != nil && o.Time > 0 {
@@ -118,7 +121,7 @@ func Acquire(ctx context.Context, st *Store, name string, o *LeaseOptions) (*Lea
 	return l, nil
 }
 
-// take makes this lease the holder, if there is no other.
+// take writes this lease's holder into the object, unless another holds the lease.
 func (l *Lease) take(ctx context.Context) error {
 	var watched string // generation
 	var since time.Time
@@ -146,14 +149,15 @@ func (l *Lease) take(ctx context.Context) error {
 		if err = l.put(ctx, found.Value); !errors.Is(err, ErrConflict) {
 			return err
 		}
-		if ctx.Err() != nil { // someone else has been quicker
+		if ctx.Err() != nil { // another taker was quicker
 			return ctx.Err()
 		}
 	}
 }
 
-// Hold returns a context that ends, besides with ctx and with stop, before another
-// holder can take the lease over. The cause wraps ErrLost then.
+// Hold returns a context for work that needs the lease. The context ends with ctx, with
+// stop, and before another holder can take the lease over: three quarters of a lease
+// after the last successful renewal. The cause of this last end wraps ErrLost.
 func (l *Lease) Hold(ctx context.Context) (held context.Context, stop func()) {
 	held, cancel := context.WithCancelCause(ctx)
 	unlink := context.AfterFunc(l.held, func() { cancel(context.Cause(l.held)) })
@@ -163,8 +167,9 @@ func (l *Lease) Hold(ctx context.Context) (held context.Context, stop func()) {
 	}
 }
 
-// ReadLeased returns the value of a leased object into v, and whether somebody
-// holds it. The error wraps ErrNotExist where there is no such object.
+// ReadLeased decodes the value of the leased object name into v, which stays as it is
+// where the object has no value. held reports whether the object names a holder, alive
+// or dead. The error wraps ErrNotExist where the object is absent.
 func ReadLeased(ctx context.Context, st *Store, name string, v any) (held bool, err error) {
 	found, _, err := readLeased(ctx, st, name)
 	if err != nil {
@@ -188,15 +193,15 @@ func (d *leased) decode(where string, v any) error {
 	return nil
 }
 
-// Value decodes the value into v, which stays as it is where there is none.
+// Value decodes the value into v, which stays as it is where the lease has no value.
 func (l *Lease) Value(v any) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return (&leased{Value: l.value}).decode(l.st.Join(l.name), v)
 }
 
-// Commit replaces the value, and renews the lease. An error that wraps ErrLost
-// says that another holder has it: nothing has changed.
+// Commit replaces the value by v, encoded as JSON, and renews the lease. An error that
+// wraps ErrLost means that the lease is lost and the object unchanged.
 func (l *Lease) Commit(ctx context.Context, v any) error {
 	value, err := json.Marshal(v)
 	if err != nil {
@@ -213,7 +218,8 @@ func (l *Lease) Commit(ctx context.Context, v any) error {
 	return err
 }
 
-// Err returns why the lease is lost, nil while it is held. It does not wait.
+// Err returns the reason for which the lease is lost, nil while it is held. Err does
+// not wait for a write.
 func (l *Lease) Err() error {
 	if err := l.lost.Load(); err != nil {
 		return *err
@@ -221,8 +227,8 @@ func (l *Lease) Err() error {
 	return nil
 }
 
-// Release gives the lease up; the value stays. Where there is none, the object
-// goes. A lease that is lost needs no release.
+// Release gives the lease up. The value stays; an object without a value is deleted.
+// The release of a lost lease changes nothing and returns nil.
 func (l *Lease) Release(ctx context.Context) error {
 	l.stop()
 	l.beaten.Wait()
@@ -234,7 +240,7 @@ func (l *Lease) Release(ctx context.Context) error {
 	}
 	l.lose(errors.New("it was released"))
 	err := l.free(ctx)
-	if errors.Is(err, ErrConflict) { // another has it, so this one is free of it
+	if errors.Is(err, ErrConflict) { // another holder has it
 		return nil
 	}
 	return err
@@ -252,9 +258,7 @@ func (l *Lease) free(ctx context.Context) error {
 	return err
 }
 
-// put replaces the object by one that this lease holds. A write that failed
-// before may have come through after all: then the object is another than was
-// last seen, but still this lease's.
+// put writes the value, this lease's holder and a new Until.
 func (l *Lease) put(ctx context.Context, value json.RawMessage) error {
 	self, began := l.self, time.Now()
 	self.Until = l.now().Add(l.time)
@@ -274,6 +278,9 @@ func (l *Lease) put(ctx context.Context, value json.RawMessage) error {
 	return nil
 }
 
+// swap replaces the object from the last generation seen. An earlier write that
+// returned an error may have succeeded: the object then has another generation, and
+// still this lease's holder.
 func (l *Lease) swap(ctx context.Context, data []byte) (Info, error) {
 	info, err := l.st.Swap(ctx, l.name, data, l.generation)
 	if !errors.Is(err, ErrConflict) {
@@ -286,7 +293,7 @@ func (l *Lease) swap(ctx context.Context, data []byte) (Info, error) {
 	return l.st.Swap(ctx, l.name, data, generation)
 }
 
-// postpone lets held end after a time from now.
+// postpone lets held end d from now.
 func (l *Lease) postpone(d time.Duration) {
 	if l.late == nil {
 		l.late = time.AfterFunc(d, func() { l.cancel(l.loss(errLate)) })
@@ -295,7 +302,7 @@ func (l *Lease) postpone(d time.Duration) {
 	l.late.Reset(d)
 }
 
-// loss returns the error of a lease that is lost, with its cause.
+// loss returns the error of the lost lease.
 func (l *Lease) loss(cause error) error {
 	return fmt.Errorf("store: %s: %w: %w", l.st.Join(l.name), ErrLost, cause)
 }
@@ -309,8 +316,8 @@ func (l *Lease) lose(cause error) error {
 	return err
 }
 
-// beat renews the lease until ctx ends. A renewal that fails is tried again, also
-// for a while after the lease has expired: nobody may have wanted it.
+// beat renews the lease until ctx ends. A failed renewal is tried again until the last
+// successful one is 1.5 leases old: perhaps no other holder wanted the lease.
 func (l *Lease) beat(ctx context.Context) {
 	t := time.NewTicker(l.time / leaseBeats)
 	defer t.Stop()
@@ -326,6 +333,7 @@ func (l *Lease) beat(ctx context.Context) {
 	}
 }
 
+// renew renews the lease once and reports whether it is still held.
 func (l *Lease) renew(ctx context.Context) (held bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -17,9 +17,9 @@ import (
 	"syscall"
 )
 
-// digestBytes bounds the files whose generation is their digest. To write a
-// larger one takes longer than the clock of a file system ticks, so its time,
-// its inode and its size tell its generations apart. (Tests lower it.)
+// digestBytes is the largest size of a file whose generation is its digest. To write a
+// larger file takes longer than a tick of the file system's clock, so time, inode and
+// size tell its generations apart. (Tests lower it.)
 var digestBytes int64 = 4 << 20
 
 // A local keeps objects as files of a folder. Each operation opens the folder
@@ -100,8 +100,8 @@ func (l *local) openIn(root *os.Root, name string) (f *os.File, info fs.FileInfo
 	return f, info, nil
 }
 
-// notRegular is the error of a file that is no object. A folder is none either,
-// as on Cloud Storage.
+// notRegular is the error of a file that is not an object. A folder counts as absent, as
+// on Cloud Storage.
 func notRegular(info fs.FileInfo) error {
 	if info.IsDir() {
 		return fmt.Errorf("%w: it is a folder", ErrNotExist)
@@ -181,8 +181,8 @@ func (l *local) list(ctx context.Context, prefix string) ([]Info, error) {
 	return infos, nil
 }
 
-// walk appends the objects of folder dir whose names start with prefix. What
-// goes away meanwhile is left out.
+// walk appends the objects of folder dir whose names start with prefix. Files that
+// vanish meanwhile are left out.
 func (l *local) walk(ctx context.Context, root *os.Root, dir, prefix string, infos *[]Info) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -308,8 +308,8 @@ func conflictGeneration(found, want string) error {
 	return fmt.Errorf("%w: it was changed meanwhile: its generation is %s, want %s", ErrConflict, found, want)
 }
 
-// localError turns an error of package os into one that names the cause only,
-// in the words of this package.
+// localError turns an error of package os into an error of this package that names only
+// the cause.
 func localError(err error) error {
 	var pe *fs.PathError
 	var le *os.LinkError

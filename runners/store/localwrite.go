@@ -90,8 +90,8 @@ func (u *localUpload) Write(p []byte) (n int, err error) {
 	return n, localError(err)
 }
 
-// digest returns the SHA-256 of what was written. That of a long or a temporary
-// object is rarely asked for, and so computed only then.
+// digest returns the SHA-256 of the bytes written. The digest of a long or a temporary
+// object is rarely needed, and computed on demand.
 func (u *localUpload) digest() (string, error) {
 	if u.n <= digestBytes && !u.c.temporary {
 		return hex.EncodeToString(u.sum.Sum(nil)), nil
@@ -157,7 +157,7 @@ func (u *localUpload) link() (Info, error) {
 	return u.settle()
 }
 
-// renameNew publishes the file create-only among those who hold the lock.
+// renameNew publishes the file create-only, against other writers that take the lock.
 func (u *localUpload) renameNew() (Info, error) {
 	unlock, err := u.l.lock(u.ctx, u.root, path.Dir(u.name))
 	if err != nil {
@@ -173,7 +173,8 @@ func (u *localUpload) renameNew() (Info, error) {
 	return u.settle()
 }
 
-// errTakenBack is the error of a name that its writer could not make durable.
+// errTakenBack is the error of a name that its writer removed: it could not make the
+// name durable.
 var errTakenBack = fmt.Errorf("%w: another writer made it, and took it back", ErrConflict)
 
 // settle makes a new name durable, or takes it back: a folder that failed to
@@ -226,7 +227,7 @@ func (u *localUpload) compare() (Info, error) {
 	if u.c.temporary {
 		return Info{Bytes: n}, nil
 	}
-	// Its first writer may have been killed before it synced the folder.
+	// The object's first writer may have been killed before it synced the folder.
 	if err := u.l.syncFolder(u.root, path.Dir(u.name)); err != nil {
 		return Info{}, err
 	}
@@ -234,7 +235,7 @@ func (u *localUpload) compare() (Info, error) {
 	return Info{Bytes: n, Generation: g}, err
 }
 
-// swap publishes the file if the object has the generation it should.
+// swap publishes the file if the object has the expected generation.
 func (u *localUpload) swap() (Info, error) {
 	unlock, err := u.l.lock(u.ctx, u.root, path.Dir(u.name))
 	if err != nil {
@@ -255,7 +256,7 @@ func (u *localUpload) swap() (Info, error) {
 	if found != u.c.generation {
 		return Info{}, conflictGeneration(found, u.c.generation)
 	}
-	if found == "" { // as one that does not know the lock would create it
+	if found == "" { // a writer without the lock may create it meanwhile
 		return u.linkNew()
 	}
 	if err := u.rename(); err != nil {
@@ -267,7 +268,7 @@ func (u *localUpload) swap() (Info, error) {
 	return u.info()
 }
 
-// linkNew publishes a swap whose object must not exist.
+// linkNew publishes the file of a swap whose object must be absent.
 func (u *localUpload) linkNew() (Info, error) {
 	err := u.l.do("link", u.name, func() error {
 		return u.root.Link(filepath.FromSlash(u.temp), filepath.FromSlash(u.name))
@@ -307,7 +308,7 @@ func (u *localUpload) info() (Info, error) {
 	return Info{Bytes: u.n, Generation: g}, err
 }
 
-// tempPattern matches what tempName returns, and no one else's names.
+// tempPattern matches the names that tempName returns, and no others.
 var tempPattern = regexp.MustCompile(`^\.tmp-[0-9a-f]{32}$`)
 
 func tempName() string {

@@ -17,9 +17,9 @@ const (
 	lockPauseMax = 50 * time.Millisecond // this
 )
 
-// lock locks a folder against other swaps and deletions in it, of any process.
-// The lock is on the folder itself and leaves no file; where that is not
-// possible, as on NFS, it is on the file .lock in it.
+// lock excludes other swaps and deletions in a folder, of every process. The lock is an
+// flock on the folder itself. Where a folder cannot be locked, as on NFS, the lock is on
+// the file .lock in the folder.
 func (l *local) lock(ctx context.Context, root *os.Root, dir string) (unlock func(), err error) {
 	f, err := root.Open(filepath.FromSlash(dir))
 	if err != nil {
@@ -48,9 +48,9 @@ func (l *local) lock(ctx context.Context, root *os.Root, dir string) (unlock fun
 	}
 }
 
-// settled waits until the writer of an open file, if it lives, has made the file's
-// name durable or taken it back: it holds a lock on the file until then. A file system
-// without locks has no answer.
+// settled waits until the writer of an open file has made the file's name durable, has
+// taken the name back, or is dead. The writer locks the file until then. On a file
+// system without locks settled does not wait.
 func (l *local) settled(ctx context.Context, f *os.File, name string) error {
 	for pause := lockPause; ; pause = min(2*pause, lockPauseMax) {
 		err := l.do("lock", name, func() error { return flock(f, unix.LOCK_SH|unix.LOCK_NB) })
@@ -71,8 +71,8 @@ func flock(f *os.File, how int) error {
 	}
 }
 
-// sweep removes the temporary files in a folder whose writers are dead: those
-// that are not locked. It does so once a folder and store.
+// sweep removes the temporary files in a folder whose writers are dead: the unlocked
+// ones. A store sweeps each folder once.
 func (l *local) sweep(root *os.Root, dir string) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -101,8 +101,8 @@ func (l *local) sweep(root *os.Root, dir string) error {
 	}
 }
 
-// sweepFile removes a temporary file that nobody writes. One that it cannot
-// judge stays: the cost is space.
+// sweepFile removes a temporary file that no process writes. A file that cannot be
+// opened or locked stays, and costs space.
 func sweepFile(root *os.Root, name string) {
 	f, err := root.OpenFile(name, os.O_RDWR, 0)
 	if err != nil {

@@ -14,8 +14,8 @@ const (
 	forbidden  = "\\\x00\r\n" // \ separates elsewhere, Cloud Storage refuses line ends
 )
 
-// checkName refuses names that could leave the store, that mean something else
-// on another system, or that are those of temporary files.
+// checkName refuses a name that could leave the store, that has another meaning on
+// another system, or that the store itself uses.
 func checkName(name string) error {
 	if name == "" {
 		return fmt.Errorf("the name is empty")
@@ -41,7 +41,7 @@ func checkName(name string) error {
 	return nil
 }
 
-// checkPrefix is checkName for the beginning of a name.
+// checkPrefix is checkName for the start of a name.
 func checkPrefix(prefix string) error {
 	if !utf8.ValidString(prefix) || strings.ContainsAny(prefix, forbidden) {
 		return fmt.Errorf("the prefix %q has a backslash, NUL, line end or invalid UTF-8", prefix)
@@ -53,7 +53,7 @@ func checkPrefix(prefix string) error {
 	return checkName(prefix[:i]) // also refuses "/x"
 }
 
-// hidden reports whether a name's element is one of the store's own.
+// hidden reports whether the store itself uses the element of a name.
 func hidden(element string) bool {
 	return strings.HasPrefix(element, tempPrefix) || element == lockName
 }

@@ -10,13 +10,13 @@ import (
 // errFinished is the error of using a Writer after Commit or Abort.
 var errFinished = errors.New("the writer is finished")
 
-// A Writer writes one object.
+// A Writer writes one object. It is for one goroutine at a time.
 type Writer struct {
 	s    *Store
 	ctx  context.Context
 	name string
 	u    upload
-	err  error // of everything from now on
+	err  error // of all later calls
 }
 
 // Create begins the object name. It becomes visible with Commit, under Put's
@@ -82,7 +82,7 @@ func (w *Writer) Commit() (Info, error) {
 	return info, nil
 }
 
-// Abort gives the object up. After Commit it does nothing.
+// Abort discards the object. After Commit it does nothing.
 func (w *Writer) Abort() {
 	if w.err == nil {
 		w.err = errFinished
@@ -90,8 +90,8 @@ func (w *Writer) Abort() {
 	w.u.abort()
 }
 
-// An Object is open for reading. It stays the one that was opened when its name
-// is deleted or replaced; on Cloud Storage reading it then fails.
+// An Object is open for reading, by several goroutines. When its name is deleted or
+// replaced, a local Object keeps its bytes, and one on Cloud Storage fails to read.
 type Object struct {
 	s    *Store
 	name string
@@ -99,7 +99,8 @@ type Object struct {
 	size int64
 }
 
-// OpenObject opens an object to read ranges of it.
+// OpenObject opens an object for reads of ranges. The error wraps ErrNotExist where the
+// object is absent.
 func (s *Store) OpenObject(ctx context.Context, name string) (*Object, error) {
 	full, err := s.full(name)
 	if err != nil {

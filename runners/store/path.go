@@ -10,8 +10,8 @@ import (
 // IsURL reports whether path is a URL, and not a path of this machine.
 func IsURL(path string) bool { return strings.Contains(path, "://") }
 
-// Locate returns where path lies, seen from dir: path itself if it is absolute or
-// a URL, else path below dir. dir may be a URL; an empty path or "." is dir.
+// Locate resolves path against dir: an absolute path or a URL stays, an empty path or
+// "." is dir, and any other path is below dir. dir may be a URL.
 func Locate(dir, path string) string {
 	switch {
 	case path == "" || path == ".":
@@ -24,12 +24,11 @@ func Locate(dir, path string) string {
 	return filepath.Join(dir, path)
 }
 
-// A Path is the place of an object, a folder or a URL. A relative one is a name
-// below the folder that its owner says, so that what holds it can move with the
-// folder.
+// A Path is the path or URL of an object or a folder. A relative Path is below a folder
+// that its owner names, so that a record that holds the Path can move with the folder.
 type Path string
 
-// In returns where the path lies, seen from dir; empty for an empty path.
+// In resolves the path against dir, as Locate does; an empty path stays empty.
 func (p Path) In(dir string) string {
 	if p == "" {
 		return ""
@@ -37,8 +36,9 @@ func (p Path) In(dir string) string {
 	return Locate(dir, string(p))
 }
 
-// Below is the inverse of Locate: it returns the name below dir of what lies at
-// path. Where path is not below dir, it returns path, absolute.
+// Below is the inverse of Locate: it returns the part of path below dir, with slashes. A
+// path that is not below dir is returned in its absolute form. Below fails where the
+// working directory is unknown.
 func Below(dir, path string) (string, error) {
 	if rest, ok := strings.CutPrefix(path, strings.TrimSuffix(dir, "/")+"/"); ok && IsURL(dir) {
 		return rest, nil
@@ -56,8 +56,8 @@ func Below(dir, path string) (string, error) {
 	return path, nil
 }
 
-// Absolute returns a form of path that means the same in every working directory.
-// A URL stays as it is.
+// Absolute returns a form of path that means the same in every working directory. A URL
+// stays as it is. Absolute fails where the working directory is unknown.
 func Absolute(path string) (string, error) {
 	if IsURL(path) {
 		return path, nil
@@ -69,8 +69,8 @@ func Absolute(path string) (string, error) {
 	return abs, nil
 }
 
-// Split returns the folder or URL in which the object at path lies, and its name
-// there.
+// Split cuts path at its last slash: dir is the folder or URL of the object, name is its
+// name there. dir is "." where path has no slash.
 func Split(path string) (dir, name string) {
 	i := strings.LastIndexByte(path, '/')
 	switch {
@@ -82,8 +82,8 @@ func Split(path string) (dir, name string) {
 	return path[:max(i, 1)], path[i+1:]
 }
 
-// OpenAt opens the store of the folder or URL in which the object at path lies. It
-// returns the object's name there.
+// OpenAt opens the store of the folder or URL of the object at path, and returns the
+// object's name there. It fails as Open does. Close the store in the end.
 func OpenAt(ctx context.Context, path string) (s *Store, name string, err error) {
 	dir, name := Split(path)
 	s, err = Open(ctx, dir)

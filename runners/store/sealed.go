@@ -20,8 +20,9 @@ import (
 //	  "digest": "sha256:6b86…"
 //	}
 //
-// The digest covers all up to the comma before its key, and what follows is fixed to
-// the byte, so that every flipped, missing or additional byte shows.
+// The digest covers the bytes before the comma in front of its key. The bytes from that
+// comma on are fixed, but for the digest itself. So every flipped, missing or additional
+// byte shows.
 const (
 	digestKey = "digest"
 	sealStart = ",\n  \"" + digestKey + "\": \"sha256:"
@@ -29,8 +30,8 @@ const (
 	sealBytes = len(sealStart) + 2*sha256.Size + len(sealEnd)
 )
 
-// MarshalSealed returns v as JSON with a digest inside. v must encode to an
-// object with at least one key and none called "digest".
+// MarshalSealed returns v as JSON with a digest inside. It is an error if v does not
+// encode to an object with at least one key, or if one of the keys is "digest".
 func MarshalSealed(v any) ([]byte, error) {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
@@ -52,24 +53,24 @@ func MarshalSealed(v any) ([]byte, error) {
 	return append(body, seal(body)...), nil
 }
 
-// UnmarshalSealed decodes into v what MarshalSealed has encoded. An error names
-// where, the place of the data, and the byte at which it is damaged, and is then
-// ErrDamaged. Keys that v does not have are an error.
+// UnmarshalSealed decodes data, which MarshalSealed has encoded, into v. where is the
+// place of the data, for errors. The error of a flipped, missing or additional byte
+// names that byte and wraps ErrDamaged. A key that v does not have is an error.
 func UnmarshalSealed(where string, data []byte, v any) error {
 	return Sealed{}.decode(where, data, v)
 }
 
-// Sealed says which sealed object belongs under a name.
+// A Sealed describes the sealed object that a reader expects.
 type Sealed struct {
-	Format string       // value of its key "format"
-	Check  func() error // compares the decoded value with what belongs under the name; nil: nothing else
+	Format string       // value of the key "format"; empty: not compared
+	Check  func() error // compares the decoded value with the object's name; nil: not compared
 	Else   string       // remedy besides an intact copy: "delete it: the run then begins again"; empty: none
 }
 
-// ReadSealed decodes the object name into v and returns its generation. The error
-// wraps ErrNotExist where there is no such object. Where the object is not what want
-// says, the error names the object, the cause, and the remedy: an intact copy, or
-// want.Else. It wraps ErrDamaged if the bytes are not those that were written.
+// ReadSealed decodes the object name into v and returns its generation. The error wraps
+// ErrNotExist where the object is absent, and ErrDamaged where a byte is flipped, missing
+// or added. The error of an object that is not as want describes names the object, the
+// cause, and the remedy: an intact copy, or want.Else.
 func (s *Store) ReadSealed(ctx context.Context, name string, v any, want Sealed) (generation string, err error) {
 	data, info, err := s.Read(ctx, name)
 	if err != nil {
@@ -111,12 +112,12 @@ func (want Sealed) decode(where string, data []byte, v any) error {
 	return nil
 }
 
-// damaged is an error of damage that says all in its own words.
+// damaged is an error that is ErrDamaged, without the text of ErrDamaged.
 type damaged struct{ error }
 
 func (damaged) Is(target error) bool { return target == ErrDamaged }
 
-// unseal returns what a sealed file's digest covers.
+// unseal returns the bytes that a sealed file's digest covers.
 func unseal(data []byte) ([]byte, error) {
 	at := len(data) - sealBytes
 	if at < 1 {
@@ -138,7 +139,7 @@ func unseal(data []byte) ([]byte, error) {
 	return body, nil
 }
 
-// seal returns what ends a file that starts with body.
+// seal returns the end of a sealed file that starts with body.
 func seal(body []byte) []byte {
 	return fmt.Appendf(nil, "%s%x%s", sealStart, sha256.Sum256(body), sealEnd)
 }

@@ -13,9 +13,9 @@ type statusError struct {
 	after     time.Duration
 }
 
-// StatusError returns the error of an HTTP answer that is no success. It wraps
-// ErrTransient for the statuses 408, 429 and 5xx. Its method RetryAfter() returns
-// the wait that the server asks for; 0: none.
+// StatusError returns the error of an HTTP answer without success. It wraps ErrTransient
+// for the statuses 408, 429 and 5xx. Its method RetryAfter() time.Duration returns the
+// wait that the server asks for; 0 for none.
 func StatusError(resp *http.Response) error {
 	e := &statusError{status: resp.Status}
 	code := resp.StatusCode

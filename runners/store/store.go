@@ -12,8 +12,8 @@
 //   - Replaced by comparison. Swap, and Delete with a generation, act only on the
 //     generation that the caller has seen, also between processes and machines.
 //   - Verified. On Cloud Storage every upload and every whole read is compared by
-//     CRC-32C, ours against the service's, and range reads that go through an
-//     object from its start to its end are too. A lost reply is not a conflict.
+//     CRC-32C, ours against the service's. So are range reads that follow one another
+//     from an object's start to its end. A lost reply is not a conflict.
 //   - Contained. A name is elements joined by slashes and cannot leave the store.
 //
 // Locally, an object is written to a file .tmp-* in its folder, synced, linked
@@ -27,7 +27,7 @@
 // of up to 4 MiB is its content's digest, and that of a larger one changes with
 // each write.
 //
-// A Lease keeps others from changing what belongs together, one holder at a time.
+// A Lease lets one holder at a time change a value, or objects that belong together.
 //
 // A Store is safe for concurrent use. A Writer is for one goroutine at a time.
 package store
@@ -44,15 +44,14 @@ import (
 	"time"
 )
 
-// ErrNotExist is wrapped by errors about an object that is not there. It is also
-// fs.ErrNotExist.
+// ErrNotExist is wrapped by errors about an absent object. It is also fs.ErrNotExist.
 var ErrNotExist error = notExist{}
 
 // ErrConflict is wrapped by errors of writes and deletions that were refused
 // because the object is not as the caller expects.
 var ErrConflict = errors.New("conflict")
 
-// ErrDamaged is wrapped by errors of bytes that are not those that were written.
+// ErrDamaged is wrapped by errors about bytes that differ from those written.
 var ErrDamaged = errors.New("damaged")
 
 type notExist struct{}
@@ -73,11 +72,12 @@ type Store struct {
 	prefix string // of every name; "" or elements joined by slashes
 	close  func() error
 
-	machine string // that leases are taken on, for tests; empty is this one
+	machine string // of the leases' holders, for tests; empty is this machine
 }
 
 // Open opens the store at url: a local folder, which is made by the first write,
-// or gs://bucket/prefix. It does not look whether anything is there.
+// or gs://bucket/prefix. It fails on other URLs and where it cannot sign in. It does not
+// look for the folder or the bucket: the first call on a missing bucket fails.
 func Open(ctx context.Context, url string) (*Store, error) {
 	if rest, ok := strings.CutPrefix(url, "gs://"); ok {
 		bucket, prefix, _ := strings.Cut(rest, "/")
@@ -103,7 +103,7 @@ func Open(ctx context.Context, url string) (*Store, error) {
 	return &Store{d: newLocal(filepath.Clean(url)), close: func() error { return nil }}, nil
 }
 
-// Close releases the store. Objects that are open must be closed before.
+// Close releases the store. Close its open Objects first.
 func (s *Store) Close() error {
 	if err := s.close(); err != nil {
 		return fmt.Errorf("store: %s: %w", s.URL(), err)
@@ -142,13 +142,14 @@ func (s *Store) Put(ctx context.Context, name string, data []byte) (Info, error)
 }
 
 // Swap stores data under name if the object has the given generation; ""
-// means that there is none yet. Otherwise the error wraps ErrConflict.
+// means that the object is absent. Otherwise the error wraps ErrConflict.
 func (s *Store) Swap(ctx context.Context, name string, data []byte, generation string) (Info, error) {
 	return s.write(ctx, name, data, condition{swap: true, generation: generation})
 }
 
-// Replace stores data under name in place of what is there. The error wraps
-// ErrConflict where another writer was quicker.
+// Replace stores data under name, whether the object exists or not. The error wraps
+// ErrConflict where another writer was quicker. Replace is for objects with one writer
+// at a time.
 func (s *Store) Replace(ctx context.Context, name string, data []byte) error {
 	info, err := s.Stat(ctx, name) // without an object the generation is empty
 	if err != nil && !errors.Is(err, ErrNotExist) {
@@ -199,8 +200,8 @@ func (s *Store) Stat(ctx context.Context, name string) (Info, error) {
 }
 
 // List describes the objects whose names start with prefix, ordered by name.
-// There need not be any. Objects that are being written are not shown. What a
-// run relies on comes from manifests and pointers, not from a listing.
+// A prefix without objects gives none. Unfinished objects are not listed. A run relies on
+// manifests and pointers, never on a listing.
 func (s *Store) List(ctx context.Context, prefix string) ([]Info, error) {
 	if err := checkPrefix(prefix); err != nil {
 		return nil, s.wrap(prefix, err)
@@ -219,9 +220,8 @@ func (s *Store) List(ctx context.Context, prefix string) ([]Info, error) {
 	return infos, nil
 }
 
-// Delete removes an object if it has the given generation; "" means any. It
-// succeeds if there is no such object. An object of another generation is
-// ErrConflict.
+// Delete removes an object if it has the given generation; "" means any. It succeeds if
+// the object is absent. For an object of another generation the error wraps ErrConflict.
 func (s *Store) Delete(ctx context.Context, name, generation string) error {
 	full, err := s.full(name)
 	if err != nil {
@@ -238,7 +238,7 @@ func (s *Store) full(name string) (string, error) {
 	return path.Join(s.prefix, name), nil
 }
 
-// wrap says which object an error is about.
+// wrap adds the object to an error.
 func (s *Store) wrap(name string, err error) error {
 	if err == nil {
 		return nil

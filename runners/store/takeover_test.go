@@ -86,6 +86,8 @@ func TestTakeover(t *testing.T) {
 		{"dead, expired", 0, true, leaseTime, false, leaseTime},
 		{"dead for long", 0, true, time.Hour, false, leaseTime},
 		{"dead, its clock behind", -time.Hour, true, 0, false, leaseTime},
+		{"dead, Until two leases ahead", leaseTime, true, 0, true, 0},
+		{"dead, Until more than two leases ahead", leaseTime + time.Second, true, 0, false, leaseTime},
 		{"dead, its clock years ahead", 50_000 * time.Hour, true, 0, false, leaseTime},
 	} {
 		dir := t.TempDir()

@@ -1,11 +1,11 @@
 // Package crashtest is a file system that may lose what was not synced, for
 // tests.
 //
-// A Disk watches the file operations of a local store. It knows what would be on
-// the disk if the machine failed now: the bytes of a file that were there when
-// it was synced, and the names of a folder that were there when that was. The
-// rest is on the disk or not, name by name and block by block. Image makes a
-// folder of one such outcome, from which a program can be started again.
+// A Disk watches the file operations of a local store. It knows the content of the disk
+// if the machine failed now: the bytes of a file as of its last sync, and the names of a
+// folder as of the folder's last sync. Each later name, and each block of 512 later
+// bytes, is on the disk or not. Image makes a folder of one such outcome, from which a
+// program can be restarted.
 package crashtest
 
 import (
@@ -19,7 +19,7 @@ import (
 	"syscall"
 )
 
-// blockBytes is what a disk writes or does not write as a whole.
+// blockBytes is the size of the blocks that a disk writes or loses as a whole.
 const blockBytes = 512
 
 // A Disk is the folder of a store. It is safe for concurrent use.
@@ -28,12 +28,12 @@ type Disk struct {
 
 	mu      sync.Mutex
 	next    int
-	ids     map[uint64]int            // of the files that are there, by inode
+	ids     map[uint64]int            // of the present files, by inode
 	files   map[int][]byte            // synced bytes of a file, by ID
 	folders map[string]map[string]int // synced names of a folder: IDs of files, 0 for folders
 }
 
-// New watches a folder. What is in it already is taken as synced.
+// New watches a folder, whose present content counts as synced.
 func New(dir string) (*Disk, error) {
 	d := &Disk{dir: dir, next: 1, ids: map[uint64]int{}, files: map[int][]byte{}, folders: map[string]map[string]int{}}
 	err := filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
@@ -52,7 +52,7 @@ func New(dir string) (*Disk, error) {
 	return d, err
 }
 
-// Done is for store.WatchFiles.
+// Done tells the Disk of a file operation. It is for store.WatchFiles.
 func (d *Disk) Done(op, name string, err error) {
 	if err != nil {
 		return
@@ -85,7 +85,7 @@ func (d *Disk) fresh() int {
 
 func inode(info fs.FileInfo) uint64 { return info.Sys().(*syscall.Stat_t).Ino }
 
-// id returns that of a file.
+// id returns the ID of a file.
 func (d *Disk) id(info fs.FileInfo) int {
 	id, ok := d.ids[inode(info)]
 	if !ok {
@@ -113,7 +113,7 @@ func (d *Disk) syncFolder(name string) error {
 	return err
 }
 
-// names returns what is in a folder now.
+// names returns the present content of a folder.
 func (d *Disk) names(name string) (map[string]int, error) {
 	entries, err := os.ReadDir(d.path(name))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -135,9 +135,9 @@ func (d *Disk) names(name string) (map[string]int, error) {
 	return names, err
 }
 
-// Image makes in the folder to, which need not be there, what is on the disk if
-// the machine fails now and each name and each block that was not synced is kept
-// with this probability. The same seed keeps the same.
+// Image writes the content of the disk after a failure of the machine into the folder
+// to, which is made if absent. Each unsynced name and block is kept with probability
+// keep, from 0 to 1. Equal seeds keep equal parts.
 func (d *Disk) Image(to string, keep float64, seed uint64) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -193,7 +193,7 @@ func (m *image) folder(dir string) error {
 	return nil
 }
 
-// file decides the bytes of a file; path is one of its names, if it is there.
+// file decides the bytes of a file; path is one of its names, if it is present.
 func (m *image) file(id int, path string, there bool) []byte {
 	if data, ok := m.files[id]; ok {
 		return data

@@ -58,15 +58,15 @@ func (s *Server) Inject(faults ...Fault) {
 	s.faults = append(s.faults, faults...)
 }
 
-// Left returns the faults that have not happened.
+// Left returns the injected faults that have not happened yet.
 func (s *Server) Left() []Fault {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return append([]Fault(nil), s.faults...)
 }
 
-// Plan lets a share of the requests from now on have faults of these kinds, drawn
-// from seed; without kinds of all but Forbidden, Stall and Damage.
+// Plan gives a share, from 0 to 1, of the later requests a fault of one of the kinds,
+// drawn from seed. Without kinds it draws from all but Forbidden, Stall and Damage.
 func (s *Server) Plan(seed uint64, share float64, kinds ...Kind) {
 	if len(kinds) == 0 {
 		kinds = []Kind{Unavailable, Lost, TooMany, Reset, LostReset, Cut}
@@ -85,7 +85,7 @@ func (s *Server) Rate(d time.Duration, now func() time.Time) {
 	s.rate, s.now = d, now
 }
 
-// Limited returns how many writes were refused because of the rate.
+// Limited returns the number of writes that were refused because of the rate.
 func (s *Server) Limited() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -168,7 +168,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	finish(w, q, f, s.serve(q))
 }
 
-// finish sends a reply, or what a fault leaves of it.
+// finish sends a reply, or the part of it that a fault leaves.
 func finish(w http.ResponseWriter, q request, f Fault, r *reply) {
 	switch f.Kind {
 	case Lost:
@@ -224,7 +224,7 @@ func send(w http.ResponseWriter, r *reply) {
 	w.Write(r.body)
 }
 
-// reset resets the connection after n bytes of a reply, or before it.
+// reset resets the connection after n bytes of a reply; with r nil or n 0 before it.
 func reset(w http.ResponseWriter, r *reply, n int) {
 	if r != nil && n > 0 {
 		head(w, r)

@@ -4,9 +4,9 @@
 // runner use: multipart and resumable uploads, reads with ranges, metadata, lists
 // with pages, deletes, the generation preconditions of all of them, and the
 // metadata of a bucket. It verifies the checksums that it is sent. There is one
-// generation of an object at a time; the interface is otherwise as documented by
-// Google, and what it does not know it refuses with 501. Every bucket exists
-// except NoBucket.
+// generation of an object at a time; otherwise the interface is as documented by
+// Google. A request outside this part is refused with 501. Every bucket exists except
+// NoBucket.
 //
 // Faults are given in order with Inject or drawn from a seed with Plan.
 package gcstest
@@ -127,21 +127,21 @@ func (s *Server) Rot(bucket, name string, at int) {
 	o.data[at] ^= 1
 }
 
-// Writes returns how often an object was stored, by any client.
+// Writes returns the number of times that clients stored an object.
 func (s *Server) Writes(bucket, name string) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.writes[bucket+"/"+name]
 }
 
-// Log returns a line for each request so far: what it did and to which object.
+// Log returns a line for each request so far: its Op, its object and its fault.
 func (s *Server) Log() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return append([]string(nil), s.log...)
 }
 
-// A reply is what a request has led to, before faults.
+// A reply is the answer to a request, before faults.
 type reply struct {
 	status int
 	header http.Header
@@ -161,7 +161,7 @@ func answer(v any) *reply {
 	return &reply{status: http.StatusOK, header: http.Header{"Content-Type": {"application/json; charset=UTF-8"}}, body: text}
 }
 
-// A request is one that was understood.
+// A request is a parsed request of the JSON interface.
 type request struct {
 	op           Op
 	bucket, name string
@@ -170,7 +170,7 @@ type request struct {
 	body         []byte
 }
 
-// parse understands a request; op is "" if it does not.
+// parse parses a request; op is "" for a request outside the interface.
 func parse(r *http.Request) (q request) {
 	q = request{query: r.URL.Query(), header: r.Header}
 	p := strings.TrimPrefix(r.URL.EscapedPath(), "/download")
@@ -214,7 +214,7 @@ func parse(r *http.Request) (q request) {
 	return q
 }
 
-// serve has the effect of a request.
+// serve executes a request.
 func (s *Server) serve(q request) *reply {
 	s.mu.Lock()
 	defer s.mu.Unlock()

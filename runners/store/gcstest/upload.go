@@ -24,7 +24,7 @@ type session struct {
 	done    *reply // of the chunk that completed it
 }
 
-// metadata is what an upload may say of its object.
+// metadata is the metadata that an upload may give its object.
 type metadata struct {
 	Name        string            `json:"name"`
 	CRC32C      string            `json:"crc32c"`
@@ -98,8 +98,8 @@ func (s *Server) start(q request) *reply {
 	}}
 }
 
-// chunk takes a part of a resumable upload. One that comes again replaces what
-// it has brought before; after the last, every request has the last's reply.
+// chunk takes a chunk of a resumable upload. A repeated chunk replaces the bytes from its
+// offset on. After the last chunk every request has the reply of the last chunk.
 func (s *Server) chunk(q request) *reply {
 	u := s.sessions[q.query.Get("upload_id")]
 	if u == nil {
@@ -143,7 +143,7 @@ func (s *Server) chunk(q request) *reply {
 	return r
 }
 
-// incomplete says how much of an upload is there.
+// incomplete tells the client how many bytes of an upload have arrived.
 func (u *session) incomplete() *reply {
 	r := &reply{status: http.StatusOK, header: http.Header{"X-Http-Status-Code-Override": {"308"}}}
 	if len(u.data) > 0 {
