@@ -1,5 +1,5 @@
-// Package sweep trains the trials of a config's section, as elements of a Beam
-// pipeline, and ranks them by their loss.
+// Package sweep is the trials of a config's section sweep. It trains the trials as
+// elements of a Beam pipeline and ranks them by loss.
 package sweep
 
 import (
@@ -9,7 +9,10 @@ import (
 	"crypto/sha256"
 	"encoding/gob"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"math"
+	"os"
 	"slices"
 	"strings"
 
@@ -22,44 +25,68 @@ import (
 	"github.com/quire-ml/quire/runners/workflow"
 )
 
-// Options are the inputs of Sweep beside the trials.
+// Options are the inputs of Run beside the config and its trials.
 type Options struct {
-	Runner  string // of prep and of the trials
+	Runner  string // of prep and of the trials: direct, prism, flink or dataflow
 	Verbose bool   // Beam's log goes to stderr
-	Quiet   bool   // the trials write warnings only to their process's stderr
-	Config  string // path or embedded name of the config that is swept, which best.yaml extends; empty is quickstart
+	Quiet   bool   // a worker writes warnings only to its stderr
+	Config  string // path or embedded name of the swept config, which best.yaml extends; empty: quickstart
 	Console *report.Console
-	Stages  []round.Stage // the program's own; of these the trials' sets are made, train and evaluate are the shipped ones
+	Stages  []round.Stage // the program's own, for the sets; a trial has the shipped train and evaluate
 }
 
 // Trial is the outcome of a trial.
 type Trial struct {
-	Trial      int            `json:"trial"`
-	Set        map[string]any `json:"set"`   // values of the varied keys
-	Nats       *float64       `json:"nats"`  // a character, as evaluate measures them; nil where the training diverged
-	Split      string         `json:"split"` // of the loss: validation; train where nothing is held out
+	Trial      int            `json:"trial"`              // number, from 1
+	Set        map[string]any `json:"set"`                // values of the varied keys
+	Nats       *float64       `json:"nats"`               // loss a character, as evaluate measures it; nil where the training diverged
+	Split      string         `json:"split"`              // of Nats: validation, or train in a set without validation
+	TestNats   *float64       `json:"test_nats,omitzero"` // loss on the split test: of Result.Best alone, and where its set has the split
 	Step       int64          `json:"step"`
 	Parameters int            `json:"parameters"`
 	Run        string         `json:"run"`
 	Checkpoint string         `json:"checkpoint"`        // the best of the run
-	Diverged   string         `json:"diverged,omitzero"` // the reason; empty of a trial with a loss
+	Diverged   string         `json:"diverged,omitzero"` // reason; empty where the training did not diverge
 }
 
-// Result is the outcome of Run.
+// nats is the loss; NaN where the training diverged.
+func (t *Trial) nats() float64 {
+	if t.Nats == nil {
+		return math.NaN()
+	}
+	return *t.Nats
+}
+
+// byLoss orders trials by loss, equal losses by number. Trials that diverged come last.
+func byLoss(a, b Trial) int {
+	return cmp.Or(cmp.Compare(-b.nats(), -a.nats()), cmp.Compare(a.Trial, b.Trial)) // cmp takes NaN for the least
+}
+
+// Result is the outcome of Run. Paths can be opened from here.
 type Result struct {
 	Trials  []Trial `json:"trials"` // by loss, then by number; trials that diverged come last
-	Best    Trial   `json:"best"`
+	Best    Trial   `json:"best"`   // the first of Trials
 	Config  string  `json:"config"` // path of best.yaml, a config that extends the swept one
 	Table   string  `json:"table"`
 	Picture string  `json:"picture"`
 }
 
-// Run makes the sets that the trials of a config need. It trains and evaluates the
-// trials as elements of a Beam pipeline. Table, picture and best config go to
-// sweeps/<key> below the workdir. A trial is the stages train and evaluate of a
-// round, in runs/<key>: results of earlier trials and rounds are used again. A
-// training that diverges is a result too; an error where all of them diverge.
-// Workers must reach the workdir at the same path or URL.
+// ErrDiverged is the error of a sweep without a loss: the training of each trial
+// diverged.
+var ErrDiverged = errors.New("it diverged, as did all others")
+
+// Run makes the sets that the trials of a config need, and trains and evaluates the
+// trials as elements of a Beam pipeline. Workers must reach the workdir at the same
+// path or URL. A trial is the stages train and evaluate of a round, in runs/<key>:
+// outcomes of earlier trials and rounds are used again, and a sweep that was killed
+// goes on. Table, picture and best config go to sweeps/<key> below the workdir.
+//
+// The best trial is that of the lowest loss on the split that Trial.Split names.
+// Where its set has a split test, Run then measures the model on the split, and that
+// of no other trial.
+//
+// A training that diverges is an outcome too; where all of them diverge, the error is
+// ErrDiverged. Errors of a trial name its number and values.
 func Run(ctx context.Context, r *configs.Resolved, trials []configs.Trial, o Options) (*Result, error) {
 	workdir := r.Config.Workdir
 	st, err := store.Open(ctx, workdir)
@@ -71,29 +98,8 @@ func Run(ctx context.Context, r *configs.Resolved, trials []configs.Trial, o Opt
 	if err != nil {
 		return nil, err
 	}
-	var items [][]byte
-	seen := map[string]bool{}
-	for _, t := range all {
-		done, err := t.look(ctx, st)
-		if err != nil {
-			return nil, err
-		}
-		if done || seen[t.Key] { // the same model in other words
-			o.Console.Line("sweep: trial %d (%s): nothing to do, %s has it", t.Number, t.Says, st.Join("runs/"+t.Key))
-			continue
-		}
-		seen[t.Key] = true
-		var b bytes.Buffer
-		if err := gob.NewEncoder(&b).Encode(t); err != nil {
-			return nil, fmt.Errorf("sweep: trial %d: %w", t.Number, err)
-		}
-		items = append(items, b.Bytes())
-	}
-	if len(items) > 0 {
-		o.Console.Line("sweep: %d of %d trials to run, on %s", len(items), len(all), o.Runner)
-		if err := engine.Each(ctx, o.Runner, trialFunction, items, engine.Options{Verbose: o.Verbose}); err != nil {
-			return nil, err
-		}
+	if err := runAll(ctx, st, all, o); err != nil {
+		return nil, err
 	}
 	res := &Result{}
 	for i, t := range all {
@@ -104,13 +110,18 @@ func Run(ctx context.Context, r *configs.Resolved, trials []configs.Trial, o Opt
 		row.Set = trials[i].Set
 		res.Trials = append(res.Trials, *row)
 	}
-	slices.SortFunc(res.Trials, func(a, b Trial) int {
-		return cmp.Or(cmp.Compare(-b.nats(), -a.nats()), cmp.Compare(a.Trial, b.Trial)) // cmp takes NaN for the least: -NaN comes last
-	})
-	if res.Best = res.Trials[0]; res.Best.Nats == nil {
-		return nil, all[res.Best.Trial-1].named(fmt.Errorf("it diverged, as did all others: %s; use a smaller train.lr, or train.clip_norm: 1", res.Best.Diverged))
+	slices.SortFunc(res.Trials, byLoss)
+	first := res.Trials[0]
+	best := all[first.Trial-1]
+	if first.Nats == nil {
+		return nil, best.named(fmt.Errorf("%w: %s", ErrDiverged, first.Diverged))
 	}
-	if err := writeSweep(ctx, st, "sweeps/"+sweepKey(all), r.Varied(), trials[res.Best.Trial-1].Resolved.Over(o.Config), res); err != nil {
+	test, err := best.testNats(ctx, first.Checkpoint)
+	if err != nil {
+		return nil, err
+	}
+	config := trials[first.Trial-1].Resolved.Over(o.Config)
+	if err := res.write(ctx, st, "sweeps/"+sweepKey(all), r.Varied(), config); err != nil {
 		return nil, err
 	}
 	for i := range res.Trials {
@@ -118,49 +129,115 @@ func Run(ctx context.Context, r *configs.Resolved, trials []configs.Trial, o Opt
 		t.Run, t.Checkpoint = store.Locate(workdir, t.Run), store.Locate(workdir, t.Checkpoint)
 	}
 	res.Best = res.Trials[0]
+	res.Best.TestNats = test
+	o.Console.Line("sweep: trial %d (%s) is best: %s", best.Number, best.Values, res.Best.losses())
 	return res, nil
 }
 
-// sweepKey is a digest of the trials' keys and settings, in order.
+// losses says the loss of a trial on each split that has been measured.
+func (t *Trial) losses() string {
+	text := fmt.Sprintf("%.4f nats a character of the %s part", *t.Nats, t.Split)
+	if t.TestNats != nil {
+		text += fmt.Sprintf(", %.4f of the test part", *t.TestNats)
+	}
+	return text
+}
+
+// sweepKey is a digest of the trials' keys and values, in order. Finished sweeps are
+// found by it.
 func sweepKey(all []*trial) string {
 	var b strings.Builder
 	for _, t := range all {
-		fmt.Fprintf(&b, "%s %s\n", t.Key, t.Says)
+		fmt.Fprintf(&b, "%s %s\n", t.Key, t.Values)
 	}
 	return fmt.Sprintf("%x", sha256.Sum256([]byte(b.String())))[:20]
 }
 
-// withSets returns the trials with their sets. Stages of a round make each set once.
+// withSets returns the trials with their sets. It makes each set once, by the stages
+// of a round up to prep.
 func withSets(ctx context.Context, st *store.Store, trials []configs.Trial, o Options) ([]*trial, error) {
 	sets := map[configs.Prep]stages.PrepResult{}
 	var all []*trial
-	for _, t := range trials {
-		c := t.Resolved.Config
-		if _, ok := sets[c.Prep]; !ok {
-			ro := round.Options{Runner: o.Runner, Verbose: o.Verbose, Console: o.Console, To: "prep", Stages: o.Stages}
-			p, err := round.Pipeline(&c, ro)
-			if err != nil {
-				return nil, err
+	for _, tried := range trials {
+		t := &trial{Number: tried.Number, Values: tried.String(), Config: tried.Resolved.Config, YAML: tried.Resolved.YAML(),
+			Quiet: o.Quiet}
+		set, ok := sets[t.Config.Prep]
+		if !ok {
+			var err error
+			if set, err = prepare(ctx, st, &t.Config, o); err != nil {
+				return nil, t.named(err)
 			}
-			options := ro.Workflow(&c)
-			options.NoRecord = true
-			options.Observe = func(e workflow.Event) { round.Announce(o.Console, e) }
-			record, err := p.Run(ctx, st, options)
-			if err != nil {
-				return nil, err
-			}
-			var set stages.PrepResult
-			if err := json.Unmarshal(record.Stage("prep").Value, &set); err != nil {
-				return nil, fmt.Errorf("sweep: result of prep: %w", err)
-			}
-			sets[c.Prep] = set
+			sets[t.Config.Prep] = set
 		}
-		c.Notify = configs.Notify{} // secrets stay here
+		t.Set = set
+		t.Config.Notify = configs.Notify{} // its secrets do not leave this process
 		var err error
-		if c.Workdir, err = store.Absolute(c.Workdir); err != nil {
+		if t.Config.Workdir, err = store.Absolute(t.Config.Workdir); err != nil {
 			return nil, err
 		}
-		all = append(all, &trial{Number: t.Number, Says: t.String(), Config: c, YAML: t.Resolved.YAML(), Set: sets[c.Prep], Quiet: o.Quiet})
+		all = append(all, t)
 	}
 	return all, nil
 }
+
+// prepare makes the set of a config.
+func prepare(ctx context.Context, st *store.Store, c *configs.Config, o Options) (set stages.PrepResult, err error) {
+	ro := round.Options{Runner: o.Runner, Verbose: o.Verbose, Console: o.Console, To: "prep", Stages: o.Stages}
+	p, err := round.Pipeline(c, ro)
+	if err != nil {
+		return set, err
+	}
+	options := ro.Workflow(c)
+	options.NoRecord = true
+	options.Observe = func(e workflow.Event) { round.Announce(o.Console, e) }
+	record, err := p.Run(ctx, st, options)
+	if err != nil {
+		return set, err
+	}
+	if err := json.Unmarshal(record.Stage("prep").Value, &set); err != nil {
+		return set, fmt.Errorf("result of prep: %w", err)
+	}
+	return set, nil
+}
+
+// runAll runs the trials that are not done, on the workers of o.Runner. Of trials with
+// the same key it runs the first: their model is the same.
+func runAll(ctx context.Context, st *store.Store, all []*trial, o Options) error {
+	var items [][]byte
+	seen := map[string]bool{}
+	for _, t := range all {
+		done, err := t.plan(ctx, st)
+		if err != nil {
+			return err
+		}
+		if done || seen[t.Key] {
+			o.Console.Line("sweep: trial %d (%s): nothing to do, %s has it", t.Number, t.Values, st.Join(t.run()))
+			continue
+		}
+		seen[t.Key] = true
+		var b bytes.Buffer
+		if err := gob.NewEncoder(&b).Encode(t); err != nil {
+			return t.named(err)
+		}
+		items = append(items, b.Bytes())
+	}
+	if len(items) == 0 {
+		return nil
+	}
+	o.Console.Line("sweep: %d of %d trials to run, on %s", len(items), len(all), o.Runner)
+	return engine.Each(ctx, o.Runner, trialFunction, items, engine.Options{Verbose: o.Verbose})
+}
+
+// runTrial decodes a trial and runs it, on a worker.
+func runTrial(ctx context.Context, item []byte) error {
+	var t trial
+	if err := gob.NewDecoder(bytes.NewReader(item)).Decode(&t); err != nil {
+		return fmt.Errorf("sweep: a trial of %d bytes: %w", len(item), err)
+	}
+	return t.work(ctx, os.Stderr)
+}
+
+// trialFunction is the name of runTrial among the engine's functions.
+const trialFunction = "quire.trial"
+
+func init() { engine.Register(trialFunction, runTrial) }

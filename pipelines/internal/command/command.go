@@ -27,6 +27,7 @@ import (
 	"github.com/quire-ml/quire/model/train"
 	"github.com/quire-ml/quire/pipelines/gate"
 	"github.com/quire-ml/quire/pipelines/report"
+	"github.com/quire-ml/quire/pipelines/sweep"
 	"github.com/quire-ml/quire/runners/engine"
 	"github.com/quire-ml/quire/runners/workflow"
 	"github.com/quire-ml/quire/transforms/corpus"
@@ -87,7 +88,7 @@ func remedy(err error) string {
 	switch {
 	case errors.Is(err, dataset.ErrDamaged):
 		return "; make the set again: prep --replace, or delete its directory"
-	case errors.As(err, &diverged):
+	case errors.As(err, &diverged), errors.Is(err, sweep.ErrDiverged):
 		return "; use a smaller train.lr, or train.clip_norm: 1"
 	case errors.Is(err, train.ErrTooFew):
 		return "; use a smaller train.batch, a smaller prep.seq_length or more text"

@@ -17,6 +17,7 @@ func Sweep(mine ...round.Stage) *cobra.Command {
 	var verbose bool
 	c := build(&o, "sweep", "Train the trials of a config's sweep section, and say which is best",
 		"Sweep trains and evaluates a model for each combination of the values in the section sweep,\nas elements of a Beam pipeline, and writes a table, a picture and the best config. Trainings\nof earlier sweeps and rounds are used again.\n\n"+
+			"The best model is that of the lowest validation loss. Where its set has a test split\n(prep.test.fraction above 0), the model's loss on the split is reported too, and that of\nno other trial.\n\n"+
 			"On a cluster the workdir is in gs://, or in a folder that all machines have at the same path.",
 		"  sweep --set sweep.train.lr=0.001,0.002,0.004\n  sweep --set sweep.train.lr=0.001,0.002 --set 'sweep.model.hidden={from: 64, to: 256, by: x2}' --runner prism\n"+
 			"  sweep --config grid.yaml --set sweep.pick=random --set sweep.trials=8",
@@ -67,6 +68,9 @@ func printSweep(w io.Writer, best string, varied []string, r *sweep.Result) {
 		fmt.Fprintln(w)
 	}
 	fmt.Fprintf(w, "\nbest      trial %d, %s\n", r.Best.Trial, best)
+	if r.Best.TestNats != nil {
+		fmt.Fprintf(w, "test      %.4f nats a character\n", *r.Best.TestNats)
+	}
 	for _, line := range [][2]string{{"run", r.Best.Run}, {"config", r.Config}, {"table", r.Table}, {"picture", r.Picture}} {
 		fmt.Fprintf(w, "%-9s %s\n", line[0], line[1])
 	}

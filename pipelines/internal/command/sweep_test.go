@@ -121,6 +121,42 @@ func TestSweepSets(t *testing.T) {
 	}
 }
 
+// TestSweepTestSplit reports the loss of the best, and of no other trial, on the test
+// split: in the result, in the table of the terminal, and in the console's last line.
+func TestSweepTestSplit(t *testing.T) {
+	l := newLab(t)
+	args := append(sweepArgs[:3:3], "--set", "prep.test.fraction=0.1")
+	o := l.ok(append(args, "--json")...)
+	r := l.parse(sweepKeys, o)
+	best := r["best"].(map[string]any)
+	for _, trial := range r["trials"].([]any) {
+		if nats, ok := trial.(map[string]any)["test_nats"]; ok {
+			t.Errorf("trial %v has the test loss %v", trial.(map[string]any)["trial"], nats)
+		}
+	}
+	want := fmt.Sprintf("is best: %.4f nats a character of the validation part, %.4f of the test part\n", best["nats"], best["test_nats"])
+	if !strings.HasSuffix(o.stderr, want) || best["nats"] == best["test_nats"] {
+		t.Errorf("the last line is not %q: %v", want, o)
+	}
+	loss := l.result("nats_per_char", "evaluate", "--checkpoint", best["checkpoint"].(string), "--split", "test", "--set", "prep.out="+l.onlySet())
+	if loss["nats_per_char"] != best["test_nats"] {
+		t.Errorf("the best is %v, evaluate has %v", best, loss)
+	}
+	if o := l.ok(args...); !strings.Contains(o.stdout, fmt.Sprintf("\nbest      trial %v, train.lr=0.02\ntest      %.4f nats a character\nrun       ", best["trial"], best["test_nats"])) {
+		t.Errorf("the terminal has no test loss: %v", o)
+	}
+}
+
+// onlySet is the set of a lab that has one, below its workdir.
+func (l *lab) onlySet() string {
+	l.t.Helper()
+	sets, err := filepath.Glob(filepath.Join(l.work, "sets", "*"))
+	if err != nil || len(sets) != 1 {
+		l.t.Fatalf("the sets are %v, %v", sets, err)
+	}
+	return filepath.Join("sets", filepath.Base(sets[0]))
+}
+
 // TestSweepRefused makes mistakes: nothing is done.
 func TestSweepRefused(t *testing.T) {
 	l := newLab(t)

@@ -12,18 +12,10 @@ import (
 	"github.com/quire-ml/quire/runners/store"
 )
 
-// nats is the loss; NaN where the training diverged.
-func (t *Trial) nats() float64 {
-	if t.Nats == nil {
-		return math.NaN()
-	}
-	return *t.Nats
-}
-
-// writeSweep writes table, picture and best config to a folder below st, and notes
-// in res where they are.
-func writeSweep(ctx context.Context, st *store.Store, folder string, varied []string, best []byte, res *Result) error {
-	table, err := sweepTable(varied, res.Trials)
+// write writes the table and the picture of res.Trials, the best first, and the best
+// config to a folder below st. It sets their paths in res.
+func (res *Result) write(ctx context.Context, st *store.Store, folder string, varied []string, best []byte) error {
+	table, err := table(varied, res.Trials)
 	if err != nil {
 		return err
 	}
@@ -40,16 +32,17 @@ func writeSweep(ctx context.Context, st *store.Store, folder string, varied []st
 	if err := report.WriteSweep(ctx, dir, varied, drawn, res.Trials[0].Trial); err != nil {
 		return err
 	}
-	for name, data := range map[string][]byte{"sweep.csv": table, "best.yaml": best} {
-		if err := dir.Replace(ctx, name, data); err != nil {
-			return err
-		}
+	if err := dir.Replace(ctx, "sweep.csv", table); err != nil {
+		return err
+	}
+	if err := dir.Replace(ctx, "best.yaml", best); err != nil {
+		return err
 	}
 	res.Table, res.Config, res.Picture = dir.Join("sweep.csv"), dir.Join("best.yaml"), dir.Join(report.SweepName)
 	return nil
 }
 
-// drawn returns a trial for the picture. Its curve is that of its run's metrics.
+// drawn returns the trial for the picture, with the metrics of its run, a path below st.
 func (t *Trial) drawn(ctx context.Context, st *store.Store, varied []string) (report.Trial, error) {
 	d := report.Trial{Number: t.Trial, Nats: t.nats()}
 	for _, key := range varied {
@@ -67,13 +60,14 @@ func (t *Trial) drawn(ctx context.Context, st *store.Store, varied []string) (re
 	return d, nil
 }
 
-// sweepTable returns the trials as CSV, in their order.
-func sweepTable(varied []string, trials []Trial) ([]byte, error) {
+// table returns the trials as CSV, in their order, after a line of names.
+func table(varied []string, trials []Trial) ([]byte, error) {
 	var b bytes.Buffer
 	w := csv.NewWriter(&b)
 	rows := [][]string{append([]string{"trial", "nats", "split", "step", "parameters", "run"}, varied...)}
 	for _, t := range trials {
-		row := []string{strconv.Itoa(t.Trial), strconv.FormatFloat(t.nats(), 'g', -1, 64), t.Split, strconv.FormatInt(t.Step, 10), strconv.Itoa(t.Parameters), t.Run}
+		row := []string{strconv.Itoa(t.Trial), strconv.FormatFloat(t.nats(), 'g', -1, 64), t.Split,
+			strconv.FormatInt(t.Step, 10), strconv.Itoa(t.Parameters), t.Run}
 		for _, key := range varied {
 			row = append(row, fmt.Sprint(t.Set[key]))
 		}
