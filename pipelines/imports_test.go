@@ -107,7 +107,7 @@ var mayImport = map[string][2][]string{
 		"transforms/dataset", "transforms/tfexample", "transforms/tfrecord"}, {}},
 	// kernel for the peak that a speed is compared with.
 	"pipelines/bench": {{"model/decode", "model/kernel", "model/rnn", "model/sample", "model/train", "pipelines/report"}, {}},
-	// command prints the plans of workflow, says which formats checkpoint, dataset and workflow read, and asks run what --which may be, kernel whether QUIRE_VARIANT can be had, rnn for the cell of bench, and train, store, dataset and vocab for errors that have an exit code or a remedy.
+	// command prints the plans of workflow, says which formats checkpoint, dataset and workflow read, and asks run what --which may be, kernel whether QUIRE_VARIANT can be had, rnn for the cell of bench, and train, store, corpus, dataset and vocab for errors that have an exit code or a remedy.
 	"pipelines/internal/command": {{"configs", "model/checkpoint", "model/kernel", "model/rnn", "model/run", "model/train",
 		"pipelines/bench", "pipelines/gate", "pipelines/inspect", "pipelines/promotion", "pipelines/report", "pipelines/round", "pipelines/stages", "pipelines/sweep", "pipelines/text",
 		"runners/engine", "runners/schedule", "runners/store", "runners/workflow", "transforms/corpus", "transforms/dataset", "transforms/vocab"}, {cobra, pflag}},

@@ -29,7 +29,8 @@ func workerArch() string {
 }
 
 // workerFlag sets --worker_binary, unless it is set, to a binary for workers in
-// containers: this program, where it can be that, or one built from its source.
+// containers: this program where it runs in one, else a program built from its
+// source.
 func workerFlag(ctx context.Context) (restore func(), err error) {
 	if *jobopts.WorkerBinary != "" {
 		return func() {}, checkBinary(*jobopts.WorkerBinary, workerArch())
@@ -68,7 +69,7 @@ func checkBinary(file, arch string) error {
 	return nil
 }
 
-// ownBinary returns this program's file, or "" where it cannot be a worker in a
+// ownBinary returns this program's file, or "" where the program cannot run in a
 // container: it is for another system, or needs this machine's libraries.
 func ownBinary(arch string) string {
 	self, err := os.Executable()

@@ -34,8 +34,8 @@ func dataflowFlags(ctx context.Context) (restore func(), err error) {
 	return workerFlag(ctx)
 }
 
-// A printed logger keeps the job that the Dataflow runner logs: a dry run says
-// it nowhere else.
+// A printed logger keeps the job request that the Dataflow runner logs. A dry run
+// gives the request in no other way.
 type printed struct {
 	beamlog.Logger
 	job json.RawMessage
@@ -50,9 +50,8 @@ func (p *printed) Log(ctx context.Context, sev beamlog.Severity, depth int, msg 
 	p.Logger.Log(ctx, sev, depth+1, msg)
 }
 
-// jobID returns the ID of a submitted job. The result of a template is a nil
-// pointer that must not be asked, nor may that of an asynchronous job be for
-// metrics.
+// jobID returns the ID of a submitted job. The result of a template is a nil pointer
+// in an interface, whose methods panic.
 func jobID(res beam.PipelineResult) string {
 	if res == nil || ModeOf("dataflow") == Template {
 		return ""
@@ -60,8 +59,8 @@ func jobID(res beam.PipelineResult) string {
 	return res.JobID()
 }
 
-// explain turns the error of a Dataflow job, which says that the job failed,
-// into one that says why.
+// explain adds the cause to the error of a Dataflow job, which says only that the job
+// failed.
 func explain(ctx context.Context, id string, err error) error {
 	ctx, stop := context.WithTimeout(ctx, answering)
 	defer stop()
@@ -76,7 +75,7 @@ func explain(ctx context.Context, id string, err error) error {
 	}
 	cause := ""
 	for _, m := range list.JobMessages {
-		// The last messages sum up; the cause is what a worker said.
+		// The last messages sum up. The cause is in a worker's message.
 		if cause == "" || strings.Contains(m.MessageText, "caused by:") || !strings.Contains(cause, "caused by:") {
 			cause = m.MessageText
 		}

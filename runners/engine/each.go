@@ -9,8 +9,8 @@ import (
 
 func init() { beam.RegisterDoFn(&eachFn{}) }
 
-// A Function is what Each calls for an item. It leaves what it makes in a place
-// that the caller knows; it may be called again for an item that it is done with.
+// A Function does the work of one item for Each. It leaves its result in a place that
+// the caller knows. Each may call it again for an item that is done.
 type Function func(ctx context.Context, item []byte) error
 
 var functions = map[string]Function{}
@@ -24,8 +24,8 @@ func Register(name string, f Function) {
 }
 
 // Each calls a registered function for every item, on the named runner, whose
-// workers share the items among them. It ends as Run does, with the first error.
-// To the engine, items are bytes; they should be small.
+// workers share the items. It returns the first error, as Run does. Items should be
+// small: the engine carries their bytes.
 func Each(ctx context.Context, runner, function string, items [][]byte, o Options) error {
 	if functions[function] == nil {
 		return fmt.Errorf("engine: no function is registered as %s", function)

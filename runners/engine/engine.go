@@ -62,19 +62,18 @@ const grace = 15 * time.Second
 // for longer waits for its job.
 const uploadGrace = 2 * time.Second
 
-// Run executes p on the named runner and returns when it is done, or what its
-// mode says. The error is one line: the cause, without the layers that Beam
+// Run executes p on the named runner and returns when p is done, or when the
+// runner's mode says so. The error is one line: the cause, without the layers that Beam
 // wraps around it. When ctx is cancelled, Run stops the pipeline, or asks the
 // cluster to cancel its job, and returns ctx's error.
 //
-// Runs are one at a time; a second waits.
+// One run at a time goes on in a process; a second waits.
 func Run(ctx context.Context, runner string, p *beam.Pipeline, o Options) error {
 	_, err := Start(ctx, runner, p, o)
 	return err
 }
 
-// Start is Run for callers that want to know what became of a job that it does
-// not wait for.
+// Start is Run, and describes the job, for callers that do not wait for its end.
 func Start(ctx context.Context, runner string, p *beam.Pipeline, o Options) (*Job, error) {
 	if err := Check(runner); err != nil {
 		return nil, err
@@ -108,7 +107,7 @@ func Start(ctx context.Context, runner string, p *beam.Pipeline, o Options) (*Jo
 	return job, nil
 }
 
-// An ending is how a runner has ended.
+// An ending is the end of a run.
 type ending struct {
 	id  string // of the job, where the runner gives one
 	err error
@@ -183,8 +182,8 @@ func (e *Error) Error() string { return "engine: " + e.Runner + ": " + e.Cause }
 // Unwrap returns Beam's error.
 func (e *Error) Unwrap() error { return e.Err }
 
-// keepLogs returns a function that undoes what happened to the log and slog
-// packages in between: setting slog's default also redirects log.
+// keepLogs returns a function that puts the log and slog packages back as they were:
+// setting slog's default also redirects log.
 func keepLogs() (restore func()) {
 	logger, w, flags, prefix := slog.Default(), log.Writer(), log.Flags(), log.Prefix()
 	return func() {

@@ -54,8 +54,8 @@ func flinkFlags(ctx context.Context) (restore func(), err error) {
 	if *jobopts.WorkerBinary != "" {
 		return none, nil
 	}
-	// The binary is on the workers' disks already: an empty file is staged
-	// instead of a hundred megabytes a job.
+	// The binary is on the workers' disks already. So each job stages an empty file,
+	// not a hundred megabytes.
 	empty, err := os.CreateTemp("", "quire-empty-*")
 	if err != nil {
 		return nil, fmt.Errorf("engine: flink: %w", err)
@@ -116,7 +116,7 @@ func probe(ctx context.Context, endpoint string) error {
 		_, err = jobpb.NewJobServiceClient(cc).GetJobs(ctx, &jobpb.GetJobsRequest{})
 	}
 	if err != nil {
-		return fmt.Errorf("engine: flink: what listens at --endpoint=%s is no Beam job server: %s; give the job server's port (8099 by default), not that of Flink's own pages", endpoint, rootCause(err.Error()))
+		return fmt.Errorf("engine: flink: --endpoint=%s is no Beam job server: %s; give the job server's port (8099 by default), not that of Flink's own pages", endpoint, rootCause(err.Error()))
 	}
 	return nil
 }

@@ -37,13 +37,13 @@ func ModeOf(runner string) Mode {
 	return Wait
 }
 
-// A Job is what became of a pipeline.
+// A Job describes a pipeline that was handed to a runner.
 type Job struct {
 	Mode     Mode            `json:"mode"`
 	Name     string          `json:"name"`
 	ID       string          `json:"id,omitempty"`       // on Dataflow, of a job that runs on
 	Template string          `json:"template,omitempty"` // where it is stored
-	Request  json.RawMessage `json:"request,omitempty"`  // of a dry run: what Dataflow would be sent
+	Request  json.RawMessage `json:"request,omitempty"`  // of a dry run: the request that Dataflow would get
 }
 
 // value returns the value of a flag of Beam's.
@@ -56,8 +56,8 @@ func value(name string) string {
 
 var prismEndpoint string // of the prism server in this process, "" before its first run
 
-// flags sets the runners' global flags for one run, and returns a function
-// that puts them back. The job gets a name to cancel it by.
+// flags sets the runners' global flags for one run, and returns a function that
+// puts them back. The job gets a name, by which cancelJob finds it.
 func flags(ctx context.Context, runner string) (restore func(), err error) {
 	undo := keepFlags()
 	if *jobopts.JobName == "" {
@@ -109,8 +109,8 @@ func keepFlags() (restore func()) {
 	}
 }
 
-// cancelJob asks the job server at endpoint to cancel the jobs of a name. The
-// driver is going away: what fails here is not worth more than the attempt.
+// cancelJob asks the job server at endpoint to cancel the jobs of a name. It ignores
+// errors: this process is about to end.
 func cancelJob(endpoint, name string) {
 	if endpoint == "" {
 		return

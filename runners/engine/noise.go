@@ -15,7 +15,7 @@ import (
 	beamlog "github.com/apache/beam/sdks/v2/go/pkg/beam/log"
 )
 
-// verbose is whether Beam's records are shown.
+// verbose: Beam's records are shown.
 var verbose atomic.Bool
 
 // A filter is a slog handler that keeps Beam's records away from the program's
@@ -28,7 +28,7 @@ func (f filter) Enabled(ctx context.Context, l slog.Level) bool {
 	return f.own.Enabled(ctx, l) || verbose.Load() && f.beam.Enabled(ctx, l)
 }
 
-// Handle gives a record to the handler that it is for.
+// Handle passes a record of Beam's to beam, and any other to own.
 func (f filter) Handle(ctx context.Context, r slog.Record) error {
 	switch {
 	case !fromBeam(r.PC):
@@ -57,13 +57,13 @@ func fromBeam(pc uintptr) bool {
 	return strings.HasPrefix(frame.Function, "github.com/apache/beam/")
 }
 
-// stderr is os.Stderr as it is when something is written, which tests change.
+// stderr writes to the present os.Stderr, which tests replace.
 type stderr struct{}
 
 func (stderr) Write(p []byte) (int, error) { return os.Stderr.Write(p) }
 
-// filterLogs puts a filter in front of slog's default handler, unless there is
-// one, and leaves the log package, which slog redirects, as it is.
+// filterLogs puts a filter in front of slog's default handler, unless that is a
+// filter already. The log package, which slog redirects, stays as it was.
 func filterLogs() {
 	own := slog.Default().Handler()
 	if _, ok := own.(filter); ok {
@@ -76,10 +76,10 @@ func filterLogs() {
 	log.SetPrefix(prefix)
 }
 
-// quiet keeps Beam's log to itself, unless loud, and returns a function that puts
-// the log package back. inProcess is whether workers are in this process: they
-// then must not send their log to the engine, which would be late and, where the
-// engine is gone, go to the log package and to stderr.
+// quiet hides Beam's log, unless loud, and returns a function that puts the log
+// package back. With inProcess, workers are in this process. Such workers must not
+// send their log to the engine: it would come late, or, where the engine is gone, go
+// to the log package and to stderr.
 func quiet(loud, inProcess bool) (restore func()) {
 	filterLogs() // this one stays
 	undo := keepLogs()

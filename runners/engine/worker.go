@@ -66,9 +66,9 @@ func bootArgs(args []string) (id, provision string, ok bool) {
 	return strings.Trim(id, "'"), provision, true // prism has quotes inside the value
 }
 
-// boot asks the provision service what a worker needs to know and becomes that
-// worker, as Beam's own boot loader would with a copy of this binary. It returns
-// only an error.
+// boot asks the provision service for a worker's options and becomes that worker, as
+// Beam's own boot loader would with a copy of this binary. It returns only on an
+// error.
 func boot(id, provision string) error {
 	go followParent(os.Getppid())
 	info, err := tools.ProvisionInfo(grpcx.WriteWorkerID(context.Background(), id), provision)
@@ -100,9 +100,9 @@ func boot(id, provision string) error {
 	return fmt.Errorf("%s: Beam has not taken over", id)
 }
 
-// followParent ends the process when its parent is gone. A task manager that is
-// killed cannot stop its workers, and one whose control stream ends in peace
-// waits for ever.
+// followParent ends the process when its parent is gone. A killed task manager cannot
+// stop its workers, and a worker whose control stream ends without an error would
+// wait for ever.
 func followParent(parent int) {
 	for os.Getppid() == parent {
 		time.Sleep(500 * time.Millisecond)

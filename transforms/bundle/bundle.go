@@ -2,9 +2,9 @@
 //
 // An engine gives a DoFn one element after another, and the direct runner is one
 // thread altogether. A DoFn whose elements are megabytes of work hands each to a
-// Group, emits the results that are ready, in the order of the elements, and the
-// rest when the bundle finishes. An emitter is so called by the engine's thread
-// alone, and what is emitted does not depend on the number of goroutines.
+// Group. The DoFn emits the results that are ready, in the order of the elements,
+// and the rest when the bundle finishes. So the engine's thread alone calls an
+// emitter, and the emitted elements do not depend on the number of goroutines.
 //
 // All groups of a process share its cores: an engine may run several bundles of a
 // DoFn at once, and split the one that is slow, and memory must not grow with
@@ -18,8 +18,8 @@ import (
 	"sync/atomic"
 )
 
-// A Group runs work that results in an R each. It is for one bundle at a time,
-// and its methods are for one goroutine; the zero value is ready to use.
+// A Group runs pieces of work, each with a result R. A group is for one bundle at a
+// time, and its methods are for one goroutine. The zero value is ready to use.
 type Group[R any] struct {
 	ctx    context.Context
 	cancel context.CancelFunc
@@ -33,8 +33,8 @@ type work[R any] struct {
 	err    error
 }
 
-// Begin makes the group ready for a bundle. Work that a failed bundle left
-// behind is stopped, and its results are forgotten.
+// Begin makes the group ready for a bundle. It stops the work that a failed bundle
+// left behind and forgets the results of that work.
 func (g *Group[R]) Begin(ctx context.Context) {
 	g.Stop()
 	g.ctx, g.cancel = context.WithCancel(ctx)
@@ -63,7 +63,7 @@ func (g *Group[R]) Do(f func(ctx context.Context) (R, error)) ([]R, error) {
 	return g.take(false)
 }
 
-// A semaphore lets GOMAXPROCS in.
+// A semaphore admits GOMAXPROCS pieces of work.
 type semaphore struct {
 	mu   sync.Mutex
 	left sync.Cond
@@ -94,11 +94,11 @@ func (s *semaphore) give() {
 	s.left.Signal()
 }
 
-// Finish waits for all work, and returns the results that Do has not returned, or
+// Finish waits for all work. It returns the results that Do has not returned, or
 // the error of the earliest work that failed.
 func (g *Group[R]) Finish() ([]R, error) { return g.take(true) }
 
-// take removes work from the start of the queue: what is done, or all.
+// take removes work from the start of the queue: all of it, or the finished part.
 func (g *Group[R]) take(all bool) (results []R, err error) {
 	for len(g.work) > 0 {
 		w := g.work[0]
@@ -131,14 +131,14 @@ func (g *Group[R]) Stop() {
 	g.work = nil
 }
 
-// A Pool keeps what goroutines work with, such as buffers and open files, for
-// the next one. The zero value is ready to use; it is safe for concurrent use.
+// A Pool keeps values that goroutines work with, such as buffers and open files,
+// for later use. The zero value is ready to use; it is safe for concurrent use.
 type Pool[T any] struct {
 	mu   sync.Mutex
 	free []*T
 }
 
-// Take removes a T from the pool; it is new where the pool is empty.
+// Take removes a T from the pool, or returns a new one where the pool is empty.
 func (p *Pool[T]) Take() *T {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -169,10 +169,9 @@ func (p *Pool[T]) Empty() []*T {
 
 var done atomic.Int64
 
-// Done adds to the bytes that all groups of this process have worked through,
-// which Bytes returns: a measure of progress, and of nothing else, as work that is
-// repeated counts again.
+// Done adds to the bytes that all groups of this process have worked through. They
+// measure progress alone: repeated work counts again.
 func Done(bytes int64) { done.Add(bytes) }
 
-// Bytes returns what was given to Done.
+// Bytes returns the sum of all calls of Done.
 func Bytes() int64 { return done.Load() }

@@ -113,7 +113,7 @@ func (r *Reader) open(ctx context.Context, d Document) error {
 	}
 	r.doc = d
 	if size != d.Bytes {
-		return fmt.Errorf("corpus: %s: has %d bytes, but had %d when the corpus was listed; documents must not change while prep runs: run it again",
+		return fmt.Errorf("corpus: %s: has %d bytes, but had %d when the corpus was listed; documents must not change while a set is made; make the set again",
 			d.Name, size, d.Bytes)
 	}
 	return nil

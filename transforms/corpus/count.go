@@ -78,14 +78,14 @@ func (f *countFn) StartBundle(ctx context.Context, _ func(Statistics)) {
 	}
 }
 
-func (f *countFn) ProcessElement(b Range, emit func(Statistics)) error {
+func (f *countFn) ProcessElement(rng Range, emit func(Statistics)) error {
 	done, err := f.group.Do(func(ctx context.Context) (counted, error) {
 		c := f.counters.Take()
 		defer f.counters.Put(c)
 		if c.tally == nil {
 			c.tally = newTally(f.MaxTriples)
 		}
-		return c.count(ctx, b, f.Form)
+		return c.count(ctx, rng, f.Form)
 	})
 	f.add(done, emit)
 	return err
@@ -123,22 +123,22 @@ func (f *countFn) add(done []counted, emit func(Statistics)) {
 }
 
 // count counts a range.
-func (c *counter) count(ctx context.Context, b Range, form Form) (counted, error) {
+func (c *counter) count(ctx context.Context, rng Range, form Form) (counted, error) {
 	if err := ctx.Err(); err != nil {
 		return counted{}, err
 	}
-	text, err := c.reader.Text(ctx, b, form, 0)
+	text, err := c.reader.Text(ctx, rng, form, 0)
 	if err != nil {
 		return counted{}, err
 	}
 	chars, invalid, first := c.tally.text(text)
-	bundle.Done(b.Length)
+	bundle.Done(rng.Length)
 	d := counted{invalid: text.Invalid}
 	if invalid > 0 {
 		d.invalid = Invalid{Count: invalid, Offset: text.Offset + int64(first), Byte: int64(text.Bytes[first])}
 	}
-	d.invalid.Doc = b.Doc
-	d.count = RangeCount{Doc: b.Doc, Offset: b.Offset, Length: b.Length, Chars: chars, Invalid: d.invalid.Count, CRC: text.CRC}
+	d.invalid.Doc = rng.Doc
+	d.count = RangeCount{Doc: rng.Doc, Offset: rng.Offset, Length: rng.Length, Chars: chars, Invalid: d.invalid.Count, CRC: text.CRC}
 	if c.tally.full() {
 		s := c.tally.statistics()
 		d.full, c.tally = &s, nil

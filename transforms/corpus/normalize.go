@@ -18,19 +18,19 @@ const (
 )
 
 // normalized is Text for the form NFC.
-func (r *Reader) normalized(ctx context.Context, b Range, ahead int64) (Text, error) {
+func (r *Reader) normalized(ctx context.Context, rng Range, ahead int64) (Text, error) {
 	for back, more := int64(segmentBytes), 4*ahead+segmentBytes; ; {
-		lo, hi := max(0, b.Offset-back), min(b.Document.Bytes, b.End()+more)
-		data, err := r.read(ctx, b.Document, lo, hi-lo)
+		lo, hi := max(0, rng.Offset-back), min(rng.Document.Bytes, rng.End()+more)
+		data, err := r.read(ctx, rng.Document, lo, hi-lo)
 		if err != nil {
 			return Text{}, err
 		}
-		w := view{data: data, start: lo == 0, end: hi == b.Document.Bytes}
-		t, before, after := w.text(int(b.Offset-lo), int(b.End()-lo), ahead, r.norm)
+		w := view{data: data, start: lo == 0, end: hi == rng.Document.Bytes}
+		t, before, after := w.text(int(rng.Offset-lo), int(rng.End()-lo), ahead, r.norm)
 		if before && after {
 			r.norm = t.Bytes
 			t.Offset = lo
-			t.CRC = checksum(data[b.Offset-lo : b.End()-lo])
+			t.CRC = checksum(data[rng.Offset-lo : rng.End()-lo])
 			t.Invalid.Offset += lo
 			return t, nil
 		}
@@ -41,7 +41,7 @@ func (r *Reader) normalized(ctx context.Context, b Range, ahead int64) (Text, er
 			more *= 2
 		}
 		if back > 2*maxSegment || more > 8*ahead+2*maxSegment {
-			return Text{}, fmt.Errorf("corpus: %s: byte %d: more than %d bytes that combine with one character; correct the text, or do not normalize it", b.Document.Name, b.Offset, maxSegment)
+			return Text{}, fmt.Errorf("corpus: %s: byte %d: more than %d bytes that combine with one character; correct the text, or do not normalize it", rng.Document.Name, rng.Offset, maxSegment)
 		}
 	}
 }

@@ -17,7 +17,7 @@ type Range struct {
 }
 
 // End returns the offset after the range's last byte.
-func (b Range) End() int64 { return b.Offset + b.Length }
+func (r Range) End() int64 { return r.Offset + r.Length }
 
 // A Form says how the bytes of a document become characters.
 type Form struct {
@@ -46,24 +46,24 @@ const (
 	lookAhead = utf8.UTFMax - 1 // for the rest of the last owned
 )
 
-// Text reads the characters that b owns, and ahead characters or more behind them,
+// Text reads the characters that rng owns, and ahead characters or more behind them,
 // or all where the document has fewer. The result is valid until the next call.
-func (r *Reader) Text(ctx context.Context, b Range, f Form, ahead int64) (Text, error) {
+func (r *Reader) Text(ctx context.Context, rng Range, f Form, ahead int64) (Text, error) {
 	if f.NFC {
-		t, err := r.normalized(ctx, b, ahead)
+		t, err := r.normalized(ctx, rng, ahead)
 		t.Unit = f.Unit
 		return t, err
 	}
 	if f.Unit == vocab.Rune {
 		ahead *= utf8.UTFMax
 	}
-	lo := max(0, b.Offset-lookBack)
-	hi := min(b.Document.Bytes, b.End()+lookAhead+ahead)
-	data, err := r.read(ctx, b.Document, lo, hi-lo)
+	lo := max(0, rng.Offset-lookBack)
+	hi := min(rng.Document.Bytes, rng.End()+lookAhead+ahead)
+	data, err := r.read(ctx, rng.Document, lo, hi-lo)
 	if err != nil {
 		return Text{}, err
 	}
-	t := Text{Unit: f.Unit, Bytes: data, Offset: lo, First: int(b.Offset - lo), Last: int(b.End() - lo)}
+	t := Text{Unit: f.Unit, Bytes: data, Offset: lo, First: int(rng.Offset - lo), Last: int(rng.End() - lo)}
 	t.CRC = checksum(data[t.First:t.Last])
 	if f.Unit == vocab.Rune {
 		t.First, t.Last = boundary(data, t.First), boundary(data, t.Last)

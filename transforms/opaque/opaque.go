@@ -1,10 +1,10 @@
 // Package opaque keeps engines from looking into elements.
 //
-// Beam gives a struct a coder for rows, whose fields an engine reads. Flink's job
-// server keeps such coders by the name of the type, from one job to the next: a
-// job of a later version of this program, in which the struct has another field,
-// would then be read by the older one's. The coder of a registered struct is a
-// custom one of the Go SDK, and its elements are bytes to the engine.
+// By default, Beam's coder of a struct is one for rows, whose fields an engine
+// reads. Flink's job server keeps such coders by the name of the type, from one job
+// to the next. It would read a job of a later version of this program, in which the
+// struct has another field, by the earlier coder. The coder of a registered struct
+// is a custom one of the Go SDK: to the engine, its elements are bytes.
 package opaque
 
 import (

@@ -99,7 +99,7 @@ func (f *cutFn) start(ctx context.Context, p *plan) error {
 	return nil
 }
 
-func (f *cutFn) ProcessElement(ctx context.Context, b corpus.Range, plans func(*plan) bool, emit func(int64, []byte)) error {
+func (f *cutFn) ProcessElement(ctx context.Context, rng corpus.Range, plans func(*plan) bool, emit func(int64, []byte)) error {
 	if f.plan == nil {
 		p := new(plan)
 		if !plans(p) {
@@ -109,20 +109,20 @@ func (f *cutFn) ProcessElement(ctx context.Context, b corpus.Range, plans func(*
 			return err
 		}
 	}
-	at, ok := f.plan.at(b.Doc, b.Offset)
+	at, ok := f.plan.at(rng.Doc, rng.Offset)
 	if !ok {
-		return fmt.Errorf("prepare: %s: byte %d: the range is not in the plan", b.Document.Name, b.Offset)
+		return fmt.Errorf("prepare: %s: byte %d: the range is not in the plan", rng.Document.Name, rng.Offset)
 	}
 	var found []layout.Sequences
 	if f.rule.By == layout.ByTail {
-		if found = f.plan.Layout.Starting(b.Doc, at.span()); len(found) == 0 {
+		if found = f.plan.Layout.Starting(rng.Doc, at.span()); len(found) == 0 {
 			return nil
 		}
 	}
 	done, err := f.group.Do(func(ctx context.Context) ([]tfrecordio.Parcel, error) {
 		c := cutters.Take()
 		defer cutters.Put(c)
-		return f.parcels(ctx, c, b, at, found)
+		return f.parcels(ctx, c, rng, at, found)
 	})
 	send(done, emit)
 	return err
@@ -144,46 +144,46 @@ func send(done [][]tfrecordio.Parcel, emit func(int64, []byte)) {
 	}
 }
 
-// parcels returns the parcels of range b for the shards.
-func (f *cutFn) parcels(ctx context.Context, c *cutter, b corpus.Range, at rangePlan, found []layout.Sequences) ([]tfrecordio.Parcel, error) {
+// parcels returns the parcels of range rng for the shards.
+func (f *cutFn) parcels(ctx context.Context, c *cutter, rng corpus.Range, at rangePlan, found []layout.Sequences) ([]tfrecordio.Parcel, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
 	if c.vocab == nil || c.vocab != f.vocab && !c.vocab.Same(f.vocab) {
 		c.vocab, c.cutter = f.vocab, charseq.NewCutter(f.vocab)
 	}
-	if err := f.cut(ctx, c, b, at, found); err != nil {
-		return nil, fmt.Errorf("prepare: %s: %w", b.Document.Name, err)
+	if err := f.cut(ctx, c, rng, at, found); err != nil {
+		return nil, fmt.Errorf("prepare: %s: %w", rng.Document.Name, err)
 	}
-	bundle.Done(b.Length)
-	return f.Options.shards().Scatter(ctx, f.st, rangeName(b), c.entries, f.targets)
+	bundle.Done(rng.Length)
+	return f.Options.shards().Scatter(ctx, f.st, rangeName(rng), c.entries, f.targets)
 }
 
-// cut sets c.entries to the sequences that start in range b. By tail, found are these
+// cut sets c.entries to the sequences that start in range rng. By tail, found are these
 // sequences; by block, they follow from the text.
-func (f *cutFn) cut(ctx context.Context, c *cutter, b corpus.Range, at rangePlan, found []layout.Sequences) error {
+func (f *cutFn) cut(ctx context.Context, c *cutter, rng corpus.Range, at rangePlan, found []layout.Sequences) error {
 	n, ahead := int64(f.Options.SeqLength)+1, int64(f.Options.SeqLength)+1
 	if f.rule.By == layout.ByBlock {
 		ahead = f.rule.Blocks().Ahead()
 	}
-	text, err := c.reader.Text(ctx, b, f.Options.form(), ahead)
+	text, err := c.reader.Text(ctx, rng, f.Options.form(), ahead)
 	if err != nil {
 		return err
 	}
 	if text.CRC != at.CRC {
-		return changed(b.Offset)
+		return changed(rng.Offset)
 	}
 	ids, owned, err := c.cutter.Pack(text, ahead)
 	if err != nil {
 		return err
 	}
 	if owned != at.Chars {
-		return changed(b.Offset)
+		return changed(rng.Offset)
 	}
 	if f.rule.By == layout.ByBlock {
 		var ok bool
-		if found, _, ok = f.rule.Blocks().Starting(at.span(), f.plan.Documents[b.Doc].Chars, text.Unit, text.Bytes[text.First:]); !ok {
-			return changed(b.End())
+		if found, _, ok = f.rule.Blocks().Starting(at.span(), f.plan.Documents[rng.Doc].Chars, text.Unit, text.Bytes[text.First:]); !ok {
+			return changed(rng.End())
 		}
 		for i := range found {
 			found[i].First += [layout.Splits]int64{at.Train, at.Validation, at.Test}[found[i].Split]
@@ -195,7 +195,7 @@ func (f *cutFn) cut(ctx context.Context, c *cutter, b corpus.Range, at rangePlan
 		for i := range r.Count {
 			from := r.Char - at.First + i*stride
 			if (from+n)*width > int64(len(ids)) {
-				return changed(b.End())
+				return changed(rng.End())
 			}
 			c.entries = append(c.entries, tfrecordio.Entry{Rank: f.order.Rank(r.Split, r.First+i), IDs: ids[from*width : (from+n)*width]})
 		}
@@ -204,4 +204,4 @@ func (f *cutFn) cut(ctx context.Context, c *cutter, b corpus.Range, at rangePlan
 }
 
 // rangeName returns the name of a range: its position in the corpus.
-func rangeName(b corpus.Range) string { return fmt.Sprintf("range-%08d-%014d", b.Doc, b.Offset) }
+func rangeName(rng corpus.Range) string { return fmt.Sprintf("range-%08d-%014d", rng.Doc, rng.Offset) }

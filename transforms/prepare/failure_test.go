@@ -119,7 +119,7 @@ func TestPlanChanged(t *testing.T) {
 		t.Error(err)
 	}
 	for _, d := range []corpus.Digest{{Name: "a.txt", Bytes: 4, CRC: 2}, {Name: "a.txt", Bytes: 5, CRC: 1}} {
-		if _, err := newPlan(o, st, []corpus.Digest{d}); err == nil || err.Error() != "prepare: a.txt: the text changed while prep read it; run it again" {
+		if _, err := newPlan(o, st, []corpus.Digest{d}); err == nil || err.Error() != "prepare: a.txt: the text changed while the set was made; make the set again" {
 			t.Errorf("%+v: got %v", d, err)
 		}
 	}

@@ -38,7 +38,7 @@ type rangePlan struct {
 }
 
 // span returns the characters, of its document, that the range owns.
-func (b rangePlan) span() layout.Span { return layout.Span{From: b.First, To: b.First + b.Chars} }
+func (r rangePlan) span() layout.Span { return layout.Span{From: r.First, To: r.First + r.Chars} }
 
 // A shardPlan is one shard of a set.
 type shardPlan struct {
@@ -59,16 +59,16 @@ func newPlan(o Options, st corpus.Statistics, digests []corpus.Digest) (plan, er
 		return plan{}, fmt.Errorf("prepare: %w", err)
 	}
 	chars := make([]int64, len(digests))
-	for _, b := range st.Ranges {
-		p.Ranges = append(p.Ranges, rangePlan{Doc: b.Doc, Offset: b.Offset, First: chars[b.Doc], Chars: b.Chars, CRC: b.CRC})
-		chars[b.Doc] += b.Chars
-		p.Chars += b.Chars
+	for _, r := range st.Ranges {
+		p.Ranges = append(p.Ranges, rangePlan{Doc: r.Doc, Offset: r.Offset, First: chars[r.Doc], Chars: r.Chars, CRC: r.CRC})
+		chars[r.Doc] += r.Chars
+		p.Chars += r.Chars
 	}
 	for i, d := range digests {
 		p.Documents = append(p.Documents, dataset.Document{Name: d.Name, Bytes: d.Bytes, Chars: chars[i], SHA256: d.SHA256})
 	}
-	for _, b := range st.Ranges {
-		p.Documents[b.Doc].ReplacedChars += b.Invalid
+	for _, r := range st.Ranges {
+		p.Documents[r.Doc].ReplacedChars += r.Invalid
 	}
 	if r := o.rule(); r.By == layout.ByTail {
 		p.Layout = layout.Tail(r, chars)
@@ -133,9 +133,9 @@ func (p *plan) targets() []tfrecordio.Target {
 func (p *plan) complete(o Options, counts []sides) error {
 	totals := make([]int64, layout.Splits)
 	for i := range p.Ranges {
-		b := &p.Ranges[i]
-		b.Train, b.Validation, b.Test = totals[layout.Train], totals[layout.Validation], totals[layout.Test]
-		if len(counts) > 0 && counts[0].Doc == b.Doc && counts[0].Offset == b.Offset {
+		r := &p.Ranges[i]
+		r.Train, r.Validation, r.Test = totals[layout.Train], totals[layout.Validation], totals[layout.Test]
+		if len(counts) > 0 && counts[0].Doc == r.Doc && counts[0].Offset == r.Offset {
 			totals[layout.Train] += counts[0].Train
 			totals[layout.Validation] += counts[0].Validation
 			totals[layout.Test] += counts[0].Test

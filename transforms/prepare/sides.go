@@ -55,7 +55,7 @@ func (f *sidesFn) Teardown() error {
 	return errors.Join(errs...)
 }
 
-func (f *sidesFn) ProcessElement(b corpus.Range, plans func(*plan) bool, emit func(sides)) error {
+func (f *sidesFn) ProcessElement(rng corpus.Range, plans func(*plan) bool, emit func(sides)) error {
 	if f.plan == nil {
 		p := new(plan)
 		if !plans(p) {
@@ -63,16 +63,16 @@ func (f *sidesFn) ProcessElement(b corpus.Range, plans func(*plan) bool, emit fu
 		}
 		f.plan = p
 	}
-	at, ok := f.plan.at(b.Doc, b.Offset)
+	at, ok := f.plan.at(rng.Doc, rng.Offset)
 	if !ok {
-		return fmt.Errorf("prepare: %s: byte %d: the range is not in the plan", b.Document.Name, b.Offset)
+		return fmt.Errorf("prepare: %s: byte %d: the range is not in the plan", rng.Document.Name, rng.Offset)
 	}
 	done, err := f.group.Do(func(ctx context.Context) (sides, error) {
 		r := f.readers.Take()
 		defer f.readers.Put(r)
-		s, err := f.count(ctx, r, b, at)
+		s, err := f.count(ctx, r, rng, at)
 		if err != nil {
-			err = fmt.Errorf("prepare: %s: %w", b.Document.Name, err)
+			err = fmt.Errorf("prepare: %s: %w", rng.Document.Name, err)
 		}
 		return s, err
 	})
@@ -91,21 +91,21 @@ func (f *sidesFn) FinishBundle(_ func(*plan) bool, emit func(sides)) error {
 	return err
 }
 
-func (f *sidesFn) count(ctx context.Context, r *corpus.Reader, b corpus.Range, at rangePlan) (sides, error) {
+func (f *sidesFn) count(ctx context.Context, r *corpus.Reader, rng corpus.Range, at rangePlan) (sides, error) {
 	blocks := f.Options.rule().Blocks()
-	text, err := r.Text(ctx, b, f.Options.form(), blocks.Ahead())
+	text, err := r.Text(ctx, rng, f.Options.form(), blocks.Ahead())
 	if err != nil {
 		return sides{}, err
 	}
 	if text.CRC != at.CRC {
-		return sides{}, changed(b.Offset)
+		return sides{}, changed(rng.Offset)
 	}
-	bundle.Done(b.Length)
-	_, n, ok := blocks.Starting(at.span(), f.plan.Documents[b.Doc].Chars, text.Unit, text.Bytes[text.First:])
+	bundle.Done(rng.Length)
+	_, n, ok := blocks.Starting(at.span(), f.plan.Documents[rng.Doc].Chars, text.Unit, text.Bytes[text.First:])
 	if !ok {
-		return sides{}, changed(b.End())
+		return sides{}, changed(rng.End())
 	}
-	return sides{Doc: b.Doc, Offset: b.Offset, Train: n[layout.Train], Validation: n[layout.Validation], Test: n[layout.Test]}, nil
+	return sides{Doc: rng.Doc, Offset: rng.Offset, Train: n[layout.Train], Validation: n[layout.Validation], Test: n[layout.Test]}, nil
 }
 
 // completeFn completes the plan. The side input is the sides of all ranges.

@@ -82,8 +82,8 @@ func (w *walker) document(ctx context.Context, doc int64, d corpus.Document, cha
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		b := corpus.Range{Doc: doc, Document: d, Offset: offset, Length: min(w.rangeBytes, d.Bytes-offset)}
-		text, err := w.reader.Text(ctx, b, w.form, ahead)
+		rng := corpus.Range{Doc: doc, Document: d, Offset: offset, Length: min(w.rangeBytes, d.Bytes-offset)}
+		text, err := w.reader.Text(ctx, rng, w.form, ahead)
 		if err != nil {
 			return err
 		}
@@ -93,7 +93,7 @@ func (w *walker) document(ctx context.Context, doc int64, d corpus.Document, cha
 		} else {
 			found, _, ok := w.rule.Blocks().Starting(in, chars, text.Unit, text.Bytes[text.First:])
 			if !ok {
-				return changed(b.End())
+				return changed(rng.End())
 			}
 			w.add(found)
 		}

@@ -1,4 +1,4 @@
-// Package flink brings up a small Flink, for tests and for trying things out.
+// Package flink starts a small Flink, for tests and experiments.
 //
 // By hand:
 //
@@ -36,13 +36,13 @@ const (
 	starting = 2 * time.Minute
 )
 
-// A Flink is a running one.
+// A Flink is a running Flink.
 type Flink struct {
 	Endpoint string // of the job server
 
 	t        testing.TB
 	folder   string   // of the scripts
-	dir      string   // of what was fetched
+	dir      string   // where fetch.sh has put Flink
 	run      string   // for scratch files
 	ports    []string // variables for start.sh
 	rest     string   // address of the job manager's pages, in a cluster
@@ -85,7 +85,7 @@ func Cluster(t testing.TB, taskManagers int) *Flink {
 	return f
 }
 
-// prepare fetches what is needed, or skips the test.
+// prepare fetches Flink, or skips the test.
 func prepare(t testing.TB) *Flink {
 	t.Helper()
 	wanted := os.Getenv("QUIRE_FLINK")
@@ -108,7 +108,7 @@ func prepare(t testing.TB) *Flink {
 	case wanted == "cluster":
 		t.Fatalf("fetch Flink: %v\n%s", err, stderr.String())
 	default:
-		t.Skipf("Flink cannot be had here: %v\n%s", err, stderr.String())
+		t.Skipf("Flink cannot be fetched here: %v\n%s", err, stderr.String())
 	}
 	return f
 }
@@ -142,7 +142,7 @@ func freePort(t testing.TB) string {
 	return strconv.Itoa(l.Addr().(*net.TCPAddr).Port)
 }
 
-// start starts a process of start.sh, which ends with the test.
+// start starts a process of start.sh. The process ends with the test.
 func (f *Flink) start(args ...string) *process {
 	f.t.Helper()
 	p := &process{cmd: exec.Command(filepath.Join(f.folder, "start.sh"), args...), log: filepath.Join(f.run, strings.Join(args, "-")+".log")}
@@ -166,8 +166,8 @@ func (f *Flink) start(args ...string) *process {
 	return p
 }
 
-// kill ends a process and what it has started, and waits for it. A second time
-// it does nothing.
+// kill ends a process with the processes that it has started, and waits. A second
+// call does nothing.
 func (p *process) kill() {
 	if p.cmd.ProcessState == nil {
 		_ = syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL)
@@ -211,7 +211,7 @@ func (f *Flink) wait(what string, ready func() bool) {
 	}
 }
 
-// ask asks the job manager.
+// ask decodes the answer of the job manager's REST interface at path.
 func (f *Flink) ask(path string, answer any) error {
 	resp, err := http.Get(f.rest + path)
 	if err != nil {
@@ -221,8 +221,8 @@ func (f *Flink) ask(path string, answer any) error {
 	return json.NewDecoder(resp.Body).Decode(answer)
 }
 
-// KillBusy kills, by SIGKILL and alone, a task manager of a cluster that has
-// work, and returns its name.
+// KillBusy sends SIGKILL to a task manager of a cluster that has work, but not to its
+// workers, and returns its name.
 func (f *Flink) KillBusy() (name string, err error) {
 	var list struct {
 		TaskManagers []struct {
@@ -241,7 +241,7 @@ func (f *Flink) KillBusy() (name string, err error) {
 	return "", fmt.Errorf("no task manager is busy: %+v", list.TaskManagers)
 }
 
-// Log returns what a part has written so far: local, jobserver, jobmanager or
+// Log returns the log so far of a part: local, jobserver, jobmanager or
 // taskmanager-1, ….
 func (f *Flink) Log(part string) string {
 	text, err := os.ReadFile(filepath.Join(f.run, part+".log"))
