@@ -1,6 +1,7 @@
 package pipelines_test
 
 import (
+	"context"
 	"go/ast"
 	"go/parser"
 	"go/token"
@@ -13,7 +14,9 @@ import (
 
 	"github.com/quire-ml/quire/configs"
 	"github.com/quire-ml/quire/model/rnn"
+	"github.com/quire-ml/quire/model/run"
 	"github.com/quire-ml/quire/model/train"
+	"github.com/quire-ml/quire/runners/store"
 )
 
 // TestWords compares the words that the config takes with the tables of model,
@@ -39,6 +42,64 @@ func TestWords(t *testing.T) {
 			t.Errorf("%s may be %v in a config, and %v in model", key, got, want)
 		}
 	}
+}
+
+// TestFollowers compares the schedules that follow the number of epochs, by the
+// config's table, with the learning rates of trainings of 2 and of 4 epochs.
+func TestFollowers(t *testing.T) {
+	for _, schedule := range train.Schedules() {
+		r, err := configs.Load(configs.Options{Set: []string{"train.schedule=" + string(schedule)}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		short, long := rates(t, schedule, 2), rates(t, schedule, 4)
+		if len(short) != 4 || len(long) != 8 {
+			t.Fatalf("%s: %d and %d steps, want 4 and 8", schedule, len(short), len(long))
+		}
+		want := !slices.Equal(short, long[:len(short)])
+		if got := slices.Contains(r.Config.Followers("train.epochs"), "train.schedule"); got != want {
+			t.Errorf("train.schedule %s follows train.epochs in a config: %v, in model/train: %v", schedule, got, want)
+		}
+	}
+}
+
+// rates returns the learning rate of each step of a tiny training, of 2 steps an
+// epoch.
+func rates(t *testing.T, schedule train.Schedule, epochs int) (list []float64) {
+	t.Helper()
+	ctx := t.Context()
+	st, err := store.Open(ctx, t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer st.Close()
+	dir, err := run.Acquire(ctx, st, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer dir.Release(ctx)
+	o := train.Options{Shape: rnn.Shape{Cell: rnn.GRU, Layers: 1, Vocabulary: 2, Embedding: 1, Hidden: 1}, SeqLength: 1, Batch: 1,
+		LR: 0.5, Schedule: schedule, Epochs: epochs, LogEvery: 1}
+	_, err = train.Run(ctx, dir, pairs{}, nil, o, func(p train.Report) error {
+		if p.LR > 0 {
+			list = append(list, p.LR)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return list
+}
+
+// pairs is data of 2 sequences of 2 zeros.
+type pairs struct{}
+
+func (pairs) Len() int64 { return 2 }
+
+func (pairs) Read(ctx context.Context, epoch int, position int64, dst []int32) error {
+	clear(dst)
+	return ctx.Err()
 }
 
 // words returns names in alphabetical order.

@@ -66,7 +66,8 @@ func Find(ctx context.Context, st *store.Store, which string) (checkpoint.Pointe
 		err = p.read(ctx, st)
 	}
 	if errors.Is(err, store.ErrNotExist) {
-		err = fmt.Errorf("run: there is no checkpoint at %s: it is neither a %s file nor the directory of a run: %w", st.URL(), checkpoint.Suffix, err)
+		err = fmt.Errorf("run: there is no checkpoint at %s: it is neither a %s file nor the directory of a run: %w",
+			st.URL(), checkpoint.Suffix, err)
 	}
 	return p.Pointer, err
 }
@@ -83,7 +84,7 @@ func CheckWhich(which string) error {
 	return err
 }
 
-// parseStep reads "step:500". ok says whether which begins like that.
+// parseStep reads "step:500". ok says whether which begins with "step:".
 func parseStep(which string) (step int64, ok bool, err error) {
 	text, ok := strings.CutPrefix(which, "step:")
 	if !ok {
@@ -147,14 +148,14 @@ func fileOf(path string) (dir, name string) {
 type Newest struct {
 	*checkpoint.Checkpoint // nil where the run has none yet
 	Pointer                checkpoint.Pointer
-	Damaged                []error // of the newer checkpoints, which are passed over; the newest first
+	Damaged                []error // errors of the newer checkpoints, which are passed over; the newest first
 
 	kept journal // up to this checkpoint
 }
 
-// NewestIntact reads the newest checkpoint of the run that is intact. Where there
-// are checkpoints and none is intact, that is an error; so is one that cannot be
-// read, which is not taken for damaged. Nothing is written.
+// NewestIntact reads the newest intact checkpoint of the run. A run with
+// checkpoints of which none is intact is an error. A checkpoint that cannot be
+// read is an error too: it is not taken for damaged. Nothing is written.
 func (d *Dir) NewestIntact(ctx context.Context) (*Newest, error) {
 	var j journal
 	err := d.lease.Value(&j)

@@ -78,8 +78,8 @@ func TestOpen(t *testing.T) {
 	}
 }
 
-// TestOpenStep reads by step: a committed checkpoint, one that no journal lists,
-// and none.
+// TestOpenStep reads by step: a committed checkpoint, a checkpoint that no journal
+// lists, and a missing one.
 func TestOpenStep(t *testing.T) {
 	ctx, st := context.Background(), newStore(t)
 	committed(t, st, Retention{KeepLast: 2}, 3, 6)
@@ -94,7 +94,7 @@ func TestOpenStep(t *testing.T) {
 	if _, _, err := Open(ctx, st.URL(), "step:4"); !errors.Is(err, fs.ErrNotExist) || !strings.HasSuffix(err.Error(), "; the run has those of steps 3, 6") || !strings.Contains(err.Error(), st.Join(checkpoint.Path(4))) {
 		t.Errorf("a missing step: %v", err)
 	}
-	// An intact file that is not the committed one is found by the journal.
+	// The journal shows that an intact file is not the committed one.
 	if err := os.Remove(st.Join(checkpoint.Path(3))); err != nil {
 		t.Fatal(err)
 	}
@@ -317,8 +317,8 @@ func TestWithoutJournal(t *testing.T) {
 	}
 }
 
-// TestUnreadable: a checkpoint that cannot be read is not taken for a damaged one;
-// one that reads well the second time is intact.
+// TestUnreadable: a checkpoint that cannot be read is not taken for a damaged one.
+// A checkpoint that is read well the second time is intact.
 func TestUnreadable(t *testing.T) {
 	ctx, st, cause := context.Background(), newStore(t), errors.New("the cable is out")
 	committed(t, st, Retention{KeepLast: 2}, 1, 2)

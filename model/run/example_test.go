@@ -13,8 +13,8 @@ import (
 	"github.com/quire-ml/quire/runners/store"
 )
 
-// A loop holds the run, saves and commits, and is resumed from the newest
-// checkpoint that is intact. A reader opens the best one meanwhile.
+// A loop holds the run, saves and commits, and then resumes from the newest intact
+// checkpoint. A reader opens the best checkpoint meanwhile.
 func Example() {
 	ctx := context.Background()
 	folder, err := os.MkdirTemp("", "run")

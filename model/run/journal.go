@@ -24,7 +24,8 @@ type journal struct {
 
 // with returns a copy of j in which p has the place of its step.
 func (j journal) with(p checkpoint.Pointer) journal {
-	at, ok := slices.BinarySearchFunc(j.Checkpoints, p.Step, func(q checkpoint.Pointer, step int64) int { return cmp.Compare(q.Step, step) })
+	byStep := func(q checkpoint.Pointer, step int64) int { return cmp.Compare(q.Step, step) }
+	at, ok := slices.BinarySearchFunc(j.Checkpoints, p.Step, byStep)
 	list := slices.Clone(j.Checkpoints)
 	if ok {
 		list[at] = p
@@ -55,7 +56,7 @@ func (j journal) lowest() (best checkpoint.Pointer, ok bool) {
 	return best, ok
 }
 
-// check refuses a journal that no Commit has written.
+// check refuses a journal that Commit cannot have written.
 func (j journal) check() error {
 	for i, p := range j.Checkpoints {
 		if err := p.Check(); err != nil {
@@ -95,8 +96,7 @@ func Checkpoints(ctx context.Context, st *store.Store) ([]checkpoint.Pointer, er
 }
 
 // DropJournal deletes a damaged journal, and with it the lease, whoever holds it.
-// The run can then be acquired; of its checkpoints it knows those that the
-// pointers name.
+// The run can then be acquired, and has the checkpoints that the pointers name.
 func DropJournal(ctx context.Context, st *store.Store) error {
 	return st.Delete(ctx, journalName, "")
 }

@@ -12,10 +12,10 @@ import (
 // The two pointers of a run, which Open and Find take.
 const (
 	Latest = "latest" // the newest checkpoint
-	Best   = "best"   // the one with the lowest validation loss
+	Best   = "best"   // the checkpoint with the lowest validation loss
 )
 
-// pointer is latest.json or best.json as last seen.
+// pointer is the content of latest.json or best.json as last seen.
 type pointer struct {
 	which string // Latest or Best
 	checkpoint.Pointer
@@ -28,7 +28,8 @@ func (p *pointer) file() string { return p.which + ".json" }
 // read reads the pointer. The error wraps store.ErrNotExist where there is none.
 func (p *pointer) read(ctx context.Context, st *store.Store) error {
 	var found checkpoint.Pointer
-	generation, err := st.ReadSealed(ctx, p.file(), &found, store.Sealed{Format: checkpoint.PointerFormat, Check: func() error { return found.Check() }})
+	sealed := store.Sealed{Format: checkpoint.PointerFormat, Check: func() error { return found.Check() }}
+	generation, err := st.ReadSealed(ctx, p.file(), &found, sealed)
 	if err != nil {
 		return fmt.Errorf("run: %w", err)
 	}
@@ -53,20 +54,20 @@ func (p *pointer) swap(ctx context.Context, st *store.Store, q checkpoint.Pointe
 	return nil
 }
 
-// is reports whether the pointer says what q says.
+// is reports whether the pointer names the checkpoint of q with the same loss.
 func (p *pointer) is(q checkpoint.Pointer) bool {
 	same := p.Loss == q.Loss || p.Loss != nil && q.Loss != nil && *p.Loss == *q.Loss
 	return same && p.Name == q.Name && p.SHA256 == q.SHA256
 }
 
-// worse reports whether the pointer names a checkpoint of a higher loss than q's,
-// of an unknown one, or none.
+// worse reports whether the pointer names no checkpoint, or a checkpoint with a
+// higher loss than q's or an unknown loss.
 func (p *pointer) worse(q checkpoint.Pointer) bool {
 	return p.generation == "" || p.Loss == nil || *q.Loss < *p.Loss
 }
 
-// move lets the pointer say q. A process that lost its lease may have moved it to
-// the same place: that is no conflict.
+// move makes the pointer q. A process that lost its lease may have written q
+// before: that is no conflict.
 func (p *pointer) move(ctx context.Context, st *store.Store, q checkpoint.Pointer) error {
 	if p.is(q) {
 		return nil

@@ -56,8 +56,8 @@ func TestPointer(t *testing.T) {
 	}
 }
 
-// TestMove: a pointer that is there already moves nowhere; one that another
-// process has moved to the same place has arrived; elsewhere it is a conflict.
+// TestMove: a pointer that names the checkpoint already is not written. A pointer
+// that another process has moved is a conflict, unless it names the checkpoint.
 func TestMove(t *testing.T) {
 	ctx, st := context.Background(), newStore(t)
 	one, two := testPointer(), testPointer()

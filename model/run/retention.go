@@ -12,8 +12,8 @@ import (
 	"github.com/quire-ml/quire/runners/store"
 )
 
-// Retention says which checkpoints stay, beside those that are pinned. The newest
-// one always stays, and the one that best.json names.
+// Retention says which checkpoints stay beside the pinned ones. The newest
+// checkpoint always stays, and so does that of best.json.
 type Retention struct {
 	KeepLast int  // newest checkpoints that stay; 0 is 1
 	KeepBest bool // the lowest validation loss stays, and best.json follows it
@@ -28,7 +28,8 @@ func (k Retention) of(j journal, best checkpoint.Pointer, pinned map[int64]bool)
 	if p, ok := j.lowest(); ok && k.KeepBest {
 		kept[p.Step] = true
 	}
-	return journal{slices.DeleteFunc(slices.Clone(j.Checkpoints), func(p checkpoint.Pointer) bool { return !kept[p.Step] && !pinned[p.Step] })}
+	gone := func(p checkpoint.Pointer) bool { return !kept[p.Step] && !pinned[p.Step] }
+	return journal{slices.DeleteFunc(slices.Clone(j.Checkpoints), gone)}
 }
 
 // PinsName is the file of a run in which a person lists the steps of checkpoints

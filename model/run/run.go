@@ -2,13 +2,13 @@
 //
 //	run.json                 lease and journal: who may write here, and which checkpoints are kept
 //	checkpoints/step-….safetensors
-//	latest.json, best.json   pointers to the newest checkpoint and to the one with the lowest validation loss
+//	latest.json, best.json   pointers to the newest checkpoint and to that with the lowest validation loss
 //	pins.txt                 steps that a person wants kept
 //
-// A checkpoint is saved, then committed: listed in the journal, by who holds the
-// lease. After that the pointers move, and files that the journal no longer lists
-// are deleted. So a process may die between any two writes: the next one finds
-// the newest checkpoint that is intact (NewestIntact) and repairs the pointers
+// The holder of the lease saves a checkpoint (Save), then lists it in the journal
+// (Commit). After that the pointers move, and files that the journal no longer
+// lists are deleted. So a process may die between any two writes: the next holder
+// finds the newest intact checkpoint (NewestIntact) and repairs the pointers
 // (ResumeFrom). Readers need no lease; they believe the pointers (Open).
 //
 // The package knows files and steps. Training, and a checkpoint's content, are
@@ -26,7 +26,7 @@ import (
 )
 
 // A Dir is the directory of a run whose lease is held. It is for one goroutine at
-// a time, but for Err.
+// a time, except for Err.
 type Dir struct {
 	st           *store.Store
 	lease        *store.Lease
@@ -35,7 +35,7 @@ type Dir struct {
 }
 
 // Acquire takes the lease of the run in st: the sole right to write there. Where
-// a lease has expired, that may take as long as a lease lasts. The error is a
+// the lease of another has expired, Acquire may take as long as a lease lasts. The error is a
 // *store.HeldError while another process has the lease, and wraps
 // store.ErrDamaged where run.json is damaged. o may be nil.
 func Acquire(ctx context.Context, st *store.Store, o *store.LeaseOptions) (*Dir, error) {
@@ -59,7 +59,8 @@ func (d *Dir) Release(ctx context.Context) error {
 	return nil
 }
 
-// Err returns why the lease is lost, nil while it is held. It does not wait.
+// Err returns the error by which the lease was lost, nil while the lease is held.
+// It does not wait.
 func (d *Dir) Err() error { return d.lease.Err() }
 
 // Join returns the path or URL of a file of the run.
@@ -70,7 +71,7 @@ func (d *Dir) Join(name string) string { return d.st.Join(name) }
 func (d *Dir) Latest() checkpoint.Pointer { return d.latest.Pointer }
 
 // Save writes a checkpoint, which Commit then makes part of the run. Saving the
-// same again succeeds. Other content for a step that is committed is
+// same content again succeeds. Other content for a step that is committed is
 // store.ErrConflict.
 func (d *Dir) Save(ctx context.Context, c *checkpoint.Checkpoint) (checkpoint.Pointer, error) {
 	p, err := checkpoint.Save(ctx, d.st, c)
@@ -83,9 +84,9 @@ func (d *Dir) Save(ctx context.Context, c *checkpoint.Checkpoint) (checkpoint.Po
 }
 
 // removeLeftover deletes the file that is in the way of the checkpoint of a step,
-// unless it is committed: then it returns conflict. A process that was killed
-// between Save and Commit leaves such a file, and this training has other
-// numbers; or the file is damaged.
+// unless that file is committed: then it returns conflict. A process that was
+// killed between Save and Commit leaves such a file. Its content may be damaged,
+// or that of a training with other numbers.
 func (d *Dir) removeLeftover(ctx context.Context, step int64, conflict error) error {
 	name := checkpoint.Path(step)
 	if _, ok := d.journal.find(step); ok || d.latest.Name == name || d.best.Name == name {
@@ -95,22 +96,22 @@ func (d *Dir) removeLeftover(ctx context.Context, step int64, conflict error) er
 	if err != nil {
 		return err
 	}
-	if err := d.record(ctx, d.journal); err != nil { // the file may be another holder's by now
+	if err := d.record(ctx, d.journal); err != nil { // another holder may have written the file by now
 		return err
 	}
 	return d.st.Delete(ctx, name, info.Generation)
 }
 
-// Commit adds a saved checkpoint to the journal, or gives one that is there
-// another loss. It takes out of the journal what keep does not keep, moves the
-// pointers, and deletes the files that are no longer listed. Where pins.txt
+// Commit adds a saved checkpoint to the journal, or changes the loss of a listed
+// checkpoint. It removes the checkpoints that keep lets go from the journal, moves
+// the pointers, and deletes the files that are no longer listed. Where pins.txt
 // cannot be read, warning says so and nothing is deleted.
 //
-// The commit is done once the journal is written: a process that has lost its
-// lease gets no further, and one that is killed leaves the pointers to the next.
-// Files are deleted generation by generation, only those that were there before
-// the journal was written, and none that is newer than the newest checkpoint: so
-// a process that has lost its lease deletes nothing of its successor's.
+// The commit is done once the journal is written. A process that has lost its
+// lease fails there. A process that is killed later leaves the pointers to the
+// next holder. Commit deletes only files that were there before the journal was
+// written, in the same generation, and none newer than the newest checkpoint: so a
+// process that has lost its lease deletes no file of its successor.
 func (d *Dir) Commit(ctx context.Context, p checkpoint.Pointer, keep Retention) (warning, err error) {
 	files, err := d.st.List(ctx, checkpoint.Folder)
 	if err != nil {
@@ -155,7 +156,7 @@ func (d *Dir) record(ctx context.Context, j journal) error {
 	return nil
 }
 
-// sweep deletes those of files that are checkpoints neither listed nor pinned.
+// sweep deletes the checkpoints among files that are neither listed nor pinned.
 func (d *Dir) sweep(ctx context.Context, files []store.Info, pinned map[int64]bool) error {
 	for _, f := range files {
 		step, ok := checkpoint.StepOf(f.Name)
@@ -170,7 +171,7 @@ func (d *Dir) sweep(ctx context.Context, files []store.Info, pinned map[int64]bo
 }
 
 // Discard deletes the checkpoints and pointers of the run, so that a training
-// starts from zero there, and the files whose names begin with one of more. The
+// starts from zero, and the files whose names begin with an element of more. The
 // lease stays held, and pins.txt stays.
 func (d *Dir) Discard(ctx context.Context, more ...string) error {
 	if err := d.lease.Commit(ctx, nil); err != nil {
@@ -197,14 +198,14 @@ func (d *Dir) Discard(ctx context.Context, more ...string) error {
 	return nil
 }
 
-// A File is a part of a run, by its name below the directory.
+// A File is a file of a run, by its name below the directory.
 type File struct {
 	Name   string
 	SHA256 string // hex; empty for a pointer
 }
 
-// Files lists what a finished run is made of: the pointers and the checkpoints
-// that they name. latest.json, which is written last, comes first.
+// Files lists the files of a finished run: the pointers and their checkpoints.
+// latest.json, which is written last, comes first.
 func Files(ctx context.Context, st *store.Store) ([]File, error) {
 	latest, best := pointer{which: Latest}, pointer{which: Best}
 	if err := latest.read(ctx, st); err != nil {

@@ -55,7 +55,7 @@ func withLoss(p checkpoint.Pointer, loss float64) checkpoint.Pointer {
 	return p
 }
 
-// commit saves and commits the checkpoint of a step, with a loss unless it is 0.
+// commit saves and commits the checkpoint of a step, with the loss unless that is 0.
 func commit(t testing.TB, d *Dir, keep Retention, step int64, loss float64) {
 	t.Helper()
 	p, err := d.Save(context.Background(), ofStep(step))
@@ -100,7 +100,7 @@ func files(t testing.TB, st *store.Store) map[string]string {
 	return out
 }
 
-// steps returns the steps of the checkpoints in a store, and those listed.
+// steps returns the steps of the checkpoints in a store, and of those listed.
 func steps(t testing.TB, st *store.Store) (found, listed []int64) {
 	t.Helper()
 	for _, name := range slices.Sorted(maps.Keys(files(t, st))) {
@@ -197,8 +197,8 @@ func TestRetention(t *testing.T) {
 	}
 }
 
-// TestBest: best.json moves to a lower loss alone, is given a loss that was not
-// known before, and stays readable where it is not followed any more.
+// TestBest: best.json moves only to a lower loss, gets a loss that was unknown
+// before, and stays readable after KeepBest is off.
 func TestBest(t *testing.T) {
 	st := newStore(t)
 	d, keep := acquire(t, st), Retention{KeepBest: true}
@@ -227,8 +227,8 @@ func TestBest(t *testing.T) {
 	}
 }
 
-// TestLeftover: a file without a commit gives way, also a damaged one; a committed
-// one does not, and neither does that of another holder.
+// TestLeftover: a file without a commit gives way, also a damaged one. A committed
+// file stays, and so does the file of another holder.
 func TestLeftover(t *testing.T) {
 	ctx := context.Background()
 	other := ofStep(7)
@@ -398,8 +398,8 @@ func TestReplaced(t *testing.T) {
 	}
 }
 
-// TestDiscard leaves the lease, the pins and foreign files, and what another
-// training then starts is a run like any other.
+// TestDiscard leaves the lease, the pins and foreign files. The next training there
+// is a run like any other.
 func TestDiscard(t *testing.T) {
 	ctx, st := context.Background(), newStore(t)
 	d := acquire(t, st)
@@ -473,8 +473,8 @@ func TestFiles(t *testing.T) {
 	}
 }
 
-// TestLease: a run is held by one process, released also by a cancelled context,
-// and a damaged journal is an error until it is dropped.
+// TestLease: one process holds a run and releases it with a cancelled context too.
+// A damaged journal is an error until it is dropped.
 func TestLease(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	st := newStore(t)
@@ -510,8 +510,8 @@ func TestLease(t *testing.T) {
 	}
 }
 
-// TestJournalRefuses: an intact journal that no commit writes is an error with an
-// address.
+// TestJournalRefuses: an intact journal that Commit cannot have written is an error
+// with an address.
 func TestJournalRefuses(t *testing.T) {
 	ctx := context.Background()
 	for want, change := range map[string]func(list []checkpoint.Pointer){
@@ -546,8 +546,8 @@ func TestJournalRefuses(t *testing.T) {
 }
 
 // TestCrashImages lets the machine fail after every file operation of six commits,
-// and keeps none, half or all of what was not synced. What was committed is
-// there, and the pointers can be repaired.
+// and keeps none, half or all of the data that was not synced. Committed
+// checkpoints are there, and the pointers can be repaired.
 func TestCrashImages(t *testing.T) {
 	ctx := context.Background()
 	if _, err := os.Stat("/dev/shm"); err == nil {

@@ -11,9 +11,9 @@ import (
 	"github.com/quire-ml/quire/model/train"
 )
 
-// TestAverage: a checkpoint's parameters are the mean of those after each step,
-// which validation judges; the last ones have names of their own, and training
-// goes on from them as if there were no mean.
+// TestAverage: a checkpoint's parameters are the mean of those after each step, and
+// validation judges the mean. The last parameters have the prefix raw, and training
+// goes on from them as without a mean.
 func TestAverage(t *testing.T) {
 	read := func(average float64) (*checkpoint.Checkpoint, []rnn.Weights) {
 		t.Helper()

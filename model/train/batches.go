@@ -8,18 +8,19 @@ import (
 
 // Curriculum makes the first part of a training easier. The zero value is none.
 type Curriculum struct {
-	// Over Epochs epochs, at least 1, the characters of a sequence rise from
-	// SeqLength by equal steps; then they are L. 0 is L from the beginning. It
-	// needs Carry.
+	// SeqLength is the number of characters of a sequence in the first epoch. It
+	// rises by equal steps over Epochs epochs, at least 1, and is L after them. 0
+	// means L in every epoch. Another value needs Carry.
 	SeqLength int
 	Epochs    int
-	// Sampling is the share of the inputs that are the model's own samples
-	// (scheduled sampling; Bengio et al., 2015) at the end of the last epoch. It
-	// rises from 0 in equal steps.
+	// Sampling is the share, 0 to 1, of the inputs that are samples of the model
+	// (scheduled sampling; Bengio et al., 2015) at the end of the last epoch. The
+	// share rises from 0 by an equal amount each step.
 	Sampling float64
 }
 
-// length returns the characters of a sequence in an epoch, of L in the end.
+// length returns the number of characters of a sequence in an epoch (from 1), at
+// most L.
 func (c Curriculum) length(epoch, L int) int {
 	if c.SeqLength == 0 || epoch > c.Epochs {
 		return L
@@ -27,20 +28,20 @@ func (c Curriculum) length(epoch, L int) int {
 	return c.SeqLength + (L-c.SeqLength)*(epoch-1)/c.Epochs
 }
 
-// batches are the batches of a run: its epochs, and the sequences in them.
+// batches divides a run into epochs and an epoch into batches.
 type batches struct {
 	o        *Options
 	data     Data
 	text     Text    // with Carry, in place of data
 	ends     []int64 // the first step after each epoch of the curriculum
-	perEpoch int64   // batches of each later one
+	perEpoch int64   // batches of each later epoch
 
 	passages *passages // of the last batch
-	goesOn   []bool    // which of its sequences continue those of the one before
+	goesOn   []bool    // whether sequence b of the last batch continues that of the batch before
 }
 
-// ErrTooFew is wrapped where a set has no batch. Smaller batches, shorter
-// sequences or more text help.
+// ErrTooFew is wrapped by the error for a set without a batch. Smaller batches,
+// shorter sequences or more text help.
 var ErrTooFew = errors.New("less than one batch")
 
 func newBatches(data Data, o *Options) (*batches, error) {
@@ -49,7 +50,8 @@ func newBatches(data Data, o *Options) (*batches, error) {
 	}
 	s := &batches{o: o, data: data, goesOn: make([]bool, o.Batch)}
 	if c := o.Curriculum; c.SeqLength > o.SeqLength || c.SeqLength > 0 && o.Hidden != Carry {
-		return nil, fmt.Errorf("train: a curriculum from %d characters needs sequences of at least as many, not %d, and the hidden carried", c.SeqLength, o.SeqLength)
+		return nil, fmt.Errorf("train: a curriculum from %d characters needs sequences of at least as many, not %d, and the hidden carried",
+			c.SeqLength, o.SeqLength)
 	}
 	total := data.Len()
 	if o.Hidden == Carry {
@@ -70,7 +72,7 @@ func newBatches(data Data, o *Options) (*batches, error) {
 	return s, nil
 }
 
-// steps returns the number of steps in the first epochs.
+// steps returns the number of steps in the given number of first epochs.
 func (s *batches) steps(epochs int) int64 {
 	n := min(epochs, len(s.ends))
 	last := int64(0)
@@ -133,8 +135,9 @@ func (s *batches) step(t *Trainer, T int, batch []int32) (float64, error) {
 	return t.Step(batch[:s.o.Batch*(T+1)])
 }
 
-// Steps returns the steps that Run takes on data: in all, and in an epoch after
-// those of a curriculum. Early stopping may end a run before.
+// Steps returns the numbers of steps that Run takes on data: in all, and in an
+// epoch after those of a curriculum. Early stopping may end a run sooner. The
+// error wraps ErrTooFew where data has no batch.
 func Steps(data Data, o Options) (all, perEpoch int64, err error) {
 	b, err := newBatches(data, &o)
 	if err != nil {
@@ -143,7 +146,7 @@ func Steps(data Data, o Options) (all, perEpoch int64, err error) {
 	return b.total(), b.perEpoch, nil
 }
 
-// total returns the steps of the whole run.
+// total returns the number of steps of the whole run.
 func (s *batches) total() int64 {
 	if all := s.steps(s.o.Epochs); s.o.MaxSteps == 0 || all < s.o.MaxSteps {
 		return all

@@ -14,10 +14,10 @@ import (
 	"github.com/quire-ml/quire/runners/store/gcstest"
 )
 
-// TestDeadBucket: a run whose bucket is gone for good ends with an error, and
-// goes on from a copy of it on this machine to the same end. That the error comes
-// within two minutes takes nearly that long: -tags soak measures it; else the
-// bucket refuses.
+// TestDeadBucket: a run whose bucket is gone for good ends with an error, and goes
+// on from a local copy of the bucket to the same end. With -tags soak the bucket
+// does not answer, and the error must come within two minutes; without, the bucket
+// refuses at once.
 func TestDeadBucket(t *testing.T) {
 	want, server := wholeRun(t), gcstest.New(t)
 	var dead atomic.Bool

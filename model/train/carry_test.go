@@ -35,7 +35,7 @@ func (n *novel) ReadAt(ctx context.Context, at int64, dst []int32) error {
 	return ctx.Err()
 }
 
-// trainNovel has 9 passages of 5, and 6 characters more.
+// trainNovel has 9 passages of 5, and 6 other characters.
 func trainNovel() *novel      { return &novel{sequences: sequences{n: 9}, stretches: []int64{29, 3, 22}} }
 func validationNovel() *novel { return &novel{sequences: sequences{n: 3}, stretches: []int64{11, 7}} }
 
@@ -47,8 +47,9 @@ func carryOptions(cell rnn.Cell) train.Options {
 	return o
 }
 
-// TestCarryIsOnePass: two batches of T = 4, the hidden carried, have the losses
-// of one of 8; forgotten in between, those of two by themselves.
+// TestCarryIsOnePass: two batches of T = 4 with the hidden carried have the losses
+// of one batch of T = 8. With Forget in between, they have those of two separate
+// batches.
 func TestCarryIsOnePass(t *testing.T) {
 	const B = 3
 	for _, cell := range []rnn.Cell{rnn.GRU, rnn.LSTM} {
@@ -174,7 +175,7 @@ func interruptCarry(t *testing.T, o train.Options, want map[string]string) {
 		data.readAt = count
 		val.readAt = func(at int64) error {
 			if at > 0 {
-				return nil // of the 32 rows that validation reads, the first will do
+				return nil // the first of the 32 rows that validation reads is enough
 			}
 			return count(at)
 		}
@@ -210,7 +211,7 @@ func TestCarryRefuses(t *testing.T) {
 	st := newStore(t)
 	o.MaxSteps, o.Hidden = 3, train.Zero
 	mustRun(t, st, o, nil)
-	o.Hidden = train.Carry // the identity is the caller's word
+	o.Hidden = train.Carry // nothing compares the options with the identity
 	if _, err := runIn(t.Context(), st, trainNovel(), nil, o, nil); err == nil || err.Error() != "train: checkpoint of step 3 has no tensor hidden.h.l0 of shape [2 4]" {
 		t.Errorf("a checkpoint without hidden: %v", err)
 	}

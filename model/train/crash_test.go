@@ -19,7 +19,7 @@ import (
 	"github.com/quire-ml/quire/runners/store/crashtest"
 )
 
-// changing are the file operations that leave something behind.
+// changing are the file operations that change the disk.
 var changing = map[string]bool{"mkdir": true, "create": true, "write": true, "sync": true, "link": true, "rename": true, "remove": true, "syncdir": true}
 
 // sweep returns one of two numbers, the second with -tags soak.
@@ -31,8 +31,7 @@ func sweep(short, long int) int {
 }
 
 // saves returns the options of a run that saves after every step, and an observer
-// that keeps the last step of which the save is over. With a save before the
-// first one over, it is -1.
+// that keeps the last step whose save is over, -1 before the first.
 func saves() (train.Options, *atomic.Int64, func(train.Report) error) {
 	o := options()
 	o.EverySteps, o.KeepLast = 1, 2
@@ -48,7 +47,7 @@ func saves() (train.Options, *atomic.Int64, func(train.Report) error) {
 }
 
 // opens checks that the run in a directory has a newest checkpoint that is not
-// older than the one that was acknowledged.
+// older than the acknowledged one.
 func opens(t *testing.T, what, dir string, acknowledged int64) {
 	t.Helper()
 	c, _, err := run.Open(context.Background(), dir, "latest")
@@ -61,7 +60,8 @@ func opens(t *testing.T, what, dir string, acknowledged int64) {
 	}
 }
 
-// memory is a folder in memory, where there is one: syncs then cost nothing.
+// memory returns a folder in memory, if the machine has one: syncs cost nothing
+// there.
 func memory(t testing.TB) string {
 	t.Helper()
 	if _, err := os.Stat("/dev/shm"); err == nil {
@@ -91,7 +91,7 @@ func expire(t *testing.T, dir string) {
 	}
 }
 
-// goesOn runs to the end what a crash has left, and compares the end.
+// goesOn trains to the end from the disk after a crash, and compares the end.
 func goesOn(t *testing.T, what string, st *store.Store, o train.Options, want map[string]string) {
 	t.Helper()
 	if _, err := runIn(context.Background(), st, trainData(), validationData(), o, nil); err != nil {
@@ -102,9 +102,9 @@ func goesOn(t *testing.T, what string, st *store.Store, o train.Options, want ma
 }
 
 // TestCrashImages lets the machine fail after every file operation of a run that
-// saves eight times, and keeps none, half or all of what was not synced. The
-// checkpoint whose save was over is there, or the one after it; and the run goes
-// on to the same end.
+// saves eight times, and keeps none, half or all of the data that was not synced.
+// The checkpoint whose save was over is there, or the next; and the run goes on to
+// the same end.
 func TestCrashImages(t *testing.T) {
 	dir, crashes := memory(t), t.TempDir()
 	want, seeds, images := wholeRun(t), sweep(1, 20), 0
@@ -151,8 +151,8 @@ func TestCrashImages(t *testing.T) {
 	t.Logf("%d images", images)
 }
 
-// TestDiskFails fails file operations of a run with a full disk and with a broken
-// one: each alone, and all from there on. The run ends with the error, the
+// TestDiskFails fails file operations of a run with a full and with a broken disk:
+// each operation alone, and all from there on. The run ends with the error, the
 // checkpoint before is there, and the next run goes on to the same end.
 func TestDiskFails(t *testing.T) {
 	memory(t)

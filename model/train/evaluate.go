@@ -11,19 +11,19 @@ import (
 
 const (
 	evaluateRows = 32  // streams that Evaluate runs side by side
-	evaluateWarm = 256 // characters that a row reads before those that it predicts
+	evaluateWarm = 256 // characters that a row reads before its first prediction
 )
 
 // Evaluate returns the loss of a model on a text: the mean cross-entropy of the
-// predicted characters, in nats, and their number. Training, its best checkpoint,
-// the command evaluate and the gate all measure by it.
+// predicted characters, in nats, and their number. Every loss of a text that quire
+// reports or compares is this one.
 //
 // Every character of a stretch but the first is predicted once, from the hidden
 // that the characters before it leave. To go faster, the predictions are divided
-// in order among 32 rows, as evenly as possible. A row starts with zero hidden:
+// in order among 32 rows, as evenly as possible. A row starts with zero hidden,
 // 256 characters before its first prediction, or where that stretch begins. The
 // hidden is zero again where another stretch begins. The losses are summed row by
-// row. nats is NaN where there is nothing to predict.
+// row. Without a character to predict nats is NaN.
 func Evaluate(ctx context.Context, w *rnn.Weights, text Text) (nats float64, chars int64, err error) {
 	return evaluate(ctx, decode.New(w, evaluateRows), text)
 }
@@ -87,7 +87,7 @@ func (r *training) validate(ctx context.Context) (*float64, error) {
 	return &nats, nil
 }
 
-// evaluation is where Evaluate stands.
+// evaluation is the progress of one Evaluate.
 type evaluation struct {
 	text   Text
 	starts []int64 // first character of each stretch, and the end
@@ -95,13 +95,13 @@ type evaluation struct {
 	rows   []*evaluationRow
 }
 
-// evaluationRow is one of the rows that read side by side.
+// evaluationRow is the progress of one row.
 type evaluationRow struct {
 	stretch int
 	at      int64   // character of the stream that is read next
 	warm    int64   // characters to read before one counts
 	left    int64   // predictions that count, to be made
-	scored  bool    // whether the last one read counts
+	scored  bool    // whether the last prediction counts
 	ids     []int32 // the characters from at on
 	buffer  []int32
 }
@@ -128,8 +128,8 @@ func newEvaluation(text Text) *evaluation {
 	return e
 }
 
-// next gives the next character of a row and the one that follows. began tells
-// whether a stretch begins with it.
+// next sets id to the next character of a row and target to the character after
+// that. began says whether a stretch begins with id.
 func (e *evaluation) next(ctx context.Context, r *evaluationRow, id, target *int32) (began bool, err error) {
 	for r.at+1 >= e.starts[r.stretch+1] {
 		r.stretch++
@@ -152,7 +152,7 @@ func (e *evaluation) next(ctx context.Context, r *evaluationRow, id, target *int
 	return began, nil
 }
 
-// counts reports, once, whether the last prediction counts.
+// counts reports whether the last prediction counts. A second call reports false.
 func (r *evaluationRow) counts() bool {
 	scored := r.scored
 	r.scored = false

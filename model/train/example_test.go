@@ -10,9 +10,9 @@ import (
 )
 
 // The tutorial's training loop, written by hand: epochs of batches, a loss, its
-// gradients, an update. The input changes on the way, from an easy text to a
-// harder one, of which the model then reads more and more as it would have
-// written it itself (scheduled sampling).
+// gradients, an update. After two epochs a harder text follows an easy one. From
+// the fourth epoch on, samples of the model replace a growing share of the inputs
+// (scheduled sampling).
 func ExampleTrainer() {
 	const T, B, V = 8, 4, 5
 	w := rnn.NewWeights(rnn.Shape{Cell: rnn.GRU, Layers: 1, Vocabulary: V, Embedding: 8, Hidden: 16})
@@ -62,8 +62,7 @@ func ExampleTrainer() {
 	// epoch 6: 0.146 nats, recurrent gradient 0.152, 30 % samples
 }
 
-// A training loop of one's own: batches of B sequences of T+1 ids, one Step
-// each.
+// A training loop: batches of B sequences of T+1 ids, one Step each.
 func ExampleTrainer_Step() {
 	const T, B = 4, 2
 	w := rnn.NewWeights(rnn.Shape{Cell: rnn.GRU, Layers: 1, Vocabulary: 3, Embedding: 4, Hidden: 8})
@@ -93,8 +92,8 @@ func ExampleTrainer_Step() {
 	// step 100: 0.0026 nats
 }
 
-// Loss and Apply are the halves of Step; between them the gradients can be
-// looked at, and the learning rate changed.
+// Loss and Apply are the halves of Step. Between them a loop can read the
+// gradients and change the learning rate.
 func ExampleTrainer_Loss() {
 	w := rnn.NewWeights(rnn.Shape{Cell: rnn.LSTM, Layers: 1, Vocabulary: 2, Embedding: 2, Hidden: 3})
 	w.Init(1)

@@ -8,7 +8,7 @@ import (
 	"github.com/quire-ml/quire/model/rnn"
 )
 
-// Hidden is the state that the sequences of a batch start from.
+// Hidden is the state from which the sequences of a batch start.
 type Hidden string
 
 const (
@@ -34,7 +34,7 @@ func newHidden(s rnn.Shape, B int) *hidden {
 	return x
 }
 
-// take copies the hidden after the last run of a network.
+// take copies the hidden after the last run of net.
 func (x *hidden) take(net *graph.Network) {
 	for k := range x.h {
 		h, c := net.Last(k)
@@ -54,7 +54,7 @@ func (x *hidden) forget(b int) {
 	}
 }
 
-// tensors lists the rows as a checkpoint stores them, hidden.h.l{k} and
+// tensors lists the values as a checkpoint stores them, hidden.h.l{k} and
 // hidden.c.l{k}, (B, H); none for nil. They share the memory of x.
 func (x *hidden) tensors() []checkpoint.Tensor {
 	if x == nil {

@@ -9,7 +9,7 @@ import (
 )
 
 // TestCarryAgainstPyTorch compares steps that carry the hidden with those of
-// testdata/carry.py, which printed the numbers. Sequence 1 begins anew before
+// testdata/carry.py, which printed the numbers. Sequence 1 starts from zero at
 // step 3. A gradient that went back into the batch before would show in the
 // losses from step 2 on.
 func TestCarryAgainstPyTorch(t *testing.T) {
@@ -66,7 +66,7 @@ func TestCarryAgainstPyTorch(t *testing.T) {
 	}
 }
 
-// TestHiddenTensors: they share the memory of what is carried.
+// TestHiddenTensors: the tensors share the memory of the carried hidden.
 func TestHiddenTensors(t *testing.T) {
 	x := newHidden(rnn.Shape{Cell: rnn.LSTM, Layers: 2, Hidden: 3}, 2)
 	var names []string

@@ -16,9 +16,9 @@ import (
 // sameIdentity returns an *IdentityError for a checkpoint from other inputs.
 func (o Options) sameIdentity(c checkpoint.Metadata) error {
 	var diffs []string
-	add := func(what, got, want string) {
+	add := func(item, got, want string) {
 		if got != want {
-			diffs = append(diffs, fmt.Sprintf("%s: the run has %s, now %s", what, got, want))
+			diffs = append(diffs, fmt.Sprintf("%s: the run has %s, now %s", item, got, want))
 		}
 	}
 	add("cell", c.Cell, o.Identity.Cell)
@@ -41,7 +41,7 @@ func (o Options) sameIdentity(c checkpoint.Metadata) error {
 
 // IdentityError says that a run holds a training from other inputs.
 type IdentityError struct {
-	Differences []string // one a line of text: the item, what the run has, what it would have now
+	Differences []string // a line of text for each: the item, its value in the run, its value now
 }
 
 func (e *IdentityError) Error() string {

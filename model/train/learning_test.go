@@ -11,7 +11,7 @@ import (
 	"github.com/quire-ml/quire/model/train"
 )
 
-// learning are runs with everything that a resume must restore: dropout,
+// learning are runs with every state that a resume must restore: dropout,
 // schedules, weight decay, early stop, the mean of the weights.
 func learning() map[string]train.Options {
 	all := map[string]train.Options{}
@@ -65,7 +65,7 @@ func TestLearningResumes(t *testing.T) {
 }
 
 // TestDropoutChanges demands that dropout, weight decay and the schedule each
-// make other weights, and that the seed decides what is dropped.
+// make other weights, and that the seed decides the values dropped.
 func TestDropoutChanges(t *testing.T) {
 	sums := map[string]string{}
 	for name, change := range map[string]func(o *train.Options){

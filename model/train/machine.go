@@ -18,20 +18,21 @@ type machine interface {
 	resize(T int) error
 	// loss returns the mean cross-entropy of ids and targets (T, B), in nats, and
 	// keeps its gradients. The sequences start from the trainer's hidden, or
-	// without one from zero. The trainer's seed and step decide what is dropped.
+	// without one from zero. The trainer's seed and step decide which values
+	// are dropped.
 	loss(ids, targets []int32) (float64, error)
 	// gradient returns the gradient of the parameter of that name from the last
-	// loss, nil where there is none; valid until the next.
+	// loss, nil for an unknown name; valid until the next loss.
 	gradient(name string) []float32
-	// squares returns the sums of squares of the gradients, as adam.Solver.Begin
-	// takes them.
+	// squares returns the sums of squares of the gradients for adam.Solver.Begin.
 	squares() ([]float64, error)
 	// apply updates weights, moments and mean by the gradients of the last loss,
 	// and sets the trainer's hidden to that in which its sequences have ended.
 	apply(adam.Rates) error
 	// predictor returns B streams of the trainer's weights, or of its mean.
 	predictor(w *rnn.Weights, B int) (predictor, error)
-	// pull copies the machine's memory to the host, push the host's to the machine.
+	// pull copies the machine's memory to the host. push copies the host's memory
+	// to the machine.
 	pull() error
 	push() error
 	close() error

@@ -12,8 +12,8 @@ import (
 	"github.com/quire-ml/quire/model/rnn"
 )
 
-// apart is a machine with memory of its own: what the trainer does not push it
-// does not know, and what is not pulled the trainer does not see.
+// apart is a machine with separate memory: it sees only values that the trainer
+// has pushed, and the trainer only values that it has pulled.
 type apart struct {
 	host, own *Trainer
 }
@@ -130,7 +130,7 @@ func TestMachine(t *testing.T) {
 					if validation[i], _, err = evaluate(t.Context(), m, line(60)); err != nil {
 						t.Fatal(err)
 					}
-					if step%2 == 0 { // what is not pulled now is so later
+					if step%2 == 0 { // the next pull brings values that are not pulled now
 						continue
 					}
 					if tensors[i], err = tr.tensors(); err != nil {
@@ -168,7 +168,7 @@ func copyOf(step int64, tensors []checkpoint.Tensor) *checkpoint.Checkpoint {
 	return c
 }
 
-// line is a text of so many characters.
+// line is a text of the given number of characters.
 type line int64
 
 func (l line) Stretches() []int64 { return []int64{int64(l)} }

@@ -10,26 +10,26 @@ import (
 	"github.com/quire-ml/quire/model/run"
 )
 
-// Options are the numbers of a run. Those before Epochs decide the weights;
-// those after decide only which steps are saved, and when the run ends.
+// Options are the numbers of a run. The fields before Epochs decide the weights.
+// The others decide which steps are saved, and when the run ends.
 type Options struct {
 	TrainerOptions // Seed also decides the initial weights and the order of passages
 
 	Shape       rnn.Shape
-	Start       *rnn.Weights // that training starts from, of that shape; nil: initial weights by Seed
+	Start       *rnn.Weights // first weights, of the same shape; nil: initial weights by Seed
 	SeqLength   int          // L
 	Batch       int          // B
 	LR          float64      // learning rate
-	Schedule    Schedule     // of the learning rate; empty is Constant
-	WarmupSteps int64        // over which the learning rate rises
+	Schedule    Schedule     // course of the learning rate; empty is Constant
+	WarmupSteps int64        // steps over which the learning rate rises to LR
 	Curriculum  Curriculum
 
 	Epochs     int   // 0 saves the untrained network; with Cosine or Sampling it decides the weights too
 	Patience   int   // epochs without a lower validation loss that end the training; 0: never
-	MaxSteps   int64 // after which the training ends, saved like any end; 0 for none
+	MaxSteps   int64 // steps after which the training ends, saved like any end; 0 for none
 	EverySteps int64 // steps between two saves within an epoch; 0: only its end is saved
 
-	Every    time.Duration // between two saves, plus the time of a step; 0 for none
+	Every    time.Duration // time between two saves, plus at most a step; 0 for none
 	LogEvery int64         // steps between two reports; 0: only the first step is reported
 
 	run.Retention
@@ -39,14 +39,15 @@ type Options struct {
 	// identity.
 	Identity checkpoint.Metadata
 
-	// MayDiffer are dotted keys of Identity.Config that may differ all the same:
-	// lengths over which nothing follows a course, such as the number of epochs
+	// MayDiffer are dotted keys of Identity.Config that may differ nevertheless:
+	// lengths over which no option follows a course, such as the number of epochs
 	// with a constant learning rate and no sampling.
 	MayDiffer []string
 }
 
-// Report is a message of Run to its observer. Its kind is given by the first of
-// Warning, Resumed, Saved and EpochEnd that is set; with none, it is of a step.
+// Report is a message of Run to its observer. The first of Warning, Resumed, Saved
+// and EpochEnd that is set gives the kind of the message; a report without any is
+// of a step.
 type Report struct {
 	Step         int64 // steps done
 	Steps        int64 // steps in the whole run
@@ -59,12 +60,15 @@ type Report struct {
 	EpochNats    float64 // mean training loss of the epoch
 	Validation   *float64
 	Weights      *rnn.Weights // of the model that is saved, until the observer returns
-	Saved        string       // name of the checkpoint just written; latest.json names it once the observer
-	// returns, so an observer that writes its own files now is never behind the run
-	Warning error // for a person to read; the run goes on
+	Warning      error        // for a person to read; the run goes on
+
+	// Saved is the name of the checkpoint just written. latest.json names it after
+	// the observer has returned, so that files that the observer writes now are
+	// never older than the run.
+	Saved string
 
 	// Resumed marks the first report of a run that goes on at Step. With EpochEnd
-	// too, the end of that epoch will be reported again.
+	// the end of that epoch will be reported once more.
 	Resumed bool
 }
 
@@ -81,7 +85,7 @@ type Result struct {
 }
 
 // ErrInterrupted is returned by Run when its context was cancelled and the state
-// is saved: the same call goes on from there.
+// is saved. The same call goes on from that state.
 var ErrInterrupted = errors.New("train: interrupted, everything is saved; start again to resume")
 
 // A DivergedError ends a training whose loss, gradients or weights are NaN or

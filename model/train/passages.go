@@ -9,11 +9,10 @@ import (
 
 // Text is a split as one stream of characters, which Carry and Evaluate read.
 type Text interface {
-	// Stretches returns the numbers of characters of the stretches that the
-	// stream consists of. Only inside one does a character follow the one
-	// before it.
+	// Stretches returns the number of characters of each stretch of the stream. A
+	// character follows the character before it only within a stretch.
 	Stretches() []int64
-	// ReadAt fills dst with the ids of the stream from character at on.
+	// ReadAt fills dst with the ids of the characters at, at+1, … of the stream.
 	ReadAt(ctx context.Context, at int64, dst []int32) error
 }
 
@@ -29,7 +28,7 @@ type passages struct {
 	T     int64
 	seed  int64
 	n     int64     // passages
-	parts []stretch // those with a passage
+	parts []stretch // stretches with a passage
 }
 
 // stretch is a stretch of a text with at least one passage.
@@ -53,7 +52,7 @@ func newPassages(text Text, T int, seed int64) *passages {
 }
 
 // read fills dst with the T+1 ids of the passage at position i, 0 to n-1, of an
-// epoch (from 1). goesOn tells whether it continues the passage at position i-1.
+// epoch (from 1). goesOn says whether the passage continues that at position i-1.
 func (w *passages) read(ctx context.Context, epoch int, i int64, dst []int32) (goesOn bool, err error) {
 	key := kernel.Hash(kernel.Hash(uint64(w.seed)) + uint64(epoch))
 	i = (i + draw(key, w.n)) % w.n
@@ -63,5 +62,5 @@ func (w *passages) read(ctx context.Context, epoch int, i int64, dst []int32) (g
 	return i > p.first, w.text.ReadAt(ctx, at, dst)
 }
 
-// draw returns a number in 0 … n-1 that key decides.
+// draw returns a number in 0 … n-1 that depends on key alone.
 func draw(key uint64, n int64) int64 { return int64(kernel.Hash(key) % uint64(n)) }

@@ -18,16 +18,16 @@ func (n numbered) ReadAt(_ context.Context, at int64, dst []int32) error {
 	return nil
 }
 
-// numberedData is Data too, which has no sequences.
+// numberedData is a numbered that is Data too, without sequences.
 type numberedData struct{ numbered }
 
 func (numberedData) Len() int64 { return 0 }
 
 func (numberedData) Read(context.Context, int, int64, []int32) error { return nil }
 
-// TestPassages: in every epoch no passage crosses stretches, each begins with the
-// last character of the one before it where it goes on, and every target comes
-// once, but for those that the passages leave over, which change.
+// TestPassages: in every epoch no passage crosses stretches, a passage that goes on
+// begins with the last character of the passage before it, and every target comes
+// once. The characters that the passages leave over change from epoch to epoch.
 func TestPassages(t *testing.T) {
 	const T = 4
 	text := numbered{3, 30, 1, 4, 5, 12} // passages: none, 7 and 1 over, none, none, 1, 2 and 3 over

@@ -9,9 +9,9 @@ import (
 	"github.com/quire-ml/quire/model/run"
 )
 
-// Compatible reports whether Run would go on with the checkpoints in dir: nil
-// where there is none, or where the newest that is intact came from the same
-// inputs. Other inputs are an *IdentityError.
+// Compatible returns nil where Run would go on with the checkpoints in dir: there
+// is none, or the newest intact checkpoint came from the same inputs. Other inputs
+// are an *IdentityError.
 func Compatible(ctx context.Context, dir *run.Dir, o Options) error {
 	n, err := dir.NewestIntact(ctx)
 	if err != nil || n.Checkpoint == nil {
@@ -20,14 +20,13 @@ func Compatible(ctx context.Context, dir *run.Dir, o Options) error {
 	return o.sameIdentity(n.Metadata)
 }
 
-// start builds the trainer and goes on from the newest checkpoint that is
-// intact.
+// start builds the trainer and goes on from the newest intact checkpoint.
 func (r *training) start(ctx context.Context) error {
 	w := rnn.NewWeights(r.o.Shape)
 	if start := r.o.Start; start == nil {
 		w.Init(r.o.Seed)
 	} else if start.Shape != r.o.Shape {
-		return fmt.Errorf("train: to start from weights of shape %+v, the network must have the same, not %+v", start.Shape, r.o.Shape)
+		return fmt.Errorf("train: the weights to start from have shape %+v, want %+v, the shape of the network", start.Shape, r.o.Shape)
 	} else {
 		copy(w.Flat, start.Flat)
 	}
@@ -43,7 +42,7 @@ func (r *training) start(ctx context.Context) error {
 		return err
 	}
 	for _, err := range n.Damaged {
-		if err := r.report(Report{Warning: fmt.Errorf("%w; the one of step %d is taken instead", err, r.step)}); err != nil {
+		if err := r.report(Report{Warning: fmt.Errorf("%w; the checkpoint of step %d is taken instead", err, r.step)}); err != nil {
 			return err
 		}
 	}

@@ -21,7 +21,7 @@ import (
 	"github.com/quire-ml/quire/runners/store/gcstest"
 )
 
-// last is what must not depend on how a run came to its end.
+// last is the part of a run that must not depend on its interruptions.
 func last(t testing.TB, st *store.Store) map[string]string {
 	t.Helper()
 	all := contents(t, st)
@@ -75,7 +75,7 @@ func TestInterrupt(t *testing.T) {
 	}
 }
 
-// TestManyInterrupts stops after every single step.
+// TestManyInterrupts stops after every step.
 func TestManyInterrupts(t *testing.T) {
 	want, st, stops := wholeRun(t), newStore(t), 0
 	for {
@@ -165,8 +165,8 @@ func (d *dying) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // TestStoreDies lets every single request of a run on Cloud Storage be its last,
-// before or after it had its effect. The run ends with the error; what it has
-// left is whole, and the next one goes on to the same end.
+// before or after it had its effect. The run ends with the error, leaves
+// whole files, and the next run goes on to the same end.
 func TestStoreDies(t *testing.T) {
 	o := options()
 	o.KeepLast = 1
@@ -227,8 +227,8 @@ func TestLeftover(t *testing.T) {
 	}
 }
 
-// TestTwoRuns: of two runs in one directory, the second is refused, and what is
-// there stays.
+// TestTwoRuns: of two runs in one directory, the second is refused, and all files
+// stay.
 func TestTwoRuns(t *testing.T) {
 	st := newStore(t)
 	refused := 0
@@ -268,7 +268,7 @@ func damage(t *testing.T, st *store.Store, name string) {
 }
 
 // TestDamage: damaged pointers, a damaged journal, or checkpoints none of which
-// is intact stop a run; nothing starts anew.
+// is intact stop a run; no training starts from zero.
 func TestDamage(t *testing.T) {
 	all := []string{checkpoint.Path(8), checkpoint.Path(6), checkpoint.Path(4), checkpoint.Path(3)}
 	for _, names := range [][]string{{"latest.json"}, {"best.json"}, {"run.json"}, all} {
@@ -327,7 +327,7 @@ func TestFallBack(t *testing.T) {
 			t.Errorf("%d damaged: went on from step %d, said %q", n, res.Resumed, named)
 		}
 		for i, text := range named {
-			if !strings.Contains(text, st.Join(checkpoint.Path(all[i]))) || !strings.HasSuffix(text, fmt.Sprintf("; the one of step %d is taken instead", all[n])) {
+			if !strings.Contains(text, st.Join(checkpoint.Path(all[i]))) || !strings.HasSuffix(text, fmt.Sprintf("; the checkpoint of step %d is taken instead", all[n])) {
 				t.Errorf("%d damaged: said %q", n, text)
 			}
 		}

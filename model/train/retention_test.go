@@ -70,8 +70,8 @@ func TestRetention(t *testing.T) {
 	}
 }
 
-// TestEvery saves by time: after the first step, and each that does not find a
-// save under way; or never but at the ends of epochs.
+// TestEvery saves by time: after the first step, and after each step without a
+// save under way; or only at the ends of epochs.
 func TestEvery(t *testing.T) {
 	for every, want := range map[time.Duration][]int64{time.Nanosecond: {1, 4, 8}, time.Hour: {4, 8}, 0: {4, 8}} {
 		st, o := newStore(t), options()
@@ -87,8 +87,7 @@ func TestEvery(t *testing.T) {
 	}
 }
 
-// TestReader reads the newest checkpoint again and again while a run saves and
-// deletes.
+// TestReader reads the newest checkpoint in a loop while a run saves and deletes.
 func TestReader(t *testing.T) {
 	st, o := newStore(t), options()
 	o.Epochs, o.EverySteps, o.KeepLast = 5, 1, 1
@@ -115,8 +114,8 @@ func TestReader(t *testing.T) {
 	}
 }
 
-// TestLostLease: a training whose lease another has taken can save no more, and
-// what the other has stays.
+// TestLostLease: a training whose lease another has taken can save no more, and the
+// files of the other stay.
 func TestLostLease(t *testing.T) {
 	for _, at := range []int64{0, 2, 7} { // positions of an epoch
 		st, o := newStore(t), options()

@@ -23,12 +23,13 @@ type Data interface {
 // moments; a checkpoint stores it as its metrics.
 type history struct {
 	Epochs []EpochMetrics `json:"epochs"`
-	// Sum and Steps are the losses of the epoch that is under way.
+	// Sum and Steps are the sum and the number of the losses of the epoch that is
+	// under way.
 	Sum   float64 `json:"epoch_sum_nats"`
 	Steps int64   `json:"epoch_steps"`
 }
 
-// EpochMetrics is what remains of a finished epoch.
+// EpochMetrics are the losses of a finished epoch, in nats a character.
 type EpochMetrics struct {
 	Epoch      int      `json:"epoch"`
 	Step       int64    `json:"step"`
@@ -44,29 +45,32 @@ type training struct {
 	batches *batches
 	trainer *Trainer
 	observe func(Report) error
-	total   int64 // steps
+	total   int64 // steps of the whole run
 	step    int64
 	past    history
-	saving  chan error          // of the save under way, nil for none
-	held    []Report            // until that save is finished
+	saving  chan error          // error of the save under way, nil for no save
+	held    []Report            // reports that wait for the end of that save
 	copies  []checkpoint.Tensor // of the tensors that are saved
-	savedAt time.Time           // when the last save began, or the call
+	savedAt time.Time           // start of the last save, or of the call
 	saved   int64               // step of the newest checkpoint, -1 for none
-	judged  bool                // that step's validation loss is in the pointers
+	judged  bool                // the pointers have the validation loss of that step
 	first   int64               // step at which this call started
-	trained time.Duration       // spent in steps by this call
-	chars   int64               // trained by this call
+	trained time.Duration       // time in steps of this call
+	chars   int64               // characters trained by this call
 }
 
-// Run trains in dir until the last epoch or step, saving as it goes, or until ctx
-// is cancelled (ErrInterrupted). Where dir has a checkpoint, training goes on from
-// the newest that is intact. The caller holds dir before and after.
+// Run trains in dir until the last epoch or step, and saves meanwhile, or until
+// ctx is cancelled (ErrInterrupted). Where dir has checkpoints, training goes on
+// from the newest intact one; checkpoints of other inputs are an *IdentityError. A
+// loss, gradient or weight that is NaN or infinite is a *DivergedError. The caller
+// holds dir before and after.
 //
-// val may be nil. Remainders smaller than a batch are left out of an epoch. To
-// carry the hidden, train must be a Text too.
+// val may be nil. An epoch leaves out a remainder smaller than a batch. To carry
+// the hidden, train must be a Text too.
 //
 // A save runs beside the training, one at a time. The observer is called from one
-// goroutine at a time, in the order of events.
+// goroutine at a time, in the order of events; an error of the observer ends the
+// run. It may be nil.
 func Run(ctx context.Context, dir *run.Dir, train Data, val Text, o Options, observe func(Report) error) (*Result, error) {
 	b, err := newBatches(train, &o)
 	if err != nil {
@@ -82,7 +86,7 @@ func Run(ctx context.Context, dir *run.Dir, train Data, val Text, o Options, obs
 		err = saveErr
 	}
 	if err == nil {
-		// A run that was killed after its last pointer has not deleted all that it should.
+		// A run that was killed after its last pointer may still have files to delete.
 		err = r.commit(context.WithoutCancel(ctx), dir.Latest())
 	}
 	if err != nil && !errors.Is(err, ErrInterrupted) {
@@ -119,7 +123,8 @@ func (r *training) loop(ctx context.Context) error {
 		r.trained += time.Since(began)
 		if r.step == 1 || r.o.LogEvery > 0 && r.step%r.o.LogEvery == 0 {
 			rate := float64(r.chars-logged) / time.Since(since).Seconds()
-			if err := r.report(Report{Nats: loss, PerSecond: rate, LR: r.trainer.Solver.LR, GradientNorm: r.trainer.Solver.Norm()}); err != nil {
+			p := Report{Nats: loss, PerSecond: rate, LR: r.trainer.Solver.LR, GradientNorm: r.trainer.Solver.Norm()}
+			if err := r.report(p); err != nil {
 				return err
 			}
 			logged, since = r.chars, time.Now()
@@ -127,7 +132,7 @@ func (r *training) loop(ctx context.Context) error {
 	}
 }
 
-// betweenSteps saves, validates and stops, as is due after a step.
+// betweenSteps saves, validates and stops, where a step calls for it.
 func (r *training) betweenSteps(ctx context.Context) error {
 	if err := r.poll(); err != nil {
 		return err
@@ -136,7 +141,9 @@ func (r *training) betweenSteps(ctx context.Context) error {
 		return fmt.Errorf("train: step %d: %w", r.step, err)
 	}
 	end := r.step >= r.total
-	every := r.step > 0 && (r.o.EverySteps > 0 && r.step%r.o.EverySteps == 0 || r.o.Every > 0 && time.Since(r.savedAt) >= r.o.Every && r.saving == nil)
+	every := r.o.EverySteps > 0 && r.step%r.o.EverySteps == 0 ||
+		r.o.Every > 0 && time.Since(r.savedAt) >= r.o.Every && r.saving == nil
+	every = every && r.step > 0
 	if r.saved != r.step && (end || every || r.epochEnd() || ctx.Err() != nil) {
 		if err := r.save(context.WithoutCancel(ctx)); err != nil {
 			return err
@@ -210,7 +217,7 @@ func (r *training) report(p Report) error {
 	return r.deliver(r.complete(p))
 }
 
-// complete fills in where the run stands.
+// complete fills in the step, the number of steps and the epoch.
 func (r *training) complete(p Report) Report {
 	p.Step, p.Steps, p.Epoch = r.step, r.total, r.epoch()
 	return p
@@ -229,7 +236,7 @@ func (r *training) epoch() int {
 	return epoch
 }
 
-// result describes where the run stands.
+// result returns the state of the run as a Result.
 func (r *training) result(done bool) *Result {
 	latest := r.dir.Latest()
 	res := &Result{Step: r.step, Epoch: r.epoch(), Validation: latest.Loss, Checkpoint: latest.Name, Resumed: r.first, Done: done}

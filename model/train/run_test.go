@@ -147,7 +147,7 @@ func pointerOf(t testing.TB, st *store.Store, which string) checkpoint.Pointer {
 	return p
 }
 
-// readPointer reads latest.json or best.json, and nothing in its stead.
+// readPointer reads latest.json or best.json, without the fallback of run.Find.
 func readPointer(st *store.Store, which string) (p checkpoint.Pointer, err error) {
 	data, _, err := st.Read(context.Background(), which+".json")
 	if err == nil {
@@ -156,7 +156,7 @@ func readPointer(st *store.Store, which string) (p checkpoint.Pointer, err error
 	return p, err
 }
 
-// TestRun pins what a run reports and leaves, to the last bit of its weights.
+// TestRun pins the reports and the files of a run, to the last bit of its weights.
 func TestRun(t *testing.T) {
 	st := newStore(t)
 	var reports []train.Report
@@ -229,7 +229,7 @@ func TestMetrics(t *testing.T) {
 	}
 }
 
-// TestUnsavedNumbers: what does not decide the weights does not change the last
+// TestUnsavedNumbers: options that do not decide the weights do not change the last
 // checkpoint.
 func TestUnsavedNumbers(t *testing.T) {
 	st := newStore(t)
@@ -283,7 +283,7 @@ func TestKeep(t *testing.T) {
 					t.Errorf("%s is step %d, want %d", which, got.Step, want)
 				}
 			}
-			// Without keep_best, a best one from before stays readable.
+			// Without KeepBest, an earlier best checkpoint stays readable.
 			o.Epochs, o.KeepBest = 3, false
 			mustRun(t, st, o, nil)
 			if _, _, err := run.Open(context.Background(), st.URL(), "best"); err != nil {
@@ -293,7 +293,7 @@ func TestKeep(t *testing.T) {
 	}
 }
 
-// TestEnds: where a run ends by its numbers.
+// TestEnds: the step at which a run ends, by its options.
 func TestEnds(t *testing.T) {
 	for _, c := range []struct {
 		name       string
@@ -344,7 +344,7 @@ func TestEnds(t *testing.T) {
 	}
 }
 
-// TestMoreSteps: a run that ended early goes on, and ends as if it had not.
+// TestMoreSteps: a run that ended early goes on to the end of an undisturbed one.
 func TestMoreSteps(t *testing.T) {
 	whole, o := newStore(t), options()
 	mustRun(t, whole, o, nil)
@@ -378,14 +378,14 @@ func (d *outOfRange) Read(ctx context.Context, epoch int, position int64, dst []
 	return err
 }
 
-// TestNaN: a loss that is no number ends a run, and nothing of it is saved.
+// TestNaN: a loss that is NaN ends a run, and the step is not saved.
 func TestNaN(t *testing.T) {
 	ctx := context.Background()
 	st, o := newStore(t), options()
 	o.EverySteps, o.MaxSteps = 0, 4
 	mustRun(t, st, o, nil)
 	before := contents(t, st)
-	o.LR, o.MaxSteps = 1e38, 0 // the identity is the caller's word, so this goes on
+	o.LR, o.MaxSteps = 1e38, 0 // nothing compares the options with the identity, so this goes on
 	_, err := runIn(ctx, st, trainData(), validationData(), o, nil)
 	if err == nil || !strings.HasPrefix(err.Error(), "train: step 6: ") || !strings.Contains(err.Error(), "is NaN") {
 		t.Errorf("%v", err)

@@ -4,10 +4,10 @@ import (
 	"github.com/quire-ml/quire/model/kernel"
 )
 
-// draw replaces inputs by characters that the model draws after the inputs before
-// them, replaced ones included. Each input but the first of a sequence is replaced
-// with probability Sampling. Dropout is off for the drawing. The draws are a
-// function of the seed, the steps taken and the place in the batch.
+// draw replaces each input but the first of a sequence, with probability Sampling,
+// by a character that the model draws after the inputs before it, which may be
+// drawn too. Dropout is off meanwhile. The draws depend on the seed, the steps
+// taken and the position in the batch alone.
 func (t *Trainer) draw() error {
 	if t.sampler == nil {
 		var err error
@@ -40,14 +40,14 @@ func (t *Trainer) draw() error {
 	return nil
 }
 
-// samplingStream keeps the numbers of draw apart from those of dropout, whose
-// streams are numbered from 0.
+// samplingStream keeps the random numbers of draw apart from those of dropout,
+// whose streams have the numbers 0, 1, ….
 const samplingStream = 1 << 32
 
-// uniform returns a number in [0, 1) that key decides.
+// uniform returns a number in [0, 1) that depends on key alone.
 func uniform(key uint64) float64 { return float64(kernel.Hash(key)>>11) / (1 << 53) }
 
-// pick returns the id that a uniform number u picks from the softmax of logits.
+// pick returns the id that a uniform number u selects from the softmax of logits.
 func pick(logits []float32, u float64) int32 {
 	top := logits[0]
 	for _, l := range logits {

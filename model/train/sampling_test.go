@@ -29,8 +29,8 @@ func TestPick(t *testing.T) {
 	}
 }
 
-// TestDraw compares the inputs that are drawn with those of a model that decodes
-// each sequence by itself from the hidden that was carried.
+// TestDraw compares the drawn inputs with those of a model that decodes each
+// sequence alone from the carried hidden.
 func TestDraw(t *testing.T) {
 	const T, B, V = 30, 3, 7
 	for _, from := range []Hidden{Zero, Carry} {
@@ -71,8 +71,8 @@ func TestDraw(t *testing.T) {
 	}
 }
 
-// slowDraw returns the inputs (T, B) of a step with a share of a half, and how
-// many were drawn.
+// slowDraw returns the inputs (T, B) of a step with a share of a half, and the
+// number of drawn ones.
 func slowDraw(t *testing.T, m *decode.Model, batch []int32, T int, step int64) (ids []int32, drawn int) {
 	t.Helper()
 	const stream = 1 << 32

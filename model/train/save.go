@@ -11,9 +11,9 @@ import (
 	"github.com/quire-ml/quire/model/checkpoint"
 )
 
-// save begins to save the last step, after the save before it. A copy of the
-// state is saved, and the training goes on beside. The bytes depend on the step
-// alone, so a save that is repeated after a crash meets the same bytes.
+// save begins to save the last step, once the save before has ended. It saves a
+// copy of the state, so that the training goes on meanwhile. The bytes depend on
+// the step alone: a save that is repeated after a crash meets the same bytes.
 func (r *training) save(ctx context.Context) error {
 	if err := r.await(); err != nil {
 		return err
@@ -35,7 +35,7 @@ func (r *training) save(ctx context.Context) error {
 	return nil
 }
 
-// copied returns a copy of the tensors, in memory that each save uses again.
+// copied returns a copy of the tensors. Every save uses the same memory for it.
 func (r *training) copied() ([]checkpoint.Tensor, error) {
 	now, err := r.trainer.tensors()
 	if err != nil {
@@ -53,8 +53,8 @@ func (r *training) copied() ([]checkpoint.Tensor, error) {
 	return r.copies, nil
 }
 
-// await waits for the save under way, if there is one, and then delivers the
-// reports held.
+// await waits for the end of the save under way, if any, and then delivers the
+// held reports.
 func (r *training) await() error {
 	if r.saving == nil {
 		return nil
@@ -65,14 +65,14 @@ func (r *training) await() error {
 // poll is await where the save under way has ended.
 func (r *training) poll() error {
 	select {
-	case err := <-r.saving: // never, if it is nil
+	case err := <-r.saving: // a nil channel is never ready
 		return r.finishSave(err)
 	default:
 		return nil
 	}
 }
 
-// finishSave takes note of the end of a save, and delivers the reports held.
+// finishSave ends a save whose error is err, and delivers the held reports.
 func (r *training) finishSave(err error) error {
 	r.saving = nil
 	held := r.held
@@ -85,8 +85,8 @@ func (r *training) finishSave(err error) error {
 	return err
 }
 
-// write writes a checkpoint and commits it. It runs beside the training. Until it
-// ends, the observer and dir are its own.
+// write writes a checkpoint and commits it. It runs beside the training, and until
+// it ends only write uses the observer and dir.
 func (r *training) write(ctx context.Context, c *checkpoint.Checkpoint, saved Report) error {
 	if err := finiteTensors(c.Tensors); err != nil {
 		return &DivergedError{c.Step, err}

@@ -22,15 +22,15 @@ const (
 // the peak lr. The steps of all epochs are total; past are the finished epochs.
 type course func(o *Options, step, total int64, past []EpochMetrics) float64
 
-// schedules has a row for each schedule. One whose course depends on total
-// follows the number of epochs: the config's table must say so.
+// schedules has a row for each schedule. A course that depends on total follows
+// the number of epochs, and the config's table must say so.
 var schedules = map[Schedule]course{
 	Constant: func(o *Options, _, _ int64, _ []EpochMetrics) float64 { return o.LR },
 	Cosine:   cosine,
 	Plateau:  plateau,
 }
 
-// Schedules returns the schedules that there are, in alphabetical order.
+// Schedules returns all schedules, in alphabetical order.
 func Schedules() []Schedule { return slices.Sorted(maps.Keys(schedules)) }
 
 // check refuses a schedule without a row.
@@ -78,6 +78,7 @@ func plateau(o *Options, _, _ int64, past []EpochMetrics) float64 {
 }
 
 // exhausted reports whether none of the last patience epochs has lowered the loss.
+// A patience of 0 is endless.
 func exhausted(past []EpochMetrics, patience int) bool {
 	best := 0
 	for i, e := range past {

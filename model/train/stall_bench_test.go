@@ -10,7 +10,7 @@ import (
 	"github.com/quire-ml/quire/runners/store"
 )
 
-// constant is data of one sequence again and again.
+// constant is data of one sequence, repeated.
 type constant struct{}
 
 func (constant) Len() int64 { return 64 * 1000 }
@@ -21,8 +21,8 @@ func (constant) Read(_ context.Context, _ int, _ int64, dst []int32) error {
 }
 
 // BenchmarkStall is a training step of a GRU of 1024 while its checkpoint is
-// saved: ns/op is such a step, stall-ms what the training waits for the save, and
-// stall-% that part of a step beside which nothing is saved.
+// saved: ns/op is the time of such a step, stall-ms the time for which the training
+// waits for the save, and stall-% that time as a part of a step without a save.
 func BenchmarkStall(b *testing.B) {
 	ctx := context.Background()
 	st, err := store.Open(ctx, b.TempDir())

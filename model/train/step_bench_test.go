@@ -55,8 +55,8 @@ func BenchmarkEvaluate(b *testing.B) {
 	}
 }
 
-// BenchmarkOptions is a step of a GRU of 512 with 32 sequences of 100, and with
-// what can be added to it.
+// BenchmarkOptions is a step of a GRU of 512 with 32 sequences of 100, plain and
+// with each option.
 func BenchmarkOptions(b *testing.B) {
 	for name, set := range map[string]func(*train.TrainerOptions, *float64){
 		"plain":    func(*train.TrainerOptions, *float64) {},

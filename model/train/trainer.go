@@ -2,8 +2,8 @@
 // the loop that makes a run (Run): epochs, validation, checkpoints, exact resume.
 //
 // The state of a training after a step depends on the data, the shape, the
-// numbers of Options and the step alone: not on when it was saved, stopped or
-// resumed.
+// numbers of Options and the step alone: not on the steps at which the training
+// was saved, stopped or resumed.
 package train
 
 import (
@@ -19,20 +19,20 @@ import (
 // Trainer takes the steps of a training. It is for one goroutine at a time.
 //
 // Weights and the moments in Solver are those after the last step. On a device
-// with memory of its own, they are so once Averaged has returned.
+// with separate memory, that holds after a call of Averaged.
 type Trainer struct {
 	T, B    int
 	Weights *rnn.Weights
 	Solver  *adam.Solver
 
-	// Sampling is the share of the inputs of the next Loss that are the
-	// model's own samples, in [0, 1].
+	// Sampling is the share of the inputs of the next Loss that are samples of the
+	// model, in [0, 1].
 	Sampling float64
 
 	o       TrainerOptions
 	machine machine
-	sampler predictor    // that draw asks, nil before the first time
-	mean    *rnn.Weights // of the weights after each step, nil for none
+	sampler predictor    // draws for draw; nil before the first
+	mean    *rnn.Weights // running mean of the weights, nil for none
 	hidden  *hidden      // nil: every batch starts from zero
 	ids     []int32      // (T, B)
 	targets []int32      // (T, B)
@@ -44,22 +44,22 @@ type TrainerOptions struct {
 	Clip      float64          // threshold of the gradient's global norm; 0 for none
 	Decay     float64          // weight decay; 0 for none
 	Average   float64          // decay of the mean of the weights, in [0, 1); 0 for none
-	Seed      int64            // decides, with the step, what is dropped and sampled
+	Seed      int64            // decides, with the step, the values dropped and the draws
 	Precision kernel.Precision // of the recurrent products
 
-	// Shares dropped, in [0, 1): of what goes between layers and to the dense
+	// Shares of values dropped, in [0, 1): between layers and before the dense
 	// layer, of the embedded input, and of the recurrent weights.
 	Dropout, InputDropout, WeightDropout float64
 
 	// Hidden is the start of a batch's sequences; empty is Zero. Carry starts
-	// sequence b from the hidden that sequence b of the last applied batch has
-	// ended in. No gradient goes back to an earlier batch.
+	// sequence b from the hidden after sequence b of the last applied batch. No
+	// gradient goes back to an earlier batch.
 	Hidden Hidden
 }
 
-// NewTrainer returns a trainer for batches of B sequences of T+1 ids, with
-// zero moments and the given weights, which it changes in place. A precision
-// that the processor lacks is an error. o may be nil.
+// NewTrainer returns a trainer for batches of B sequences of T+1 ids, with zero
+// moments. It changes the given weights in place. A precision that the processor
+// lacks is an error. o may be nil.
 func NewTrainer(w *rnn.Weights, T, B int, lr float64, o *TrainerOptions) (*Trainer, error) {
 	return newTrainer(w, T, B, lr, o, func(t *Trainer) machine { return &cpu{t: t} })
 }
@@ -125,7 +125,8 @@ func (t *Trainer) Loss(batch []int32) (float64, error) {
 }
 
 // Apply updates the weights by the gradients of the last Loss. With Carry, the
-// next Loss starts from the hidden in which the last has ended.
+// next Loss starts from the hidden after the last. Gradients that are NaN or
+// infinite are an error, and change nothing.
 func (t *Trainer) Apply() error {
 	squares, err := t.machine.squares()
 	if err != nil {
@@ -138,7 +139,7 @@ func (t *Trainer) Apply() error {
 	return t.machine.apply(rates)
 }
 
-// Forget lets sequence b of the next batch start from zero, whatever Hidden says.
+// Forget lets sequence b of the next batch start from zero, with Carry too.
 func (t *Trainer) Forget(b int) {
 	if t.hidden != nil {
 		t.hidden.forget(b)
@@ -154,12 +155,12 @@ func (t *Trainer) Step(batch []int32) (float64, error) {
 	return loss, t.Apply()
 }
 
-// Averaged returns the weights that a model saved now would have: with Average
-// the mean of the weights after each step, the later ones counting more (see
-// adam.Solver), else the weights themselves. They share the trainer's memory.
+// Averaged returns the weights of a model saved now. With Average these are the
+// mean of the weights after each step, with more weight on later steps (see
+// adam.Solver); else they are Weights. They share the trainer's memory.
 func (t *Trainer) Averaged() (*rnn.Weights, error) { return t.model(), t.machine.pull() }
 
-// model is Averaged as the host last saw it.
+// model returns the weights of Averaged as the host last saw them.
 func (t *Trainer) model() *rnn.Weights {
 	if t.mean == nil {
 		return t.Weights
@@ -167,8 +168,8 @@ func (t *Trainer) model() *rnn.Weights {
 	return t.mean
 }
 
-// Gradient returns the gradient of the parameter of that name from the last
-// Loss, nil when there is none; valid until the next Loss.
+// Gradient returns the gradient of a parameter from the last Loss, valid until the
+// next Loss; nil for an unknown name.
 func (t *Trainer) Gradient(name string) []float32 { return t.machine.gradient(name) }
 
 // Close frees the machine's memory.
@@ -178,7 +179,7 @@ func (t *Trainer) Close() error { return t.machine.close() }
 // checkpoint stores them. They share the trainer's memory.
 func (t *Trainer) tensors() ([]checkpoint.Tensor, error) { return t.memory(), t.machine.pull() }
 
-// memory is tensors as the host last saw them.
+// memory returns the tensors as the host last saw them.
 func (t *Trainer) memory() []checkpoint.Tensor {
 	list := t.Weights.Shape.Parameters()
 	var out []checkpoint.Tensor
@@ -190,7 +191,7 @@ func (t *Trainer) memory() []checkpoint.Tensor {
 	return append(out, t.hidden.tensors()...)
 }
 
-// part is the parameters, or what belongs to them, by position.
+// part is the parameters, or their moments, by position.
 type part struct {
 	prefix string
 	data   [][]float32
@@ -204,7 +205,7 @@ func (t *Trainer) stored() []part {
 	return list
 }
 
-// restore takes the tensors and the step of a checkpoint.
+// restore sets the tensors and the step to those of a checkpoint.
 func (t *Trainer) restore(c *checkpoint.Checkpoint) error {
 	for _, own := range t.memory() {
 		x, ok := c.Tensor(own.Name)

@@ -69,8 +69,8 @@ func TestTrainerRefuses(t *testing.T) {
 	}
 }
 
-// TestEvaluateIsTheGraphs: sequences that do not follow one another have the mean
-// of the losses that the training graph has for each.
+// TestEvaluateIsTheGraphs: the loss of sequences that do not follow one another is
+// the mean of their losses in the training graph.
 func TestEvaluateIsTheGraphs(t *testing.T) {
 	ctx, w := t.Context(), rnn.NewWeights(options().Shape)
 	data, text := &sequences{n: 70}, &novel{stretches: slices.Repeat([]int64{testL + 1}, 70)}

@@ -19,10 +19,9 @@ import (
 	"github.com/quire-ml/quire/runners/store"
 )
 
-// TestTrainers lets two to eight trainers want one run at the same time. Each
-// tries again when it is refused; some are interrupted, and some sleep while
-// their lease expires and another takes it over. Never do two save at once, and
-// the end is the same.
+// TestTrainers lets two to eight trainers compete for one run. A refused trainer
+// tries again; some are interrupted, and some sleep while their lease expires and
+// another takes it over. No two save at once, and the end is the same.
 func TestTrainers(t *testing.T) {
 	memory(t)
 	want := wholeRun(t)
@@ -54,18 +53,18 @@ func TestTrainers(t *testing.T) {
 	t.Logf("%d were refused, %d have lost their lease", refused, lost)
 }
 
-// A race is the trainers of one run.
+// A race is the competition of trainers for one run.
 type race struct {
 	t             *testing.T
 	url           string
 	rand          *rand.Rand
 	refused, lost atomic.Int64
 	once          sync.Once
-	asleep        chan struct{} // closed when the sleeper, if there is one, sleeps
+	asleep        chan struct{} // closed when the sleeper, if any, sleeps
 	taken         chan struct{} // closed when another has its lease
 }
 
-// shortLease is that of the sleeper.
+// shortLease is the lease of the sleeper.
 const shortLease = 40 * time.Millisecond
 
 // errAsleep is the error of a save that was under way when the sleeper fell asleep.

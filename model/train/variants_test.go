@@ -12,8 +12,8 @@ import (
 	"github.com/quire-ml/quire/model/train"
 )
 
-// trainings are models whose widths are no multiple of a vector's, and one
-// whose are.
+// trainings are models whose widths are no multiple of a vector's, and one whose
+// widths are.
 var trainings = []rnn.Shape{
 	{Cell: rnn.GRU, Layers: 2, Vocabulary: testV, Embedding: 7, Hidden: 33},
 	{Cell: rnn.LSTM, Layers: 2, Vocabulary: testV, Embedding: 5, Hidden: 50},
@@ -24,8 +24,8 @@ var trainings = []rnn.Shape{
 // the sha256 of its checkpoints.
 const childMark = "checkpoints: "
 
-// TestVariantsTrainAlike trains 20 steps in processes of their own, with every
-// variant and number of threads, and demands the same checkpoints.
+// TestVariantsTrainAlike trains 20 steps in a process for every variant and number
+// of threads, and demands the same checkpoints.
 func TestVariantsTrainAlike(t *testing.T) {
 	if os.Getenv("GO_TEST_TRAIN_CHILD") != "" {
 		trainChild(t)
@@ -92,9 +92,9 @@ func trainChild(t *testing.T) {
 	fmt.Println(childMark + strings.Join(sums, " "))
 }
 
-// TestStepAllocates demands that a step allocates nothing of its own after the
-// first: what remains is the tape machine's, a few values for each of its
-// instructions, whatever the model's size.
+// TestStepAllocates demands that the allocations of a step after the first are
+// those of the tape machine: a few values for each instruction, whatever the
+// model's size.
 func TestStepAllocates(t *testing.T) {
 	count := func(hidden int) float64 {
 		w := rnn.NewWeights(rnn.Shape{Cell: rnn.GRU, Layers: 1, Vocabulary: testV, Embedding: 8, Hidden: hidden})
