@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 
@@ -130,18 +129,15 @@ func remedy(err error) error {
 
 // fileOf splits the path of a checkpoint's file; name is empty for a directory.
 func fileOf(path string) (dir, name string) {
-	if strings.Contains(path, "://") {
-		if i := strings.LastIndexByte(path, '/'); strings.HasSuffix(path, checkpoint.Suffix) {
-			return path[:i], path[i+1:]
-		}
-		return path, ""
+	isFile := strings.HasSuffix(path, checkpoint.Suffix)
+	if !store.IsURL(path) {
+		info, err := os.Stat(path)
+		isFile = err == nil && info.Mode().IsRegular() || err != nil && isFile
 	}
-	info, err := os.Stat(path)
-	isFile := err == nil && info.Mode().IsRegular() || err != nil && strings.HasSuffix(path, checkpoint.Suffix)
 	if !isFile {
 		return path, ""
 	}
-	return filepath.Dir(path), filepath.Base(path)
+	return store.Split(path)
 }
 
 // A Newest is the checkpoint that a training goes on from.

@@ -19,7 +19,7 @@ func (s *Scheduler) claim(ctx context.Context, st state, generation string, r ru
 	}
 	defer func() {
 		if err := lease.Release(context.WithoutCancel(ctx)); err != nil {
-			s.o.Log("schedule: %v; the lease expires", err)
+			s.o.Log("schedule: %v; the lease stays until it expires", err)
 		}
 	}()
 	if st.Running != nil {

@@ -24,7 +24,7 @@ func nightly(t *testing.T, dir, holder, overlap string) *Scheduler {
 	return New(st, Options{Timetable: timetable(t, "0 3 * * *", "UTC"), Overlap: overlap, CatchUp: "latest", Holder: holder})
 }
 
-// lasting is a round of some time.
+// lasting is a round that takes d.
 func lasting(d time.Duration) Round {
 	return func(ctx context.Context, slot time.Time) (string, string, error) {
 		return "r" + ID(slot), "", sleep(ctx, d)
@@ -33,7 +33,8 @@ func lasting(d time.Duration) Round {
 
 func wantRecord(t *testing.T, r *SlotRecord, err error, slot, status, reason, round string) {
 	t.Helper()
-	if err != nil || r.Slot != slot || r.Status != status || !strings.Contains(r.Reason, reason) || (reason == "") != (r.Reason == "") || r.Round != round {
+	if err != nil || r.Slot != slot || r.Status != status || !strings.Contains(r.Reason, reason) ||
+		(reason == "") != (r.Reason == "") || r.Round != round {
 		t.Errorf("got %+v, %v, want slot %s %s, reason %q, round %q", r, err, slot, status, reason, round)
 	}
 }
@@ -69,14 +70,14 @@ func TestOnce(t *testing.T) {
 		r, err = s.Once(t.Context(), at(t, "19991231T030000Z"), lasting(time.Hour))
 		wantRecord(t, r, err, "19991231T030000Z", Ran, "", "r19991231T030000Z")
 
-		if _, err := s.Once(t.Context(), first.Add(time.Hour), lasting(0)); err == nil || !strings.Contains(err.Error(), "20000101T030000Z, the next is 20000102T030000Z") {
+		if _, err := s.Once(t.Context(), first.Add(time.Hour), lasting(0)); err == nil ||
+			!strings.Contains(err.Error(), "20000101T030000Z, the next is 20000102T030000Z") {
 			t.Errorf("a time that is no slot: %v", err)
 		}
 	})
 }
 
-// TestOnceBeside asks for a slot while the round of the one before runs, and for
-// that one too.
+// TestOnceBeside asks for the slot that runs, and for the next slot while that one runs.
 func TestOnceBeside(t *testing.T) {
 	for _, overlap := range []string{"skip", "buffer_one"} {
 		dir := memory(t)
@@ -107,8 +108,7 @@ func TestOnceBeside(t *testing.T) {
 	}
 }
 
-// TestOnceAfterCrash finds the slot of a scheduler that has died, and finishes it
-// before its own.
+// TestOnceAfterCrash: a scheduler finishes the slot of a dead one before its own.
 func TestOnceAfterCrash(t *testing.T) {
 	for _, overlap := range []string{"skip", "buffer_one"} {
 		dir := memory(t)
@@ -141,7 +141,8 @@ func TestOnceWithoutLease(t *testing.T) {
 	dir := memory(t)
 	synctest.Test(t, func(t *testing.T) {
 		s, first := nightly(t, dir, "b", "skip"), at(t, "20000101T030000Z")
-		old := map[string]any{"format": "quire-schedule/1", "decided": first.Add(-time.Second), "began": time.Time{}, "ended": time.Time{}, "beat": 7,
+		old := map[string]any{"format": "quire-schedule/1", "decided": first.Add(-time.Second),
+			"began": time.Time{}, "ended": time.Time{}, "beat": 7,
 			"running": map[string]any{"slot": first, "up_to": first, "began": first, "holder": "a"}}
 		data, err := store.MarshalSealed(old)
 		if err == nil {

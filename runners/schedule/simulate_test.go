@@ -21,7 +21,7 @@ type world struct {
 	t    *testing.T
 	dir  string
 	o    Options
-	base time.Duration // what the clocks on the wall are ahead of the bubble's
+	base time.Duration // wall clocks minus the bubble's clock
 	end  time.Time     // on a true clock
 
 	opening sync.Mutex
@@ -179,12 +179,12 @@ func memory(t *testing.T) string {
 	return dir
 }
 
-// simulate runs the slots of a timetable until there were n, then looks what became
-// of each.
+// simulate runs the next n slots of a timetable, then checks the record of each.
 func simulate(t *testing.T, seed uint64, n int, o Options, begin time.Time) {
 	dir := memory(t)
 	synctest.Test(t, func(t *testing.T) {
-		w := &world{t: t, dir: dir, o: o, base: time.Until(begin), r: rand.New(rand.NewPCG(seed, 1)), done: map[string]bool{}, worked: map[string]int{}}
+		w := &world{t: t, dir: dir, o: o, base: time.Until(begin),
+			r: rand.New(rand.NewPCG(seed, 1)), done: map[string]bool{}, worked: map[string]int{}}
 		w.end = begin
 		for range n {
 			w.end = o.Timetable.Next(w.end)
@@ -205,7 +205,7 @@ func simulate(t *testing.T, seed uint64, n int, o Options, begin time.Time) {
 	})
 }
 
-// check says that every slot has its record, and that it tells what happened.
+// check holds that every slot has a record, and that the record is true.
 func (w *world) check(begin time.Time, n int) {
 	st, err := store.Open(w.t.Context(), w.dir)
 	if err != nil {

@@ -95,7 +95,8 @@ type running struct {
 // read returns the state and its generation; "" before the first state.
 func (s *Scheduler) read(ctx context.Context) (state, string, error) {
 	var st state
-	generation, err := s.st.ReadSealed(ctx, stateName, &st, store.Sealed{Format: stateFormat, Else: "delete it: the schedule then starts over"})
+	want := store.Sealed{Format: stateFormat, Else: "delete it: the schedule then starts over"}
+	generation, err := s.st.ReadSealed(ctx, stateName, &st, want)
 	if errors.Is(err, store.ErrNotExist) {
 		return state{Format: stateFormat}, "", nil
 	}

@@ -111,5 +111,5 @@ func ParseSlot(text string) (time.Time, error) {
 			return t.UTC(), nil
 		}
 	}
-	return time.Time{}, fmt.Errorf("schedule: %q is no time; write 20261124T020000Z or 2026-11-24T03:00:00+01:00", text)
+	return time.Time{}, fmt.Errorf("schedule: %q is not a time; write 20261124T020000Z or 2026-11-24T03:00:00+01:00", text)
 }

@@ -84,8 +84,8 @@ func TestSwapsOfProcesses(t *testing.T) {
 	}
 }
 
-// TestKilledWriter kills a process that writes. Nothing is visible, and the next
-// writer removes what is left, but nothing of a writer that lives.
+// TestKilledWriter kills a process that writes. Its object stays invisible. The next
+// writer removes its temporary file, but not that of a living writer.
 func TestKilledWriter(t *testing.T) {
 	dir := t.TempDir()
 	c, out := startChild(t, "hang", dir)

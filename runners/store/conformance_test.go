@@ -34,7 +34,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// drivers are all that must keep the promises: each returns a fresh store.
+// drivers must keep the promises of the package. Each opens a fresh store.
 var drivers = []struct {
 	name string
 	open func(t *testing.T) *Store
@@ -107,7 +107,7 @@ func random(seed uint64, n int) []byte {
 	return b
 }
 
-// sizes are those around which the drivers do something else.
+// sizes are lengths on both sides of the drivers' thresholds.
 var sizes []int
 
 var ctx = context.Background()
@@ -243,13 +243,15 @@ func write(t *testing.T, w io.Writer, data []byte) {
 
 func TestList(t *testing.T) {
 	conform(t, func(t *testing.T, s *Store) {
-		names := []string{"a.b", "a-b", "a/b", "a/c/d", "a0", "checkpoints/step-1", "checkpoints/step-2", "checkpoints.json", ".parts/x", "wörld/sp ace?#%+&=*[1].txt", "z"}
+		names := []string{"a.b", "a-b", "a/b", "a/c/d", "a0", "checkpoints/step-1",
+			"checkpoints/step-2", "checkpoints.json", ".parts/x", "wörld/sp ace?#%+&=*[1].txt", "z"}
 		for _, name := range names {
 			if _, err := s.Put(ctx, name, []byte(name)); err != nil {
 				t.Fatal(err)
 			}
 		}
-		for _, prefix := range []string{"", "a", "a/", "a/c", "a/c/d", "checkpoints", "checkpoints/", "checkpoints/step-", ".parts/", "wörld/sp ace?", "none", "z/"} {
+		for _, prefix := range []string{"", "a", "a/", "a/c", "a/c/d", "checkpoints", "checkpoints/", "checkpoints/step-",
+			".parts/", "wörld/sp ace?", "none", "z/"} {
 			var want []string
 			for _, name := range names {
 				if strings.HasPrefix(name, prefix) {
@@ -306,7 +308,8 @@ func TestReadAt(t *testing.T) {
 			t.Fatalf("size %d, want %d", o.Size(), len(data))
 		}
 		var all bytes.Buffer
-		if _, err := io.CopyBuffer(struct{ io.Writer }{&all}, struct{ io.Reader }{io.NewSectionReader(o, 0, o.Size())}, make([]byte, 5000)); err != nil || !bytes.Equal(all.Bytes(), data) {
+		section := struct{ io.Reader }{io.NewSectionReader(o, 0, o.Size())}
+		if _, err := io.CopyBuffer(struct{ io.Writer }{&all}, section, make([]byte, 5000)); err != nil || !bytes.Equal(all.Bytes(), data) {
 			t.Fatalf("in order: %d bytes, %v", all.Len(), err)
 		}
 		var group sync.WaitGroup
@@ -333,7 +336,8 @@ func TestReadAt(t *testing.T) {
 
 func TestNames(t *testing.T) {
 	conform(t, func(t *testing.T, s *Store) {
-		bad := []string{"", "/", "/etc/passwd", "..", "../x", "a/../../x", "a/..", "./x", ".", "a//b", "a/", "a\\b", "..\\x", "a\x00b", "a\nb", "\xff", ".tmp-x", "a/.tmp-1", ".lock", strings.Repeat("a", 256), strings.Repeat("a/", 600) + "b"}
+		bad := []string{"", "/", "/etc/passwd", "..", "../x", "a/../../x", "a/..", "./x", ".", "a//b", "a/", "a\\b", "..\\x", "a\x00b",
+			"a\nb", "\xff", ".tmp-x", "a/.tmp-1", ".lock", strings.Repeat("a", 256), strings.Repeat("a/", 600) + "b"}
 		for _, name := range bad {
 			_, createErr := s.Create(ctx, name)
 			_, putErr := s.Put(ctx, name, nil)
@@ -356,8 +360,8 @@ func TestNames(t *testing.T) {
 	})
 }
 
-// TestEncodedNames holds that what would lead out of the store if it was decoded
-// is not decoded.
+// TestEncodedNames holds that a percent-encoded name is not decoded: its decoded form
+// would lead out of the store.
 func TestEncodedNames(t *testing.T) {
 	conform(t, func(t *testing.T, s *Store) {
 		names := []string{"%2e%2e/x", "%2e%2e%2f%2e%2e%2fx", "a%00b", "a%2fb", "..%2fx", "x?alt=media", "x#y"}
@@ -380,8 +384,8 @@ func TestEncodedNames(t *testing.T) {
 	})
 }
 
-// FuzzNames holds that what checkName lets pass stays in the store and is one
-// object's only name.
+// FuzzNames holds that a name that checkName accepts stays in the store and is the only
+// name of its object.
 func FuzzNames(f *testing.F) {
 	for _, name := range []string{"a/b", "..", "a/../b", "/a", "a//b", ".tmp-", "a\x00", "\xff", "é/#?"} {
 		f.Add(name)

@@ -37,7 +37,7 @@ func TestWithFaults(t *testing.T) {
 	})
 }
 
-// useAll does everything that can be done with a store. It can be done again.
+// useAll calls every operation of a store. It can be repeated.
 func useAll(s *Store, data []byte) error {
 	info, err := s.Put(ctx, "a/b", data)
 	if err != nil {
@@ -66,8 +66,8 @@ func useAll(s *Store, data []byte) error {
 	return s.Delete(ctx, "a/b", info.Generation)
 }
 
-// TestPatience holds that a bucket that is gone for good is an error within two
-// minutes: of one call, of an upload that is stuck, and of the look after it.
+// TestPatience holds that a call on a bucket that is gone for good fails within two
+// minutes, with the time of a stuck upload and of the look that follows.
 func TestPatience(t *testing.T) {
 	if d := patience(shipped); d > 2*time.Minute {
 		t.Errorf("a call may take %v", d)

@@ -49,7 +49,8 @@ type gcs struct {
 
 // announce warns, once per process, that gs:// objects are not Google's.
 var announce = sync.OnceFunc(func() {
-	fmt.Fprintf(os.Stderr, "store: STORAGE_EMULATOR_HOST is set: ALL gs:// objects are those of %s, NOT of Google Cloud Storage\n", os.Getenv("STORAGE_EMULATOR_HOST"))
+	fmt.Fprintf(os.Stderr, "store: STORAGE_EMULATOR_HOST is set: ALL gs:// objects are those of %s, NOT of Google Cloud Storage\n",
+		os.Getenv("STORAGE_EMULATOR_HOST"))
 })
 
 func openGCS(ctx context.Context, bucket string) (*gcs, error) {

@@ -22,8 +22,8 @@ func faulty(t *testing.T) (*Store, *gcstest.Server) {
 	return mustOpen(t, "gs://bucket/run"), server
 }
 
-// A faultyOperation is one whose requests have faults. There are the objects
-// small and large.
+// A faultyOperation is an operation whose requests have faults. The store has the
+// objects small and large.
 type faultyOperation struct {
 	name string
 	ops  []gcstest.Op // of its requests
@@ -78,13 +78,14 @@ func faultyOperations(small, large []byte) []faultyOperation {
 	}
 }
 
-// TestEveryFault lets every request of every operation have every fault: all
-// succeed as if there was none.
+// TestEveryFault gives every request of every operation every fault: all operations
+// succeed.
 func TestEveryFault(t *testing.T) {
 	small, large := random(1, 1000), random(2, 3*chunkBytes+1000)
 	defer func(t timing) { defaultTiming = t }(defaultTiming)
 	defaultTiming.attempt = 300 * time.Millisecond // of a stall
-	kinds := []gcstest.Kind{gcstest.Unavailable, gcstest.Lost, gcstest.TooMany, gcstest.Reset, gcstest.LostReset, gcstest.Cut, gcstest.Stall, gcstest.Damage}
+	kinds := []gcstest.Kind{gcstest.Unavailable, gcstest.Lost, gcstest.TooMany, gcstest.Reset,
+		gcstest.LostReset, gcstest.Cut, gcstest.Stall, gcstest.Damage}
 	for _, o := range faultyOperations(small, large) {
 		for _, op := range o.ops {
 			for _, kind := range kinds {
@@ -118,7 +119,7 @@ func TestEveryFault(t *testing.T) {
 	}
 }
 
-// TestRot holds that bytes that are wrong in the bucket itself are an error.
+// TestRot holds that a flipped bit in the bucket is an error.
 func TestRot(t *testing.T) {
 	s, server := faulty(t)
 	data := random(5, 2*rangeBytes+100)
@@ -126,7 +127,8 @@ func TestRot(t *testing.T) {
 		t.Fatal(err)
 	}
 	server.Rot("bucket", "run/o", rangeBytes+5)
-	if _, _, err := s.Read(ctx, "o"); !errors.Is(err, ErrDamaged) || !strings.Contains(err.Error(), "gs://bucket/run/o: ") || !strings.Contains(err.Error(), "want") {
+	if _, _, err := s.Read(ctx, "o"); !errors.Is(err, ErrDamaged) || !strings.Contains(err.Error(), "gs://bucket/run/o: ") ||
+		!strings.Contains(err.Error(), "want") {
 		t.Errorf("read: %v", err)
 	}
 	o, err := s.OpenObject(ctx, "o")
@@ -142,8 +144,8 @@ func TestRot(t *testing.T) {
 	}
 }
 
-// TestReplacedWhileOpen holds that an open object never gives two generations'
-// bytes.
+// TestReplacedWhileOpen holds that an open object never mixes the bytes of two
+// generations.
 func TestReplacedWhileOpen(t *testing.T) {
 	s, server := faulty(t)
 	server.Set("bucket", "run/o", random(1, 3*aheadBytes))
@@ -161,7 +163,7 @@ func TestReplacedWhileOpen(t *testing.T) {
 	}
 }
 
-// TestRefusals holds that what cannot succeed is not repeated.
+// TestRefusals holds that calls on a bucket that does not exist fail, in one line.
 func TestRefusals(t *testing.T) {
 	gcstest.New(t)
 	s := mustOpen(t, "gs://"+gcstest.NoBucket+"/run")
@@ -179,7 +181,8 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
-// TestOutage holds that calls end, and say how often they tried.
+// TestOutage holds that calls end during an outage, and that their errors tell the
+// number of attempts.
 func TestOutage(t *testing.T) {
 	s, server := faulty(t)
 	s.d.(*gcs).timing.call = 100 * time.Millisecond
@@ -261,8 +264,8 @@ func TestPauseEnds(t *testing.T) {
 	})
 }
 
-// TestDamagedUpload holds that an object that the service holds wrong bytes of
-// is removed.
+// TestDamagedUpload holds that a new object of which the service reports other bytes is
+// removed.
 func TestDamagedUpload(t *testing.T) {
 	s, server := faulty(t)
 	server.Inject(gcstest.Fault{Op: gcstest.Upload, Kind: gcstest.Damage})
@@ -280,8 +283,8 @@ func TestDamagedUpload(t *testing.T) {
 	}
 }
 
-// TestLostReplyIsNoConflict is the case of a swap whose reply was lost, and of
-// one of the same bytes that somebody else made meanwhile.
+// TestLostReplyIsNoConflict: a swap whose reply was lost succeeds. A swap of the same
+// bytes that another client has written meanwhile is a conflict.
 func TestLostReplyIsNoConflict(t *testing.T) {
 	s, server := faulty(t)
 	first, err := s.Swap(ctx, "p", []byte("1"), "")
@@ -300,14 +303,15 @@ func TestLostReplyIsNoConflict(t *testing.T) {
 	}
 }
 
-// TestEmulatorIsSaid holds that a program that is pointed to another service, and
-// so does not sign in, says it once, on stderr.
+// TestEmulatorIsSaid holds that a program whose gs:// objects are a stand-in's, so that
+// it does not sign in, says so once, on stderr.
 func TestEmulatorIsSaid(t *testing.T) {
 	gcstest.New(t)
 	c := exec.Command(os.Args[0])
 	c.Env = append(os.Environ(), childVariable+"=open gs://bucket/run")
 	out, err := c.CombinedOutput()
-	if err != nil || strings.Count(string(out), "STORAGE_EMULATOR_HOST is set: ALL gs:// objects are those of 127.0.0.1:") != 1 || strings.Count(string(out), "\n") != 1 {
+	if err != nil || strings.Count(string(out), "STORAGE_EMULATOR_HOST is set: ALL gs:// objects are those of 127.0.0.1:") != 1 ||
+		strings.Count(string(out), "\n") != 1 {
 		t.Errorf("%v: %s", err, out)
 	}
 }

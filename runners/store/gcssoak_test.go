@@ -18,9 +18,10 @@ import (
 )
 
 // everyFault are all kinds of faults that a request may have.
-var everyFault = []gcstest.Kind{gcstest.Unavailable, gcstest.Lost, gcstest.TooMany, gcstest.Reset, gcstest.LostReset, gcstest.Stall, gcstest.Cut, gcstest.Damage}
+var everyFault = []gcstest.Kind{gcstest.Unavailable, gcstest.Lost, gcstest.TooMany, gcstest.Reset,
+	gcstest.LostReset, gcstest.Stall, gcstest.Cut, gcstest.Damage}
 
-// faultyBucket opens a bucket of which a tenth of the requests have faults.
+// faultyBucket opens a bucket. A tenth of its requests have faults.
 func faultyBucket(t *testing.T) (*store.Store, *gcstest.Server) {
 	t.Helper()
 	t.Cleanup(store.Hurry(300 * time.Millisecond))
@@ -93,7 +94,7 @@ func TestShardsWithFaults(t *testing.T) {
 }
 
 // TestCheckpointsWithFaults commits many checkpoints, one after the other, under
-// a lease. Each is stored once, loads, and is what latest.json names in its turn.
+// a lease. Each is stored once, loads, and is named by latest.json in its turn.
 func TestCheckpointsWithFaults(t *testing.T) {
 	st, server := faultyBucket(t)
 	n := 40

@@ -145,7 +145,7 @@ func (u *gcsUpload) commit() (Info, error) {
 		}
 	}
 	if hasStatus(err, http.StatusNotFound) {
-		return Info{}, fmt.Errorf("there is no such bucket, or it may not be seen: %w", err)
+		return Info{}, fmt.Errorf("the bucket does not exist, or the account may not see it: %w", err)
 	}
 	if err != nil {
 		return Info{}, gcsError(err)
@@ -211,9 +211,10 @@ func (u *gcsUpload) resolve(failed error) (Info, error) {
 		return Info{}, conflictGeneration(found, u.c.generation)
 	}
 	if found == "" {
-		return Info{}, fmt.Errorf("%w: it was made by another and deleted meanwhile", ErrConflict)
+		return Info{}, fmt.Errorf("%w: another writer made it and deleted it meanwhile", ErrConflict)
 	}
-	return Info{}, fmt.Errorf("%w: it holds other bytes and is not replaced: %d bytes with crc32c %08x md5 %x, not %d bytes with crc32c %08x md5 %x",
+	return Info{}, fmt.Errorf("%w: it holds other bytes and is not replaced: "+
+		"%d bytes with crc32c %08x md5 %x, not %d bytes with crc32c %08x md5 %x",
 		ErrConflict, a.Size, a.CRC32C, a.MD5, u.n, u.crc, u.md5.Sum(nil))
 }
 
@@ -241,10 +242,11 @@ func (u *gcsUpload) doubt() (Info, error) {
 			return gcsInfo(a), nil
 		}
 	}
-	err := fmt.Errorf("%w: Cloud Storage holds %d bytes with crc32c %08x, sent were %d bytes with %08x", ErrDamaged, a.Size, a.CRC32C, u.n, u.crc)
+	err := fmt.Errorf("%w: Cloud Storage holds %d bytes with crc32c %08x, sent were %d bytes with crc32c %08x",
+		ErrDamaged, a.Size, a.CRC32C, u.n, u.crc)
 	if !u.c.swap {
 		if deleteErr := u.g.delete(u.ctx, u.name, gcsInfo(a).Generation); deleteErr != nil {
-			err = fmt.Errorf("%w; it is visible, for it cannot be deleted: %w", err, deleteErr)
+			err = fmt.Errorf("%w; it stays visible, because its deletion failed: %w", err, deleteErr)
 		}
 	}
 	return Info{}, err

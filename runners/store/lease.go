@@ -36,7 +36,8 @@ type HeldError struct {
 }
 
 func (e *HeldError) Error() string {
-	return fmt.Sprintf("store: %s: process %d on %s holds the lease until %s, and renews it as long as it lives; wait for it to end, or stop it",
+	return fmt.Sprintf("store: %s: process %d on %s holds the lease until %s, and renews it as long as it lives; "+
+		"wait for it to end, or stop it",
 		e.Where, e.PID, e.Host, e.Until.UTC().Format(time.RFC3339))
 }
 

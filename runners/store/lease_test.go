@@ -102,8 +102,8 @@ func TestWriteComesThrough(t *testing.T) {
 	})
 }
 
-// TestRacingHolders lets many want a lease at once. Each counts in the value and
-// gives up the lease; no count is lost, and never do two hold it.
+// TestRacingHolders has several takers of one lease. Each holder adds one to the value
+// and releases the lease: no count is lost, and no two hold the lease at a time.
 func TestRacingHolders(t *testing.T) {
 	conform(t, func(t *testing.T, s *Store) {
 		var group sync.WaitGroup

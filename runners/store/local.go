@@ -303,7 +303,7 @@ func conflictGeneration(found, want string) error {
 		found = "absent"
 	}
 	if want == "" {
-		want = "that it is absent"
+		want = "absent"
 	}
 	return fmt.Errorf("%w: it was changed meanwhile: its generation is %s, want %s", ErrConflict, found, want)
 }

@@ -29,9 +29,9 @@ func failNth(nth int, cause error, count *int) func(op, name string) error {
 	}
 }
 
-// TestEveryOperationFails fails each operation of a write in turn. Nothing, or
-// what was there before, is under the name, no file is left, the error is one
-// line that names the object, and the same write then succeeds.
+// TestEveryOperationFails fails each operation of a write in turn. The name has no
+// object, no file is left, the error is one line that names the object, and the same
+// write then succeeds.
 func TestEveryOperationFails(t *testing.T) {
 	writes := map[string]func(s *Store, data []byte) error{
 		"put": func(s *Store, data []byte) error {
@@ -57,7 +57,8 @@ func TestEveryOperationFails(t *testing.T) {
 					}
 					break
 				}
-				if !errors.Is(err, cause) || !strings.HasPrefix(err.Error(), "store: "+s.Join("a/b/object")+": ") || strings.Contains(err.Error(), "\n") {
+				if !errors.Is(err, cause) || !strings.HasPrefix(err.Error(), "store: "+s.Join("a/b/object")+": ") ||
+					strings.Contains(err.Error(), "\n") {
 					t.Errorf("%s: %v", what, err)
 				}
 				if cause != syscall.EIO && !strings.Contains(err.Error(), "make room") {
@@ -93,8 +94,8 @@ func files(t *testing.T, s *Store) (found []string) {
 	return found
 }
 
-// TestFailedReplacement fails each operation of a swap of an object that exists:
-// it holds the old bytes or, once renamed, the new ones.
+// TestFailedReplacement fails each operation of a swap of an existing object, which holds
+// the old bytes or, after the rename, the new ones.
 func TestFailedReplacement(t *testing.T) {
 	for n := 1; n <= 5; n++ {
 		count := 0
@@ -185,7 +186,7 @@ func TestLinksThatLeave(t *testing.T) {
 	}
 }
 
-// TestOpenLocal holds what kinds of paths are.
+// TestOpenLocal opens paths of every kind: files, folders, links, pipes.
 func TestOpenLocal(t *testing.T) {
 	for _, url := range []string{"", "s3://bucket/x", "file:///tmp", "gs://", "gs:///x", "gs://bucket/../x", "gs://bucket//x", "a\x00b"} {
 		if _, err := Open(ctx, url); err == nil || !strings.HasPrefix(err.Error(), "store: ") {

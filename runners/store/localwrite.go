@@ -52,7 +52,7 @@ func (l *local) create(ctx context.Context, name string, c condition) (_ upload,
 			return u, err
 		}
 	}
-	return nil, fmt.Errorf("its temporary file is removed by someone again and again")
+	return nil, fmt.Errorf("another program removes its temporary file, again and again")
 }
 
 // openTemp makes the temporary file. It leaves u.f nil where a sweep of another
@@ -129,7 +129,7 @@ func (u *localUpload) commit() (Info, error) {
 	err = u.l.do("close", u.temp, u.f.Close)
 	u.f = nil
 	if err != nil {
-		return Info{}, fmt.Errorf("it is in place, but: %w", localError(err))
+		return Info{}, fmt.Errorf("it is stored, but closing its file failed: %w", localError(err))
 	}
 	return info, nil
 }
@@ -175,7 +175,7 @@ func (u *localUpload) renameNew() (Info, error) {
 
 // errTakenBack is the error of a name that its writer removed: it could not make the
 // name durable.
-var errTakenBack = fmt.Errorf("%w: another writer made it, and took it back", ErrConflict)
+var errTakenBack = fmt.Errorf("%w: another writer made it and took it back", ErrConflict)
 
 // settle makes a new name durable, or takes it back: a folder that failed to
 // sync may have lost it. Other writers of the same bytes wait in compare until the
@@ -263,7 +263,7 @@ func (u *localUpload) swap() (Info, error) {
 		return Info{}, err
 	}
 	if err := u.l.syncFolder(u.root, path.Dir(u.name)); err != nil {
-		return Info{}, fmt.Errorf("it is replaced, but the machine's failure could undo that: %w", err)
+		return Info{}, fmt.Errorf("it is replaced, but a failure of the machine could undo the replacement: %w", err)
 	}
 	return u.info()
 }

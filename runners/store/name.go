@@ -35,7 +35,7 @@ func checkName(name string) error {
 		case len(element) > maxElement:
 			return fmt.Errorf("the name %q has an element of %d bytes, want at most %d", name, len(element), maxElement)
 		case hidden(element):
-			return fmt.Errorf("the name %q has the element %q, kept for the store itself", name, element)
+			return fmt.Errorf("the name %q has the element %q, reserved for the store", name, element)
 		}
 	}
 	return nil

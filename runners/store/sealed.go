@@ -46,7 +46,7 @@ func MarshalSealed(v any) ([]byte, error) {
 	}
 	for key := range keys {
 		if strings.EqualFold(key, digestKey) {
-			return nil, fmt.Errorf("store: seal: %T has the key %q of its own", v, key)
+			return nil, fmt.Errorf("store: seal: %T has the key %q, which the seal needs", v, key)
 		}
 	}
 	body := bytes.TrimSuffix(b.Bytes(), []byte("\n}\n"))

@@ -27,7 +27,8 @@ func TestStatusError(t *testing.T) {
 		} {
 			err := StatusError(&http.Response{StatusCode: c.code, Status: "as it is", Header: http.Header{"Retry-After": {c.after}}})
 			var asks interface{ RetryAfter() time.Duration }
-			if !errors.As(err, &asks) || asks.RetryAfter() != c.want || Transient(err) != c.transient || errors.Is(err, ErrTransient) != c.transient {
+			if !errors.As(err, &asks) || asks.RetryAfter() != c.want ||
+				Transient(err) != c.transient || errors.Is(err, ErrTransient) != c.transient {
 				t.Errorf("%d, %q: %v, want transient %v and to wait %v", c.code, c.after, err, c.transient, c.want)
 			}
 		}

@@ -55,9 +55,9 @@ func TestSwap(t *testing.T) {
 	})
 }
 
-// TestRacingSwaps counts with several goroutines: no step may be lost. One is
-// counted twice if its reply was lost and others replaced the object before its
-// writer could look: that is a conflict, for want of a history.
+// TestRacingSwaps counts with several goroutines: no step may be lost. A step counts
+// twice if its reply was lost and another writer replaced the object before the step's
+// writer looked: without a history that is a conflict.
 func TestRacingSwaps(t *testing.T) {
 	conform(t, func(t *testing.T, s *Store) {
 		const workers, steps = 4, 8

@@ -166,7 +166,8 @@ func TestTaken(t *testing.T) {
 		}
 		began := time.Now()
 		<-held.Done()
-		if took := time.Since(began); !errors.Is(context.Cause(held), ErrConflict) || took > leaseTime/leaseBeats || !errors.Is(l.Err(), ErrLost) {
+		if took := time.Since(began); !errors.Is(context.Cause(held), ErrConflict) ||
+			took > leaseTime/leaseBeats || !errors.Is(l.Err(), ErrLost) {
 			t.Errorf("%v after %v; the lease's error is %v", context.Cause(held), took, l.Err())
 		}
 		if err := l.Release(ctx); err != nil {

@@ -56,12 +56,8 @@ func OpenDigestCache(ctx context.Context, folder string, sources []string) (*Dig
 	}
 	sum := sha256.Sum256([]byte(strings.Join(sources, "\n")))
 	k := &DigestCache{st: st, name: hex.EncodeToString(sum[:10]) + ".json", entries: map[string]known{}, now: time.Now}
-	data, _, err := st.Read(ctx, k.name)
-	if err != nil {
-		return k, nil
-	}
 	var f digestFile
-	if err := store.UnmarshalSealed(st.Join(k.name), data, &f); err == nil && f.Format == digestFormat && f.Entries != nil {
+	if _, err := st.ReadSealed(ctx, k.name, &f, store.Sealed{Format: digestFormat}); err == nil && f.Entries != nil {
 		k.entries = f.Entries
 	}
 	return k, nil

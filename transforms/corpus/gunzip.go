@@ -58,14 +58,12 @@ func gunzip(ctx context.Context, d Document, o *ResolveOptions) (Document, error
 	file := strings.TrimSuffix(path.Base(filepath.ToSlash(d.Path)), gzipSuffix)
 	out := Document{Name: d.Name, Path: filepath.Join(dir, file)}
 	seal := file + ".json"
-	if data, _, err := st.Read(ctx, seal); err == nil {
-		var want unpacked
-		if err := store.UnmarshalSealed(seal, data, &want); err == nil {
-			out.Bytes = want.Bytes
-			found := []Document{out}
-			if sums, err := o.Digests(ctx, found); err == nil && sums[0] == want.SHA256 {
-				return found[0], nil
-			}
+	var want unpacked
+	if _, err := st.ReadSealed(ctx, seal, &want, store.Sealed{}); err == nil {
+		out.Bytes = want.Bytes
+		found := []Document{out}
+		if sums, err := o.Digests(ctx, found); err == nil && sums[0] == want.SHA256 {
+			return found[0], nil
 		}
 	}
 	if err := errors.Join(st.Delete(ctx, seal, ""), st.Delete(ctx, file, "")); err != nil {

@@ -59,7 +59,7 @@ func TestRetrainOnce(t *testing.T) {
 func TestRetrainUsage(t *testing.T) {
 	l := newLab(t)
 	l.fails(2, []string{"--slot is for --once"}, "retrain", "--slot", "20261101T030000Z")
-	l.fails(2, []string{"is no time"}, "retrain", "--once", "--slot", "tonight")
+	l.fails(2, []string{"is not a time"}, "retrain", "--once", "--slot", "tonight")
 	l.fails(2, []string{"is no slot: the one before is 20261101T030000Z, the next is 20261102T030000Z"}, "retrain", "--once", "--slot", "20261101T040000Z")
 	l.fails(2, []string{"schedule.cron"}, "retrain", "--set", "schedule.cron=never")
 }

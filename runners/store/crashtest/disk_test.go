@@ -9,7 +9,7 @@ import (
 	"github.com/quire-ml/quire/runners/store/crashtest"
 )
 
-// TestDisk loses what was not synced, and no more.
+// TestDisk loses unsynced names and bytes, and no others.
 func TestDisk(t *testing.T) {
 	dir := t.TempDir()
 	write := func(name, text string) {

@@ -68,7 +68,8 @@ type object struct {
 // New starts a server and points STORAGE_EMULATOR_HOST to it until the test ends.
 func New(t testing.TB) *Server {
 	t.Helper()
-	s := &Server{page: 1000, generation: 1000, objects: map[string]*object{}, writes: map[string]int{}, written: map[string]time.Time{}, sessions: map[string]*session{}, closed: make(chan struct{})}
+	s := &Server{page: 1000, generation: 1000, closed: make(chan struct{}),
+		objects: map[string]*object{}, sessions: map[string]*session{}, writes: map[string]int{}, written: map[string]time.Time{}}
 	h := httptest.NewServer(s)
 	s.URL = h.URL
 	t.Cleanup(func() {
