@@ -2,11 +2,14 @@ package engine
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
+
+	beamlog "github.com/apache/beam/sdks/v2/go/pkg/beam/log"
 )
 
 // called are the items that a function of the tests was called for.
@@ -43,5 +46,51 @@ func TestEach(t *testing.T) {
 	}
 	if err := Each(t.Context(), "direct", "other", nil, Options{}); err == nil || err.Error() != "engine: no function is registered as other" {
 		t.Errorf("got %v", err)
+	}
+}
+
+// TestRegisterTwice registers two functions under one name.
+func TestRegisterTwice(t *testing.T) {
+	defer func() {
+		if got := recover(); got != "engine: two functions are registered as engine.test" {
+			t.Errorf("got %v", got)
+		}
+	}()
+	Register("engine.test", func(context.Context, []byte) error { return nil })
+}
+
+// TestBucketLack names places inside and outside of a bucket.
+func TestBucketLack(t *testing.T) {
+	f := flag.Lookup("temp_location").Value
+	defer f.Set(f.String())
+	for place, want := range map[string]string{
+		"": "none", "gs://bucket": "", "gs://bucket/folder": "",
+		"gs://":      "--temp_location=gs:// is not in a bucket: want gs://BUCKET/FOLDER",
+		"gs:///x":    "--temp_location=gs:///x is not in a bucket: want gs://BUCKET/FOLDER",
+		"bucket/tmp": "--temp_location=bucket/tmp is not in a bucket: want gs://BUCKET/FOLDER",
+	} {
+		f.Set(place)
+		if got := bucketLack("temp_location", "none"); got != want {
+			t.Errorf("%q: got %q, want %q", place, got, want)
+		}
+	}
+}
+
+// heard is a logger that keeps its messages.
+type heard struct{ messages []string }
+
+func (h *heard) Log(_ context.Context, _ beamlog.Severity, _ int, msg string) {
+	h.messages = append(h.messages, msg)
+}
+
+// TestPrinted logs a job request and two messages that are none.
+func TestPrinted(t *testing.T) {
+	h := &heard{}
+	p := &printed{Logger: h}
+	for _, msg := range []string{"{cut", `{"name":"job"}`, `["list"]`} {
+		p.Log(t.Context(), beamlog.SevInfo, 0, msg)
+	}
+	if string(p.job) != `{"name":"job"}` || !slices.Equal(h.messages, []string{"{cut", `["list"]`}) {
+		t.Errorf("job %s, messages %q", p.job, h.messages)
 	}
 }

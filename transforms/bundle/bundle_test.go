@@ -102,3 +102,47 @@ func TestStop(t *testing.T) {
 		t.Errorf("got %q, %v", got, err)
 	}
 }
+
+// TestFailedDo fails a piece of work: the next piece is not begun, and Do returns
+// the error.
+func TestFailedDo(t *testing.T) {
+	var g Group[int]
+	g.Begin(t.Context())
+	defer g.Stop()
+	if _, err := g.Do(func(context.Context) (int, error) { return 0, errors.New("bad") }); err != nil && err.Error() != "bad" {
+		t.Fatal(err)
+	}
+	for _, w := range g.work {
+		<-w.done
+	}
+	begun := false
+	_, err := g.Do(func(context.Context) (int, error) { begun = true; return 1, nil })
+	g.Stop()
+	if begun || err == nil || err.Error() != "bad" {
+		t.Errorf("begun %v, %v", begun, err)
+	}
+}
+
+// TestPool takes, gives back and empties: no value is in two hands.
+func TestPool(t *testing.T) {
+	var p Pool[int]
+	a, b := p.Take(), p.Take()
+	if a == b {
+		t.Fatal("one value was taken twice")
+	}
+	p.Put(a)
+	if got := p.Take(); got != a {
+		t.Error("a free value was not taken")
+	}
+	if got := p.Take(); got == a || got == b {
+		t.Error("a value was taken twice")
+	}
+	p.Put(a)
+	p.Put(b)
+	if all := p.Empty(); !slices.Equal(all, []*int{a, b}) {
+		t.Errorf("Empty returned %d values, want both", len(all))
+	}
+	if all := p.Empty(); len(all) != 0 {
+		t.Errorf("%d values are left", len(all))
+	}
+}

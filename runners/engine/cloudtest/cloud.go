@@ -6,14 +6,13 @@
 //	   ├── signed key ──► token           ▼
 //	   └── job request ─► Dataflow ── checks ── prism ── processes of the staged binary
 //
-// A job that is created is checked against what is in the bucket, and then run
-// from there alone: the staged pipeline, by workers that are processes of the
-// staged binary, with the options in the job. So what a pipeline needs from the
-// process that made it is found missing. A job that fails the checks is refused
-// with status 400, which the client shows.
+// The stand-in checks a new job against the bucket's objects. A job that fails the
+// checks is refused with status 400, which the client shows. The stand-in runs the job
+// from the bucket alone: the staged pipeline, by workers that are processes of the
+// staged binary, with the options in the job. So a pipeline that needs more from the
+// process that made it fails.
 //
-// It does not do what Dataflow itself does: fusion, scaling, containers,
-// permissions, quotas, retries.
+// Fusion, scaling, containers, permissions, quotas and retries are Dataflow's alone.
 package cloudtest
 
 import (
@@ -80,7 +79,7 @@ func New(t testing.TB) *Cloud {
 	return c
 }
 
-// key writes a key of a service account that may sign in here alone.
+// key writes a key of a service account that only this stand-in accepts.
 func (c *Cloud) key() string {
 	c.t.Helper()
 	private, err := rsa.GenerateKey(rand.Reader, 2048)
@@ -122,8 +121,7 @@ func (c *Cloud) Jobs() []*Job {
 	return append([]*Job(nil), c.jobs...)
 }
 
-// Launch creates a job from a template in the bucket, as Dataflow does when a
-// user asks it to.
+// Launch creates a job from a template in the bucket, as Dataflow does for a user.
 func (c *Cloud) Launch(url, region string) (*Job, error) {
 	text, err := c.object(url)
 	if err != nil {
@@ -132,7 +130,7 @@ func (c *Cloud) Launch(url, region string) (*Job, error) {
 	return c.create(Project, region, text)
 }
 
-// object returns what is at a gs:// URL.
+// object returns the bytes of the object at a gs:// URL.
 func (c *Cloud) object(url string) ([]byte, error) {
 	bucket, name, _ := strings.Cut(strings.TrimPrefix(url, "gs://"), "/")
 	data, ok := c.Storage.Object(bucket, name)

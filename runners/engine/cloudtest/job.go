@@ -16,7 +16,7 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// A Job is one that a client has created.
+// A Job is a job that a client has created.
 type Job struct {
 	ID      string
 	Request []byte // as sent
@@ -70,8 +70,8 @@ func (j *Job) end(state string, err error) {
 	close(j.done)
 }
 
-// messages returns what Dataflow would tell of a failure: what a worker said,
-// and a summary.
+// messages returns Dataflow's messages about a failure: a worker's error, and a
+// summary.
 func (j *Job) messages() []*df.JobMessage {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -205,7 +205,7 @@ func (c *Cloud) checkWorkers(j *Job, pool *df.WorkerPool) (err error) {
 	return nil
 }
 
-// staged returns an object whose sha256 is known.
+// staged returns an object, or an error where its sha256 is not want.
 func (c *Cloud) staged(url, want string) ([]byte, error) {
 	data, err := c.object(url)
 	if err != nil {

@@ -16,7 +16,7 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// run runs a job from what is in the bucket.
+// run runs a job from the objects in the bucket.
 func (c *Cloud) run(j *Job) (err error) {
 	dir, err := os.MkdirTemp("", "cloudtest-*")
 	if err != nil {
@@ -122,7 +122,7 @@ func (p *pool) close() {
 	}
 }
 
-// end kills a worker: one whose control stream has ended waits for that.
+// end kills a worker: a worker whose control stream has ended does not end by itself.
 func end(cmd *exec.Cmd) {
 	_ = cmd.Process.Kill()
 	_ = cmd.Wait()
