@@ -16,9 +16,11 @@ type Result struct {
 	Previous string `json:"previous"` // empty: there was none
 }
 
-// Promote puts a checkpoint into service without asking the gate. path is a file, a
-// run directory (which is best or latest) or a gs:// URL of either; everything in it
-// is verified. The model that it replaces is withdrawn: rounds do not bring it back.
+// Promote puts a checkpoint into service without asking the gate. path is a file,
+// the directory of a run, in which which is best, latest or step:500, or a gs:// URL of
+// either. Every byte of the checkpoint is verified. The model that it replaces is
+// withdrawn: rounds do not bring it back. Where another promotion came between, the
+// error wraps store.ErrConflict.
 func Promote(ctx context.Context, workdir, path, which string) (*Result, error) {
 	m, err := text.OpenModel(ctx, path, which)
 	if err != nil {
@@ -31,8 +33,9 @@ func Promote(ctx context.Context, workdir, path, which string) (*Result, error) 
 	return swapByHand(ctx, workdir, func(*store.Store) (Promoted, error) { return Promoted{Checkpoint: name, By: ByHand}, nil })
 }
 
-// Rollback puts the model back that was in service before the promoted one came;
-// once more, the one before that. The model that was promoted is withdrawn.
+// Rollback restores the model that was in service before the promoted one. A second
+// rollback restores the model before that, and so on. The model that it replaces is
+// withdrawn. Errors are those of Promote, and one where there is no model to restore.
 func Rollback(ctx context.Context, workdir string) (*Result, error) {
 	return swapByHand(ctx, workdir, func(st *store.Store) (Promoted, error) {
 		now, _, err := Read(ctx, st)
@@ -40,7 +43,7 @@ func Rollback(ctx context.Context, workdir string) (*Result, error) {
 			return Promoted{}, fmt.Errorf("promotion: no model is promoted: there is nothing to roll back from")
 		}
 		if err == nil {
-			now, _, err = restored(ctx, st, now, "")
+			now, _, err = arrival(ctx, st, now, "")
 		}
 		if err != nil {
 			return Promoted{}, err
@@ -48,11 +51,11 @@ func Rollback(ctx context.Context, workdir string) (*Result, error) {
 		if now.Previous == "" {
 			return Promoted{}, fmt.Errorf("promotion: %s is the first model that was promoted: there is none to roll back to", now.Checkpoint)
 		}
-		before, _, err := readPromotion(ctx, st, now.Previous, "")
+		before, _, err := readRecord(ctx, st, now.Previous, "")
 		if err != nil {
 			return Promoted{}, err
 		}
-		before, name, err := restored(ctx, st, before, now.Previous)
+		before, name, err := arrival(ctx, st, before, now.Previous)
 		if err != nil {
 			return Promoted{}, err
 		}
@@ -63,18 +66,18 @@ func Rollback(ctx context.Context, workdir string) (*Result, error) {
 	})
 }
 
-// restored returns the record, called name, whose model a record's is: of a
-// rollback, that of the promotion which it restored.
-func restored(ctx context.Context, st *store.Store, p *Promoted, name string) (*Promoted, string, error) {
+// arrival returns the record with which the model of p, a record called name, first
+// came into service: p itself, or the one that p, a rollback, restored.
+func arrival(ctx context.Context, st *store.Store, p *Promoted, name string) (*Promoted, string, error) {
 	if p.Restores == "" {
 		return p, name, nil
 	}
 	name = p.Restores
-	p, _, err := readPromotion(ctx, st, name, "")
+	p, _, err := readRecord(ctx, st, name, "")
 	return p, name, err
 }
 
-// byHand promotes what next returns.
+// swapByHand promotes the model that next returns, at this time.
 func swapByHand(ctx context.Context, workdir string, next func(*store.Store) (Promoted, error)) (*Result, error) {
 	st, err := store.Open(ctx, workdir)
 	if err != nil {
@@ -95,57 +98,4 @@ func swapByHand(ctx context.Context, workdir string, next func(*store.Store) (Pr
 		res.Previous = store.Locate(workdir, before.Checkpoint)
 	}
 	return res, nil
-}
-
-// History returns the promotions of a workdir, the last one first.
-func History(ctx context.Context, workdir string) ([]Promoted, error) {
-	st, err := store.Open(ctx, workdir)
-	if err != nil {
-		return nil, err
-	}
-	defer st.Close()
-	all := []Promoted{}
-	err = history(ctx, st, func(p *Promoted) bool {
-		all = append(all, *p)
-		return true
-	})
-	return all, err
-}
-
-// Incumbent is what a candidate must be better than.
-type Incumbent struct {
-	Checkpoint string `json:"checkpoint"` // of the promoted model, or, where that is the candidate, of the one before; empty: none
-	Withdrawn  string `json:"withdrawn"`  // why the candidate must not come back by itself; empty: it may
-}
-
-// FindIncumbent finds what a candidate must be better than. It stays the same when the
-// candidate is promoted: a round that has nothing to do then finds its decision.
-func FindIncumbent(ctx context.Context, st *store.Store, candidate string) (b Incumbent, err error) {
-	now, _, err := Read(ctx, st)
-	if errors.Is(err, store.ErrNotExist) {
-		return b, nil
-	}
-	if err != nil {
-		return b, err
-	}
-	if now.Checkpoint == candidate {
-		if now, _, err = restored(ctx, st, now, ""); err != nil || now.Previous == "" {
-			return b, err
-		}
-		before, _, err := readPromotion(ctx, st, now.Previous, "")
-		if err == nil {
-			b.Checkpoint = before.Checkpoint
-		}
-		return b, err
-	}
-	b.Checkpoint = now.Checkpoint
-	var newer *Promoted // the promotion after the one that is visited
-	err = history(ctx, st, func(p *Promoted) bool {
-		if p.Checkpoint == candidate && newer.By != ByRound {
-			b.Withdrawn = fmt.Sprintf("it was withdrawn by %s, promotion %d, at %s; to bring it back, promote it by hand", newer.By, newer.Number, newer.At)
-		}
-		newer = p
-		return p.Checkpoint != candidate
-	})
-	return b, err
 }
