@@ -2,6 +2,7 @@ package stages
 
 import (
 	"bytes"
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
@@ -38,7 +39,7 @@ func TestNotContinuous(t *testing.T) {
 		out := prepared(t, c)
 		c.Train.Hidden, c.Prep.Stride, c.Prep.Validation.By = "carry", 0, "tail"
 		_, err := Train(t.Context(), c, TrainOptions{Set: out, Out: filepath.Join(c.Workdir, "run"), Console: tiny.Console()})
-		if err == nil || !strings.Contains(err.Error(), what) || !strings.Contains(err.Error(), "train.hidden zero") {
+		if !errors.Is(err, text.ErrNotContinuous) || !strings.Contains(err.Error(), what) {
 			t.Errorf("%s: %v", what, err)
 		}
 		opened, done, err := text.OpenSet(t.Context(), out)

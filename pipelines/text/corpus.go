@@ -14,7 +14,7 @@ import (
 	"github.com/quire-ml/quire/transforms/corpus"
 )
 
-// CorpusFacts is what a round knows of its corpus.
+// CorpusFacts are the facts of a corpus that a round's record keeps.
 type CorpusFacts struct {
 	Folder    store.Path       `json:"folder,omitempty"` // of the documents; empty: corpus.sources
 	Documents int              `json:"documents"`
@@ -29,8 +29,8 @@ type CorpusDocument struct {
 	SHA256 string `json:"sha256"`
 }
 
-// maxListed bounds what the record of a round says of its corpus. A set's
-// manifest lists all documents.
+// maxListed bounds the documents that a round's record lists. A set's manifest lists
+// all.
 const maxListed = 1000
 
 func (c *Corpus) list() []CorpusDocument {
@@ -41,6 +41,7 @@ func (c *Corpus) list() []CorpusDocument {
 	return list
 }
 
+// Facts returns the facts of the corpus, without its folder.
 func (c *Corpus) Facts() CorpusFacts {
 	f := CorpusFacts{Documents: len(c.Documents), Bytes: corpus.Bytes(c.Documents)}
 	if len(c.Documents) <= maxListed {
@@ -61,7 +62,9 @@ func (c *Corpus) Digest() (string, error) {
 // maxDifferences bounds the documents that Differences names.
 const maxDifferences = 5
 
-// Differences says which documents are not those of an old corpus.
+// Differences returns a line for each document that is gone, new or changed since an
+// old corpus, at most maxDifferences of them and one with the number of the others.
+// Where the documents of either corpus are not listed, it is one line with the totals.
 func (f *CorpusFacts) Differences(old CorpusFacts) []string {
 	if len(f.Listed) != f.Documents || len(old.Listed) != old.Documents {
 		return []string{fmt.Sprintf("%d documents of %d bytes → %d of %d", old.Documents, old.Bytes, f.Documents, f.Bytes)}
@@ -95,10 +98,10 @@ type Corpus struct {
 	Digests   []string // sha256 in hex, in the order of Documents
 }
 
-// FindCorpus resolves corpus.sources and downloads what is on the web. With verify
-// it reads every document for its digest; without, only those that have changed
-// since an earlier call. It reads them on this machine, also those in a bucket
-// that workers will read there.
+// FindCorpus resolves the sources of a corpus, downloads those on the web, and digests
+// the documents. With verify it reads every document; without, only documents that
+// have changed since an earlier call. It reads them on this machine, also those in a
+// bucket, which workers will read there.
 func FindCorpus(ctx context.Context, c configs.Corpus, verify bool) (_ *Corpus, err error) {
 	sources, err := c.Expanded()
 	if err != nil {
@@ -122,9 +125,9 @@ func FindCorpus(ctx context.Context, c configs.Corpus, verify bool) (_ *Corpus, 
 	return &Corpus{Documents: docs, Digests: digests}, nil
 }
 
-// cacheFolder is a folder of the user's cache: downloads keeps documents that were
-// downloaded or decompressed, shards those of sets in a bucket. It may be deleted
-// at any time.
+// cacheFolder returns a folder of the user's cache. downloads keeps documents that were
+// downloaded or decompressed, digests the digests of documents, shards the shards of
+// sets in a bucket. Each may be deleted at any time.
 func cacheFolder(name string) string {
 	dir, err := os.UserCacheDir()
 	if err != nil {

@@ -14,8 +14,8 @@ import (
 	"github.com/quire-ml/quire/transforms/vocab"
 )
 
-// EvaluateResult is the outcome of Evaluate, beside what the same text costs that
-// knows nothing but frequencies, in nats a character.
+// EvaluateResult is the outcome of Evaluate: the loss, and the entropies of models
+// that know nothing but the frequencies of n-grams, in nats a character.
 type EvaluateResult struct {
 	NatsPerChar float64    `json:"nats_per_char"`
 	BitsPerChar float64    `json:"bits_per_char"`
@@ -25,7 +25,7 @@ type EvaluateResult struct {
 	UniformNats float64    `json:"uniform_nats"`
 	UnigramNats float64    `json:"unigram_nats"`
 	BigramNats  float64    `json:"bigram_nats"`
-	TrigramNats *float64   `json:"trigram_nats"` // null where the set does not know it
+	TrigramNats *float64   `json:"trigram_nats"` // null in a set of an older format
 }
 
 // Evaluate measures a model on a split of the set in a directory, as
@@ -79,13 +79,14 @@ func (r *EvaluateResult) String() string {
 		r.NatsPerChar, r.BitsPerChar, r.Chars, r.Split, report.Between(r.NatsPerChar, ordered(r.UniformNats, r.UnigramNats, r.BigramNats, r.TrigramNats)))
 }
 
-// Baselines returns what a character of a set costs by less and less ignorance.
+// Baselines returns reference losses for a set, highest first: uniform, unigram,
+// bigram and, where the set has it, trigram.
 func Baselines(set *dataset.Set) []report.Baseline {
 	e := set.Manifest().Entropy
 	return ordered(math.Log(float64(set.Vocab().Size())), e.UnigramNats, e.BigramNats, e.TrigramNats)
 }
 
-// ordered names entropies; trigram may be nil.
+// ordered returns entropies with their names. trigram may be nil.
 func ordered(uniform, unigram, bigram float64, trigram *float64) []report.Baseline {
 	list := []report.Baseline{{Name: "uniform", Nats: uniform}, {Name: "unigram", Nats: unigram}, {Name: "bigram", Nats: bigram}}
 	if trigram != nil {
@@ -94,7 +95,8 @@ func ordered(uniform, unigram, bigram float64, trigram *float64) []report.Baseli
 	return list
 }
 
-// sameVocabulary refuses a set whose ids mean other characters.
+// sameVocabulary returns an error where the ids of a set mean other characters than
+// the model's.
 func sameVocabulary(m *Model, v *vocab.Vocab, setDir string) error {
 	if m.Vocab.Same(v) {
 		return nil
@@ -111,10 +113,10 @@ type ScoreResult struct {
 	LogProbs    []*float64 `json:"log_probs,omitzero"` // with chars only
 }
 
-// Score measures how well a model predicts a text of any length, the hidden
-// carried from its first character to its last. With chars, LogProbs has the
-// natural logarithm of each character's probability, null for the first. The
-// characters are those of m.Text.
+// Score measures how well a model predicts a text of any length. The hidden is carried
+// from the first character to the last. With chars, LogProbs has the natural logarithm
+// of each character's probability, null for the first. The text is taken in the form
+// that m.Text gives it.
 func Score(ctx context.Context, m *Model, text []byte, chars bool) (*ScoreResult, error) {
 	ids, err := m.Vocab.Encode(nil, m.Text(text))
 	if err != nil {

@@ -2,6 +2,7 @@ package text
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 
@@ -12,19 +13,24 @@ import (
 
 // GenerateResult is the outcome of Generate.
 type GenerateResult struct {
-	Texts []string `json:"texts"` // prompt and what follows
+	Texts []string `json:"texts"` // prompt and continuation
 	Seed  int64    `json:"seed"`
 }
 
-// Generate continues a prompt by g.Length characters, each drawn from what the
-// model predicts after all those before it, and writes the text to w as it
-// comes. The prompt's characters are those of m.Text. An empty prompt starts with a character drawn from a uniform
-// distribution, which counts.
+// ErrPrompt is wrapped by the error about a prompt with a character that the model
+// does not know.
+var ErrPrompt = errors.New("prompt")
+
+// Generate continues a prompt by g.Length characters and writes the text to w, each
+// character when it is drawn. A character is drawn from the model's prediction after
+// all characters before it. The prompt is taken in the form that m.Text gives it. An
+// empty prompt starts with a character drawn from a uniform distribution, which is
+// one of the g.Length.
 func Generate(ctx context.Context, m *Model, g configs.Generate, w io.Writer) (*GenerateResult, error) {
 	prompt := m.Text([]byte(g.Prompt))
 	ids, err := m.Vocab.Encode(nil, prompt)
 	if err != nil {
-		return nil, fmt.Errorf("text: generate.prompt: %w", err)
+		return nil, fmt.Errorf("text: %w: %w", ErrPrompt, err)
 	}
 	sampler, err := sample.New(sample.Options(g.Sampling), g.Seed, 0)
 	if err != nil {
@@ -41,7 +47,7 @@ func Generate(ctx context.Context, m *Model, g configs.Generate, w io.Writer) (*
 	return &GenerateResult{Texts: []string{string(out.all)}, Seed: g.Seed}, nil
 }
 
-// stream writes text as it comes and keeps it.
+// stream writes text and keeps it.
 type stream struct {
 	w   io.Writer
 	m   *Model

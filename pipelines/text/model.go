@@ -9,14 +9,12 @@ package text
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"unicode/utf8"
 
 	"github.com/quire-ml/quire/model/checkpoint"
 	"github.com/quire-ml/quire/model/rnn"
 	"github.com/quire-ml/quire/model/run"
-	"github.com/quire-ml/quire/runners/store"
 	"github.com/quire-ml/quire/transforms/corpus"
 	"github.com/quire-ml/quire/transforms/vocab"
 )
@@ -29,8 +27,8 @@ type Model struct {
 	*checkpoint.Checkpoint
 }
 
-// Text returns a text as the model's set has its characters: in NFC, where it was
-// prepared so. Invalid UTF-8 stays, for the error that names its place.
+// Text returns a text in the form of the model's set: in NFC, if the set is. A text
+// that is not UTF-8 stays as it is: Encode's error names the place.
 func (m *Model) Text(text []byte) []byte {
 	if m.Normalize == "nfc" && utf8.Valid(text) {
 		return corpus.NFC(text)
@@ -38,7 +36,19 @@ func (m *Model) Text(text []byte) []byte {
 	return text
 }
 
-// modelConfig is what a checkpoint's config says of the shape.
+// A ModelError says why OpenModel has no model. It wraps store.ErrNotExist where there
+// is no checkpoint, and the cause.
+type ModelError struct {
+	Path, Which string // as given to OpenModel
+	Err         error  // names the file
+}
+
+func (e *ModelError) Error() string { return e.Err.Error() }
+
+// Unwrap returns the cause.
+func (e *ModelError) Unwrap() error { return e.Err }
+
+// modelConfig is the part of a checkpoint's config that gives the shape.
 type modelConfig struct {
 	Model struct {
 		Layers    int `json:"layers"`
@@ -47,19 +57,25 @@ type modelConfig struct {
 	} `json:"model"`
 }
 
-// OpenModel reads a checkpoint: a file, a run directory (which is best, latest
-// or step:N) or a gs:// URL of either. Everything in it is verified.
+// OpenModel reads a checkpoint: a file, the directory of a run, in which which is
+// best, latest or step:500, or a gs:// URL of either. Every byte of the file is
+// verified. Errors are of type *ModelError, or those of ctx.
 func OpenModel(ctx context.Context, path, which string) (*Model, error) {
 	c, at, err := run.Open(ctx, path, which)
-	switch {
-	case err == nil:
-	case ctx.Err() != nil:
-		return nil, err
-	case errors.Is(err, store.ErrNotExist):
-		return nil, fmt.Errorf("%w; train a model first, or name one with --checkpoint", err)
-	default:
-		return nil, fmt.Errorf("%w; another checkpoint can be used, too: --which latest, or a file", err)
+	if err == nil {
+		var m *Model
+		if m, err = newModel(c, at); err == nil {
+			return m, nil
+		}
 	}
+	if ctx.Err() != nil {
+		return nil, err
+	}
+	return nil, &ModelError{Path: path, Which: which, Err: err}
+}
+
+// newModel returns the model of the checkpoint that was read at a path.
+func newModel(c *checkpoint.Checkpoint, at string) (*Model, error) {
 	v := &vocab.Vocab{}
 	if err := json.Unmarshal(c.Vocab, v); err != nil {
 		return nil, fmt.Errorf("text: %s: vocabulary: %w", at, err)

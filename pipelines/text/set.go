@@ -9,10 +9,10 @@ import (
 	"github.com/quire-ml/quire/transforms/dataset"
 )
 
-// ErrNoSet is wrapped by errors about a directory that has no manifest.
+// ErrNoSet is wrapped by the error about a directory that has no manifest.
 var ErrNoSet = errors.New("there is no set")
 
-// shardCacheBytes is how much of remote sets is kept on this machine.
+// shardCacheBytes bounds the shards of remote sets that are kept on this machine.
 const shardCacheBytes = 20e9
 
 // OpenSet opens the set at a path. The error wraps ErrNoSet where the directory
@@ -25,7 +25,7 @@ func OpenSet(ctx context.Context, path string) (set *dataset.Set, done func(), e
 	}
 	if _, err := st.Stat(ctx, dataset.ManifestName); errors.Is(err, store.ErrNotExist) {
 		st.Close()
-		return nil, nil, fmt.Errorf("text: %w at %s; run prep first, or set prep.out to where one is", ErrNoSet, path)
+		return nil, nil, fmt.Errorf("text: %w at %s", ErrNoSet, path)
 	}
 	if set, err = dataset.OpenCached(ctx, st, cacheFolder("shards"), shardCacheBytes); err != nil {
 		st.Close()

@@ -21,6 +21,7 @@ import (
 	"github.com/quire-ml/quire/pipelines/text"
 	"github.com/quire-ml/quire/runners/engine"
 	"github.com/quire-ml/quire/runners/store"
+	"github.com/quire-ml/quire/transforms/dataset"
 	"github.com/quire-ml/quire/transforms/vocab"
 )
 
@@ -149,7 +150,7 @@ func TestGenerate(t *testing.T) {
 	}
 	var missing *vocab.CharError
 	g.Prompt = "x"
-	if _, err := text.Generate(t.Context(), m, g, &out); !errors.As(err, &missing) {
+	if _, err := text.Generate(t.Context(), m, g, &out); !errors.As(err, &missing) || !errors.Is(err, text.ErrPrompt) {
 		t.Errorf("a prompt that the model lacks: %v", err)
 	}
 	g.Prompt, g.Temperature = "", math.NaN()
@@ -171,8 +172,67 @@ func TestOpenModelRefuses(t *testing.T) {
 		},
 	} {
 		path := constant(t, "abc", []float64{1, 1, 1}, change)
-		if m, err := text.OpenModel(t.Context(), path, "best"); err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), path) {
+		var refused *text.ModelError
+		if m, err := text.OpenModel(t.Context(), path, "best"); !errors.As(err, &refused) || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), path) || m != nil {
 			t.Errorf("want %q: %v, %v", want, m, err)
+		}
+	}
+}
+
+// TestModelError: the error tells what was asked for, a checkpoint that does not exist
+// from a damaged one, and both from a call that was cancelled.
+func TestModelError(t *testing.T) {
+	path := constant(t, "abc", []float64{1, 1, 1}, nil)
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	data[len(data)-1] ^= 1
+	damaged := filepath.Join(t.TempDir(), "damaged.safetensors")
+	if err := os.WriteFile(damaged, data, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	for path, missing := range map[string]bool{t.TempDir(): true, filepath.Join(t.TempDir(), "none.safetensors"): true, damaged: false} {
+		var refused *text.ModelError
+		_, err := text.OpenModel(t.Context(), path, "latest")
+		if !errors.As(err, &refused) || refused.Path != path || refused.Which != "latest" || errors.Is(err, store.ErrNotExist) != missing || !strings.Contains(err.Error(), path) {
+			t.Errorf("%s: %v", path, err)
+		}
+		if strings.Contains(fmt.Sprint(err), "--") {
+			t.Errorf("the error names a flag: %v", err)
+		}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	var refused *text.ModelError
+	if _, err := text.OpenModel(ctx, path, "best"); !errors.Is(err, context.Canceled) || errors.As(err, &refused) {
+		t.Errorf("cancelled: %v", err)
+	}
+}
+
+// TestTrainData: the training part comes by sequences, or as one text through which
+// the hidden is carried.
+func TestTrainData(t *testing.T) {
+	for _, set := range []string{"prep.stride=0", "prep.stride=5", "prep.validation.by=block"} {
+		c := tiny.Config(t, tiny.Line(), set)
+		opened, done, err := text.OpenSet(t.Context(), prepared(t, c))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer done()
+		c.Train.Seed = 3
+		data, val, err := text.TrainData(opened, c)
+		if s, ok := data.(*dataset.SplitData); err != nil || !ok || s.Seed != 3 || s.Len() != opened.Split("train").Len() || val.Len() != opened.Split("validation").Len() {
+			t.Errorf("%s: %T, %v", set, data, err)
+		}
+		c.Train.Hidden = "carry"
+		data, val, err = text.TrainData(opened, c)
+		if set != "prep.stride=0" {
+			if !errors.Is(err, text.ErrNotContinuous) || data != nil || val != nil {
+				t.Errorf("%s: carried: %T, %v", set, data, err)
+			}
+		} else if d, ok := data.(*dataset.TextData); err != nil || !ok || d.Seed != 3 || val.Len() != opened.Split("validation").Len() {
+			t.Errorf("%s: carried: %T, %v", set, data, err)
 		}
 	}
 }

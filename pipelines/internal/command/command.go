@@ -28,7 +28,9 @@ import (
 	"github.com/quire-ml/quire/pipelines/gate"
 	"github.com/quire-ml/quire/pipelines/report"
 	"github.com/quire-ml/quire/pipelines/sweep"
+	"github.com/quire-ml/quire/pipelines/text"
 	"github.com/quire-ml/quire/runners/engine"
+	"github.com/quire-ml/quire/runners/store"
 	"github.com/quire-ml/quire/runners/workflow"
 	"github.com/quire-ml/quire/transforms/corpus"
 	"github.com/quire-ml/quire/transforms/dataset"
@@ -101,7 +103,27 @@ func remedy(err error) string {
 	if errors.As(err, &wrong) {
 		return "; correct corpus." + wrong.Field
 	}
-	return ""
+	return textRemedy(err)
+}
+
+// textRemedy is remedy for the errors of package text.
+func textRemedy(err error) string {
+	var model *text.ModelError
+	switch {
+	case errors.Is(err, text.ErrNoSet):
+		return "; run prep first, or set prep.out to where one is"
+	case errors.Is(err, text.ErrNotContinuous):
+		return "; make a set with prep.validation.by tail and prep.stride 0, or use train.hidden zero"
+	case errors.Is(err, text.ErrPrompt):
+		return "; change generate.prompt"
+	case !errors.As(err, &model):
+		return ""
+	case errors.Is(err, store.ErrNotExist):
+		return "; train a model first, or name one with --checkpoint"
+	case model.Which == run.Latest:
+		return "; another checkpoint can be used, too: --which best, or a file"
+	}
+	return "; another checkpoint can be used, too: --which latest, or a file"
 }
 
 // usageError is a mistake in the command line.

@@ -183,12 +183,23 @@ func TestEvaluateSplit(t *testing.T) {
 	}
 }
 
+// TestNotContinuous trains with a carried hidden on a set that does not allow it.
+func TestNotContinuous(t *testing.T) {
+	l := newLab(t)
+	l.ok("prep", "--set", "prep.stride=5")
+	l.fails(1, []string{"stride 5", "prep.stride 0", "train.hidden zero"}, "train", "--set", "train.hidden=carry")
+}
+
 // TestNoModel uses a model where there is none.
 func TestNoModel(t *testing.T) {
 	l := newLab(t)
 	for _, args := range [][]string{{"generate"}, {"score", "--text", "a"}, {"evaluate"}} {
 		l.fails(1, []string{"no checkpoint at " + filepath.Join(l.work, "run"), "train a model first"}, args...)
 	}
+	damaged := filepath.Join(l.dir, "damaged.safetensors")
+	l.write(damaged, "no checkpoint")
+	l.fails(1, []string{damaged, "--which latest"}, "generate", "--checkpoint", damaged)
+	l.fails(1, []string{damaged, "--which best"}, "generate", "--checkpoint", damaged, "--which", "latest")
 	l.fails(1, []string{"nothing at " + filepath.Join(l.dir, "none")}, "inspect", filepath.Join(l.dir, "none"))
 	l.fails(1, []string{"no checkpoint at " + l.dir}, "inspect", l.dir)
 }
