@@ -210,33 +210,6 @@ func TestModelError(t *testing.T) {
 	}
 }
 
-// TestTrainData: the training part comes by sequences, or as one text through which
-// the hidden is carried.
-func TestTrainData(t *testing.T) {
-	for _, set := range []string{"prep.stride=0", "prep.stride=5", "prep.validation.by=block"} {
-		c := tiny.Config(t, tiny.Line(), set)
-		opened, done, err := text.OpenSet(t.Context(), prepared(t, c))
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer done()
-		c.Train.Seed = 3
-		data, val, err := text.TrainData(opened, c)
-		if s, ok := data.(*dataset.SplitData); err != nil || !ok || s.Seed != 3 || s.Len() != opened.Split("train").Len() || val.Len() != opened.Split("validation").Len() {
-			t.Errorf("%s: %T, %v", set, data, err)
-		}
-		c.Train.Hidden = "carry"
-		data, val, err = text.TrainData(opened, c)
-		if set != "prep.stride=0" {
-			if !errors.Is(err, text.ErrNotContinuous) || data != nil || val != nil {
-				t.Errorf("%s: carried: %T, %v", set, data, err)
-			}
-		} else if d, ok := data.(*dataset.TextData); err != nil || !ok || d.Seed != 3 || val.Len() != opened.Split("validation").Len() {
-			t.Errorf("%s: carried: %T, %v", set, data, err)
-		}
-	}
-}
-
 // prepared makes the set of a config and returns its directory.
 func prepared(t *testing.T, c *configs.Config) string {
 	t.Helper()
@@ -366,11 +339,15 @@ func TestTrainData(t *testing.T) {
 		data, val, err := text.TrainData(s, c)
 		switch {
 		case test.refused != "":
-			if err == nil || !strings.Contains(err.Error(), test.refused) {
+			if !errors.Is(err, text.ErrNotContinuous) || !strings.Contains(err.Error(), test.refused) {
 				t.Errorf("%v with %s: %v", test.set, test.hidden, err)
 			}
 		case err != nil || data.Len() != s.Split("train").Len() || val.Len() != s.Split("validation").Len():
 			t.Errorf("%v with %s: %v", test.set, test.hidden, err)
+		default:
+			if _, carried := data.(*dataset.TextData); carried != (test.hidden == "carry") {
+				t.Errorf("%v with %s: %T", test.set, test.hidden, data)
+			}
 		}
 		done()
 	}
