@@ -76,9 +76,9 @@ func TestTrainCarry(t *testing.T) {
 	}
 }
 
-// TestWatcher looks at what a training shows: losses between n-grams, a sample,
+// TestObserver reads the lines that a training shows: losses between n-grams, a sample,
 // and nothing of that where the console is quiet; metrics.jsonl has it all.
-func TestWatcher(t *testing.T) {
+func TestObserver(t *testing.T) {
 	for _, quiet := range []bool{false, true} {
 		c := library(t, "generate.prompt=Z\u00fcrich") // no character of the texts
 		var console bytes.Buffer

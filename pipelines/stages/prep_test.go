@@ -6,6 +6,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -84,7 +85,8 @@ func TestPrepRefuses(t *testing.T) {
 	} {
 		other := *c
 		change(&other)
-		if res, _, err := prep(t, &other, nil); err == nil || !strings.Contains(err.Error(), "("+want+")") {
+		var differs *OtherSetError
+		if res, _, err := prep(t, &other, nil); !errors.As(err, &differs) || !slices.Equal(differs.Differences, []string{want}) {
 			t.Errorf("want %q: %+v, %v", want, res, err)
 		}
 	}
@@ -164,7 +166,7 @@ func TestPrepHeld(t *testing.T) {
 		t.Fatal(err)
 	}
 	var held *store.HeldError
-	if _, _, err := prep(t, c, nil); !errors.As(err, &held) {
+	if _, _, err := prep(t, c, nil); !errors.As(err, &held) || !strings.Contains(err.Error(), "the set is being made by another") {
 		t.Errorf("while another makes the set: %v", err)
 	}
 	if data, err := os.ReadFile(filepath.Join(dir, "train-00000-of-00001.tfrecord")); err != nil || string(data) != "of the other" {
@@ -178,6 +180,22 @@ func TestPrepHeld(t *testing.T) {
 	}
 	if _, err := os.Stat(filepath.Join(dir, leaseName)); err == nil {
 		t.Error("the lease is left behind")
+	}
+}
+
+// TestPrepDamagedLease: the error of a damaged lease speaks of no other process.
+func TestPrepDamagedLease(t *testing.T) {
+	c := tiny.Config(t, tiny.Line())
+	lease := filepath.Join(store.Locate(c.Workdir, c.Prep.Out), leaseName)
+	if err := os.MkdirAll(filepath.Dir(lease), 0o777); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(lease, []byte("{}"), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	_, _, err := prep(t, c, nil)
+	if !errors.Is(err, store.ErrDamaged) || !strings.Contains(err.Error(), lease) || strings.Contains(err.Error(), "another") {
+		t.Errorf("with a damaged lease: %v", err)
 	}
 }
 

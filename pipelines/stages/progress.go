@@ -10,12 +10,13 @@ import (
 	"github.com/quire-ml/quire/transforms/prepare"
 )
 
-// prepEvery is how often the progress of prep is looked at.
+// prepEvery is the time between two readings of prep's progress.
 const prepEvery = 200 * time.Millisecond
 
-// watchPrep shows how far a pipeline is that runs in this process, until stop is
-// called: bytes of the corpus done of its bytes, and MB/s.
-func watchPrep(ctx context.Context, console *report.Console, runner string, docs []corpus.Document, options prepare.Options) (stop func(), err error) {
+// showProgress shows the progress of a pipeline that runs in this process until stop
+// is called: bytes of the corpus that are done, all its bytes, and MB/s.
+func showProgress(ctx context.Context, console *report.Console, runner string, docs []corpus.Document, options prepare.Options,
+) (stop func(), err error) {
 	if runner != "direct" && runner != "prism" || console == nil {
 		return func() {}, nil
 	}
@@ -36,7 +37,8 @@ func watchPrep(ctx context.Context, console *report.Console, runner string, docs
 				return
 			case <-ticks.C:
 				done := part() * float64(all)
-				bar.Set(int64(done), fmt.Sprintf("%.0f of %.0f MB  %.0f MB/s", done/1e6, float64(all)/1e6, done/1e6/time.Since(began).Seconds()))
+				rate := done / 1e6 / time.Since(began).Seconds()
+				bar.Set(int64(done), fmt.Sprintf("%.0f of %.0f MB  %.0f MB/s", done/1e6, float64(all)/1e6, rate))
 			}
 		}
 	}()
@@ -47,11 +49,12 @@ func watchPrep(ctx context.Context, console *report.Console, runner string, docs
 	}, nil
 }
 
-// summarizePrep writes what the set holds.
+// summarizePrep writes the figures of a new set.
 func summarizePrep(console *report.Console, r *PrepResult, bytes int64) {
 	if console == nil {
 		return
 	}
+	s := r.Sequences
 	console.Line("prep: %d characters, %d different; %d sequences for training, %d for validation, %d for test; %d characters dropped; %.1f s, %.1f MB/s",
-		r.Chars, r.Vocab, r.Sequences.Train, r.Sequences.Validation, r.Sequences.Test, r.DroppedChars, r.Seconds, float64(bytes)/1e6/r.Seconds)
+		r.Chars, r.Vocab, s.Train, s.Validation, s.Test, r.DroppedChars, r.Seconds, float64(bytes)/1e6/r.Seconds)
 }

@@ -11,10 +11,14 @@ import (
 	"github.com/quire-ml/quire/runners/store"
 )
 
-// takeRun holds the run in st, after it has made sure that a training can go on
-// there. Checkpoints from other inputs, or damaged ones, are an error; with
-// Replace they are deleted, with Fresh any are.
-func takeRun(ctx context.Context, st *store.Store, opts train.Options, o TrainOptions) (*run.Dir, error) {
+// ErrCannotGoOn is wrapped by the error of a run whose checkpoints or journal are
+// damaged or unreadable. Replace and Fresh start such a run from zero.
+var ErrCannotGoOn = errors.New("the run cannot go on")
+
+// acquireRun holds the run in st, in which this training can go on. Checkpoints from
+// other inputs and damaged ones are an error; Replace deletes them. Fresh deletes
+// all checkpoints.
+func acquireRun(ctx context.Context, st *store.Store, opts train.Options, o TrainOptions) (*run.Dir, error) {
 	mayDelete := (o.Replace || o.Fresh) && ctx.Err() == nil
 	dir, err := run.Acquire(ctx, st, nil)
 	switch {
@@ -46,7 +50,7 @@ func takeRun(ctx context.Context, st *store.Store, opts train.Options, o TrainOp
 	return dir, nil
 }
 
-// checkRun returns why a training cannot go on in dir, nil where it can.
+// checkRun returns the reason why a training cannot go on in dir; nil: it can.
 func checkRun(ctx context.Context, dir *run.Dir, opts train.Options, o TrainOptions) error {
 	why := train.Compatible(ctx, dir, opts)
 	var other *train.IdentityError
@@ -56,5 +60,5 @@ func checkRun(ctx context.Context, dir *run.Dir, opts train.Options, o TrainOpti
 	case errors.As(why, &other):
 		return fmt.Errorf("stages: %s: %w", o.Out, why)
 	}
-	return fmt.Errorf("%w; to start from zero, use train --fresh (train --replace does so only where a run cannot go on), or delete its directory", why)
+	return fmt.Errorf("stages: %s: %w: %w", o.Out, ErrCannotGoOn, why)
 }

@@ -36,16 +36,17 @@ type TrainResult struct {
 	TrainNats      *float64   `json:"train_nats"`
 	ValidationNats *float64   `json:"validation_nats"`
 	Checkpoint     store.Path `json:"checkpoint"`
-	Best           store.Path `json:"best"` // the one with the lowest validation loss; without a validation part Checkpoint
+	Best           store.Path `json:"best"` // has the lowest validation loss; without a validation split it is Checkpoint
 	CharsPerSecond float64    `json:"chars_per_second"`
 	Seconds        float64    `json:"seconds"`
 	Parameters     int        `json:"parameters"`
-	StepsPerEpoch  int64      `json:"steps_per_epoch"` // after those of a curriculum
+	StepsPerEpoch  int64      `json:"steps_per_epoch"` // of the epochs after a curriculum
 }
 
-// Train trains a model on a set, going on from the run's last checkpoint. When
-// ctx is cancelled it saves and returns train.ErrInterrupted. While another
-// training has the run, the error is a *store.HeldError.
+// Train trains a model on a set, from the run's last checkpoint on. When ctx is
+// cancelled, it saves and returns train.ErrInterrupted. The error is a
+// *store.HeldError while another training has the run, and wraps ErrCannotGoOn or a
+// *train.IdentityError where this training cannot continue the run.
 func Train(ctx context.Context, c *configs.Config, o TrainOptions) (_ *TrainResult, err error) {
 	began := time.Now()
 	set, done, err := text.OpenSet(ctx, o.Set)
@@ -63,7 +64,7 @@ func Train(ctx context.Context, c *configs.Config, o TrainOptions) (_ *TrainResu
 	if err != nil {
 		return nil, err
 	}
-	dir, err := takeRun(ctx, st, opts, o)
+	dir, err := acquireRun(ctx, st, opts, o)
 	if err != nil {
 		return nil, err
 	}
@@ -83,18 +84,18 @@ func Train(ctx context.Context, c *configs.Config, o TrainOptions) (_ *TrainResu
 	if _, result.StepsPerEpoch, err = train.Steps(data, opts); err != nil {
 		return nil, err
 	}
-	w := &watcher{ctx: ctx, st: st, console: o.Console, set: set, opts: opts, perEpoch: result.StepsPerEpoch, generate: c.Generate}
-	if err := w.open(0, false); err != nil {
+	seen := &observer{ctx: ctx, st: st, console: o.Console, set: set, opts: opts, perEpoch: result.StepsPerEpoch, generate: c.Generate}
+	if err := seen.open(0, false); err != nil {
 		return nil, err
 	}
-	o.Console.Line("train: %s, %s, embedding %d, hidden %d: %d parameters, %d steps an epoch of %d sequences",
-		opts.Shape.Cell, report.Count(opts.Shape.Layers, "layer"), opts.Shape.Embedding, opts.Shape.Hidden, result.Parameters, result.StepsPerEpoch, data.Len())
-	r, err := train.Run(ctx, dir, data, val, opts, w.observe)
-	w.close()
+	o.Console.Line("train: %s: %d parameters, %d steps an epoch of %d sequences",
+		describe(opts.Shape), result.Parameters, result.StepsPerEpoch, data.Len())
+	r, err := train.Run(ctx, dir, data, val, opts, seen.observe)
+	seen.close()
 	if err != nil && !errors.Is(err, train.ErrInterrupted) {
 		return nil, err
 	}
-	if ferr := w.finish(); ferr != nil {
+	if ferr := seen.finish(); ferr != nil {
 		return nil, errors.Join(err, ferr)
 	}
 	result.Step, result.Epoch, result.TrainNats, result.ValidationNats = r.Step, r.Epoch, r.TrainNats, r.Validation
@@ -109,14 +110,16 @@ func Train(ctx context.Context, c *configs.Config, o TrainOptions) (_ *TrainResu
 
 // Course returns the options that decide the number of steps of a training.
 func Course(c *configs.Train, seqLength int) train.Options {
-	return train.Options{TrainerOptions: train.TrainerOptions{Hidden: train.Hidden(c.Hidden), Seed: c.Seed}, SeqLength: seqLength, Batch: c.Batch, Epochs: c.Epochs, MaxSteps: c.MaxSteps,
+	return train.Options{TrainerOptions: train.TrainerOptions{Hidden: train.Hidden(c.Hidden), Seed: c.Seed},
+		SeqLength: seqLength, Batch: c.Batch, Epochs: c.Epochs, MaxSteps: c.MaxSteps,
 		Curriculum: train.Curriculum{SeqLength: c.Curriculum.SeqLength, Epochs: c.Curriculum.Epochs, Sampling: c.Curriculum.Sampling}}
 }
 
-// trainOptions turns config and set into the numbers of a run.
+// trainOptions returns the options of a training by config and set.
 func trainOptions(ctx context.Context, c *configs.Config, set *dataset.Set, console *report.Console) (train.Options, error) {
 	m := set.Manifest()
-	shape := rnn.Shape{Cell: rnn.Cell(c.Model.Cell), Layers: c.Model.Layers, Vocabulary: set.Vocab().Size(), Embedding: c.Model.Embedding, Hidden: c.Model.Hidden}
+	shape := rnn.Shape{Cell: rnn.Cell(c.Model.Cell), Layers: c.Model.Layers, Vocabulary: set.Vocab().Size(),
+		Embedding: c.Model.Embedding, Hidden: c.Model.Hidden}
 	var start *rnn.Weights
 	digest := ""
 	if c.Train.From != "" {
@@ -145,7 +148,8 @@ func trainOptions(ctx context.Context, c *configs.Config, set *dataset.Set, cons
 	o.LR, o.Schedule, o.WarmupSteps, o.Patience = t.LR, train.Schedule(t.Schedule), t.WarmupSteps, t.EarlyStop.Patience
 	o.Clip, o.Decay, o.Average = t.ClipNorm, t.WeightDecay, t.Average
 	o.Dropout, o.InputDropout, o.WeightDropout = c.Model.Dropout, c.Model.InputDropout, c.Model.WeightDropout
-	o.EverySteps, o.Every, o.LogEvery = t.Checkpoint.EverySteps, time.Duration(t.Checkpoint.EveryMinutes*float64(time.Minute)), t.LogEvery
+	o.EverySteps, o.Every = t.Checkpoint.EverySteps, time.Duration(t.Checkpoint.EveryMinutes*float64(time.Minute))
+	o.LogEvery = t.LogEvery
 	o.Retention = run.Retention{KeepLast: t.Checkpoint.KeepLast, KeepBest: t.Checkpoint.KeepBest}
 	o.MayDiffer = c.Free()
 	o.Identity = checkpoint.Metadata{Cell: c.Model.Cell, Config: config, Vocab: vocabulary, Unit: m.Unit, Normalize: m.Normalize, Set: set.SHA256()}
@@ -155,7 +159,7 @@ func trainOptions(ctx context.Context, c *configs.Config, set *dataset.Set, cons
 // configName is the resolved config of a run.
 const configName = "config.yaml"
 
-// writeConfig keeps the config of the latest call beside the checkpoints.
+// writeConfig writes the config of this call beside the checkpoints.
 func writeConfig(ctx context.Context, st *store.Store, text []byte) error {
 	if text == nil {
 		return nil

@@ -18,7 +18,7 @@ type TransformOptions struct {
 	Verbose bool   // Beam's log goes to stderr
 }
 
-// Transform makes a corpus from another one. build adds steps to a Beam pipeline
+// Transform makes a corpus from another one. build adds the steps to a Beam pipeline
 // that turn a PCollection<corpus.Document> into a PCollection<KV<string, []byte>> of
 // names and texts.
 func Transform(ctx context.Context, found *text.Corpus, o TransformOptions,

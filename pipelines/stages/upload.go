@@ -8,22 +8,11 @@ import (
 	"os"
 	"slices"
 
-	"github.com/quire-ml/quire/configs"
 	"github.com/quire-ml/quire/pipelines/text"
 	"github.com/quire-ml/quire/runners/engine"
 	"github.com/quire-ml/quire/runners/store"
 	"github.com/quire-ml/quire/transforms/corpus"
 )
-
-// Preflight checks, before any work, that prep can run on a runner and write the
-// set to out. Everything that keeps it from running is in one engine.UsageError.
-func Preflight(ctx context.Context, c *configs.Config, runner, out string) error {
-	sources, err := c.Corpus.Expanded()
-	if err != nil {
-		return err
-	}
-	return engine.Preflight(ctx, runner, out, sources)
-}
 
 // reachable returns the documents as the runner's workers can read them. Those
 // that were downloaded to this machine for Dataflow are copied to the staging

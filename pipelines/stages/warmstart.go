@@ -11,21 +11,31 @@ import (
 	"github.com/quire-ml/quire/transforms/vocab"
 )
 
-// warmStart returns the weights of the checkpoint at a path for a network of that
-// shape and vocabulary, and the checkpoint's digest. The embedding and the output
-// of a character that the checkpoint does not know are the means of those that it
-// knows; what is new and what is gone is printed.
+// A StartError is an error about the checkpoint that a training starts from: it
+// cannot be read, or its model has another shape or unit.
+type StartError struct{ Err error }
+
+func (e *StartError) Error() string { return "stages: start: " + e.Err.Error() }
+
+// Unwrap returns the cause.
+func (e *StartError) Unwrap() error { return e.Err }
+
+// warmStart returns weights for a network of shape s and vocabulary v, from the
+// checkpoint at a path, and the checkpoint's digest. The embedding and the output of
+// a character that the checkpoint does not know are the means of those of all its
+// characters. It prints the characters that are new and those that v lacks. The
+// error is a *StartError.
 func warmStart(ctx context.Context, path string, s rnn.Shape, v *vocab.Vocab, console *report.Console) (*rnn.Weights, string, error) {
 	m, err := text.OpenModel(ctx, path, "best")
 	if err != nil {
-		return nil, "", fmt.Errorf("stages: train.from: %w", err)
+		return nil, "", &StartError{err}
 	}
 	old := m.Weights.Shape
 	same := s
 	same.Vocabulary = old.Vocabulary
 	if old != same || m.Vocab.Unit() != v.Unit() {
-		return nil, "", fmt.Errorf("stages: train.from: %s has %s of unit %s, this training %s of unit %s; use the same model section and prep.unit, or another checkpoint",
-			m.Path, describe(old), m.Vocab.Unit(), describe(s), v.Unit())
+		return nil, "", &StartError{fmt.Errorf("%s has %s of unit %s, this training %s of unit %s",
+			m.Path, describe(old), m.Vocab.Unit(), describe(s), v.Unit())}
 	}
 	rows := v.Map(m.Vocab)
 	w := rnn.NewWeights(s)
@@ -39,20 +49,21 @@ func warmStart(ctx context.Context, path string, s rnn.Shape, v *vocab.Vocab, co
 	}
 	console.Line("train: starts from %s, step %d", m.Path, m.Step)
 	if added := missing(v, rows); len(added) > 0 {
-		console.Line("train: %d characters are new: %s", len(added), strings.Join(added, " "))
+		console.Line("train: %s: %s", report.Count(len(added), "new character"), strings.Join(added, " "))
 	}
 	if gone := missing(m.Vocab, m.Vocab.Map(v)); len(gone) > 0 {
-		console.Line("train: %d characters are not needed any more: %s", len(gone), strings.Join(gone, " "))
+		console.Line("train: %s: %s", report.Count(len(gone), "unused character"), strings.Join(gone, " "))
 	}
 	return w, m.Digest, nil
 }
 
+// describe returns a shape in words, without its vocabulary.
 func describe(s rnn.Shape) string {
 	return fmt.Sprintf("%s, %s, embedding %d, hidden %d", s.Cell, report.Count(s.Layers, "layer"), s.Embedding, s.Hidden)
 }
 
-// missing returns the characters, quoted, of the ids of v that a map from v leaves
-// without an id.
+// missing returns the characters of v, quoted, that have no id in another vocabulary.
+// ids are the other vocabulary's ids by those of v, -1 for none.
 func missing(v *vocab.Vocab, ids []int32) (chars []string) {
 	for id, other := range ids {
 		if other < 0 {
@@ -62,8 +73,7 @@ func missing(v *vocab.Vocab, ids []int32) (chars []string) {
 	return chars
 }
 
-// copyRows fills dst with rows of from, of which there are n; row -1 is their
-// mean.
+// copyRows fills dst with rows of from, which has n rows; row -1 is their mean.
 func copyRows(dst, from []float32, rows []int32, n int) {
 	width := len(from) / n
 	mean := make([]float32, width)

@@ -2,6 +2,7 @@ package stages
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -36,7 +37,7 @@ func TestWarmStart(t *testing.T) {
 	c := tiny.Config(t, strings.Repeat("abcabcacbya", 60), "train.epochs=0", "train.from="+old.Path)
 	var lines bytes.Buffer
 	m := trained(t, c, report.NewConsole(&lines, false))
-	for _, want := range []string{fmt.Sprintf("train: starts from %s, step %d\n", old.Path, old.Step), "train: 1 characters are new: \"y\"\n", "train: 1 characters are not needed any more: \"x\"\n"} {
+	for _, want := range []string{fmt.Sprintf("train: starts from %s, step %d\n", old.Path, old.Step), "train: 1 new character: \"y\"\n", "train: 1 unused character: \"x\"\n"} {
 		if !strings.Contains(lines.String(), want) {
 			t.Errorf("the console has no %q: %s", want, lines.String())
 		}
@@ -78,14 +79,14 @@ func TestWarmStartRefuses(t *testing.T) {
 	words := strings.Repeat("abcabcacbxa", 60)
 	old := trained(t, tiny.Config(t, words, "train.epochs=1"), tiny.Console())
 	for _, refused := range []struct{ set, want string }{
-		{"model.hidden=9", "gru, 1 layer, embedding 4, hidden 8 of unit rune, this training gru, 1 layer, embedding 4, hidden 9 of unit rune; use the same model section"},
+		{"model.hidden=9", "gru, 1 layer, embedding 4, hidden 8 of unit rune, this training gru, 1 layer, embedding 4, hidden 9 of unit rune"},
 		{"model.cell=lstm", "this training lstm, 1 layer"},
 		{"prep.unit=byte", "hidden 8 of unit byte"},
-		{"train.from=nowhere", "train.from: run: there is no checkpoint at "},
+		{"train.from=nowhere", "stages: start: run: there is no checkpoint at "},
 	} {
 		c := tiny.Config(t, words, "train.epochs=1", "train.from="+old.Path, refused.set)
 		_, err := Train(t.Context(), c, TrainOptions{Set: prepared(t, c), Out: store.Locate(c.Workdir, c.Train.Out), Console: tiny.Console()})
-		if err == nil || !strings.Contains(err.Error(), "train.from: ") || !strings.Contains(err.Error(), refused.want) {
+		if !errors.As(err, new(*StartError)) || !strings.Contains(err.Error(), refused.want) {
 			t.Errorf("%s: %v", refused.set, err)
 		}
 	}

@@ -27,6 +27,7 @@ import (
 	"github.com/quire-ml/quire/model/train"
 	"github.com/quire-ml/quire/pipelines/gate"
 	"github.com/quire-ml/quire/pipelines/report"
+	"github.com/quire-ml/quire/pipelines/stages"
 	"github.com/quire-ml/quire/pipelines/sweep"
 	"github.com/quire-ml/quire/pipelines/text"
 	"github.com/quire-ml/quire/runners/engine"
@@ -87,7 +88,15 @@ func Execute(ctx context.Context, cmd *cobra.Command, args []string, stdout, std
 // commands nor keys.
 func remedy(err error) string {
 	var diverged *train.DivergedError
+	var otherSet *stages.OtherSetError
+	var start *stages.StartError
 	switch {
+	case errors.As(err, &otherSet):
+		return "; use another prep.out, or prep --replace to make the set again"
+	case errors.Is(err, stages.ErrCannotGoOn):
+		return "; to start from zero, use train --fresh (train --replace does so only where a run cannot go on), or delete its directory"
+	case errors.As(err, &start):
+		return "; correct train.from, or use the model section and prep.unit of that checkpoint"
 	case errors.Is(err, dataset.ErrDamaged):
 		return "; make the set again: prep --replace, or delete its directory"
 	case errors.As(err, &diverged), errors.Is(err, sweep.ErrDiverged):

@@ -111,6 +111,7 @@ func TestTrainOtherInputs(t *testing.T) {
 	before := l.read(filepath.Join(run, "config.yaml"))
 	l.fails(1, []string{run, "model.hidden: the run has 8, now 9", "--replace"}, "train", "--set", "model.hidden=9")
 	l.fails(1, []string{run, "train.lr: the run has 0.01, now 0.02", "--replace"}, "train", "--set", "train.lr=0.02")
+	l.fails(1, []string{"nowhere", "correct train.from"}, "train", "--set", "train.from=nowhere", "--out", "other")
 	other := filepath.Join(l.dir, "other")
 	l.ok("prep", "--out", other, "--set", "prep.seed=2")
 	l.fails(1, []string{run, "set: the run has ", "--replace"}, "train", "--set", "prep.out="+other)
