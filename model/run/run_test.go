@@ -2,23 +2,16 @@ package run
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
-	"fmt"
 	"maps"
 	"os"
-	"path/filepath"
 	"reflect"
 	"slices"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/quire-ml/quire/model/checkpoint"
 	"github.com/quire-ml/quire/runners/store"
-	"github.com/quire-ml/quire/runners/store/crashtest"
 )
 
 func newStore(t testing.TB) *store.Store { return openStore(t, t.TempDir()) }
@@ -146,87 +139,6 @@ func damage(t testing.TB, st *store.Store, name string) {
 	}
 }
 
-// TestRetention commits eight checkpoints, of which steps 3 and 5 have the lowest
-// losses and steps 1 and 7 none.
-func TestRetention(t *testing.T) {
-	losses := []float64{0, 1.5, 1.1, 1.4, 1.2, 1.3, 0, 1.6}
-	for _, c := range []struct {
-		keep   Retention
-		pins   string
-		want   []int64
-		best   int64
-		warned string
-	}{
-		{Retention{}, "", []int64{8}, -1, ""},
-		{Retention{KeepLast: 1}, "", []int64{8}, -1, ""},
-		{Retention{KeepLast: 3}, "", []int64{6, 7, 8}, -1, ""},
-		{Retention{KeepLast: 99}, "", []int64{1, 2, 3, 4, 5, 6, 7, 8}, -1, ""},
-		{Retention{KeepBest: true}, "", []int64{3, 8}, 3, ""},
-		{Retention{KeepLast: 2, KeepBest: true}, "", []int64{3, 7, 8}, 3, ""},
-		{Retention{KeepLast: 2}, "# to show\n1 # good\n\n 4\n99", []int64{1, 4, 7, 8}, -1, ""},
-		{Retention{KeepLast: 2}, "1\r\n4\r\n", []int64{1, 4, 7, 8}, -1, ""},
-		{Retention{}, "1\nstep seven\n", []int64{1, 2, 3, 4, 5, 6, 7, 8}, -1, `line 2: "step seven" is not the step of a checkpoint`},
-		{Retention{KeepBest: true}, "-7", []int64{1, 2, 3, 4, 5, 6, 7, 8}, 3, `line 1: "-7" is not the step of a checkpoint`},
-	} {
-		st := newStore(t)
-		d := acquire(t, st)
-		if _, err := st.Put(context.Background(), PinsName, []byte(c.pins)); err != nil {
-			t.Fatal(err)
-		}
-		for i, loss := range losses {
-			p, err := d.Save(context.Background(), ofStep(int64(i+1)))
-			if err != nil {
-				t.Fatal(err)
-			}
-			if loss != 0 {
-				p = withLoss(p, loss)
-			}
-			warning, err := d.Commit(context.Background(), p, c.keep)
-			if err != nil || (warning != nil) != (c.warned != "") {
-				t.Fatal(warning, err)
-			}
-			if warning != nil && (!strings.Contains(warning.Error(), st.Join(PinsName)+": "+c.warned) || !strings.HasSuffix(warning.Error(), "; no checkpoint is deleted until this file is mended")) {
-				t.Errorf("warned %v, want %s", warning, c.warned)
-			}
-		}
-		found, listed := steps(t, st)
-		latest, best := at(t, st)
-		if !slices.Equal(found, c.want) || !slices.Equal(listed, c.want) || latest != 8 || best != c.best {
-			t.Errorf("%+v, pins %q: files of steps %v, listed %v, latest %d, best %d; want %v, 8, %d", c.keep, c.pins, found, listed, latest, best, c.want, c.best)
-		}
-	}
-}
-
-// TestBest: best.json moves only to a lower loss, gets a loss that was unknown
-// before, and stays readable after KeepBest is off.
-func TestBest(t *testing.T) {
-	st := newStore(t)
-	d, keep := acquire(t, st), Retention{KeepBest: true}
-	commit(t, d, keep, 1, 0)
-	if _, best := at(t, st); best != -1 {
-		t.Errorf("without a loss, best.json names step %d", best)
-	}
-	commit(t, d, keep, 1, 1.5)
-	commit(t, d, keep, 2, 1.5)
-	if _, best := at(t, st); best != 1 {
-		t.Errorf("of equal losses, best.json names step %d, not the first", best)
-	}
-	commit(t, d, keep, 3, 1.4)
-	commit(t, d, Retention{}, 4, 1.3)
-	commit(t, d, Retention{}, 5, 1.2)
-	found, _ := steps(t, st)
-	if latest, best := at(t, st); latest != 5 || best != 3 || !slices.Equal(found, []int64{3, 5}) {
-		t.Errorf("best.json, no longer followed, names step %d, want 3; files of steps %v", best, found)
-	}
-	n, err := d.NewestIntact(context.Background())
-	if err == nil {
-		err = d.ResumeFrom(context.Background(), n, Retention{})
-	}
-	if _, best := at(t, st); err != nil || best != 3 {
-		t.Errorf("resumed, best.json, no longer followed, names step %d, %v", best, err)
-	}
-}
-
 // TestLeftover: a file without a commit gives way, also a damaged one. A committed
 // file stays, and so does the file of another holder.
 func TestLeftover(t *testing.T) {
@@ -284,117 +196,6 @@ func TestLeftover(t *testing.T) {
 	}
 	if !reflect.DeepEqual(files(t, st), before) {
 		t.Error("a process that has lost its lease has changed the run")
-	}
-}
-
-// takeOver takes the lease of a run as another process would whose clock says
-// that it has expired.
-func takeOver(t testing.TB, st *store.Store) {
-	t.Helper()
-	var j json.RawMessage
-	if held, err := store.ReadLeased(context.Background(), st, journalName, &j); err != nil || !held {
-		t.Fatalf("held %v, %v", held, err)
-	}
-	data, err := store.MarshalSealed(map[string]any{"format": "quire-lease/1", "value": j,
-		"holder": map[string]any{"id": "other", "host": "elsewhere", "pid": 1, "machine": "", "process": "", "until": time.Now().Add(time.Hour)}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(st.Join(journalName), data, 0o644); err != nil {
-		t.Fatal(err)
-	}
-}
-
-// TestLostLease: once another process has the lease, a commit and a discard change
-// nothing, and the error says so.
-func TestLostLease(t *testing.T) {
-	ctx, st := context.Background(), newStore(t)
-	d := acquire(t, st)
-	commit(t, d, Retention{KeepBest: true}, 1, 2)
-	p, err := d.Save(ctx, ofStep(2))
-	if err != nil || d.Err() != nil {
-		t.Fatal(err, d.Err())
-	}
-	takeOver(t, st)
-	before := files(t, st)
-	if _, err := d.Commit(ctx, withLoss(p, 1), Retention{KeepBest: true}); !errors.Is(err, store.ErrLost) || !strings.Contains(err.Error(), st.Join("run.json")) {
-		t.Errorf("commit: %v", err)
-	}
-	if err := d.Discard(ctx); !errors.Is(err, store.ErrLost) {
-		t.Errorf("discard: %v", err)
-	}
-	if !errors.Is(d.Err(), store.ErrLost) {
-		t.Errorf("Err: %v", d.Err())
-	}
-	if !reflect.DeepEqual(files(t, st), before) {
-		t.Error("a process that has lost its lease has changed the run")
-	}
-}
-
-// TestSuccessor: files that appear after the listing of a commit, and those of
-// newer steps, are not deleted.
-func TestSuccessor(t *testing.T) {
-	ctx, st := context.Background(), newStore(t)
-	appear := map[string]bool{}
-	watched := st.WithFaults(func(op, name string) error {
-		if op == "create" && strings.HasSuffix(name, journalName) && len(appear) == 0 {
-			appear[name] = true // before the journal is written, after the listing
-			if _, err := checkpoint.Save(ctx, st, ofStep(2)); err != nil {
-				t.Error(err)
-			}
-		}
-		return nil
-	})
-	d, err := Acquire(ctx, watched, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer d.Release(ctx)
-	os.Remove(st.Join(checkpoint.Path(2)))
-	clear(appear)
-	if _, err := checkpoint.Save(ctx, st, ofStep(9)); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := checkpoint.Save(ctx, st, ofStep(1)); err != nil {
-		t.Fatal(err)
-	}
-	appear["done"] = true
-	p, err := d.Save(ctx, ofStep(5))
-	if err != nil {
-		t.Fatal(err)
-	}
-	clear(appear)
-	if _, err := d.Commit(ctx, p, Retention{}); err != nil {
-		t.Fatal(err)
-	}
-	if found, _ := steps(t, st); !slices.Equal(found, []int64{2, 5, 9}) {
-		t.Errorf("files of steps %v, want 2 (newer than the listing), 5, and 9 (a newer step)", found)
-	}
-}
-
-// TestReplaced: a file that another process has replaced since the listing stays.
-func TestReplaced(t *testing.T) {
-	ctx, st := context.Background(), newStore(t)
-	armed := false
-	watched := st.WithFaults(func(op, name string) error {
-		if armed && op == "create" && strings.HasSuffix(name, journalName) {
-			armed = false // before the journal is written, after the listing
-			if err := os.WriteFile(st.Join(checkpoint.Path(1)), []byte("another's"), 0o644); err != nil {
-				t.Error(err)
-			}
-		}
-		return nil
-	})
-	d := acquire(t, watched)
-	commit(t, d, Retention{}, 1, 0)
-	p, err := d.Save(ctx, ofStep(2))
-	if err != nil {
-		t.Fatal(err)
-	}
-	armed = true
-	d.Commit(ctx, p, Retention{}) // may end with a conflict
-	if text, err := os.ReadFile(st.Join(checkpoint.Path(1))); err != nil || string(text) != "another's" {
-		t.Errorf("the other's file is %q, %v", text, err)
 	}
 }
 
@@ -542,107 +343,5 @@ func TestJournalRefuses(t *testing.T) {
 				t.Errorf("%v, want %s", err, want)
 			}
 		}
-	}
-}
-
-// TestCrashImages lets the machine fail after every file operation of six commits,
-// and keeps none, half or all of the data that was not synced. Committed
-// checkpoints are there, and the pointers can be repaired.
-func TestCrashImages(t *testing.T) {
-	ctx := context.Background()
-	if _, err := os.Stat("/dev/shm"); err == nil {
-		t.Setenv("TMPDIR", "/dev/shm")
-	}
-	dir, crashes := t.TempDir(), t.TempDir()
-	disk, err := crashtest.New(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	keep := Retention{KeepLast: 2, KeepBest: true}
-	losses := []float64{3, 1, 2, 4, 0.5, 6}
-	var done atomic.Int64
-	var mu sync.Mutex // the lease is renewed beside the commits
-	images := 0
-	check := func(what, image string, done int64) {
-		st := openStore(t, image)
-		c, _, err := Open(ctx, image, Latest)
-		if err != nil && !(done == 0 && errors.Is(err, store.ErrNotExist)) || c != nil && (c.Step < done || c.Step > done+1) {
-			t.Errorf("%s: %d are committed, latest is %+v, %v", what, done, c, err)
-			return
-		}
-		expire(t, st)
-		d := acquire(t, st)
-		n, err := d.NewestIntact(ctx)
-		if err != nil || n.Checkpoint == nil && done > 0 || n.Checkpoint != nil && (n.Step < done || len(n.Damaged) > 0) {
-			t.Errorf("%s: %d are committed, the newest is %+v, %v", what, done, n, err)
-			return
-		}
-		if n.Checkpoint == nil {
-			return
-		}
-		if err := d.ResumeFrom(ctx, n, keep); err != nil {
-			t.Errorf("%s: %v", what, err)
-		}
-		want := slices.Index(losses, slices.Min(losses[:n.Step])) + 1
-		if latest, best := at(t, st); latest != n.Step || best != int64(want) {
-			t.Errorf("%s: resumed from step %d, latest is %d, best %d, want %d", what, n.Step, latest, best, want)
-		}
-		for _, which := range []string{Latest, Best} {
-			if _, _, err := Open(ctx, image, which); err != nil {
-				t.Errorf("%s: %s: %v", what, which, err)
-			}
-		}
-	}
-	restore := store.WatchFiles(func(op, name string, err error) {
-		disk.Done(op, name, err)
-		if !slices.Contains([]string{"mkdir", "create", "write", "sync", "link", "rename", "remove", "syncdir"}, op) || t.Failed() {
-			return
-		}
-		mu.Lock()
-		defer mu.Unlock()
-		acknowledged := done.Load()
-		for _, kept := range []float64{0, 0.5, 1} {
-			images++
-			to := filepath.Join(crashes, fmt.Sprint(images))
-			if err := disk.Image(to, kept, uint64(images)); err != nil {
-				t.Error(err)
-			}
-			check(fmt.Sprintf("image %d, %s %s, %g kept", images, op, name, kept), to, acknowledged)
-			os.RemoveAll(to)
-		}
-	})
-	st := openStore(t, dir)
-	restore()
-	d := acquire(t, st)
-	for i, loss := range losses {
-		commit(t, d, keep, int64(i+1), loss)
-		done.Add(1)
-	}
-	mu.Lock()
-	defer mu.Unlock()
-	if images < 200 {
-		t.Errorf("only %d images", images)
-	}
-	t.Logf("%d images", images)
-}
-
-// expire lets the lease in a crash image expire: its holder is this process,
-// which lives.
-func expire(t testing.TB, st *store.Store) {
-	t.Helper()
-	j := json.RawMessage("null")
-	_, err := store.ReadLeased(context.Background(), st, journalName, &j)
-	if errors.Is(err, store.ErrNotExist) {
-		return
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	data, err := store.MarshalSealed(map[string]any{"format": "quire-lease/1", "value": j})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(st.Join(journalName), data, 0o666); err != nil {
-		t.Fatal(err)
 	}
 }
