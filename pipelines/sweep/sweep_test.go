@@ -163,6 +163,15 @@ func TestRun(t *testing.T) {
 			t.Errorf("trial %d is %+v; its checkpoint has %+v, %v", trial.Trial, trial, loss, err)
 		}
 	}
+	r, trials := l.load()
+	for _, trial := range res.Trials {
+		if got, want := l.read(filepath.Join(trial.Run, "config.yaml")), string(trials[trial.Trial-1].Resolved.YAML()); got != want {
+			t.Errorf("the run of trial %d has the config\n%swant\n%s", trial.Trial, got, want)
+		}
+	}
+	if _, err := os.Stat(filepath.Join(r.Config.Workdir, "rounds")); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("a sweep has records of rounds: %v", err)
+	}
 	for name, begins := range map[string]string{
 		res.Table:   "trial,nats,split,step,parameters,run,train.lr\n2,",
 		res.Picture: "\x89PNG",
@@ -178,8 +187,29 @@ func TestRun(t *testing.T) {
 	if !reflect.DeepEqual(again, res) || l.read(again.Table) != table {
 		t.Errorf("the second sweep is %+v, the first %+v", again, res)
 	}
+	if n := strings.Count(l.console.String(), "prep      nothing to do: "); n != 1 {
+		t.Errorf("the set of both trials is looked for %d times", n)
+	}
 	if n := strings.Count(l.console.String(), "): nothing to do, "); n != 2 || strings.Contains(l.console.String(), "to run, on") {
 		t.Errorf("the console of the second sweep has\n%s", l.console.String())
+	}
+}
+
+// TestDrawn looks at a trial of the picture: it has the lines of its run's metrics.
+func TestDrawn(t *testing.T) {
+	l := newLab(t, "sweep.train.lr=0.01")
+	l.swept()
+	row, err := l.trials()[0].result(t.Context(), l.store())
+	if err != nil {
+		t.Fatal(err)
+	}
+	row.Set = map[string]any{"train.lr": 0.01}
+	d, err := row.drawn(t.Context(), l.store(), []string{"train.lr"})
+	if err != nil || d.Number != 1 || d.Nats != *row.Nats || fmt.Sprint(d.Values) != "[0.01]" {
+		t.Fatalf("the trial is drawn as %+v, %v", d, err)
+	}
+	if n := len(d.Lines); n == 0 || d.Lines[n-1].Step != row.Step {
+		t.Errorf("%d lines of metrics, up to %+v", n, d.Lines)
 	}
 }
 
@@ -354,6 +384,15 @@ func TestSecrets(t *testing.T) {
 	})
 	if err != nil || files == 0 {
 		t.Errorf("%d files, %v", files, err)
+	}
+}
+
+// TestWorkdir sends workers the absolute path of a relative workdir.
+func TestWorkdir(t *testing.T) {
+	l := newLab(t, "sweep.train.lr=0.01", "workdir=work")
+	t.Chdir(filepath.Dir(l.file))
+	if got := l.trials()[0].Config.Workdir; got != l.work {
+		t.Errorf("the workdir is %s, want %s", got, l.work)
 	}
 }
 
