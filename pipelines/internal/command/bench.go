@@ -38,15 +38,15 @@ func Bench() *cobra.Command {
 		})
 	f := c.Flags()
 	f.StringVar(&cell, "cell", "gru", fmt.Sprintf("kind of recurrent cell, one of %v", rnn.Cells()))
-	f.StringVar(&precision, "precision", "fp32", "of the recurrent products in training: fp32 or bf16")
+	f.StringVar(&precision, "precision", "fp32", "number format of the recurrent products in training: fp32 or bf16")
 	f.IntVar(&b.Shape.Hidden, "hidden", 1024, "hidden width")
 	f.IntVar(&b.Shape.Embedding, "embedding", 256, "embedding width")
 	f.IntVar(&b.Shape.Layers, "layers", 1, "recurrent layers")
 	f.IntVar(&b.Shape.Vocabulary, "vocab", 65, "characters of the vocabulary")
-	f.IntVar(&b.Batch, "batch", 64, "sequences a batch")
+	f.IntVar(&b.Batch, "batch", 64, "sequences in a batch")
 	f.IntVar(&b.Length, "length", 100, "time steps")
-	f.IntVar(&b.Steps, "steps", 8, "training steps to measure, after 2 that are not")
-	f.IntVar(&b.Generate, "generate", 200, "characters to generate a stream; 0 for none")
+	f.IntVar(&b.Steps, "steps", 8, "training steps to measure, after 2 unmeasured steps")
+	f.IntVar(&b.Generate, "generate", 200, "characters to generate in each stream; 0 for none")
 	return c
 }
 

@@ -69,7 +69,7 @@ func Execute(ctx context.Context, cmd *cobra.Command, args []string, stdout, std
 	addVersion(cmd)
 	_, err := kernel.Variant()
 	if err != nil {
-		err = usageError{err} // QUIRE_VARIANT asks for what is not there
+		err = usageError{err} // QUIRE_VARIANT names a variant that this processor lacks
 	} else {
 		err = unknownCommand(cmd, cmd.ExecuteContext(ctx), args)
 	}
@@ -145,8 +145,7 @@ func usage(c *cobra.Command, err error) error {
 	return usageError{fmt.Errorf("%w; see `%s --help`", err, c.CommandPath())}
 }
 
-// unknownCommand turns cobra's error about a command that there is not into a
-// line with the nearest one.
+// unknownCommand adds the nearest command to cobra's error about an unknown command.
 func unknownCommand(root *cobra.Command, err error, args []string) error {
 	if err == nil || !strings.HasPrefix(err.Error(), "unknown command") {
 		return err
@@ -197,7 +196,7 @@ func (o *common) load(flags ...configs.Flag) (*configs.Resolved, error) {
 	return configs.Load(configs.Options{Config: o.config, Environ: os.Environ(), Set: o.set, Flags: flags})
 }
 
-// device is what computes.
+// device is the device of every command.
 const device = "cpu"
 
 // begin says on the console with which config, where and on what a command works.
@@ -241,7 +240,7 @@ func build(o *common, use, short, long, example string, run func(c *cobra.Comman
 	return c
 }
 
-// checkWhich refuses a --which that there is not.
+// checkWhich refuses an unknown --which.
 func checkWhich(c *cobra.Command, which string) error {
 	if run.CheckWhich(which) != nil {
 		return usage(c, fmt.Errorf("--which is %q; use best or latest, or step:500 for the checkpoint of a step", which))

@@ -27,7 +27,7 @@ the same path on every machine; with two or more task managers give
 gs:// (https:// sources are copied there) and Google's credentials. --dry_run prints the job,
 --template_location stores it, --async does not wait for it.
 
-All other flags of Beam's are taken too.`
+Beam's other flags are accepted, and not listed here.`
 
 // shown are Beam's flags that the help has; the others are dozens, and Beam's
 // documentation explains them.
@@ -37,7 +37,7 @@ var shown = map[string]string{
 	"endpoint":           "flink: host:port of the Beam job server",
 	"environment_config": "flink: for PROCESS {\"command\": \"PATH\"} of the binary on the workers' machines, for DOCKER an image",
 	"environment_type":   "flink: LOOPBACK (this process), PROCESS, DOCKER or EXTERNAL",
-	"parallelism":        "flink: how many workers at a time; -1 is the cluster's own number",
+	"parallelism":        "flink: workers at a time; -1 is the number that the cluster is set to",
 	"project":            "dataflow: ID of the Google Cloud project",
 	"region":             "dataflow: where workers run",
 	"staging_location":   "dataflow: gs:// folder for the program and the pipeline",
@@ -58,7 +58,7 @@ func (f beamFlag) Set(value string) error { return flag.Set(f.name, value) }
 // beamFlags adds --runner and Beam's own flags.
 func beamFlags(c *cobra.Command, runner *string) {
 	c.Long += runnerHelp
-	c.Flags().StringVar(runner, "runner", "direct", "what executes prep, and the trials of sweep: "+strings.Join(engine.Names(), ", "))
+	c.Flags().StringVar(runner, "runner", "direct", "engine of prep and of the trials of sweep: "+strings.Join(engine.Names(), ", "))
 	flag.CommandLine.VisitAll(func(f *flag.Flag) {
 		if c.Flags().Lookup(f.Name) != nil || strings.HasPrefix(f.Name, "test.") {
 			return

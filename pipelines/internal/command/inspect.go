@@ -17,8 +17,8 @@ func Inspect() *cobra.Command {
 	var which string
 	var first int
 	var metrics, diff bool
-	c := build(&o, "inspect PATH", "Describe a checkpoint, a run, a set or a shard",
-		"Inspect verifies what is at a path and says what it is. Without a path it describes the\nset at prep.out. A set's first sequences are shown as input and target. --metrics shows the\nlosses of a run or a checkpoint; --diff compares two checkpoints: their settings, metrics and\ntensors.",
+	c := build(&o, "inspect [PATH]", "Describe a checkpoint, a run, a set or a shard",
+		"Inspect verifies and describes the artifact at a path. Without a path it describes the\nset at prep.out. A set's first sequences are shown as input and target. --metrics shows the\nlosses of a run or a checkpoint; --diff compares two checkpoints: their settings, metrics and\ntensors.",
 		"  inspect work/quickstart/set\n  inspect work/quickstart/run --which latest\n  inspect work/quickstart/run --metrics\n  inspect --diff work/a/run work/b/run --which step:500", nil)
 	c.Args = func(c *cobra.Command, args []string) error {
 		switch {
@@ -56,10 +56,10 @@ func Inspect() *cobra.Command {
 		}
 		return o.print(c, res, func(w io.Writer) { printInspect(w, res) })
 	}
-	c.Flags().StringVar(&which, "which", "best", "of a run directory: best, latest or step:500")
+	c.Flags().StringVar(&which, "which", "best", "checkpoint of a run directory: best, latest or step:N")
 	complete(c, "which", completeWhich(&o))
 	c.Flags().IntVar(&first, "first", 1, "sequences or records to show")
-	c.Flags().BoolVar(&metrics, "metrics", false, "the losses of a run (by default that at train.out) or a checkpoint")
+	c.Flags().BoolVar(&metrics, "metrics", false, "show the losses of a run (default: train.out) or a checkpoint")
 	c.Flags().BoolVar(&diff, "diff", false, "compare two checkpoints or runs")
 	return c
 }

@@ -22,8 +22,8 @@ type roundFlags struct {
 func (r *roundFlags) add(f *pflag.FlagSet) {
 	f.StringVar(&r.from, "from", "", "the first stage: those before it must be done already")
 	f.StringVar(&r.to, "to", "", "the last stage: those after it are left out")
-	f.StringArrayVar(&r.force, "force", nil, "run this stage although it is done, and make anew what is damaged (repeatable)")
-	f.BoolVar(&r.verify, "verify", false, "read the corpus and all that was made again, not only what seems changed")
+	f.StringArrayVar(&r.force, "force", nil, "run this stage although it is done, and replace its damaged files (repeatable)")
+	f.BoolVar(&r.verify, "verify", false, "read the corpus and every artifact again; default: only files whose size, times or inode have changed")
 }
 
 // set puts the flags into the options of a round.
@@ -36,7 +36,7 @@ func Plan(mine ...round.Stage) *cobra.Command {
 	var o common
 	var f roundFlags
 	c := build(&o, "plan", "Say what a round would do, and why",
-		"Plan prints for each stage whether `run` with the same config and flags would run or skip\nit, with the reasons: what has changed since the last round, what is missing or damaged; and\nwhat it costs, with the time that earlier rounds took for as much. It makes nothing, but reads the corpus, and downloads it where it has to.",
+		"Plan prints for each stage whether `run` with the same config and flags would run or skip\nit, with the reasons: what has changed since the last round, what is missing or damaged; and\nwhat it costs, with the time that earlier rounds took for as much. Plan reads the corpus, and downloads\nit if necessary; it makes nothing.",
 		"  plan --config shakespeare\n  plan --set train.lr=0.002 --to evaluate",
 		func(c *cobra.Command) error {
 			r, err := o.load()

@@ -63,7 +63,7 @@ func Promote() *cobra.Command {
 			}
 		})
 	}
-	c.Flags().StringVar(&which, "which", "best", "of a run directory: best or latest")
+	c.Flags().StringVar(&which, "which", "best", "checkpoint of a run directory: best, latest or step:N")
 	complete(c, "which", completeWhich(&o))
 	c.Flags().BoolVar(&rollback, "rollback", false, "put the model back that was in service before")
 	c.Flags().BoolVar(&history, "history", false, "list the promotions")

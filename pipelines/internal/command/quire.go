@@ -17,8 +17,8 @@ func MainProgram(mine ...round.Stage) {
 	Main(func() *cobra.Command { return Program(filepath.Base(os.Args[0]), mine...) })
 }
 
-// Program is all commands in one, called name. Rounds have stages of the program's
-// own, besides the shipped ones or in place of them.
+// Program is all commands in one, called name. mine are stages that rounds have
+// beside the shipped ones or in place of them.
 func Program(name string, mine ...round.Stage) *cobra.Command {
 	root := &cobra.Command{Use: name, Short: "Character-level language models from a corpus of text",
 		Long: "Quire turns a corpus of text into a character-level RNN language model that is trained,\n" +

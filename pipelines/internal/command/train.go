@@ -21,7 +21,7 @@ func Train() *cobra.Command {
 	var out string
 	var replace, fresh bool
 	c := build(&o, "train", "Train a model on a set, or go on with a training",
-		"Train reads the set at prep.out and writes checkpoints to train.out. It goes on from the\nlast checkpoint by itself; SIGINT and SIGTERM save and end with exit code 75.",
+		"Train reads the set at prep.out and writes checkpoints to train.out. It goes on from the\nlast checkpoint by itself; SIGINT and SIGTERM save and end with exit code 75. It needs the\nset that prep writes.",
 		"  train --config shakespeare\n  train --config shakespeare --set train.epochs=20 --out work/long",
 		func(c *cobra.Command) error {
 			var flags []configs.Flag

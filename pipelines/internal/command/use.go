@@ -25,7 +25,7 @@ type modelFlags struct {
 
 func (m *modelFlags) add(f *pflag.FlagSet) {
 	f.StringVar(&m.checkpoint, "checkpoint", "", "checkpoint file, run directory or gs:// URL (default: the promoted model, else the run at train.out)")
-	f.StringVar(&m.which, "which", "best", "of a run directory: best, latest or step:500")
+	f.StringVar(&m.which, "which", "best", "checkpoint of a run directory: best, latest or step:N")
 }
 
 // open reads the model: the one asked for, else the promoted one of the
@@ -53,8 +53,8 @@ func Evaluate() *cobra.Command {
 	var m modelFlags
 	var split string
 	c := build(&o, "evaluate", "Measure a model on a split of a set",
-		"Evaluate prints the mean loss over a split of the set at prep.out, in nats and bits a\ncharacter, and the n-gram entropies above and below it. Without --split, the split is\nvalidation, or train in a set without validation. The hidden is carried through each\ndocument.",
-		"  evaluate --config shakespeare\n  evaluate --checkpoint work/run --which latest\n  evaluate --set prep.test.fraction=0.1 --split test",
+		"Evaluate prints the mean loss over a split of the set at prep.out, in nats and bits a\ncharacter, and the n-gram entropies above and below it. After run, name its set:\n--set prep.out=sets/KEY. The hidden is carried through each document.",
+		"  evaluate --config shakespeare\n  evaluate --checkpoint work/run --which latest\n  evaluate --set prep.out=sets/KEY --split train",
 		func(c *cobra.Command) error {
 			r, err := o.load()
 			if err != nil {
@@ -165,9 +165,9 @@ func Score() *cobra.Command {
 		})
 	m.add(c.Flags())
 	complete(c, "which", completeWhich(&o))
-	c.Flags().StringVar(&given, "text", "", "the text itself")
-	c.Flags().StringVar(&file, "file", "", "a file with the text, - for standard input (the default)")
-	c.Flags().BoolVar(&chars, "chars", false, "each character's log-probability")
+	c.Flags().StringVar(&given, "text", "", "text to measure")
+	c.Flags().StringVar(&file, "file", "", "file of the text; - is standard input (the default)")
+	c.Flags().BoolVar(&chars, "chars", false, "also print each character's log-probability")
 	return c
 }
 
