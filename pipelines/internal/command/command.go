@@ -67,6 +67,7 @@ func Execute(ctx context.Context, cmd *cobra.Command, args []string, stdout, std
 	cmd.SilenceErrors, cmd.SilenceUsage = true, true
 	cmd.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return usage(c, err) })
 	addVersion(cmd)
+	plainHelp(cmd)
 	_, err := kernel.Variant()
 	if err != nil {
 		err = usageError{err} // QUIRE_VARIANT names a variant that this processor lacks

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -227,6 +228,23 @@ func TestUsage(t *testing.T) {
 	}
 }
 
+// TestHelp looks at the flags that help prints.
+func TestHelp(t *testing.T) {
+	l := newLab(t)
+	for _, args := range [][]string{{"run", "--help"}, {"help", "run"}, {}} {
+		var out bytes.Buffer
+		if code := command.Execute(t.Context(), command.Quire(), args, &out, io.Discard); code != 0 {
+			t.Fatalf("quire %q: exit code %d, want 0", args, code)
+		}
+		if strings.Contains(out.String(), "[=") || !strings.Contains(out.String(), "-h, --help ") {
+			t.Errorf("quire %q prints switches with values:\n%s", args, &out)
+		}
+	}
+	if names := l.files(l.work); len(names) != 0 {
+		t.Errorf("help left files: %v", names)
+	}
+}
+
 func TestUnknownKeyInFile(t *testing.T) {
 	l := newLab(t)
 	l.write(l.config, l.read(l.config)+"gait: {}\n")
@@ -263,8 +281,8 @@ func TestConfig(t *testing.T) {
 	l.result("key explanation", "config", "explain", "train.lr")
 }
 
-// TestHelp looks for every command in the help, and Beam's flags out of it.
-func TestHelp(t *testing.T) {
+// TestHelpFlags looks for every command in the help, and Beam's flags out of it.
+func TestHelpFlags(t *testing.T) {
 	var help bytes.Buffer
 	if code := command.Execute(context.Background(), command.Quire(), []string{"--help"}, &help, &help); code != 0 {
 		t.Fatalf("exit code %d: %s", code, help.String())
