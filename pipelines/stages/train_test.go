@@ -135,3 +135,19 @@ func TestTrainNoSet(t *testing.T) {
 		t.Error("a run is begun")
 	}
 }
+
+// TestTrainCannotGoOn: damage of the only checkpoint is an ErrCannotGoOn that names the run.
+func TestTrainCannotGoOn(t *testing.T) {
+	c := tiny.Config(t, tiny.Line(), "train.epochs=1")
+	o := TrainOptions{Set: prepared(t, c), Out: filepath.Join(c.Workdir, "run"), Console: tiny.Console()}
+	first, err := Train(t.Context(), c, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(string(first.Checkpoint), []byte("damaged"), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Train(t.Context(), c, o); !errors.Is(err, ErrCannotGoOn) || !strings.Contains(err.Error(), o.Out) {
+		t.Errorf("with a damaged checkpoint: %v", err)
+	}
+}
