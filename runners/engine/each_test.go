@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"slices"
@@ -92,5 +93,21 @@ func TestPrinted(t *testing.T) {
 	}
 	if string(p.job) != `{"name":"job"}` || !slices.Equal(h.messages, []string{"{cut", `["list"]`}) {
 		t.Errorf("job %s, messages %q", p.job, h.messages)
+	}
+}
+
+// TestFinish ends a run by itself, with and without an error, after the context: the
+// error is the context's.
+func TestFinish(t *testing.T) {
+	ctx, stop := context.WithCancel(t.Context())
+	if err := finish(ctx, "direct", nil); err != nil {
+		t.Error(err)
+	}
+	stop()
+	for _, cause := range []error{nil, errors.New("worker is gone")} {
+		err := finish(ctx, "direct", cause)
+		if !errors.Is(err, context.Canceled) || err.Error() != "engine: direct: context canceled" {
+			t.Errorf("got %v", err)
+		}
 	}
 }

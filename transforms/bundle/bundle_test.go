@@ -146,3 +146,26 @@ func TestPool(t *testing.T) {
 		t.Errorf("%d values are left", len(all))
 	}
 }
+
+// TestFinishStops fails a piece of work while a later one waits for its context: the
+// later one has ended when Finish returns.
+func TestFinishStops(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(2))
+	var g Group[int]
+	g.Begin(t.Context())
+	fail, ended := make(chan struct{}), new(atomic.Bool)
+	for _, f := range []func(context.Context) (int, error){
+		func(context.Context) (int, error) { <-fail; return 0, errors.New("bad") },
+		func(ctx context.Context) (int, error) { <-ctx.Done(); ended.Store(true); return 0, ctx.Err() },
+	} {
+		if _, err := g.Do(f); err != nil {
+			t.Fatal(err)
+		}
+	}
+	close(fail)
+	_, err := g.Finish()
+	if err == nil || err.Error() != "bad" || !ended.Load() {
+		t.Errorf("got %v, ended %v", err, ended.Load())
+	}
+	g.Stop()
+}
