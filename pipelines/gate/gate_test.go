@@ -171,3 +171,27 @@ func TestCorpusReads(t *testing.T) {
 		}
 	}
 }
+
+// TestHeldTexts: texts for comparison are of the held-out part alone, from places at
+// equal distances.
+func TestHeldTexts(t *testing.T) {
+	l := newLab(t)
+	set, done, err := text.OpenSet(t.Context(), l.set)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer done()
+	c := &candidate{o: Options{Corpus: l.corpus}, set: set}
+	texts, err := c.heldTexts(t.Context(), 4, 100)
+	if err != nil || len(texts) != 4 {
+		t.Fatalf("%d texts, %v", len(texts), err)
+	}
+	held := []rune(l.text)[labChars*9/10:]
+	chars := int(set.Split("validation").Len()) * 51
+	for k, ids := range texts {
+		at := (k*chars + 3) / 4
+		if got, want := string(bytesOf(set.Vocab(), ids)), string(held[at:at+100]); got != want {
+			t.Errorf("text %d is %q, want %q", k, got, want)
+		}
+	}
+}

@@ -331,7 +331,7 @@ func TestTrainData(t *testing.T) {
 		{[]string{"prep.validation.by=block", "prep.validation.fraction=0.5"}, "carry", "validation by block"},
 	} {
 		c := tiny.Config(t, tiny.Line(), test.set...)
-		c.Train.Hidden = test.hidden
+		c.Train.Hidden, c.Train.Seed = test.hidden, 3
 		s, done, err := text.OpenSet(t.Context(), prepared(t, c))
 		if err != nil {
 			t.Fatal(err)
@@ -345,8 +345,13 @@ func TestTrainData(t *testing.T) {
 		case err != nil || data.Len() != s.Split("train").Len() || val.Len() != s.Split("validation").Len():
 			t.Errorf("%v with %s: %v", test.set, test.hidden, err)
 		default:
-			if _, carried := data.(*dataset.TextData); carried != (test.hidden == "carry") {
-				t.Errorf("%v with %s: %T", test.set, test.hidden, data)
+			split, _ := data.(*dataset.SplitData)
+			whole, carried := data.(*dataset.TextData)
+			if carried {
+				split = &whole.SplitData
+			}
+			if carried != (test.hidden == "carry") || split == nil || split.Seed != 3 {
+				t.Errorf("%v with %s: %T, %+v", test.set, test.hidden, data, split)
 			}
 		}
 		done()
