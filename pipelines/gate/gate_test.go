@@ -186,10 +186,11 @@ func TestHeldTexts(t *testing.T) {
 	if err != nil || len(texts) != 4 {
 		t.Fatalf("%d texts, %v", len(texts), err)
 	}
-	held := []rune(l.text)[labChars*9/10:]
+	all := []rune(l.text)
+	held := all[len(all)-(len(all)+9)/10:]
 	chars := int(set.Split("validation").Len()) * 51
 	for k, ids := range texts {
-		at := (k*chars + 3) / 4
+		at := k * chars / 4
 		if got, want := string(bytesOf(set.Vocab(), ids)), string(held[at:at+100]); got != want {
 			t.Errorf("text %d is %q, want %q", k, got, want)
 		}
