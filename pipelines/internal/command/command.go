@@ -80,7 +80,11 @@ func Execute(ctx context.Context, cmd *cobra.Command, args []string, stdout, std
 	case code == exitInterrupted:
 		fmt.Fprintf(stderr, "quire: interrupted; what is finished is saved: start the same command again to go on\n")
 	default:
-		fmt.Fprintf(stderr, "quire: %v%s\n", err, remedy(err))
+		advice := remedy(err)
+		if errors.As(err, new(usageError)) {
+			advice = "" // usage has said it
+		}
+		fmt.Fprintf(stderr, "quire: %v%s\n", err, advice)
 	}
 	return code
 }
@@ -113,7 +117,7 @@ func remedy(err error) string {
 	if errors.As(err, &wrong) {
 		return "; correct corpus." + wrong.Field
 	}
-	return textRemedy(err)
+	return textRemedy(err) + prepKeys(err)
 }
 
 // textRemedy is remedy for the errors of package text.
@@ -136,6 +140,23 @@ func textRemedy(err error) string {
 	return "; another checkpoint can be used, too: --which latest, or a file"
 }
 
+// prepKeys names the keys of the fields that an error of transforms speaks of. The
+// error may have crossed a Beam engine, so its text is all that is left of it.
+func prepKeys(err error) string {
+	text := err.Error()
+	var keys []string
+	for _, key := range configs.KeysOf("prep") {
+		field := strings.TrimPrefix(key, "prep.")
+		if strings.ContainsAny(field, "._") && strings.Contains(text, field) && !strings.Contains(text, key) {
+			keys = append(keys, key)
+		}
+	}
+	if keys == nil {
+		return ""
+	}
+	return "; see " + strings.Join(keys, ", ")
+}
+
 // usageError is a mistake in the command line.
 type usageError struct{ error }
 
@@ -143,7 +164,7 @@ func (e usageError) Unwrap() error { return e.error }
 
 // usage turns an error of a command line into one that says where the help is.
 func usage(c *cobra.Command, err error) error {
-	return usageError{fmt.Errorf("%w; see `%s --help`", err, c.CommandPath())}
+	return usageError{fmt.Errorf("%w%s; see `%s --help`", err, remedy(err), c.CommandPath())}
 }
 
 // unknownCommand adds the nearest command to cobra's error about an unknown command.

@@ -151,8 +151,14 @@ func TestSecondSignal(t *testing.T) {
 	if err := c.Start(); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := bufio.NewReader(pipe).ReadString('\n'); err != nil { // the model is being made
-		t.Fatal(err)
+	for lines := bufio.NewReader(pipe); ; { // until the model is being made
+		line, err := lines.ReadString('\n')
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.Contains(line, "steps an epoch") {
+			break
+		}
 	}
 	go io.Copy(io.Discard, pipe)
 	ended := make(chan struct{})
