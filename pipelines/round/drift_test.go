@@ -1,12 +1,16 @@
 package round
 
 import (
+	"bytes"
+	"encoding/json"
 	"math"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/quire-ml/quire/pipelines/internal/tiny"
+	"github.com/quire-ml/quire/pipelines/report"
 	"github.com/quire-ml/quire/pipelines/stages"
 	"github.com/quire-ml/quire/pipelines/text"
 	"github.com/quire-ml/quire/transforms/dataset"
@@ -48,5 +52,54 @@ func TestDrift(t *testing.T) {
 			d.UnigramNats == nil || math.Abs(*d.UnigramNats-c.nats) > 1e-15 {
 			t.Errorf("from %s to %s: %+v, %v nats, want %+v", c.before, c.now, d, *d.UnigramNats, c)
 		}
+	}
+}
+
+// TestDriftStage holds what the stage drift records of five rounds.
+func TestDriftStage(t *testing.T) {
+	c := tiny.Config(t, strings.Repeat("aab", 100), "prep.validation.fraction=0")
+	o := quiet(Without("train", "evaluate", "gate", "promote", "sample"))
+	var lines strings.Builder
+	drift := func(want string) (set string) {
+		t.Helper()
+		o.Console = report.NewConsole(&lines, false)
+		set = done(t, c, o).Set
+		shown, err := Show(t.Context(), c.Workdir, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		var b bytes.Buffer
+		if err := json.Compact(&b, shown.Stage("drift").Value); err != nil {
+			t.Fatal(err)
+		}
+		if got := b.String(); got != want {
+			t.Errorf("drift is %s, want %s", got, want)
+		}
+		return set
+	}
+	write := func(text string) {
+		if err := os.WriteFile(strings.Replace(c.Corpus.Sources[0], "*", "book", 1), []byte(text), 0o666); err != nil {
+			t.Fatal(err)
+		}
+	}
+	name := func(set string) string { return strings.TrimPrefix(set, c.Workdir+"/") }
+	first := drift(`{"against":"","chars":0,"chars_before":0,"new_chars":0,"gone_chars":0,"unigram_nats":null}`)
+	o.ID = "same"
+	drift(`{"against":"` + name(first) + `","chars":300,"chars_before":300,"new_chars":0,"gone_chars":0,"unigram_nats":0}`)
+	o.ID = ""
+	write(strings.Repeat("abc", 100))
+	second := drift(`{"against":"` + name(first) + `","chars":300,"chars_before":300,"new_chars":1,"gone_chars":0,"unigram_nats":0.14384103622589045}`)
+	if !strings.Contains(lines.String(), "drift: 300 characters after 300, 1 new ones, divergence 0.1438 nats") {
+		t.Errorf("the console says %s", lines.String())
+	}
+	c.Prep.Unit = "byte"
+	third := drift(`{"against":"` + name(second) + `","chars":300,"chars_before":300,"new_chars":0,"gone_chars":0,"unigram_nats":null}`)
+	if err := os.RemoveAll(third); err != nil {
+		t.Fatal(err)
+	}
+	write(strings.Repeat("ab", 100))
+	drift(`{"against":"","chars":0,"chars_before":0,"new_chars":0,"gone_chars":0,"unigram_nats":null}`)
+	if !strings.Contains(lines.String(), "drift: the corpus is not compared with the last round's: ") {
+		t.Errorf("the console says %s", lines.String())
 	}
 }

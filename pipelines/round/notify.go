@@ -34,7 +34,7 @@ type News struct {
 func news(c *configs.Config, r *workflow.Record, failed error) *News {
 	var wrong workflow.SelectionError
 	if errors.As(failed, &wrong) {
-		return nil // somebody has just typed it
+		return nil // a person has just typed the selection
 	}
 	n := &News{Experiment: c.Name}
 	if r != nil {
@@ -67,13 +67,23 @@ func news(c *configs.Config, r *workflow.Record, failed error) *News {
 	return n
 }
 
-// Bounds of a notification.
-const (
-	commandTime = time.Minute
-	webhookTime = 10 * time.Second // of one attempt
-)
+// webhookTime bounds one attempt at a webhook.
+const webhookTime = 10 * time.Second
 
-// webhookRetry is how a webhook is tried again. Tests shorten its pauses.
+// commandTime bounds notify.command. Tests shorten it.
+var commandTime = time.Minute
+
+// webhookClient follows redirects that repeat the POST. One that would turn it into a
+// GET, without the news, ends with its status. The URL is in no Referer.
+var webhookClient = &http.Client{CheckRedirect: func(req *http.Request, via []*http.Request) error {
+	req.Header.Del("Referer")
+	if len(via) >= 10 || req.Method != http.MethodPost {
+		return http.ErrUseLastResponse
+	}
+	return nil
+}}
+
+// webhookRetry says how a webhook is tried again. Tests shorten its pauses.
 var webhookRetry = workflow.Retry{Attempts: 4, Pause: time.Second, MaxPause: 30 * time.Second, Transient: store.Transient}
 
 // notify sends n to the command and the webhook, once each also where ctx has
@@ -107,7 +117,7 @@ func tellCommand(ctx context.Context, command string, data []byte) error {
 	cmd.Stdin, cmd.WaitDelay = bytes.NewReader(data), time.Second
 	err := cmd.Run()
 	if ctx.Err() != nil {
-		return fmt.Errorf("it ran longer than %v, and was killed", commandTime)
+		return fmt.Errorf("the command ran longer than %v, and was killed", commandTime)
 	}
 	return err
 }
@@ -126,7 +136,7 @@ func post(ctx context.Context, webhook string, data []byte) error {
 		return errors.New("not a URL that can be posted to")
 	}
 	req.Header.Set("Content-Type", "application/json")
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := webhookClient.Do(req)
 	var u *url.Error
 	if errors.As(err, &u) {
 		return u.Err // without the URL

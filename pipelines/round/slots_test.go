@@ -1,0 +1,107 @@
+package round
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/quire-ml/quire/pipelines/gate"
+	"github.com/quire-ml/quire/pipelines/internal/tiny"
+	"github.com/quire-ml/quire/pipelines/stages"
+	"github.com/quire-ml/quire/runners/schedule"
+	"github.com/quire-ml/quire/runners/store"
+	"github.com/quire-ml/quire/runners/workflow"
+)
+
+// TestSlots runs a slot with each outcome of its round.
+func TestSlots(t *testing.T) {
+	c := tiny.Config(t, tiny.Line(), learned...)
+	night := func(day int) time.Time { return time.Date(2026, 11, day, 3, 0, 0, 0, time.UTC) }
+	slot := func(day int, failed error, status, reason string) {
+		t.Helper()
+		id := fmt.Sprintf("202611%02dT030000Z", day)
+		r, err := RetrainOnce(t.Context(), c, quiet(), night(day))
+		var slot *SlotError
+		if errors.As(failed, &slot) && (!errors.As(err, &slot) || slot.Slot != id || slot.Reason != r.Reason) || failed == nil && err != nil ||
+			errors.Is(failed, gate.ErrRefused) != errors.Is(err, gate.ErrRefused) {
+			t.Errorf("slot %d: %v, want %v", day, err, failed)
+		}
+		if r == nil || r.Slot != id || r.Round != id || r.Status != status || !strings.HasPrefix(r.Reason, reason) || reason == "" && r.Reason != "" {
+			t.Errorf("slot %d: %+v, want %s: %q", day, r, status, reason)
+		}
+	}
+	slot(1, nil, "ran", "")
+	slot(2, nil, "ran", "nothing new in the corpus or the config: nothing was trained")
+	slot(1, nil, "skipped", "it ran before")
+	good := *c
+	c.Train.Epochs = 0
+	slot(3, gate.ErrRefused, "ran", "round: the gate refused the model: ")
+	*c = good
+	c.Generate.Prompt = "ß"
+	slot(4, &SlotError{}, "ran", "user: ")
+	slot(4, nil, "skipped", "it ran before: user: ")
+	*c = good
+	stopped, stop := context.WithCancel(t.Context())
+	stop()
+	if r, err := RetrainOnce(stopped, c, quiet(), night(5)); r != nil || !errors.Is(err, context.Canceled) {
+		t.Errorf("interrupted: %+v, %v", r, err)
+	}
+	slot(5, nil, "ran", "nothing new")
+	var no *schedule.NoSlotError
+	if _, err := RetrainOnce(t.Context(), c, quiet(), night(6).Add(time.Second)); !errors.As(err, &no) {
+		t.Errorf("a time between slots: %v", err)
+	}
+	if r, err := RetrainOnce(t.Context(), c, quiet(), time.Time{}); err != nil || r.Status != "ran" {
+		t.Errorf("the last slot: %+v, %v", r, err)
+	}
+}
+
+// TestOverlap runs the scheduler on the clock of a bubble. The first round takes 90
+// seconds, so that the slot of the second minute comes during it.
+func TestOverlap(t *testing.T) {
+	for overlap, want := range map[string][]string{"skip": {"ran", "skipped", "ran"}, "buffer_one": {"ran", "ran", "ran"}} {
+		t.Run(overlap, func(t *testing.T) {
+			c := tiny.Config(t, tiny.Line())
+			c.Schedule.Overlap, c.Schedule.Cron = overlap, "* * * * *"
+			synctest.Test(t, func(t *testing.T) {
+				ctx, stop := context.WithCancel(t.Context())
+				long := func(*Stages) workflow.Node {
+					return workflow.Stage[any, stages.PrepResult]{Name: "long", Version: 1, Artifact: SetArtifact,
+						Run: func(context.Context, any, *workflow.Task) (out workflow.Product[stages.PrepResult], err error) {
+							time.Sleep(90 * time.Second)
+							return out, nil
+						}}
+				}
+				o := quiet(long, Without("corpus", "drift", "train", "evaluate", "gate", "promote", "sample"))
+				time.AfterFunc(210*time.Second, stop) // after three slots
+				if err := Retrain(ctx, c, o); !errors.Is(err, context.Canceled) {
+					t.Fatal(err)
+				}
+				st, err := store.Open(t.Context(), c.Workdir)
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer st.Close()
+				var got []string
+				for n := range 3 {
+					r, err := schedule.ReadRecord(t.Context(), st, time.Date(2000, 1, 1, 0, 1+n, 0, 0, time.UTC))
+					if err != nil {
+						t.Fatal(err)
+					}
+					got = append(got, r.Status)
+					if r.Status == "skipped" && r.Reason != "overlap: a round ran from 2000-01-01T00:01:00Z to 2000-01-01T00:02:30Z" {
+						t.Errorf("slot %s was skipped: %s", r.Slot, r.Reason)
+					}
+				}
+				if !slices.Equal(got, want) {
+					t.Errorf("the slots %v, want %v", got, want)
+				}
+			})
+		})
+	}
+}
