@@ -89,8 +89,9 @@ func TestOverlap(t *testing.T) {
 				defer st.Close()
 				var got []string
 				for n := range 3 {
-					r, err := schedule.ReadRecord(t.Context(), st, time.Date(2000, 1, 1, 0, 1+n, 0, 0, time.UTC))
-					if err != nil {
+					var r schedule.SlotRecord
+					name := "schedule/slots/" + schedule.ID(time.Date(2000, 1, 1, 0, 1+n, 0, 0, time.UTC)) + ".json"
+					if _, err := st.ReadSealed(t.Context(), name, &r, store.Sealed{}); err != nil {
 						t.Fatal(err)
 					}
 					got = append(got, r.Status)
