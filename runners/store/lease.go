@@ -122,11 +122,14 @@ func Acquire(ctx context.Context, st *Store, name string, o *LeaseOptions) (*Lea
 	return l, nil
 }
 
+// maxAbsent bounds the attempts to create an object that conflicts and is absent.
+const maxAbsent = 10
+
 // take writes this lease's holder into the object, unless another holds the lease.
 func (l *Lease) take(ctx context.Context) error {
 	var watched string // generation
 	var since time.Time
-	for {
+	for absent := 0; ; {
 		found, generation, err := readLeased(ctx, l.st, l.name)
 		if err != nil && !errors.Is(err, ErrNotExist) {
 			return err
@@ -147,8 +150,11 @@ func (l *Lease) take(ctx context.Context) error {
 			}
 		}
 		l.generation = generation
-		if err = l.put(ctx, found.Value); !errors.Is(err, ErrConflict) {
-			return err
+		if generation == "" {
+			absent++
+		}
+		if err = l.put(ctx, found.Value); !errors.Is(err, ErrConflict) || absent == maxAbsent {
+			return err // a folder of this name is no object, and cannot be replaced
 		}
 		if ctx.Err() != nil { // another taker was quicker
 			return ctx.Err()

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -182,5 +183,21 @@ func TestDamagedLease(t *testing.T) {
 	cancel()
 	if _, err := Acquire(cancelled, mustOpen(t, t.TempDir()), "run.json", nil); !errors.Is(err, context.Canceled) {
 		t.Errorf("cancelled: %v", err)
+	}
+}
+
+// TestAcquireFolder: where a folder has the name, the error comes at once.
+func TestAcquireFolder(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.MkdirAll(filepath.Join(dir, "lease.json", "inside"), 0o777); err != nil {
+		t.Fatal(err)
+	}
+	st, err := Open(t.Context(), dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer st.Close()
+	if l, err := Acquire(t.Context(), st, "lease.json", nil); err == nil || !strings.Contains(err.Error(), "lease.json") {
+		t.Errorf("a lease on a folder: %v, %v", l, err)
 	}
 }
