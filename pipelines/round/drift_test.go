@@ -87,6 +87,9 @@ func TestDriftStage(t *testing.T) {
 	o.ID = "same"
 	drift(`{"against":"` + name(first) + `","chars":300,"chars_before":300,"new_chars":0,"gone_chars":0,"unigram_nats":0}`)
 	o.ID = ""
+	if strings.Contains(lines.String(), "drift: ") {
+		t.Errorf("the same set is read again: %s", lines.String())
+	}
 	write(strings.Repeat("abc", 100))
 	second := drift(`{"against":"` + name(first) + `","chars":300,"chars_before":300,"new_chars":1,"gone_chars":0,"unigram_nats":0.14384103622589045}`)
 	if !strings.Contains(lines.String(), "drift: 300 characters after 300, 1 new ones, divergence 0.1438 nats") {

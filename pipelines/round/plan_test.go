@@ -299,6 +299,12 @@ func TestInterrupted(t *testing.T) {
 	if on := fmt.Sprintf("train: goes on at step %d of 68", begun.Done); !strings.Contains(lines.String(), on) {
 		t.Errorf("the next round says %s, want %q", lines.String(), on)
 	}
+	lines.Reset()
+	o.Force = []string{"train"}
+	done(t, c, o)
+	if !strings.Contains(lines.String(), "train: saved") {
+		t.Errorf("a forced training of a finished run says %s", lines.String())
+	}
 }
 
 // stopAt calls stop when a line has the word.
