@@ -81,8 +81,11 @@ func TestRunWithout(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := Run(ctx, small(), tiny.Console()); !errors.Is(err, context.Canceled) {
-		t.Errorf("cancelled: %v", err)
+	if r, err := Run(ctx, small(), tiny.Console()); !errors.Is(err, context.Canceled) || r != nil {
+		t.Errorf("cancelled: %+v, %v", r, err)
+	}
+	if o = small(); o.Check() != nil {
+		t.Errorf("the sizes of the tests are refused: %v", o.Check())
 	}
 }
 
