@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/quire-ml/quire/runners/store"
 	"github.com/quire-ml/quire/runners/workflow"
 )
 
@@ -95,5 +96,27 @@ func TestUses(t *testing.T) {
 	bad.Uses = []workflow.Input{workflow.Artifact[string]("y")}
 	if _, err := workflow.New(bad); err == nil || !strings.Contains(err.Error(), "stage a needs y, which no stage makes") {
 		t.Errorf("an artifact that no stage makes: %v", err)
+	}
+}
+
+// TestAllLive: a pipeline whose stages are all live runs them.
+func TestAllLive(t *testing.T) {
+	ran := 0
+	look := workflow.Stage[any, int]{Name: "look", Version: 1, Artifact: "number", Live: true,
+		Run: func(context.Context, any, *workflow.Task) (p workflow.Product[int], err error) {
+			ran++
+			return workflow.Product[int]{Value: 7, Digest: "7"}, nil
+		}}
+	p, err := workflow.New(look)
+	if err != nil {
+		t.Fatal(err)
+	}
+	st, err := store.Open(t.Context(), t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer st.Close()
+	if _, err := p.Run(t.Context(), st, workflow.Options{}); err != nil || ran != 1 {
+		t.Errorf("%d stages ran, %v", ran, err)
 	}
 }
