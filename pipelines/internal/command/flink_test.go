@@ -71,7 +71,7 @@ func (l *lab) bigger(megabytes int) {
 func (l *lab) midway(set string, parts int) {
 	l.t.Helper()
 	for end := time.Now().Add(2 * time.Minute); ; time.Sleep(5 * time.Millisecond) {
-		there, err := filepath.Glob(filepath.Join(l.dir, set, ".parts", "[bw]*"))
+		there, err := filepath.Glob(filepath.Join(l.dir, set, ".parts", "[bs]*"))
 		if err != nil || time.Now().After(end) {
 			l.t.Fatalf("%d files in two minutes: %v", len(there), err)
 		}
