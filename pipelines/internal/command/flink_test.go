@@ -67,7 +67,7 @@ func (l *lab) bigger(megabytes int) {
 }
 
 // midway waits until a set's first pass is over and some files of blocks (by way
-// of files) or windows are written.
+// of files) or slabs are written.
 func (l *lab) midway(set string, parts int) {
 	l.t.Helper()
 	for end := time.Now().Add(2 * time.Minute); ; time.Sleep(5 * time.Millisecond) {
