@@ -14,6 +14,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"regexp"
 	"runtime"
 	"strings"
 	"syscall"
@@ -147,7 +148,8 @@ func prepKeys(err error) string {
 	var keys []string
 	for _, key := range configs.KeysOf("prep") {
 		field := strings.TrimPrefix(key, "prep.")
-		if strings.ContainsAny(field, "._") && strings.Contains(text, field) && !strings.Contains(text, key) {
+		// A word by itself: no end of another key, such as train.curriculum.seq_length, and no part of a path.
+		if strings.ContainsAny(field, "._") && regexp.MustCompile(`(^|[\s(])`+regexp.QuoteMeta(field)+`\b`).MatchString(text) {
 			keys = append(keys, key)
 		}
 	}
