@@ -7,8 +7,9 @@
 // emitter, and the emitted elements do not depend on the number of goroutines.
 //
 // All groups of a process share its cores: an engine may run several bundles of a
-// DoFn at once, and split the one that is slow, and memory must not grow with
-// their number.
+// DoFn at once, and split the one that is slow, and the memory of work under way
+// must not grow with their number. A group holds at most 4 results a core: behind a
+// slow piece of work, Do waits.
 package bundle
 
 import (
@@ -41,10 +42,19 @@ func (g *Group[R]) Begin(ctx context.Context) {
 	g.failed = new(atomic.Bool)
 }
 
-// Do runs f on a goroutine, when fewer than GOMAXPROCS of all groups are busy. f
-// must not wait for work of a group. Do returns the results of earlier work that
-// are ready, or the error of the earliest that failed.
+// queue is the number of pieces of work, a core, that a group holds: under way, or
+// done behind a piece that is not.
+const queue = 4
+
+// Do runs f on a goroutine, when fewer than GOMAXPROCS of all groups are busy and
+// the group holds fewer than 4 GOMAXPROCS pieces of work. f must not wait for work
+// of a group. Do returns the results of earlier work that are ready, or the error of
+// the earliest that failed.
 func (g *Group[R]) Do(f func(ctx context.Context) (R, error)) ([]R, error) {
+	early, err := g.take(queue*runtime.GOMAXPROCS(0) - 1)
+	if err != nil {
+		return nil, err
+	}
 	cores.take()
 	if g.failed.Load() {
 		cores.give()
@@ -60,7 +70,11 @@ func (g *Group[R]) Do(f func(ctx context.Context) (R, error)) ([]R, error) {
 			failed.Store(true)
 		}
 	}()
-	return g.take(false)
+	ready, err := g.take(len(g.work))
+	if err != nil {
+		return nil, err
+	}
+	return append(early, ready...), nil
 }
 
 // A semaphore admits GOMAXPROCS pieces of work.
@@ -96,20 +110,22 @@ func (s *semaphore) give() {
 
 // Finish waits for all work. It returns the results that Do has not returned, or
 // the error of the earliest work that failed.
-func (g *Group[R]) Finish() ([]R, error) { return g.take(true) }
+func (g *Group[R]) Finish() ([]R, error) { return g.take(0) }
 
-// take removes work from the start of the queue: all of it, or the finished part.
-func (g *Group[R]) take(all bool) (results []R, err error) {
+// take removes finished work from the start of the queue. It waits for work until at
+// most most pieces are left.
+func (g *Group[R]) take(most int) (results []R, err error) {
 	for len(g.work) > 0 {
 		w := g.work[0]
-		if !all {
+		if len(g.work) <= most {
 			select {
 			case <-w.done:
 			default:
-				return results, err
+				return results, nil
 			}
 		}
 		<-w.done
+		g.work[0] = nil // or the array keeps its result
 		g.work = g.work[1:]
 		if w.err != nil {
 			g.Stop()

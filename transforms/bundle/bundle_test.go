@@ -8,6 +8,7 @@ import (
 	"slices"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -45,6 +46,46 @@ func TestOrder(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestSlowHead gives 100 pieces of work, the first of which does not end: Do waits with
+// 4 results a core, and all come in order once the first ends.
+func TestSlowHead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(2))
+		head, begun, got := make(chan struct{}), 0, []int{}
+		go func() {
+			var g Group[int]
+			g.Begin(t.Context())
+			for i := range 100 {
+				begun++
+				done, err := g.Do(func(context.Context) (int, error) {
+					if i == 0 {
+						<-head
+					}
+					return i, nil
+				})
+				if err != nil {
+					t.Error(err)
+				}
+				got = append(got, done...)
+			}
+			rest, err := g.Finish()
+			if err != nil {
+				t.Error(err)
+			}
+			got = append(got, rest...)
+		}()
+		synctest.Wait()
+		if begun != 9 || len(got) != 0 { // 8 are held, the 9th is not taken
+			t.Errorf("behind the first piece, %d were given and %d returned; want 9 and 0", begun, len(got))
+		}
+		close(head)
+		synctest.Wait()
+		if len(got) != 100 || !slices.IsSorted(got) || got[99] != 99 {
+			t.Errorf("the results are %v", got)
+		}
+	})
 }
 
 // TestError lets two of many fail: the error is that of the earlier one, and no
