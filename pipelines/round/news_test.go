@@ -8,7 +8,11 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
+	"sync"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -57,41 +61,45 @@ func TestNews(t *testing.T) {
 	}
 }
 
-// TestRedirects: 307 and 308 repeat the POST elsewhere, and do not tell where from; the
-// others would lose it, and are an error.
+// TestRedirects: no redirect of a webhook is followed. It is an error that says so, and
+// that has neither the address nor the one that it leads to.
 func TestRedirects(t *testing.T) {
-	var got []string
-	end := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-		body, _ := io.ReadAll(r.Body)
-		got = append(got, r.Method+" "+string(body)+r.Header.Get("Referer"))
-	}))
+	var followed, posts int
+	end := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { followed++ }))
 	defer end.Close()
-	var status, turns int
+	var status int
+	var to string
 	start := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		turns++
-		to := end.URL
-		if strings.HasSuffix(r.URL.Path, "/round") {
-			to = r.URL.Path
+		posts++
+		if user, password, _ := r.BasicAuth(); user != "us3r" || password != "s3cr3t" || r.Header.Get("Referer") != "" {
+			t.Errorf("the headers are %v", r.Header)
 		}
-		http.Redirect(w, r, to, status)
+		w.Header().Set("Location", to)
+		w.WriteHeader(status)
 	}))
 	defer start.Close()
-	for status = range map[int]bool{301: true, 302: true, 303: true, 307: true, 308: true} {
-		got = nil
-		err := post(t.Context(), start.URL+"/s3cr3t", []byte("news"))
-		if status >= 307 && (err != nil || len(got) != 1 || got[0] != "POST news") {
-			t.Errorf("%d: %q, %v", status, got, err)
-		}
-		if status < 307 && (err == nil || len(got) != 0 || err.Error() != fmt.Sprintf("the server answered %d %s", status, http.StatusText(status))) {
-			t.Errorf("%d: %q, %v", status, got, err)
+	hook := strings.Replace(start.URL, "://", "://us3r:s3cr3t@", 1) + "/s3cr3t?s3cr3t#s3cr3t"
+	for _, to = range []string{end.URL + "/s3cr3t", "/s3cr3t", "http://[s3cr3t", ""} {
+		for _, status = range []int{300, 301, 302, 303, 304, 307, 308} {
+			want := fmt.Sprintf("round: notify.webhook: the server answered %d %s, a redirect, which is not followed: use the address that it leads to",
+				status, http.StatusText(status))
+			if err := notify(t.Context(), configs.Notify{Webhook: hook}, &News{}); err == nil || err.Error() != want {
+				t.Errorf("%d to %q: %v", status, to, err)
+			}
 		}
 	}
-	status, turns = 307, 0
-	if err := post(t.Context(), start.URL+"/round", nil); err == nil || turns != 10 {
-		t.Errorf("redirects in a circle: %d turns, %v", turns, err)
+	if followed != 0 || posts != 4*7 {
+		t.Errorf("%d posts, %d of them redirected", posts, followed)
 	}
 	if err := post(t.Context(), ":s3cr3t", nil); err == nil || err.Error() != "not a URL that can be posted to" {
 		t.Errorf("no URL: %v", err)
+	}
+	start.Close()
+	fast := webhookRetry
+	webhookRetry.Attempts = 1
+	defer func() { webhookRetry = fast }()
+	if err := notify(t.Context(), configs.Notify{Webhook: hook}, &News{}); err == nil || strings.Contains(err.Error(), "s3cr3t") {
+		t.Errorf("without a server: %v", err)
 	}
 }
 
@@ -104,12 +112,13 @@ func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f
 func TestNotifyTimes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		posts := 0
-		webhookClient.Transport = roundTrip(func(r *http.Request) (*http.Response, error) {
+		old := webhookTransport
+		webhookTransport = roundTrip(func(r *http.Request) (*http.Response, error) {
 			posts++
 			<-r.Context().Done()
 			return nil, r.Context().Err()
 		})
-		defer func() { webhookClient.Transport = nil }()
+		defer func() { webhookTransport = old }()
 		began := time.Now()
 		err := post(t.Context(), "http://hook.test/s3cr3t", nil)
 		if took := time.Since(began); !errors.Is(err, context.DeadlineExceeded) || took != 10*time.Second || posts != 1 {
@@ -123,6 +132,50 @@ func TestNotifyTimes(t *testing.T) {
 	if want := "round: notify.command: the command ran longer than 20ms, and was killed"; err == nil || err.Error() != want {
 		t.Errorf("the error is %v, want %s", err, want)
 	}
+}
+
+// TestCommandChildren: a command that takes too long is killed with the processes that it
+// has started. Each holds a pipe open: the pipe ends with the last of them.
+func TestCommandChildren(t *testing.T) {
+	old := commandTime
+	commandTime = 2 * time.Second
+	defer func() { commandTime = old }()
+	var wait sync.WaitGroup
+	for name, command := range map[string]string{
+		"waits for a child":  "sleep 600; true",
+		"waits for a pipe":   "sleep 600 | cat",
+		"left a grandchild":  "sh -c 'sleep 600 & sleep 600 & wait'",
+		"ignores a hangup":   "trap '' HUP TERM INT; sleep 600; sleep 600",
+		"does not read news": "exec 0<&-; sleep 600; true",
+	} {
+		fifo := filepath.Join(t.TempDir(), "alive")
+		if err := syscall.Mkfifo(fifo, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		pipe, err := os.OpenFile(fifo, os.O_RDWR, 0) // so that no opening waits
+		if err != nil {
+			t.Fatal(err)
+		}
+		reader, err := os.Open(fifo)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer reader.Close()
+		wait.Go(func() {
+			err := tellCommand(t.Context(), "exec 3>"+fifo+"; echo began >&3; "+command, []byte("news"))
+			if err == nil || err.Error() != "the command ran longer than 2s, and was killed" {
+				t.Errorf("%s: %v", name, err)
+			}
+			pipe.Close()
+			if err := reader.SetReadDeadline(time.Now().Add(time.Minute)); err != nil {
+				t.Error(err)
+			}
+			if said, err := io.ReadAll(reader); err != nil || string(said) != "began\n" {
+				t.Errorf("%s: it said %q, and a minute after its end a process holds its pipe: %v", name, said, err)
+			}
+		})
+	}
+	wait.Wait()
 }
 
 func TestClass(t *testing.T) {

@@ -7,8 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"net/url"
 	"os/exec"
+	"syscall"
 	"time"
 
 	"github.com/quire-ml/quire/configs"
@@ -73,15 +73,9 @@ const webhookTime = 10 * time.Second
 // commandTime bounds notify.command. Tests shorten it.
 var commandTime = time.Minute
 
-// webhookClient follows redirects that repeat the POST. One that would turn it into a
-// GET, without the news, ends with its status. The URL is in no Referer.
-var webhookClient = &http.Client{CheckRedirect: func(req *http.Request, via []*http.Request) error {
-	req.Header.Del("Referer")
-	if len(via) >= 10 || req.Method != http.MethodPost {
-		return http.ErrUseLastResponse
-	}
-	return nil
-}}
+// webhookTransport sends one request. It follows no redirect: a redirected POST may become
+// a GET without the news, and its Referer would be the URL. Tests replace it.
+var webhookTransport = http.DefaultTransport
 
 // webhookRetry says how a webhook is tried again. Tests shorten its pauses.
 var webhookRetry = workflow.Retry{Attempts: 4, Pause: time.Second, MaxPause: 30 * time.Second, Transient: store.Transient}
@@ -109,11 +103,14 @@ func notify(ctx context.Context, c configs.Notify, n *News) error {
 }
 
 // tellCommand runs a shell command with data as its standard input. Its output is
-// dropped.
+// dropped. A command that takes too long is killed with all processes of its group: those
+// that it has started, unless they have left the group.
 func tellCommand(ctx context.Context, command string, data []byte) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), commandTime)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "/bin/sh", "-c", command)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	cmd.Stdin, cmd.WaitDelay = bytes.NewReader(data), time.Second
 	err := cmd.Run()
 	if ctx.Err() != nil {
@@ -128,6 +125,7 @@ func tellWebhook(ctx context.Context, webhook string, data []byte) error {
 	return err
 }
 
+// post posts data once. Its errors have no part of the URL but the name of the host.
 func post(ctx context.Context, webhook string, data []byte) error {
 	ctx, cancel := context.WithTimeout(ctx, webhookTime)
 	defer cancel()
@@ -136,16 +134,19 @@ func post(ctx context.Context, webhook string, data []byte) error {
 		return errors.New("not a URL that can be posted to")
 	}
 	req.Header.Set("Content-Type", "application/json")
-	resp, err := webhookClient.Do(req)
-	var u *url.Error
-	if errors.As(err, &u) {
-		return u.Err // without the URL
+	if u := req.URL.User; u != nil {
+		password, _ := u.Password()
+		req.SetBasicAuth(u.Username(), password)
 	}
+	resp, err := webhookTransport.RoundTrip(req)
 	if err != nil {
 		return err
 	}
 	resp.Body.Close()
-	if resp.StatusCode >= 300 {
+	switch {
+	case resp.StatusCode >= 300 && resp.StatusCode < 400:
+		return fmt.Errorf("%w, a redirect, which is not followed: use the address that it leads to", store.StatusError(resp))
+	case resp.StatusCode >= 400:
 		return store.StatusError(resp)
 	}
 	return nil

@@ -1,8 +1,10 @@
 package store
 
 import (
+	"fmt"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -17,8 +19,9 @@ type statusError struct {
 // for the statuses 408, 429 and 5xx. Its method RetryAfter() time.Duration returns the
 // wait that the server asks for; 0 for none.
 func StatusError(resp *http.Response) error {
-	e := &statusError{status: resp.Status}
 	code := resp.StatusCode
+	// The phrase is ours: the server's is any text, and may repeat a secret of the request.
+	e := &statusError{status: strings.TrimSpace(fmt.Sprint(code, " ", http.StatusText(code)))}
 	e.transient = code == http.StatusRequestTimeout || code == http.StatusTooManyRequests || code >= 500
 	after := resp.Header.Get("Retry-After")
 	if seconds, err := strconv.Atoi(after); err == nil {

@@ -2,7 +2,9 @@ package store
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -26,6 +28,10 @@ func TestStatusError(t *testing.T) {
 			{503, date(-time.Minute), true, 0},
 		} {
 			err := StatusError(&http.Response{StatusCode: c.code, Status: "as it is", Header: http.Header{"Retry-After": {c.after}}})
+			text := fmt.Sprintf("the server answered %d %s", c.code, http.StatusText(c.code))
+			if got, _, _ := strings.Cut(err.Error(), ":"); got != text {
+				t.Errorf("%d: %v, want %s", c.code, err, text)
+			}
 			var asks interface{ RetryAfter() time.Duration }
 			if !errors.As(err, &asks) || asks.RetryAfter() != c.want ||
 				Transient(err) != c.transient || errors.Is(err, ErrTransient) != c.transient {
