@@ -62,8 +62,9 @@ func Main(build func() *cobra.Command) {
 // Execute runs a command with these arguments and returns its exit code. Errors
 // go to stderr, one line each.
 func Execute(ctx context.Context, cmd *cobra.Command, args []string, stdout, stderr io.Writer) int {
+	out := &output{w: stdout}
 	cmd.SetArgs(args)
-	cmd.SetOut(stdout)
+	cmd.SetOut(out)
 	cmd.SetErr(stderr)
 	cmd.SilenceErrors, cmd.SilenceUsage = true, true
 	cmd.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return usage(c, err) })
@@ -74,6 +75,9 @@ func Execute(ctx context.Context, cmd *cobra.Command, args []string, stdout, std
 		err = usageError{err} // QUIRE_VARIANT names a variant that this processor lacks
 	} else {
 		err = unknownCommand(cmd, cmd.ExecuteContext(ctx), args)
+	}
+	if err == nil {
+		err = out.err
 	}
 	code := exitCode(err)
 	switch {
@@ -88,6 +92,24 @@ func Execute(ctx context.Context, cmd *cobra.Command, args []string, stdout, std
 		fmt.Fprintf(stderr, "quire: %v%s\n", err, advice)
 	}
 	return code
+}
+
+// output is the standard output of a command. It keeps the first error, so that no
+// command has to look at the errors of its prints.
+type output struct {
+	w   io.Writer
+	err error
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	if o.err != nil {
+		return 0, o.err
+	}
+	n, err := o.w.Write(p)
+	if err != nil {
+		o.err = fmt.Errorf("command: the result cannot be written: %w", err)
+	}
+	return n, o.err
 }
 
 // remedy returns the advice to append to an error of a package that knows neither
