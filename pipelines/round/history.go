@@ -17,7 +17,8 @@ import (
 
 // Listing is the rounds of a workdir, the oldest first.
 type Listing struct {
-	Rounds []Summary `json:"rounds"`
+	Rounds  []Summary `json:"rounds"`
+	Damaged []error   `json:"-"` // of the records that cannot be read
 }
 
 // Summary is a round in one line.
@@ -38,11 +39,11 @@ func List(ctx context.Context, workdir string) (*Listing, error) {
 		return nil, err
 	}
 	defer st.Close()
-	records, err := workflow.Records(ctx, st)
+	list := &Listing{Rounds: []Summary{}}
+	records, err := workflow.Records(ctx, st, func(err error) { list.Damaged = append(list.Damaged, err) })
 	if err != nil {
 		return nil, err
 	}
-	list := &Listing{Rounds: []Summary{}}
 	for _, r := range records {
 		s := Summary{Round: r.Round, Began: r.Began, Seconds: r.Ended.Sub(r.Began).Seconds(), Exit: r.Exit, Ran: []string{}}
 		for _, stage := range r.Stages {
@@ -65,6 +66,7 @@ func List(ctx context.Context, workdir string) (*Listing, error) {
 type Shown struct {
 	*workflow.Record
 	Lineage []Ancestor `json:"lineage"` // the sample first, the source files last
+	Damaged []error    `json:"-"`       // of files that cannot be read, and are not needed
 }
 
 // Ancestor is something that a sample comes from.
@@ -81,17 +83,19 @@ func Show(ctx context.Context, workdir, id string) (*Shown, error) {
 		return nil, err
 	}
 	defer st.Close()
-	r, err := readRound(ctx, st, id)
-	if err != nil {
+	shown := &Shown{}
+	damaged := func(err error) { shown.Damaged = append(shown.Damaged, err) }
+	if shown.Record, err = readRound(ctx, st, id, damaged); err != nil {
 		return nil, err
 	}
-	lineage, err := lineage(ctx, st, r)
-	return &Shown{r, lineage}, err
+	shown.Lineage, err = lineage(ctx, st, shown.Record, damaged)
+	return shown, err
 }
 
-func readRound(ctx context.Context, st *store.Store, id string) (r *workflow.Record, err error) {
+// readRound reads the record of a round, the newest one for an empty id.
+func readRound(ctx context.Context, st *store.Store, id string, damaged func(error)) (r *workflow.Record, err error) {
 	if id == "" {
-		r, err = workflow.Latest(ctx, st)
+		r, err = workflow.Latest(ctx, st, damaged)
 		if r == nil && err == nil {
 			err = fmt.Errorf("round: %s has no rounds yet; run one", st.URL())
 		}
@@ -104,8 +108,9 @@ func readRound(ctx context.Context, st *store.Store, id string) (r *workflow.Rec
 	return r, err
 }
 
-// lineage goes back from a round's sample to the sources, as far as the round came.
-func lineage(ctx context.Context, st *store.Store, r *workflow.Record) ([]Ancestor, error) {
+// lineage goes back from a round's sample to the sources, as far as the round came and
+// its files can be read.
+func lineage(ctx context.Context, st *store.Store, r *workflow.Record, damaged func(error)) ([]Ancestor, error) {
 	list := []Ancestor{}
 	_, sample, err1 := SampleArtifact.Recorded(r)
 	run, trained, err2 := ModelArtifact.Recorded(r)
@@ -134,11 +139,12 @@ func lineage(ctx context.Context, st *store.Store, r *workflow.Record) ([]Ancest
 		return list, nil
 	}
 	m, err := text.ReadManifest(ctx, st, string(set.Set)) // it has more documents than a record lists
-	if errors.Is(err, store.ErrNotExist) {
+	switch {
+	case errors.Is(err, store.ErrNotExist):
 		return list, nil
-	}
-	if err != nil {
-		return nil, err
+	case err != nil:
+		damaged(err)
+		return list, nil
 	}
 	for _, d := range m.Documents {
 		list = append(list, Ancestor{"source", d.Name, d.SHA256})
@@ -190,7 +196,7 @@ func Diff(ctx context.Context, workdir, a, b string) (*Comparison, error) {
 	defer st.Close()
 	var config, metrics [2]map[string]any
 	for i, id := range []string{a, b} {
-		r, err := readRound(ctx, st, id)
+		r, err := readRound(ctx, st, id, func(error) {}) // an id is read, and needed
 		if err != nil {
 			return nil, err
 		}

@@ -123,19 +123,29 @@ func TestLineage(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer st.Close()
+	unexpected := func(err error) { t.Error(err) }
 	r.Stage("corpus").Value = json.RawMessage(`{"documents":2,"bytes":1687}`)
-	again, err := lineage(t.Context(), st, r)
+	again, err := lineage(t.Context(), st, r, unexpected)
 	if err != nil || !slices.Equal(again, shown.Lineage) {
 		t.Errorf("by the manifest the lineage is %+v, %v, want %+v", again, err, shown.Lineage)
 	}
-	if err := os.Remove(filepath.Join(c.Workdir, "sets", r.Stage("prep").Key, "manifest.json")); err != nil {
+	manifest := filepath.Join(c.Workdir, "sets", r.Stage("prep").Key, "manifest.json")
+	if err := os.WriteFile(manifest, []byte("{"), 0o666); err != nil {
 		t.Fatal(err)
 	}
-	if short, err := lineage(t.Context(), st, r); err != nil || !slices.Equal(short, shown.Lineage[:3]) {
+	var damage error
+	if short, err := lineage(t.Context(), st, r, func(err error) { damage = err }); err != nil || !slices.Equal(short, shown.Lineage[:3]) ||
+		damage == nil || !strings.Contains(damage.Error(), manifest) {
+		t.Errorf("with a damaged manifest the lineage is %+v, %v, the damage %v", short, err, damage)
+	}
+	if err := os.Remove(manifest); err != nil {
+		t.Fatal(err)
+	}
+	if short, err := lineage(t.Context(), st, r, unexpected); err != nil || !slices.Equal(short, shown.Lineage[:3]) {
 		t.Errorf("without the manifest the lineage is %+v, %v", short, err)
 	}
 	r.Stage("train").Value = json.RawMessage(`"text"`)
-	if _, err := lineage(t.Context(), st, r); err == nil || !strings.HasPrefix(err.Error(), "workflow: round first: stage train: value of model: ") {
+	if _, err := lineage(t.Context(), st, r, unexpected); err == nil || !strings.HasPrefix(err.Error(), "workflow: round first: stage train: value of model: ") {
 		t.Errorf("a value that is no result of train: %v", err)
 	}
 	if _, err := Show(t.Context(), t.TempDir(), ""); err == nil || !strings.HasSuffix(err.Error(), "has no rounds yet; run one") {
@@ -143,9 +153,11 @@ func TestLineage(t *testing.T) {
 	}
 }
 
-// TestDamagedRecord: every flipped byte of a record shows, with its place.
+// TestDamagedRecord: every flipped byte of a record shows, with its place. It stops who
+// asks for this round; the list has the others.
 func TestDamagedRecord(t *testing.T) {
-	workdir := keep(t, workflow.Record{Round: "a", Exit: "done", Config: json.RawMessage(`{}`)})
+	workdir := keep(t, workflow.Record{Round: "a", Exit: "done", Config: json.RawMessage(`{}`)},
+		workflow.Record{Round: "b", Exit: "done", Config: json.RawMessage(`{}`)})
 	file := filepath.Join(workdir, "rounds", "a.json")
 	data, err := os.ReadFile(file)
 	if err != nil {
@@ -157,10 +169,12 @@ func TestDamagedRecord(t *testing.T) {
 			t.Fatal(err)
 		}
 		data[i] ^= 1
-		_, err1 := List(t.Context(), workdir)
-		_, err2 := Show(t.Context(), workdir, "a")
-		if err1 == nil || err2 == nil || !strings.Contains(err1.Error(), file) || !strings.Contains(err2.Error(), file) {
-			t.Fatalf("byte %d: %v and %v", i, err1, err2)
+		list, err := List(t.Context(), workdir)
+		if err != nil || len(list.Rounds) != 1 || list.Rounds[0].Round != "b" || len(list.Damaged) != 1 || !strings.Contains(list.Damaged[0].Error(), file) {
+			t.Fatalf("byte %d: the list is %+v, %v", i, list, err)
+		}
+		if _, err := Show(t.Context(), workdir, "a"); err == nil || !strings.Contains(err.Error(), file) {
+			t.Fatalf("byte %d: %v", i, err)
 		}
 	}
 }

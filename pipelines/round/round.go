@@ -99,7 +99,9 @@ func Plan(ctx context.Context, c *configs.Config, o Options) (*workflow.Plan, er
 		return nil, err
 	}
 	defer st.Close()
-	return p.Plan(ctx, st, o.Workflow(c))
+	options := o.Workflow(c)
+	options.Observe = func(e workflow.Event) { Announce(o.Console, e) } // of a plan's events there are only warnings
+	return p.Plan(ctx, st, options)
 }
 
 // Workflow returns the options for a pipeline of these stages.
@@ -109,7 +111,7 @@ func (o Options) Workflow(c *configs.Config) workflow.Options {
 		Versions: versions(), Host: host(), Judge: judge, Class: class}
 }
 
-// Announce tells the console what is about to happen to a stage.
+// Announce tells the console of an event.
 func Announce(console *report.Console, e workflow.Event) {
 	why := strings.Join(e.Why, "; ")
 	switch e.Kind {
@@ -117,6 +119,8 @@ func Announce(console *report.Console, e workflow.Event) {
 		console.Line("%-9s nothing to do: %s", e.Stage, why)
 	case workflow.Runs:
 		console.Line("%-9s runs: %s", e.Stage, why)
+	case workflow.Warns:
+		console.Warn("%s", why)
 	default:
 		console.Warn("%s %s: %s", e.Stage, e.Kind, why)
 	}

@@ -36,7 +36,7 @@ func (p *Pipeline) begin(ctx context.Context, st *store.Store, o Options) (*pass
 	if err := p.checkRange(o); err != nil {
 		return nil, err
 	}
-	last, err := Latest(ctx, st)
+	last, err := Latest(ctx, st, o.damaged)
 	if err != nil {
 		return nil, err
 	}

@@ -120,8 +120,9 @@ func ReadRecord(ctx context.Context, st *store.Store, id string) (*Record, error
 	return r, nil
 }
 
-// Records reads all records, oldest first.
-func Records(ctx context.Context, st *store.Store) ([]*Record, error) {
+// Records reads all records, oldest first. damaged is told of each record that cannot
+// be read, in order of their names; the others are returned.
+func Records(ctx context.Context, st *store.Store, damaged func(error)) ([]*Record, error) {
 	list, err := st.List(ctx, "rounds/")
 	if err != nil {
 		return nil, err
@@ -133,10 +134,14 @@ func Records(ctx context.Context, st *store.Store) ([]*Record, error) {
 			continue
 		}
 		r, err := ReadRecord(ctx, st, id)
-		if err != nil {
+		switch {
+		case err == nil:
+			all = append(all, r)
+		case ctx.Err() != nil || store.Transient(err):
 			return nil, err
+		default:
+			damaged(err)
 		}
-		all = append(all, r)
 	}
 	slices.SortStableFunc(all, func(a, b *Record) int {
 		return cmp.Or(a.Began.Compare(b.Began), strings.Compare(a.Round, b.Round))
@@ -152,25 +157,31 @@ type latest struct {
 	Round  string `json:"round"`
 }
 
-// Latest returns the newest record; nil: there is none.
-func Latest(ctx context.Context, st *store.Store) (*Record, error) {
+// Latest returns the newest record; nil: there is none. damaged is told of a pointer or
+// a record that cannot be read. Latest then returns the newest record that can be read.
+func Latest(ctx context.Context, st *store.Store, damaged func(error)) (*Record, error) {
 	var l latest
 	_, err := st.ReadSealed(ctx, latestName, &l, store.Sealed{Format: latestFormat, Else: "delete it"})
+	var r *Record
+	if err == nil {
+		r, err = ReadRecord(ctx, st, l.Round)
+	}
 	switch {
-	case errors.Is(err, store.ErrNotExist):
+	case errors.Is(err, store.ErrNotExist): // perhaps the record's owner has deleted it
 		return nil, nil
-	case err != nil:
+	case err == nil || ctx.Err() != nil || store.Transient(err):
+		return r, err
+	}
+	damaged(err)
+	all, err := Records(ctx, st, func(error) {})
+	if err != nil || len(all) == 0 {
 		return nil, err
 	}
-	r, err := ReadRecord(ctx, st, l.Round)
-	if errors.Is(err, store.ErrNotExist) {
-		return nil, nil // its owner has deleted it
-	}
-	return r, err
+	return all[len(all)-1], nil
 }
 
-// write stores the record and moves the pointer. Where another round has the
-// record's id, it takes the next id, unless the id is fixed.
+// write stores the record. Where another round has the record's id, it takes the next
+// id, unless the id is fixed.
 func (r *Record) write(ctx context.Context, st *store.Store, fixed bool) error {
 	base := r.Round
 	for n := 2; ; n++ {
@@ -179,27 +190,27 @@ func (r *Record) write(ctx context.Context, st *store.Store, fixed bool) error {
 			return fmt.Errorf("workflow: record of round %s: %w", r.Round, err)
 		}
 		_, err = st.Put(ctx, RecordName(r.Round), data)
-		if err == nil {
-			break
-		}
-		if fixed || !errors.Is(err, store.ErrConflict) {
+		if err == nil || fixed || !errors.Is(err, store.ErrConflict) {
 			return err
 		}
 		r.Round = fmt.Sprintf("%s-%d", base, n)
 	}
+}
+
+// maxMoves bounds the attempts to move the pointer among other rounds that move it. A
+// folder in its place conflicts each time.
+const maxMoves = 20
+
+// point moves the pointer to the record, also from a damaged pointer.
+func (r *Record) point(ctx context.Context, st *store.Store) error {
 	data, err := store.MarshalSealed(latest{latestFormat, r.Round})
 	if err != nil {
 		return err
 	}
-	for {
-		generation := ""
-		if info, err := st.Stat(ctx, latestName); err == nil {
-			generation = info.Generation
-		} else if !errors.Is(err, store.ErrNotExist) {
-			return err
-		}
-		if _, err = st.Swap(ctx, latestName, data, generation); !errors.Is(err, store.ErrConflict) {
-			return err
+	for range maxMoves {
+		if err = st.Replace(ctx, latestName, data); !errors.Is(err, store.ErrConflict) {
+			break
 		}
 	}
+	return err
 }

@@ -39,7 +39,7 @@ type Options struct {
 	Class func(error) string
 }
 
-// Event announces what is about to happen to a stage.
+// Event announces what is about to happen to a stage, or warns.
 type Event struct {
 	Stage string
 	Kind  Kind
@@ -54,7 +54,10 @@ const (
 	Skips   Kind = "skips"
 	Runs    Kind = "runs"
 	Retries Kind = "retries"
+	Warns   Kind = "warns" // of no stage: a file is damaged that the round does not need
 )
+
+func (o *Options) damaged(err error) { o.observe("", Warns, err.Error()) }
 
 func (o *Options) observe(stage string, kind Kind, why ...string) {
 	if o.Observe != nil {
@@ -167,6 +170,9 @@ func (x *pass) close(ctx context.Context, r *Record, failed error) (*Record, err
 			return r, fmt.Errorf("%w; and the round's record is not written: %v", failed, err)
 		}
 		return r, err
+	}
+	if err := r.point(context.WithoutCancel(ctx), x.st); err != nil {
+		x.o.damaged(fmt.Errorf("workflow: round %s has its record, and the pointer does not move to it: %w", r.Round, err))
 	}
 	return r, failed
 }

@@ -111,7 +111,7 @@ func TestFailed(t *testing.T) {
 	if next.Round == r.Round || next.Exit != workflow.Done {
 		t.Errorf("the record of the next round is %+v", next)
 	}
-	all, err := workflow.Records(ctx, l.st)
+	all, err := workflow.Records(ctx, l.st, func(err error) { t.Error(err) })
 	if err != nil || len(all) != 2 || all[0].Round != r.Round || all[1].Round != next.Round {
 		t.Errorf("the records are %v, %v", all, err)
 	}
@@ -246,11 +246,15 @@ func TestCancelledInPause(t *testing.T) {
 	})
 }
 
-// TestDamage flips every byte of an outcome, of the newest record and of the
-// pointer to it, and cuts them at every byte.
+// TestDamage flips bytes of an outcome, of the newest record and of the pointer to it,
+// and cuts them. The outcome is needed, and stops the round; the others are told of, and
+// the round compares itself with the record before.
 func TestDamage(t *testing.T) {
 	l := newLab(t)
-	r := l.run(t, "multiply", "say")
+	l.config.Style.Mark = "?"
+	l.run(t, "multiply", "say")
+	l.config.Style.Mark = "!"
+	r := l.run(t, "say")
 	for _, name := range []string{workflow.OutcomeName("say", r.Stage("say").Key), workflow.RecordName(r.Round), "rounds/latest.json"} {
 		path := l.st.Join(name)
 		whole, err := os.ReadFile(path)
@@ -262,10 +266,23 @@ func TestDamage(t *testing.T) {
 			if err := os.WriteFile(path, data, 0o666); err != nil {
 				t.Fatal(err)
 			}
-			_, err := l.pipeline(t).Plan(ctx, l.st, l.o)
-			if err == nil || !strings.Contains(err.Error(), path) || !strings.Contains(err.Error(), "delete it") ||
-				strings.Contains(err.Error(), "\n") {
-				t.Fatalf("%s of %s: %v", what, name, err)
+			said := ""
+			l.o.Observe = func(e workflow.Event) { said += fmt.Sprintf("%s%s: %s", e.Stage, e.Kind, strings.Join(e.Why, "; ")) }
+			p, err := l.pipeline(t).Plan(ctx, l.st, l.o)
+			needed := strings.HasPrefix(name, "stages/")
+			if needed && err != nil {
+				said = err.Error()
+			}
+			if (err != nil) != needed || strings.HasPrefix(said, "warns: ") == needed || strings.Count(said, path) != 1 || !strings.Contains(said, "delete it") ||
+				strings.Contains(said, "\n") {
+				t.Fatalf("%s of %s: %v, %s", what, name, err, said)
+			}
+			before := "as before" // compared with this round's record, or else with the first one's
+			if name == workflow.RecordName(r.Round) {
+				before = "those of an earlier round"
+			}
+			if !needed && p.Stages[1].Reasons[0] != "inputs, settings and code are "+before {
+				t.Fatalf("%s of %s: say is skipped: %q", what, name, p.Stages[1].Reasons)
 			}
 		}
 		for i := 0; i < len(whole); i += 7 {
@@ -279,6 +296,22 @@ func TestDamage(t *testing.T) {
 		}
 	}
 	l.run(t)
+}
+
+// TestFolderAtPointer: a folder in the place of the pointer cannot be replaced. The round
+// has its record, and says why the pointer does not name it.
+func TestFolderAtPointer(t *testing.T) {
+	l := newLab(t)
+	if err := os.MkdirAll(l.st.Join("rounds/latest.json"), 0o777); err != nil {
+		t.Fatal(err)
+	}
+	r := l.run(t, "multiply", "say")
+	if _, err := workflow.ReadRecord(ctx, l.st, r.Round); err != nil {
+		t.Error(err)
+	}
+	if last := l.said[len(l.said)-1]; !strings.HasPrefix(last, " warns: workflow: round "+r.Round) || !strings.Contains(last, l.st.Join("rounds/latest.json")) {
+		t.Errorf("the warning is %q", l.said)
+	}
 }
 
 // TestOthers puts an outcome and a record in the place of others.

@@ -232,7 +232,7 @@ func TestMissingAndDamaged(t *testing.T) {
 	if !errors.As(err, &damage) || damage.Stage != "multiply" || len(l.ran) != 0 {
 		t.Fatalf("with a file missing, %v ran: %v", l.ran, err)
 	}
-	r, err := workflow.Latest(ctx, l.st)
+	r, err := workflow.Latest(ctx, l.st, func(err error) { t.Error(err) })
 	if err != nil || r.Exit != workflow.Damaged || r.Error.Stage != "multiply" {
 		t.Errorf("the record is %+v, %v", r, err)
 	}

@@ -257,6 +257,13 @@ func (o *common) console(c *cobra.Command) *report.Console {
 	return report.NewConsole(c.ErrOrStderr(), o.quiet)
 }
 
+// warn tells of files that cannot be read, and that the command does without.
+func (o *common) warn(c *cobra.Command, damaged []error) {
+	for _, err := range damaged {
+		o.console(c).Warn("%v", err)
+	}
+}
+
 // print writes the result: as JSON, or as text for a person.
 func (o *common) print(c *cobra.Command, result any, text func(w io.Writer)) error {
 	if !o.json {

@@ -1,8 +1,10 @@
 package command_test
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 )
 
@@ -123,7 +125,106 @@ func TestDamageMended(t *testing.T) {
 	}
 }
 
-// TestDamagedRound damages what a round relies on.
+// fates say what damage of a file of a workdir does to a round that has nothing to do:
+// it "stops" the round, which names the file; it "warns" of the file and goes on; or it
+// is "unread". The first pattern that matches a name holds. KEY is the key that the stage
+// has in this round.
+var fates = []struct{ pattern, fate, advice string }{
+	{"promoted.json", "stops", "delete it"},
+	{"promotions/00000001-*.json", "stops", "intact copy"}, // the model to beat
+	{"promotions/*.json", "unread", ""},                    // the history
+	{"stages/*/KEY.json", "stops", "delete it"},
+	{"sets/KEY/manifest.json", "stops", "delete its directory"},
+	{"sets/KEY/vocab.json", "stops", "delete its directory"},
+	{"sets/KEY/*.tfrecord", "stops", "delete its directory"},
+	{"runs/KEY/latest.json", "stops", "delete its directory"},
+	{"runs/KEY/best.json", "stops", "intact copy"},
+	{"runs/KEY/checkpoints/step-00000060.safetensors", "stops", "intact copy"},
+	{"rounds/latest.json", "warns", "delete it"},
+	{"rounds/20261101T030000Z.json", "warns", "delete it"}, // the newest
+	{"rounds/*.json", "unread", ""},                        // `runs list` warns
+	{"stages/*/*.json", "unread", ""},                      // of other settings
+	{"runs/KEY/checkpoints/*", "unread", ""},               // not the best
+	{"runs/KEY/run.json", "unread", ""},                    // train reads it, to go on
+	{"runs/KEY/*", "unread", ""},                           // for people and TensorBoard
+	{"runs/*/*", "unread", ""},
+	{"runs/*/checkpoints/*", "unread", ""},
+	{"schedule/*", "unread", ""}, // retrain reads it
+	{"schedule/slots/*", "unread", ""},
+}
+
+// fate returns the row of fates for a file, of a round with this record.
+func fate(name, record string) (pattern, fate, advice string) {
+	for _, f := range fates {
+		parts := strings.Split(name, "/")
+		for i := range parts {
+			if key := strings.TrimSuffix(parts[i], ".json"); strings.Contains(record, `"key": "`+key+`"`) {
+				parts[i] = strings.Replace(parts[i], key, "KEY", 1)
+			}
+		}
+		if ok, _ := filepath.Match(f.pattern, strings.Join(parts, "/")); ok {
+			return f.pattern, f.fate, f.advice
+		}
+	}
+	return "", "", ""
+}
+
+// TestDamagedFiles flips a byte in the middle of every file of a workdir: what a round
+// needs stops it, what serves reports does not.
+func TestDamagedFiles(t *testing.T) {
+	l := newLab(t)
+	l.result(runKeys, "run")
+	better := []string{"--set", "train.lr=0.02"}
+	l.slot("01", 0, better...)
+	rounds := filepath.Join(l.work, "rounds")
+	record, used := l.read(filepath.Join(rounds, "20261101T030000Z.json")), map[string]int{}
+	for _, name := range l.files(l.work) {
+		path := filepath.Join(l.work, name)
+		pattern, want, advice := fate(name, record)
+		used[pattern]++
+		kept := t.TempDir()
+		if err := os.CopyFS(kept, os.DirFS(rounds)); err != nil {
+			t.Fatal(err)
+		}
+		whole := l.read(path)
+		flipped := []byte(whole)
+		flipped[len(whole)/2] ^= 0x10
+		l.write(path, string(flipped))
+		if strings.HasPrefix(name, "rounds/2") {
+			o := l.ok("runs", "list")
+			if strings.Count(o.stdout, "\n") != 2 || strings.Count(o.stderr, "WARNING: ") != 1 || !strings.Contains(o.stderr, path) {
+				t.Errorf("the list without %s: %v", name, o)
+			}
+		}
+		p := l.run(append(better, "plan", "--quiet")...)
+		o := l.run(append(better, "run", "--quiet")...)
+		got := "unread"
+		switch {
+		case o.code != 0:
+			got = "stops"
+		case strings.HasPrefix(o.stderr, "WARNING: "):
+			got = "warns"
+		}
+		if named := strings.Contains(o.stderr, path) && strings.Contains(o.stderr, advice); got != want || named != (want != "unread") {
+			t.Errorf("damage of %s %s the round, want %s, with %q: %v", name, got, want, advice, o)
+		}
+		if want != "stops" && (p.code != 0 || strings.Contains(p.stderr, path) != (want == "warns")) {
+			t.Errorf("damage of %s: %v", name, p)
+		}
+		l.write(path, whole)
+		if err := errors.Join(os.RemoveAll(rounds), os.CopyFS(rounds, os.DirFS(kept))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, f := range fates {
+		if used[f.pattern] == 0 {
+			t.Errorf("no file is called %s", f.pattern)
+		}
+	}
+	l.fails(2, []string{"generate.prompt", "'Z'"}, "generate", "--prompt", "Z")
+}
+
+// TestDamagedRound flips bytes at several places of what a round relies on.
 func TestDamagedRound(t *testing.T) {
 	l := newLab(t)
 	r := l.result(runKeys, "run")
@@ -131,10 +232,7 @@ func TestDamagedRound(t *testing.T) {
 	if err != nil || len(outcomes) != 1 {
 		t.Fatalf("outcomes of evaluate: %v, %v", outcomes, err)
 	}
-	// The record first: a round that fails at a stage has one too, and only the newest is read.
 	for _, c := range [][2]string{
-		{r["record"].(string), "delete it"},
-		{filepath.Join(l.work, "rounds", "latest.json"), "delete it"},
 		{outcomes[0], "delete it"},
 		{filepath.Join(l.work, "promoted.json"), "delete it"},
 		{filepath.Join(r["set"].(string), "manifest.json"), "delete its directory"},
@@ -153,7 +251,6 @@ func TestDamagedRound(t *testing.T) {
 		}
 		l.write(path, whole)
 	}
-	l.fails(2, []string{"generate.prompt", "'Z'"}, "generate", "--prompt", "Z")
 	if err := os.Remove(r["record"].(string)); err != nil {
 		t.Fatal(err)
 	}

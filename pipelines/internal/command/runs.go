@@ -40,6 +40,7 @@ func runsList() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			o.warn(c, res.Damaged)
 			return o.print(c, res, func(w io.Writer) { printRounds(w, res.Rounds) })
 		})
 }
@@ -70,6 +71,7 @@ func runsShow() *cobra.Command {
 		if err != nil {
 			return err
 		}
+		o.warn(c, res.Damaged)
 		return o.print(c, res, func(w io.Writer) { printShown(w, res) })
 	}
 	return c
