@@ -6,6 +6,7 @@ require (
 	cloud.google.com/go/storage v1.70.0
 	git.sr.ht/~sbinet/gg v0.8.0
 	github.com/apache/beam/sdks/v2 v2.77.0
+	github.com/bmatcuk/doublestar/v4 v4.10.4
 	github.com/chewxy/hm v1.0.0
 	github.com/go-viper/mapstructure/v2 v2.5.0
 	github.com/googleapis/gax-go/v2 v2.27.0

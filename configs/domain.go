@@ -218,11 +218,37 @@ func (d sources) parse(text string) (any, error) {
 		}
 		return items(doc)
 	}
-	list := strings.Split(text, ",")
+	list := splitSources(text)
 	for i := range list {
 		list[i] = strings.TrimSpace(list[i])
 	}
 	return list, nil
+}
+
+// splitSources cuts a text at its commas, but at none within the braces of a pattern.
+// Where braces do not match, it cuts at all.
+func splitSources(text string) []string {
+	var list []string
+	depth, from := 0, 0
+	for i := range len(text) {
+		switch text[i] {
+		case '{':
+			depth++
+		case '}':
+			depth--
+		case ',':
+			if depth == 0 {
+				list, from = append(list, text[from:i]), i+1
+			}
+		}
+		if depth < 0 {
+			break
+		}
+	}
+	if depth != 0 {
+		return strings.Split(text, ",")
+	}
+	return append(list, text[from:])
 }
 
 func (d sources) check(value any) error {
@@ -245,7 +271,7 @@ func (d sources) check(value any) error {
 }
 
 func (d sources) String() string {
-	return "list of files, folders, globs, https:// and gs:// URLs; ${GOROOT} is expanded"
+	return "list of files, folders, patterns such as **/*.{txt,md}, https:// and gs:// URLs; ${GOROOT} is expanded"
 }
 
 // format returns a value for messages and Explain.

@@ -208,6 +208,10 @@ func TestSourcesText(t *testing.T) {
 		"[]":                       {},
 		`[a, "b, c", 'd']`:         {"a", "b, c", "d"},
 		"[ab]*.txt":                {"[ab]*.txt"},
+		"**/*.{txt,md},b":          {"**/*.{txt,md}", "b"},
+		"{a,{b,c}}, ${GOROOT}/d":   {"{a,{b,c}}", "${GOROOT}/d"},
+		"a{,b":                     {"a{", "b"},
+		"a},b{,c":                  {"a}", "b{", "c"},
 		`["[ab]"]`:                 {"[ab]"},
 		"gs://b/x,https://h/y?z=1": {"gs://b/x", "https://h/y?z=1"},
 	} {

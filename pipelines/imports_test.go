@@ -42,7 +42,7 @@ var mayImport = map[string][2][]string{
 	// The set is read without Beam: training and Python read it alike.
 	"transforms/dataset": {{"runners/store", "transforms/layout", "transforms/tfexample", "transforms/tfrecord", "transforms/vocab"}, {}},
 	// norm is the NFC of prep.normalize.
-	"transforms/corpus":     {{"runners/store", "transforms/bundle", "transforms/opaque", "transforms/vocab"}, {beam, "golang.org/x/text/unicode/norm"}},
+	"transforms/corpus":     {{"runners/store", "transforms/bundle", "transforms/opaque", "transforms/vocab"}, {beam, "github.com/bmatcuk/doublestar/v4", "golang.org/x/text/unicode/norm"}},
 	"transforms/charseq":    {{"transforms/corpus", "transforms/tfexample", "transforms/vocab"}, {beam}},
 	"transforms/shuffle":    {{"transforms/dataset"}, {beam}},
 	"transforms/tfrecordio": {{"runners/store", "transforms/bundle", "transforms/dataset", "transforms/opaque", "transforms/tfexample", "transforms/tfrecord"}, {beam}},

@@ -8,8 +8,11 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 
 	"github.com/quire-ml/quire/configs"
+	"github.com/quire-ml/quire/pipelines/report"
 	"github.com/quire-ml/quire/runners/store"
 	"github.com/quire-ml/quire/transforms/corpus"
 )
@@ -96,33 +99,55 @@ func (f *CorpusFacts) Differences(old CorpusFacts) []string {
 type Corpus struct {
 	Documents []corpus.Document
 	Digests   []string // sha256 in hex, in the order of Documents
+	LeftOut   []string // what a folder or pattern holds that quire has made: no texts
+}
+
+// madeNames are the files and folders that quire makes in a workdir.
+var madeNames = []string{"corpora", "promoted", "promoted.json", "promotions", "rounds", "runs", "schedule", "sets", "stages", "sweeps"}
+
+// Made returns the paths of everything that commands with this config make.
+func Made(c *configs.Config) []string {
+	paths := []string{store.Locate(c.Workdir, c.Prep.Out), store.Locate(c.Workdir, c.Train.Out)}
+	for _, name := range madeNames {
+		paths = append(paths, store.Locate(c.Workdir, name))
+	}
+	return paths
 }
 
 // FindCorpus resolves the sources of a corpus, downloads those on the web, and digests
 // the documents. With verify it reads every document; without, only documents that
 // have changed since an earlier call. It reads them on this machine, also those in a
-// bucket, which workers will read there.
-func FindCorpus(ctx context.Context, c configs.Corpus, verify bool) (_ *Corpus, err error) {
+// bucket, which workers will read there. The paths leaveOut, see Made, are no texts.
+func FindCorpus(ctx context.Context, c configs.Corpus, verify bool, leaveOut ...string) (_ *Corpus, err error) {
 	sources, err := c.Expanded()
 	if err != nil {
 		return nil, err
 	}
-	o := &corpus.ResolveOptions{Cache: cacheFolder("downloads"), SHA256: c.SHA256}
+	found := &Corpus{}
+	o := &corpus.ResolveOptions{Cache: cacheFolder("downloads"), SHA256: c.SHA256, LeaveOut: leaveOut, Left: func(path string) {
+		if !slices.Contains(found.LeftOut, path) {
+			found.LeftOut = append(found.LeftOut, path)
+		}
+	}}
 	if !verify {
 		if o.Digested, err = corpus.OpenDigestCache(ctx, cacheFolder("digests"), sources); err != nil {
 			return nil, err
 		}
 		defer func() { _ = o.Digested.Close(context.WithoutCancel(ctx)) }() // what cannot be kept is read again
 	}
-	docs, err := corpus.Resolve(ctx, sources, o)
-	if err != nil {
+	if found.Documents, err = corpus.Resolve(ctx, sources, o); err != nil {
 		return nil, err
 	}
-	digests, err := o.Digests(ctx, docs)
-	if err != nil {
-		return nil, err
+	slices.Sort(found.LeftOut)
+	found.Digests, err = o.Digests(ctx, found.Documents)
+	return found, err
+}
+
+// Describe writes what the corpus leaves out to a console.
+func (c *Corpus) Describe(console *report.Console) {
+	if len(c.LeftOut) > 0 {
+		console.Line("corpus: %s left out: quire has made it", strings.Join(c.LeftOut, ", "))
 	}
-	return &Corpus{Documents: docs, Digests: digests}, nil
 }
 
 // cacheFolder returns a folder of the user's cache. downloads keeps documents that were

@@ -40,10 +40,11 @@ func Prep() *cobra.Command {
 			if err := preflight(c, &r.Config, runner, out); err != nil {
 				return err
 			}
-			found, err := text.FindCorpus(c.Context(), r.Config.Corpus, false)
+			found, err := text.FindCorpus(c.Context(), r.Config.Corpus, false, text.Made(&r.Config)...)
 			if err != nil {
 				return err
 			}
+			found.Describe(console)
 			res, err := stages.Prep(c.Context(), &r.Config, found, stages.PrepOptions{Out: out,
 				Runner: runner, Way: way, Replace: replace, Verbose: verbose, Console: console})
 			if err != nil {
