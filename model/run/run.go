@@ -70,6 +70,12 @@ func (d *Dir) Join(name string) string { return d.st.Join(name) }
 // its name is empty where the run has none.
 func (d *Dir) Latest() checkpoint.Pointer { return d.latest.Pointer }
 
+// Keeps reports whether the run keeps the checkpoint of a step, after NewestIntact.
+func (d *Dir) Keeps(step int64) bool {
+	_, ok := d.journal.find(step)
+	return ok
+}
+
 // Save writes a checkpoint, which Commit then makes part of the run. Saving the
 // same content again succeeds. Other content for a step that is committed is
 // store.ErrConflict.

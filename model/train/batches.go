@@ -146,6 +146,18 @@ func Steps(data Data, o Options) (all, perEpoch int64, err error) {
 	return b.total(), b.perEpoch, nil
 }
 
+// end returns the step at which a training with these epochs behind it ends: after
+// the first epoch that stops it early, or else where total says.
+func (s *batches) end(past []EpochMetrics) int64 {
+	total := s.total()
+	for n, e := range past {
+		if exhausted(past[:n+1], s.o.Patience) {
+			return min(total, e.Step)
+		}
+	}
+	return total
+}
+
 // total returns the number of steps of the whole run.
 func (s *batches) total() int64 {
 	if all := s.steps(s.o.Epochs); s.o.MaxSteps == 0 || all < s.o.MaxSteps {

@@ -145,3 +145,48 @@ func TestNaN(t *testing.T) {
 		t.Errorf("weights: it left %v", got)
 	}
 }
+
+// TestFurther: a run that is further than a training ends is an error, and stays as it
+// is. The training may end by its epochs, its steps, or because no loss is lower.
+func TestFurther(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		change func(o *train.Options)
+		want   train.AheadError
+	}{
+		{"epochs", func(o *train.Options) { o.Epochs = 1 }, train.AheadError{Step: 8, Asked: 4, Kept: true}},
+		{"no epochs", func(o *train.Options) { o.Epochs = 0 }, train.AheadError{Step: 8, Asked: 0}},
+		{"steps", func(o *train.Options) { o.MaxSteps = 7 }, train.AheadError{Step: 8, Asked: 7}},
+	} {
+		st, o := newStore(t), options()
+		o.EverySteps, o.KeepLast = 0, 3
+		mustRun(t, st, o, nil)
+		before := contents(t, st)
+		c.change(&o)
+		var got *train.AheadError
+		if _, err := runIn(t.Context(), st, trainData(), validationData(), o, nil); !errors.As(err, &got) || *got != c.want {
+			t.Errorf("%s: %v, want %+v", c.name, err, c.want)
+		}
+		if err := compatible(t.Context(), st, o); !errors.As(err, &got) || *got != c.want {
+			t.Errorf("%s: compatible: %v, want %+v", c.name, err, c.want)
+		}
+		if after := contents(t, st); !reflect.DeepEqual(after, before) {
+			t.Errorf("%s: it left %v, before were %v", c.name, after, before)
+		}
+	}
+
+	st, o := newStore(t), options()
+	o.EverySteps, o.Epochs, o.Patience, o.LR = 0, 50, 2, 0.3 // validation never agrees with the data
+	early := mustRun(t, st, o, nil)
+	if again := mustRun(t, st, o, nil); again.Step != early.Step || early.Epoch == 50 {
+		t.Errorf("with patience it ends at %+v, started again at %+v", early, again)
+	}
+	st, o.Patience, o.Epochs, o.KeepLast = newStore(t), 0, early.Epoch+1, 2
+	whole := mustRun(t, st, o, nil)
+	o.Patience = 2
+	var got *train.AheadError
+	_, err := runIn(t.Context(), st, trainData(), validationData(), o, nil)
+	if want := (train.AheadError{Step: whole.Step, Asked: early.Step, Kept: true}); !errors.As(err, &got) || *got != want {
+		t.Errorf("patience: %v, want %+v", err, want)
+	}
+}

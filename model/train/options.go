@@ -88,6 +88,18 @@ type Result struct {
 // is saved. The same call goes on from that state.
 var ErrInterrupted = errors.New("train: interrupted, everything is saved; start again to resume")
 
+// An AheadError says that a run has taken more steps than a training asks for. A run
+// does not go back.
+type AheadError struct {
+	Step  int64 // of the run
+	Asked int64 // at which the training ends
+	Kept  bool  // the run still has the checkpoint of that step
+}
+
+func (e *AheadError) Error() string {
+	return fmt.Sprintf("the run is at step %d, further than the %d that are asked for", e.Step, e.Asked)
+}
+
 // A DivergedError ends a training whose loss, gradients or weights are NaN or
 // infinite. The same training, started again, ends at the same step. A smaller
 // learning rate, or clipping, may prevent it.

@@ -10,14 +10,46 @@ import (
 )
 
 // Compatible returns nil where Run would go on with the checkpoints in dir: there
-// is none, or the newest intact checkpoint came from the same inputs. Other inputs
-// are an *IdentityError.
-func Compatible(ctx context.Context, dir *run.Dir, o Options) error {
+// is none, or the newest intact checkpoint came from the same inputs and is not
+// further than this training ends. Other inputs are an *IdentityError, a run that is
+// further an *AheadError. done reports that no step is left.
+func Compatible(ctx context.Context, dir *run.Dir, train Data, o Options) (done bool, err error) {
+	b, err := newBatches(train, &o)
+	if err != nil {
+		return false, err
+	}
 	n, err := dir.NewestIntact(ctx)
 	if err != nil || n.Checkpoint == nil {
-		return err
+		return false, err
 	}
-	return o.sameIdentity(n.Metadata)
+	if err := o.sameIdentity(n.Metadata); err != nil {
+		return false, err
+	}
+	past, err := pastOf(n)
+	if err != nil {
+		return false, err
+	}
+	return n.Step == b.end(past.Epochs), b.ahead(dir, n.Step, past)
+}
+
+// ahead returns an *AheadError where a run is further than the training ends.
+func (s *batches) ahead(dir *run.Dir, step int64, past history) error {
+	end := s.end(past.Epochs)
+	if step <= end {
+		return nil
+	}
+	return &AheadError{Step: step, Asked: end, Kept: dir.Keeps(end)}
+}
+
+// pastOf returns the history in a checkpoint, with the loss of its pointer.
+func pastOf(n *run.Newest) (past history, err error) {
+	if err := json.Unmarshal(n.Metrics, &past); err != nil {
+		return past, fmt.Errorf("metrics: %w", err)
+	}
+	if last := len(past.Epochs) - 1; last >= 0 && past.Epochs[last].Step == n.Step {
+		past.Epochs[last].Validation = n.Pointer.Loss
+	}
+	return past, nil
 }
 
 // start builds the trainer and goes on from the newest intact checkpoint.
@@ -61,15 +93,16 @@ func (r *training) restore(n *run.Newest) error {
 	if err := r.o.sameIdentity(n.Metadata); err != nil {
 		return fmt.Errorf("train: %s: %w", at, err)
 	}
-	if err := json.Unmarshal(n.Metrics, &r.past); err != nil {
-		return fmt.Errorf("train: %s: metrics: %w", at, err)
+	var err error
+	if r.past, err = pastOf(n); err != nil {
+		return fmt.Errorf("train: %s: %w", at, err)
+	}
+	if err := r.batches.ahead(r.dir, n.Step, r.past); err != nil {
+		return fmt.Errorf("train: %s: %w", at, err)
 	}
 	if err := r.trainer.restore(n.Checkpoint); err != nil {
 		return err
 	}
 	r.step, r.saved, r.first, r.judged = n.Step, n.Step, n.Step, n.Pointer.Loss != nil
-	if last := len(r.past.Epochs) - 1; last >= 0 && r.past.Epochs[last].Step == r.step {
-		r.past.Epochs[last].Validation = n.Pointer.Loss
-	}
 	return nil
 }

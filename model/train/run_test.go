@@ -93,7 +93,8 @@ func compatible(ctx context.Context, st *store.Store, o train.Options) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(train.Compatible(ctx, dir, o), dir.Release(ctx))
+	_, err = train.Compatible(ctx, dir, trainData(), o)
+	return errors.Join(err, dir.Release(ctx))
 }
 
 // mustRun runs to the end.

@@ -49,7 +49,11 @@ func (o *observer) observe(r train.Report) error {
 		o.console.Warn("%v", r.Warning)
 		return nil
 	case r.Resumed:
-		o.console.Line("train: goes on at step %d of %d", r.Step, r.Steps)
+		if r.Step < r.Steps || r.EpochEnd {
+			o.console.Line("train: goes on at step %d of %d", r.Step, r.Steps)
+		} else {
+			o.console.Line("train: has ended at step %d", r.Step)
+		}
 		return o.open(r.Step, r.EpochEnd)
 	case r.Saved != "":
 		if o.progress == nil || r.Step%o.perEpoch != 0 { // the line of an epoch's end says enough

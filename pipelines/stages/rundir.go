@@ -16,11 +16,11 @@ import (
 var ErrCannotGoOn = errors.New("the run cannot go on")
 
 // acquireRun holds the run in st, in which this training can go on. Checkpoints from
-// other inputs and damaged ones are an error; Replace deletes them. Fresh deletes
-// all checkpoints.
-func acquireRun(ctx context.Context, st *store.Store, opts train.Options, o TrainOptions) (*run.Dir, error) {
+// other inputs, damaged ones and those of more steps are an error; Replace deletes
+// them. Fresh deletes all checkpoints. done reports that the training has ended.
+func acquireRun(ctx context.Context, st *store.Store, data train.Data, opts train.Options, o TrainOptions) (dir *run.Dir, done bool, err error) {
 	mayDelete := (o.Replace || o.Fresh) && ctx.Err() == nil
-	dir, err := run.Acquire(ctx, st, nil)
+	dir, err = run.Acquire(ctx, st, nil)
 	switch {
 	case !errors.Is(err, store.ErrDamaged):
 	case !mayDelete:
@@ -32,11 +32,11 @@ func acquireRun(ctx context.Context, st *store.Store, opts train.Options, o Trai
 		}
 	}
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	why := errors.New("asked to start from zero")
 	if !o.Fresh {
-		why = checkRun(ctx, dir, opts, o)
+		done, why = checkRun(ctx, dir, data, opts, o)
 	} else if !mayDelete {
 		why = ctx.Err()
 	}
@@ -45,20 +45,20 @@ func acquireRun(ctx context.Context, st *store.Store, opts train.Options, o Trai
 		why = dir.Discard(ctx, report.MetricsName, report.PictureName, report.EventsPrefix)
 	}
 	if why != nil {
-		return nil, errors.Join(why, dir.Release(ctx))
+		return nil, false, errors.Join(why, dir.Release(ctx))
 	}
-	return dir, nil
+	return dir, done, nil
 }
 
-// checkRun returns the reason why a training cannot go on in dir; nil: it can.
-func checkRun(ctx context.Context, dir *run.Dir, opts train.Options, o TrainOptions) error {
-	why := train.Compatible(ctx, dir, opts)
-	var other *train.IdentityError
+// checkRun returns the reason why a training cannot go on in dir; nil: it can, or
+// has ended.
+func checkRun(ctx context.Context, dir *run.Dir, data train.Data, opts train.Options, o TrainOptions) (done bool, why error) {
+	done, why = train.Compatible(ctx, dir, data, opts)
 	switch {
 	case why == nil || ctx.Err() != nil:
-		return why
-	case errors.As(why, &other):
-		return fmt.Errorf("stages: %s: %w", o.Out, why)
+		return done, why
+	case errors.As(why, new(*train.IdentityError)), errors.As(why, new(*train.AheadError)):
+		return false, fmt.Errorf("stages: %s: %w", o.Out, why)
 	}
-	return fmt.Errorf("stages: %s: %w: %w", o.Out, ErrCannotGoOn, why)
+	return false, fmt.Errorf("stages: %s: %w: %w", o.Out, ErrCannotGoOn, why)
 }

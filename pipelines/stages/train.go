@@ -22,7 +22,7 @@ import (
 type TrainOptions struct {
 	Set     string // the set's directory
 	Out     string // the run's directory
-	Replace bool   // deletes a run that cannot go on: it came from other inputs, or is damaged
+	Replace bool   // deletes a run that cannot go on: it came from other inputs, is further, or is damaged
 	Fresh   bool   // deletes a run in any case
 	Config  []byte // the resolved config, for config.yaml
 	Console *report.Console
@@ -46,7 +46,7 @@ type TrainResult struct {
 // Train trains a model on a set, from the run's last checkpoint on. When ctx is
 // cancelled, it saves and returns train.ErrInterrupted. The error is a
 // *store.HeldError while another training has the run, and wraps ErrCannotGoOn or a
-// *train.IdentityError where this training cannot continue the run.
+// *train.IdentityError or *train.AheadError where this training cannot continue the run.
 func Train(ctx context.Context, c *configs.Config, o TrainOptions) (_ *TrainResult, err error) {
 	began := time.Now()
 	set, done, err := text.OpenSet(ctx, o.Set)
@@ -64,7 +64,15 @@ func Train(ctx context.Context, c *configs.Config, o TrainOptions) (_ *TrainResu
 	if err != nil {
 		return nil, err
 	}
-	dir, err := acquireRun(ctx, st, opts, o)
+	data, val, err := text.TrainData(set, c)
+	if err != nil {
+		return nil, err
+	}
+	result := &TrainResult{Run: store.Path(o.Out), Parameters: opts.Shape.Count()}
+	if _, result.StepsPerEpoch, err = train.Steps(data, opts); err != nil {
+		return nil, err
+	}
+	dir, ended, err := acquireRun(ctx, st, data, opts, o)
 	if err != nil {
 		return nil, err
 	}
@@ -73,15 +81,10 @@ func Train(ctx context.Context, c *configs.Config, o TrainOptions) (_ *TrainResu
 			err = releaseErr
 		}
 	}()
+	if ended {
+		o.Config = nil // the config of what was trained stays
+	}
 	if err := writeConfig(ctx, st, o.Config); err != nil {
-		return nil, err
-	}
-	data, val, err := text.TrainData(set, c)
-	if err != nil {
-		return nil, err
-	}
-	result := &TrainResult{Run: store.Path(o.Out), Parameters: opts.Shape.Count()}
-	if _, result.StepsPerEpoch, err = train.Steps(data, opts); err != nil {
 		return nil, err
 	}
 	seen := &observer{ctx: ctx, st: st, console: o.Console, set: set, opts: opts, perEpoch: result.StepsPerEpoch, generate: c.Generate}
@@ -98,14 +101,22 @@ func Train(ctx context.Context, c *configs.Config, o TrainOptions) (_ *TrainResu
 	if ferr := seen.finish(); ferr != nil {
 		return nil, errors.Join(err, ferr)
 	}
-	result.Step, result.Epoch, result.TrainNats, result.ValidationNats = r.Step, r.Epoch, r.TrainNats, r.Validation
-	result.Checkpoint, result.CharsPerSecond, result.Seconds = store.Path(st.Join(r.Checkpoint)), r.PerSecond, time.Since(began).Seconds()
-	best, findErr := run.Find(context.WithoutCancel(ctx), st, run.Best)
-	if findErr != nil {
-		return nil, errors.Join(err, findErr)
+	result.Seconds = time.Since(began).Seconds()
+	if rerr := result.take(ctx, st, r); rerr != nil {
+		return nil, errors.Join(err, rerr)
 	}
-	result.Best = store.Path(st.Join(best.Name))
 	return result, err
+}
+
+// take fills in the figures of the run in st, which has ended or was interrupted.
+func (t *TrainResult) take(ctx context.Context, st *store.Store, r *train.Result) error {
+	t.Step, t.Epoch, t.TrainNats, t.ValidationNats, t.CharsPerSecond = r.Step, r.Epoch, r.TrainNats, r.Validation, r.PerSecond
+	t.Checkpoint = store.Path(st.Join(r.Checkpoint))
+	best, err := run.Find(context.WithoutCancel(ctx), st, run.Best)
+	if err == nil {
+		t.Best = store.Path(st.Join(best.Name))
+	}
+	return err
 }
 
 // Course returns the options that decide the number of steps of a training.
@@ -159,7 +170,7 @@ func trainOptions(ctx context.Context, c *configs.Config, set *dataset.Set, cons
 // configName is the resolved config of a run.
 const configName = "config.yaml"
 
-// writeConfig writes the config of this call beside the checkpoints.
+// writeConfig writes the config of this call, unless nil, beside the checkpoints.
 func writeConfig(ctx context.Context, st *store.Store, text []byte) error {
 	if text == nil {
 		return nil

@@ -42,7 +42,7 @@ func Train() *cobra.Command {
 			return errors.Join(o.print(c, res, func(w io.Writer) { printTrain(w, res) }), err)
 		})
 	c.Flags().StringVar(&out, "out", "", "the run's directory (train.out)")
-	c.Flags().BoolVar(&replace, "replace", false, "start from zero where a run cannot go on: it came from other inputs, or is damaged")
+	c.Flags().BoolVar(&replace, "replace", false, "start from zero where a run cannot go on: it came from other inputs, is further, or is damaged")
 	c.Flags().BoolVar(&fresh, "fresh", false, "start from zero in any case: what the run has is deleted")
 	return c
 }
@@ -51,7 +51,15 @@ func Train() *cobra.Command {
 // epochs do not continue it.
 func otherRun(c *configs.Config, err error) error {
 	var other *train.IdentityError
-	if !errors.As(err, &other) {
+	var ahead *train.AheadError
+	switch {
+	case errors.As(err, &ahead):
+		step := ""
+		if ahead.Kept {
+			step = fmt.Sprintf("; evaluate and generate take the checkpoint of that step with --which step:%d", ahead.Asked)
+		}
+		return fmt.Errorf("%w%s; use the train.epochs, train.max_steps and train.early_stop.patience in the run's config.yaml, another train.out, or --replace to start from zero", err, step)
+	case !errors.As(err, &other):
 		return err
 	}
 	for length, effect := range configs.Effects() {

@@ -123,6 +123,46 @@ func TestTrainOtherInputs(t *testing.T) {
 	}
 }
 
+// TestTrainFurther: a run that is further than asked is refused as it is, by the
+// command train. A round has a run of its own for each number of epochs.
+func TestTrainFurther(t *testing.T) {
+	l := newLab(t)
+	l.ok("prep")
+	r := l.result(trainKeys, "train")
+	steps, run := r["step"].(float64), filepath.Join(l.work, "run")
+	before := l.read(filepath.Join(run, "config.yaml"))
+	for _, test := range []struct {
+		set   string
+		asked float64
+		kept  bool
+	}{{"train.epochs=1", steps / 2, true}, {"train.max_steps=7", 7, false}} {
+		o := l.finish(l.child("train", "--quiet", "--set", test.set))
+		l.failed(o, 1, run, fmt.Sprintf("the run is at step %v, further than the %v that are asked for", steps, test.asked), "--replace to start from zero")
+		if want := fmt.Sprintf("--which step:%v;", test.asked); strings.Contains(o.stderr, want) != test.kept {
+			t.Errorf("%s: it says %q: %v, want %v: %v", test.set, want, !test.kept, test.kept, o)
+		}
+	}
+	l.ok("evaluate", "--which", fmt.Sprintf("step:%v", steps/2))
+	o := l.ok("train", "--set", "train.log_every=3")
+	if !strings.Contains(o.stderr, fmt.Sprintf("train: has ended at step %v\n", steps)) {
+		t.Errorf("a training that has ended: %v", o)
+	}
+	if l.read(filepath.Join(run, "config.yaml")) != before {
+		t.Error("a training that took no step has changed config.yaml")
+	}
+	l.ok("train", "--set", "train.epochs=1", "--replace")
+	if r := l.result(trainKeys, "train", "--set", "train.epochs=1"); r["step"] != steps/2 {
+		t.Errorf("the replaced run is at step %v, want %v", r["step"], steps/2)
+	}
+
+	for _, epochs := range []float64{2, 1} {
+		round := l.result("stages", "run", "--to", "train", "--set", fmt.Sprintf("train.epochs=%v", epochs))
+		if trained := round["stages"].(map[string]any)["train"].(map[string]any); trained["step"] != epochs*steps/2 {
+			t.Errorf("a round of %v epochs takes the model of step %v", epochs, trained["step"])
+		}
+	}
+}
+
 // long makes a training of many steps with few characters each, saved often.
 var long = []string{"train", "--set", "train.epochs=2", "--set", "train.batch=1", "--set", "prep.seq_length=3", "--set", "train.checkpoint.every_steps=20"}
 
