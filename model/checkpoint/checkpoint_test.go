@@ -15,6 +15,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/quire-ml/quire/model/rnn"
 	"github.com/quire-ml/quire/runners/store"
 )
 
@@ -308,6 +309,33 @@ func BenchmarkLoad(b *testing.B) {
 	for b.Loop() {
 		if _, err := Load(context.Background(), st, p); err != nil {
 			b.Fatal(err)
+		}
+	}
+}
+
+// TestWeightsRefuse asks for weights of shapes that a damaged, resealed config may
+// state: an error, and no memory is taken.
+func TestWeightsRefuse(t *testing.T) {
+	shape := rnn.Shape{Cell: rnn.GRU, Layers: 1, Vocabulary: 3, Embedding: 2, Hidden: 2}
+	c := &Checkpoint{}
+	for _, p := range shape.Parameters() {
+		c.Tensors = append(c.Tensors, Tensor{Name: p.Name, Shape: p.Dims, Data: make([]float32, p.Size())})
+	}
+	c.Tensors[len(c.Tensors)-1].Data[2] = 7
+	if w, err := c.Weights(shape); err != nil || w.Flat[len(w.Flat)-1] != 7 {
+		t.Fatal(w, err)
+	}
+	for want, change := range map[string]func(s *rnn.Shape){
+		"7 tensors are not those of 4611686018427387904 layers":                     func(s *rnn.Shape) { s.Layers = 1 << 62 },
+		"there is no tensor rnn.weight_ih_l1":                                       func(s *rnn.Shape) { s.Layers = 2 },
+		"parameter embedding.weight has shape [3 2], want [4611686018427387904 2]":  func(s *rnn.Shape) { s.Vocabulary = 1 << 62 },
+		"parameter embedding.weight has shape [3 2], want [3 9223372036854775807]":  func(s *rnn.Shape) { s.Embedding = math.MaxInt64 },
+		"parameter rnn.weight_ih_l0 has shape [6 2], want [-4611686018427387904 2]": func(s *rnn.Shape) { s.Hidden = 1 << 62 },
+	} {
+		s := shape
+		change(&s)
+		if _, err := c.Weights(s); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%+v: %v, want %s", s, err, want)
 		}
 	}
 }

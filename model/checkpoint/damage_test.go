@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -160,9 +161,21 @@ func TestStrict(t *testing.T) {
 	}
 }
 
+// TestLongHeader writes the longest header of a training: 100,000 epochs, the most that
+// a config may ask for, and the 155,063 characters of Unicode 16.
+func TestLongHeader(t *testing.T) {
+	c := tiny()
+	line := `{"epoch":100000,"step":9999999999,"epoch_train_nats":1.2345678901234567,"validation_nats":1.2345678901234567}`
+	c.Metrics = json.RawMessage(`{"epochs":[` + strings.Repeat(line+",", 99_999) + line + `]}`)
+	c.Vocab = json.RawMessage(`{"chars":["x"` + strings.Repeat(`,"𠀀"`, 155_062) + `],"counts":[1` + strings.Repeat(",1000", 155_062) + `]}`)
+	if _, err := plan(c); err != nil {
+		t.Error(err)
+	}
+}
+
 // TestLength: a header's length is believed only as far as the file goes.
 func TestLength(t *testing.T) {
-	for _, n := range []uint64{maxHeader + 1, 1 << 40, 1<<64 - 1} {
+	for _, n := range []uint64{16<<20 + 1, 91_000_000, 1 << 40, 1<<64 - 1} {
 		file := append(binary.LittleEndian.AppendUint64(nil, n), "{}"...)
 		for _, size := range []int64{int64(len(file)), 1 << 62} {
 			if _, _, err := decode(bytes.NewReader(file), size); err == nil || !strings.Contains(err.Error(), fmt.Sprintf("byte 0: the header's length is %d, want at most", n)) {

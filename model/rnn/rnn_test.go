@@ -69,16 +69,6 @@ func TestInit(t *testing.T) {
 // wantInit was computed with Python's integers from the definition of Init.
 var wantInit = [3]float32{0.0193512086, -0.00767886033, -0.0416891091}
 
-func TestSetRefuses(t *testing.T) {
-	w := rnn.NewWeights(rnn.Shape{Cell: rnn.GRU, Layers: 1, Vocabulary: 5, Embedding: 3, Hidden: 4})
-	if err := w.Set("dense.bias", []int{4}, make([]float32, 4)); err == nil || err.Error() != "rnn: parameter dense.bias has shape [4], want [5]" {
-		t.Errorf("error %v", err)
-	}
-	if err := w.Set("rnn.bias_ih_l1", []int{12}, make([]float32, 12)); err == nil {
-		t.Error("a parameter of a layer that is not there was taken")
-	}
-}
-
 func TestParseCell(t *testing.T) {
 	if c, err := rnn.ParseCell("lstm"); c != rnn.LSTM || err != nil {
 		t.Errorf("cell %s, error %v", c, err)

@@ -1,10 +1,6 @@
 package rnn
 
-import (
-	"fmt"
-
-	"github.com/quire-ml/quire/model/kernel"
-)
+import "github.com/quire-ml/quire/model/kernel"
 
 // Weights are the parameters of a network, one after another in one slice. They
 // may be read by several goroutines at once.
@@ -51,22 +47,6 @@ func (w *Weights) Embedding() []float32 { return w.ByPos[0] }
 func (w *Weights) Dense() (weight, bias []float32) {
 	n := len(w.ByPos)
 	return w.ByPos[n-2], w.ByPos[n-1]
-}
-
-// Set copies values into the parameter of a name. An unknown name or other
-// dimensions are an error.
-func (w *Weights) Set(name string, dims []int, values []float32) error {
-	for i, p := range w.list {
-		if p.Name != name {
-			continue
-		}
-		if fmt.Sprint(dims) != fmt.Sprint(p.Dims) || len(values) != p.Size() {
-			return fmt.Errorf("rnn: parameter %s has shape %v, want %v", name, dims, p.Dims)
-		}
-		copy(w.ByPos[i], values)
-		return nil
-	}
-	return fmt.Errorf("rnn: unknown parameter %s: the network has cell %s, layers %d", name, w.Shape.Cell, w.Shape.Layers)
 }
 
 // Init fills the weights with their initial values: value i of parameter p is

@@ -148,14 +148,13 @@ func (c vectorCase) batchFirst(rows []float32, width int) []float32 {
 
 func (c vectorCase) network(t *testing.T, x tensors) (*graph.Network, *rnn.Weights) {
 	w := rnn.NewWeights(c.shape())
-	for _, p := range w.Shape.Parameters() {
+	for pos, p := range w.Shape.Parameters() {
 		values := x["param."+p.Name]
-		narrow := make([]float32, len(values))
-		for i, v := range values {
-			narrow[i] = float32(v)
+		if len(values) != p.Size() {
+			t.Fatalf("%s has %d values, want %d", p.Name, len(values), p.Size())
 		}
-		if err := w.Set(p.Name, p.Dims, narrow); err != nil {
-			t.Fatal(err)
+		for i, v := range values {
+			w.ByPos[pos][i] = float32(v)
 		}
 	}
 	net, err := graph.New(w, c.T, c.B, nil)

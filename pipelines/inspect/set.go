@@ -128,14 +128,10 @@ func readShard(ctx context.Context, st *store.Store, name string, first int) (*S
 
 // listed compares a shard with the manifest beside it; false without one.
 func listed(ctx context.Context, st *store.Store, name string, f *ShardFacts) (bool, error) {
-	data, _, err := st.Read(ctx, dataset.ManifestName)
+	m, _, err := dataset.ReadManifest(ctx, st)
 	if errors.Is(err, store.ErrNotExist) {
 		return false, nil
 	}
-	if err != nil {
-		return false, err
-	}
-	m, err := dataset.DecodeManifest(st.Join(dataset.ManifestName), data)
 	if err != nil {
 		return false, err
 	}

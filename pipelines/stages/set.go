@@ -52,11 +52,7 @@ func checkSet(ctx context.Context, st *store.Store, c *configs.Config, found *te
 // setDifferences compares the inputs of the finished set in st with the inputs of
 // Prep. The error wraps store.ErrNotExist where st has no set.
 func setDifferences(ctx context.Context, st *store.Store, c *configs.Config, found *text.Corpus) ([]string, error) {
-	data, _, err := st.Read(ctx, dataset.ManifestName)
-	if err != nil {
-		return nil, err
-	}
-	m, err := dataset.DecodeManifest(st.Join(dataset.ManifestName), data)
+	m, _, err := dataset.ReadManifest(ctx, st)
 	if err != nil {
 		return nil, err
 	}

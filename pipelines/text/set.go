@@ -36,10 +36,10 @@ func OpenSet(ctx context.Context, path string) (set *dataset.Set, done func(), e
 
 // ReadManifest reads the manifest of the set below st called name.
 func ReadManifest(ctx context.Context, st *store.Store, name string) (*dataset.Manifest, error) {
-	at := name + "/" + dataset.ManifestName
-	data, _, err := st.Read(ctx, at)
+	sub, err := st.Sub(name)
 	if err != nil {
 		return nil, err
 	}
-	return dataset.DecodeManifest(st.Join(at), data)
+	m, _, err := dataset.ReadManifest(ctx, sub)
+	return m, err
 }

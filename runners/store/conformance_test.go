@@ -128,6 +128,12 @@ func TestPutReadStat(t *testing.T) {
 			if err != nil || !bytes.Equal(got, data) || read != put {
 				t.Fatalf("read %d bytes, %v, %v, want %v", len(got), read, err, put)
 			}
+			if got, _, err := s.ReadUpTo(ctx, name, int64(n)); err != nil || !bytes.Equal(got, data) {
+				t.Fatalf("read up to %d: %d bytes, %v", n, len(got), err)
+			}
+			if _, _, err := s.ReadUpTo(ctx, name, int64(n)-1); !errors.Is(err, ErrDamaged) || !strings.Contains(err.Error(), fmt.Sprintf("%s: it has %d bytes, want at most %d", s.Join(name), n, n-1)) {
+				t.Fatalf("read up to %d: %v", n-1, err)
+			}
 			stat, err := s.Stat(ctx, name)
 			if err != nil || stat != put || put.Bytes != int64(n) || put.Name != name || put.Generation == "" {
 				t.Fatalf("stat %v, %v, put %v", stat, err, put)

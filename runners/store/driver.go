@@ -12,8 +12,9 @@ type driver interface {
 	join(name string) string
 	// create begins an object. It is visible only after commit, which applies c.
 	create(ctx context.Context, name string, c condition) (upload, error)
-	// read returns a whole object, verified.
-	read(ctx context.Context, name string) ([]byte, Info, error)
+	// read returns a whole object, verified. The error of an object of more than limit
+	// bytes is tooLarge.
+	read(ctx context.Context, name string, limit int64) ([]byte, Info, error)
 	stat(ctx context.Context, name string) (Info, error)
 	// list returns the objects whose names start with prefix, ordered by name.
 	list(ctx context.Context, prefix string) ([]Info, error)

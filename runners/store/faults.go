@@ -76,11 +76,11 @@ func (u *faultyUpload) commit() (Info, error) {
 	return u.upload.commit()
 }
 
-func (f *faultyDriver) read(ctx context.Context, name string) ([]byte, Info, error) {
+func (f *faultyDriver) read(ctx context.Context, name string, limit int64) ([]byte, Info, error) {
 	if err := f.fault("read", name); err != nil {
 		return nil, Info{}, err
 	}
-	return f.driver.read(ctx, name)
+	return f.driver.read(ctx, name, limit)
 }
 
 func (f *faultyDriver) stat(ctx context.Context, name string) (Info, error) {

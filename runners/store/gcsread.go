@@ -26,12 +26,15 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 // errReplaced is the error of a read whose generation is gone.
 var errReplaced = errors.New("it was deleted or replaced since it was opened")
 
-func (g *gcs) read(ctx context.Context, name string) (data []byte, info Info, err error) {
+func (g *gcs) read(ctx context.Context, name string, limit int64) (data []byte, info Info, err error) {
 	began := time.Now()
 	for damaged := 0; damaged < readings && time.Since(began) < g.timing.call; {
 		var a *storage.ObjectAttrs
 		if a, err = g.attrs(ctx, name); err != nil {
 			return nil, Info{}, err
+		}
+		if a.Size > limit {
+			return nil, Info{}, tooLarge(a.Size, limit)
 		}
 		if data, err = g.readOne(ctx, a); err == nil {
 			return data, gcsInfo(a), nil

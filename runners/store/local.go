@@ -109,12 +109,15 @@ func notRegular(info fs.FileInfo) error {
 	return fmt.Errorf("it is not a regular file but %v", info.Mode().Type())
 }
 
-func (l *local) read(_ context.Context, name string) ([]byte, Info, error) {
+func (l *local) read(_ context.Context, name string, limit int64) ([]byte, Info, error) {
 	f, info, err := l.openFile(name)
 	if err != nil {
 		return nil, Info{}, err
 	}
 	defer f.Close()
+	if info.Size() > limit {
+		return nil, Info{}, tooLarge(info.Size(), limit)
+	}
 	data := make([]byte, info.Size())
 	err = l.do("read", name, func() error {
 		n, err := io.ReadFull(f, data)

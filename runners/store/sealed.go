@@ -6,6 +6,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -65,6 +66,7 @@ type Sealed struct {
 	Format string       // value of the key "format"; empty: not compared
 	Check  func() error // compares the decoded value with the object's name; nil: not compared
 	Else   string       // remedy besides an intact copy: "delete it: the run then begins again"; empty: none
+	Bytes  int64        // size of the largest object; 0 is SmallBytes
 }
 
 // ReadSealed decodes the object name into v and returns its generation. The error wraps
@@ -72,11 +74,13 @@ type Sealed struct {
 // or added. The error of an object that is not as want describes names the object, the
 // cause, and the remedy: an intact copy, or want.Else.
 func (s *Store) ReadSealed(ctx context.Context, name string, v any, want Sealed) (generation string, err error) {
-	data, info, err := s.Read(ctx, name)
-	if err != nil {
+	data, info, err := s.ReadUpTo(ctx, name, cmp.Or(want.Bytes, SmallBytes))
+	if err == nil {
+		err = want.decode(s.Join(name), data, v)
+	} else if !errors.Is(err, ErrDamaged) {
 		return "", err
 	}
-	switch err := want.decode(s.Join(name), data, v); {
+	switch {
 	case err == nil:
 		return info.Generation, nil
 	case want.Else == "":
@@ -116,6 +120,11 @@ func (want Sealed) decode(where string, data []byte, v any) error {
 type damaged struct{ error }
 
 func (damaged) Is(target error) bool { return target == ErrDamaged }
+
+// tooLarge is the error of an object that is not read into memory.
+func tooLarge(bytes, limit int64) error {
+	return damaged{fmt.Errorf("it has %d bytes, want at most %d: these are not the bytes that were written", bytes, limit)}
+}
 
 // unseal returns the bytes that a sealed file's digest covers.
 func unseal(data []byte) ([]byte, error) {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 	"testing"
 )
@@ -116,6 +117,12 @@ func TestReadSealed(t *testing.T) {
 	if _, err := st.Put(ctx, "damaged", data[1:]); err != nil {
 		t.Fatal(err)
 	}
+	if _, err := st.Put(ctx, "sparse", nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Truncate(st.Join("sparse"), 200e9); err != nil {
+		t.Skipf("this file system has no sparse files of 200 GB: %v", err)
+	}
 	info, err := st.Stat(ctx, "whole")
 	if err != nil {
 		t.Fatal(err)
@@ -125,6 +132,8 @@ func TestReadSealed(t *testing.T) {
 		{"absent", "", "no such object"},
 		{"damaged", "", "a byte of one or the other is damaged; put back an intact copy"},
 		{"damaged", "delete it", "a byte of one or the other is damaged; put back an intact copy, or delete it"},
+		{"sparse", "", "store: " + st.Join("sparse") + ": it has 200000000000 bytes, want at most 67108864: these are not the bytes that were written; put back an intact copy"},
+		{"sparse", "delete it", "; put back an intact copy, or delete it"},
 		{"newer", "", `store: ` + st.Join("newer") + `: format is "note/2", want "note/1"; put back an intact copy`},
 		{"number", "", `format is 1, want "note/1"; put back an intact copy`},
 		{"none", "", `format is missing, want "note/1"; put back an intact copy`},
@@ -143,7 +152,7 @@ func TestReadSealed(t *testing.T) {
 			t.Errorf("%s: %+v of generation %s, %v", c.name, n, generation, err)
 		case c.want != "" && (err == nil || generation != "" || !strings.HasSuffix(err.Error(), c.want)):
 			t.Errorf("%s: generation %q, error %v, want one that ends with %q", c.name, generation, err, c.want)
-		case errors.Is(err, ErrDamaged) != (c.name == "damaged"), errors.Is(err, ErrNotExist) != (c.name == "absent"):
+		case errors.Is(err, ErrDamaged) != (c.name == "damaged" || c.name == "sparse"), errors.Is(err, ErrNotExist) != (c.name == "absent"):
 			t.Errorf("%s: class of %v", c.name, err)
 		}
 	}

@@ -171,13 +171,22 @@ func (s *Store) write(ctx context.Context, name string, data []byte, c condition
 	return w.Commit()
 }
 
-// Read returns the whole of an object that fits in memory.
+// SmallBytes is the size of the largest object that Read returns.
+const SmallBytes = 64 << 20
+
+// Read returns the whole of a small object. The error of an object of more than
+// SmallBytes wraps ErrDamaged, and no byte of it is read.
 func (s *Store) Read(ctx context.Context, name string) ([]byte, Info, error) {
+	return s.ReadUpTo(ctx, name, SmallBytes)
+}
+
+// ReadUpTo is Read for an object of up to limit bytes.
+func (s *Store) ReadUpTo(ctx context.Context, name string, limit int64) ([]byte, Info, error) {
 	full, err := s.full(name)
 	if err != nil {
 		return nil, Info{}, err
 	}
-	data, info, err := s.d.read(ctx, full)
+	data, info, err := s.d.read(ctx, full, limit)
 	if err != nil {
 		return nil, Info{}, s.wrap(name, err)
 	}

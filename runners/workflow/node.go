@@ -95,6 +95,9 @@ func finish[T any](ctx context.Context, task *Task, name string, out Product[T])
 		return product{}, fmt.Errorf("workflow: stage %s: value of %s: %w", task.Stage, name, err)
 	}
 	p := product{Name: name, Digest: out.Digest, Value: value, Files: out.Files}
+	if !p.made() {
+		return product{}, fmt.Errorf("workflow: stage %s: value of %s is null", task.Stage, name)
+	}
 	if p.Digest == "" {
 		sum := sha256.Sum256(value)
 		p.Digest = hex.EncodeToString(sum[:])

@@ -39,6 +39,9 @@ func readOutcome(ctx context.Context, st *store.Store, stage, key string) (*outc
 		if o.Stage != stage || o.Key != key {
 			return fmt.Errorf("outcome of stage %s with key %s, want that of %s with key %s", o.Stage, o.Key, stage, key)
 		}
+		if !o.Product.made() {
+			return fmt.Errorf("outcome of stage %s with key %s: the product has no value", o.Stage, o.Key)
+		}
 		return nil
 	}, Else: "delete it: stage " + stage + " then runs again"})
 	switch {
@@ -71,6 +74,9 @@ func (o *outcome) write(ctx context.Context, st *store.Store, generation string)
 	}
 	return other, nil
 }
+
+// made reports whether a product has a value: a stage makes one.
+func (p *product) made() bool { return len(p.Value) > 0 && string(p.Value) != "null" }
 
 // equal reports whether two products have the same content: digest and files.
 // Their values may differ, in times and speeds.

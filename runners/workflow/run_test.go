@@ -314,6 +314,35 @@ func TestFolderAtPointer(t *testing.T) {
 	}
 }
 
+// TestNoValue: a product has a value, when it is made and when it is read.
+func TestNoValue(t *testing.T) {
+	p, err := workflow.New(workflow.Stage[any, *string]{Name: "a", Version: 1, Artifact: "x",
+		Run: func(context.Context, any, *workflow.Task) (out workflow.Product[*string], err error) { return out, nil }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.Run(ctx, open(t), workflow.Options{}); err == nil || err.Error() != "workflow: stage a: value of x is null" {
+		t.Errorf("a product without a value: %v", err)
+	}
+	l := newLab(t)
+	name := workflow.OutcomeName("say", l.run(t, "multiply", "say").Stage("say").Key)
+	var outcome map[string]any
+	if _, err := l.st.ReadSealed(ctx, name, &outcome, store.Sealed{}); err != nil {
+		t.Fatal(err)
+	}
+	outcome["output"].(map[string]any)["value"] = nil
+	data, err := store.MarshalSealed(outcome)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := l.st.Replace(ctx, name, data); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := l.round(t); err == nil || !strings.Contains(err.Error(), l.st.Join(name)) || !strings.Contains(err.Error(), "has no value; put back an intact copy, or delete it") {
+		t.Errorf("an outcome without a value: %v", err)
+	}
+}
+
 // TestOthers puts an outcome and a record in the place of others.
 func TestOthers(t *testing.T) {
 	l := newLab(t)

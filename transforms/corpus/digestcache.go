@@ -40,6 +40,9 @@ type digestFile struct {
 
 const digestFormat = "quire-digests/1"
 
+// digestBytes is the size of the largest cache: that of some 4 million documents.
+const digestBytes = 1 << 30
+
 // tick is the least age of a file at its reading for its digest to be kept. A file
 // written twice within a tick of the file system's clock may have the same times.
 const tick = 2 * time.Second
@@ -57,7 +60,7 @@ func OpenDigestCache(ctx context.Context, folder string, sources []string) (*Dig
 	sum := sha256.Sum256([]byte(strings.Join(sources, "\n")))
 	k := &DigestCache{st: st, name: hex.EncodeToString(sum[:10]) + ".json", entries: map[string]known{}, now: time.Now}
 	var f digestFile
-	if _, err := st.ReadSealed(ctx, k.name, &f, store.Sealed{Format: digestFormat}); err == nil && f.Entries != nil {
+	if _, err := st.ReadSealed(ctx, k.name, &f, store.Sealed{Format: digestFormat, Bytes: digestBytes}); err == nil && f.Entries != nil {
 		k.entries = f.Entries
 	}
 	return k, nil

@@ -19,10 +19,15 @@
 package dataset
 
 import (
+	"context"
 	"encoding/hex"
+	"errors"
 	"fmt"
+	"math"
+	"unicode/utf8"
 
 	"github.com/quire-ml/quire/runners/store"
+	"github.com/quire-ml/quire/transforms/layout"
 	"github.com/quire-ml/quire/transforms/tfexample"
 	"github.com/quire-ml/quire/transforms/tfrecord"
 )
@@ -35,6 +40,13 @@ const (
 
 // Format is the version of sets that this package reads and writes.
 const Format = "quire-set/1"
+
+const (
+	// maxBytes is the size of the largest manifest: that of some 4 million documents.
+	maxBytes = 1 << 30
+	// maxVocab is the size of the largest vocabulary: the characters and [UNK].
+	maxVocab = utf8.MaxRune + 2
+)
 
 // A Manifest describes a set.
 type Manifest struct {
@@ -103,12 +115,31 @@ type Document struct {
 	ReplacedChars int64 `json:"replaced_chars,omitempty"` // invalid bytes that became U+FFFD
 }
 
-// Encode returns manifest.json. A manifest that contradicts itself is an error.
+// Encode returns manifest.json. A manifest that contradicts itself is an error, and so
+// is one of more than 1 GiB, which ReadManifest would not read.
 func (m *Manifest) Encode() ([]byte, error) {
 	if err := m.check(); err != nil {
 		return nil, fmt.Errorf("dataset: manifest: %w", err)
 	}
-	return store.MarshalSealed(m)
+	data, err := store.MarshalSealed(m)
+	if len(data) > maxBytes {
+		err = fmt.Errorf("dataset: manifest: %d documents take %d bytes, want at most %d", len(m.Documents), len(data), maxBytes)
+	}
+	return data, err
+}
+
+// ReadManifest reads manifest.json of the set in st, and returns its bytes too. The error
+// wraps store.ErrNotExist where there is none, and ErrDamaged as that of DecodeManifest.
+func ReadManifest(ctx context.Context, st *store.Store) (*Manifest, []byte, error) {
+	data, _, err := st.ReadUpTo(ctx, ManifestName, maxBytes)
+	if errors.Is(err, store.ErrDamaged) {
+		return nil, nil, damaged("%w", err)
+	}
+	if err != nil {
+		return nil, nil, fmt.Errorf("dataset: %w", err)
+	}
+	m, err := DecodeManifest(st.Join(ManifestName), data)
+	return m, data, err
 }
 
 // DecodeManifest returns the manifest whose file at where holds data. Any
@@ -140,19 +171,22 @@ func (m *Manifest) check() error {
 	switch {
 	case m.Format != Format:
 		return fmt.Errorf("format is %q, want %q", m.Format, Format)
-	case m.SeqLength < 1 || m.Stride < 0 || m.Stride > m.SeqLength+1:
+	case m.SeqLength < 1 || m.SeqLength >= tfrecord.MaxPayload || m.Stride < 0 || m.Stride > m.SeqLength+1:
 		return fmt.Errorf("seq_length is %d and stride %d", m.SeqLength, m.Stride)
-	case m.Vocab.Name != VocabName || m.Vocab.Size < 1 || !isHex(m.Vocab.SHA256, 32) || !isHex(m.Vocab.Digest, 32):
+	case m.Vocab.Name != VocabName || m.Vocab.Size < 1 || m.Vocab.Size > maxVocab || !isHex(m.Vocab.SHA256, 32) || !isHex(m.Vocab.Digest, 32):
 		return fmt.Errorf("vocab is %+v", m.Vocab)
 	case len(m.Splits) == 0 || m.Splits[0].Name != "train":
 		return fmt.Errorf("the first of %d splits is not train", len(m.Splits))
+	}
+	if r := m.Rule(); (r.By == layout.ByTail || r.By == layout.ByBlock) && r.Validate() != nil {
+		return fmt.Errorf("validation is %+v and test %+v", m.Validation, m.Test)
 	}
 	var chars, dropped, replaced int64
 	for i, d := range m.Documents {
 		chars += d.Chars
 		dropped += d.DroppedChars
 		replaced += d.ReplacedChars
-		if d.Name == "" || d.Bytes < d.Chars || d.Chars < 0 || !isHex(d.SHA256, 32) || i > 0 && m.Documents[i-1].Name >= d.Name {
+		if d.Name == "" || d.Bytes < d.Chars || d.Chars < 0 || d.DroppedChars < 0 || d.ReplacedChars < 0 || chars < 0 || !isHex(d.SHA256, 32) || i > 0 && m.Documents[i-1].Name >= d.Name {
 			return fmt.Errorf("document %d is %+v", i, d)
 		}
 	}
@@ -182,7 +216,7 @@ func (s *Split) check(l, v int) error {
 	if size := tfexample.Size(l+1, tfexample.Width(v)) + tfrecord.Overhead; s.RecordBytes != size {
 		return fmt.Errorf("record_bytes is %d, want %d", s.RecordBytes, size)
 	}
-	if s.Sequences < 0 || len(s.Shards) == 0 {
+	if s.Sequences < 0 || s.Sequences > math.MaxInt64/int64(s.RecordBytes) || len(s.Shards) == 0 {
 		return fmt.Errorf("%d sequences in %d shards", s.Sequences, len(s.Shards))
 	}
 	for k, h := range s.Shards {

@@ -11,6 +11,8 @@ import (
 	"testing"
 
 	"github.com/quire-ml/quire/runners/store"
+	"github.com/quire-ml/quire/transforms/tfexample"
+	"github.com/quire-ml/quire/transforms/tfrecord"
 )
 
 var update = flag.Bool("update", false, "rewrite the goldens")
@@ -81,6 +83,18 @@ func TestContradictions(t *testing.T) {
 		{func(m *Manifest) { m.DroppedChars++ }, "dropped_chars is 4"},
 		{func(m *Manifest) { m.Documents[0].Chars++ }, "document 0 is"},
 		{func(m *Manifest) { m.Documents[0].Name = "" }, "document 0 is"},
+		{func(m *Manifest) { // consistent, but a record is larger than memory
+			m.SeqLength, m.Chars, m.DroppedChars = 1<<40, 3, 3
+			m.Splits = []Split{{Name: "train", RecordBytes: tfexample.Size(1<<40+1, 1) + tfrecord.Overhead, Shards: []Shard{{Name: ShardName("train", 0, 1), CRC32C: "00000000", SHA256: m.Vocab.SHA256}}}}
+			m.Documents[0].Bytes, m.Documents[0].Chars = 3, 3
+		}, "seq_length is 1099511627776"},
+		{func(m *Manifest) { // consistent where 2⁶⁴ is 0
+			n, bytes := int64(1<<62), int64(1<<62)
+			bytes *= int64(m.Splits[0].RecordBytes)
+			m.Splits[0].Sequences, m.Chars = n, m.Chars-20
+			m.Splits[0].Shards = []Shard{{Name: ShardName("train", 0, 1), Records: n, Bytes: bytes, CRC32C: "00000000", SHA256: m.Vocab.SHA256}}
+			m.Documents[0].Bytes, m.Documents[0].Chars = m.Chars, m.Chars
+		}, "4611686018427387904 sequences in 1 shards"},
 		{func(m *Manifest) { m.Documents = append(m.Documents, m.Documents[0]) }, "document 1 is"},
 	} {
 		m := tiny(t)

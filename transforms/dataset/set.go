@@ -60,14 +60,11 @@ type Set struct {
 func Open(ctx context.Context, st *store.Store) (*Set, error) { return openWith(ctx, st, nil) }
 
 func openWith(ctx context.Context, st *store.Store, c *cache) (*Set, error) {
-	data, _, err := st.Read(ctx, ManifestName)
+	m, data, err := ReadManifest(ctx, st)
 	if err != nil {
-		return nil, fmt.Errorf("dataset: %w", err)
-	}
-	s := &Set{st: st, sum: digest(data), open: map[string]*store.Object{}, cache: c}
-	if s.manifest, err = DecodeManifest(st.Join(ManifestName), data); err != nil {
 		return nil, err
 	}
+	s := &Set{st: st, manifest: m, sum: digest(data), open: map[string]*store.Object{}, cache: c}
 	if err := s.readVocab(ctx); err != nil {
 		return nil, err
 	}

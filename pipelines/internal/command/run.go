@@ -7,7 +7,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/quire-ml/quire/pipelines/gate"
 	"github.com/quire-ml/quire/pipelines/round"
 )
 
@@ -35,7 +34,7 @@ func Run(mine ...round.Stage) *cobra.Command {
 			o.begin(options.Console, r)
 			f.set(&options)
 			res, err := round.Run(c.Context(), &r.Config, options)
-			if err != nil && !errors.Is(err, gate.ErrRefused) {
+			if res == nil {
 				return wrongStages(c, err)
 			}
 			return errors.Join(o.print(c, res, func(w io.Writer) { printRound(w, res) }), err)
