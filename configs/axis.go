@@ -11,11 +11,11 @@ import (
 )
 
 // axes are the keys of the sweep section that stand for others, in the order of
-// the table: for all that change a model. They have no place in Config.
+// the table: for all that change a model of one corpus. They have no place in Config.
 var axes = func() []key {
 	var list []key
 	for i := range keys {
-		if k := &keys[i]; !k.place && slices.Contains([]Effect{Data, Weights, Course, Kept}, k.effect) {
+		if k := &keys[i]; !k.place && !strings.HasPrefix(k.name, "corpus.") && slices.Contains([]Effect{Data, Weights, Course, Kept}, k.effect) {
 			list = append(list, key{name: sweepPrefix + k.name, domain: axis{k}, initial: []any{}, effect: None,
 				meaning: "values of " + k.name + " for the trials of a sweep; empty = its one value"})
 		}

@@ -83,8 +83,10 @@ type Config struct {
 
 // Corpus is the text. To read it, use Expanded, not Sources.
 type Corpus struct {
-	Sources []string `mapstructure:"sources"`
-	SHA256  string   `mapstructure:"sha256"`
+	Sources  []string `mapstructure:"sources"`
+	SHA256   string   `mapstructure:"sha256"`
+	Encoding string   `mapstructure:"encoding"`
+	Newlines string   `mapstructure:"newlines"`
 }
 
 // Prep says how a corpus becomes a set.

@@ -37,6 +37,10 @@ var keys = []key{
 		meaning: "texts to learn from"},
 	{name: "corpus.sha256", domain: text{"64 hexadecimal digits, or empty", hex256}, initial: "", effect: None,
 		meaning: "expected digest of the one source, empty = not checked; it belongs to the sources beside it: a file, --set or variable that sets only corpus.sources empties it"},
+	{name: "corpus.encoding", domain: text{"utf-8, or the name in small letters of another encoding, such as utf-16, windows-1252, shift_jis or gb18030", isEncoding}, initial: "utf-8", effect: Data, also: []string{"charset", "codec"},
+		meaning: "encoding of the texts, for those that are not UTF-8; a byte order mark is no character in any case"},
+	{name: "corpus.newlines", domain: words{"keep", "lf"}, initial: "keep", effect: Data, also: []string{"newline", "line_endings", "eol"},
+		meaning: "line ends: as they are, or all LF, for texts in which CR LF or CR alone ends a line"},
 
 	{name: "prep.out", domain: text{"path or gs:// URL", line}, initial: "set", effect: None,
 		meaning: "directory of the set, for the command prep; a round chooses its own"},

@@ -63,7 +63,8 @@ func TestNames(t *testing.T) {
 		gate.max_copied_50 gate.max_leaked sweep.pick sweep.trials sweep.seed schedule.cron schedule.timezone schedule.overlap schedule.catch_up
 		round.attempts round.pause_seconds round.limit_minutes.prep round.limit_minutes.train round.limit_minutes.evaluate round.limit_minutes.gate
 		round.limit_minutes.sample notify.command notify.webhook
-		train.hidden train.average train.from train.curriculum.seq_length train.curriculum.epochs train.curriculum.sampling`)
+		train.hidden train.average train.from train.curriculum.seq_length train.curriculum.epochs train.curriculum.sampling
+		corpus.encoding corpus.newlines`)
 	var got []string
 	for i := range keys {
 		got = append(got, keys[i].name)

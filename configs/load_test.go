@@ -139,6 +139,8 @@ func others() map[string]string {
 			switch k.name {
 			case "corpus.sha256":
 				m[k.name] = `"` + strings.Repeat("0f", 32) + `"`
+			case "corpus.encoding":
+				m[k.name] = "shift_jis"
 			case "schedule.cron":
 				m[k.name] = `"*/5 1-3 * * MON"`
 			case "schedule.timezone":

@@ -41,12 +41,14 @@ var mayImport = map[string][2][]string{
 	"transforms/layout": {{"transforms/vocab"}, {}},
 	// The set is read without Beam: training and Python read it alike.
 	"transforms/dataset": {{"runners/store", "transforms/layout", "transforms/tfexample", "transforms/tfrecord", "transforms/vocab"}, {}},
+	// Bytes become text, for documents and for what a model is asked of, without Beam.
+	"transforms/charset": {{}, {"golang.org/x/text/encoding", "golang.org/x/text/transform"}},
 	// norm is the NFC of prep.normalize.
-	"transforms/corpus":     {{"runners/store", "transforms/bundle", "transforms/opaque", "transforms/vocab"}, {beam, "github.com/bmatcuk/doublestar/v4", "golang.org/x/text/unicode/norm"}},
+	"transforms/corpus":     {{"runners/store", "transforms/bundle", "transforms/charset", "transforms/opaque", "transforms/vocab"}, {beam, "github.com/bmatcuk/doublestar/v4", "golang.org/x/text/unicode/norm"}},
 	"transforms/charseq":    {{"transforms/corpus", "transforms/tfexample", "transforms/vocab"}, {beam}},
 	"transforms/shuffle":    {{"transforms/dataset"}, {beam}},
 	"transforms/tfrecordio": {{"runners/store", "transforms/bundle", "transforms/dataset", "transforms/opaque", "transforms/tfexample", "transforms/tfrecord"}, {beam}},
-	"transforms/prepare": {{"runners/store", "transforms/bundle", "transforms/charseq", "transforms/corpus", "transforms/dataset", "transforms/layout", "transforms/opaque", "transforms/shuffle",
+	"transforms/prepare": {{"runners/store", "transforms/bundle", "transforms/charset", "transforms/charseq", "transforms/corpus", "transforms/dataset", "transforms/layout", "transforms/opaque", "transforms/shuffle",
 		"transforms/tfrecordio", "transforms/vocab"}, {beam}},
 
 	"model/kernel": {{}, {"golang.org/x/sys/cpu"}},
@@ -66,8 +68,8 @@ var mayImport = map[string][2][]string{
 	"model/train": {{"model/adam", "model/checkpoint", "model/decode", "model/graph", "model/kernel", "model/rnn", "model/run"}, {}},
 
 	// Only configs knows viper, and the decoder below it; yaml finds the line of a key, which viper forgets.
-	// go-cron reads schedule.cron.
-	"configs": {{}, {"github.com/spf13/viper", "github.com/go-viper/mapstructure/v2", "go.yaml.in/yaml/v3", "github.com/netresearch/go-cron"}},
+	// go-cron reads schedule.cron, encoding has the names that corpus.encoding may be.
+	"configs": {{}, {"github.com/spf13/viper", "github.com/go-viper/mapstructure/v2", "go.yaml.in/yaml/v3", "github.com/netresearch/go-cron", "golang.org/x/text/encoding"}},
 
 	// gax, api and grpc give the types of storage's errors and retries.
 	"runners/store": {{}, {"cloud.google.com/go/storage", "github.com/googleapis/gax-go/v2", "google.golang.org/api/", "google.golang.org/grpc/", "golang.org/x/sys/unix"}},
@@ -91,10 +93,10 @@ var mayImport = map[string][2][]string{
 	// Configs of small corpora, for tests alone.
 	"pipelines/internal/tiny": {{"configs", "pipelines/report"}, {}},
 	"pipelines/text": {{"configs", "model/checkpoint", "model/decode", "model/rnn", "model/run", "model/sample", "model/train", "pipelines/report", "runners/store",
-		"transforms/corpus", "transforms/dataset", "transforms/vocab"}, {}},
+		"transforms/charset", "transforms/corpus", "transforms/dataset", "transforms/vocab"}, {}},
 	// stages builds the Beam pipeline that it hands to the engine.
 	"pipelines/stages": {{"configs", "model/checkpoint", "model/kernel", "model/rnn", "model/run", "model/train", "pipelines/report", "pipelines/text",
-		"runners/engine", "runners/store", "transforms/corpus", "transforms/dataset", "transforms/prepare", "transforms/vocab"}, {beam + "pkg/beam"}},
+		"runners/engine", "runners/store", "transforms/charset", "transforms/corpus", "transforms/dataset", "transforms/prepare", "transforms/vocab"}, {beam + "pkg/beam"}},
 	// layout for the spans of an excerpt, prepare for the text of a set by split.
 	"pipelines/gate": {{"configs", "model/decode", "model/sample", "model/train", "pipelines/report", "pipelines/text", "runners/store",
 		"transforms/dataset", "transforms/layout", "transforms/prepare", "transforms/vocab"}, {}},
@@ -107,10 +109,10 @@ var mayImport = map[string][2][]string{
 		"transforms/dataset", "transforms/tfexample", "transforms/tfrecord"}, {}},
 	// kernel for the peak that a speed is compared with.
 	"pipelines/bench": {{"model/decode", "model/kernel", "model/rnn", "model/sample", "model/train", "pipelines/report"}, {}},
-	// command prints the plans of workflow, says which formats checkpoint, dataset and workflow read, and asks run what --which may be, kernel whether QUIRE_VARIANT can be had, rnn for the cell of bench, and train, store, corpus, dataset and vocab for errors that have an exit code or a remedy.
+	// command prints the plans of workflow, says which formats checkpoint, dataset and workflow read, and asks run what --which may be, kernel whether QUIRE_VARIANT can be had, rnn for the cell of bench, and train, store, corpus, prepare, dataset and vocab for errors that have an exit code or a remedy.
 	"pipelines/internal/command": {{"configs", "model/checkpoint", "model/kernel", "model/rnn", "model/run", "model/train",
 		"pipelines/bench", "pipelines/gate", "pipelines/inspect", "pipelines/promotion", "pipelines/report", "pipelines/round", "pipelines/stages", "pipelines/sweep", "pipelines/text",
-		"runners/engine", "runners/schedule", "runners/store", "runners/workflow", "transforms/corpus", "transforms/dataset", "transforms/vocab"}, {cobra, pflag}},
+		"runners/engine", "runners/schedule", "runners/store", "runners/workflow", "transforms/corpus", "transforms/dataset", "transforms/prepare", "transforms/vocab"}, {cobra, pflag}},
 	"pipelines/prep": {{"pipelines/internal/command"}, {}},
 	// app is command for programs outside of this module; round for their stages.
 	"pipelines/app":     {{"pipelines/internal/command", "pipelines/round"}, {}},

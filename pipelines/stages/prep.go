@@ -16,6 +16,7 @@ import (
 	"github.com/quire-ml/quire/pipelines/text"
 	"github.com/quire-ml/quire/runners/engine"
 	"github.com/quire-ml/quire/runners/store"
+	"github.com/quire-ml/quire/transforms/charset"
 	"github.com/quire-ml/quire/transforms/corpus"
 	"github.com/quire-ml/quire/transforms/dataset"
 	"github.com/quire-ml/quire/transforms/prepare"
@@ -93,6 +94,13 @@ func Prep(ctx context.Context, c *configs.Config, found *text.Corpus, o PrepOpti
 		return nil, err
 	default:
 		o.Console.Line("prep: replacing the set: %v", err)
+	}
+	options := prepareOptions(c, o.Out)
+	if err := prepare.CheckText(found.Documents, options); err != nil {
+		return nil, err
+	}
+	for _, hint := range prepare.Hints(found.Documents, options.Newlines) {
+		o.Console.Warn("prep: %s", hint)
 	}
 	o.Console.Line("prep: %s, %d bytes, on %s",
 		report.Count(len(found.Documents), "document"), corpus.Bytes(found.Documents), o.Runner)
@@ -182,7 +190,14 @@ func runPrep(ctx context.Context, st *store.Store, c *configs.Config, found *tex
 // prepareOptions turns the prep section into the options of the transform.
 func prepareOptions(c *configs.Config, dir string) prepare.Options {
 	p := c.Prep
-	return prepare.Options{Dir: dir, SeqLength: p.SeqLength, Stride: p.Stride, Unit: vocab.Unit(p.Unit), Normalize: p.Normalize,
+	o := prepare.Options{Dir: dir, SeqLength: p.SeqLength, Stride: p.Stride, Unit: vocab.Unit(p.Unit), Normalize: p.Normalize,
 		InvalidUTF8: p.InvalidUTF8, MinCount: p.MinCount, ValidationFraction: p.Validation.Fraction, ValidationBy: p.Validation.By,
 		TestFraction: p.Test.Fraction, Seed: p.Seed, Shards: p.Shards}
+	if c.Corpus.Encoding != charset.UTF8 {
+		o.Encoding = c.Corpus.Encoding
+	}
+	if c.Corpus.Newlines != charset.Keep {
+		o.Newlines = c.Corpus.Newlines
+	}
+	return o
 }

@@ -82,6 +82,8 @@ func TestPrepRefuses(t *testing.T) {
 		"prep.validation.by: the set has tail, now block":    func(c *configs.Config) { c.Prep.Validation.By = "block" },
 		"prep.test.fraction: the set has 0, now 0.1":         func(c *configs.Config) { c.Prep.Test.Fraction = 0.1 },
 		"prep.shards: the set has 1, now 2":                  func(c *configs.Config) { c.Prep.Shards = 2 },
+		"corpus.encoding: the set has utf-8, now koi8-r":     func(c *configs.Config) { c.Corpus.Encoding = "koi8-r" },
+		"corpus.newlines: the set has keep, now lf":          func(c *configs.Config) { c.Corpus.Newlines = "lf" },
 	} {
 		other := *c
 		change(&other)

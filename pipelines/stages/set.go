@@ -1,6 +1,7 @@
 package stages
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"github.com/quire-ml/quire/configs"
 	"github.com/quire-ml/quire/pipelines/text"
 	"github.com/quire-ml/quire/runners/store"
+	"github.com/quire-ml/quire/transforms/charset"
 	"github.com/quire-ml/quire/transforms/corpus"
 	"github.com/quire-ml/quire/transforms/dataset"
 	"github.com/quire-ml/quire/transforms/prepare"
@@ -58,6 +60,7 @@ func setDifferences(ctx context.Context, st *store.Store, c *configs.Config, fou
 	}
 	old, now := *c, *c
 	old.Prep = prepOf(m)
+	old.Corpus.Encoding, old.Corpus.Newlines = cmp.Or(m.Encoding, charset.UTF8), cmp.Or(m.Newlines, charset.Keep)
 	if c.Prep.Stride == c.Prep.SeqLength+1 {
 		now.Prep.Stride = 0 // as in a manifest
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/quire-ml/quire/configs"
 	"github.com/quire-ml/quire/pipelines/report"
 	"github.com/quire-ml/quire/runners/store"
+	"github.com/quire-ml/quire/transforms/charset"
 	"github.com/quire-ml/quire/transforms/corpus"
 )
 
@@ -124,7 +125,8 @@ func FindCorpus(ctx context.Context, c configs.Corpus, verify bool, leaveOut ...
 		return nil, err
 	}
 	found := &Corpus{}
-	o := &corpus.ResolveOptions{Cache: cacheFolder("downloads"), SHA256: c.SHA256, LeaveOut: leaveOut, Left: func(path string) {
+	form := charset.Form{Encoding: c.Encoding, Newlines: c.Newlines}
+	o := &corpus.ResolveOptions{Cache: cacheFolder("downloads"), SHA256: c.SHA256, Form: form, LeaveOut: leaveOut, Left: func(path string) {
 		if !slices.Contains(found.LeftOut, path) {
 			found.LeftOut = append(found.LeftOut, path)
 		}

@@ -12,10 +12,10 @@
 // character starts at most 3 bytes before the range, and the last one ends at most
 // 3 bytes after it.
 //
-// Every character of a document counts: a byte order mark at its start is U+FEFF, CR
-// and LF are two characters, NUL is one, and a line may have any length. (Text in
-// UTF-16 is invalid UTF-8 from its first byte.) A document of 0 bytes is listed and
-// has no characters. A document whose size is not the listed size, or whose bytes
+// Resolve makes text of the documents' bytes: decompressed, in UTF-8, without a byte
+// order mark, and with the line ends that are asked for (package charset). Then every
+// character counts: CR and LF are two characters, NUL is one, and a line may have any
+// length. A document of 0 bytes is listed and has no characters. A document whose size is not the listed size, or whose bytes
 // differ between two readings, is an error.
 //
 // Resolve runs where a pipeline is built. Ranges, Hash and Count are Beam
@@ -30,6 +30,7 @@ import (
 	"os"
 
 	"github.com/quire-ml/quire/runners/store"
+	"github.com/quire-ml/quire/transforms/charset"
 )
 
 // A Document is one file of a corpus.
@@ -40,6 +41,9 @@ type Document struct {
 
 	SHA256 string `json:"sha256"` // hex; empty: neither this nor CRC is known yet
 	CRC    int64  `json:"crc"`    // CRC-32C
+
+	Signs     charset.Signs   `json:"signs,omitzero"`     // what the bytes tell; known where the digests are
+	Undefined charset.Invalid `json:"undefined,omitzero"` // of the bytes that the text was decoded from
 
 	generation string // of an object, when the corpus was resolved; empty: a file
 }

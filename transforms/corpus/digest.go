@@ -9,11 +9,12 @@ import (
 	"io"
 
 	"github.com/quire-ml/quire/transforms/bundle"
+	"github.com/quire-ml/quire/transforms/charset"
 )
 
 // Digests returns the sha256 (hex) of each document. It reads, in this process, the
-// documents that have no digest yet, several at a time, and puts both digests into
-// docs. Hash does not read such documents again.
+// documents that have no digest yet, several at a time, and puts both digests and
+// the signs into docs. Hash does not read such documents again.
 func Digests(ctx context.Context, docs []Document) (sums []string, err error) {
 	var g bundle.Group[Document]
 	g.Begin(ctx)
@@ -42,7 +43,7 @@ func Digests(ctx context.Context, docs []Document) (sums []string, err error) {
 	return sums, nil
 }
 
-// digest returns d with the digests of its bytes.
+// digest returns d with the digests and the signs of its bytes.
 func digest(ctx context.Context, d Document) (_ Document, err error) {
 	var r Reader
 	defer func() {
@@ -53,7 +54,7 @@ func digest(ctx context.Context, d Document) (_ Document, err error) {
 	if err := r.open(ctx, d); err != nil {
 		return d, err
 	}
-	h, crc := sha256.New(), uint32(0)
+	h, crc, scan := sha256.New(), uint32(0), new(charset.Scanner)
 	buf := make([]byte, min(1<<20, d.Bytes))
 	for at := int64(0); at < d.Bytes; {
 		if err := ctx.Err(); err != nil {
@@ -69,8 +70,9 @@ func digest(ctx context.Context, d Document) (_ Document, err error) {
 		}
 		h.Write(chunk)
 		crc = crc32.Update(crc, castagnoli, chunk)
+		scan.Write(chunk)
 		at += int64(n)
 	}
-	d.SHA256, d.CRC = hex.EncodeToString(h.Sum(nil)), int64(crc)
+	d.SHA256, d.CRC, d.Signs = hex.EncodeToString(h.Sum(nil)), int64(crc), scan.Signs()
 	return d, nil
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/quire-ml/quire/runners/store"
+	"github.com/quire-ml/quire/transforms/charset"
 )
 
 // A DigestCache keeps the digests of documents from one process to the next, so that
@@ -31,6 +32,8 @@ type known struct {
 	Stamp  string `json:"stamp"`
 	SHA256 string `json:"sha256"`
 	CRC    int64  `json:"crc32c"`
+
+	Signs charset.Signs `json:"signs,omitzero"`
 }
 
 type digestFile struct {
@@ -38,7 +41,7 @@ type digestFile struct {
 	Entries map[string]known `json:"documents"`
 }
 
-const digestFormat = "quire-digests/1"
+const digestFormat = "quire-digests/2"
 
 // digestBytes is the size of the largest cache: that of some 4 million documents.
 const digestBytes = 1 << 30
@@ -74,7 +77,7 @@ func (k *DigestCache) Digests(ctx context.Context, docs []Document) ([]string, e
 	for i, d := range docs {
 		stamps[i], changed[i] = d.stamp()
 		if e, ok := k.entries[d.Path]; ok && d.SHA256 == "" && stamps[i] != "" && e.Stamp == stamps[i] {
-			docs[i].SHA256, docs[i].CRC = e.SHA256, e.CRC
+			docs[i].SHA256, docs[i].CRC, docs[i].Signs = e.SHA256, e.CRC, e.Signs
 		}
 	}
 	sums, err := Digests(ctx, docs)
@@ -82,7 +85,7 @@ func (k *DigestCache) Digests(ctx context.Context, docs []Document) ([]string, e
 		return nil, err
 	}
 	for i, d := range docs {
-		e := known{stamps[i], d.SHA256, d.CRC}
+		e := known{stamps[i], d.SHA256, d.CRC, d.Signs}
 		if e.Stamp != "" && since.Sub(changed[i]) >= tick && k.entries[d.Path] != e {
 			k.entries[d.Path], k.changed = e, true
 		}

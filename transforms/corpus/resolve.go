@@ -9,12 +9,15 @@ import (
 	"slices"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/quire-ml/quire/transforms/charset"
 )
 
 // ResolveOptions say how sources become documents. The zero value takes neither
-// https sources nor compressed documents, and checks no digest.
+// https sources nor documents that are not plain UTF-8, and checks no digest.
 type ResolveOptions struct {
-	Cache    string       // folder for documents that are downloaded or decompressed; empty: they are errors
+	Cache    string       // folder for documents that are downloaded, decompressed or converted; empty: they are errors
+	Form     charset.Form // of the documents' bytes
 	SHA256   string       // hex, of the only document as it is stored; empty: not checked
 	Client   *http.Client // nil: http.DefaultClient
 	Digested *DigestCache // digests that earlier processes have read; nil: none
@@ -54,7 +57,8 @@ func (o *ResolveOptions) Digests(ctx context.Context, docs []Document) ([]string
 // where links are copied as files.
 //
 // A document whose name ends in .gz is decompressed to o.Cache, once, and loses that
-// ending. Errors are two documents of one name, a source without documents and a
+// ending. So are documents converted to o.Form. The digests of all documents are known
+// then. Errors are two documents of one name, a source without documents and a
 // corpus without bytes. An error that other sources or another digest mend is a
 // FieldError. o may be nil.
 func Resolve(ctx context.Context, sources []string, o *ResolveOptions) ([]Document, error) {
@@ -90,13 +94,8 @@ func Resolve(ctx context.Context, sources []string, o *ResolveOptions) ([]Docume
 			return nil, err
 		}
 	}
-	for i, d := range docs {
-		if strings.HasSuffix(d.Path, gzipSuffix) {
-			var err error
-			if docs[i], err = gunzip(ctx, d, o); err != nil {
-				return nil, fmt.Errorf("corpus: %s: %w", d.Path, err)
-			}
-		}
+	if err := texts(ctx, docs, o); err != nil {
+		return nil, err
 	}
 	if Bytes(docs) == 0 {
 		return nil, wrong(Sources, "corpus: %s: the corpus has 0 bytes; use files with text", strings.Join(sources, ", "))

@@ -48,13 +48,14 @@ func resolve(ctx context.Context, source string, o *ResolveOptions) ([]Document,
 
 // The inputs that a FieldError can name.
 const (
-	Sources = "sources"
-	SHA256  = "sha256"
+	Sources  = "sources"
+	SHA256   = "sha256"
+	Encoding = "encoding"
 )
 
 // A FieldError is an error that another value of an input mends.
 type FieldError struct {
-	Field string // Sources or SHA256
+	Field string // Sources, SHA256 or Encoding
 	Err   error
 }
 

@@ -56,6 +56,8 @@ type Manifest struct {
 	Unit        string `json:"unit"`
 	Normalize   string `json:"normalize"`
 	InvalidUTF8 string `json:"invalid_utf8"`
+	Encoding    string `json:"encoding,omitempty"` // of the documents' files; empty: utf-8
+	Newlines    string `json:"newlines,omitempty"` // of the documents; empty: as in the files
 	MinCount    int64  `json:"min_count"`
 	Validation  struct {
 		Fraction float64 `json:"fraction"`

@@ -249,7 +249,7 @@ func (p *plan) manifest(o Options, v *vocab.Vocab, vocabSHA256 string, shards []
 	m := &dataset.Manifest{
 		Format: "quire-set/1", SeqLength: o.SeqLength,
 		Unit: string(o.Unit), Normalize: o.Normalize, InvalidUTF8: o.InvalidUTF8,
-		MinCount: o.MinCount, Seed: o.Seed,
+		Encoding: o.Encoding, Newlines: o.Newlines, MinCount: o.MinCount, Seed: o.Seed,
 		Chars: p.Chars, DroppedChars: p.Dropped, ReplacedChars: p.Replaced,
 		Documents: p.Documents,
 	}

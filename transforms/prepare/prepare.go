@@ -52,6 +52,8 @@ type Options struct {
 	Unit               vocab.Unit `json:"unit"`          // empty: rune
 	Normalize          string     `json:"normalize"`     // none (also if empty) or nfc
 	InvalidUTF8        string     `json:"invalid_utf8"`  // error (also if empty) or replace
+	Encoding           string     `json:"encoding"`      // for the manifest: what the documents were decoded from; empty: utf-8
+	Newlines           string     `json:"newlines"`      // for the manifest: what their line ends were made; empty: nothing
 	MinCount           int64      `json:"min_count"`     // rarer characters become [UNK]; 0 is 1
 	Stride             int        `json:"stride"`        // characters from a sequence's start to the next's; 0 is SeqLength+1
 	ValidationFraction float64    `json:"fraction"`      // of each document's characters, in [0, 1), for validation

@@ -36,6 +36,7 @@ import (
 	"github.com/quire-ml/quire/runners/workflow"
 	"github.com/quire-ml/quire/transforms/corpus"
 	"github.com/quire-ml/quire/transforms/dataset"
+	"github.com/quire-ml/quire/transforms/prepare"
 )
 
 // Exit codes.
@@ -139,6 +140,12 @@ func remedy(err error) string {
 	var wrong *corpus.FieldError
 	if errors.As(err, &wrong) {
 		return "; correct corpus." + wrong.Field
+	}
+	var notText *prepare.TextError
+	if errors.As(err, &notText) && notText.Likely != "" {
+		return "; to read it so, use corpus.encoding: " + notText.Likely + prepKeys(err)
+	} else if notText != nil {
+		return "; see corpus.encoding" + strings.Replace(prepKeys(err), "; see", ",", 1)
 	}
 	return textRemedy(err) + prepKeys(err)
 }

@@ -28,6 +28,7 @@ func others(l *lab) []other {
 	return []other{
 		{key: "name", value: "other"}, {key: "workdir", value: filepath.Join(l.dir, "other")},
 		{key: "corpus.sources", value: filepath.Join(l.dir, "other.txt")}, {key: "corpus.sha256", value: fmt.Sprintf("%x", sha256.Sum256([]byte(text(3000))))},
+		{key: "corpus.encoding", value: "windows-1252"}, {key: "corpus.newlines", value: "lf"},
 
 		{key: "prep.out", value: "other"}, {key: "prep.seq_length", value: "11"}, {key: "prep.stride", value: "5"}, {key: "prep.unit", value: "byte"},
 		{key: "prep.normalize", value: "nfc"}, {key: "prep.invalid_utf8", value: "replace"}, {key: "prep.min_count", value: "2"},

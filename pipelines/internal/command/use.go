@@ -142,14 +142,14 @@ func Score() *cobra.Command {
 	var given, file string
 	var chars bool
 	c := build(&o, "score", "Measure how well a model predicts a text",
-		"Score prints the mean loss of a text of any length: --text, --file, or standard input.\nThe first character has no prediction.",
+		"Score prints the mean loss of a text of any length: --text, --file, or standard input.\nA file is read as corpus.encoding and corpus.newlines say. The first character has no\nprediction.",
 		"  score --file chapter.txt\n  score --text 'To be' --chars --json",
 		func(c *cobra.Command) error {
 			r, err := o.load()
 			if err != nil {
 				return err
 			}
-			data, err := readText(c, given, file)
+			data, err := readText(c, r.Config.Corpus, given, file)
 			if err != nil {
 				return err
 			}
@@ -171,23 +171,31 @@ func Score() *cobra.Command {
 	return c
 }
 
-// readText returns the text that the flags name.
-func readText(c *cobra.Command, text, file string) ([]byte, error) {
+// readText returns the text that the flags name, a file read like one of the corpus.
+func readText(c *cobra.Command, corpus configs.Corpus, given, file string) ([]byte, error) {
 	switch {
 	case c.Flags().Changed("text") && file != "":
 		return nil, usage(c, errors.New("--text and --file exclude each other"))
 	case c.Flags().Changed("text"):
-		return []byte(text), nil
-	case file != "" && file != "-":
-		data, err := os.ReadFile(file)
-		if err != nil {
-			return nil, fmt.Errorf("command: score: %w", err)
-		}
-		return data, nil
+		return []byte(given), nil
 	}
-	data, err := io.ReadAll(c.InOrStdin())
+	return readFile(c, corpus, file)
+}
+
+// readFile returns the text of a file, or of standard input where file is empty or -.
+func readFile(c *cobra.Command, corpus configs.Corpus, file string) ([]byte, error) {
+	from, name := c.InOrStdin(), "standard input"
+	if file != "" && file != "-" {
+		f, err := os.Open(file)
+		if err != nil {
+			return nil, fmt.Errorf("command: %s: %w", c.Name(), err)
+		}
+		defer f.Close()
+		from, name = f, file
+	}
+	data, err := text.Read(from, corpus)
 	if err != nil {
-		return nil, fmt.Errorf("command: score: standard input: %w", err)
+		return nil, fmt.Errorf("command: %s: %s: %w", c.Name(), name, err)
 	}
 	return data, nil
 }

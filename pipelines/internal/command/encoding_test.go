@@ -1,0 +1,124 @@
+package command_test
+
+import (
+	"bytes"
+	"compress/gzip"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"testing"
+	"unicode/utf16"
+)
+
+// russian is a text in which Cyrillic, Latin and line ends come in turn.
+var russian = strings.Repeat("Все счастливые семьи похожи друг на друга, wrote Tolstoy,\r\nкаждая несчастливая семья несчастлива по-своему.\r\n", 30)
+
+// encode16 returns a text in UTF-16.
+func encode16(text string, big bool) string {
+	var b strings.Builder
+	for _, u := range utf16.Encode([]rune(text)) {
+		if low, high := byte(u), byte(u>>8); big {
+			b.Write([]byte{high, low})
+		} else {
+			b.Write([]byte{low, high})
+		}
+	}
+	return b.String()
+}
+
+// encode1251 returns a Russian text in windows-1251: А is 0xC0, and so on.
+func encode1251(text string) string {
+	var b strings.Builder
+	for _, c := range text {
+		if c >= 'А' {
+			c += 0xC0 - 'А'
+		}
+		b.WriteByte(byte(c))
+	}
+	return b.String()
+}
+
+// TestEncodings prepares one text in many encodings. Refused are those that are not
+// UTF-8, before any work, with the setting that helps; with it, the sequences are those
+// of the text in UTF-8.
+func TestEncodings(t *testing.T) {
+	l := newLab(t)
+	var zipped bytes.Buffer
+	w := gzip.NewWriter(&zipped)
+	fmt.Fprint(w, "\xff\xfe"+encode16(russian, false))
+	w.Close()
+	l.write(filepath.Join(l.dir, "utf8.txt"), russian)
+	plain := l.result(prepKeys, "prep", "--set", "corpus.sources="+filepath.Join(l.dir, "utf8.txt"), "--out", "plain")
+	for i, c := range []struct{ name, data, use, why string }{
+		{"mark.txt", "\ufeff" + russian, "", ""},
+		{"le.txt", encode16(russian, false), "utf-16le", "it is UTF-16, and was read as UTF-8"},
+		{"be.txt", encode16(russian, true), "utf-16be", "it is UTF-16, and was read as UTF-8"},
+		{"markbe.txt", "\xfe\xff" + encode16(russian, true), "utf-16", "it is UTF-16, and was read as UTF-8"},
+		{"le.txt.gz", zipped.String(), "utf-16", "it is UTF-16, and was read as UTF-8"},
+		{"1251.txt", encode1251(russian), "windows-1251", "byte 0 (0xc2) is not valid UTF-8, the first of 2310"},
+	} {
+		file := filepath.Join(l.dir, c.name)
+		l.write(file, c.data)
+		args := []string{"prep", "--set", "corpus.sources=" + file, "--out", fmt.Sprint("set", i)}
+		if c.use != "" {
+			l.fails(1, []string{strings.TrimSuffix(c.name, ".gz"), c.why, "use corpus.encoding: " + c.use}, args...)
+			args = append(args, "--set", "corpus.encoding="+c.use)
+		}
+		r := l.result(prepKeys, args...)
+		for _, key := range []string{"chars", "vocab", "dropped_chars", "unigram_nats", "bigram_nats"} {
+			if r[key] != plain[key] {
+				t.Errorf("%s: %s is %v, want %v", c.name, key, r[key], plain[key])
+			}
+		}
+		for _, name := range []string{"vocab.json", "train-00000-of-00001.tfrecord", "validation-00000-of-00001.tfrecord"} {
+			if l.read(filepath.Join(r["set"].(string), name)) != l.read(filepath.Join(plain["set"].(string), name)) {
+				t.Errorf("%s: %s is another", c.name, name)
+			}
+		}
+	}
+	one := filepath.Join(l.dir, "1251.txt")
+	l.fails(1, []string{"is not valid windows-1255", "see corpus.encoding, prep.invalid_utf8"}, "prep", "--set", "corpus.sources="+one, "--out", "wrong", "--set", "corpus.encoding=windows-1255")
+}
+
+// TestNewlines: CR alone is told of, and made LF where that is asked for.
+func TestNewlines(t *testing.T) {
+	l := newLab(t)
+	lf := filepath.Join(l.dir, "lf.txt")
+	l.write(lf, text(3000))
+	l.write(l.corpus, strings.ReplaceAll(text(3000), "\n", "\r"))
+	const hint = "text.txt: CR alone ends its lines; with newlines lf, LF does"
+	if o := l.ok("prep"); !strings.Contains(o.stderr, hint) {
+		t.Errorf("no hint: %v", o)
+	}
+	if o := l.ok("prep", "--out", "two", "--set", "corpus.newlines=lf"); strings.Contains(o.stderr, hint) {
+		t.Errorf("a hint although lines end in LF: %v", o)
+	}
+	l.ok("prep", "--out", "three", "--set", "corpus.sources="+lf)
+	for _, name := range []string{"vocab.json", "train-00000-of-00001.tfrecord"} {
+		if l.read(filepath.Join(l.work, "two", name)) != l.read(filepath.Join(l.work, "three", name)) {
+			t.Errorf("%s is another", name)
+		}
+	}
+}
+
+// TestScoreEncoding scores a text as it would be read from the corpus.
+func TestScoreEncoding(t *testing.T) {
+	l := newLab(t)
+	l.ok("prep")
+	l.ok("train")
+	lines := "the light\nis bent\n"
+	for name, data := range map[string]string{"plain.txt": lines, "mark.txt": "\ufeff" + lines, "utf16.txt": "\xff\xfe" + encode16(strings.ReplaceAll(lines, "\n", "\r\n"), false)} {
+		l.write(filepath.Join(l.dir, name), data)
+	}
+	want := l.result("chars", "score", "--file", filepath.Join(l.dir, "plain.txt"))
+	for _, args := range [][]string{
+		{"score", "--file", filepath.Join(l.dir, "mark.txt")},
+		{"score", "--file", filepath.Join(l.dir, "utf16.txt"), "--set", "corpus.encoding=utf-16", "--set", "corpus.newlines=lf"},
+	} {
+		if got := l.result("chars", args...); got["nats_per_char"] != want["nats_per_char"] || got["chars"] != 17.0 {
+			t.Errorf("%v: %v, want %v", args, got, want)
+		}
+	}
+	l.write(filepath.Join(l.dir, "plain.txt"), "\xd9")
+	l.fails(1, []string{"plain.txt: text: byte 0 (0xd9) is not valid windows-1255"}, "score", "--file", filepath.Join(l.dir, "plain.txt"), "--set", "corpus.encoding=windows-1255")
+}

@@ -1,0 +1,263 @@
+package charset
+
+import (
+	"bytes"
+	"encoding/hex"
+	"io"
+	"strings"
+	"testing"
+	"testing/iotest"
+	"unicode/utf8"
+)
+
+// encoded are texts and their bytes, as Python's codecs have them: text.encode(name).hex(),
+// with cp1252 for windows-1252 and so on, cp932 for shift_jis.
+var encoded = []struct{ name, text, hex string }{
+	{"windows-1252", "Der Käse schmeckt süß, größer als früher. L’été, déjà à Genève: «où est la forêt?» El niño comió mañana.", "446572204be47365207363686d65636b742073fcdf2c206772f6df657220616c73206672fc6865722e204c92e974e92c2064e96ae020e02047656ee876653a20ab6ff920657374206c6120666f72ea743fbb20456c206e69f16f20636f6d69f3206d61f1616e612e"},
+	{"windows-1250", "Zażółć gęślą jaźń. Příliš žluťoučký kůň úpěl ďábelské ódy.", "5a61bff3b3e62067ea9c6cb9206a619ff12e2050f8ed6c699a209e6c759d6f75e86bfd206bf9f220fa70ec6c20efe162656c736be920f364792e"},
+	{"windows-1254", "Işık hızla çarşıya doğru gitti, güneş gökyüzünde yükseliyordu.", "49fefd6b2068fd7a6c6120e76172fefd796120646ff072752067697474692c2067fc6e65fe2067f66b79fc7afc6e64652079fc6b73656c69796f7264752e"},
+	{"windows-1255", "בראשית ברא אלהים את השמים ואת הארץ", "e1f8e0f9e9fa20e1f8e020e0ece4e9ed20e0fa20e4f9eee9ed20e5e0fa20e4e0f8f5"},
+	{"windows-1253", "Μήνιν άειδε θεά Πηληιάδεω Αχιλήος ουλομένην", "ccdeede9ed20dce5e9e4e520e8e5dc20d0e7ebe7e9dce4e5f920c1f7e9ebdeeff220eff5ebefecddede7ed"},
+	{"windows-1251", "Все счастливые семьи похожи друг на друга, каждая несчастливая семья несчастлива по-своему.", "c2f1e520f1f7e0f1f2ebe8e2fbe520f1e5ecfce820efeef5eee6e820e4f0f3e320ede020e4f0f3e3e02c20eae0e6e4e0ff20ede5f1f7e0f1f2ebe8e2e0ff20f1e5ecfcff20ede5f1f7e0f1f2ebe8e2e020efee2df1e2eee5ecf32e"},
+	{"koi8-r", "Все счастливые семьи похожи друг на друга, каждая несчастливая семья несчастлива по-своему.", "f7d3c520d3dec1d3d4ccc9d7d9c520d3c5cdd8c920d0cfc8cfd6c920c4d2d5c720cec120c4d2d5c7c12c20cbc1d6c4c1d120cec5d3dec1d3d4ccc9d7c1d120d3c5cdd8d120cec5d3dec1d3d4ccc9d7c120d0cf2dd3d7cfc5cdd52e"},
+	{"windows-1256", "في البدء خلق الله السموات والأرض وكانت الأرض خربة وخالية", "dded20c7e1c8cfc120cee1de20c7e1e1e520c7e1d3e3e6c7ca20e6c7e1c3d1d620e6dfc7e4ca20c7e1c3d1d620ced1c8c920e6cec7e1edc9"},
+	{"windows-874", "กาลครั้งหนึ่งนานมาแล้ว มีเด็กหญิงคนหนึ่ง", "a1d2c5a4c3d1e9a7cbb9d6e8a7b9d2b9c1d2e1c5e9c720c1d5e0b4e7a1cbadd4a7a4b9cbb9d6e8a7"},
+	{"shift_jis", "吾輩は猫である。名前はまだ無い。どこで生れたかとんと見当がつかぬ。", "8ce1947982cd944c82c582a082e9814296bc914f82cd82dc82be96b382a2814282c782b182c590b682ea82bd82a982c682f182c68ca9939682aa82c282a982ca8142"},
+	{"euc-jp", "吾輩は猫である。名前はまだ無い。どこで生れたかとんと見当がつかぬ。", "b8e3c7daa4cfc7ada4c7a4a2a4eba1a3ccbec1b0a4cfa4dea4c0ccb5a4a4a1a3a4c9a4b3a4c7c0b8a4eca4bfa4aba4c8a4f3a4c8b8abc5f6a4aca4c4a4aba4cca1a3"},
+	{"euc-kr", "나랏말이 중국과 달라 문자와 서로 통하지 아니하므로", "b3aab6f9b8bbc0cc20c1dfb1b9b0fa20b4deb6f320b9aec0dabfcd20bcadb7ce20c5ebc7cfc1f620bec6b4cfc7cfb9c7b7ce"},
+	{"gb18030", "床前明月光，疑是地上霜。举头望明月，低头思故乡。", "b4b2c7b0c3f7d4c2b9e2a3acd2c9cac7b5d8c9cfcbaaa1a3bed9cdb7cdfbc3f7d4c2a3acb5cdcdb7cbbcb9cacfe7a1a3"},
+	{"big5", "床前明月光，疑是地上霜。舉頭望明月，低頭思故鄉。", "a7c9ab65a9faa4eba5faa141bac3ac4fa661a457c1f7a143c17cc059b1e6a9faa4eba141a743c059abe4ac47b66da143"},
+}
+
+func unhex(t *testing.T, s string) string {
+	t.Helper()
+	b, err := hex.DecodeString(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
+// readings are ways to read bytes: in pieces of every size.
+var readings = map[string]func(io.Reader) io.Reader{
+	"whole": func(r io.Reader) io.Reader { return r },
+	"bytes": iotest.OneByteReader,
+	"half":  iotest.HalfReader,
+}
+
+// decoded reads data in each way, and returns the text and what was not decoded.
+func decoded(t *testing.T, data string, f Form) (text string, invalid Invalid) {
+	t.Helper()
+	for name, way := range readings {
+		r, err := NewReader(way(strings.NewReader(data)), f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := io.ReadAll(r)
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if text != "" && text != string(got) || invalid.Count > 0 && invalid != r.Undefined() {
+			t.Fatalf("%v, %s: %q with %v, else %q with %v", f, name, got, r.Undefined(), text, invalid)
+		}
+		text, invalid = string(got), r.Undefined()
+	}
+	return text, invalid
+}
+
+// signs scans data in pieces of every size up to 9.
+func signs(t *testing.T, data string) Signs {
+	t.Helper()
+	var first Signs
+	for size := 1; size < 10; size++ {
+		var s Scanner
+		for at := 0; at < len(data); at += size {
+			s.Write([]byte(data[at:min(at+size, len(data))]))
+		}
+		switch got := s.Signs(); {
+		case size == 1:
+			first = got
+		case got != first:
+			t.Fatalf("%q: %+v in pieces of %d, %+v in pieces of 1", data, got, size, first)
+		}
+	}
+	return first
+}
+
+// TestEncodings decodes texts of many encodings, at lengths around those of buffers,
+// and recognises each.
+func TestEncodings(t *testing.T) {
+	for _, c := range encoded {
+		data := unhex(t, c.hex)
+		for _, times := range []int{1, 200} {
+			text, invalid := decoded(t, strings.Repeat(data+"\n", times), Form{Encoding: c.name})
+			if want := strings.Repeat(c.text+"\n", times); text != want || invalid.Count > 0 {
+				t.Errorf("%s, %d times: got %q, %+v", c.name, times, text[:min(300, len(text))], invalid)
+			}
+		}
+		// The other way to read these bytes is by upper case, as the name may be written.
+		if text, _ := decoded(t, data, Form{Encoding: strings.ToUpper(c.name)}); text != c.text {
+			t.Errorf("%s in capitals: %q", c.name, text)
+		}
+		s := signs(t, "some ASCII before: "+data)
+		if s.Likely != c.name || s.Invalid.Count == 0 || s.UTF16 != "" || s.Mark || s.CR {
+			t.Errorf("%s: signs %+v", c.name, s)
+		}
+	}
+}
+
+// TestUTF16 reads and recognises UTF-16 of both orders, with a byte order mark and
+// without. The bytes are Python's text.encode("utf-16-le") and so on.
+func TestUTF16(t *testing.T) {
+	for _, c := range []struct{ name, text, le, be string }{
+		{"Latin", "Hi 𝄞\r\n", "480069002000" + "34d81edd" + "0d000a00", "004800690020" + "d834dd1e" + "000d000a"},
+		{"Cyrillic", "Да, нет", "140430042c0020003d0435044204", "04140430002c0020043d04350442"},
+		{"Hebrew", "שלום לך\n", "e905dc05d505dd052000dc05da050a00", "05e905dc05d505dd002005dc05da000a"},
+	} {
+		le, be := unhex(t, c.le), unhex(t, c.be)
+		for _, x := range []struct{ data, encoding, sign string }{
+			{"\xff\xfe" + le, "utf-16", "utf-16"}, {"\xfe\xff" + be, "utf-16", "utf-16"},
+			{"\xff\xfe" + le, "UTF-16LE", "utf-16"}, {"\xfe\xff" + be, "utf-16be", "utf-16"},
+			{"\xfe\xff" + be, "utf-16le", "utf-16"}, // the mark decides
+			{le, "utf-16le", "utf-16le"}, {be, "utf-16be", "utf-16be"}, {le, "utf-16", "utf-16le"},
+		} {
+			if text, invalid := decoded(t, x.data, Form{Encoding: x.encoding}); text != c.text || invalid.Count > 0 {
+				t.Errorf("%s %q as %s: %q, %+v", c.name, x.data, x.encoding, text, invalid)
+			}
+			if s := signs(t, x.data); s.UTF16 != x.sign || s.Likely != "" {
+				t.Errorf("%s %q: %+v", c.name, x.data, s)
+			}
+		}
+	}
+}
+
+// TestUndefined counts the bytes that an encoding does not define. U+FFFD that is
+// written as such is a character.
+func TestUndefined(t *testing.T) {
+	long := strings.Repeat("x", 5000)
+	for _, c := range []struct {
+		data, encoding, text string
+		want                 Invalid
+	}{
+		{"ab\xd9c\xd9", "windows-1255", "ab\xffc\xff", Invalid{2, 2, 0xd9}}, // Python: undefined
+		{long + "\xd9c", "windows-1255", long + "\xffc", Invalid{1, 5000, 0xd9}},
+		{"\x82\xa0\x82", "shift_jis", "あ\xff", Invalid{1, 2, 0x82}},
+		{"\x1b$B$\"\x1b(Bx\x80y", "iso-2022-jp", "あx\xffy", Invalid{1, 9, 0x80}},
+		{"\x00\xd8x\x00", "utf-16le", "\xffx", Invalid{1, 0, 0x00}}, // half of a pair
+		{"\xff\xfex\x00y", "utf-16", "x\xff", Invalid{1, 4, 'y'}},   // half of a character
+		{"x\x00\xfd\xff", "utf-16le", "x\uFFFD", Invalid{}},
+		{"\x84\x31\xa4\x37x", "gb18030", "\uFFFDx", Invalid{}},
+		{"a\xffb", "utf-8", "a\xffb", Invalid{}}, // a Scanner counts it
+	} {
+		if text, invalid := decoded(t, c.data, Form{Encoding: c.encoding}); text != c.text || invalid != c.want {
+			t.Errorf("%q as %s: %q with %+v, want %q with %+v", c.data, c.encoding, text, invalid, c.text, c.want)
+		}
+	}
+}
+
+// TestMark drops a byte order mark at the start of a text, and nowhere else.
+func TestMark(t *testing.T) {
+	for data, want := range map[string]string{"\ufeffa\ufeff": "a\ufeff", "\ufeff": "", "": "", "\xef\xbb": "\xef\xbb", "a": "a"} {
+		for _, encoding := range []string{"", "utf-8", "windows-1252"} {
+			if encoding == "windows-1252" && !strings.HasPrefix(data, "\ufeff") {
+				continue
+			}
+			if text, _ := decoded(t, data, Form{Encoding: encoding}); text != want {
+				t.Errorf("%q as %q: %q, want %q", data, encoding, text, want)
+			}
+		}
+		if s := signs(t, data); s.Mark != strings.HasPrefix(data, "\ufeff") {
+			t.Errorf("%q: %+v", data, s)
+		}
+	}
+}
+
+func TestNewlines(t *testing.T) {
+	long := strings.Repeat("x", 4095)
+	for data, want := range map[string]string{
+		"a\r\nb\rc\n\r\r\n": "a\nb\nc\n\n\n", "\r": "\n", "\n": "\n", long + "\r\n" + long + "\r" + long: long + "\n" + long + "\n" + long,
+		strings.Repeat("\r\n", 5000): strings.Repeat("\n", 5000),
+	} {
+		if text, _ := decoded(t, data, Form{Newlines: LF}); text != want {
+			t.Errorf("%.30q: %.30q, want %.30q", data, text, want)
+		}
+		if text, _ := decoded(t, data, Form{Newlines: Keep}); text != data {
+			t.Errorf("%.30q does not stay: %.30q", data, text)
+		}
+	}
+	if text, _ := decoded(t, "\xff\xfea\x00\r\x00\n\x00", Form{Encoding: "utf-16", Newlines: LF}); text != "a\n" {
+		t.Errorf("of UTF-16: %q", text)
+	}
+	for data, want := range map[string]bool{"a\rb": true, "a\r\nb": false, "a\nb\rc": false, "a": false} {
+		if s := signs(t, data); s.CR != want {
+			t.Errorf("%q: CR alone: %v", data, s.CR)
+		}
+	}
+}
+
+func TestNames(t *testing.T) {
+	for _, name := range []string{"", "utf-8", "UTF8", "latin1", "IBM850", "ibm866", "macintosh", " Shift_JIS "} {
+		if _, err := NewReader(strings.NewReader("a"), Form{Encoding: name}); err != nil {
+			t.Error(err)
+		}
+	}
+	for _, name := range []string{"utf", "hz-gb-2312", "utf-7", "windows-9999"} {
+		if _, err := NewReader(strings.NewReader("a"), Form{Encoding: name}); err == nil || err.Error() != `charset: "`+name+`" is no known encoding` {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	for f, want := range map[Form]bool{{}: true, {"UTF-8", "keep"}: true, {"utf-8", "lf"}: false, {"utf-16", ""}: false} {
+		if f.Plain() != want {
+			t.Errorf("%+v is plain: %v", f, f.Plain())
+		}
+	}
+}
+
+// TestNoSigns looks at texts that have nothing to tell, among them binary ones.
+func TestNoSigns(t *testing.T) {
+	for _, c := range []struct{ data, likely string }{
+		{"", ""}, {"plain", ""}, {"naïve 日本語 𝄞\n", ""}, {"a\x00b", ""}, {"\x00\x00\x00\x00", ""},
+		{strings.Repeat("\x00\x01\x02\x03\xfe\xfd", 50), ""},
+	} {
+		s := signs(t, c.data)
+		if s.Likely != c.likely || s.UTF16 != "" || s.Mark || s.CR || s.Invalid.Count > 0 != !utf8.ValidString(c.data) {
+			t.Errorf("%q: %+v", c.data, s)
+		}
+	}
+}
+
+// FuzzInvalid compares a Scanner's count of invalid bytes with Go's own decoding.
+func FuzzInvalid(f *testing.F) {
+	for _, s := range []string{"a\xe2\x82", "\xe2\x82\xac\x82", "\xf0\x9d\x84a", "\xed\xa0\x80", "é\xc3\xc3\xa9", "\x80\x80\x80\x80\x80", "\xef\xbb\xbfx"} {
+		f.Add([]byte(s), uint8(1))
+	}
+	f.Fuzz(func(t *testing.T, data []byte, size uint8) {
+		want := Invalid{}
+		for i := 0; i < len(data); {
+			c, n := utf8.DecodeRune(data[i:])
+			if c == utf8.RuneError && n == 1 {
+				if want.Count == 0 {
+					want = Invalid{0, int64(i), data[i]}
+				}
+				want.Count++
+			}
+			i += n
+		}
+		var s Scanner
+		for rest := data; len(rest) > 0; {
+			n := min(int(size)%7+1, len(rest))
+			s.Write(rest[:n])
+			rest = rest[n:]
+		}
+		if got := s.Signs().Invalid; got != want {
+			t.Fatalf("%q in pieces of %d: %+v, want %+v", data, size%7+1, got, want)
+		}
+		r, err := NewReader(bytes.NewReader(data), Form{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if text, err := io.ReadAll(r); err != nil || string(text) != string(bytes.TrimPrefix(data, []byte("\ufeff"))) {
+			t.Fatalf("%q: %q, %v", data, text, err)
+		}
+	})
+}

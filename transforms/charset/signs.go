@@ -1,0 +1,130 @@
+package charset
+
+import (
+	"bytes"
+	"strings"
+	"unicode/utf8"
+)
+
+// Signs are what the bytes of a document tell of its encoding and of its line ends.
+type Signs struct {
+	Mark    bool    `json:"mark,omitempty"`   // it starts with the byte order mark of UTF-8
+	UTF16   string  `json:"utf16,omitempty"`  // it is UTF-16: the name to read it with
+	Likely  string  `json:"likely,omitempty"` // it is not UTF-8: the likeliest other encoding, where there is evidence
+	Invalid Invalid `json:"invalid,omitzero"` // bytes that are not UTF-8
+	CR      bool    `json:"cr,omitempty"`     // its lines end in CR alone
+}
+
+// sampleBytes is the length of the samples that evidence is sought in.
+const sampleBytes = 64 << 10
+
+// A Scanner looks at bytes that are written to it. It is for one goroutine at a time.
+// The zero value is ready to use.
+type Scanner struct {
+	head    []byte // the first bytes
+	sample  []byte // the bytes from the first invalid one on
+	rest    []byte // the beginning of a character that the last Write has cut
+	at      int64  // bytes before rest
+	invalid Invalid
+	cr, lf  bool
+}
+
+// Write looks at the next bytes. Its error is nil.
+func (s *Scanner) Write(p []byte) (int, error) {
+	s.head = sample(s.head, p)
+	s.cr = s.cr || bytes.IndexByte(p, '\r') >= 0
+	s.lf = s.lf || bytes.IndexByte(p, '\n') >= 0
+	if s.invalid.Count > 0 {
+		s.sample = sample(s.sample, p)
+	}
+	data := p
+	if len(s.rest) > 0 {
+		data = append(s.rest, p[:min(len(p), utf8.UTFMax)]...)
+		n := s.check(data, false)
+		if n < len(s.rest) { // p is shorter than the character
+			s.rest = data
+			return len(p), nil
+		}
+		data = p[n-len(s.rest):]
+		s.rest = s.rest[:0]
+	}
+	n := s.check(data, false)
+	s.rest = append(s.rest, data[n:]...)
+	return len(p), nil
+}
+
+// sample appends bytes to a sample that is not full.
+func sample(to, from []byte) []byte {
+	return append(to, from[:min(len(from), sampleBytes-len(to))]...)
+}
+
+// check counts the invalid bytes of data, and returns the number of bytes before a
+// character that data cuts. At the end, there is no such character.
+func (s *Scanner) check(data []byte, end bool) int {
+	n := len(data)
+	for back := 1; !end && back <= min(utf8.UTFMax-1, len(data)); back++ {
+		if utf8.RuneStart(data[len(data)-back]) {
+			if !utf8.FullRune(data[len(data)-back:]) {
+				n -= back
+			}
+			break
+		}
+	}
+	if !utf8.Valid(data[:n]) {
+		for i := 0; i < n; {
+			c, size := utf8.DecodeRune(data[i:n])
+			if c == utf8.RuneError && size == 1 {
+				if s.invalid.Count == 0 {
+					s.invalid.Offset, s.invalid.Byte = s.at+int64(i), data[i]
+					s.sample = sample(nil, data[i:])
+				}
+				s.invalid.Count++
+			}
+			i += size
+		}
+	}
+	s.at += int64(n)
+	return n
+}
+
+// Signs returns what the bytes tell, after the last of them.
+func (s *Scanner) Signs() Signs {
+	s.check(s.rest, true)
+	s.rest = nil
+	x := Signs{Mark: bytes.HasPrefix(s.head, []byte(mark8)), UTF16: utf16(s.head), Invalid: s.invalid, CR: s.cr && !s.lf}
+	if x.UTF16 != "" {
+		x.CR = false
+	} else if x.Invalid.Count > 0 {
+		x.Likely = likely(s.sample)
+	}
+	return x
+}
+
+// utf16 returns the name of the UTF-16 that a document is in, by its first bytes, or "".
+//
+// Without a byte order mark, evidence is what text in UTF-8 does not have: NUL and
+// other control characters in at least an eighth of the pairs of bytes, most of them at
+// the same place of the pair. They are the upper bytes of Latin, Greek,
+// Cyrillic, Hebrew, Arabic and Thai characters, of spaces and of line ends.
+func utf16(head []byte) string {
+	switch {
+	case bytes.HasPrefix(head, []byte(mark16le)), bytes.HasPrefix(head, []byte(mark16be)):
+		return "utf-16"
+	}
+	var control [2]int
+	zero := false
+	for i, b := range head {
+		if b < ' ' && !strings.ContainsRune("\t\n\r\f\x1b", rune(b)) {
+			control[i%2]++
+			zero = zero || b == 0
+		}
+	}
+	most, least := max(control[0], control[1]), min(control[0], control[1])
+	switch {
+	case !zero || most < 2 || most*16 < len(head) || least*2 > most:
+		return ""
+	case control[0] > control[1]:
+		return "utf-16be"
+	}
+	return "utf-16le"
+}

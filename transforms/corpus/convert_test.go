@@ -1,0 +1,226 @@
+package corpus
+
+import (
+	"bytes"
+	"compress/gzip"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/quire-ml/quire/transforms/charset"
+)
+
+func zipped(t *testing.T, text string) string {
+	t.Helper()
+	var b bytes.Buffer
+	w := gzip.NewWriter(&b)
+	if _, err := w.Write([]byte(text)); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return b.String()
+}
+
+// TestGzip resolves compressed documents: a file, one in a folder, one of two
+// members and one of none. The second time nothing is written.
+func TestGzip(t *testing.T) {
+	dir, cache := t.TempDir(), t.TempDir()
+	text := strings.Repeat("one line\r\n", 300_000)
+	put(t, dir, "a/one.txt.gz", zipped(t, text))
+	put(t, dir, "a/two.gz", zipped(t, "first ")+zipped(t, "second"))
+	put(t, dir, "a/empty.gz", zipped(t, ""))
+	put(t, dir, "a/plain.txt", "plain")
+	want := map[string]string{"one.txt": text, "two": "first second", "empty": "", "plain.txt": "plain"}
+	resolve := func() []Document {
+		t.Helper()
+		docs, err := Resolve(t.Context(), []string{filepath.Join(dir, "a")}, &ResolveOptions{Cache: cache})
+		if err != nil || len(docs) != 4 {
+			t.Fatalf("%v, %v", docs, err)
+		}
+		sums, err := Digests(t.Context(), docs)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, d := range docs {
+			data, err := os.ReadFile(d.Path)
+			if err != nil || string(data) != want[d.Name] || d.Bytes != int64(len(data)) || d.CRC != crc(want[d.Name]) || d.SHA256 != sums[i] {
+				t.Errorf("%+v: %d bytes, %v", d, len(data), err)
+			}
+		}
+		return docs
+	}
+	first := resolve()
+	stat := func(d Document) os.FileInfo {
+		info, err := os.Stat(d.Path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return info
+	}
+	one := stat(first[1])
+	if again := resolve(); !os.SameFile(one, stat(again[1])) {
+		t.Error("decompressed again")
+	}
+	// What is damaged there is made again, in its length or not.
+	for _, bad := range []string{"x" + text[1:], "short"} {
+		if err := os.WriteFile(first[1].Path, []byte(bad), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		resolve()
+	}
+	// The digest of a source is that of the file.
+	file := filepath.Join(dir, "a", "two.gz")
+	sums, err := Digests(t.Context(), []Document{{Path: file, Bytes: int64(len(zipped(t, "first ") + zipped(t, "second")))}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Resolve(t.Context(), []string{file}, &ResolveOptions{Cache: cache, SHA256: sums[0]}); err != nil {
+		t.Error(err)
+	}
+	put(t, dir, "a/plain.txt.gz", zipped(t, "other"))
+	if _, err := Resolve(t.Context(), []string{filepath.Join(dir, "a")}, &ResolveOptions{Cache: cache}); err == nil || !strings.Contains(err.Error(), `would both be document "plain.txt"`) {
+		t.Errorf("two of one name: %v", err)
+	}
+}
+
+func TestBadGzip(t *testing.T) {
+	defer func(n int64) { bombFloor = n }(bombFloor)
+	bombFloor = 1 << 20
+	whole := zipped(t, strings.Repeat("some text, ", 9999))
+	for _, c := range []struct{ name, data, want string }{
+		{"bomb.gz", zipped(t, strings.Repeat("\x00", 3<<20)), "it may be a bomb; if it is a text, decompress it (gunzip)"},
+		{"text.gz", "some text", "it is not in the format of gzip"},
+		{"none.gz", "", "it is not in the format of gzip"},
+		{"cut.gz", whole[:len(whole)-20], "damaged or cut off, after "},
+		{"trailer.gz", whole[:len(whole)-3], "damaged or cut off, after 109989 bytes"},
+		{"flipped.gz", whole[:100] + "?" + whole[101:], "damaged or cut off, after "},
+		{"more.gz", whole + "more", "damaged or cut off, after "},
+		{"all.tar.gz", whole, "it is an archive; unpack it"},
+	} {
+		dir, cache := t.TempDir(), t.TempDir()
+		d := put(t, dir, c.name, c.data)
+		_, err := Resolve(t.Context(), []string{d.Path}, &ResolveOptions{Cache: cache})
+		if err == nil || !strings.Contains(err.Error(), "corpus: "+d.Path+": ") || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: got %v, want %s", c.name, err, c.want)
+		}
+		left, err := filepath.Glob(filepath.Join(cache, "*", "*"))
+		if err != nil || len(left) > 0 {
+			t.Errorf("%s: left %q, %v", c.name, left, err)
+		}
+	}
+	d := put(t, t.TempDir(), "a.gz", whole)
+	if _, err := Resolve(t.Context(), []string{d.Path}, nil); err == nil || !strings.Contains(err.Error(), "no folder to decompress it to") {
+		t.Errorf("without a cache: %v", err)
+	}
+}
+
+// TestConverted resolves documents that are not plain UTF-8. Each becomes its text, the
+// same for every way that its bytes are stored; a plain one stays where it is.
+func TestConverted(t *testing.T) {
+	dir := t.TempDir()
+	utf16 := "\xff\xfe" + "\x1f\x04" + "\x40\x04" + "\r\x00\n\x00" + "\xfd\xff" // U+041F, U+0440, CR, LF, U+FFFD
+	put(t, dir, "le.txt", utf16)
+	put(t, dir, "le2.txt.gz", zipped(t, utf16))
+	put(t, dir, "mark.txt", "\ufeffa\rb")
+	put(t, dir, "mark2.txt.gz", zipped(t, "\ufeffa\rb"))
+	put(t, dir, "plain.txt", "a\r\nb")
+	for _, c := range []struct {
+		form charset.Form
+		file string
+		text string // empty: the document stays
+	}{
+		{charset.Form{}, "mark.txt", "a\rb"},
+		{charset.Form{}, "mark2.txt.gz", "a\rb"},
+		{charset.Form{}, "plain.txt", ""},
+		{charset.Form{}, "le.txt", ""}, // for prepare.CheckText to refuse
+		{charset.Form{Encoding: "utf-16"}, "le.txt", "Пр\r\n\uFFFD"},
+		{charset.Form{Encoding: "utf-16", Newlines: "lf"}, "le.txt", "Пр\n\uFFFD"},
+		{charset.Form{Encoding: "utf-16", Newlines: "lf"}, "le2.txt.gz", "Пр\n\uFFFD"},
+		{charset.Form{Newlines: "lf"}, "mark2.txt.gz", "a\nb"},
+		{charset.Form{Newlines: "lf"}, "plain.txt", "a\nb"},
+	} {
+		source := filepath.Join(dir, c.file)
+		o := &ResolveOptions{Cache: t.TempDir(), Form: c.form}
+		for range 2 { // the second finds it there
+			docs, err := Resolve(t.Context(), []string{source}, o)
+			if err != nil {
+				t.Fatalf("%+v: %v", c, err)
+			}
+			d := docs[0]
+			data, err := os.ReadFile(d.Path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			switch {
+			case c.text == "" && d.Path != source:
+				t.Errorf("%+v: moved to %s", c, d.Path)
+			case c.text != "" && (string(data) != c.text || d.Bytes != int64(len(c.text)) || d.CRC != crc(c.text) || d.SHA256 != sha(c.text) ||
+				d.Name != strings.TrimSuffix(c.file, ".gz") || d.Signs.Mark || d.Signs.UTF16 != ""):
+				t.Errorf("%+v: %q, %+v", c, data, d)
+			}
+		}
+	}
+	file := filepath.Join(dir, "mark.txt")
+	if _, err := Resolve(t.Context(), []string{file}, nil); err == nil || err.Error() != "corpus: "+file+": there is no folder to convert it to UTF-8 in; convert it, without a byte order mark" {
+		t.Errorf("without a cache: %v", err)
+	}
+	var wrong *FieldError
+	if _, err := Resolve(t.Context(), []string{file}, &ResolveOptions{Form: charset.Form{Encoding: "klingon"}}); !errors.As(err, &wrong) || wrong.Field != Encoding {
+		t.Errorf("an unknown encoding: %v", err)
+	}
+}
+
+// TestSigns: what the bytes of documents tell is known with their digests, also where
+// an earlier process has read them, and what an encoding does not define is counted in
+// the file's bytes.
+func TestSigns(t *testing.T) {
+	dir, cache := t.TempDir(), t.TempDir()
+	put(t, dir, "a.txt", "caf\xe9 au lait")
+	put(t, dir, "b.txt", "a\rb\r")
+	put(t, dir, "c.txt", "\xff\xfea\x00")
+	put(t, dir, "d.txt.gz", zipped(t, "caf\xe9 au lait"))
+	old := time.Now().Add(-time.Hour)
+	for _, name := range []string{"a.txt", "b.txt", "c.txt", "d.txt.gz"} {
+		if err := os.Chtimes(filepath.Join(dir, name), old, old); err != nil {
+			t.Fatal(err)
+		}
+	}
+	bad := charset.Signs{Likely: "windows-1252", Invalid: charset.Invalid{Count: 1, Offset: 3, Byte: 0xe9}}
+	want := []charset.Signs{bad, {CR: true}, {UTF16: "utf-16", Invalid: charset.Invalid{Count: 2, Offset: 0, Byte: 0xff}}, bad}
+	for range 2 {
+		k, err := OpenDigestCache(t.Context(), cache, []string{dir})
+		if err != nil {
+			t.Fatal(err)
+		}
+		k.now = func() time.Time { return time.Now().Add(time.Hour) }
+		docs, err := Resolve(t.Context(), []string{dir}, &ResolveOptions{Cache: filepath.Join(cache, "texts"), Digested: k})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, d := range docs {
+			if d.Signs != want[i] || d.Undefined.Count > 0 {
+				t.Errorf("%s: %+v, %+v", d.Name, d.Signs, d.Undefined)
+			}
+		}
+		if err := k.Close(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// In windows-1255, 0xd9 means nothing.
+	d := put(t, t.TempDir(), "x.txt", "ab\xd9\xe0\xd9")
+	for range 2 {
+		docs, err := Resolve(t.Context(), []string{d.Path}, &ResolveOptions{Cache: cache, Form: charset.Form{Encoding: "windows-1255"}})
+		if err != nil || docs[0].Undefined != (charset.Invalid{Count: 2, Offset: 2, Byte: 0xd9}) || docs[0].Signs.Invalid.Count != 2 {
+			t.Errorf("%+v, %v", docs, err)
+		}
+	}
+}
+
+func sha(text string) string { return fmt.Sprintf("%x", sha256.Sum256([]byte(text))) }
