@@ -163,6 +163,12 @@ func (d text) check(value any) error {
 
 func (d text) String() string { return d.what }
 
+// homePath reports whether a shell would read s as a path below somebody's home.
+func homePath(s string) bool { return s == "~" || strings.HasPrefix(s, "~/") }
+
+// path reports whether s can be a path or a URL. No shell expands a path of a config.
+func path(s string) bool { return line(s) && !homePath(s) }
+
 // secret is text that no message and no written config shows.
 type secret struct {
 	what string // the rule in words
@@ -260,6 +266,8 @@ func (d sources) check(value any) error {
 		switch {
 		case s == "":
 			return errors.New("has an empty item; remove it")
+		case homePath(s):
+			return fmt.Errorf("has the item %s, and ~ is not expanded; write the whole path", quote(s))
 		case !line(s) || !utf8.ValidString(s):
 			return fmt.Errorf("has the item %s, which is not a path or URL on one line", quote(s))
 		}

@@ -30,7 +30,7 @@ type key struct {
 var keys = []key{
 	{name: "name", domain: text{"text on one line", line}, initial: "experiment", effect: None,
 		meaning: "name of the experiment"},
-	{name: "workdir", domain: text{"folder or gs://bucket/prefix", line}, initial: "work/experiment", effect: None, also: []string{"output_dir", "work_dir", "folder"},
+	{name: "workdir", domain: text{"folder or gs://bucket/prefix; ~ is not expanded", path}, initial: "work/experiment", effect: None, also: []string{"output_dir", "work_dir", "folder"},
 		meaning: "folder that everything is written to; prep.out and train.out are below it"},
 
 	{name: "corpus.sources", domain: sources{}, initial: []string{}, effect: Data, place: true, also: []string{"files", "path", "input", "data", "text"},
@@ -42,7 +42,7 @@ var keys = []key{
 	{name: "corpus.newlines", domain: words{"keep", "lf"}, initial: "keep", effect: Data, also: []string{"newline", "line_endings", "eol"},
 		meaning: "line ends: as they are, or all LF, for texts in which CR LF or CR alone ends a line"},
 
-	{name: "prep.out", domain: text{"path or gs:// URL", line}, initial: "set", effect: None,
+	{name: "prep.out", domain: text{"path or gs:// URL; ~ is not expanded", path}, initial: "set", effect: None,
 		meaning: "directory of the set, for the command prep; a round chooses its own"},
 	{name: "prep.seq_length", domain: whole{1, 1 << 20}, initial: 100, effect: Data, always: inKeys, also: []string{"sequence_length", "context_length", "block_size", "seq_len"},
 		meaning: "L, the characters of a training sequence; one more is stored, the last target"},
@@ -73,7 +73,7 @@ var keys = []key{
 		meaning: "N, the recurrent layers"},
 	{name: "model.embedding", domain: whole{1, 65536}, initial: 256, effect: Weights, always: inIdentity, also: []string{"embedding_dim", "embedding_size"},
 		meaning: "I, the width of a character's embedding"},
-	{name: "model.hidden", domain: whole{1, 65536}, initial: 1024, effect: Weights, always: inIdentity, also: []string{"units", "rnn_units", "hidden_size", "hidden_dim"},
+	{name: "model.hidden", domain: whole{1, 65536}, initial: 1024, effect: Weights, always: inIdentity, also: []string{"units", "rnn_units", "rnn_size", "hidden_size", "hidden_dim"},
 		meaning: "H, the width of a recurrent layer"},
 	{name: "model.dropout", domain: number{lo: 0, hi: 1, openHi: true}, initial: 0.0, effect: Weights, always: inIdentity,
 		meaning: "share of the activations that training drops between layers and before the output"},
@@ -82,9 +82,9 @@ var keys = []key{
 	{name: "model.weight_dropout", domain: number{lo: 0, hi: 1, openHi: true}, initial: 0.0, effect: Weights, always: inKeys,
 		meaning: "share of the recurrent weights that training drops, drawn for each step"},
 
-	{name: "train.out", domain: text{"path or gs:// URL", line}, initial: "run", effect: None,
+	{name: "train.out", domain: text{"path or gs:// URL; ~ is not expanded", path}, initial: "run", effect: None,
 		meaning: "directory of the run, for the command train; a round chooses its own"},
-	{name: "train.from", domain: text{"path or gs:// URL, or empty", func(s string) bool { return s == "" || line(s) }}, initial: "", effect: Weights, place: true, also: []string{"init_from", "warm_start"},
+	{name: "train.from", domain: text{"path or gs:// URL, or empty; ~ is not expanded", func(s string) bool { return s == "" || path(s) }}, initial: "", effect: Weights, place: true, also: []string{"init_from", "warm_start"},
 		meaning: "checkpoint or run whose weights training starts from, below the workdir; empty = random weights"},
 	{name: "train.epochs", domain: whole{0, 100_000}, initial: 3, effect: Course, always: inIdentity,
 		meaning: "passes over all sequences; 0 saves the untrained network"},
@@ -135,7 +135,7 @@ var keys = []key{
 		meaning: "text that is continued; empty = a random character"},
 	{name: "generate.length", domain: whole{0, 1_000_000_000}, initial: 1000, effect: Text, always: inKeys, also: []string{"num_generate", "max_tokens", "num_chars"},
 		meaning: "characters to write"},
-	{name: "generate.temperature", domain: number{lo: 0, hi: 100}, initial: 1.0, effect: Text, always: inKeys,
+	{name: "generate.temperature", domain: number{lo: 0, hi: 100}, initial: 1.0, effect: Text, always: inKeys, also: []string{"temp"},
 		meaning: "divides the logits: below 1 prefers likely characters, above 1 evens the odds; 0 always takes the likeliest"},
 	{name: "generate.top_k", domain: whole{0, 1_000_000_000}, initial: 0, effect: Text, always: inKeys,
 		meaning: "draws only from the k likeliest characters; 0 = all"},

@@ -36,6 +36,12 @@ var fileMistakes = []struct {
 	{"twice a section", "train: {lr: 1}\ntrain: {batch: 1}\n", "train", ":2", "", "is set twice"},
 	{"twice extends", "extends: base\nextends: base\n", "extends", ":2", "", "is set twice"},
 
+	{"home", "workdir: ~/x", "workdir", ":1", "", "~ is not expanded"},
+	{"home of a set", "prep.out: ~/x", "prep.out", ":1", "", "~ is not expanded"},
+	{"home of a run", "train.out: ~/x", "train.out", ":1", "", "~ is not expanded"},
+	{"home of a checkpoint", "train.from: ~/x", "train.from", ":1", "", "~ is not expanded"},
+	{"home of a source", "corpus.sources: [a.txt, ~/b.txt]", "corpus.sources", ":1", "", "has the item \"~/b.txt\", and ~ is not expanded"},
+
 	{"fraction for int", "train: {batch: 3.9}", "train.batch", ":1", "", `"3.9", not a whole number`},
 	{"fraction 0 for int", "train: {batch: 3.0}", "train.batch", ":1", "", "not a whole number"},
 	{"exponent for int", "train: {batch: 1e2}", "train.batch", ":1", "", "not a whole number"},
@@ -136,7 +142,7 @@ func TestFileMistakes(t *testing.T) {
 func TestFileAccepts(t *testing.T) {
 	for _, file := range []string{
 		"train: {lr: 1e-3}", "train: {lr: 1}", "train: {lr: +.5}", "train: {lr: 5.}", "train: {clip_norm: 1E+3}", "train: {clip_norm: 0e400}",
-		"train: {seed: -9223372036854775808}", "train: {seed: +7}", "name: yes", `name: "12"`, "name: 1.2.3", "workdir: ~/x",
+		"train: {seed: -9223372036854775808}", "train: {seed: +7}", "name: yes", `name: "12"`, "name: 1.2.3", "workdir: ./~/x",
 		`generate: {prompt: ""}`, "generate:\n  prompt: |\n    two\n    lines\n", "corpus: {sources: []}", "train: {}", "train: {epochs: 0}",
 		`corpus: {sources: ["${GOROOT}/x", $HOME]}`, "corpus:\n  sources:\n  - a\n", "name: x # comment", `"name": x`,
 		"corpus: {sha256: " + strings.Repeat("aB", 32) + "}",

@@ -7,13 +7,11 @@ import (
 	"cmp"
 	"fmt"
 	"io"
-	"os"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/schollz/progressbar/v3"
-	"golang.org/x/term"
 )
 
 // Console writes progress for a person: bars on a terminal, elsewhere a line every
@@ -34,9 +32,7 @@ type Console struct {
 // A quiet console writes warnings only.
 func NewConsole(w io.Writer, quiet bool) *Console {
 	c := &Console{w: w, quiet: quiet, every: 5 * time.Second, draw: 100 * time.Millisecond, now: time.Now}
-	if f, ok := w.(*os.File); ok {
-		c.bars = term.IsTerminal(int(f.Fd())) && os.Getenv("TERM") != "dumb"
-	}
+	c.bars = IsTerminal(w)
 	return c
 }
 
@@ -72,7 +68,7 @@ func (c *Console) print(line string) {
 	if c.bar != nil {
 		_ = c.bar.Clear()
 	}
-	fmt.Fprintln(c.w, strings.TrimRight(line, "\n"))
+	fmt.Fprintln(NewVisible(c.w), strings.TrimRight(line, "\n"))
 	if c.bar != nil {
 		_ = c.bar.RenderBlank()
 	}

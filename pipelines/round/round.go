@@ -132,7 +132,7 @@ func judge(r *workflow.Record) error {
 	if s == nil || err != nil || d.Passed {
 		return err
 	}
-	return fmt.Errorf("round: %w: %s", gate.ErrRefused, d.Reason)
+	return fmt.Errorf("round: %w: %s", gate.ErrRefused, strings.TrimPrefix(d.Reason, "refused: "))
 }
 
 // Classes of errors beside those of workflow: the gate refused, and a mistake in

@@ -302,11 +302,11 @@ func digestFile(f *os.File) (digest string, n int64, err error) {
 
 // conflictGeneration is the error of an object with another generation.
 func conflictGeneration(found, want string) error {
-	if found == "" {
-		found = "absent"
-	}
-	if want == "" {
-		want = "absent"
+	switch {
+	case found == "":
+		return fmt.Errorf("%w: it was deleted meanwhile, or its folder was", ErrConflict)
+	case want == "":
+		return fmt.Errorf("%w: it exists already, with generation %s", ErrConflict, found)
 	}
 	return fmt.Errorf("%w: it was changed meanwhile: its generation is %s, want %s", ErrConflict, found, want)
 }

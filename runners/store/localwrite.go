@@ -275,7 +275,7 @@ func (u *localUpload) linkNew() (Info, error) {
 	})
 	switch {
 	case errors.Is(err, fs.ErrExist):
-		return Info{}, conflictGeneration("one that was just made", "")
+		return Info{}, fmt.Errorf("%w: another writer has just made it", ErrConflict)
 	case errors.Is(err, syscall.EPERM) || errors.Is(err, syscall.ENOTSUP) || errors.Is(err, syscall.ENOSYS):
 		err = u.rename()
 	}

@@ -15,8 +15,8 @@ import (
 	"github.com/quire-ml/quire/runners/store"
 )
 
-// errNone is wrapped by the error of a source that names nothing.
-var errNone = errors.New("no such file or folder")
+// ErrNone is wrapped by the error of a source that names no file and no folder.
+var ErrNone = errors.New("no such file or folder")
 
 // meta are the characters that make a source a pattern.
 const meta = `*?[{\`
@@ -45,7 +45,7 @@ func files(_ context.Context, source string, o *ResolveOptions) ([]Document, err
 		return nil, brokenLink(abs, link)
 	}
 	if !strings.ContainsAny(source, meta) {
-		return nil, wrong(Sources, "%w", errNone)
+		return nil, wrong(Sources, "%w", ErrNone)
 	}
 	if !doublestar.ValidatePattern(source) {
 		return nil, wrong(Sources, "the pattern is malformed")

@@ -122,7 +122,7 @@ func checkOnly(ctx context.Context, docs []Document, o *ResolveOptions) error {
 // splitName adds to the error of sources[0] that it may be the first half of a file's
 // name with a comma.
 func splitName(err error, sources []string) error {
-	if len(sources) < 2 || !errors.Is(err, errNone) {
+	if len(sources) < 2 || !errors.Is(err, ErrNone) {
 		return err
 	}
 	for _, comma := range []string{",", ", "} {

@@ -16,6 +16,7 @@ import (
 	"os/signal"
 	"regexp"
 	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -64,6 +65,9 @@ func Main(build func() *cobra.Command) {
 // go to stderr, one line each.
 func Execute(ctx context.Context, cmd *cobra.Command, args []string, stdout, stderr io.Writer) int {
 	out := &output{w: stdout}
+	if report.IsTerminal(stdout) {
+		out.w = report.NewVisible(stdout)
+	}
 	cmd.SetArgs(args)
 	cmd.SetOut(out)
 	cmd.SetErr(stderr)
@@ -71,11 +75,13 @@ func Execute(ctx context.Context, cmd *cobra.Command, args []string, stdout, std
 	cmd.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return usage(c, err) })
 	addVersion(cmd)
 	plainHelp(cmd)
+	executed := cmd
 	_, err := kernel.Variant()
 	if err != nil {
 		err = usageError{err} // QUIRE_VARIANT names a variant that this processor lacks
-	} else {
-		err = unknownCommand(cmd, cmd.ExecuteContext(ctx), args)
+	} else if err = checkHome(args); err == nil {
+		executed, err = cmd.ExecuteContextC(ctx)
+		err = unknownCommand(cmd, err, args)
 	}
 	if err == nil {
 		err = out.err
@@ -84,7 +90,11 @@ func Execute(ctx context.Context, cmd *cobra.Command, args []string, stdout, std
 	switch {
 	case code == exitDone:
 	case code == exitInterrupted:
-		fmt.Fprintf(stderr, "quire: interrupted; what is finished is saved: start the same command again to go on\n")
+		advice := ""
+		if slices.Contains(resumable, executed.Name()) {
+			advice = "; what is finished is saved: start the same command again to go on"
+		}
+		fmt.Fprintf(stderr, "quire: interrupted%s\n", advice)
 	default:
 		advice := remedy(err)
 		if errors.As(err, new(usageError)) {
@@ -93,6 +103,20 @@ func Execute(ctx context.Context, cmd *cobra.Command, args []string, stdout, std
 		fmt.Fprintf(stderr, "quire: %v%s\n", err, advice)
 	}
 	return code
+}
+
+// resumable are the commands that go on where they were interrupted.
+var resumable = []string{"prep", "train", "run", "retrain", "sweep"}
+
+// checkHome refuses a flag such as --out=~/x: a shell expands ~ only where a word
+// begins with it.
+func checkHome(args []string) error {
+	for _, a := range args {
+		if flag, path, ok := strings.Cut(a, "=~/"); ok && strings.HasPrefix(flag, "--") && !strings.ContainsAny(flag, " \t\n") {
+			return usageError{fmt.Errorf("command: %s: the shell has not expanded ~; write %s=\"$HOME\"/%s", a, flag, path)}
+		}
+	}
+	return nil
 }
 
 // output is the standard output of a command. It keeps the first error, so that no
@@ -139,7 +163,11 @@ func remedy(err error) string {
 	}
 	var wrong *corpus.FieldError
 	if errors.As(err, &wrong) {
-		return "; correct corpus." + wrong.Field
+		advice := "; correct corpus." + wrong.Field
+		if dir, failed := os.Getwd(); failed == nil && errors.Is(err, corpus.ErrNone) {
+			advice += ": a relative path begins where the command was started, " + dir
+		}
+		return advice
 	}
 	var notText *prepare.TextError
 	if errors.As(err, &notText) && notText.Likely != "" {

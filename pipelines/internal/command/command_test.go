@@ -221,6 +221,8 @@ func TestUsage(t *testing.T) {
 	l.fails(2, []string{`--which is "newest"`}, "inspect", "--which", "newest")
 	l.fails(2, []string{"exclude"}, "score", "--text", "a", "--file", "b")
 	l.fails(2, []string{"train.lrr", "train.lr"}, "config", "explain", "train.lrr")
+	l.fails(2, []string{"the shell has not expanded ~", `--out="$HOME"/set`}, "prep", "--out=~/set")
+	l.fails(2, []string{"corpus.sources", "~ is not expanded"}, "prep", "--set", "corpus.sources=~/a.txt")
 	t.Setenv("QUIRE_TRAIN_LRR", "1")
 	l.fails(2, []string{"QUIRE_TRAIN_LRR", "unknown"}, "config")
 	if names := l.files(l.work); len(names) != 0 {
@@ -249,6 +251,16 @@ func TestUnknownKeyInFile(t *testing.T) {
 	l := newLab(t)
 	l.write(l.config, l.read(l.config)+"gait: {}\n")
 	l.fails(2, []string{l.config + ":8", "gait"}, "run")
+}
+
+// TestMissingSource says where a relative path begins.
+func TestMissingSource(t *testing.T) {
+	dir, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
+	newLab(t).fails(1, []string{"absent.txt: no such file or folder; correct corpus.sources", "begins where the command was started, " + dir},
+		"prep", "--set", "corpus.sources=absent.txt")
 }
 
 // TestVariant asks for kernels that this processor cannot have.

@@ -363,6 +363,9 @@ func TestRuns(t *testing.T) {
 	if fmt.Sprint(what) != "[sample checkpoint set source]" || fmt.Sprint(shown["config"].(map[string]any)["train.lr"]) != "0.01" {
 		t.Errorf("the lineage is %v of %v", what, shown)
 	}
+	if l.ok("runs", "show", "latest").stdout != l.ok("runs", "show").stdout {
+		t.Error("runs show latest is not the newest round")
+	}
 	if text := l.ok("runs", "show").stdout; !strings.HasPrefix(text, "round     "+b+", done\n") || !strings.Contains(text, "because  train.lr: 0.01 → 0.02\n") {
 		t.Errorf("the newest round is %s", text)
 	}

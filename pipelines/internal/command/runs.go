@@ -3,7 +3,6 @@ package command
 import (
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 	"time"
 
@@ -58,8 +57,8 @@ func printRounds(w io.Writer, rounds []round.Summary) {
 
 func runsShow() *cobra.Command {
 	var o common
-	c := build(&o, "show [ID]", "Show a round, and what its sample comes from",
-		"Show prints what a round did at each stage, and the way back from its sample: to the\ncheckpoint, the set and the source files. Without an ID it shows the newest round.",
+	c := build(&o, "show [ID | latest]", "Show a round, and what its sample comes from",
+		"Show prints what a round did at each stage, and the way back from its sample: to the\ncheckpoint, the set and the source files. Without an ID, and with\nlatest, it shows the newest round.",
 		"  runs show 20261125T030000Z --config shakespeare", nil)
 	c.Args, c.ValidArgsFunction = positional(cobra.MaximumNArgs(1)), completeRounds(&o, 1)
 	c.RunE = func(c *cobra.Command, args []string) error {
@@ -67,7 +66,11 @@ func runsShow() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		res, err := round.Show(c.Context(), r.Config.Workdir, slices.Concat(args, []string{""})[0])
+		id := ""
+		if len(args) > 0 && args[0] != "latest" {
+			id = args[0]
+		}
+		res, err := round.Show(c.Context(), r.Config.Workdir, id)
 		if err != nil {
 			return err
 		}
@@ -81,7 +84,7 @@ func printShown(w io.Writer, r *round.Shown) {
 	fmt.Fprintf(w, "round     %s, %s\n", r.Round, r.Exit)
 	fmt.Fprintf(w, "began     %s, took %s\n", r.Began.Format(time.RFC3339), minutes(r.Ended.Sub(r.Began).Seconds()))
 	if r.Error != nil {
-		fmt.Fprintf(w, "error     %s %s: %s\n", r.Error.Stage, r.Error.Class, r.Error.Message)
+		fmt.Fprintf(w, "error     %s: %s\n", strings.TrimSpace(r.Error.Stage+" "+r.Error.Class), r.Error.Message)
 	}
 	for _, s := range r.Stages {
 		if s.Live {

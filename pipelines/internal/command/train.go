@@ -68,7 +68,7 @@ func otherRun(c *configs.Config, err error) error {
 			err = fmt.Errorf("%w; %s follows a course over %s, so that other weights came of it", err, strings.Join(names, " and "), length)
 		}
 	}
-	return fmt.Errorf("%w; use another train.out, or --replace to start from zero", err)
+	return fmt.Errorf("%w; use another train.out, with train.from to start from the weights of this run, or --replace to start from zero", err)
 }
 
 func printTrain(w io.Writer, r *stages.TrainResult) {

@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"math"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -49,6 +51,32 @@ func TestNFC(t *testing.T) {
 	}
 	if o := l.ok("score", "--text", apart, "--chars"); !strings.Contains(o.stdout, `"é"`) {
 		t.Errorf("the characters are not those of NFC: %v", o)
+	}
+}
+
+// TestGenerateInterrupted: a text that is cut off is not saved, and nothing says so.
+func TestGenerateInterrupted(t *testing.T) {
+	l := untrained(t)
+	c := l.child("generate", "--length", "100000000", "--quiet")
+	out, err := c.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var stderr bytes.Buffer
+	c.Stderr = &stderr
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.ReadFull(out, make([]byte, 100)); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Process.Signal(os.Interrupt); err != nil {
+		t.Fatal(err)
+	}
+	io.Copy(io.Discard, out)
+	c.Wait()
+	if code := c.ProcessState.ExitCode(); code != 75 || stderr.String() != "quire: interrupted\n" {
+		t.Errorf("exit code %d: %s", code, stderr.String())
 	}
 }
 
