@@ -124,6 +124,11 @@ func withLease(ctx context.Context, st *store.Store, c *configs.Config, found *t
 		return nil, fmt.Errorf("stages: prep: %w", err)
 	}
 	defer func() { err = errors.Join(err, lease.Release(context.WithoutCancel(ctx))) }()
+	if !replace { // another process may have made the set before the lease was free
+		if exists, err := checkSet(ctx, st, c, found, o); exists && err == nil {
+			return reuseSet(ctx, st, o.Out, began)
+		}
+	}
 	if replace {
 		if err := st.Delete(ctx, dataset.ManifestName, ""); err != nil {
 			return nil, err

@@ -10,13 +10,14 @@ import (
 )
 
 // Done, or the class of the error that ended a round. Transient errors are worth
-// another attempt.
+// another attempt. A busy round has waited in vain for another process.
 const (
 	Done        = "done"
 	Failed      = "failed"
 	Transient   = "transient"
 	Timeout     = "timeout"
 	Interrupted = "interrupted"
+	Busy        = "busy"
 	Conflict    = "conflict"
 	Damaged     = "damaged"
 )
@@ -25,6 +26,7 @@ const (
 func (o *Options) class(err error) string {
 	var limit *LimitError
 	var damage *DamageError
+	var held *store.HeldError
 	switch {
 	case errors.As(err, &limit):
 		return Timeout
@@ -39,6 +41,8 @@ func (o *Options) class(err error) string {
 		}
 	}
 	switch {
+	case errors.As(err, &held):
+		return Busy
 	case errors.Is(err, store.ErrConflict):
 		return Conflict
 	case store.Transient(err):
@@ -57,6 +61,38 @@ type LimitError struct {
 func (e *LimitError) Error() string {
 	return fmt.Sprintf("workflow: stage %s was not done in %v, its limit; its saved work is kept: run again to go on, or raise the limit",
 		e.Stage, e.Limit)
+}
+
+// A stage waits for another process that holds a lease which it needs, such as that of
+// its run. The other process renews the lease as long as it lives, so the end of the
+// wait is only for somebody who looks.
+const (
+	patience = 24 * time.Hour
+	lookMin  = time.Second / 4
+	lookMax  = 15 * time.Second
+	tellWait = 10 * time.Minute // between two events of a wait
+)
+
+// do skips a stage or runs it. It waits while another process holds a lease of the
+// stage, and decides once more: the other may have made the artifact. The record is nil
+// where nothing was tried.
+func (x *pass) do(ctx context.Context, n *node) (*StageRecord, error) {
+	began, told, pause := time.Now(), time.Time{}, lookMin
+	for {
+		s, err := x.once(ctx, n)
+		var held *store.HeldError
+		if !errors.As(err, &held) || time.Since(began) > patience {
+			return s, err
+		}
+		if time.Since(told) >= tellWait {
+			x.o.observe(n.name, Waits, err.Error())
+			told = time.Now()
+		}
+		if err := sleep(ctx, pause); err != nil {
+			return nil, err
+		}
+		pause = min(2*pause, lookMax)
+	}
 }
 
 // maxPause bounds the mean wait between two attempts.

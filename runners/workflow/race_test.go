@@ -4,8 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/quire-ml/quire/runners/store"
 	"github.com/quire-ml/quire/runners/workflow"
@@ -64,5 +68,81 @@ func TestRace(t *testing.T) {
 				t.Errorf("forced %v, other products: %+v, %v", force, r, err)
 			}
 		}
+	}
+}
+
+// TestBusy runs two rounds at a time whose stage needs a lease. The second waits, says
+// for whom, and finds the stage done.
+func TestBusy(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		st, ran := open(t), 0
+		s := plain("a", "x")
+		s.Run = func(ctx context.Context, _ any, task *workflow.Task) (out workflow.Product[string], err error) {
+			lease, err := store.Acquire(ctx, task.Store, "lease.json", nil)
+			if err != nil {
+				return out, fmt.Errorf("busy: %w", err)
+			}
+			ran++
+			time.Sleep(30 * time.Minute)
+			return out, lease.Release(ctx)
+		}
+		p, err := workflow.New(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		first := make(chan error, 1)
+		go func() {
+			_, err := p.Run(ctx, st, workflow.Options{ID: "first"})
+			first <- err
+		}()
+		time.Sleep(time.Minute)
+		var said []string
+		r, err := p.Run(ctx, st, workflow.Options{ID: "second", Observe: func(e workflow.Event) {
+			said = append(said, fmt.Sprintf("%s %s: %s", e.Stage, e.Kind, strings.Join(e.Why, "; ")))
+		}})
+		if err != nil || r.Stage("a").Action != workflow.ActionSkip || ran != 1 {
+			t.Errorf("the second round is %+v, %v; the stage ran %d times", r, err, ran)
+		}
+		if err := <-first; err != nil {
+			t.Error(err)
+		}
+		// It runs; then three times in 29 minutes it says that it waits.
+		waits := slices.DeleteFunc(slices.Clone(said), func(s string) bool { return !strings.HasPrefix(s, "a waits: busy: store: ") })
+		if len(waits) != 3 || !strings.Contains(waits[0], fmt.Sprintf("process %d on ", os.Getpid())) {
+			t.Errorf("it said %q", said)
+		}
+	})
+}
+
+// TestBusyBound: the wait has a bound, and ends with its context. A round with an id of
+// its own then has no record: the id is free.
+func TestBusyBound(t *testing.T) {
+	for _, c := range []struct {
+		id   string
+		stop time.Duration // of the context
+		took time.Duration
+		exit string
+	}{{"slot", 99 * time.Hour, 24 * time.Hour, workflow.Busy}, {"", 99 * time.Hour, 24 * time.Hour, workflow.Busy}, {"slot", time.Hour, time.Hour, workflow.Interrupted}} {
+		synctest.Test(t, func(t *testing.T) {
+			st, s := open(t), plain("a", "x")
+			s.Run = func(context.Context, any, *workflow.Task) (out workflow.Product[string], err error) {
+				return out, &store.HeldError{Where: "lease.json"}
+			}
+			p, err := workflow.New(s)
+			if err != nil {
+				t.Fatal(err)
+			}
+			limited, stop := context.WithCancel(ctx)
+			defer time.AfterFunc(c.stop, stop).Stop()
+			began := time.Now()
+			r, err := p.Run(limited, st, workflow.Options{ID: c.id})
+			var held *store.HeldError
+			if took := time.Since(began); took < c.took || took > c.took+time.Minute || errors.As(err, &held) != (c.exit == workflow.Busy) || r == nil || r.Exit != c.exit {
+				t.Errorf("id %q: after %v: %+v, %v", c.id, took, r, err)
+			}
+			if _, err = workflow.ReadRecord(ctx, st, r.Round); errors.Is(err, store.ErrNotExist) != (c.id != "") {
+				t.Errorf("id %q: its record: %v", c.id, err)
+			}
+		})
 	}
 }

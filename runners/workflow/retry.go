@@ -44,13 +44,21 @@ func (r Retry) Do(ctx context.Context, call func() error) (calls int, err error)
 		if r.Waiting != nil {
 			r.Waiting(calls+1, wait, err)
 		}
-		timer := time.NewTimer(wait)
-		select {
-		case <-ctx.Done():
-			timer.Stop()
-			return calls, ctx.Err()
-		case <-timer.C:
+		if err := sleep(ctx, wait); err != nil {
+			return calls, err
 		}
 		pause = min(2*pause, r.MaxPause)
+	}
+}
+
+// sleep returns after d, or with the error of ctx once ctx ends.
+func sleep(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timer.C:
+		return nil
 	}
 }

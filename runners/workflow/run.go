@@ -15,7 +15,7 @@ import (
 // stage once, and reports to nobody.
 type Options struct {
 	// ID names the round; default: its start time. A round with an explicit id
-	// always writes a record, unless interrupted.
+	// always writes a record, unless interrupted or busy.
 	ID       string
 	Config   any               // the whole config, for the record
 	Versions map[string]string // of the program, for the record
@@ -54,6 +54,7 @@ const (
 	Skips   Kind = "skips"
 	Runs    Kind = "runs"
 	Retries Kind = "retries"
+	Waits   Kind = "waits" // for another process, which Why names
 	Warns   Kind = "warns" // of no stage: a file is damaged that the round does not need
 )
 
@@ -151,7 +152,10 @@ func (x *pass) close(ctx context.Context, r *Record, failed error) (*Record, err
 		return r, failed
 	}
 	last := x.last
-	news := x.o.ID != "" && r.Exit != Interrupted || r.Error != nil && r.Error.Stage != "" && r.Exit != Interrupted
+	if x.o.ID != "" && (r.Exit == Interrupted || r.Exit == Busy) {
+		return r, failed // the id is for the round that ends
+	}
+	news := x.o.ID != "" || r.Error != nil && r.Error.Stage != "" && r.Exit != Interrupted
 	for _, s := range r.Stages {
 		before := last.Stage(s.Name)
 		news = news || s.Attempts > 0 && !s.Live || before == nil || before.Key != s.Key || before.Digest != s.Digest
@@ -177,8 +181,8 @@ func (x *pass) close(ctx context.Context, r *Record, failed error) (*Record, err
 	return r, failed
 }
 
-// do skips a stage or runs it. The record is nil where nothing was tried.
-func (x *pass) do(ctx context.Context, n *node) (*StageRecord, error) {
+// once is one attempt of do.
+func (x *pass) once(ctx context.Context, n *node) (*StageRecord, error) {
 	v, err := x.decide(ctx, n)
 	if err != nil {
 		return nil, err
