@@ -49,7 +49,7 @@ var mayImport = map[string][2][]string{
 	"transforms/shuffle":    {{"transforms/dataset"}, {beam}},
 	"transforms/tfrecordio": {{"runners/store", "transforms/bundle", "transforms/dataset", "transforms/opaque", "transforms/tfexample", "transforms/tfrecord"}, {beam}},
 	"transforms/prepare": {{"runners/store", "transforms/bundle", "transforms/charset", "transforms/charseq", "transforms/corpus", "transforms/dataset", "transforms/layout", "transforms/opaque", "transforms/shuffle",
-		"transforms/tfrecordio", "transforms/vocab"}, {beam}},
+		"transforms/tfrecordio", "transforms/vocab"}, {beam, "github.com/dustin/go-humanize"}},
 
 	"model/kernel": {{}, {"golang.org/x/sys/cpu"}},
 	"model/rnn":    {{"model/kernel"}, {}},

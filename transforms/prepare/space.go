@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"unicode/utf8"
 
+	"github.com/dustin/go-humanize"
+
 	"github.com/quire-ml/quire/runners/store"
 	"github.com/quire-ml/quire/transforms/bundle"
 	"github.com/quire-ml/quire/transforms/corpus"
@@ -50,7 +52,8 @@ func CheckSpace(ctx context.Context, st *store.Store, docs []corpus.Document, o 
 		return err
 	}
 	if need > free {
-		return fmt.Errorf("prepare: %s: a set of %d bytes of corpus takes about %d MB while it is made, and %d MB are free there; make room, or use a folder on another disk", st.URL(), corpus.Bytes(docs), need/1e6, free/1e6)
+		return fmt.Errorf("prepare: %s: a set of %s of corpus takes about %s while it is made, and %s are free there; make room, or use a folder on another disk",
+			st.URL(), humanize.Bytes(uint64(corpus.Bytes(docs))), humanize.Bytes(uint64(need)), humanize.Bytes(uint64(free)))
 	}
 	return nil
 }

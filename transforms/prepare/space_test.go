@@ -53,7 +53,7 @@ func TestCheckSpace(t *testing.T) {
 	}
 	hole := []corpus.Document{{Name: "hole", Path: file, Bytes: 1 << 43}}
 	err = CheckSpace(t.Context(), st, hole, Options{SeqLength: 3})
-	if err == nil || !strings.Contains(err.Error(), "a set of 8796093022208 bytes of corpus takes about ") || !strings.Contains(err.Error(), "later: ") {
+	if err == nil || !strings.Contains(err.Error(), "a set of 8.8 TB of corpus takes about ") || !strings.Contains(err.Error(), "later: ") {
 		t.Errorf("8 TB: %v", err)
 	}
 	// A document that claims to be larger than any disk, and is not read so far.

@@ -20,7 +20,7 @@ func TestFullFileSystem(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	l.fails(1, []string{small, "make room"}, "prep", "--out", filepath.Join(small, "set"))
+	l.fails(1, []string{small, " kB are free there; make room"}, "prep", "--out", filepath.Join(small, "set"))
 	l.fails(1, []string{small, "no space left", "make room"}, "train", "--out", filepath.Join(small, "run"), "--set", "model.hidden=64")
 	for _, name := range l.files(small) {
 		if base := filepath.Base(name); base != "config.yaml" && base != "metrics.jsonl" {
