@@ -1,6 +1,7 @@
 package run
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -93,6 +94,20 @@ func readJournal(ctx context.Context, st *store.Store) (j journal, err error) {
 func Checkpoints(ctx context.Context, st *store.Store) ([]checkpoint.Pointer, error) {
 	j, err := readJournal(ctx, st)
 	return j.Checkpoints, err
+}
+
+// IsRun reports whether the directory st is a run's: it has a journal, intact or damaged,
+// or the pointer of a program that wrote no journals.
+func IsRun(ctx context.Context, st *store.Store) (bool, error) {
+	data, _, err := st.Read(ctx, journalName)
+	switch {
+	case err == nil && bytes.Contains(data, []byte(`"quire-`)):
+		return true, nil
+	case err != nil && !errors.Is(err, store.ErrNotExist):
+		return false, err
+	}
+	p := pointer{which: Latest}
+	return p.read(ctx, st) == nil, nil
 }
 
 // DropJournal deletes a damaged journal, and with it the lease, whoever holds it.

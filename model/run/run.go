@@ -178,7 +178,7 @@ func (d *Dir) sweep(ctx context.Context, files []store.Info, pinned map[int64]bo
 
 // Discard deletes the checkpoints and pointers of the run, so that a training
 // starts from zero, and the files whose names begin with an element of more. The
-// lease stays held, and pins.txt stays.
+// lease stays held, and pins.txt stays, as do files that are no checkpoints by name.
 func (d *Dir) Discard(ctx context.Context, more ...string) error {
 	if err := d.lease.Commit(ctx, nil); err != nil {
 		return fmt.Errorf("run: %w", err)
@@ -196,6 +196,9 @@ func (d *Dir) Discard(ctx context.Context, more ...string) error {
 			return err
 		}
 		for _, info := range list {
+			if _, ok := checkpoint.StepOf(info.Name); !ok && prefix == checkpoint.Folder {
+				continue
+			}
 			if err := d.st.Delete(ctx, info.Name, ""); err != nil {
 				return err
 			}

@@ -125,12 +125,7 @@ func (r *Stages) runPrep(ctx context.Context, c *configs.Config, task *workflow.
 		return out, err
 	}
 	name := "sets/" + task.Key
-	if task.Forced {
-		if err := task.Store.Delete(ctx, name+"/"+dataset.ManifestName, ""); err != nil {
-			return out, err
-		}
-	}
-	res, err := stages.Prep(ctx, c, found, stages.PrepOptions{Out: store.Locate(c.Workdir, name),
+	res, err := stages.Prep(ctx, c, found, stages.PrepOptions{Out: store.Locate(c.Workdir, name), Owned: true, Fresh: task.Forced,
 		Runner: r.Options.Runner, Verbose: r.Options.Verbose, Console: r.Options.Console})
 	if err != nil {
 		return out, err
@@ -223,7 +218,7 @@ func (r *Stages) runTrain(ctx context.Context, c *configs.Config, task *workflow
 		return out, err
 	}
 	res, err := stages.Train(ctx, c, stages.TrainOptions{Set: set.Set.In(c.Workdir), Out: store.Locate(c.Workdir, name),
-		Fresh: task.Forced, Config: r.Options.Config, Console: r.Options.Console})
+		Owned: true, Fresh: task.Forced, Config: r.Options.Config, Console: r.Options.Console})
 	if err != nil {
 		return out, err
 	}

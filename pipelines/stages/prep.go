@@ -28,7 +28,9 @@ type PrepOptions struct {
 	Out     string // the set's directory
 	Runner  string // direct, prism, flink or dataflow
 	Way     string // files or engine, see package tfrecordio; empty: engine on flink and dataflow, else files
-	Replace bool   // deletes a finished set that came from other inputs
+	Replace bool   // deletes a finished set that came from other inputs or is damaged
+	Fresh   bool   // deletes a finished set in any case
+	Owned   bool   // the directory belongs to this set alone, by its name: a set's file in it is of this set
 	Verbose bool   // Beam's log goes to stderr
 	Console *report.Console
 }
@@ -83,16 +85,17 @@ func Prep(ctx context.Context, c *configs.Config, found *text.Corpus, o PrepOpti
 	if mode := engine.ModeOf(o.Runner); mode == engine.DryRun || mode == engine.Template {
 		return runPrep(ctx, st, c, found, o, began) // the directory stays as it is
 	}
-	exists, err := checkSet(ctx, st, c, found, o)
+	h, err := look(ctx, st, c, found, o)
 	switch {
-	case !exists:
 	case ctx.Err() != nil:
 		return nil, ctx.Err()
-	case err == nil:
+	case err == nil && h.finished():
 		return reuseSet(ctx, st, o.Out, began)
-	case !o.Replace:
+	case err == nil && h.exists:
+		o.Console.Line("prep: %s is missing: making the set again", st.Join(h.missing))
+	case err != nil && !(o.Fresh && h.exists || o.Replace && replaceable(err)):
 		return nil, err
-	default:
+	case err != nil:
 		o.Console.Line("prep: replacing the set: %v", err)
 	}
 	options := prepareOptions(c, o.Out)
@@ -104,16 +107,17 @@ func Prep(ctx context.Context, c *configs.Config, found *text.Corpus, o PrepOpti
 	}
 	o.Console.Line("prep: %s, %d bytes, on %s",
 		report.Count(len(found.Documents), "document"), corpus.Bytes(found.Documents), o.Runner)
-	return withLease(ctx, st, c, found, o, began, exists)
+	return withLease(ctx, st, c, found, o, began, h, err != nil)
 }
 
-// leaseName is the object of the lease on making a set. It exists while prep runs.
+// leaseName is the object of the lease on making a set. Its value, a mark, says which
+// files prep has made in the directory, and stays there.
 const leaseName = ".prep.json"
 
 // withLease makes the set while no other process does so in the same directory.
 // replace deletes the manifest of the set before it.
 func withLease(ctx context.Context, st *store.Store, c *configs.Config, found *text.Corpus, o PrepOptions, began time.Time,
-	replace bool,
+	h holding, replace bool,
 ) (res *PrepResult, err error) {
 	lease, err := store.Acquire(ctx, st, leaseName, nil)
 	var held *store.HeldError
@@ -125,20 +129,30 @@ func withLease(ctx context.Context, st *store.Store, c *configs.Config, found *t
 	}
 	defer func() { err = errors.Join(err, lease.Release(context.WithoutCancel(ctx))) }()
 	if !replace { // another process may have made the set before the lease was free
-		if exists, err := checkSet(ctx, st, c, found, o); exists && err == nil {
+		if h, err := look(ctx, st, c, found, o); err == nil && h.finished() {
 			return reuseSet(ctx, st, o.Out, began)
 		}
+	}
+	now := mark{Sets: []map[string]int{prepareOptions(c, o.Out).ShardCounts(corpus.Bytes(found.Documents))}}
+	if err := lease.Commit(ctx, mark{append(h.made.Sets, now.Sets...)}); err != nil {
+		return nil, fmt.Errorf("stages: prep: %w", err)
 	}
 	if replace {
 		if err := st.Delete(ctx, dataset.ManifestName, ""); err != nil {
 			return nil, err
 		}
 	}
-	if err := prepare.Clean(ctx, st); err != nil {
+	mine := func(name string) bool { return h.made.has(name) || now.has(name) }
+	if err := prepare.Clean(ctx, st, mine); err != nil {
 		return nil, err
 	}
 	if res, err = runPrep(ctx, st, c, found, o, began); err != nil {
-		return nil, err
+		return nil, errors.Join(err, prepare.Clean(context.WithoutCancel(ctx), st, mine))
+	}
+	if res.Submitted == nil && len(h.made.Sets) > 0 {
+		if err := lease.Commit(ctx, now); err != nil {
+			return nil, fmt.Errorf("stages: prep: %w", err)
+		}
 	}
 	return res, lease.Err()
 }
@@ -180,7 +194,7 @@ func runPrep(ctx context.Context, st *store.Store, c *configs.Config, found *tex
 		o.Console.Warn("prep: %v", err) // names the job, which may still run
 	}
 	if mode := engine.ModeOf(o.Runner); mode == engine.Wait || mode == engine.Async {
-		err = errors.Join(err, prepare.Clean(context.WithoutCancel(ctx), st))
+		err = errors.Join(err, prepare.Clean(context.WithoutCancel(ctx), st, noFile))
 	}
 	if err != nil {
 		return nil, err

@@ -15,10 +15,25 @@ import (
 // damaged or unreadable. Replace and Fresh start such a run from zero.
 var ErrCannotGoOn = errors.New("the run cannot go on")
 
+// ourEvents starts the names of our event files: their numbers are epochs. Other programs
+// have seconds since 1970 there.
+const ourEvents = report.EventsPrefix + "0000"
+
+// checkOwner returns a *ForeignError where a directory is no run's and holds files.
+func checkOwner(ctx context.Context, st *store.Store, owned bool) error {
+	if ours, err := run.IsRun(ctx, st); owned || ours || err != nil {
+		return err
+	}
+	return empty(ctx, st, run.PinsName)
+}
+
 // acquireRun holds the run in st, in which this training can go on. Checkpoints from
 // other inputs, damaged ones and those of more steps are an error; Replace deletes
 // them. Fresh deletes all checkpoints. done reports that the training has ended.
 func acquireRun(ctx context.Context, st *store.Store, data train.Data, opts train.Options, o TrainOptions) (dir *run.Dir, done bool, err error) {
+	if err := checkOwner(ctx, st, o.Owned); err != nil {
+		return nil, false, err
+	}
 	mayDelete := (o.Replace || o.Fresh) && ctx.Err() == nil
 	dir, err = run.Acquire(ctx, st, nil)
 	switch {
@@ -42,7 +57,7 @@ func acquireRun(ctx context.Context, st *store.Store, data train.Data, opts trai
 	}
 	if why != nil && mayDelete {
 		o.Console.Line("train: replacing %s: %v", st.URL(), why)
-		why = dir.Discard(ctx, report.MetricsName, report.PictureName, report.EventsPrefix)
+		why = dir.Discard(ctx, report.MetricsName, report.PictureName, ourEvents)
 	}
 	if why != nil {
 		return nil, false, errors.Join(why, dir.Release(ctx))

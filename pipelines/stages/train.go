@@ -24,6 +24,7 @@ type TrainOptions struct {
 	Out     string // the run's directory
 	Replace bool   // deletes a run that cannot go on: it came from other inputs, is further, or is damaged
 	Fresh   bool   // deletes a run in any case
+	Owned   bool   // the directory belongs to this run alone, by its name
 	Config  []byte // the resolved config, for config.yaml
 	Console *report.Console
 }

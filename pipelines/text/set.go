@@ -4,8 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 
 	"github.com/quire-ml/quire/runners/store"
+	"github.com/quire-ml/quire/transforms/corpus"
 	"github.com/quire-ml/quire/transforms/dataset"
 )
 
@@ -42,4 +45,68 @@ func ReadManifest(ctx context.Context, st *store.Store, name string) (*dataset.M
 	}
 	m, _, err := dataset.ReadManifest(ctx, sub)
 	return m, err
+}
+
+// CheckSet compares the files of the set in st with its manifest, and returns the name
+// of one that is gone; empty: none. The error wraps dataset.ErrDamaged where a file has
+// other bytes. On this machine CheckSet reads files that have changed since an earlier
+// call, or all. In a bucket it compares sizes, or reads all.
+func CheckSet(ctx context.Context, st *store.Store, m *dataset.Manifest, all bool) (missing string, err error) {
+	missing, err = dataset.Missing(ctx, st, m)
+	dir, local := st.Local()
+	switch {
+	case err != nil:
+		return "", err
+	case missing == "" && (all || !local):
+		set, err := dataset.Open(ctx, st)
+		if err != nil {
+			return "", err
+		}
+		defer set.Close()
+		if all {
+			err = set.Verify(ctx)
+		}
+		return "", err
+	case !local:
+		return missing, nil
+	}
+	return missing, checkDigests(ctx, dir, m)
+}
+
+// checkDigests compares the files of a set in a local folder that are there with the
+// digests in its manifest.
+func checkDigests(ctx context.Context, dir string, m *dataset.Manifest) error {
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return err
+	}
+	known, err := corpus.OpenDigestCache(ctx, cacheFolder("digests"), []string{"set", dir})
+	if err != nil {
+		return err
+	}
+	defer func() { _ = known.Close(context.WithoutCancel(ctx)) }() // what cannot be kept is read again
+	var docs []corpus.Document
+	var want []string
+	add := func(name, sum string) {
+		file := filepath.Join(dir, name)
+		if info, err := os.Stat(file); err == nil {
+			docs, want = append(docs, corpus.Document{Name: file, Path: file, Bytes: info.Size()}), append(want, sum)
+		}
+	}
+	add(m.Vocab.Name, m.Vocab.SHA256)
+	for _, split := range m.Splits {
+		for _, h := range split.Shards {
+			add(h.Name, h.SHA256)
+		}
+	}
+	sums, err := known.Digests(ctx, docs)
+	if err != nil {
+		return err
+	}
+	for i, sum := range sums {
+		if sum != want[i] {
+			return fmt.Errorf("text: %s: sha256 is %s, the manifest says %s: %w", docs[i].Name, sum, want[i], dataset.ErrDamaged)
+		}
+	}
+	return nil
 }

@@ -139,7 +139,7 @@ func newTree(root string, o *ResolveOptions) (*tree, error) {
 	t := &tree{root: root, real: map[string]string{".": at}, leave: map[string]string{}, left: o.Left}
 	for _, name := range o.LeaveOut {
 		if abs, err := filepath.Abs(name); err == nil && !store.IsURL(name) {
-			if abs, err = filepath.EvalSymlinks(abs); err == nil && !within(at, abs) {
+			if abs, err = filepath.EvalSymlinks(abs); err == nil {
 				t.leave[abs] = name
 			}
 		}

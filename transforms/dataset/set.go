@@ -1,6 +1,7 @@
 package dataset
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -178,6 +179,34 @@ func (s *Set) openShard(ctx context.Context, h Shard) (*store.Object, error) {
 		return s.cache.open(ctx, s.st, h)
 	}
 	return s.st.OpenObject(ctx, h.Name)
+}
+
+// Missing returns the name of a file that the manifest of the set in st names and that is
+// absent; empty: none is. The error wraps ErrDamaged where a shard has another size.
+func Missing(ctx context.Context, st *store.Store, m *Manifest) (missing string, err error) {
+	s := &Set{st: st}
+	look := func(name string, bytes int64) error {
+		info, err := st.Stat(ctx, name)
+		switch {
+		case errors.Is(err, store.ErrNotExist):
+			missing = cmp.Or(missing, name)
+			return nil
+		case err != nil || bytes < 0:
+			return err
+		}
+		return s.checkSize(Shard{Name: name, Bytes: bytes}, info.Bytes)
+	}
+	if err := look(VocabName, -1); err != nil {
+		return "", err
+	}
+	for _, split := range m.Splits {
+		for _, h := range split.Shards {
+			if err := look(h.Name, h.Bytes); err != nil {
+				return "", err
+			}
+		}
+	}
+	return missing, nil
 }
 
 // Verify reads the whole set and compares it with its manifest: every record's

@@ -6,10 +6,10 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
-	"strings"
 
 	"github.com/quire-ml/quire/runners/store"
 	"github.com/quire-ml/quire/transforms/dataset"
+	"github.com/quire-ml/quire/transforms/layout"
 )
 
 // partsPrefix starts the names of temporary files.
@@ -18,22 +18,43 @@ const partsPrefix = ".parts/"
 // shardPattern matches what dataset.ShardName returns.
 var shardPattern = regexp.MustCompile(`^(train|validation|test)-\d{5}-of-\d{5}\.tfrecord$`)
 
+// IsFile reports whether a name is one of a set's files, but its manifest.
+func IsFile(name string) bool { return name == dataset.VocabName || shardPattern.MatchString(name) }
+
+// ShardCounts returns the number of shards of each split of a set of corpusBytes bytes of
+// text.
+func (o Options) ShardCounts(corpusBytes int64) map[string]int {
+	counts := map[string]int{}
+	for _, s := range o.complete(corpusBytes).splits() {
+		counts[s.Name] = s.Shards
+	}
+	return counts
+}
+
 // Clean removes the remains of pipelines from the set's folder st: temporary files
-// and, where there is no manifest, the shards and the vocabulary of an unfinished
-// pipeline. Other files stay. Call Clean before the pipeline and after it.
-func Clean(ctx context.Context, st *store.Store) error {
+// and, where there is no manifest, the files of a set whose names mine takes. Other
+// files stay. Call Clean before the pipeline and after it.
+func Clean(ctx context.Context, st *store.Store, mine func(name string) bool) error {
 	_, err := st.Stat(ctx, dataset.ManifestName)
 	if err != nil && !errors.Is(err, store.ErrNotExist) {
 		return err
 	}
-	finished := err == nil
-	infos, err := st.List(ctx, "")
+	prefixes := []string{partsPrefix}
 	if err != nil {
-		return err
+		prefixes = append(prefixes, dataset.VocabName)
+		for _, split := range layout.Names {
+			prefixes = append(prefixes, split+"-")
+		}
 	}
-	for _, info := range infos {
-		left := info.Name == dataset.VocabName || shardPattern.MatchString(info.Name)
-		if strings.HasPrefix(info.Name, partsPrefix) || left && !finished {
+	for _, prefix := range prefixes {
+		infos, err := st.List(ctx, prefix)
+		if err != nil {
+			return err
+		}
+		for _, info := range infos {
+			if prefix != partsPrefix && !(IsFile(info.Name) && mine(info.Name)) {
+				continue
+			}
 			if err := st.Delete(ctx, info.Name, ""); err != nil {
 				return err
 			}

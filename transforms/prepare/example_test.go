@@ -52,7 +52,7 @@ func example(ctx context.Context) error {
 		return err
 	}
 	defer st.Close()
-	if err := prepare.Clean(ctx, st); err != nil {
+	if err := prepare.Clean(ctx, st, prepare.IsFile); err != nil {
 		return err
 	}
 	set, err := dataset.Open(ctx, st)

@@ -74,13 +74,13 @@ func run(ctx context.Context, runner string, docs []corpus.Document, o Options) 
 		return err
 	}
 	defer func() { err = errors.Join(err, st.Close()) }()
-	if err := Clean(ctx, st); err != nil {
+	if err := Clean(ctx, st, IsFile); err != nil {
 		return err
 	}
 	p, s := beam.NewPipelineWithRoot()
 	Set(s, docs, o)
 	err = engine.Run(ctx, runner, p, engine.Options{})
-	return errors.Join(err, Clean(context.WithoutCancel(ctx), st))
+	return errors.Join(err, Clean(context.WithoutCancel(ctx), st, IsFile))
 }
 
 // A text is a document to be.
@@ -228,7 +228,7 @@ func TestClean(t *testing.T) {
 	}
 	check := func(what string, want ...string) {
 		t.Helper()
-		if err := Clean(t.Context(), st); err != nil {
+		if err := Clean(t.Context(), st, IsFile); err != nil {
 			t.Fatal(err)
 		}
 		dir, _ := st.Local()

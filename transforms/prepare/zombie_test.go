@@ -185,7 +185,7 @@ func (c *cluster) clean() {
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	if err := errors.Join(Clean(c.t.Context(), st), st.Close()); err != nil {
+	if err := errors.Join(Clean(c.t.Context(), st, IsFile), st.Close()); err != nil {
 		c.t.Fatal(err)
 	}
 }

@@ -142,10 +142,13 @@ func (o *output) Write(p []byte) (int, error) {
 func remedy(err error) string {
 	var diverged *train.DivergedError
 	var otherSet *stages.OtherSetError
+	var foreign *stages.ForeignError
 	var start *stages.StartError
 	switch {
 	case errors.As(err, &otherSet):
 		return "; use another prep.out, or prep --replace to make the set again"
+	case errors.As(err, &foreign):
+		return "; use another prep.out or train.out, or move what is there away"
 	case errors.Is(err, stages.ErrCannotGoOn):
 		return "; to start from zero, use train --fresh (train --replace does so only where a run cannot go on), or delete its directory"
 	case errors.As(err, &start):

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -58,4 +59,34 @@ func TestMadeNames(t *testing.T) {
 			t.Errorf("the workdir has %s, which a corpus does not leave out", e.Name())
 		}
 	}
+}
+
+// TestPrepKilledBeside kills prep at its file operations on shards, in a folder where
+// other files are then put: prep starts again, and these stay.
+func TestPrepKilledBeside(t *testing.T) {
+	l := newLab(t)
+	want := l.result(prepKeys, "prep", "--out", filepath.Join(l.dir, "whole"))["manifest_sha256"]
+	killed := 0
+	for nth := 1; nth < 8; nth++ {
+		out := filepath.Join(l.dir, "killed"+strconv.Itoa(nth))
+		c := l.child("prep", "--out", out, "--quiet")
+		c.Env = append(c.Env, killVariable+"="+strconv.Itoa(nth))
+		if l.finish(c).code == -1 {
+			killed++
+		}
+		other := filepath.Join(out, "train-00000-of-00007.tfrecord")
+		l.write(other, "of another tool")
+		if r := l.result(prepKeys, "prep", "--out", out); r["manifest_sha256"] != want {
+			t.Errorf("after a kill at operation %d: %v", nth, r)
+		}
+		if l.read(other) != "of another tool" {
+			t.Errorf("after a kill at operation %d: the other's file is gone", nth)
+		}
+	}
+	if killed < 3 {
+		t.Errorf("%d preps were killed", killed)
+	}
+	l.ok("prep")
+	l.fails(1, []string{"holds killed1, and no sign that quire has made it", "use another prep.out or train.out"}, "prep", "--out", l.dir, "--replace")
+	l.fails(1, []string{"holds killed1, and no sign that quire has made it"}, "train", "--out", l.dir, "--fresh")
 }

@@ -19,7 +19,8 @@ import (
 	"github.com/quire-ml/quire/runners/store"
 )
 
-// killVariable makes a child kill itself at so manieth file operation of a save.
+// killVariable makes a child kill itself at so manieth file operation of a save, or
+// on a shard.
 const killVariable = "COMMAND_TEST_KILL"
 
 // killAt lets this process die inside a save.
@@ -27,7 +28,7 @@ func killAt(nth int64) {
 	var count atomic.Int64
 	store.InjectFaults(func(op, name string) error {
 		dir := filepath.Dir(name)
-		if dir == "checkpoints" || name == "latest.json" || name == "best.json" || name == "run.json" {
+		if dir == "checkpoints" || name == "latest.json" || name == "best.json" || name == "run.json" || filepath.Ext(name) == ".tfrecord" {
 			if count.Add(1) == nth {
 				syscall.Kill(os.Getpid(), syscall.SIGKILL)
 				select {} // this operation does not happen

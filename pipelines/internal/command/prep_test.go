@@ -29,7 +29,7 @@ func TestPrep(t *testing.T) {
 	if n*11+r["dropped_chars"].(float64) != 3000 || parts["validation"].(float64) < 20 {
 		t.Errorf("sequences %v and dropped_chars %v do not make 3000 characters", parts, r["dropped_chars"])
 	}
-	want := []string{"manifest.json", "train-00000-of-00001.tfrecord", "validation-00000-of-00001.tfrecord", "vocab.json"}
+	want := []string{".prep.json", "manifest.json", "train-00000-of-00001.tfrecord", "validation-00000-of-00001.tfrecord", "vocab.json"}
 	if got := l.files(filepath.Join(l.work, "set")); !slices.Equal(got, want) {
 		t.Errorf("files %v, want %v", got, want)
 	}
