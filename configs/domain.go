@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"unicode/utf8"
+
+	urls "github.com/quire-ml/quire/configs/secret"
 )
 
 // A domain is the set of values that a key takes. An error continues a sentence
@@ -187,12 +189,17 @@ func (d secret) check(value any) error {
 func (d secret) String() string { return d.what }
 
 // hidden stands in place of a secret.
-const hidden = "(secret)"
+const hidden = urls.Hidden
 
-// shown returns a value of k without its secret.
+// shown returns a value of k without its secrets.
 func (k *key) shown(value any) any {
-	if _, ok := k.domain.(secret); ok && value != "" {
-		return hidden
+	switch k.domain.(type) {
+	case secret:
+		if value != "" {
+			return hidden
+		}
+	case sources:
+		return urls.URLs(value.([]string))
 	}
 	return value
 }
@@ -269,7 +276,7 @@ func (d sources) check(value any) error {
 		case homePath(s):
 			return fmt.Errorf("has the item %s, and ~ is not expanded; write the whole path", quote(s))
 		case !line(s) || !utf8.ValidString(s):
-			return fmt.Errorf("has the item %s, which is not a path or URL on one line", quote(s))
+			return fmt.Errorf("has the item %s, which is not a path or URL on one line", quote(urls.URL(s)))
 		}
 		if err := checkExpansion(s); err != nil {
 			return err

@@ -5,6 +5,8 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+
+	urls "github.com/quire-ml/quire/configs/secret"
 )
 
 // Error is a mistake in a config. It prints as one line.
@@ -59,8 +61,10 @@ func show(name string) string {
 // shownBytes bounds the part of a user's text that a message repeats.
 const shownBytes = 80
 
-// quote returns text in quotes. It cuts off the end of a long text.
+// quote returns text in quotes, without the secrets of URLs. It cuts off the end of a long
+// text.
 func quote(text string) string {
+	text = urls.Text(text)
 	if len(text) <= shownBytes {
 		return strconv.Quote(text)
 	}

@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+
+	urls "github.com/quire-ml/quire/configs/secret"
 )
 
 // goroot is the only variable in a source.
@@ -29,6 +31,9 @@ func expand(list []string, find func() string) ([]string, error) {
 		if err := checkExpansion(s); err != nil {
 			return nil, err
 		}
+		if strings.Contains(s, hidden) {
+			return nil, fmt.Errorf("has the item %s, a URL whose secrets quire has left out: give it with them", quote(s))
+		}
 		if out[i] = s; !strings.Contains(s, goroot) {
 			continue
 		}
@@ -44,7 +49,7 @@ func expand(list []string, find func() string) ([]string, error) {
 // checkExpansion refuses variables other than ${GOROOT}.
 func checkExpansion(s string) error {
 	if rest := strings.ReplaceAll(s, goroot, ""); strings.Contains(rest, "${") {
-		return fmt.Errorf("has the item %s; only %s is expanded, write other paths out", quote(s), goroot)
+		return fmt.Errorf("has the item %s; only %s is expanded, write other paths out", quote(urls.URL(s)), goroot)
 	}
 	return nil
 }

@@ -33,7 +33,8 @@ func (r *Resolved) last(key string) setting {
 
 // YAML returns the config as a file that Load reads to the same Config. It has
 // every key, in the order of the table, and no extends. In place of a secret it
-// has a comment.
+// has a comment, and in place of the secrets of a source's URL "(secret)": Load reads
+// such a file, but its corpus cannot be read.
 func (r *Resolved) YAML() []byte {
 	varied := map[string]any{}
 	for _, name := range r.Varied() {
@@ -105,7 +106,7 @@ func (r *Resolved) render(base string, keep func(key string) bool, varied map[st
 			fmt.Fprintf(&b, "# %s is set, and secret\n", name)
 		default:
 			parent, last := section(name)
-			add(parent, last, encode(values[name]))
+			add(parent, last, encode(keys[i].shown(values[name])))
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(varied)) {

@@ -169,6 +169,47 @@ func TestSecrets(t *testing.T) {
 	}
 }
 
+// TestSecretsOfSources looks for the secrets of a source's URL in everything that is shown of
+// a config. The URL itself is read, and a config without the secrets is not.
+func TestSecretsOfSources(t *testing.T) {
+	const source, shown = "https://me:s3cr3t@h/x.txt?sig=s3cr3t#s3cr3t", "https://(secret)@h/x.txt?(secret)#(secret)"
+	r, err := Load(Options{Set: []string{"corpus.sources=[other.txt, '" + source + "']"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if list, err := r.Config.Corpus.Expanded(); err != nil || list[1] != source {
+		t.Errorf("the sources are %q, %v", list, err)
+	}
+	values, err := json.Marshal(r.Values())
+	if err != nil {
+		t.Fatal(err)
+	}
+	config, err := json.Marshal(&r.Config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	explained, err := r.Explain("corpus.sources")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for what, text := range map[string]string{"YAML": string(r.YAML()), "Over": string(r.Over("")), "Values": string(values), "JSON": string(config), "Explain": explained} {
+		if strings.Contains(text, "s3cr3t") || !strings.Contains(text, shown) || !strings.Contains(text, "other.txt") {
+			t.Errorf("%s shows the secret, or not the rest: %s", what, text)
+		}
+	}
+	again := reload(t, r.YAML()).Config
+	_, err = again.Corpus.Expanded()
+	if want := `configs: corpus.sources has the item "` + shown + `", a URL whose secrets quire has left out: give it with them`; err == nil || err.Error() != want {
+		t.Errorf("the sources that YAML loads to are %q, %v", again.Corpus.Sources, err)
+	}
+	for _, set := range []string{"corpus.sources " + source, "corpus.sources=" + source + "${X}", "corpus.sources=['" + source + "]", "train.lr=" + source} {
+		_, err := Load(Options{Set: []string{set}})
+		if e := mistake(t, err); strings.Contains(e.Error(), "s3cr3t") {
+			t.Errorf("%s: %v", set, err)
+		}
+	}
+}
+
 // TestOver loads configs that extend another one and have what differs.
 func TestOver(t *testing.T) {
 	dir := write(t, map[string]string{"base.yaml": "extends: shakespeare\ntrain: {lr: 0.5}\n", "grid.yaml": "extends: base.yaml\nsweep: {train.lr: [0.1, 0.2]}\n",

@@ -44,7 +44,7 @@ var mayImport = map[string][2][]string{
 	// Bytes become text, for documents and for what a model is asked of, without Beam.
 	"transforms/charset": {{}, {"golang.org/x/text/encoding", "golang.org/x/text/transform"}},
 	// norm is the NFC of prep.normalize.
-	"transforms/corpus":     {{"runners/store", "transforms/bundle", "transforms/charset", "transforms/opaque", "transforms/vocab"}, {beam, "github.com/bmatcuk/doublestar/v4", "golang.org/x/text/unicode/norm"}},
+	"transforms/corpus":     {{"configs/secret", "runners/store", "transforms/bundle", "transforms/charset", "transforms/opaque", "transforms/vocab"}, {beam, "github.com/bmatcuk/doublestar/v4", "golang.org/x/text/unicode/norm"}},
 	"transforms/charseq":    {{"transforms/corpus", "transforms/tfexample", "transforms/vocab"}, {beam}},
 	"transforms/shuffle":    {{"transforms/dataset"}, {beam}},
 	"transforms/tfrecordio": {{"runners/store", "transforms/bundle", "transforms/dataset", "transforms/opaque", "transforms/tfexample", "transforms/tfrecord"}, {beam}},
@@ -69,17 +69,19 @@ var mayImport = map[string][2][]string{
 
 	// Only configs knows viper, and the decoder below it; yaml finds the line of a key, which viper forgets.
 	// go-cron reads schedule.cron, encoding has the names that corpus.encoding may be.
-	"configs": {{}, {"github.com/spf13/viper", "github.com/go-viper/mapstructure/v2", "go.yaml.in/yaml/v3", "github.com/netresearch/go-cron", "golang.org/x/text/encoding"}},
+	"configs": {{"configs/secret"}, {"github.com/spf13/viper", "github.com/go-viper/mapstructure/v2", "go.yaml.in/yaml/v3", "github.com/netresearch/go-cron", "golang.org/x/text/encoding"}},
+	// What no text shows of a URL, for all who write URLs: the settings, the sources, the stores.
+	"configs/secret": {},
 
 	// gax, api and grpc give the types of storage's errors and retries.
-	"runners/store": {{}, {"cloud.google.com/go/storage", "github.com/googleapis/gax-go/v2", "google.golang.org/api/", "google.golang.org/grpc/", "golang.org/x/sys/unix"}},
+	"runners/store": {{"configs/secret"}, {"cloud.google.com/go/storage", "github.com/googleapis/gax-go/v2", "google.golang.org/api/", "google.golang.org/grpc/", "golang.org/x/sys/unix"}},
 	// A stand-in for Cloud Storage, for tests alone.
 	"runners/store/gcstest": {},
 	// A file system that loses what was not synced, for tests alone.
 	"runners/store/crashtest": {},
 	// The last two ask Google, before any work, for credentials and, afterwards, for a job's messages.
 	// store says what a URL is.
-	"runners/engine": {{"runners/store"}, {beam, "golang.org/x/oauth2/google", "google.golang.org/api/dataflow/v1b3"}},
+	"runners/engine": {{"configs/secret", "runners/store"}, {beam, "golang.org/x/oauth2/google", "google.golang.org/api/dataflow/v1b3"}},
 	// Stand-ins for Google Cloud and the means to start a small Flink, for tests alone.
 	"runners/engine/cloudtest": {{"runners/store/gcstest"}, {beam, "google.golang.org/api/dataflow/v1b3", "google.golang.org/grpc", "google.golang.org/protobuf/proto"}},
 	"runners/engine/flink":     {},
@@ -102,9 +104,9 @@ var mayImport = map[string][2][]string{
 		"transforms/dataset", "transforms/layout", "transforms/prepare", "transforms/vocab"}, {}},
 	"pipelines/promotion": {{"pipelines/text", "runners/store"}, {}},
 	// kernel, engine, train, vocab: the variant that a record names, and the errors that have a class. Beam: a Transform's steps.
-	"pipelines/round": {{"configs", "model/kernel", "model/run", "model/train", "pipelines/gate", "pipelines/promotion", "pipelines/report", "pipelines/stages", "pipelines/text",
+	"pipelines/round": {{"configs", "configs/secret", "model/kernel", "model/run", "model/train", "pipelines/gate", "pipelines/promotion", "pipelines/report", "pipelines/stages", "pipelines/text",
 		"runners/engine", "runners/schedule", "runners/store", "runners/workflow", "transforms/corpus", "transforms/dataset", "transforms/vocab"}, {beam + "pkg/beam"}},
-	"pipelines/sweep": {{"configs", "model/train", "pipelines/report", "pipelines/round", "pipelines/stages", "pipelines/text", "runners/engine", "runners/store", "runners/workflow"}, {}},
+	"pipelines/sweep": {{"configs", "configs/secret", "model/train", "pipelines/report", "pipelines/round", "pipelines/stages", "pipelines/text", "runners/engine", "runners/store", "runners/workflow"}, {}},
 	"pipelines/inspect": {{"model/checkpoint", "model/train", "pipelines/report", "pipelines/text", "runners/store",
 		"transforms/dataset", "transforms/tfexample", "transforms/tfrecord"}, {}},
 	// kernel for the peak that a speed is compared with.

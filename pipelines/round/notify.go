@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/quire-ml/quire/configs"
+	"github.com/quire-ml/quire/configs/secret"
 	"github.com/quire-ml/quire/pipelines/gate"
 	"github.com/quire-ml/quire/runners/store"
 	"github.com/quire-ml/quire/runners/workflow"
@@ -140,7 +141,7 @@ func post(ctx context.Context, webhook string, data []byte) error {
 	}
 	resp, err := webhookTransport.RoundTrip(req)
 	if err != nil {
-		return err
+		return secret.Error(err) // such as that of a proxy's address
 	}
 	resp.Body.Close()
 	switch {

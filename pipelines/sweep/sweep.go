@@ -17,6 +17,7 @@ import (
 	"strings"
 
 	"github.com/quire-ml/quire/configs"
+	"github.com/quire-ml/quire/configs/secret"
 	"github.com/quire-ml/quire/pipelines/report"
 	"github.com/quire-ml/quire/pipelines/round"
 	"github.com/quire-ml/quire/pipelines/stages"
@@ -170,7 +171,8 @@ func withSets(ctx context.Context, st *store.Store, trials []configs.Trial, o Op
 			sets[t.Config.Prep] = set
 		}
 		t.Set = set
-		t.Config.Notify = configs.Notify{} // its secrets do not leave this process
+		// Secrets do not leave this process. A trial reads no corpus: it has the set.
+		t.Config.Notify, t.Config.Corpus.Sources = configs.Notify{}, secret.URLs(t.Config.Corpus.Sources)
 		var err error
 		if t.Config.Workdir, err = store.Absolute(t.Config.Workdir); err != nil {
 			return nil, err

@@ -24,6 +24,7 @@ type CorpusFacts struct {
 	Documents int              `json:"documents"`
 	Bytes     int64            `json:"bytes"`
 	Listed    []CorpusDocument `json:"listed,omitempty"` // all of them, up to maxListed
+	Fetched   []corpus.Fetch   `json:"fetched,omitempty"`
 }
 
 // CorpusDocument is a document of a corpus.
@@ -47,7 +48,7 @@ func (c *Corpus) list() []CorpusDocument {
 
 // Facts returns the facts of the corpus, without its folder.
 func (c *Corpus) Facts() CorpusFacts {
-	f := CorpusFacts{Documents: len(c.Documents), Bytes: corpus.Bytes(c.Documents)}
+	f := CorpusFacts{Documents: len(c.Documents), Bytes: corpus.Bytes(c.Documents), Fetched: c.Fetched}
 	if len(c.Documents) <= maxListed {
 		f.Listed = c.list()
 	}
@@ -101,6 +102,7 @@ type Corpus struct {
 	Documents []corpus.Document
 	Digests   []string // sha256 in hex, in the order of Documents
 	LeftOut   []string // what a folder or pattern holds that quire has made: no texts
+	Fetched   []corpus.Fetch
 }
 
 // madeNames are the files and folders that quire makes in a workdir.
@@ -116,7 +118,7 @@ func Made(c *configs.Config) []string {
 }
 
 // FindCorpus resolves the sources of a corpus, downloads those on the web, and digests
-// the documents. With verify it reads every document; without, only documents that
+// the documents. With verify it reads and downloads every document; without, only documents that
 // have changed since an earlier call. It reads them on this machine, also those in a
 // bucket, which workers will read there. The paths leaveOut, see Made, are no texts.
 func FindCorpus(ctx context.Context, c configs.Corpus, verify bool, leaveOut ...string) (_ *Corpus, err error) {
@@ -126,7 +128,7 @@ func FindCorpus(ctx context.Context, c configs.Corpus, verify bool, leaveOut ...
 	}
 	found := &Corpus{}
 	form := charset.Form{Encoding: c.Encoding, Newlines: c.Newlines}
-	o := &corpus.ResolveOptions{Cache: cacheFolder("downloads"), SHA256: c.SHA256, Form: form, LeaveOut: leaveOut, Left: func(path string) {
+	o := &corpus.ResolveOptions{Cache: cacheFolder("downloads"), SHA256: c.SHA256, Form: form, Verify: verify, LeaveOut: leaveOut, Left: func(path string) {
 		if !slices.Contains(found.LeftOut, path) {
 			found.LeftOut = append(found.LeftOut, path)
 		}
@@ -141,12 +143,16 @@ func FindCorpus(ctx context.Context, c configs.Corpus, verify bool, leaveOut ...
 		return nil, err
 	}
 	slices.Sort(found.LeftOut)
+	found.Fetched = o.Fetched
 	found.Digests, err = o.Digests(ctx, found.Documents)
 	return found, err
 }
 
-// Describe writes what the corpus leaves out to a console.
+// Describe writes to a console what became of https sources and what the corpus leaves out.
 func (c *Corpus) Describe(console *report.Console) {
+	for _, f := range c.Fetched {
+		console.Line("corpus: %v", f)
+	}
 	if len(c.LeftOut) > 0 {
 		console.Line("corpus: %s left out: quire has made it", strings.Join(c.LeftOut, ", "))
 	}

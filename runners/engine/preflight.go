@@ -13,6 +13,7 @@ import (
 	"golang.org/x/oauth2/google"
 	df "google.golang.org/api/dataflow/v1b3"
 
+	"github.com/quire-ml/quire/configs/secret"
 	"github.com/quire-ml/quire/runners/store"
 )
 
@@ -127,7 +128,7 @@ func dataflowLacks(ctx context.Context, out string, sources []string) (lacks []L
 	}
 	for _, s := range sources {
 		if !store.IsURL(s) {
-			lacks = append(lacks, Lack{Source, fmt.Sprintf("source %s is on this machine, where workers cannot read", s)})
+			lacks = append(lacks, Lack{Source, fmt.Sprintf("source %s is on this machine, where workers cannot read", secret.URL(s))})
 		}
 	}
 	if ModeOf("dataflow") != DryRun {

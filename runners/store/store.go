@@ -42,6 +42,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/quire-ml/quire/configs/secret"
 )
 
 // ErrNotExist is wrapped by errors about an absent object. It is also fs.ErrNotExist.
@@ -98,7 +100,7 @@ func Open(ctx context.Context, url string) (*Store, error) {
 	case url == "" || strings.Contains(url, "\x00"):
 		return nil, fmt.Errorf("store: %q: want a folder or gs://bucket/prefix", url)
 	case IsURL(url):
-		return nil, fmt.Errorf("store: %s: unknown scheme; want a folder or gs://bucket/prefix", url)
+		return nil, fmt.Errorf("store: %s: unknown scheme; want a folder or gs://bucket/prefix", secret.URL(url))
 	}
 	return &Store{d: newLocal(filepath.Clean(url)), close: func() error { return nil }}, nil
 }

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/quire-ml/quire/configs/secret"
 	"github.com/quire-ml/quire/transforms/charset"
 )
 
@@ -19,8 +20,12 @@ type ResolveOptions struct {
 	Cache    string       // folder for documents that are downloaded, decompressed or converted; empty: they are errors
 	Form     charset.Form // of the documents' bytes
 	SHA256   string       // hex, of the only document as it is stored; empty: not checked
-	Client   *http.Client // nil: http.DefaultClient
 	Digested *DigestCache // digests that earlier processes have read; nil: none
+	// Verify downloads https sources although the server says that they are unchanged.
+	Verify    bool
+	Transport http.RoundTripper // of https sources; nil: http.DefaultTransport
+
+	Fetched []Fetch // Resolve appends the https sources
 
 	// LeaveOut are files and folders, or their gs:// URLs, that are no texts, whatever
 	// folder or pattern reaches them, through links too. A source inside one is read.
@@ -45,7 +50,7 @@ func (o *ResolveOptions) Digests(ctx context.Context, docs []Document) ([]string
 //	a file
 //	a folder            every regular file below it, but no name that starts with a dot
 //	a pattern           of package doublestar: * ? [a-z] {a,b}, and ** for any folders
-//	https://host/path   downloaded to o.Cache, once
+//	https://host/path   downloaded to o.Cache, when the server has another text than there
 //	gs://bucket/name    an object, or every object below name/; name may be a pattern
 //
 // A file, folder or object of a pattern's very name comes before the pattern. * ? and **
@@ -73,7 +78,7 @@ func Resolve(ctx context.Context, sources []string, o *ResolveOptions) ([]Docume
 		found, err := resolve(ctx, source, o)
 		if err != nil {
 			err = splitName(err, sources[i:])
-			return nil, fmt.Errorf("corpus: %s: %w", source, err)
+			return nil, fmt.Errorf("corpus: %s: %w", secret.URL(source), err)
 		}
 		docs = append(docs, found...)
 	}
@@ -98,7 +103,7 @@ func Resolve(ctx context.Context, sources []string, o *ResolveOptions) ([]Docume
 		return nil, err
 	}
 	if Bytes(docs) == 0 {
-		return nil, wrong(Sources, "corpus: %s: the corpus has 0 bytes; use files with text", strings.Join(sources, ", "))
+		return nil, wrong(Sources, "corpus: %s: the corpus has 0 bytes; use files with text", strings.Join(secret.URLs(sources), ", "))
 	}
 	return docs, nil
 }

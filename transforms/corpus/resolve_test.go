@@ -1,12 +1,7 @@
 package corpus
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
-	"io"
-	"net/http"
-	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -103,94 +98,5 @@ func TestResolveErrors(t *testing.T) {
 	docs, err := Resolve(t.Context(), []string{"one/c.txt"}, &ResolveOptions{SHA256: "6B86B273FF34FCE19D6B804EFF5A3F5747ADA4EAA22F1D49C01E52DDB7875B4B"})
 	if err != nil || names(docs) != "c.txt:1" {
 		t.Errorf("right sha256: %v %v", docs, err)
-	}
-}
-
-// A library serves one text over https.
-type library struct {
-	*httptest.Server
-	text   string
-	served int
-	cut    bool // stop in the middle
-}
-
-func newLibrary(t *testing.T) *library {
-	l := &library{text: "To be, or not to be"}
-	l.Server = httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		l.served++
-		if r.URL.Path != "/books/hamlet.txt" {
-			http.NotFound(w, r)
-			return
-		}
-		if l.cut {
-			w.Header().Set("Content-Length", fmt.Sprint(len(l.text)))
-			io.WriteString(w, l.text[:5])
-			w.(http.Flusher).Flush()
-			panic(http.ErrAbortHandler)
-		}
-		io.WriteString(w, l.text)
-	}))
-	t.Cleanup(l.Close)
-	return l
-}
-
-func TestDownload(t *testing.T) {
-	l := newLibrary(t)
-	cache := t.TempDir()
-	url := l.URL + "/books/hamlet.txt?raw=1"
-	sum := sha256.Sum256([]byte(l.text))
-	o := &ResolveOptions{Cache: cache, Client: l.Client()}
-	get := func(url string) ([]Document, error) { return Resolve(t.Context(), []string{url}, o) }
-
-	l.cut = true
-	if _, err := get(url); err == nil || !strings.Contains(err.Error(), "stopped after 5 bytes") {
-		t.Errorf("cut download: %v", err)
-	}
-	if left, _ := filepath.Glob(filepath.Join(cache, "*", "*")); len(left) > 0 {
-		t.Errorf("a cut download left %q", left)
-	}
-	if left, _ := filepath.Glob(filepath.Join(cache, "*", ".*")); len(left) > 0 {
-		t.Errorf("a cut download left %q", left)
-	}
-	l.cut, l.served = false, 0
-	for range 2 {
-		docs, err := get(url)
-		if err != nil || names(docs) != "hamlet.txt:19" {
-			t.Fatalf("got %s, %v", names(docs), err)
-		}
-		if got, err := os.ReadFile(docs[0].Path); err != nil || string(got) != l.text {
-			t.Errorf("got %q, %v", got, err)
-		}
-	}
-	if l.served != 1 {
-		t.Errorf("served %d times", l.served)
-	}
-	// A cached file that was damaged is downloaded again, if sha256 is given.
-	o.SHA256 = hex.EncodeToString(sum[:])
-	docs, _ := get(url)
-	if err := os.WriteFile(docs[0].Path, []byte("To bee, or not to b"), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	docs, err := get(url)
-	if err != nil || l.served != 2 {
-		t.Fatalf("served %d times, %v", l.served, err)
-	}
-	if got, _ := os.ReadFile(docs[0].Path); string(got) != l.text {
-		t.Errorf("got %q", got)
-	}
-	o.SHA256 = strings.Repeat("0", 64)
-	if _, err := get(url); err == nil || !strings.Contains(err.Error(), hex.EncodeToString(sum[:])) || !strings.Contains(err.Error(), o.SHA256) {
-		t.Errorf("other sha256: %v", err)
-	}
-	o.SHA256 = ""
-	if _, err := get(l.URL + "/lost.txt"); err == nil || !strings.Contains(err.Error(), "404") {
-		t.Errorf("lost: %v", err)
-	}
-	l.Close()
-	if _, err := get(l.URL + "/new.txt"); err == nil || !strings.Contains(err.Error(), "without network, use a local file") {
-		t.Errorf("no network: %v", err)
-	}
-	if docs, err := get(url); err != nil || len(docs) != 1 {
-		t.Errorf("cached, no network: %v", err)
 	}
 }

@@ -34,6 +34,9 @@ func resolve(ctx context.Context, source string, o *ResolveOptions) ([]Document,
 	} else {
 		scheme = ""
 	}
+	if before, _, ok := strings.Cut(source, ":/"); !isURL && ok && strings.HasPrefix(strings.ToLower(before), "http") {
+		return nil, wrong(Sources, "a URL begins with https://")
+	}
 	use := "a path"
 	for _, k := range kinds {
 		if k.scheme == scheme {

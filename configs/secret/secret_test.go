@@ -1,0 +1,62 @@
+package secret
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"testing"
+)
+
+func TestURL(t *testing.T) {
+	for in, want := range map[string]string{
+		"https://h/x.txt":                         "https://h/x.txt",
+		"https://h:8443/a/b@1.2/x.txt":            "https://h:8443/a/b@1.2/x.txt",
+		"https://me:s3cr3t@h/x":                   "https://(secret)@h/x",
+		"https://s3cr3t@h:8443":                   "https://(secret)@h:8443",
+		"https://h/x?sig=s3cr3t":                  "https://h/x?(secret)",
+		"https://h?s3cr3t":                        "https://h?(secret)",
+		"https://h/x?sig=s3cr3t with a \"space\"": "https://h/x?(secret)",
+		"https://h/x#s3cr3t":                      "https://h/x#(secret)",
+		"https://a:s3cr3t@[::1]:1/%20?s3cr3t#s3":  "https://(secret)@[::1]:1/%20?(secret)#(secret)",
+		"HTTPS://s3cr3t@h/x":                      "HTTPS://(secret)@h/x",
+		"ftp://me:s3cr3t@h/x?s3cr3t":              "ftp://(secret)@h/x?(secret)",
+		"https://me:s3/cr3t@h/x":                  "https://(secret)", // its port is no number
+		"https://me:s3%zzcr3t@h/x":                "https://(secret)",
+		"https:/me:s3cr3t@h/x":                    "https://(secret)",
+		"https:///me:s3cr3t@h/x":                  "https://(secret)",
+		"https://(secret)@h/x?(secret)":           "https://(secret)@h/x?(secret)",
+		"gs://bucket/a?.txt#1":                    "gs://bucket/a?.txt#1",
+		"file:///tmp/x":                           "file:///tmp/x",
+		"corpus/a?.txt":                           "corpus/a?.txt",
+		"notes: see https://h/x?y":                "notes: see https://h/x?(secret)",
+		" https://me:s3cr3t@h/x":                  " https://(secret)@h/x",
+		"C:/corpus?/x":                            "C:/corpus?/x",
+		"":                                        "",
+	} {
+		if got := URL(in); got != want {
+			t.Errorf("%s: got %s, want %s", in, got, want)
+		}
+	}
+}
+
+func TestText(t *testing.T) {
+	for in, want := range map[string]string{
+		`proxy "http://me:s3cr3t@p:3128" is wrong, https://h/x?s3cr3t too`: `proxy "http://(secret)@p:3128" is wrong, https://h/x?(secret) too`,
+		"[https://s3cr3t@h/x gs://b/a?.txt]":                               "[https://(secret)@h/x gs://b/a?.txt]",
+		"none: a://":                                                       "none: a://",
+	} {
+		if got := Text(in); got != want {
+			t.Errorf("%s: got %s, want %s", in, got, want)
+		}
+	}
+}
+
+func TestError(t *testing.T) {
+	err := fmt.Errorf("https://s3cr3t@h: %w", fs.ErrNotExist)
+	if got := Error(err); got.Error() != "https://(secret)@h: file does not exist" || !errors.Is(got, fs.ErrNotExist) {
+		t.Errorf("got %v", got)
+	}
+	if got := Error(fs.ErrNotExist); got != fs.ErrNotExist {
+		t.Errorf("got %v", got)
+	}
+}

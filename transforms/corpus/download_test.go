@@ -1,0 +1,474 @@
+package corpus
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/quire-ml/quire/runners/store"
+)
+
+// A library serves one text over https.
+type library struct {
+	*httptest.Server
+	t      *testing.T
+	text   string
+	header map[string]string // of every answer
+	cut    bool              // stops in the middle
+	asked  []string          // conditions of each request
+
+	o   *ResolveOptions
+	url string
+}
+
+const modified = "Wed, 25 Nov 2026 03:00:00 GMT"
+
+func newLibrary(t *testing.T) *library {
+	l := &library{t: t, text: "To be, or not to be", header: map[string]string{}}
+	l.Server = httptest.NewTLSServer(l)
+	t.Cleanup(l.Close)
+	l.o = &ResolveOptions{Cache: t.TempDir(), Transport: l.Client().Transport}
+	l.url = l.URL + "/books/hamlet.txt?sig=s3cr3t"
+	return l
+}
+
+func (l *library) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	tag, since := r.Header.Get("If-None-Match"), r.Header.Get("If-Modified-Since")
+	l.asked = append(l.asked, strings.TrimSpace(tag+" "+since))
+	for name, value := range l.header {
+		w.Header().Set(name, value)
+	}
+	switch {
+	case r.URL.Path != "/books/hamlet.txt":
+		http.NotFound(w, r)
+	case tag+since != "" && tag == l.header["Etag"] && since == l.header["Last-Modified"]:
+		w.WriteHeader(http.StatusNotModified)
+	case l.cut:
+		w.Header().Set("Content-Length", fmt.Sprint(len(l.text)))
+		io.WriteString(w, l.text[:5])
+		w.(http.Flusher).Flush()
+		panic(http.ErrAbortHandler)
+	default:
+		io.WriteString(w, l.text)
+	}
+}
+
+// get resolves the source, and compares the document with what the library has and the
+// conditions of the requests with asked.
+func (l *library) get(asked ...string) Fetch {
+	l.t.Helper()
+	l.asked, l.o.Fetched = nil, nil
+	docs, err := Resolve(l.t.Context(), []string{l.url}, l.o)
+	if err != nil || names(docs) != fmt.Sprintf("hamlet.txt:%d", len(l.text)) || len(l.o.Fetched) != 1 {
+		l.t.Fatalf("got %s, %+v, %v", names(docs), l.o.Fetched, err)
+	}
+	f := l.o.Fetched[0]
+	sum := sha256.Sum256([]byte(l.text))
+	if got, err := os.ReadFile(docs[0].Path); err != nil || string(got) != l.text || f.SHA256 != hex.EncodeToString(sum[:]) || f.SHA256 != docs[0].SHA256 {
+		l.t.Errorf("got %q, %v, with %+v", got, err, f)
+	}
+	if f.Bytes != int64(len(l.text)) || f.Source != l.URL+"/books/hamlet.txt?(secret)" || time.Since(f.At) > time.Minute || f.At.Location() != time.UTC {
+		l.t.Errorf("the fetch is %+v", f)
+	}
+	if !slices.Equal(l.asked, asked) {
+		l.t.Errorf("asked with %q, want %q", l.asked, asked)
+	}
+	return f
+}
+
+// fails returns the error of the source.
+func (l *library) fails() error {
+	l.t.Helper()
+	docs, err := Resolve(l.t.Context(), []string{l.url}, l.o)
+	if err == nil || strings.Contains(err.Error(), "s3cr3t") {
+		l.t.Fatalf("got %s, %v", names(docs), err)
+	}
+	return err
+}
+
+// copies returns the texts in the cache.
+func (l *library) copies() (texts []string) {
+	found, _ := filepath.Glob(filepath.Join(l.o.Cache, "*", "*"))
+	for _, name := range found {
+		if filepath.Base(name) != noteName {
+			text, _ := os.ReadFile(name)
+			texts = append(texts, string(text))
+		}
+	}
+	slices.Sort(texts)
+	return texts
+}
+
+// TestConditions: the server is asked every time, with the validators that it gave.
+func TestConditions(t *testing.T) {
+	for name, c := range map[string]struct {
+		header    map[string]string
+		condition string
+		status    int
+	}{
+		"both":                 {map[string]string{"Etag": `"1"`, "Last-Modified": modified}, `"1" ` + modified, 304},
+		"a tag":                {map[string]string{"Etag": `W/"1"`}, `W/"1"`, 304},
+		"a time":               {map[string]string{"Last-Modified": modified}, modified, 304},
+		"a time of just now":   {map[string]string{"Last-Modified": modified, "Date": "Wed, 25 Nov 2026 03:00:01 GMT"}, "", 200},
+		"a time without clock": {map[string]string{"Last-Modified": modified, "Date": "now"}, "", 200},
+		"no time":              {map[string]string{"Last-Modified": "yesterday"}, "", 200},
+		"none":                 {nil, "", 200},
+	} {
+		l := newLibrary(t)
+		maps.Copy(l.header, c.header)
+		if f := l.get(""); f.Status != 200 || f.ETag != c.header["Etag"] || f.LastModified != c.header["Last-Modified"] {
+			t.Errorf("%s: the first fetch is %+v", name, f)
+		}
+		for range 2 {
+			if f := l.get(c.condition); f.Status != c.status || f.ETag != c.header["Etag"] || f.LastModified != c.header["Last-Modified"] {
+				t.Errorf("%s: a later fetch is %+v", name, f)
+			}
+		}
+		if got := l.copies(); len(got) != 1 {
+			t.Errorf("%s: %d copies of one text", name, len(got))
+		}
+		l.o.Verify = true
+		if f := l.get(""); f.Status != 200 {
+			t.Errorf("%s: to verify it is not downloaded: %+v", name, f)
+		}
+		// The next night's text.
+		l.o.Verify, l.text = false, "To be, or not to be: that is the question"
+		l.header["Etag"], l.header["Last-Modified"] = `"2"`, "Wed, 25 Nov 2026 02:00:00 GMT"
+		if f := l.get(c.condition); f.Status != 200 || f.ETag != `"2"` || f.Unreliable {
+			t.Errorf("%s: the fetch of another text is %+v", name, f)
+		}
+		if got := l.copies(); len(got) != 2 {
+			t.Errorf("%s: a round may still read the text before: the copies are %q", name, got)
+		}
+	}
+}
+
+// TestLyingServer: the bytes count, not what the server says of them.
+func TestLyingServer(t *testing.T) {
+	const first, second = "To be, or not to be", "To be, or not to be: that is the question"
+	for name, c := range map[string]struct {
+		tag, length string // of a later answer 304
+		text        string // of a later answer 200
+		tag200      string
+		statuses    []int
+		unreliable  bool
+	}{
+		"a true one":               {tag: `"1"`, length: "19", statuses: []int{304, 304}},
+		"a weak tag":               {tag: `W/"1"`, statuses: []int{304, 304}},
+		"304 about another tag":    {tag: `"2"`, text: second, tag200: `"2"`, statuses: []int{200, 304}},
+		"304 about another length": {tag: `"1"`, length: "41", text: second, tag200: `"1"`, statuses: []int{200, 200}, unreliable: true},
+	} {
+		conditions, text, tag := "", first, `"1"`
+		o := &ResolveOptions{Cache: t.TempDir(), Transport: page(func(r *http.Request) (*http.Response, error) {
+			conditions = r.Header.Get("If-None-Match")
+			if conditions != "" {
+				return answer(304, "", "Etag", c.tag, "Content-Length", c.length), nil
+			}
+			return answer(200, text, "Etag", tag, "Content-Length", fmt.Sprint(len(text))), nil
+		})}
+		for i, want := range append([]int{200}, c.statuses...) {
+			if i == 1 && c.text != "" {
+				text, tag = c.text, c.tag200
+			}
+			if i == 2 && c.tag200 == `"2"` {
+				c.tag = tag
+			}
+			o.Fetched = nil
+			docs, err := Resolve(t.Context(), []string{"https://h.test/x"}, o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, _ := os.ReadFile(docs[0].Path)
+			if f := o.Fetched[0]; f.Status != want || string(got) != text || f.Unreliable != (c.unreliable && i > 0) ||
+				f.Unreliable != strings.Contains(f.String(), "two texts with one ETag") {
+				t.Errorf("%s: round %d: %+v with %q", name, i, f, got)
+			}
+		}
+		if sent := conditions != ""; sent == c.unreliable {
+			t.Errorf("%s: the last condition is %q", name, conditions)
+		}
+	}
+}
+
+// TestPinned: a copy with the expected sha256 needs no server; one that was damaged does.
+func TestPinned(t *testing.T) {
+	l := newLibrary(t)
+	sum := sha256.Sum256([]byte(l.text))
+	l.o.SHA256 = strings.ToUpper(hex.EncodeToString(sum[:]))
+	l.get("")
+	if f := l.get(); f.Status != 0 {
+		t.Errorf("got %+v", f)
+	}
+	docs, err := Resolve(t.Context(), []string{l.url}, l.o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(docs[0].Path, []byte("To bee, or not to b"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if f := l.get(""); f.Status != 200 {
+		t.Errorf("a damaged copy: got %+v", f)
+	}
+	zeros := strings.Repeat("0", 64)
+	l.o.SHA256 = zeros
+	if err := l.fails(); !strings.Contains(err.Error(), hex.EncodeToString(sum[:])) || !strings.Contains(err.Error(), zeros) {
+		t.Errorf("other sha256: %v", err)
+	}
+	l.Close()
+	l.o.SHA256 = hex.EncodeToString(sum[:])
+	if f := l.get(); f.Status != 0 {
+		t.Errorf("no network: got %+v", f)
+	}
+}
+
+// TestNoNetwork: without the server there is no document, unless a person says so: the
+// error has the path of the copy.
+func TestNoNetwork(t *testing.T) {
+	l := newLibrary(t)
+	l.header["Etag"] = `"1"`
+	l.Close()
+	if err := l.fails(); !errors.Is(err, store.ErrTransient) || !strings.HasSuffix(err.Error(), "without network, use a local file") {
+		t.Errorf("no copy: %v", err)
+	}
+	l.Server = httptest.NewTLSServer(l)
+	l.o.Transport, l.url = l.Client().Transport, l.URL+"/books/hamlet.txt?sig=s3cr3t"
+	l.get("")
+	l.Close()
+	err := l.fails()
+	_, file, _ := strings.Cut(err.Error(), " UTC is ")
+	if text, rerr := os.ReadFile(file); !errors.Is(err, store.ErrTransient) || rerr != nil || string(text) != l.text {
+		t.Errorf("a copy: %v", err)
+	}
+}
+
+// TestCut: a download that is cut off leaves nothing, and may pass.
+func TestCut(t *testing.T) {
+	l := newLibrary(t)
+	l.cut = true
+	if err := l.fails(); !strings.Contains(err.Error(), "stopped after 5 bytes") || !errors.Is(err, store.ErrTransient) {
+		t.Errorf("got %v", err)
+	}
+	left, _ := filepath.Glob(filepath.Join(l.o.Cache, "*", "*"))
+	hidden, _ := filepath.Glob(filepath.Join(l.o.Cache, "*", ".*"))
+	if len(left)+len(hidden) > 0 {
+		t.Errorf("it left %q %q", left, hidden)
+	}
+	l.cut = false
+	l.get("")
+	l.url = l.URL + "/lost.txt?s3cr3t"
+	if err := l.fails(); !strings.HasSuffix(err.Error(), "lost.txt?(secret): the server answered 404 Not Found") {
+		t.Errorf("lost: %v", err)
+	}
+}
+
+// TestCopies: copies that no round can be reading are deleted, with the document of an
+// earlier program.
+func TestCopies(t *testing.T) {
+	l := newLibrary(t)
+	var all []string
+	for i, text := range []string{"one", "two", "three"} {
+		l.text, l.header["Etag"] = text, fmt.Sprint(i)
+		l.get(map[bool]string{true: "", false: fmt.Sprint(i - 1)}[i == 0])
+		all, _ = filepath.Glob(filepath.Join(l.o.Cache, "*", "*-hamlet.txt"))
+		for _, file := range all {
+			if err := os.Chtimes(file, time.Time{}, time.Now().Add(-25*time.Hour)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if got := l.copies(); !slices.Equal(got, []string{"three", "two"}) {
+		t.Errorf("the copies are %q", got)
+	}
+	put(t, filepath.Dir(all[0]), "hamlet.txt", "the document itself")
+	l.text, l.header["Etag"] = "four", "4"
+	l.get("2")
+	if got := l.copies(); !slices.Equal(got, []string{"four", "the document itself", "three"}) {
+		t.Errorf("a copy of today may be another process's: the copies are %q", got)
+	}
+}
+
+// A page answers requests.
+type page func(r *http.Request) (*http.Response, error)
+
+func (p page) RoundTrip(r *http.Request) (*http.Response, error) { return p(r) }
+
+// answer returns an answer with headers, by name and value.
+func answer(status int, text string, headers ...string) *http.Response {
+	h := http.Header{}
+	for i := 0; i < len(headers); i += 2 {
+		h.Set(headers[i], headers[i+1])
+	}
+	return &http.Response{StatusCode: status, Header: h, ContentLength: -1, Body: io.NopCloser(strings.NewReader(text))}
+}
+
+// TestRedirects: a redirect is followed to https alone, and tells nobody where from.
+func TestRedirects(t *testing.T) {
+	var asked []string
+	o := &ResolveOptions{Cache: t.TempDir()}
+	to := ""
+	o.Transport = page(func(r *http.Request) (*http.Response, error) {
+		user, password, _ := r.BasicAuth()
+		asked = append(asked, fmt.Sprintf("%s %s:%s%s", r.URL.Host, user, password, r.Header.Get("Referer")))
+		if r.URL.Path == "/end" {
+			return answer(200, "text"), nil
+		}
+		return answer(302, "moved", "Location", to), nil
+	})
+	get := func() error {
+		asked = nil
+		_, err := Resolve(t.Context(), []string{"https://me:s3cr3t@h.test/x?s3cr3t"}, o)
+		return err
+	}
+	for _, c := range []struct{ to, want string }{
+		{"/end?s3cr3t", "h.test me:s3cr3t, h.test me:s3cr3t"},
+		{"https://h.test/end", "h.test me:s3cr3t, h.test me:s3cr3t"},
+		{"https://other.test/end", "h.test me:s3cr3t, other.test :"},
+		{"https://you:p@h.test/end", "h.test me:s3cr3t, h.test you:p"},
+	} {
+		to = c.to
+		if err := get(); err != nil || strings.Join(asked, ", ") != c.want {
+			t.Errorf("to %s: asked %q, %v, want %s", to, asked, err, c.want)
+		}
+	}
+	for where, want := range map[string]string{
+		"http://h.test/end?s3cr3t": "the server redirects (302) from https to http, which is not followed",
+		"file:///etc/s3cr3t":       "the server redirects (302) to an address that is no URL",
+		"ftp://s3cr3t@h.test/end":  "the server redirects (302) from https to ftp, which is not followed",
+		"https://h.test/%zzs3cr3t": "the server redirects (302) to an address that is no URL",
+		"":                         "the server redirects more than 10 times",
+		"/x":                       "the server redirects more than 10 times",
+	} {
+		to = where
+		var wrong *FieldError
+		if err := get(); err == nil || err.Error() != "corpus: https://(secret)@h.test/x?(secret): "+want || !errors.As(err, &wrong) {
+			t.Errorf("to %q: %v", where, err)
+		}
+		if n := len(asked); n != 1 && n != 11 {
+			t.Errorf("to %q: %d requests", where, n)
+		}
+	}
+}
+
+// A drip gives some bytes and then waits.
+type drip struct {
+	r     *http.Request
+	bytes int
+	every time.Duration
+	left  int // drips
+}
+
+func (d *drip) Read(p []byte) (int, error) {
+	if d.left--; d.left < 0 {
+		return 0, io.EOF
+	}
+	select {
+	case <-time.After(d.every):
+		return min(d.bytes, len(p)), nil
+	case <-d.r.Context().Done():
+		return 0, d.r.Context().Err()
+	}
+}
+
+// TestProgress: a download ends where too few bytes come in a minute, and no sooner.
+func TestProgress(t *testing.T) {
+	for name, c := range map[string]struct {
+		bytes, drips int
+		every, took  time.Duration
+		ok           bool
+	}{
+		"stalls":          {bytes: 1, drips: 1, every: 1000 * time.Hour, took: time.Minute},
+		"a byte a second": {bytes: 1, drips: 1 << 20, every: time.Second, took: time.Minute},
+		"slow":            {bytes: 64 << 10, drips: 100, every: 59 * time.Second, took: 5900 * time.Second, ok: true},
+		"short":           {bytes: 1, drips: 1, every: 59 * time.Second, took: 59 * time.Second, ok: true},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			o := &ResolveOptions{Cache: t.TempDir(), Transport: page(func(r *http.Request) (*http.Response, error) {
+				resp := answer(200, "")
+				resp.Body = io.NopCloser(&drip{r, c.bytes, c.every, c.drips})
+				return resp, nil
+			})}
+			began := time.Now()
+			docs, err := Resolve(t.Context(), []string{"https://h.test/x"}, o)
+			if took := time.Since(began); took != c.took || (err == nil) != c.ok || c.ok && docs[0].Bytes != int64(c.bytes*c.drips) ||
+				!c.ok && (!errors.Is(err, store.ErrTransient) || !strings.Contains(err.Error(), "fewer than 65536 bytes came in 1m0s")) {
+				t.Errorf("%s: after %v: %v", name, took, err)
+			}
+		})
+	}
+}
+
+// TestNoAnswer: the time until an answer counts too.
+func TestNoAnswer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := &ResolveOptions{Cache: t.TempDir(), Transport: page(func(r *http.Request) (*http.Response, error) {
+			<-r.Context().Done()
+			return nil, r.Context().Err()
+		})}
+		began := time.Now()
+		_, err := Resolve(t.Context(), []string{"https://h.test/x"}, o)
+		if took := time.Since(began); took != time.Minute || !errors.Is(err, store.ErrTransient) {
+			t.Errorf("after %v: %v", took, err)
+		}
+	})
+}
+
+// TestLimit: a download that would fill the disk ends, at once where the server says its size.
+func TestLimit(t *testing.T) {
+	endless := &http.Response{ContentLength: -1, Body: io.NopCloser(&drip{r: &http.Request{}, bytes: 1 << 20, left: 1 << 30})}
+	large := &http.Response{ContentLength: 1 << 40, Body: io.NopCloser(strings.NewReader("x"))}
+	for _, c := range []struct {
+		resp *http.Response
+		want int64
+	}{{endless, 5 << 20}, {large, 1}} {
+		f := &transfer{limit: 4 << 20}
+		if n, err := f.copy(io.Discard, c.resp); n != c.want || err == nil || !strings.Contains(err.Error(), "a download may fill half of the disk's free space, 4194304 bytes") {
+			t.Errorf("after %d bytes: %v", n, err)
+		}
+	}
+	l := newLibrary(t)
+	st, err := store.Open(t.Context(), l.o.Cache)
+	if err != nil {
+		t.Fatal(err)
+	}
+	limit, err := (&web{st: st}).limit()
+	free, _, _ := st.Free()
+	if err != nil || limit < free/4 || limit > free { // the disk has other users
+		t.Errorf("the limit is %d, %v; %d bytes are free", limit, err, free)
+	}
+}
+
+// TestEncodings: a text that travels compressed is the text; a document that is compressed
+// stays so until it is unpacked; another encoding is refused.
+func TestEncodings(t *testing.T) {
+	l := newLibrary(t)
+	for encoding, want := range map[string]string{"gzip": "", "br": `Content-Encoding "br"`} {
+		l.header["Content-Encoding"] = encoding
+		l.text = zipped(t, "To be")
+		docs, err := Resolve(t.Context(), []string{l.url}, l.o)
+		if want == "" && (err != nil || names(docs) != "hamlet.txt:5") || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
+			t.Errorf("%s: %s, %v", encoding, names(docs), err)
+		}
+	}
+	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Encoding", "x-gzip")
+		w.Write([]byte(l.text))
+	}))
+	defer server.Close()
+	l.o.Transport = server.Client().Transport
+	docs, err := Resolve(t.Context(), []string{server.URL + "/hamlet.txt.gz"}, l.o)
+	if err != nil || names(docs) != "hamlet.txt:5" {
+		t.Errorf("a .gz: %s, %v", names(docs), err)
+	}
+}
