@@ -9,6 +9,7 @@ import (
 
 	"github.com/quire-ml/quire/configs"
 	"github.com/quire-ml/quire/pipelines/gate"
+	"github.com/quire-ml/quire/pipelines/text"
 	"github.com/quire-ml/quire/runners/schedule"
 	"github.com/quire-ml/quire/runners/store"
 	"github.com/quire-ml/quire/runners/workflow"
@@ -78,7 +79,7 @@ func scheduler(ctx context.Context, c *configs.Config, o Options) (*schedule.Sch
 	if err != nil {
 		return nil, nil, err
 	}
-	st, err := store.Open(ctx, c.Workdir)
+	st, err := text.OpenWorkdir(ctx, c)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -18,6 +18,7 @@ import (
 	"github.com/quire-ml/quire/model/train"
 	"github.com/quire-ml/quire/pipelines/gate"
 	"github.com/quire-ml/quire/pipelines/report"
+	"github.com/quire-ml/quire/pipelines/text"
 	"github.com/quire-ml/quire/runners/engine"
 	"github.com/quire-ml/quire/runners/store"
 	"github.com/quire-ml/quire/runners/workflow"
@@ -65,7 +66,7 @@ func Run(ctx context.Context, c *configs.Config, o Options) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	st, err := store.Open(ctx, c.Workdir)
+	st, err := text.OpenWorkdir(ctx, c)
 	if err != nil {
 		return nil, err
 	}
@@ -94,7 +95,7 @@ func Plan(ctx context.Context, c *configs.Config, o Options) (*workflow.Plan, er
 	if err != nil {
 		return nil, err
 	}
-	st, err := store.Open(ctx, c.Workdir)
+	st, err := text.OpenWorkdir(ctx, c)
 	if err != nil {
 		return nil, err
 	}

@@ -5,7 +5,9 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -115,6 +117,19 @@ func Made(c *configs.Config) []string {
 		paths = append(paths, store.Locate(c.Workdir, name))
 	}
 	return paths
+}
+
+// OpenWorkdir opens the store of the workdir. A file or folder in it that is a link to
+// nothing, such as a disk that is not there, is an error before any work.
+func OpenWorkdir(ctx context.Context, c *configs.Config) (*store.Store, error) {
+	for _, path := range Made(c) {
+		if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+			if to, err := os.Readlink(path); err == nil {
+				return nil, fmt.Errorf("text: %s is a link to %s, and there is none; remove the link, or restore what it names", path, to)
+			}
+		}
+	}
+	return store.Open(ctx, c.Workdir)
 }
 
 // FindCorpus resolves the sources of a corpus, downloads those on the web, and digests

@@ -12,7 +12,7 @@ import (
 
 // makeFolder makes the folder dir of the store and those above it, durably. It returns
 // the root of the store.
-func (l *local) makeFolder(dir string) (*os.Root, error) {
+func (l *local) makeFolder(dir string) (*tree, error) {
 	root, err := l.root()
 	if errors.Is(err, ErrNotExist) {
 		if err = l.makePath(l.dir); err == nil {
@@ -57,7 +57,7 @@ func (l *local) makePath(name string) error {
 }
 
 // makeBelow makes the folder dir below root, and those above it.
-func (l *local) makeBelow(root *os.Root, dir string) error {
+func (l *local) makeBelow(root *tree, dir string) error {
 	info, err := root.Stat(filepath.FromSlash(dir))
 	switch {
 	case err == nil && info.IsDir():
@@ -79,7 +79,7 @@ func (l *local) makeBelow(root *os.Root, dir string) error {
 }
 
 // syncFolder makes the names in a folder durable.
-func (l *local) syncFolder(root *os.Root, dir string) error {
+func (l *local) syncFolder(root *tree, dir string) error {
 	d, err := root.Open(filepath.FromSlash(dir))
 	if err != nil {
 		return localError(err)

@@ -61,8 +61,8 @@ func (l *local) do(op, name string, f func() error) error {
 }
 
 // root opens the folder of the store.
-func (l *local) root() (*os.Root, error) {
-	root, err := os.OpenRoot(l.dir)
+func (l *local) root() (*tree, error) {
+	root, err := openTree(l.dir)
 	if err != nil {
 		if info, statErr := os.Stat(l.dir); statErr == nil && !info.IsDir() {
 			return nil, ErrNotExist // there is nothing below a file
@@ -81,7 +81,7 @@ func (l *local) openFile(name string) (*os.File, fs.FileInfo, error) {
 	return l.openIn(root, name)
 }
 
-func (l *local) openIn(root *os.Root, name string) (f *os.File, info fs.FileInfo, err error) {
+func (l *local) openIn(root *tree, name string) (f *os.File, info fs.FileInfo, err error) {
 	err = l.do("open", name, func() error {
 		// Without O_NONBLOCK, opening a named pipe would wait for its writer.
 		f, err = root.OpenFile(filepath.FromSlash(name), os.O_RDONLY|syscall.O_NONBLOCK, 0)
@@ -186,7 +186,7 @@ func (l *local) list(ctx context.Context, prefix string) ([]Info, error) {
 
 // walk appends the objects of folder dir whose names start with prefix. Files that
 // vanish meanwhile are left out.
-func (l *local) walk(ctx context.Context, root *os.Root, dir, prefix string, infos *[]Info) error {
+func (l *local) walk(ctx context.Context, root *tree, dir, prefix string, infos *[]Info) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -210,7 +210,7 @@ func (l *local) walk(ctx context.Context, root *os.Root, dir, prefix string, inf
 		name := path.Join(dir, entry.Name())
 		switch {
 		case hidden(entry.Name()) || !strings.HasPrefix(name+"/", prefix) && !strings.HasPrefix(prefix, name+"/"):
-		case entry.IsDir():
+		case entry.IsDir() || dir == "." && linksFolder(root, entry):
 			if err := l.walk(ctx, root, name, prefix, infos); err != nil {
 				return err
 			}
@@ -223,8 +223,17 @@ func (l *local) walk(ctx context.Context, root *os.Root, dir, prefix string, inf
 	return nil
 }
 
+// linksFolder reports whether an entry of the store's folder is a link to a folder.
+func linksFolder(root *tree, entry fs.DirEntry) bool {
+	if entry.Type() != fs.ModeSymlink {
+		return false
+	}
+	info, err := root.Stat(entry.Name())
+	return err == nil && info.IsDir()
+}
+
 // listFile appends the object name. A link to a folder is not followed.
-func (l *local) listFile(root *os.Root, name string, infos *[]Info) error {
+func (l *local) listFile(root *tree, name string, infos *[]Info) error {
 	f, info, err := l.openIn(root, name)
 	if errors.Is(err, ErrNotExist) {
 		return nil
@@ -328,6 +337,8 @@ func localError(err error) error {
 		return ErrNotExist
 	case errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT):
 		return fmt.Errorf("%w; make room on its file system, then start again: nothing incomplete is visible", err)
+	case err.Error() == "path escapes from parent": // an error of package os without a name
+		return errors.New("a link leads out of its folder; only a folder directly in the store may be a link")
 	}
 	return err
 }

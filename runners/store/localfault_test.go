@@ -162,24 +162,120 @@ func TestFailedSyncIsFinal(t *testing.T) {
 	}
 }
 
-// TestLinksThatLeave holds that symbolic links do not lead out of a store.
+// otherDisk is a folder, on another file system where this machine has one.
+func otherDisk(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("/dev/shm", "store-test-")
+	if err != nil {
+		return t.TempDir()
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	return dir
+}
+
+// link makes a link.
+func link(t *testing.T, target, name string) {
+	t.Helper()
+	if err := os.Symlink(target, name); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestLinkedFolder: a folder directly in the store may be a link to another disk.
+func TestLinkedFolder(t *testing.T) {
+	s, outside := mustOpen(t, t.TempDir()), otherDisk(t)
+	link(t, outside, s.Join("out"))
+	if _, err := s.Put(ctx, "out/a/new", []byte("1")); err != nil {
+		t.Fatal(err)
+	}
+	info, err := s.Swap(ctx, "out/swapped", []byte("2"), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Swap(ctx, "out/swapped", []byte("3"), info.Generation); err != nil {
+		t.Fatal(err)
+	}
+	w, err := s.Create(ctx, "out/written")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.Abort()
+	if _, err := w.Write([]byte("4")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.Commit(); err != nil {
+		t.Fatal(err)
+	}
+	for _, prefix := range []string{"", "out/", "o"} {
+		infos, err := s.List(ctx, prefix)
+		if err != nil || len(infos) != 3 || infos[0].Name != "out/a/new" || infos[1].Name != "out/swapped" || infos[2].Name != "out/written" {
+			t.Errorf("List(%q): %v, %v", prefix, infos, err)
+		}
+	}
+	sub, err := s.Sub("out/a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if data, _, err := sub.Read(ctx, "new"); err != nil || string(data) != "1" {
+		t.Errorf("read %q, %v", data, err)
+	}
+	if data, err := os.ReadFile(filepath.Join(outside, "swapped")); err != nil || string(data) != "3" {
+		t.Errorf("outside: %q, %v", data, err)
+	}
+	if err := s.Delete(ctx, "out/a/new", ""); err != nil {
+		t.Error(err)
+	}
+	if _, err := s.Stat(ctx, "out/a/new"); !errors.Is(err, ErrNotExist) {
+		t.Errorf("deleted: %v", err)
+	}
+	l, err := Acquire(ctx, s, "out/lease.json", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Release(ctx); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestLinkToNothing: a link to a disk that is not there is an error, for every operation,
+// and not an empty folder.
+func TestLinkToNothing(t *testing.T) {
+	dir := t.TempDir()
+	link(t, "/nothing/here", filepath.Join(dir, "out"))
+	for _, s := range []*Store{mustOpen(t, dir), mustOpen(t, filepath.Join(dir, "out"))} {
+		_, _, read := s.Read(ctx, "out/a")
+		_, put := s.Put(ctx, "out/a", nil)
+		_, list := s.List(ctx, "out/")
+		for what, err := range map[string]error{"read": read, "put": put, "list": list, "delete": s.Delete(ctx, "out/a", "")} {
+			if err == nil || errors.Is(err, ErrNotExist) || !strings.Contains(err.Error(), "out is a link to /nothing/here, and there is none") {
+				t.Errorf("%s in %s: %v", what, s.URL(), err)
+			}
+		}
+	}
+}
+
+// TestLinksThatLeave holds that links further below do not lead out of a store.
 func TestLinksThatLeave(t *testing.T) {
 	outside := t.TempDir()
 	if err := os.WriteFile(filepath.Join(outside, "secret"), []byte("secret"), 0o666); err != nil {
 		t.Fatal(err)
 	}
 	s := mustOpen(t, t.TempDir())
-	if err := os.Symlink(outside, s.Join("out")); err != nil {
+	if err := os.Mkdir(s.Join("in"), 0o777); err != nil {
 		t.Fatal(err)
 	}
-	if data, _, err := s.Read(ctx, "out/secret"); err == nil {
-		t.Errorf("read %q", data)
+	link(t, outside, s.Join("in/out"))
+	if data, _, err := s.Read(ctx, "in/out/secret"); err == nil || !strings.Contains(err.Error(), "only a folder directly in the store may be a link") {
+		t.Errorf("read %q, %v", data, err)
 	}
-	if _, err := s.Put(ctx, "out/new", nil); err == nil {
+	if _, err := s.Put(ctx, "in/out/new", nil); err == nil {
 		t.Error("a new file outside")
 	}
-	if err := s.Delete(ctx, "out/secret", ""); err == nil {
+	if err := s.Delete(ctx, "in/out/secret", ""); err == nil {
 		t.Error("deleted outside")
+	}
+	if infos, err := s.List(ctx, ""); err == nil {
+		t.Errorf("listed %v", infos)
 	}
 	if entries, err := os.ReadDir(outside); err != nil || len(entries) != 1 {
 		t.Errorf("outside: %v, %v", entries, err)

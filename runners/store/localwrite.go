@@ -23,7 +23,7 @@ import (
 type localUpload struct {
 	l    *local
 	ctx  context.Context
-	root *os.Root
+	root *tree
 	name string
 	temp string // "" when it is gone
 	f    *os.File

@@ -20,7 +20,7 @@ const (
 // lock excludes other swaps and deletions in a folder, of every process. The lock is an
 // flock on the folder itself. Where a folder cannot be locked, as on NFS, the lock is on
 // the file .lock in the folder.
-func (l *local) lock(ctx context.Context, root *os.Root, dir string) (unlock func(), err error) {
+func (l *local) lock(ctx context.Context, root *tree, dir string) (unlock func(), err error) {
 	f, err := root.Open(filepath.FromSlash(dir))
 	if err != nil {
 		return nil, localError(err)
@@ -73,7 +73,7 @@ func flock(f *os.File, how int) error {
 
 // sweep removes the temporary files in a folder whose writers are dead: the unlocked
 // ones. A store sweeps each folder once.
-func (l *local) sweep(root *os.Root, dir string) error {
+func (l *local) sweep(root *tree, dir string) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.swept[dir] {
@@ -103,7 +103,7 @@ func (l *local) sweep(root *os.Root, dir string) error {
 
 // sweepFile removes a temporary file that no process writes. A file that cannot be
 // opened or locked stays, and costs space.
-func sweepFile(root *os.Root, name string) {
+func sweepFile(root *tree, name string) {
 	f, err := root.OpenFile(name, os.O_RDWR, 0)
 	if err != nil {
 		return

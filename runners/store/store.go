@@ -14,7 +14,9 @@
 //   - Verified. On Cloud Storage every upload and every whole read is compared by
 //     CRC-32C, ours against the service's. So are range reads that follow one another
 //     from an object's start to its end. A lost reply is not a conflict.
-//   - Contained. A name is elements joined by slashes and cannot leave the store.
+//   - Contained. A name is elements joined by slashes and cannot leave the store. Locally,
+//     a folder directly in the store may be a link, as to another disk; no link below is
+//     followed out of its folder.
 //
 // Locally, an object is written to a file .tmp-* in its folder, synced, linked
 // or renamed to its name, and the folder is synced. After a failed sync the file
