@@ -236,3 +236,29 @@ func TestRetired(t *testing.T) {
 		t.Error(e)
 	}
 }
+
+// TestShipped: a value is shipped while nobody has set its key, in a file of their own or
+// elsewhere, even to the same value.
+func TestShipped(t *testing.T) {
+	dir := write(t, map[string]string{"mine.yaml": "extends: quickstart\ntrain.lr: 0.002\n", "prompt.yaml": "extends: mine.yaml\ngenerate.prompt: 'The '\n"})
+	for _, test := range []struct {
+		o    Options
+		want bool
+	}{
+		{Options{}, true},
+		{Options{Config: "base"}, true}, // the default
+		{Options{Config: filepath.Join(dir, "mine.yaml")}, true},
+		{Options{Config: filepath.Join(dir, "prompt.yaml")}, false},
+		{Options{Set: []string{"generate.prompt=The "}}, false},
+		{Options{Environ: []string{"QUIRE_GENERATE_PROMPT=x"}}, false},
+		{Options{Flags: []Flag{{"generate.prompt", "x", "--prompt"}}}, false},
+	} {
+		r, err := Load(test.o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := r.Shipped("generate.prompt"); got != test.want {
+			t.Errorf("%+v: %v", test.o, got)
+		}
+	}
+}

@@ -37,6 +37,9 @@ func fromFiles(config string) ([]setting, error) {
 		if err != nil {
 			return nil, err
 		}
+		for i := range p.settings {
+			p.settings[i].shipped = f.dir == ""
+		}
 		chain = append(chain, p)
 		name, dir, source = p.extends, f.dir, p.extendsSource
 	}

@@ -132,7 +132,7 @@ var keys = []key{
 		meaning: "epochs without a lower validation loss after which training ends; 0 = off"},
 
 	{name: "generate.prompt", domain: text{"text", func(string) bool { return true }}, initial: "", effect: Text, always: inKeys, also: []string{"start_string", "start"},
-		meaning: "text that is continued; empty = a random character"},
+		meaning: "text that is continued; empty = a random character; where the text lacks characters of a prompt that nobody has set, its own beginning"},
 	{name: "generate.length", domain: whole{0, 1_000_000_000}, initial: 1000, effect: Text, always: inKeys, also: []string{"num_generate", "max_tokens", "num_chars"},
 		meaning: "characters to write"},
 	{name: "generate.temperature", domain: number{lo: 0, hi: 100}, initial: 1.0, effect: Text, always: inKeys, also: []string{"temp"},

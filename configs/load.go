@@ -78,7 +78,7 @@ func resolve(files, overrides []setting) (*Resolved, error) {
 	for i := range keys {
 		k := &keys[i]
 		v.SetDefault(k.name, k.initial)
-		r.history[k.name] = []setting{{key: k, value: k.initial, source: "default"}}
+		r.history[k.name] = []setting{{key: k, value: k.initial, source: "default", shipped: true}}
 	}
 	r.files, r.overrides = r.split(files), r.split(overrides)
 	for _, s := range r.files {

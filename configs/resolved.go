@@ -31,6 +31,10 @@ func (r *Resolved) last(key string) setting {
 	return h[len(h)-1]
 }
 
+// Shipped reports whether nobody has set a key: its value is the default, or that of
+// an embedded config, which fits the texts of that config.
+func (r *Resolved) Shipped(key string) bool { return r.last(key).shipped }
+
 // YAML returns the config as a file that Load reads to the same Config. It has
 // every key, in the order of the table, and no extends. In place of a secret it
 // has a comment, and in place of the secrets of a source's URL "(secret)": Load reads

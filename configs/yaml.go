@@ -23,6 +23,7 @@ type setting struct {
 	value   any
 	source  string // file:line, variable, flag
 	implied bool   // by a setting of another key
+	shipped bool   // a default, or of an embedded config
 }
 
 // retired are keys of earlier versions, with the values that such a version writes

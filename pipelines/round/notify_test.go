@@ -113,7 +113,7 @@ func TestNotify(t *testing.T) {
 	if err := run(); err == nil {
 		t.Fatal("a prompt that the model does not know")
 	}
-	if n := l.posts[0]; n.Stage != "sample" || n.Class != "user" || !strings.Contains(n.Message, "ß") {
+	if n := l.posts[0]; n.Stage != "prompt" || n.Class != "user" || !strings.Contains(n.Message, "ß") {
 		t.Errorf("told %+v", n)
 	}
 	l.want(t, "failed")

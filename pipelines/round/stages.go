@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"strings"
 	"time"
 
 	"github.com/quire-ml/quire/configs"
@@ -33,6 +31,7 @@ const (
 	BaselineArtifact   workflow.Artifact[promotion.Incumbent] = "baseline"
 	DecisionArtifact   workflow.Artifact[gate.Result]         = "decision"
 	PromotionArtifact  workflow.Artifact[promotion.Promoted]  = "promotion"
+	PromptArtifact     workflow.Artifact[PromptResult]        = "prompt"
 	SampleArtifact     workflow.Artifact[SampleResult]        = "sample"
 )
 
@@ -47,7 +46,7 @@ func NewStages(c *configs.Config, o Options) *Stages { return &Stages{Config: c,
 // o.Stages.
 func Pipeline(c *configs.Config, o Options) (*workflow.Pipeline, error) {
 	r := NewStages(c, o)
-	base := []workflow.Node{r.Sources(), r.Corpus(), r.Prep(), r.Drift(), r.Start(), r.Train(), r.Evaluate(),
+	base := []workflow.Node{r.Sources(), r.Corpus(), r.Prep(), r.Prompt(), r.Drift(), r.Start(), r.Train(), r.Evaluate(),
 		r.Incumbent(), r.Gate(), r.Promote(), r.Sample()}
 	var own []workflow.Node
 	for _, s := range o.Stages {
@@ -73,12 +72,6 @@ type stage[T any] = workflow.Stage[*configs.Config, T]
 
 // limit is the time of a stage, from minutes; 0: none.
 func limit(minutes float64) time.Duration { return time.Duration(minutes * float64(time.Minute)) }
-
-// SampleResult is the text at the end of a round.
-type SampleResult struct {
-	Text string `json:"text"`
-	Seed int64  `json:"seed"`
-}
 
 // Sources is the live stage that finds the documents at corpus.sources, for stages
 // that make a corpus of them.
@@ -278,25 +271,6 @@ func (r *Stages) Evaluate() workflow.Node {
 			r.Options.Console.Line("evaluate: %v", res)
 			res.Checkpoint = run.Best
 			out.Value = *res
-			return out, nil
-		}}
-}
-
-// Sample is the stage that writes a text with the model.
-func (r *Stages) Sample() workflow.Node {
-	return stage[SampleResult]{Name: "sample", Version: 1, Limit: limit(r.Config.Round.LimitMinutes.Sample),
-		Config: r.Config, Keys: r.Config.KeysOf(configs.Text),
-		Inputs: []workflow.Input{ModelArtifact}, Artifact: SampleArtifact,
-		Run: func(ctx context.Context, c *configs.Config, task *workflow.Task) (out workflow.Product[SampleResult], err error) {
-			m, err := r.open(ctx, task)
-			if err != nil {
-				return out, err
-			}
-			g, err := text.Generate(ctx, m, c.Generate, io.Discard)
-			if err != nil {
-				return out, err
-			}
-			out.Value = SampleResult{Text: strings.ToValidUTF8(g.Texts[0], "\uFFFD"), Seed: g.Seed}
 			return out, nil
 		}}
 }

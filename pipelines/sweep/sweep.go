@@ -184,7 +184,7 @@ func withSets(ctx context.Context, st *store.Store, trials []configs.Trial, o Op
 
 // prepare makes the set of a config.
 func prepare(ctx context.Context, st *store.Store, c *configs.Config, o Options) (set stages.PrepResult, err error) {
-	ro := round.Options{Runner: o.Runner, Verbose: o.Verbose, Console: o.Console, To: "prep", Stages: o.Stages}
+	ro := round.Options{Runner: o.Runner, Verbose: o.Verbose, Console: o.Console, To: "prep", Stages: o.Stages, AnyPrompt: true}
 	p, err := round.Pipeline(c, ro)
 	if err != nil {
 		return set, err

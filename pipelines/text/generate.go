@@ -28,9 +28,9 @@ var ErrPrompt = errors.New("prompt")
 // one of the g.Length.
 func Generate(ctx context.Context, m *Model, g configs.Generate, w io.Writer) (*GenerateResult, error) {
 	prompt := m.Text([]byte(g.Prompt))
-	ids, err := m.Vocab.Encode(nil, prompt)
+	ids, err := encodePrompt(m.Vocab, prompt)
 	if err != nil {
-		return nil, fmt.Errorf("text: %w: %w", ErrPrompt, err)
+		return nil, err
 	}
 	sampler, err := sample.New(sample.Options(g.Sampling), g.Seed, 0)
 	if err != nil {

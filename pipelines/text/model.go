@@ -10,12 +10,10 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"unicode/utf8"
 
 	"github.com/quire-ml/quire/model/checkpoint"
 	"github.com/quire-ml/quire/model/rnn"
 	"github.com/quire-ml/quire/model/run"
-	"github.com/quire-ml/quire/transforms/corpus"
 	"github.com/quire-ml/quire/transforms/vocab"
 )
 
@@ -30,10 +28,7 @@ type Model struct {
 // Text returns a text in the form of the model's set: in NFC, if the set is. A text
 // that is not UTF-8 stays as it is: Encode's error names the place.
 func (m *Model) Text(text []byte) []byte {
-	if m.Normalize == "nfc" && utf8.Valid(text) {
-		return corpus.NFC(text)
-	}
-	return text
+	return inForm(text, m.Normalize)
 }
 
 // A ModelError says why OpenModel has no model. It wraps store.ErrNotExist where there

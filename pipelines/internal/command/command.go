@@ -190,7 +190,7 @@ func textRemedy(err error) string {
 	case errors.Is(err, text.ErrNotContinuous):
 		return "; make a set with prep.validation.by tail and prep.stride 0, or use train.hidden zero"
 	case errors.Is(err, text.ErrPrompt):
-		return "; change generate.prompt"
+		return "; change generate.prompt, or set it to nothing"
 	case !errors.As(err, &model):
 		return ""
 	case errors.Is(err, store.ErrNotExist):
@@ -254,7 +254,7 @@ func exitCode(err error) int {
 		return exitInterrupted
 	case errors.Is(err, gate.ErrRefused):
 		return exitRefused
-	case errors.As(err, &config), errors.As(err, &wrong):
+	case errors.As(err, &config), errors.As(err, &wrong), errors.Is(err, text.ErrPrompt):
 		return exitUsage
 	}
 	return exitFailed

@@ -175,7 +175,13 @@ func (l *lab) failed(o outcome, code int, parts ...string) {
 // child is the command as a process of its own, not started.
 func (l *lab) child(args ...string) *exec.Cmd {
 	l.t.Helper()
-	c := exec.Command(os.Args[0], append(args, "--config", l.config)...)
+	return l.bare(append(args, "--config", l.config)...)
+}
+
+// bare is the command as a process of its own, not started, with no other arguments.
+func (l *lab) bare(args ...string) *exec.Cmd {
+	l.t.Helper()
+	c := exec.Command(os.Args[0], args...)
 	c.Env = append(os.Environ(), childVariable+"=1")
 	return c
 }

@@ -43,7 +43,7 @@ func Plan(mine ...round.Stage) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			options := round.Options{Console: o.console(c), Stages: mine}
+			options := round.Options{Console: o.console(c), Stages: mine, AnyPrompt: r.Shipped("generate.prompt")}
 			f.set(&options)
 			plan, err := round.Plan(c.Context(), &r.Config, options)
 			if err != nil {

@@ -109,8 +109,12 @@ func changesOf(l *lab) []change {
 			continue
 		}
 		now := append(slices.Clone(o.with), o.key+"="+o.value)
+		was := l.value(o.key, o.with...)
+		if strings.HasPrefix(o.key, "corpus.") { // younger than the first keys: keys of stages have no default of it
+			was = "none"
+		}
 		list = append(list, change{with: o.with, set: now, bare: o.key == "train.precision",
-			want: []string{fmt.Sprintf("%s: %s: %s → %s", stage, o.key, l.value(o.key, o.with...), l.value(o.key, now...))}})
+			want: []string{fmt.Sprintf("%s: %s: %s → %s", stage, o.key, was, l.value(o.key, now...))}})
 	}
 	return list
 }

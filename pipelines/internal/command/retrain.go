@@ -42,7 +42,8 @@ func retrain(mine ...round.Stage) *cobra.Command {
 		if err := waits(c, runner); err != nil {
 			return err
 		}
-		options := round.Options{Runner: runner, Verbose: verbose, Config: r.YAML(), Console: o.console(c), Stages: mine}
+		options := round.Options{Runner: runner, Verbose: verbose, Config: r.YAML(), Console: o.console(c), Stages: mine,
+			AnyPrompt: r.Shipped("generate.prompt")}
 		if !once {
 			return round.Retrain(c.Context(), &r.Config, options)
 		}

@@ -30,7 +30,8 @@ func Run(mine ...round.Stage) *cobra.Command {
 			if err := waits(c, runner); err != nil {
 				return err
 			}
-			options := round.Options{Runner: runner, Verbose: verbose, Config: r.YAML(), Console: o.console(c), Stages: mine}
+			options := round.Options{Runner: runner, Verbose: verbose, Config: r.YAML(), Console: o.console(c), Stages: mine,
+				AnyPrompt: r.Shipped("generate.prompt")}
 			o.begin(options.Console, r)
 			f.set(&options)
 			res, err := round.Run(c.Context(), &r.Config, options)

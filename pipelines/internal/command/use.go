@@ -1,6 +1,7 @@
 package command
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -12,6 +13,8 @@ import (
 
 	"github.com/quire-ml/quire/configs"
 	"github.com/quire-ml/quire/pipelines/promotion"
+	"github.com/quire-ml/quire/pipelines/report"
+	"github.com/quire-ml/quire/pipelines/round"
 	"github.com/quire-ml/quire/pipelines/text"
 	"github.com/quire-ml/quire/runners/store"
 	"github.com/quire-ml/quire/transforms/vocab"
@@ -109,6 +112,9 @@ func Generate() *cobra.Command {
 			if o.quiet && o.json {
 				out = io.Discard
 			}
+			if err := fitPrompt(c.Context(), r, model, o.console(c)); err != nil {
+				return err
+			}
 			res, err := text.Generate(c.Context(), model, r.Config.Generate, out)
 			var missing *vocab.CharError
 			if errors.As(err, &missing) {
@@ -126,6 +132,26 @@ func Generate() *cobra.Command {
 		c.Flags().StringVar(&values[i], flagName(key), "", key+" of the config")
 	}
 	return c
+}
+
+// fitPrompt replaces a prompt that nobody has given and the model cannot be given: by
+// that of the round that made the model, else by none.
+func fitPrompt(ctx context.Context, r *configs.Resolved, m *text.Model, console *report.Console) error {
+	prompt := r.Config.Generate.Prompt
+	if !r.Shipped("generate.prompt") || m.CheckPrompt(prompt) == nil {
+		return nil
+	}
+	other, err := round.PromptOf(ctx, r.Config.Workdir, m.Set)
+	if err != nil || m.CheckPrompt(other) != nil {
+		return err
+	}
+	r.Config.Generate.Prompt = other
+	with := fmt.Sprintf("%q is the prompt", other)
+	if other == "" {
+		with = "the text starts with a random character"
+	}
+	console.Line("generate: the model lacks characters of %q, so %s; give another prompt with --prompt", prompt, with)
+	return nil
 }
 
 // flagName is the flag that stands for a key of a section: generate.top_k is

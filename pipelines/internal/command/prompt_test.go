@@ -1,0 +1,70 @@
+package command_test
+
+import (
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// names is a text without a capital letter and without a space.
+var names = strings.Repeat("emma\nolivia\nliam\nnoah\nava\nmia\nethan\n", 120)
+
+// TestOwnText runs the shipped config on a text that its prompt does not fit: the sample
+// begins as the text does, and so does what generate writes after it. Nothing is made
+// again, and plan agrees.
+func TestOwnText(t *testing.T) {
+	l := newLab(t)
+	l.write(l.corpus, names)
+	own := set("workdir="+l.work, "corpus.sources="+l.corpus, "model.hidden=8", "model.embedding=4", "train.epochs=1", "gate.samples=0", "generate.length=20")
+	quire := func(args ...string) outcome { return l.finish(l.bare(append(args, own...)...)) }
+	const begins = `the text lacks characters of "The "; the sample begins as the text does, with "emma\nolivia\nliam"`
+	first := quire("run", "--json")
+	r := l.parse("sample run", first)
+	sample := r["sample"].(string)
+	if first.code != 0 && first.code != 3 || !strings.Contains(first.stderr, begins) || !strings.HasPrefix(sample, "emma\nolivia\nliam") || len(sample) != 36 {
+		t.Fatalf("sample %q: %v", sample, first)
+	}
+	again := quire("run", "--json")
+	if r := l.parse("sample", again); r["sample"] != sample || !strings.Contains(again.stderr, "sample    nothing to do") {
+		t.Errorf("again: %v", again)
+	}
+	if o := quire("plan"); o.code != 0 || strings.Contains(o.stdout, " run ") {
+		t.Errorf("plan: %v", o)
+	}
+	model := []string{"generate", "--checkpoint", r["run"].(string)}
+	if o := quire(model...); o.stdout != sample+"\n" || !strings.Contains(o.stderr, `the model lacks characters of "The ", so "emma\nolivia\nliam" is the prompt`) {
+		t.Errorf("generate: %v", o)
+	}
+	elsewhere := append(model, "--set", "workdir="+filepath.Join(l.dir, "none"))
+	if o := l.finish(l.bare(elsewhere...)); o.code != 0 || !strings.Contains(o.stderr, "the text starts with a random character") {
+		t.Errorf("generate without the round's record: %v", o)
+	}
+}
+
+// TestOwnPrompt refuses a prompt that a user has given and the text cannot spell, after
+// prep and before any training, whoever asks.
+func TestOwnPrompt(t *testing.T) {
+	l := newLab(t)
+	l.write(l.corpus, names)
+	l.write(l.config, "extends: quickstart\ngenerate: {prompt: \"The \"}\n")
+	own := set("workdir="+l.work, "corpus.sources="+l.corpus)
+	for _, name := range []string{"run", "plan", "run"} {
+		l.fails(2, []string{"character 'T' (U+0054) at position 0", "change generate.prompt, or set it to nothing"}, append([]string{name}, own...)...)
+		if name == "plan" {
+			continue
+		}
+		for _, file := range l.files(l.work) {
+			if strings.HasPrefix(file, "runs/") || strings.HasPrefix(file, "stages/train") {
+				t.Errorf("%s has trained: %s", name, file)
+			}
+		}
+		if !strings.Contains(strings.Join(l.files(l.work), " "), "stages/prep") {
+			t.Errorf("%s has not prepared: %v", name, l.files(l.work))
+		}
+	}
+	for _, prompt := range []string{"", "emma"} {
+		if o := l.run(append([]string{"run", "--set", "generate.prompt=" + prompt, "--to", "prep"}, own...)...); o.code != 0 {
+			t.Errorf("%q: %v", prompt, o)
+		}
+	}
+}
