@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"math"
 	"strings"
 
 	"github.com/quire-ml/quire/model/train"
@@ -31,18 +30,15 @@ func Metrics(ctx context.Context, path, which string) (*Result, error) {
 	return res, nil
 }
 
-// runMetrics returns the lines of a run's metrics.jsonl, none where it has none.
-func runMetrics(ctx context.Context, dir string) ([]report.Line, error) {
+// runMetrics returns the lines of a run's metrics, none where it has none.
+func runMetrics(ctx context.Context, dir string) (lines []report.Line, err error) {
 	st, err := store.Open(ctx, dir)
 	if err != nil {
 		return nil, err
 	}
 	defer st.Close()
-	m, err := report.OpenMetrics(ctx, st, math.MaxInt64, false)
-	if err != nil {
-		return nil, err
-	}
-	return m.Lines(), nil
+	err = report.ReadMetrics(ctx, st, func(l report.Line) error { lines = append(lines, l); return nil })
+	return lines, err
 }
 
 func checkpointMetrics(ctx context.Context, path, which string) (lines []report.Line, at string, err error) {

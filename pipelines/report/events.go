@@ -1,12 +1,16 @@
 package report
 
 import (
+	"bufio"
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"math"
 
 	"google.golang.org/protobuf/encoding/protowire"
 
+	"github.com/quire-ml/quire/runners/store"
 	"github.com/quire-ml/quire/transforms/tfrecord"
 )
 
@@ -17,18 +21,40 @@ const EventsPrefix = "events.out.tfevents."
 // TensorBoard reads the event files of a folder in the order of their names.
 func EventsName(epoch int) string { return fmt.Sprintf(EventsPrefix+"%010d.quire", epoch) }
 
-// WriteEvents writes the lines of an epoch so far as a TensorBoard event file:
+// WriteEvents writes the lines of the last line's epoch as a TensorBoard event file:
 // scalars loss/train, loss/epoch, loss/validation, chars_per_second, learning_rate
-// and gradient_norm, and the text sample. The wall time of a line is the time of
-// Add; for a line of an earlier call, the time of OpenMetrics.
-func (m *Metrics) WriteEvents(ctx context.Context, epoch int) error {
-	var lines []Line
-	for _, l := range m.lines {
-		if l.Epoch == epoch {
-			lines = append(lines, l)
-		}
+// and gradient_norm, and the text sample. All lines must be durable. The wall time of a
+// line without a time is that of the line before, or of OpenMetrics. The memory does
+// not grow with the lines.
+func (m *Metrics) WriteEvents(ctx context.Context) error {
+	name := EventsName(m.epoch)
+	old, err := m.st.Stat(ctx, name) // without an object the generation is empty
+	if err != nil && !errors.Is(err, store.ErrNotExist) {
+		return err
 	}
-	return m.st.Replace(ctx, EventsName(epoch), encodeEvents(lines))
+	w, err := m.st.CreateSwap(ctx, name, old.Generation)
+	if err != nil {
+		return err
+	}
+	defer w.Abort()
+	b := bufio.NewWriterSize(w, copyBytes)
+	if _, err := b.Write(tfrecord.AppendFrame(nil, encodeVersion())); err != nil {
+		return err
+	}
+	var frame []byte
+	now := float64(m.opened.UnixMicro()) / 1e6
+	err = readLines(ctx, m.st, m.at(m.begin), func(l Line, _ position) error {
+		now = cmp.Or(l.Time, now)
+		l.Time = now
+		frame = tfrecord.AppendFrame(frame[:0], encodeEvent(l))
+		_, err := b.Write(frame)
+		return err
+	})
+	if err = errors.Join(err, b.Flush()); err != nil {
+		return err
+	}
+	_, err = w.Commit()
+	return err
 }
 
 // Field numbers of tensorflow.Event, tensorflow.Summary and the messages in its
@@ -54,14 +80,10 @@ const (
 	tensorStrings  = 8 // bytes
 )
 
-func encodeEvents(lines []Line) []byte {
+// encodeVersion returns the first event of a file.
+func encodeVersion() []byte {
 	version := protowire.AppendTag(nil, eventVersion, protowire.BytesType)
-	version = protowire.AppendString(version, "brain.Event:2")
-	file := tfrecord.AppendFrame(nil, version)
-	for _, l := range lines {
-		file = tfrecord.AppendFrame(file, encodeEvent(l))
-	}
-	return file
+	return protowire.AppendString(version, "brain.Event:2")
 }
 
 func encodeEvent(l Line) []byte {
@@ -86,7 +108,7 @@ func encodeEvent(l Line) []byte {
 		summary = appendMessage(summary, summaryValue, encodeText("sample", l.Sample))
 	}
 	event := protowire.AppendTag(nil, eventWallTime, protowire.Fixed64Type)
-	event = protowire.AppendFixed64(event, math.Float64bits(float64(l.at.UnixMicro())/1e6))
+	event = protowire.AppendFixed64(event, math.Float64bits(l.Time))
 	event = protowire.AppendTag(event, eventStep, protowire.VarintType)
 	event = protowire.AppendVarint(event, uint64(l.Step))
 	return appendMessage(event, eventSummary, summary)

@@ -8,12 +8,13 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/quire-ml/quire/runners/store"
+	"github.com/quire-ml/quire/transforms/tfrecord"
 )
 
-// written returns the metrics of two epochs, the second under way.
+// written returns the metrics of two epochs, the second under way. They are durable, and
+// the first epoch has its events.
 func written(t *testing.T, dir string) *Metrics {
 	t.Helper()
 	st, err := store.Open(t.Context(), dir)
@@ -33,6 +34,14 @@ func written(t *testing.T, dir string) *Metrics {
 		if err := m.Add(l); err != nil {
 			t.Fatal(err)
 		}
+		if err := m.Flush(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if l.EpochTrain != nil {
+			if err := m.WriteEvents(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
 	}
 	return m
 }
@@ -41,10 +50,52 @@ func written(t *testing.T, dir string) *Metrics {
 // Event message.
 func TestEventBytes(t *testing.T) {
 	loss := 3.5
-	got := encodeEvent(Line{Step: 300, Validation: &loss, at: time.Unix(1700000000, 500_000_000)})
+	got := encodeEvent(Line{Step: 300, Validation: &loss, Time: 1700000000.5})
 	const want = "0900002040fc54d94110ac022a180a160a0f6c6f73732f76616c69646174696f6e1500006040"
 	if hex.EncodeToString(got) != want {
 		t.Errorf("event %x, want %s", got, want)
+	}
+}
+
+// TestEventsFile writes the second epoch, whose lines are in two calls and several
+// segments: its file has all its lines, and the end of the epoch has the time of the
+// line before it.
+func TestEventsFile(t *testing.T) {
+	shortSegments(t)
+	st, loss := openAt(t, t.TempDir()), 1.5
+	want := tfrecord.AppendFrame(nil, encodeVersion())
+	for call := range 2 {
+		m, err := OpenMetrics(t.Context(), st, int64(10*call), false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for step := int64(10*call + 1); step <= int64(10*call+10); step++ {
+			l := Line{Step: step, Epoch: 1 + int(step)/5, Train: &loss, Time: 1.7e9 + float64(step)}
+			if step == 14 {
+				l.Train, l.EpochTrain, l.Time = nil, &loss, 0
+			}
+			if err := m.Add(l); err != nil {
+				t.Fatal(err)
+			}
+			if step == 14 {
+				l.Time = 1.7e9 + 13
+			}
+			if l.Epoch == 3 {
+				want = tfrecord.AppendFrame(want, encodeEvent(l))
+			}
+			if err := m.Flush(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if step != 14 {
+				continue
+			}
+			if err := m.WriteEvents(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if got, _, err := st.Read(t.Context(), EventsName(3)); err != nil || !bytes.Equal(got, want) {
+				t.Errorf("the events are\n%x, %v, want\n%x", got, err, want)
+			}
+		}
 	}
 }
 
@@ -56,8 +107,8 @@ func TestTensorBoard(t *testing.T) {
 	}
 	dir := t.TempDir()
 	m := written(t, dir)
-	for _, epoch := range []int{1, 2, 2} {
-		if err := m.WriteEvents(t.Context(), epoch); err != nil {
+	for range 2 {
+		if err := m.WriteEvents(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -3,6 +3,7 @@ package report
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 )
 
@@ -13,7 +14,7 @@ const PictureName = "loss.png"
 // Baselines are dashed lines. Lines are named at their right end, with their last
 // value. Metrics without a training loss give no picture.
 func (m *Metrics) WritePicture(ctx context.Context, baselines []Baseline) error {
-	train, validation := curves(m.lines)
+	train, validation := m.curves.points()
 	if len(train) == 0 {
 		return nil
 	}
@@ -62,18 +63,56 @@ func (m *Metrics) WritePicture(ctx context.Context, baselines []Baseline) error 
 // steps writes a number of steps.
 func steps(n float64) string { return thousands(strconv.FormatFloat(n, 'f', 0, 64)) }
 
-// curves returns the training and the validation losses of lines as points
-// (step, nats).
-func curves(lines []Line) (train, validation [][2]float64) {
-	for _, l := range lines {
-		if l.Train != nil {
-			train = append(train, [2]float64{float64(l.Step), *l.Train})
-		}
-		if l.Validation != nil {
-			validation = append(validation, [2]float64{float64(l.Step), *l.Validation})
-		}
+// curvePoints is the number of losses from which on every second is left out.
+const curvePoints = 4096
+
+// Curves are the training and the validation losses of a run over its steps. Of many
+// losses every second, fourth, … is kept, and the last.
+type Curves struct{ train, validation curve }
+
+// Add appends the losses of a line.
+func (c *Curves) Add(l Line) {
+	if l.Train != nil {
+		c.train.add(float64(l.Step), *l.Train)
 	}
-	return train, validation
+	if l.Validation != nil {
+		c.validation.add(float64(l.Step), *l.Validation)
+	}
+}
+
+// points returns the training and the validation losses as points (step, nats).
+func (c *Curves) points() (train, validation [][2]float64) { return c.train.all(), c.validation.all() }
+
+// A curve is every 2^skip-th of n points, and the last.
+type curve struct {
+	points [][2]float64
+	last   [2]float64
+	n      int
+	skip   int
+}
+
+func (c *curve) add(x, y float64) {
+	if c.n%(1<<c.skip) == 0 {
+		c.points = append(c.points, [2]float64{x, y})
+	}
+	c.last = [2]float64{x, y}
+	c.n++
+	if len(c.points) < curvePoints {
+		return
+	}
+	for i := range curvePoints / 2 {
+		c.points[i] = c.points[2*i]
+	}
+	c.points = c.points[:curvePoints/2]
+	c.skip++
+}
+
+// all returns the points, the last included.
+func (c *curve) all() [][2]float64 {
+	if c.n == 0 || (c.n-1)%(1<<c.skip) == 0 {
+		return c.points
+	}
+	return append(slices.Clip(c.points), c.last)
 }
 
 // extent returns the least and the greatest second value of points.

@@ -20,7 +20,7 @@ type Trial struct {
 	Number int
 	Values []any   // of the swept keys, in the order of the keys
 	Nats   float64 // a character; NaN where the training diverged
-	Lines  []Line  // of its metrics
+	Curves Curves  // of its metrics
 }
 
 // lost reports whether a trial has no loss that the picture shows: it diverged, or
@@ -109,14 +109,14 @@ func (c *chart) curves(trials []Trial, best int) {
 	name, lines := "training loss", make([][][2]float64, len(trials))
 	enough := true
 	for i, t := range trials {
-		train, validation := curves(t.Lines)
+		train, validation := t.Curves.points()
 		lines[i] = train
 		enough = enough && (len(validation) >= 3 || t.lost())
 	}
 	if enough {
 		name = "validation loss"
 		for i, t := range trials {
-			_, lines[i] = curves(t.Lines)
+			_, lines[i] = t.Curves.points()
 		}
 	}
 	a := area{axis{from: 80, to: sweepWidth - 110}, axis{from: panelsTop - 65, to: curvesTop + 25}}

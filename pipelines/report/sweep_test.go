@@ -51,12 +51,12 @@ func TestPositions(t *testing.T) {
 
 // swept4 is four trials of two keys, the last of which diverged.
 func swept4() []Trial {
-	trials := []Trial{{1, []any{0.001, "gru"}, 2, nil}, {2, []any{0.01, "gru"}, 1.5, nil}, {3, []any{0.001, "lstm"}, 1.8194, nil}, {4, []any{0.01, "lstm"}, math.NaN(), nil}}
+	trials := []Trial{{1, []any{0.001, "gru"}, 2, Curves{}}, {2, []any{0.01, "gru"}, 1.5, Curves{}}, {3, []any{0.001, "lstm"}, 1.8194, Curves{}}, {4, []any{0.01, "lstm"}, math.NaN(), Curves{}}}
 	for i := range trials {
 		for step := int64(10); step <= 100; step += 10 {
 			nats := trials[i].Nats + 20/float64(step)
 			if !math.IsNaN(nats) {
-				trials[i].Lines = append(trials[i].Lines, Line{Step: step, Train: &nats})
+				trials[i].Curves.Add(Line{Step: step, Train: &nats})
 			}
 		}
 	}
@@ -159,7 +159,7 @@ func TestSweepPictureValidation(t *testing.T) {
 	for i := range trials {
 		for step := int64(50); step <= 100; step += 25 {
 			nats := trials[i].Nats + 10/float64(step)
-			trials[i].Lines = append(trials[i].Lines, Line{Step: step, Validation: &nats})
+			trials[i].Curves.Add(Line{Step: step, Validation: &nats})
 		}
 	}
 	img := draw()

@@ -34,10 +34,10 @@ type observer struct {
 	drawn    int // last epoch whose events this call has written
 }
 
-// flushEvery is the time between two writes of metrics.jsonl.
+// flushEvery is the time between two writes of the metrics.
 const flushEvery = 5 * time.Second
 
-// open reads the lines of metrics.jsonl up to a step; see report.OpenMetrics.
+// open reads the metrics up to a step; see report.OpenMetrics.
 func (o *observer) open(step int64, redoEnd bool) (err error) {
 	o.metrics, err = report.OpenMetrics(o.ctx, o.st, step, redoEnd)
 	return err
@@ -73,7 +73,7 @@ func (o *observer) observe(r train.Report) error {
 		if err := o.flush(); err != nil {
 			return err
 		}
-		return o.draw(r.Epoch)
+		return o.draw()
 	}
 	if o.progress == nil {
 		o.progress = o.console.Progress("train", r.Step, r.Steps)
@@ -82,21 +82,21 @@ func (o *observer) observe(r train.Report) error {
 		o.checkFirst(r.Nats)
 	}
 	o.progress.Set(r.Step, fmt.Sprintf("epoch %d  step %d/%d  loss %.3f  %.0f chars/s", r.Epoch, r.Step, r.Steps, r.Nats, r.PerSecond))
-	line := report.Line{Step: r.Step, Epoch: r.Epoch, Train: &r.Nats, PerSecond: &r.PerSecond, GradientNorm: &r.GradientNorm, LR: &r.LR}
+	line := report.Line{Step: r.Step, Epoch: r.Epoch, Train: &r.Nats, PerSecond: &r.PerSecond, GradientNorm: &r.GradientNorm, LR: &r.LR, Time: float64(time.Now().UnixMilli()) / 1e3}
 	if err := o.metrics.Add(line); err != nil {
 		return err
 	}
-	if time.Since(o.flushed) < flushEvery {
+	if time.Since(o.flushed) < flushEvery && !o.metrics.Full() {
 		return nil
 	}
 	return o.flush()
 }
 
-// draw brings the TensorBoard events of an epoch and the picture up to date.
-func (o *observer) draw(epoch int) error {
-	o.drawn = epoch
+// draw brings the TensorBoard events of the last epoch and the picture up to date.
+func (o *observer) draw() error {
+	o.drawn = o.metrics.LastEpoch()
 	ctx := context.WithoutCancel(o.ctx)
-	if err := o.metrics.WriteEvents(ctx, epoch); err != nil {
+	if err := o.metrics.WriteEvents(ctx); err != nil {
 		return err
 	}
 	return o.metrics.WritePicture(ctx, text.Baselines(o.set)[1:])
@@ -104,11 +104,11 @@ func (o *observer) draw(epoch int) error {
 
 // finish writes the lines and pictures since the last epoch's end.
 func (o *observer) finish() error {
-	if err := o.flush(); err != nil {
+	if err := o.metrics.Finish(context.WithoutCancel(o.ctx)); err != nil {
 		return err
 	}
-	if epoch := o.metrics.LastEpoch(); epoch > o.drawn {
-		return o.draw(epoch)
+	if o.metrics.LastEpoch() > o.drawn {
+		return o.draw()
 	}
 	return nil
 }

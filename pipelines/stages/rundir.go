@@ -57,7 +57,7 @@ func acquireRun(ctx context.Context, st *store.Store, data train.Data, opts trai
 	}
 	if why != nil && mayDelete {
 		o.Console.Line("train: replacing %s: %v", st.URL(), why)
-		why = dir.Discard(ctx, report.MetricsName, report.PictureName, ourEvents)
+		why = dir.Discard(ctx, report.MetricsName, report.SegmentsPrefix, report.PictureName, ourEvents)
 	}
 	if why != nil {
 		return nil, false, errors.Join(why, dir.Release(ctx))

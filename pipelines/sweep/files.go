@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/csv"
 	"fmt"
-	"math"
 	"strconv"
 
 	"github.com/quire-ml/quire/pipelines/report"
@@ -52,12 +51,8 @@ func (t *Trial) drawn(ctx context.Context, st *store.Store, varied []string) (re
 	if err != nil {
 		return d, err
 	}
-	m, err := report.OpenMetrics(ctx, run, math.MaxInt64, false)
-	if err != nil {
-		return d, err
-	}
-	d.Lines = m.Lines()
-	return d, nil
+	err = report.ReadMetrics(ctx, run, func(l report.Line) error { d.Curves.Add(l); return nil })
+	return d, err
 }
 
 // table returns the trials as CSV, in their order, after a line of names.

@@ -26,6 +26,12 @@ func (s *Store) Create(ctx context.Context, name string) (*Writer, error) {
 	return s.create(ctx, name, condition{})
 }
 
+// CreateSwap is Create for an object that replaces that of a generation, under Swap's
+// rules.
+func (s *Store) CreateSwap(ctx context.Context, name, generation string) (*Writer, error) {
+	return s.create(ctx, name, condition{swap: true, generation: generation})
+}
+
 // CreateTemporary is Create for an object that is read and deleted by the run that
 // writes it. It need not outlive the machine's failure: a local store syncs
 // nothing. Its Info has no generation there.
