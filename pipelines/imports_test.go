@@ -102,7 +102,8 @@ var mayImport = map[string][2][]string{
 	// layout for the spans of an excerpt, prepare for the text of a set by split.
 	"pipelines/gate": {{"configs", "model/decode", "model/sample", "model/train", "pipelines/report", "pipelines/text", "runners/store",
 		"transforms/dataset", "transforms/layout", "transforms/prepare", "transforms/vocab"}, {}},
-	"pipelines/promotion": {{"pipelines/text", "runners/store"}, {}},
+	// checkpoint for the copy that a promotion keeps.
+	"pipelines/promotion": {{"model/checkpoint", "pipelines/text", "runners/store"}, {}},
 	// kernel, engine, train, vocab: the variant that a record names, and the errors that have a class. Beam: a Transform's steps.
 	"pipelines/round": {{"configs", "configs/secret", "model/kernel", "model/run", "model/train", "pipelines/gate", "pipelines/promotion", "pipelines/report", "pipelines/stages", "pipelines/text",
 		"runners/engine", "runners/schedule", "runners/store", "runners/workflow", "transforms/corpus", "transforms/dataset", "transforms/vocab"}, {beam + "pkg/beam"}},

@@ -29,7 +29,8 @@
 //	raw.<…>                       value after the last step, where <parameter> is the mean over the steps
 //	hidden.h.l{k}, hidden.c.l{k}  (B, H) hidden and LSTM's c of layer k after the step, where the next step carries them on
 //
-// Same content, same bytes: a file holds no time, no place and no order of calls.
+// Same content, same bytes: a file holds no time, no place and no order of calls. So a
+// file can be named by its content (Named): a reader finds another file under that name.
 package checkpoint
 
 import (
@@ -39,6 +40,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"path"
 	"strconv"
 	"strings"
 
@@ -49,7 +51,11 @@ import (
 type Checkpoint struct {
 	Metadata
 	Tensors []Tensor // no two of one name; Load orders them by name
-	Digest  string   // of the file that was read; Save ignores it
+
+	// Of the file that was read. Writers ignore them.
+	Digest string // in the header
+	Bytes  int64
+	SHA256 string // hex, of all bytes
 }
 
 // Metadata is the origin of a checkpoint, and the facts that its use needs. JSON
@@ -103,28 +109,60 @@ func StepOf(name string) (step int64, ok bool) {
 	return step, err == nil && step >= 0 && name == Path(step)
 }
 
+// Named returns the name of a checkpoint by the sha256 of its file, in a folder. Read
+// compares the file under such a name with it.
+func Named(folder, sha256 string) string { return folder + "/" + sha256 + Suffix }
+
 // Save writes c below checkpoints/ and returns a pointer to it, without a loss.
 // Saving the same content again succeeds; other content for the same step is
 // store.ErrConflict. The memory of Save does not grow with the tensors.
 func Save(ctx context.Context, st *store.Store, c *Checkpoint) (Pointer, error) {
-	name := Path(c.Step)
+	p := Pointer{Format: PointerFormat, Name: Path(c.Step), Step: c.Step}
+	var err error
+	p.Bytes, p.SHA256, err = create(ctx, st, p.Name, c)
+	return p, err
+}
+
+// Keep writes c, which was read from a file, to the file Named by its SHA256 in a
+// folder of st, byte for byte. Keeping the same content again succeeds. Where the file
+// exists with other bytes, it is damaged, and the error wraps store.ErrConflict.
+func Keep(ctx context.Context, st *store.Store, folder string, c *Checkpoint) (name string, err error) {
+	name = Named(folder, c.SHA256)
+	_, _, err = create(ctx, st, name, c)
+	return name, err
+}
+
+// create writes the file of c, and returns its size and sha256.
+func create(ctx context.Context, st *store.Store, name string, c *Checkpoint) (bytes int64, sum string, err error) {
 	l, err := plan(c)
 	if err != nil {
-		return Pointer{}, fmt.Errorf("checkpoint: %s: %w", st.Join(name), err)
+		return 0, "", fmt.Errorf("checkpoint: %s: %w", st.Join(name), err)
 	}
 	w, err := st.Create(ctx, name)
 	if err != nil {
-		return Pointer{}, fmt.Errorf("checkpoint: %w", err)
+		return 0, "", fmt.Errorf("checkpoint: %w", err)
 	}
 	defer w.Abort()
-	sum, err := l.write(w)
+	sum, err = l.write(w)
+	if err == nil {
+		err = fits(name, sum)
+	}
 	if err == nil {
 		_, err = w.Commit()
 	}
 	if err != nil {
-		return Pointer{}, fmt.Errorf("checkpoint: %w", err)
+		return 0, "", fmt.Errorf("checkpoint: %w", err)
 	}
-	return Pointer{Format: PointerFormat, Name: name, Bytes: l.size, SHA256: sum, Step: c.Step}, nil
+	return l.size, sum, nil
+}
+
+// fits compares a file with the sha256 in its name, where there is one.
+func fits(name, sum string) error {
+	want := strings.TrimSuffix(path.Base(name), Suffix)
+	if len(want) == hexBytes && strings.Trim(want, "0123456789abcdef") == "" && want != sum {
+		return fmt.Errorf("the file is intact, but another: its sha256 is %s, not that of its name", sum)
+	}
+	return nil
 }
 
 // Read reads and verifies the checkpoint of a name. Damaged tells damage from a
@@ -164,6 +202,10 @@ func load(ctx context.Context, st *store.Store, name string) (*Checkpoint, Point
 	bytes := o.Size()
 	r := &reader{ctx: ctx, r: io.NewSectionReader(o, 0, bytes)}
 	c, sum, err := decode(bufio.NewReaderSize(r, int(min(readBytes, bytes))), bytes)
+	if err == nil {
+		c.Bytes, c.SHA256 = bytes, sum
+		err = fits(name, sum)
+	}
 	if err != nil && r.err == nil {
 		err = &damage{err}
 	}

@@ -129,7 +129,8 @@ func TestSaveLoad(t *testing.T) {
 		t.Fatal(err)
 	}
 	sortedTensors, _ := sorted(tiny().Tensors)
-	if !reflect.DeepEqual(got, &Checkpoint{Metadata: tiny().Metadata, Tensors: sortedTensors, Digest: string(file[digestAt : digestAt+hexBytes])}) {
+	if !reflect.DeepEqual(got, &Checkpoint{Metadata: tiny().Metadata, Tensors: sortedTensors, Digest: string(file[digestAt : digestAt+hexBytes]),
+		Bytes: want.Bytes, SHA256: want.SHA256}) {
 		t.Errorf("loaded %+v", got)
 	}
 	if x, ok := got.Tensor("w"); !ok || !reflect.DeepEqual(x, tiny().Tensors[0]) {
@@ -148,6 +149,53 @@ func TestSaveLoad(t *testing.T) {
 	}
 	if got, err := os.ReadFile(st.Join(p.Name)); err != nil || !bytes.Equal(got, file) {
 		t.Errorf("the file changed: %v", err)
+	}
+}
+
+// TestKeep: a file with a digest for its name has the bytes that were read, and no
+// other checkpoint is read from it, however intact.
+func TestKeep(t *testing.T) {
+	const sum = "eb171b71d26c6b72d239dfc6c6e405c52fd8b047b926053550731f7a3cb73a13" // as in TestSaveLoad
+	ctx := t.Context()
+	from, p := save(t, tiny())
+	c, err := Read(ctx, from, p.Name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	st := openStore(t, t.TempDir())
+	for range 2 {
+		name, err := Keep(ctx, st, "kept", c)
+		if err != nil || name != "kept/"+sum+".safetensors" {
+			t.Fatalf("kept as %s, %v", name, err)
+		}
+	}
+	name := Named("kept", sum)
+	if got, err := os.ReadFile(st.Join(name)); err != nil || !bytes.Equal(got, goldenFile()) {
+		t.Errorf("the copy differs from the original: %v", err)
+	}
+	if got, err := Read(ctx, st, name); err != nil || !reflect.DeepEqual(got, c) {
+		t.Errorf("the copy is %+v, %v, want %+v", got, err, c)
+	}
+
+	other := tiny()
+	other.Tensors[0].Data[0]++
+	from, p = save(t, other)
+	intact, err := os.ReadFile(from.Join(p.Name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(st.Join(name), intact, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Read(ctx, st, name); !Damaged(err) || !strings.Contains(err.Error(), st.Join(name)) || !strings.Contains(err.Error(), p.SHA256+", not that of its name") {
+		t.Errorf("another checkpoint under the name: %v", err)
+	}
+	if _, err := Keep(ctx, st, "kept", c); !errors.Is(err, store.ErrConflict) {
+		t.Errorf("a copy where another file is: %v, want a conflict", err)
+	}
+	c.Tensors[0].Data[0]++ // not what was read
+	if _, err := Keep(ctx, openStore(t, t.TempDir()), "kept", c); err == nil || !strings.Contains(err.Error(), "not that of its name") {
+		t.Errorf("a copy of other weights: %v", err)
 	}
 }
 

@@ -10,7 +10,7 @@ import (
 	"github.com/quire-ml/quire/runners/store"
 )
 
-// Result is the outcome of Promote and Rollback: paths of checkpoints.
+// Result is the outcome of Promote and Rollback: paths of copies.
 type Result struct {
 	Promoted string `json:"promoted"`
 	Previous string `json:"previous"` // empty: there was none
@@ -26,43 +26,35 @@ func Promote(ctx context.Context, workdir, path, which string) (*Result, error) 
 	if err != nil {
 		return nil, err
 	}
-	name, err := store.Below(workdir, m.Path)
-	if err != nil {
-		return nil, err
-	}
-	return swapByHand(ctx, workdir, func(*store.Store) (Promoted, error) { return Promoted{Checkpoint: name, By: ByHand}, nil })
+	return byHand(ctx, workdir, func(*store.Store, *Promoted) (*text.Model, Promoted, error) { return m, Promoted{By: ByHand}, nil })
 }
 
 // Rollback restores the model that was in service before the promoted one. A second
 // rollback restores the model before that, and so on. The model that it replaces is
 // withdrawn. Errors are those of Promote, and one where there is no model to restore.
 func Rollback(ctx context.Context, workdir string) (*Result, error) {
-	return swapByHand(ctx, workdir, func(st *store.Store) (Promoted, error) {
-		now, _, err := Read(ctx, st)
-		if errors.Is(err, store.ErrNotExist) {
-			return Promoted{}, fmt.Errorf("promotion: no model is promoted: there is nothing to roll back from")
+	return byHand(ctx, workdir, func(st *store.Store, now *Promoted) (m *text.Model, next Promoted, err error) {
+		if now == nil {
+			return nil, next, errors.New("promotion: no model is promoted: there is nothing to roll back from")
 		}
-		if err == nil {
-			now, _, err = arrival(ctx, st, now, "")
-		}
-		if err != nil {
-			return Promoted{}, err
+		if now, _, err = arrival(ctx, st, now, ""); err != nil {
+			return nil, next, err
 		}
 		if now.Previous == "" {
-			return Promoted{}, fmt.Errorf("promotion: %s is the first model that was promoted: there is none to roll back to", now.Checkpoint)
+			return nil, next, fmt.Errorf("promotion: %s is the first model that was promoted: there is none to roll back to", now.Checkpoint)
 		}
 		before, _, err := readRecord(ctx, st, now.Previous, "")
 		if err != nil {
-			return Promoted{}, err
+			return nil, next, err
 		}
 		before, name, err := arrival(ctx, st, before, now.Previous)
 		if err != nil {
-			return Promoted{}, err
+			return nil, next, err
 		}
-		if _, err := text.OpenModel(ctx, store.Locate(workdir, before.Checkpoint), "best"); err != nil {
-			return Promoted{}, err
+		if m, err = before.model(ctx, st); err != nil {
+			return nil, next, err
 		}
-		return Promoted{Checkpoint: before.Checkpoint, By: ByRollback, Round: before.Round, Nats: before.Nats, Restores: name}, nil
+		return m, Promoted{By: ByRollback, From: before.From, Round: before.Round, Decision: before.Decision, Nats: before.Nats, Restores: name}, nil
 	})
 }
 
@@ -77,23 +69,32 @@ func arrival(ctx context.Context, st *store.Store, p *Promoted, name string) (*P
 	return p, name, err
 }
 
-// swapByHand promotes the model that next returns, at this time.
-func swapByHand(ctx context.Context, workdir string, next func(*store.Store) (Promoted, error)) (*Result, error) {
+// byHand promotes the model that choose returns, at this time. choose is given the
+// record of the model in service; nil: there is none.
+func byHand(ctx context.Context, workdir string, choose func(*store.Store, *Promoted) (*text.Model, Promoted, error)) (*Result, error) {
 	st, err := store.Open(ctx, workdir)
 	if err != nil {
 		return nil, err
 	}
 	defer st.Close()
-	p, err := next(st)
+	var gone *text.ModelError
+	if err := Adopt(ctx, st); err != nil && !errors.As(err, &gone) { // a model that is gone can be replaced
+		return nil, err
+	}
+	now, seen, err := Read(ctx, st)
+	if err != nil && !errors.Is(err, store.ErrNotExist) {
+		return nil, err
+	}
+	m, next, err := choose(st, now)
 	if err != nil {
 		return nil, err
 	}
-	p.At = time.Now().UTC().Format(time.RFC3339)
-	now, before, err := Swap(ctx, st, p)
+	next.At = time.Now().UTC().Format(time.RFC3339)
+	now, before, err := Install(ctx, st, m, next, seen)
 	if err != nil {
 		return nil, err
 	}
-	res := &Result{Promoted: store.Locate(workdir, now.Checkpoint)}
+	res := &Result{Promoted: st.Join(now.Checkpoint)}
 	if before != nil {
 		res.Previous = store.Locate(workdir, before.Checkpoint)
 	}

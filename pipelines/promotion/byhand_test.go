@@ -1,6 +1,7 @@
 package promotion
 
 import (
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"os"
@@ -8,9 +9,11 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/quire-ml/quire/model/checkpoint"
 	"github.com/quire-ml/quire/pipelines/internal/tiny"
 	"github.com/quire-ml/quire/pipelines/stages"
 	"github.com/quire-ml/quire/pipelines/text"
@@ -53,7 +56,7 @@ func TestPromote(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer st.Close()
-	if _, err := Path(t.Context(), dir); !errors.Is(err, store.ErrNotExist) {
+	if _, err := Open(t.Context(), dir); !errors.Is(err, store.ErrNotExist) {
 		t.Errorf("nothing promoted: %v", err)
 	}
 	if _, err := Rollback(t.Context(), dir); err == nil || !strings.Contains(err.Error(), "nothing to roll back from") {
@@ -63,19 +66,19 @@ func TestPromote(t *testing.T) {
 		if i < 0 {
 			return ""
 		}
-		return store.Locate(dir, names[i])
+		return copyOf(t, dir, store.Locate(dir, names[i]))
 	}
 	want := func(what string, now, before int, res *Result, err error) {
 		t.Helper()
 		if err != nil || res.Promoted != path(now) || res.Previous != path(before) {
 			t.Errorf("%s: %+v, %v, want %s for %s", what, res, err, path(now), path(before))
 		}
-		if p, err := Path(t.Context(), dir); err != nil || p != path(now) {
-			t.Errorf("%s: promoted is %s, %v", what, p, err)
+		if m, err := Open(t.Context(), dir); err != nil || m.Path != path(now) {
+			t.Errorf("%s: promoted is %+v, %v", what, m, err)
 		}
 	}
 	for i := range names {
-		res, err := Promote(t.Context(), dir, path(i), "best")
+		res, err := Promote(t.Context(), dir, store.Locate(dir, names[i]), "best")
 		want(fmt.Sprint("promote ", i), i, i-1, res, err)
 	}
 	res, err := Promote(t.Context(), dir, filepath.Join(dir, "runs", "3"), "best")
@@ -87,7 +90,7 @@ func TestPromote(t *testing.T) {
 	if _, err := Rollback(t.Context(), dir); err == nil || !strings.Contains(err.Error(), "the first model") {
 		t.Errorf("third rollback: %v", err)
 	}
-	res, err = Promote(t.Context(), dir, path(2), "best")
+	res, err = Promote(t.Context(), dir, store.Locate(dir, names[2]), "best")
 	want("promote the last", 2, 0, res, err)
 	res, err = Rollback(t.Context(), dir)
 	want("rollback to a model that a rollback brought back", 0, 2, res, err)
@@ -101,7 +104,7 @@ func TestPromote(t *testing.T) {
 	}
 	var said []string
 	for _, p := range all {
-		said = append(said, fmt.Sprint(p.Number, p.By, slices.Index(names, p.Checkpoint)))
+		said = append(said, fmt.Sprint(p.Number, p.By, slices.Index(names, p.From)))
 	}
 	if got, want := strings.Join(said, " "), "7rollback0 6hand2 5rollback0 4rollback1 3hand2 2hand1 1hand0"; got != want {
 		t.Errorf("history is %s, want %s", got, want)
@@ -111,20 +114,35 @@ func TestPromote(t *testing.T) {
 	}
 }
 
-// copies returns n checkpoints, copies of one, below a workdir.
-func copies(t *testing.T, n int) (dir string, paths []string) {
+// copyOf returns the path of the copy of a checkpoint that was promoted.
+func copyOf(t *testing.T, dir, path string) string {
+	t.Helper()
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return filepath.Join(dir, "promoted", fmt.Sprintf("%x.safetensors", sha256.Sum256(data)))
+}
+
+// variants returns n checkpoints below a workdir: one model with other metrics each.
+func variants(t *testing.T, n int) (dir string, paths []string) {
 	t.Helper()
 	dir, names := models(t, 1)
-	data, err := os.ReadFile(store.Locate(dir, names[0]))
+	m, err := text.OpenModel(t.Context(), store.Locate(dir, names[0]), "best")
 	if err != nil {
 		t.Fatal(err)
 	}
 	for i := range n {
-		path := filepath.Join(dir, fmt.Sprintf("%c.safetensors", 'a'+i))
-		if err := os.WriteFile(path, data, 0o666); err != nil {
+		st, err := store.Open(t.Context(), filepath.Join(dir, string(rune('a'+i))))
+		if err != nil {
 			t.Fatal(err)
 		}
-		paths = append(paths, path)
+		m.Checkpoint.Metrics = fmt.Appendf(nil, `{"variant":%d}`, i)
+		p, err := checkpoint.Save(t.Context(), st, m.Checkpoint)
+		if err != nil {
+			t.Fatal(err)
+		}
+		paths = append(paths, st.Join(p.Name))
 	}
 	return dir, paths
 }
@@ -134,7 +152,7 @@ func copies(t *testing.T, n int) (dir string, paths []string) {
 // says which model it replaced. A race is one where somebody lost.
 func TestPromoteRaces(t *testing.T) {
 	const people = 6
-	dir, paths := copies(t, people+1)
+	dir, paths := variants(t, people+1)
 	races := 0
 	for wave := 1; races < 3; wave++ {
 		if wave > 30 {
@@ -169,8 +187,8 @@ func TestPromoteRaces(t *testing.T) {
 			t.Fatalf("wave %d: %d promotions succeeded, the history has %d", wave, wave*(people+1), len(all))
 		}
 		for k, p := range all[:people] {
-			i, previous := slices.Index(paths, store.Locate(dir, p.Checkpoint)), store.Locate(dir, all[k+1].Checkpoint)
-			if won[i].Promoted != paths[i] || won[i].Previous != previous {
+			i, previous := slices.Index(paths, store.Locate(dir, p.From)), store.Locate(dir, all[k+1].Checkpoint)
+			if won[i].Promoted != copyOf(t, dir, paths[i]) || won[i].Previous != previous {
 				t.Errorf("wave %d: number %d says %+v, want %s for %s", wave, p.Number, won[i], paths[i], previous)
 			}
 			won[i] = &Result{} // it is in the history once
@@ -181,51 +199,101 @@ func TestPromoteRaces(t *testing.T) {
 	}
 }
 
-// TestPromoteElsewhere: a checkpoint outside of the workdir is promoted by its
+// TestPromoteBetween: a person who promotes or rolls back while another promotes, after
+// the record was read and before promoted.json moves, is told so, and the other's model stays.
+func TestPromoteBetween(t *testing.T) {
+	dir, paths := variants(t, 4)
+	promote := func(i int) error {
+		_, err := Promote(t.Context(), dir, paths[i], "best")
+		return err
+	}
+	for what, do := range map[string]func() error{
+		"promote":  func() error { return promote(2) },
+		"rollback": func() error { _, err := Rollback(t.Context(), dir); return err },
+	} {
+		// While the copy is made; and while promoted.json is written, which the store alone can notice.
+		for _, at := range []string{"link promoted", "create ."} {
+			if err := errors.Join(promote(0), promote(1)); err != nil { // so that the other's model is new
+				t.Fatal(err)
+			}
+			var told atomic.Bool
+			restore := store.InjectFaults(func(op, name string) error {
+				if op+" "+filepath.Dir(name) == at && told.CompareAndSwap(false, true) {
+					if err := promote(3); err != nil {
+						t.Errorf("%s: the other: %v", what, err)
+					}
+				}
+				return nil
+			})
+			err := do()
+			restore()
+			if m, oerr := Open(t.Context(), dir); !errors.Is(err, store.ErrConflict) || oerr != nil || m.Path != copyOf(t, dir, paths[3]) {
+				t.Errorf("%s at %s: %v, and %+v is in service, %v", what, at, err, m, oerr)
+			}
+			chain(t, dir)
+		}
+	}
+}
+
+// TestPromoteElsewhere: a checkpoint outside of the workdir is recorded by its
 // absolute path.
 func TestPromoteElsewhere(t *testing.T) {
-	_, paths := copies(t, 1)
+	_, paths := variants(t, 1)
 	dir := t.TempDir()
 	before := time.Now().Add(-time.Second)
 	res, err := Promote(t.Context(), dir, paths[0], "best")
-	if err != nil || *res != (Result{Promoted: paths[0]}) {
+	if err != nil || *res != (Result{Promoted: copyOf(t, dir, paths[0])}) {
 		t.Fatalf("%+v, %v", res, err)
 	}
 	p := chain(t, dir)[0]
 	at, err := time.Parse(time.RFC3339, p.At)
-	if p.Checkpoint != paths[0] || p.By != ByHand || p.Round != "" || err != nil || at.Before(before) || at.After(time.Now()) {
+	if p.From != paths[0] || p.By != ByHand || p.Round != "" || err != nil || at.Before(before) || at.After(time.Now()) {
 		t.Errorf("the record is %+v", p)
 	}
 }
 
-// TestRollback restores a model with its round and its loss, and changes nothing
-// where the checkpoint is gone.
+// TestRollback restores a model with its round, its decision and its loss, also where
+// the checkpoint that was promoted is gone.
 func TestRollback(t *testing.T) {
-	dir, paths := copies(t, 2)
+	dir, paths := variants(t, 2)
 	st, err := store.Open(t.Context(), dir)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer st.Close()
-	first, _, err := Swap(t.Context(), st, Promoted{Checkpoint: "a.safetensors", By: ByRound, Round: "key", Nats: 1.25})
+	m, err := text.OpenModel(t.Context(), paths[0], "best")
 	if err != nil {
 		t.Fatal(err)
 	}
-	promoted(t, st, ByRound, "b.safetensors")
-	if err := os.Rename(paths[0], paths[0]+".away"); err != nil {
+	first, _, err := Install(t.Context(), st, m, Promoted{By: ByRound, Round: "key", Decision: "verdict", Nats: 1.25}, "")
+	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Rollback(t.Context(), dir); !errors.Is(err, store.ErrNotExist) || len(chain(t, dir)) != 2 {
-		t.Errorf("the checkpoint is gone: %v", err)
-	}
-	if err := os.Rename(paths[0]+".away", paths[0]); err != nil {
+	if _, err := Promote(t.Context(), dir, paths[1], "best"); err != nil {
 		t.Fatal(err)
 	}
-	if res, err := Rollback(t.Context(), dir); err != nil || *res != (Result{paths[0], paths[1]}) {
+	kept := []string{copyOf(t, dir, paths[0]), copyOf(t, dir, paths[1])}
+	for _, path := range paths {
+		if err := os.RemoveAll(filepath.Dir(filepath.Dir(path))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Rename(kept[0], kept[0]+".away"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Rollback(t.Context(), dir); !errors.Is(err, store.ErrNotExist) || !strings.Contains(err.Error(), kept[0]) || len(chain(t, dir)) != 2 {
+		t.Errorf("the copy is gone: %v", err)
+	}
+	if err := os.Rename(kept[0]+".away", kept[0]); err != nil {
+		t.Fatal(err)
+	}
+	if res, err := Rollback(t.Context(), dir); err != nil || *res != (Result{kept[0], kept[1]}) {
 		t.Errorf("%+v, %v", res, err)
 	}
+	want := *first
 	p := chain(t, dir)[0]
-	if p.By != ByRollback || p.Round != "key" || p.Nats != 1.25 || p.Restores != mustName(t, first) || p.At == "" {
-		t.Errorf("the record is %+v", p)
+	want.Number, want.By, want.Restores, want.At, want.Previous = 3, ByRollback, mustName(t, first), p.At, p.Previous
+	if p != want || p.At == "" {
+		t.Errorf("the record is %+v, want %+v", p, want)
 	}
 }

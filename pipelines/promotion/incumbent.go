@@ -1,7 +1,10 @@
 package promotion
 
 import (
+	"cmp"
 	"context"
+	"crypto/sha256"
+	"encoding/json"
 	"errors"
 	"fmt"
 
@@ -10,42 +13,55 @@ import (
 
 // Incumbent is the model that a candidate must be better than.
 type Incumbent struct {
-	Checkpoint string `json:"checkpoint"` // name below the workdir, or a path or URL elsewhere; empty: there is none
-	Withdrawn  string `json:"withdrawn"`  // why a round must not bring the candidate back; empty: it may
+	Checkpoint string `json:"checkpoint"`           // name below the workdir, or a path or URL elsewhere; empty: there is none
+	SHA256     string `json:"sha256,omitempty"`     // of the checkpoint; empty in records of earlier programs
+	Withdrawn  string `json:"withdrawn"`            // why a round must not bring the candidate back; empty: it may
+	Generation string `json:"generation,omitempty"` // of promoted.json when it was read; empty: there was none
+}
+
+// Digest identifies what a decision depends on: the incumbent's digest and the
+// withdrawal, and neither places nor generations. The digest is that of earlier
+// programs where there is no incumbent.
+func (b *Incumbent) Digest() (string, error) {
+	data, err := json.Marshal(Incumbent{Checkpoint: cmp.Or(b.SHA256, b.Checkpoint), Withdrawn: b.Withdrawn})
+	return fmt.Sprintf("%x", sha256.Sum256(data)), err
 }
 
 // FindIncumbent returns the model that a candidate must be better than: the promoted
 // one, or, where that is the candidate, the one that it replaced. So the incumbent
 // stays the same when the candidate is promoted, and a round that is repeated finds
-// its decision.
+// its decision. The candidate is its digest; its name below the workdir is for
+// records of earlier programs.
 //
 // A candidate is withdrawn when a person has replaced it since it was last promoted.
-func FindIncumbent(ctx context.Context, st *store.Store, candidate string) (b Incumbent, err error) {
-	now, _, err := Read(ctx, st)
+func FindIncumbent(ctx context.Context, st *store.Store, sha256, name string) (b Incumbent, err error) {
+	now, generation, err := Read(ctx, st)
 	if errors.Is(err, store.ErrNotExist) {
 		return b, nil
 	}
 	if err != nil {
 		return b, err
 	}
-	if now.Checkpoint == candidate {
+	b.Generation = generation
+	if now.is(sha256, name) {
 		if now, _, err = arrival(ctx, st, now, ""); err != nil || now.Previous == "" {
 			return b, err
 		}
 		before, _, err := readRecord(ctx, st, now.Previous, "")
 		if err == nil {
-			b.Checkpoint = before.Checkpoint
+			b.Checkpoint, b.SHA256 = before.Checkpoint, before.SHA256
 		}
 		return b, err
 	}
-	b.Checkpoint = now.Checkpoint
+	b.Checkpoint, b.SHA256 = now.Checkpoint, now.SHA256
 	var newer *Promoted // the promotion after the one that is visited
 	err = history(ctx, st, func(p *Promoted) bool {
-		if p.Checkpoint == candidate && newer.By != ByRound {
+		found := p.is(sha256, name)
+		if found && newer.By != ByRound {
 			b.Withdrawn = fmt.Sprintf("it was withdrawn by %s, promotion %d, at %s; to bring it back, promote it by hand", newer.By, newer.Number, newer.At)
 		}
 		newer = p
-		return p.Checkpoint != candidate
+		return !found
 	})
 	return b, err
 }

@@ -6,28 +6,31 @@ import (
 )
 
 // TestFindIncumbent says what a candidate is compared with: the same before and after
-// its promotion.
+// its promotion. A candidate is its digest, wherever its file lies.
 func TestFindIncumbent(t *testing.T) {
 	_, st := opened(t)
-	want := func(candidate, checkpoint, withdrawn string) {
+	want := func(candidate, incumbent, withdrawn string) {
 		t.Helper()
-		b, err := FindIncumbent(t.Context(), st, candidate)
-		if err != nil || b.Checkpoint != checkpoint || !strings.Contains(b.Withdrawn, withdrawn) || (withdrawn == "") != (b.Withdrawn == "") {
-			t.Errorf("the incumbent of %s is %+v, %v, want %q, %q", candidate, b, err, checkpoint, withdrawn)
+		b, err := FindIncumbent(t.Context(), st, fake(candidate, "").SHA256, "/another/spelling of "+candidate)
+		named := Promoted{}
+		if incumbent != "" {
+			named = fake(incumbent, "")
+		}
+		if err != nil || b.SHA256 != named.SHA256 || b.Checkpoint != named.Checkpoint || !strings.Contains(b.Withdrawn, withdrawn) || (withdrawn == "") != (b.Withdrawn == "") {
+			t.Errorf("the incumbent of %s is %+v, %v, want %q, %q", candidate, b, err, incumbent, withdrawn)
+		}
+		if _, seen, err := Read(t.Context(), st); b.Generation != seen || err == nil && seen == "" {
+			t.Errorf("the incumbent of %s is of the generation %q, promoted.json of %q", candidate, b.Generation, seen)
 		}
 	}
 	var first *Promoted
-	put := func(checkpoint, by string) {
+	put := func(name, by string) {
 		t.Helper()
-		p := Promoted{Checkpoint: checkpoint, By: by, At: "now"}
+		p := fake(name, by)
 		if by == ByRollback {
 			p.Restores = mustName(t, first)
 		}
-		now, _, err := Swap(t.Context(), st, p)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if first == nil {
+		if now := swap(t, st, p); first == nil {
 			first = now
 		}
 	}
@@ -49,4 +52,25 @@ func TestFindIncumbent(t *testing.T) {
 	want("a", "b", "withdrawn by hand")
 	put("d", ByRound)
 	want("b", "d", "") // its last promotion ended by a round, though an earlier one by a rollback
+}
+
+// TestIncumbentDigest: a decision depends on the incumbent's digest and on the withdrawal.
+// Without an incumbent the digest is that of earlier programs, and of a record of theirs
+// without digest.
+func TestIncumbentDigest(t *testing.T) {
+	a := fake("a", "")
+	for _, test := range []struct {
+		of   string
+		b    Incumbent
+		want string // sha256 of the text, by coreutils
+	}{
+		{`{"checkpoint":"","withdrawn":""}`, Incumbent{Generation: "7"}, "cd1576f6230441681cbe7e89734ffee6f764e3a13090702e72da08fa61ae38d2"},
+		{`{"checkpoint":"runs/a/best","withdrawn":""}`, Incumbent{Checkpoint: "runs/a/best", Generation: "8"}, "0471fd4079926d9e7995816c997205a60889bdfbace358bc8316bfdf5eecc7fd"},
+		{`{"checkpoint":"ca978112…","withdrawn":"by hand"}`, Incumbent{Checkpoint: a.Checkpoint, SHA256: a.SHA256, Withdrawn: "by hand"},
+			"b78204c24f5e57c40250b7e3ef7246917aec84938d3686998d4030a3863d6a83"},
+	} {
+		if got, err := test.b.Digest(); err != nil || got != test.want {
+			t.Errorf("%s: the digest is %s, %v, want %s", test.of, got, err, test.want)
+		}
+	}
 }

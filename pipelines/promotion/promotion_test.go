@@ -1,6 +1,7 @@
 package promotion
 
 import (
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -21,29 +22,73 @@ func TestSwap(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer st.Close()
-	a, _, err := Swap(t.Context(), st, Promoted{Checkpoint: "a", By: ByRound, Round: "1", Nats: 1.5})
+	first := fake("a", ByRound)
+	first.Round, first.Nats = "1", 1.5
+	a, _, err := Swap(t.Context(), st, first, "")
 	if err != nil || a.Number != 1 || a.Previous != "" {
 		t.Fatalf("%+v, %v", a, err)
 	}
-	data, name, err := (&Promoted{Format: format, Number: 2, Checkpoint: "b", By: ByRound, Previous: mustName(t, a)}).encode()
+	_, seen, err := Read(t.Context(), st)
+	if err != nil {
+		t.Fatal(err)
+	}
+	next := fake("b", ByRound)
+	killed := next
+	killed.Format, killed.Number, killed.Previous = format, 2, mustName(t, a)
+	data, name, err := killed.encode()
 	if err != nil {
 		t.Fatal(err)
 	}
 	if _, err := st.Put(t.Context(), name, data); err != nil { // as far as a killed round came
 		t.Fatal(err)
 	}
-	b, before, err := Swap(t.Context(), st, Promoted{Checkpoint: "b", By: ByRound})
+	b, before, err := Swap(t.Context(), st, next, seen)
 	if err != nil || *before != *a || mustName(t, b) != name {
 		t.Errorf("%+v after %+v, %v", b, before, err)
 	}
-	again, before, err := Swap(t.Context(), st, Promoted{Checkpoint: "b", By: ByRound, Round: "other"})
+	next.Round, next.From = "other", "another path of the same model"
+	again, before, err := Swap(t.Context(), st, next, seen)
 	if err != nil || *again != *b || *before != *b {
 		t.Errorf("again %+v after %+v, %v", again, before, err)
+	}
+	for _, old := range []string{seen, ""} { // generations before b
+		if _, _, err := Swap(t.Context(), st, fake("c", ByRound), old); !errors.Is(err, store.ErrConflict) || !strings.Contains(err.Error(), "promotion 2, by round, came between") {
+			t.Errorf("a swap on the generation %q: %v", old, err)
+		}
+	}
+	if now, _, err := Read(t.Context(), st); err != nil || *now != *b {
+		t.Errorf("after conflicts the record is %+v, %v, want %+v", now, err, b)
 	}
 	list, err := st.List(t.Context(), "promotions/")
 	if err != nil || len(list) != 2 {
 		t.Errorf("records are %v, %v, want 2", list, err)
 	}
+	if err := st.Delete(t.Context(), pointerName, ""); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := Swap(t.Context(), st, fake("c", ByRound), seen); !errors.Is(err, store.ErrConflict) || !strings.Contains(err.Error(), "it was deleted meanwhile") {
+		t.Errorf("a swap on what was deleted: %v", err)
+	}
+}
+
+// fake is a record of a model of which there is no file.
+func fake(name, by string) Promoted {
+	sum := fmt.Sprintf("%x", sha256.Sum256([]byte(name)))
+	return Promoted{Checkpoint: "promoted/" + sum + ".safetensors", Bytes: 1, SHA256: sum, From: name, By: by, At: "now"}
+}
+
+// swap makes a fake model the promoted one.
+func swap(t *testing.T, st *store.Store, next Promoted) *Promoted {
+	t.Helper()
+	_, seen, err := Read(t.Context(), st)
+	if err != nil && !errors.Is(err, store.ErrNotExist) {
+		t.Fatal(err)
+	}
+	now, _, err := Swap(t.Context(), st, next, seen)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return now
 }
 
 func mustName(t *testing.T, p *Promoted) string {
@@ -91,11 +136,7 @@ func opened(t *testing.T) (dir string, st *store.Store) {
 func promoted(t *testing.T, st *store.Store, by string, names ...string) (last *Promoted) {
 	t.Helper()
 	for _, name := range names {
-		now, _, err := Swap(t.Context(), st, Promoted{Checkpoint: name, By: by, At: "now"})
-		if err != nil {
-			t.Fatal(err)
-		}
-		last = now
+		last = swap(t, st, fake(name, by))
 	}
 	return last
 }
@@ -113,7 +154,7 @@ func TestHistory(t *testing.T) {
 		t.Fatal(err)
 	}
 	promoted(t, st, ByRound, "b")
-	if all := chain(t, dir); len(all) != 2 || all[0].Checkpoint != "b" || all[1] != *first {
+	if all := chain(t, dir); len(all) != 2 || all[0].From != "b" || all[1] != *first {
 		t.Errorf("history is %+v", all)
 	}
 	if err := st.Delete(t.Context(), mustName(t, first), ""); err != nil {
@@ -145,14 +186,16 @@ func TestDamage(t *testing.T) {
 		errs = append(errs, err)
 		_, err = Rollback(t.Context(), dir)
 		errs = append(errs, err)
-		_, err = FindIncumbent(t.Context(), st, "b")
+		_, err = FindIncumbent(t.Context(), st, fake("b", "").SHA256, "")
 		errs = append(errs, err)
-		_, err = FindIncumbent(t.Context(), st, "c")
+		_, err = FindIncumbent(t.Context(), st, "", "c")
 		errs = append(errs, err)
 		if test.name == pointerName {
-			_, err = Path(t.Context(), dir)
+			_, err = Open(t.Context(), dir)
 			errs = append(errs, err)
-			_, _, err = Swap(t.Context(), st, Promoted{Checkpoint: "c", By: ByRound})
+			_, _, err = Swap(t.Context(), st, fake("c", ByRound), "")
+			errs = append(errs, err)
+			err = Adopt(t.Context(), st)
 			errs = append(errs, err)
 		}
 		for i, err := range errs {
@@ -163,18 +206,55 @@ func TestDamage(t *testing.T) {
 		if err := os.WriteFile(path, intact, 0o666); err != nil {
 			t.Fatal(err)
 		}
-		if now, _, err := Read(t.Context(), st); err != nil || now.Checkpoint != "b" {
+		if now, _, err := Read(t.Context(), st); err != nil || now.From != "b" {
 			t.Errorf("%s: afterwards %+v, %v", test.name, now, err)
 		}
 	}
-	other, err := store.MarshalSealed(map[string]string{"format": "quire-promoted/2"})
+	other, err := store.MarshalSealed(map[string]string{"format": "quire-promoted/3"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := st.Replace(t.Context(), pointerName, other); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Path(t.Context(), dir); err == nil || !strings.Contains(err.Error(), `"quire-promoted/2", want "quire-promoted/1"`) {
+	if _, err := Open(t.Context(), dir); err == nil || !strings.Contains(err.Error(), `"quire-promoted/3", want "quire-promoted/2"`) {
 		t.Errorf("another format: %v", err)
+	}
+}
+
+// TestRecords: a record that is intact is refused where it is not the one of its name, or
+// names another file than its digest.
+func TestRecords(t *testing.T) {
+	dir, st := opened(t)
+	promoted(t, st, ByRound, "a", "b", "c")
+	all := chain(t, dir)
+	first, second := filepath.Join(dir, mustName(t, &all[2])), filepath.Join(dir, mustName(t, &all[1]))
+	data, err := os.ReadFile(first)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(second, data, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := History(t.Context(), dir); err == nil || !strings.Contains(err.Error(), second+": the record is intact, but another: it is "+mustName(t, &all[2])) {
+		t.Errorf("another record in place of the second: %v", err)
+	}
+	for _, change := range []func(p *Promoted){
+		func(p *Promoted) { p.SHA256 = "" },
+		func(p *Promoted) { p.Bytes = 0 },
+		func(p *Promoted) { p.Checkpoint = all[1].Checkpoint },
+	} {
+		wrong := all[0]
+		change(&wrong)
+		data, _, err := wrong.encode()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := st.Replace(t.Context(), pointerName, data); err != nil {
+			t.Fatal(err)
+		}
+		if _, _, err := Read(t.Context(), st); err == nil || !strings.Contains(err.Error(), "the checkpoint is ") {
+			t.Errorf("promoted.json is %s, read with %v", data, err)
+		}
 	}
 }

@@ -29,7 +29,7 @@ func TestRoundInBucket(t *testing.T) {
 		return res
 	}
 	first := round()
-	if !strings.HasPrefix(first.Promoted, "gs://bucket/work/runs/") || !strings.HasPrefix(first.Set, "gs://bucket/work/sets/") {
+	if !strings.HasPrefix(first.Promoted, "gs://bucket/work/promoted/") || !strings.HasPrefix(first.Set, "gs://bucket/work/sets/") {
 		t.Errorf("the result is %+v", first)
 	}
 	before := len(server.Log())

@@ -1,12 +1,14 @@
 package round
 
 import (
+	"cmp"
 	"context"
 	"errors"
 
 	"github.com/quire-ml/quire/configs"
 	"github.com/quire-ml/quire/pipelines/gate"
 	"github.com/quire-ml/quire/pipelines/promotion"
+	"github.com/quire-ml/quire/pipelines/stages"
 	"github.com/quire-ml/quire/pipelines/text"
 	"github.com/quire-ml/quire/runners/store"
 	"github.com/quire-ml/quire/runners/workflow"
@@ -75,7 +77,13 @@ func (r *Stages) Incumbent() workflow.Node {
 			if err != nil {
 				return out, err
 			}
-			out.Value, err = promotion.FindIncumbent(ctx, task.Store, string(run.Best))
+			sum, err := r.identity(ctx, task, run)
+			if err != nil {
+				return out, err
+			}
+			if out.Value, err = promotion.FindIncumbent(ctx, task.Store, sum, string(run.Best)); err == nil {
+				out.Digest, err = out.Value.Digest()
+			}
 			return out, err
 		}}
 }
@@ -119,30 +127,27 @@ func (r *Stages) Gate() workflow.Node {
 		}}
 }
 
-// Promote is the stage that puts a model into service that has passed the gate.
+// identity returns the sha256 of the model's checkpoint. It reads the checkpoint where
+// the stage that made it does not list it among its files.
+func (r *Stages) identity(ctx context.Context, task *workflow.Task, run stages.TrainResult) (string, error) {
+	if f, ok := ModelArtifact.File(task, string(run.Best)); ok {
+		return f.SHA256, nil
+	}
+	m, err := r.open(ctx, task)
+	if err != nil {
+		return "", err
+	}
+	return m.SHA256, nil
+}
+
+// Promote is the stage that puts a model into service that has passed the gate, in
+// place of the one that was in service when the gate compared them. Where another was
+// promoted since, the round goes back to the incumbent and the gate.
 func (r *Stages) Promote() workflow.Node {
 	return stage[promotion.Promoted]{Name: "promote", Version: 2, Config: r.Config, Keys: []string{},
 		Inputs: []workflow.Input{ModelArtifact, DecisionArtifact}, Artifact: PromotionArtifact,
-		Run: func(ctx context.Context, c *configs.Config, task *workflow.Task) (out workflow.Product[promotion.Promoted], err error) {
-			decision, err := DecisionArtifact.Of(task)
-			if err != nil || !decision.Passed {
-				return out, err
-			}
-			run, err := ModelArtifact.Of(task)
-			if err != nil {
-				return out, err
-			}
-			next := promotion.Promoted{Checkpoint: string(run.Best), By: promotion.ByRound, Round: task.Key}
-			if decision.Nats != nil {
-				next.Nats = *decision.Nats
-			}
-			now, _, err := promotion.Swap(ctx, task.Store, next)
-			if err != nil {
-				return out, err
-			}
-			out.Value = *now
-			return out, nil
-		},
+		Uses: []workflow.Input{BaselineArtifact}, // its generation differs when nothing else does
+		Run:  r.runPromote,
 		Check: func(ctx context.Context, c *configs.Config, task *workflow.Task, made promotion.Promoted) (string, error) {
 			p, _, err := promotion.Read(ctx, task.Store)
 			switch {
@@ -150,9 +155,38 @@ func (r *Stages) Promote() workflow.Node {
 				return "no model is promoted any more", nil
 			case err != nil && !errors.Is(err, store.ErrNotExist):
 				return "", err
-			case made.Checkpoint != "" && p.Checkpoint != made.Checkpoint:
-				return "another model is the promoted one: " + p.Checkpoint, nil
+			case made.Checkpoint != "" && made.SHA256 == "":
+				return "an earlier program promoted the model, without its digest", nil
+			case made.Checkpoint != "" && p.SHA256 != made.SHA256:
+				return "another model is the promoted one: " + cmp.Or(p.From, p.Checkpoint), nil
 			}
 			return "", nil
 		}}
+}
+
+func (r *Stages) runPromote(ctx context.Context, c *configs.Config, task *workflow.Task) (out workflow.Product[promotion.Promoted], err error) {
+	decision, err := DecisionArtifact.Of(task)
+	if err != nil || !decision.Passed {
+		return out, err
+	}
+	base, err := BaselineArtifact.Of(task)
+	if err != nil {
+		return out, err
+	}
+	m, err := r.open(ctx, task)
+	if err != nil {
+		return out, err
+	}
+	next := promotion.Promoted{By: promotion.ByRound, Round: task.Key, Decision: DecisionArtifact.Digest(task)}
+	if decision.Nats != nil {
+		next.Nats = *decision.Nats
+	}
+	now, _, err := promotion.Install(ctx, task.Store, m, next, base.Generation)
+	if errors.Is(err, store.ErrConflict) {
+		return out, &workflow.StaleError{Artifact: BaselineArtifact, Err: err}
+	}
+	if err != nil {
+		return out, err
+	}
+	return workflow.Product[promotion.Promoted]{Value: *now, Files: []workflow.File{{Name: now.Checkpoint, SHA256: now.SHA256}}}, nil
 }

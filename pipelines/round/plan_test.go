@@ -189,7 +189,11 @@ func TestPromoteChecks(t *testing.T) {
 	}
 	done(t, c, quiet(pass))
 	done(t, &better, quiet(pass))
-	why := "another model is the promoted one: " + strings.TrimPrefix(next.Promoted, c.Workdir+"/")
+	var trained stages.TrainResult
+	if err := json.Unmarshal(next.Stages["train"], &trained); err != nil {
+		t.Fatal(err)
+	}
+	why := "another model is the promoted one: " + strings.TrimPrefix(string(trained.Best), c.Workdir+"/")
 	if plan := planned(t, c, quiet(pass)); len(plan) != 1 || !slices.Equal(plan["promote"], []string{why}) {
 		t.Errorf("the plan runs %v, want promote for %q", plan, why)
 	}

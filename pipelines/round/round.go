@@ -17,6 +17,7 @@ import (
 	"github.com/quire-ml/quire/model/kernel"
 	"github.com/quire-ml/quire/model/train"
 	"github.com/quire-ml/quire/pipelines/gate"
+	"github.com/quire-ml/quire/pipelines/promotion"
 	"github.com/quire-ml/quire/pipelines/report"
 	"github.com/quire-ml/quire/pipelines/text"
 	"github.com/quire-ml/quire/runners/engine"
@@ -60,8 +61,8 @@ type Result struct {
 
 // Run takes a corpus all the way to a sample: prep, train, evaluate, gate,
 // promote, sample, and o.Stages. A stage that is done is skipped. Artifacts lie below
-// the workdir, in sets/<key>, runs/<key> and promoted.json, beside the files of
-// package workflow.
+// the workdir, in sets/<key>, runs/<key> and those of package promotion, beside the
+// files of package workflow.
 //
 // When the gate refuses the model, the error is gate.ErrRefused, and the result has
 // the reason. When ctx is cancelled in training, the error is train.ErrInterrupted.
@@ -75,6 +76,9 @@ func Run(ctx context.Context, c *configs.Config, o Options) (*Result, error) {
 		return nil, err
 	}
 	defer st.Close()
+	if err := promotion.Adopt(ctx, st); err != nil && !errors.Is(err, store.ErrDamaged) && ctx.Err() == nil {
+		o.Console.Warn("%v", err) // of a damaged promoted.json the stages speak
+	}
 	options := o.Workflow(c)
 	options.Observe = func(e workflow.Event) { Announce(o.Console, e) }
 	record, err := p.Run(ctx, st, options)

@@ -64,6 +64,7 @@ func UnmarshalSealed(where string, data []byte, v any) error {
 // A Sealed describes the sealed object that a reader expects.
 type Sealed struct {
 	Format string       // value of the key "format"; empty: not compared
+	Older  string       // an earlier format that v decodes, too; empty: none
 	Check  func() error // compares the decoded value with the object's name; nil: not compared
 	Else   string       // remedy besides an intact copy: "delete it: the run then begins again"; empty: none
 	Bytes  int64        // size of the largest object; 0 is SmallBytes
@@ -100,7 +101,8 @@ func (want Sealed) decode(where string, data []byte, v any) error {
 	var found struct {
 		Format json.RawMessage `json:"format"`
 	}
-	if json.Unmarshal(object, &found) == nil && want.Format != "" && string(found.Format) != strconv.Quote(want.Format) {
+	is := func(format string) bool { return format != "" && string(found.Format) == strconv.Quote(format) }
+	if json.Unmarshal(object, &found) == nil && want.Format != "" && !is(want.Format) && !is(want.Older) {
 		return fmt.Errorf("store: %s: format is %s, want %q", where, cmp.Or(string(found.Format), "missing"), want.Format)
 	}
 	d := json.NewDecoder(bytes.NewReader(object))

@@ -86,8 +86,8 @@ func FuzzUnmarshalSealed(f *testing.F) {
 	})
 }
 
-// TestReadSealed reads an object that is whole, absent, damaged, of another
-// format, of another form, and under a name that is not its own.
+// TestReadSealed reads an object that is whole, absent, damaged, of an older format
+// that is read too, of another format, of another form, and under a name that is not its own.
 func TestReadSealed(t *testing.T) {
 	type note struct {
 		Format string `json:"format"`
@@ -109,6 +109,7 @@ func TestReadSealed(t *testing.T) {
 		return data
 	}
 	data := put("whole", note{"note/1", "a"})
+	older := put("older", note{"note/0", "a"})
 	put("newer", map[string]any{"format": "note/2", "slots": []string{"a"}})
 	put("number", map[string]any{"format": 1})
 	put("none", map[string]any{"slots": 1})
@@ -127,7 +128,12 @@ func TestReadSealed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	var n note
+	if _, err := st.ReadSealed(ctx, "older", &n, Sealed{Format: "note/1", Older: "note/0"}); err != nil || n != (note{"note/0", "a"}) {
+		t.Errorf("%s is read as %+v, %v", older, n, err)
+	}
 	for _, c := range []struct{ name, alternative, want string }{
+		{"older", "", `store: ` + st.Join("older") + `: format is "note/0", want "note/1"; put back an intact copy`},
 		{"whole", "", ""},
 		{"absent", "", "no such object"},
 		{"damaged", "", "a byte of one or the other is damaged; put back an intact copy"},

@@ -23,12 +23,13 @@ const (
 
 // pass is one walk over a pipeline, of a round or of a plan.
 type pass struct {
-	p     *Pipeline
-	st    *store.Store
-	o     Options
-	last  *Record            // the newest record; nil: none
-	made  map[string]product // by artifact
-	later map[string]string  // in a plan: artifacts that are still to be made, and their stages
+	p       *Pipeline
+	st      *store.Store
+	o       Options
+	last    *Record            // the newest record; nil: none
+	made    map[string]product // by artifact
+	returns int                // to an earlier node so far
+	later   map[string]string  // in a plan: artifacts that are still to be made, and their stages
 }
 
 // begin checks the options against the pipeline.
@@ -116,7 +117,11 @@ func (x *pass) recall(ctx context.Context, v *verdict) (err error) {
 	case errors.As(err, &damage):
 		v.reasons = append(v.reasons, "damaged: "+damage.Error())
 		damage.Stage = n.name
-		v.damage = fmt.Errorf("workflow: stage %s: %w; put back an intact copy, or delete its directory", n.name, damage)
+		what := "its directory"
+		if len(v.outcome.Product.Files) == 1 {
+			what = "it"
+		}
+		v.damage = fmt.Errorf("workflow: stage %s: %w; put back an intact copy, or delete %s", n.name, damage, what)
 		return nil
 	case err != nil:
 		return err

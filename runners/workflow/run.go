@@ -3,6 +3,7 @@ package workflow
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -54,8 +55,9 @@ const (
 	Skips   Kind = "skips"
 	Runs    Kind = "runs"
 	Retries Kind = "retries"
-	Waits   Kind = "waits" // for another process, which Why names
-	Warns   Kind = "warns" // of no stage: a file is damaged that the round does not need
+	Waits   Kind = "waits"     // for another process, which Why names
+	Warns   Kind = "warns"     // of no stage: a file is damaged that the round does not need
+	Returns Kind = "goes back" // to an earlier stage, which Why names
 )
 
 func (o *Options) damaged(err error) { o.observe("", Warns, err.Error()) }
@@ -68,6 +70,36 @@ func (o *Options) observe(stage string, kind Kind, why ...string) {
 
 // SelectionError says that From, To or Force of Options do not fit the pipeline.
 type SelectionError struct{ error }
+
+// StaleError is the error of a stage that cannot act on an artifact of a live stage,
+// because the world that the live stage observed has changed since. The round goes back
+// to the live stage. After maxReturns such errors it ends with the last one.
+type StaleError struct {
+	Artifact Input
+	Err      error
+}
+
+func (e *StaleError) Error() string { return e.Err.Error() }
+
+// Unwrap returns the cause.
+func (e *StaleError) Unwrap() error { return e.Err }
+
+// maxReturns bounds how often a round goes back.
+const maxReturns = 3
+
+// back returns the index of the node to go back to from a node that failed; -1: none.
+func (x *pass) back(n *node, err error) int {
+	var stale *StaleError
+	if !errors.As(err, &stale) || x.returns >= maxReturns {
+		return -1
+	}
+	i := slices.IndexFunc(x.p.nodes, func(n *node) bool { return n.live && n.artifact == stale.Artifact.artifact() })
+	if i >= 0 {
+		x.returns++
+		x.o.observe(n.name, Returns, "to "+x.p.nodes[i].name, err.Error())
+	}
+	return i
+}
 
 // checkRange refuses unknown stages, and a range without stages.
 func (p *Pipeline) checkRange(o Options) error {
@@ -119,13 +151,19 @@ func (p *Pipeline) Run(ctx context.Context, st *store.Store, o Options) (*Record
 		r.Round = NewID(began)
 	}
 	at := ""
-	for _, n := range p.nodes {
+	for i := 0; i < len(p.nodes); i++ {
+		n := p.nodes[i]
 		if err = ctx.Err(); err != nil {
 			break
 		}
 		var s *StageRecord
 		if s, err = x.do(ctx, n); s != nil {
 			r.Stages = append(r.Stages, *s)
+		}
+		if to := x.back(n, err); to >= 0 {
+			r.Stages = r.Stages[:to] // each node before has a record
+			i = to - 1
+			continue
 		}
 		if err != nil {
 			at = n.name

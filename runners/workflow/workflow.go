@@ -24,6 +24,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/quire-ml/quire/runners/store"
@@ -49,6 +50,20 @@ func (a Artifact[T]) Of(task *Task) (T, error) {
 		return value, fmt.Errorf("workflow: stage %s: value of %s: %w", task.Stage, a, err)
 	}
 	return value, nil
+}
+
+// Digest returns the digest of an artifact, which must be an input of the task's stage.
+func (a Artifact[T]) Digest(task *Task) string { return task.inputs[string(a)].Digest }
+
+// File returns a file of an artifact as it was last verified. The artifact must be an
+// input of the task's stage. ok is false where its stage lists no such file.
+func (a Artifact[T]) File(task *Task, name string) (f File, ok bool) {
+	files := task.inputs[string(a)].Files
+	i := slices.IndexFunc(files, func(f File) bool { return f.Name == name })
+	if i < 0 {
+		return f, false
+	}
+	return files[i], true
 }
 
 // Recorded returns the value of an artifact in a record, and the record of the stage

@@ -28,6 +28,7 @@ import (
 	"github.com/quire-ml/quire/model/run"
 	"github.com/quire-ml/quire/model/train"
 	"github.com/quire-ml/quire/pipelines/gate"
+	"github.com/quire-ml/quire/pipelines/promotion"
 	"github.com/quire-ml/quire/pipelines/report"
 	"github.com/quire-ml/quire/pipelines/stages"
 	"github.com/quire-ml/quire/pipelines/sweep"
@@ -159,6 +160,10 @@ func remedy(err error) string {
 		return "; use a smaller train.lr, or train.clip_norm: 1"
 	case errors.Is(err, train.ErrTooFew):
 		return "; use a smaller train.batch, a smaller prep.seq_length or more text"
+	}
+	var service *promotion.ModelError
+	if errors.As(err, &service) {
+		return fmt.Sprintf("; make the copy again: promote %s, or go back: promote --rollback", service.From)
 	}
 	var damage *workflow.DamageError
 	if errors.As(err, &damage) && damage.Stage != "" {

@@ -128,7 +128,7 @@ func TestDamageMended(t *testing.T) {
 // fates say what damage of a file of a workdir does to a round that has nothing to do:
 // it "stops" the round, which names the file; it "warns" of the file and goes on; or it
 // is "unread". The first pattern that matches a name holds. KEY is the key that the stage
-// has in this round.
+// has in this round, SHA256 the digest of the model in service.
 var fates = []struct{ pattern, fate, advice string }{
 	{"promoted.json", "stops", "delete it"},
 	{"promotions/00000001-*.json", "stops", "intact copy"}, // the model to beat
@@ -137,9 +137,12 @@ var fates = []struct{ pattern, fate, advice string }{
 	{"sets/KEY/manifest.json", "stops", "delete its directory"},
 	{"sets/KEY/vocab.json", "stops", "delete its directory"},
 	{"sets/KEY/*.tfrecord", "stops", "delete its directory"},
+	{"sets/*/.prep.json", "unread", ""}, // prep reads it, to go on
 	{"runs/KEY/latest.json", "stops", "delete its directory"},
 	{"runs/KEY/best.json", "stops", "intact copy"},
 	{"runs/KEY/checkpoints/step-00000060.safetensors", "stops", "intact copy"},
+	{"promoted/SHA256.safetensors", "stops", "delete it"},
+	{"promoted/*", "unread", ""}, // what was in service before
 	{"rounds/latest.json", "warns", "delete it"},
 	{"rounds/20261101T030000Z.json", "warns", "delete it"}, // the newest
 	{"rounds/*.json", "unread", ""},                        // `runs list` warns
@@ -153,13 +156,16 @@ var fates = []struct{ pattern, fate, advice string }{
 	{"schedule/slots/*", "unread", ""},
 }
 
-// fate returns the row of fates for a file, of a round with this record.
-func fate(name, record string) (pattern, fate, advice string) {
+// fate returns the row of fates for a file, of a round with this record and promoted.json.
+func fate(name, record, promoted string) (pattern, fate, advice string) {
 	for _, f := range fates {
 		parts := strings.Split(name, "/")
 		for i := range parts {
 			if key := strings.TrimSuffix(parts[i], ".json"); strings.Contains(record, `"key": "`+key+`"`) {
 				parts[i] = strings.Replace(parts[i], key, "KEY", 1)
+			}
+			if sum := strings.TrimSuffix(parts[i], ".safetensors"); strings.Contains(promoted, `"sha256": "`+sum+`"`) {
+				parts[i] = strings.Replace(parts[i], sum, "SHA256", 1)
 			}
 		}
 		if ok, _ := filepath.Match(f.pattern, strings.Join(parts, "/")); ok {
@@ -178,9 +184,10 @@ func TestDamagedFiles(t *testing.T) {
 	l.slot("01", 0, better...)
 	rounds := filepath.Join(l.work, "rounds")
 	record, used := l.read(filepath.Join(rounds, "20261101T030000Z.json")), map[string]int{}
+	promoted := l.read(filepath.Join(l.work, "promoted.json"))
 	for _, name := range l.files(l.work) {
 		path := filepath.Join(l.work, name)
-		pattern, want, advice := fate(name, record)
+		pattern, want, advice := fate(name, record, promoted)
 		used[pattern]++
 		kept := t.TempDir()
 		if err := os.CopyFS(kept, os.DirFS(rounds)); err != nil {

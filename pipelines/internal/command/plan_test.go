@@ -238,6 +238,8 @@ func TestPlanMissing(t *testing.T) {
 		return list[0]
 	}
 	shard := filepath.Join(set, "train-00000-of-00001.tfrecord")
+	best, promoted := r["stages"].(map[string]any)["train"].(map[string]any)["best"].(string), r["promoted"].(string)
+	sum := sha256.Sum256([]byte(l.read(best)))
 	for _, c := range []struct {
 		path   string
 		damage bool // a byte is flipped, else the file is removed
@@ -250,7 +252,9 @@ func TestPlanMissing(t *testing.T) {
 		{shard, false, "prep: damaged: PATH: it is missing"},
 		{filepath.Join(l.work, "promoted.json"), false, "promote: no model is promoted any more"},
 		{shard, true, fmt.Sprintf("prep: damaged: PATH: its sha256 is NOW, not %x", sha256.Sum256([]byte(l.read(shard))))},
-		{r["promoted"].(string), true, fmt.Sprintf("train: damaged: PATH: its sha256 is NOW, not %x", sha256.Sum256([]byte(l.read(r["promoted"].(string)))))},
+		{best, true, fmt.Sprintf("train: damaged: PATH: its sha256 is NOW, not %x", sum)},
+		{promoted, true, fmt.Sprintf("promote: damaged: PATH: its sha256 is NOW, not %x", sum)},
+		{promoted, false, "promote: PATH is missing"},
 	} {
 		whole := l.read(c.path)
 		now := []byte(whole)

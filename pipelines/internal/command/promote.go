@@ -1,6 +1,7 @@
 package command
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -76,6 +77,6 @@ func printHistory(w io.Writer, all []promotion.Promoted) {
 		if p.At != "" {
 			by += " at " + p.At
 		}
-		fmt.Fprintf(w, "%4d  %s  %s\n", p.Number, p.Checkpoint, by)
+		fmt.Fprintf(w, "%4d  %s  %.12s  %s\n", p.Number, cmp.Or(p.From, p.Checkpoint), p.SHA256, by)
 	}
 }

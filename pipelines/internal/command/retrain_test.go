@@ -67,7 +67,8 @@ func TestRetrainUsage(t *testing.T) {
 func TestPromoteCommand(t *testing.T) {
 	l := newLab(t)
 	first := l.result(runKeys, "run")["promoted"].(string)
-	second := l.result(runKeys, "run", "--set", "train.seed=2")["promoted"].(string)
+	better := l.result(runKeys, "run", "--set", "train.seed=2")
+	second := better["promoted"].(string)
 	r := l.result("promoted previous", "promote", "--rollback")
 	if r["promoted"] != first || r["previous"] != second {
 		t.Errorf("rollback gives %v, want %s for %s", r, first, second)
@@ -76,7 +77,7 @@ func TestPromoteCommand(t *testing.T) {
 	if o.code != 3 || !strings.Contains(o.stderr, "it was withdrawn by rollback, promotion 3") {
 		t.Errorf("a round brings back what was withdrawn: %v", o)
 	}
-	r = l.result("promoted previous", "promote", filepath.Dir(filepath.Dir(second)))
+	r = l.result("promoted previous", "promote", better["run"].(string))
 	if r["promoted"] != second || r["previous"] != first {
 		t.Errorf("promote gives %v, want %s for %s", r, second, first)
 	}

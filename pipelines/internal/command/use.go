@@ -39,13 +39,11 @@ func (m *modelFlags) open(c *cobra.Command, cfg *configs.Config) (*text.Model, e
 	}
 	path := m.checkpoint
 	if path == "" {
-		var err error
-		path, err = promotion.Path(c.Context(), cfg.Workdir)
-		if errors.Is(err, store.ErrNotExist) {
-			path = store.Locate(cfg.Workdir, cfg.Train.Out)
-		} else if err != nil {
-			return nil, err
+		model, err := promotion.Open(c.Context(), cfg.Workdir)
+		if !errors.Is(err, store.ErrNotExist) || errors.As(err, new(*promotion.ModelError)) {
+			return model, err
 		}
+		path = store.Locate(cfg.Workdir, cfg.Train.Out)
 	}
 	return text.OpenModel(c.Context(), path, m.which)
 }
