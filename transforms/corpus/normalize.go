@@ -93,19 +93,21 @@ func (w view) segment(at int) (index int, ok bool) {
 		return 0, true
 	}
 	for at < len(w.data) {
-		if w.data[at] < utf8.RuneSelf {
-			return at, true
-		}
 		if !w.end && !utf8.FullRune(w.data[at:]) {
 			return at, false
 		}
-		if norm.NFC.Properties(w.data[at:]).BoundaryBefore() {
+		if w.starts(at) {
 			return at, true
 		}
 		_, size := utf8.DecodeRune(w.data[at:])
 		at += size
 	}
 	return at, w.end
+}
+
+// starts reports whether a segment starts with the character at an index.
+func (w view) starts(at int) bool {
+	return w.data[at] < utf8.RuneSelf || norm.NFC.Properties(w.data[at:]).BoundaryBefore()
 }
 
 // lastSegment returns the last index from at on where a segment starts.
@@ -117,39 +119,11 @@ func (w view) lastSegment(at int) int {
 		if p = boundary(w.data, p); p <= at || p >= len(w.data) || !utf8.FullRune(w.data[p:]) {
 			continue
 		}
-		if w.data[p] < utf8.RuneSelf || norm.NFC.Properties(w.data[p:]).BoundaryBefore() {
+		if w.starts(p) {
 			return p
 		}
 	}
 	return at
-}
-
-// NFC normalises a text like documents of the form NFC.
-func NFC(text []byte) []byte { return appendNFC(nil, text) }
-
-// appendNFC appends text, normalised, to dst. An invalid byte becomes U+FFFD.
-func appendNFC(dst, text []byte) []byte {
-	if utf8.Valid(text) {
-		return concat(dst, text)
-	}
-	valid := make([]byte, 0, len(text)+len(text)/2)
-	for len(text) > 0 {
-		c, size := utf8.DecodeRune(text)
-		valid = utf8.AppendRune(valid, c)
-		text = text[size:]
-	}
-	return concat(dst, valid)
-}
-
-// concat appends valid text, normalised, to dst. (norm's Append would let the two
-// combine. They do not: text starts a segment, or a document.)
-func concat(dst, text []byte) []byte {
-	n := norm.NFC.QuickSpan(text)
-	dst = append(dst, text[:n]...)
-	if n < len(text) {
-		dst = append(dst, norm.NFC.Bytes(text[n:])...)
-	}
-	return dst
 }
 
 // invalid counts the invalid bytes of data[from:to]. The result's Offset is the index

@@ -35,6 +35,12 @@ func TestOwnText(t *testing.T) {
 	if o := quire(model...); o.stdout != sample+"\n" || !strings.Contains(o.stderr, `the model lacks characters of "The ", so "emma\nolivia\nliam" is the prompt`) {
 		t.Errorf("generate: %v", o)
 	}
+	// The same prompt is refused when it is somebody's wish.
+	for _, args := range [][]string{{"run", "--set", "generate.prompt=The "}, append([]string{"generate", "--prompt", "The "}, model[1:]...)} {
+		if o := quire(args...); o.code != 2 || !strings.Contains(o.stderr, "character 'T' (U+0054)") {
+			t.Errorf("with a prompt of the user: %v", o)
+		}
+	}
 	elsewhere := append(model, "--set", "workdir="+filepath.Join(l.dir, "none"))
 	if o := l.finish(l.bare(elsewhere...)); o.code != 0 || !strings.Contains(o.stderr, "the text starts with a random character") {
 		t.Errorf("generate without the round's record: %v", o)
