@@ -186,7 +186,7 @@ func TestDeployGoogle(t *testing.T) {
 var unitKeys = map[string][]string{
 	"Unit": {"Description", "Wants", "After"},
 	"Service": {"Type", "ExecStart", "Environment", "StateDirectory", "CacheDirectory", "DynamicUser", "SuccessExitStatus", "Restart", "RestartForceExitStatus",
-		"RestartPreventExitStatus", "RestartSec", "TimeoutStartSec", "TimeoutStopSec", "Nice"},
+		"RestartSec", "TimeoutStartSec", "TimeoutStopSec", "Nice"},
 	"Timer":   {"OnCalendar", "Persistent", "AccuracySec"},
 	"Install": {"WantedBy"},
 }
@@ -224,7 +224,8 @@ func TestDeploySystemd(t *testing.T) {
 	if command := service["Service.ExecStart"]; len(command) != 1 || !strings.HasPrefix(command[0], "/usr/local/bin/quire retrain --once ") {
 		t.Errorf("the service runs %q", command)
 	}
-	if service["Service.RestartForceExitStatus"][0] != "75" || service["Service.SuccessExitStatus"][0] != "3" || service["Service.Type"][0] != "oneshot" {
+	// A restart on exit code 1 would repeat a failed slot's code for ever, and a refused model is no success.
+	if service["Service.Restart"][0] != "on-abnormal" || service["Service.RestartForceExitStatus"][0] != "75" || service["Service.SuccessExitStatus"] != nil || service["Service.Type"][0] != "oneshot" {
 		t.Errorf("the service is %v", service)
 	}
 	if timer["Timer.OnCalendar"][0] != "*-*-* 03:00:00 Europe/Berlin" || timer["Install.WantedBy"][0] != "timers.target" {

@@ -68,6 +68,15 @@ func news(c *configs.Config, r *workflow.Record, failed error) *News {
 	return n
 }
 
+// tell notifies of the news of a round; r is nil where it has no record.
+func tell(ctx context.Context, c *configs.Config, o Options, r *workflow.Record, failed error) {
+	if n := news(c, r, failed); n != nil {
+		if err := notify(ctx, c.Notify, n); err != nil {
+			o.Console.Warn("%v", err)
+		}
+	}
+}
+
 // webhookTime bounds one attempt at a webhook.
 const webhookTime = 10 * time.Second
 

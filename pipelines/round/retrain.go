@@ -4,7 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"os"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/quire-ml/quire/configs"
@@ -19,6 +22,7 @@ import (
 type RetrainResult struct {
 	Slot   string `json:"slot"`
 	Status string `json:"status"` // ran or skipped
+	Exit   string `json:"exit"`   // of its round, now or before: done, refused or another class; empty: it had none
 	Reason string `json:"reason"`
 	Round  string `json:"round"`
 }
@@ -29,85 +33,246 @@ type SlotError struct{ Slot, Reason string }
 func (e *SlotError) Error() string { return fmt.Sprintf("round: slot %s: %s", e.Slot, e.Reason) }
 
 // Retrain runs rounds by c.Schedule until ctx ends; see package schedule. The error
-// is train.ErrInterrupted where a round was running, which has then saved.
+// is train.ErrInterrupted where a round was running, which has then saved. Failures
+// appear on o.Console, and are notified: of a slot once, of the scheduler when they
+// begin.
 func Retrain(ctx context.Context, c *configs.Config, o Options) error {
-	s, st, err := scheduler(ctx, c, o)
+	s, err := openSlots(ctx, c, o)
 	if err != nil {
 		return err
 	}
-	defer st.Close()
-	return s.Run(ctx, slotRound(c, o, st))
+	defer s.st.Close()
+	return s.Run(ctx, s.round)
 }
 
 // RetrainOnce runs the round of one slot, zero for the last one that came, unless it
-// was decided before. Where its round failed the error is a *SlotError, or
-// ErrRefused, and there is a result; where it was interrupted, train.ErrInterrupted,
-// and the slot stays due.
-func RetrainOnce(ctx context.Context, c *configs.Config, o Options, slot time.Time) (*RetrainResult, error) {
-	s, st, err := scheduler(ctx, c, o)
+// was decided before; again runs it in any case. Where its round failed, now or before,
+// the error is a *SlotError, or ErrRefused, and there is a result; where it was
+// interrupted, train.ErrInterrupted, and the slot stays due. Other errors are those of
+// schedule.Scheduler.Once.
+func RetrainOnce(ctx context.Context, c *configs.Config, o Options, slot time.Time, again bool) (*RetrainResult, error) {
+	s, err := openSlots(ctx, c, o)
 	if err != nil {
 		return nil, err
 	}
-	defer st.Close()
+	defer s.st.Close()
 	if slot.IsZero() {
 		slot = s.Last()
 	}
-	var failed error
-	round := slotRound(c, o, st)
-	record, err := s.Once(ctx, slot, func(ctx context.Context, at time.Time) (id, reason string, err error) {
-		id, reason, err = round(ctx, at)
-		if r, rerr := workflow.ReadRecord(context.WithoutCancel(ctx), st, id); at.Equal(slot) && err == nil && rerr == nil && r.Exit != workflow.Done {
-			failed = &SlotError{id, reason}
-			if r.Exit == refused {
-				failed = fmt.Errorf("round: slot %s: %w", id, gate.ErrRefused)
-			}
-		}
-		return id, reason, err
-	})
+	record, err := s.Once(ctx, slot, again, s.round)
 	if err != nil {
 		return nil, err
 	}
-	return &RetrainResult{Slot: record.Slot, Status: record.Status, Reason: record.Reason, Round: record.Round}, failed
+	r := &RetrainResult{Slot: record.Slot, Status: record.Status, Exit: s.exit(ctx, record), Reason: record.Reason, Round: record.Round}
+	switch r.Exit {
+	case "", workflow.Done:
+		return r, nil
+	case refused:
+		return r, fmt.Errorf("round: slot %s: %w", r.Slot, gate.ErrRefused)
+	}
+	return r, &SlotError{r.Slot, r.Reason}
 }
 
-func scheduler(ctx context.Context, c *configs.Config, o Options) (*schedule.Scheduler, *store.Store, error) {
+// SlotsResult is the schedule of a workdir.
+type SlotsResult struct {
+	Slots   []SlotSummary `json:"slots"` // those that have a record, the oldest first
+	Running string        `json:"running"`
+	Holder  string        `json:"holder"` // of the running slot
+	Next    string        `json:"next"`   // the next slot by this clock
+	Damaged []error       `json:"-"`      // of files that cannot be read
+}
+
+// SlotSummary is the record of a slot.
+type SlotSummary struct {
+	RetrainResult
+	At string `json:"at"` // when it was decided, as RFC 3339; empty: by an earlier version
+}
+
+// Slots lists the slots of a workdir.
+func Slots(ctx context.Context, c *configs.Config, o Options) (*SlotsResult, error) {
+	s, err := openSlots(ctx, c, o)
+	if err != nil {
+		return nil, err
+	}
+	defer s.st.Close()
+	res := &SlotsResult{Slots: []SlotSummary{}}
+	v, err := s.Overview(ctx, func(err error) { res.Damaged = append(res.Damaged, err) })
+	if err != nil {
+		return nil, err
+	}
+	res.Running, res.Holder = v.Running, v.Holder
+	if !v.Next.IsZero() {
+		res.Next = schedule.ID(v.Next)
+	}
+	for i := range v.Slots {
+		r := &v.Slots[i]
+		sum := SlotSummary{RetrainResult: RetrainResult{Slot: r.Slot, Status: r.Status, Exit: s.exit(ctx, r), Reason: r.Reason, Round: r.Round}}
+		if !r.At.IsZero() {
+			sum.At = r.At.Format(time.RFC3339)
+		}
+		res.Slots = append(res.Slots, sum)
+	}
+	return res, nil
+}
+
+// ResetResult is what ResetSlots has changed.
+type ResetResult struct {
+	Deleted []string `json:"deleted"` // slots that had not come, and were skipped
+	Left    string   `json:"left"`    // the slot of a scheduler that has died; empty: none
+	Next    string   `json:"next"`    // the slot with which the schedule goes on
+}
+
+// ResetSlots lets the schedule of a workdir start over; see schedule.Scheduler.Reset.
+func ResetSlots(ctx context.Context, c *configs.Config, o Options) (*ResetResult, error) {
+	s, err := openSlots(ctx, c, o)
+	if err != nil {
+		return nil, err
+	}
+	defer s.st.Close()
+	res := &ResetResult{}
+	if res.Deleted, res.Left, err = s.Reset(ctx); err != nil {
+		return nil, err
+	}
+	if res.Deleted == nil {
+		res.Deleted = []string{}
+	}
+	if next := s.table.Next(time.Now()); !next.IsZero() {
+		res.Next = schedule.ID(next)
+	}
+	return res, nil
+}
+
+// slots runs the rounds of slots.
+type slots struct {
+	*schedule.Scheduler
+	table *schedule.Timetable
+	c     *configs.Config
+	o     Options
+	st    *store.Store
+}
+
+// openSlots returns the slots of c's workdir. Close its store.
+func openSlots(ctx context.Context, c *configs.Config, o Options) (*slots, error) {
 	next, err := c.Schedule.Times()
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	table, err := schedule.NewTimetable(next, c.Schedule.Timezone)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	st, err := text.OpenWorkdir(ctx, c)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	name, err := os.Hostname()
 	if err != nil {
 		name = "this machine"
 	}
-	return schedule.New(st, schedule.Options{Timetable: table, Overlap: c.Schedule.Overlap, CatchUp: c.Schedule.CatchUp,
-		Holder: fmt.Sprintf("process %d on %s", os.Getpid(), name), Log: o.Console.Line}), st, nil
+	s := &slots{table: table, c: c, o: o, st: st}
+	s.Scheduler = schedule.New(st, schedule.Options{Timetable: table, Overlap: c.Schedule.Overlap, CatchUp: c.Schedule.CatchUp,
+		Holder: fmt.Sprintf("process %d on %s", os.Getpid(), name), Log: o.Console.Line, Warn: o.Console.Warn,
+		Failed: func(err error) { tell(ctx, c, o, nil, err) }})
+	return s, nil
 }
 
-// slotRound returns the round of a slot, whose id is that of the slot. A round that
-// has its record is done.
-func slotRound(c *configs.Config, o Options, st *store.Store) schedule.Round {
-	return func(ctx context.Context, slot time.Time) (id, reason string, err error) {
-		o.ID = schedule.ID(slot)
-		r, err := workflow.ReadRecord(ctx, st, o.ID)
-		if errors.Is(err, store.ErrNotExist) {
-			_, failed := Run(ctx, c, o)
-			if r, err = workflow.ReadRecord(context.WithoutCancel(ctx), st, o.ID); errors.Is(err, store.ErrNotExist) && failed != nil {
-				return o.ID, "", failed
+// exit returns how the round of a slot ended; empty: the slot had none.
+func (s *slots) exit(ctx context.Context, r *schedule.SlotRecord) string {
+	switch {
+	case r.Round == "" || r.Exit != "":
+		return r.Exit
+	case r.At.IsZero(): // of an earlier version, whose slots name only the round
+		if old, err := workflow.ReadRecord(ctx, s.st, r.Round); err == nil {
+			return old.Exit
+		}
+	}
+	return workflow.Done
+}
+
+// Pauses between two rounds of a slot that fail for a passing reason: the least mean,
+// and the longest.
+const (
+	slotPauseMin = time.Second
+	slotPauseMax = 5 * time.Minute
+)
+
+// round is the schedule.Round of a slot. The id of the round is that of the slot, and
+// ID-2, ID-3 and so on for further ones: after an error that may pass, as long as the
+// slot's window lasts, and where the slot is run again. A round that has its record is
+// done.
+func (s *slots) round(ctx context.Context, slot time.Time, after string) (schedule.Outcome, error) {
+	n, began, window := 1, time.Now(), s.table.Window(slot)
+	if after != "" {
+		n = 1 + number(after)
+	}
+	var r *workflow.Record
+	var mine bool // r was made here
+	retry := workflow.Retry{Attempts: math.MaxInt, MaxPause: min(window/4, slotPauseMax),
+		Pause: max(time.Duration(s.c.Round.PauseSeconds*float64(time.Second)), slotPauseMin),
+		Transient: func(err error) bool {
+			return r != nil && r.Exit == workflow.Transient && time.Since(began) < window
+		},
+		Waiting: func(_ int, wait time.Duration, err error) {
+			s.o.Console.Warn("slot %s: %v; trying again in %v", schedule.ID(slot), err, wait.Round(time.Second))
+		}}
+	var failed error // of the round of r
+	_, err := retry.Do(ctx, func() (err error) {
+		for {
+			r, mine, failed, err = s.one(ctx, nth(schedule.ID(slot), n))
+			n++
+			if err != nil || mine || r.Exit != workflow.Transient {
+				break
 			}
 		}
 		if err != nil {
-			return o.ID, "", err
+			r = nil
+			return err
 		}
-		return o.ID, outcome(r), nil
+		return failed
+	})
+	switch {
+	case r == nil || ctx.Err() != nil && r.Exit == workflow.Transient:
+		return schedule.Outcome{}, err
+	case mine:
+		tell(ctx, s.c, s.o, r, failed)
 	}
+	out := schedule.Outcome{Round: r.Round, Reason: outcome(r)}
+	if r.Exit != workflow.Done {
+		out.Exit = r.Exit
+	}
+	return out, nil
+}
+
+// one reads the record of a round, or makes the round. err means that it has no record.
+func (s *slots) one(ctx context.Context, id string) (r *workflow.Record, mine bool, failed, err error) {
+	if r, err = workflow.ReadRecord(ctx, s.st, id); !errors.Is(err, store.ErrNotExist) {
+		return r, false, nil, err
+	}
+	o := s.o
+	o.ID = id
+	_, _, failed = attempt(ctx, s.c, o, s.st)
+	r, err = workflow.ReadRecord(context.WithoutCancel(ctx), s.st, id)
+	if err != nil && failed != nil {
+		err = failed
+	}
+	return r, true, failed, err
+}
+
+// nth returns the id of the nth round of a slot, from 1.
+func nth(slot string, n int) string {
+	if n == 1 {
+		return slot
+	}
+	return fmt.Sprintf("%s-%d", slot, n)
+}
+
+// number returns n of the id of a slot's nth round.
+func number(id string) int {
+	_, text, _ := strings.Cut(id, "-")
+	if n, err := strconv.Atoi(text); err == nil {
+		return n
+	}
+	return 1
 }
 
 // outcome says in words how a round ended; empty: it made a model and promoted it.

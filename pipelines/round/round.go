@@ -67,26 +67,16 @@ type Result struct {
 // When the gate refuses the model, the error is gate.ErrRefused, and the result has
 // the reason. When ctx is cancelled in training, the error is train.ErrInterrupted.
 func Run(ctx context.Context, c *configs.Config, o Options) (*Result, error) {
-	p, err := Pipeline(c, o)
-	if err != nil {
-		return nil, err
-	}
 	st, err := text.OpenWorkdir(ctx, c)
 	if err != nil {
 		return nil, err
 	}
 	defer st.Close()
-	if err := promotion.Adopt(ctx, st); err != nil && !errors.Is(err, store.ErrDamaged) && ctx.Err() == nil {
-		o.Console.Warn("%v", err) // of a damaged promoted.json the stages speak
+	p, record, err := attempt(ctx, c, o, st)
+	if p == nil {
+		return nil, err
 	}
-	options := o.Workflow(c)
-	options.Observe = func(e workflow.Event) { Announce(o.Console, e) }
-	record, err := p.Run(ctx, st, options)
-	if n := news(c, record, err); n != nil {
-		if nerr := notify(ctx, c.Notify, n); nerr != nil {
-			o.Console.Warn("%v", nerr)
-		}
-	}
+	tell(ctx, c, o, record, err)
 	if record == nil || err != nil && !errors.Is(err, gate.ErrRefused) {
 		return nil, err
 	}
@@ -95,6 +85,21 @@ func Run(ctx context.Context, c *configs.Config, o Options) (*Result, error) {
 		return nil, rerr
 	}
 	return res, err
+}
+
+// attempt runs a round in st. The pipeline is nil where its stages do not fit together.
+func attempt(ctx context.Context, c *configs.Config, o Options, st *store.Store) (*workflow.Pipeline, *workflow.Record, error) {
+	p, err := Pipeline(c, o)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := promotion.Adopt(ctx, st); err != nil && !errors.Is(err, store.ErrDamaged) && ctx.Err() == nil {
+		o.Console.Warn("%v", err) // of a damaged promoted.json the stages speak
+	}
+	options := o.Workflow(c)
+	options.Observe = func(e workflow.Event) { Announce(o.Console, e) }
+	r, err := p.Run(ctx, st, options)
+	return p, r, err
 }
 
 // Plan returns the decisions of Run with the same options.

@@ -21,42 +21,52 @@ import (
 // TestSlots runs a slot with each outcome of its round.
 func TestSlots(t *testing.T) {
 	c := tiny.Config(t, tiny.Line(), learned...)
-	night := func(day int) time.Time { return time.Date(2026, 11, day, 3, 0, 0, 0, time.UTC) }
-	slot := func(day int, failed error, status, reason string) {
+	night := func(day int) time.Time { return time.Date(2025, 11, day, 3, 0, 0, 0, time.UTC) }
+	again, round := false, ""
+	slot := func(day int, failed error, status, exit, reason string) {
 		t.Helper()
-		id := fmt.Sprintf("202611%02dT030000Z", day)
-		r, err := RetrainOnce(t.Context(), c, quiet(), night(day))
+		id := fmt.Sprintf("202511%02dT030000Z", day)
+		r, err := RetrainOnce(t.Context(), c, quiet(), night(day), again)
 		var slot *SlotError
 		if errors.As(failed, &slot) && (!errors.As(err, &slot) || slot.Slot != id || slot.Reason != r.Reason) || failed == nil && err != nil ||
 			errors.Is(failed, gate.ErrRefused) != errors.Is(err, gate.ErrRefused) {
 			t.Errorf("slot %d: %v, want %v", day, err, failed)
 		}
-		if r == nil || r.Slot != id || r.Round != id || r.Status != status || !strings.HasPrefix(r.Reason, reason) || reason == "" && r.Reason != "" {
-			t.Errorf("slot %d: %+v, want %s: %q", day, r, status, reason)
+		if r == nil || r.Slot != id || r.Round != id+round || r.Status != status || r.Exit != exit || !strings.HasPrefix(r.Reason, reason) || reason == "" && r.Reason != "" {
+			t.Errorf("slot %d: %+v, want %s %s: %q", day, r, status, exit, reason)
 		}
 	}
-	slot(1, nil, "ran", "")
-	slot(2, nil, "ran", "nothing new in the corpus or the config: nothing was trained")
-	slot(1, nil, "skipped", "it ran before")
+	slot(1, nil, "ran", "done", "")
+	slot(2, nil, "ran", "done", "nothing new in the corpus or the config: nothing was trained")
+	slot(1, nil, "skipped", "done", "it ran before")
 	good := *c
 	c.Train.Epochs = 0
-	slot(3, gate.ErrRefused, "ran", "round: the gate refused the model: ")
+	slot(3, gate.ErrRefused, "ran", "refused", "round: the gate refused the model: ")
+	slot(3, gate.ErrRefused, "skipped", "refused", "it ran before: round: the gate refused the model: ")
 	*c = good
 	c.Generate.Prompt = "ß"
-	slot(4, &SlotError{}, "ran", "user: ")
-	slot(4, nil, "skipped", "it ran before: user: ")
+	slot(4, &SlotError{}, "ran", "user", "user: ")
+	slot(4, &SlotError{}, "skipped", "user", "it ran before: user: ")
 	*c = good
+	again, round = true, "-2"
+	slot(4, nil, "ran", "done", "nothing new")
+	round = "-3"
+	slot(4, nil, "ran", "done", "nothing new")
+	again = false
+	slot(4, nil, "skipped", "done", "it ran before: nothing new")
+	round = ""
+	slot(3, gate.ErrRefused, "skipped", "refused", "it ran before: round: the gate refused the model: ")
 	stopped, stop := context.WithCancel(t.Context())
 	stop()
-	if r, err := RetrainOnce(stopped, c, quiet(), night(5)); r != nil || !errors.Is(err, context.Canceled) {
+	if r, err := RetrainOnce(stopped, c, quiet(), night(5), false); r != nil || !errors.Is(err, context.Canceled) {
 		t.Errorf("interrupted: %+v, %v", r, err)
 	}
-	slot(5, nil, "ran", "nothing new")
+	slot(5, nil, "ran", "done", "nothing new")
 	var no *schedule.NoSlotError
-	if _, err := RetrainOnce(t.Context(), c, quiet(), night(6).Add(time.Second)); !errors.As(err, &no) {
+	if _, err := RetrainOnce(t.Context(), c, quiet(), night(6).Add(time.Second), false); !errors.As(err, &no) {
 		t.Errorf("a time between slots: %v", err)
 	}
-	if r, err := RetrainOnce(t.Context(), c, quiet(), time.Time{}); err != nil || r.Status != "ran" {
+	if r, err := RetrainOnce(t.Context(), c, quiet(), time.Time{}, false); err != nil || r.Status != "ran" {
 		t.Errorf("the last slot: %+v, %v", r, err)
 	}
 }

@@ -37,13 +37,13 @@ func ExampleScheduler_Once() {
 		return
 	}
 	s := schedule.New(st, schedule.Options{Timetable: table, Overlap: "skip", CatchUp: "latest", Holder: "the cron job"})
-	round := func(ctx context.Context, slot time.Time) (id, reason string, err error) {
+	round := func(ctx context.Context, slot time.Time, _ string) (schedule.Outcome, error) {
 		fmt.Println("a round runs for", schedule.ID(slot))
-		return "round-1", "", nil
+		return schedule.Outcome{Round: "round-1"}, nil
 	}
-	slot := table.Next(time.Date(2026, 11, 24, 0, 0, 0, 0, time.UTC))
+	slot := table.Next(time.Date(2025, 11, 24, 0, 0, 0, 0, time.UTC))
 	for range 2 {
-		record, err := s.Once(ctx, slot, round)
+		record, err := s.Once(ctx, slot, false, round)
 		if err != nil {
 			fmt.Println(err)
 			return
@@ -51,7 +51,7 @@ func ExampleScheduler_Once() {
 		fmt.Printf("%s: %s, %s %q\n", record.Slot, record.Status, record.Round, record.Reason)
 	}
 	// Output:
-	// a round runs for 20261124T020000Z
-	// 20261124T020000Z: ran, round-1 ""
-	// 20261124T020000Z: skipped, round-1 "it ran before"
+	// a round runs for 20251124T020000Z
+	// 20251124T020000Z: ran, round-1 ""
+	// 20251124T020000Z: skipped, round-1 "it ran before"
 }

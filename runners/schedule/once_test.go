@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -24,10 +25,13 @@ func nightly(t *testing.T, dir, holder, overlap string) *Scheduler {
 	return New(st, Options{Timetable: timetable(t, "0 3 * * *", "UTC"), Overlap: overlap, CatchUp: "latest", Holder: holder})
 }
 
+// until sleeps until a slot comes.
+func until(slot time.Time) { time.Sleep(time.Until(slot)) }
+
 // lasting is a round that takes d.
 func lasting(d time.Duration) Round {
-	return func(ctx context.Context, slot time.Time) (string, string, error) {
-		return "r" + ID(slot), "", sleep(ctx, d)
+	return func(ctx context.Context, slot time.Time, _ string) (Outcome, error) {
+		return Outcome{Round: "r" + ID(slot)}, sleep(ctx, d)
 	}
 }
 
@@ -43,34 +47,46 @@ func TestOnce(t *testing.T) {
 	dir := memory(t)
 	synctest.Test(t, func(t *testing.T) {
 		s, first, second := nightly(t, dir, "a", "skip"), at(t, "20000101T030000Z"), at(t, "20000102T030000Z")
-		time.Sleep(time.Until(first))
-		r, err := s.Once(t.Context(), first, lasting(time.Hour))
+		until(first)
+		r, err := s.Once(t.Context(), first, false, lasting(time.Hour))
 		wantRecord(t, r, err, "20000101T030000Z", Ran, "", "r20000101T030000Z")
-		r, err = s.Once(t.Context(), first, lasting(time.Hour))
+		r, err = s.Once(t.Context(), first, false, lasting(time.Hour))
 		wantRecord(t, r, err, "20000101T030000Z", Skipped, "it ran before", "r20000101T030000Z")
 
+		// A slot that has not come leaves no trace.
+		var future *FutureError
+		if r, err := s.Once(t.Context(), second, false, lasting(0)); r != nil || !errors.As(err, &future) || err.Error() !=
+			"schedule: slot 20000102T030000Z has not come: it is 20000101T040000Z here, and the last slot was 20000101T030000Z" {
+			t.Errorf("a slot in the future: %+v, %v", r, err)
+		}
+		if list, err := s.st.List(t.Context(), slotsPrefix); err != nil || len(list) != 1 {
+			t.Errorf("the records are %v, %v", list, err)
+		}
+
 		// Interrupted, it stays due.
+		until(second)
 		ctx, stop := context.WithTimeout(t.Context(), time.Minute)
 		defer stop()
-		if r, err := s.Once(ctx, second, lasting(time.Hour)); !errors.Is(err, context.DeadlineExceeded) {
+		if r, err := s.Once(ctx, second, false, lasting(time.Hour)); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("interrupted: %+v, %v", r, err)
 		}
 		if st, _, err := s.read(t.Context()); err != nil || st.Running != nil {
 			t.Errorf("interrupted: %+v runs, %v", st.Running, err)
 		}
-		r, err = s.Once(t.Context(), second, lasting(time.Hour))
+		r, err = s.Once(t.Context(), second, false, lasting(time.Hour))
 		wantRecord(t, r, err, "20000102T030000Z", Ran, "", "r20000102T030000Z")
 
 		// A week later, what was missed is recorded; an older slot can be asked for.
 		fifth := at(t, "20000105T030000Z")
-		r, err = s.Once(t.Context(), fifth, lasting(time.Hour))
+		until(fifth)
+		r, err = s.Once(t.Context(), fifth, false, lasting(time.Hour))
 		wantRecord(t, r, err, "20000105T030000Z", Ran, "", "r20000105T030000Z")
-		r, err = readRecord(t.Context(), s.st, at(t, "20000104T030000Z"))
+		r, _, err = readRecord(t.Context(), s.st, at(t, "20000104T030000Z"))
 		wantRecord(t, r, err, "20000104T030000Z", Skipped, "missed", "")
-		r, err = s.Once(t.Context(), at(t, "19991231T030000Z"), lasting(time.Hour))
+		r, err = s.Once(t.Context(), at(t, "19991231T030000Z"), false, lasting(time.Hour))
 		wantRecord(t, r, err, "19991231T030000Z", Ran, "", "r19991231T030000Z")
 
-		if _, err := s.Once(t.Context(), first.Add(time.Hour), lasting(0)); err == nil ||
+		if _, err := s.Once(t.Context(), first.Add(time.Hour), false, lasting(0)); err == nil ||
 			!strings.Contains(err.Error(), "20000101T030000Z, the next is 20000102T030000Z") {
 			t.Errorf("a time that is no slot: %v", err)
 		}
@@ -84,26 +100,41 @@ func TestOnceBeside(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			a, b := nightly(t, dir, "a", overlap), nightly(t, dir, "b", overlap)
 			first, second := at(t, "20000101T030000Z"), at(t, "20000102T030000Z")
-			time.Sleep(time.Until(first))
-			var firstRecord *SlotRecord
-			var firstErr error
-			done := make(chan struct{})
-			go func() {
-				defer close(done)
-				firstRecord, firstErr = a.Once(t.Context(), first, lasting(30*time.Hour))
-			}()
+			until(first)
+			var beside sync.WaitGroup
+			beside.Go(func() {
+				r, err := a.Once(t.Context(), first, false, lasting(30*time.Hour))
+				wantRecord(t, r, err, "20000101T030000Z", Ran, "", "r20000101T030000Z")
+			})
 			time.Sleep(time.Hour)
-			r, err := b.Once(t.Context(), first, lasting(time.Hour))
-			wantRecord(t, r, err, "20000101T030000Z", Skipped, "a runs it", "")
-			time.Sleep(time.Until(second))
-			r, err = b.Once(t.Context(), second, lasting(time.Hour))
+			beside.Go(func() { // waits in vain
+				var held *store.HeldError
+				began := time.Now()
+				if r, err := nightly(t, dir, "d", overlap).Once(t.Context(), first, false, lasting(time.Hour)); r != nil || !errors.As(err, &held) ||
+					time.Since(began).Round(time.Hour) != 24*time.Hour {
+					t.Errorf("after %v: %+v, %v", time.Since(began), r, err)
+				}
+			})
+			time.Sleep(9 * time.Hour)
+			beside.Go(func() { // waits for a's round, and has its outcome
+				c, said := nightly(t, dir, "c", overlap), ""
+				c.o.Warn = func(format string, args ...any) { said += fmt.Sprintf(format+"\n", args...) }
+				began := time.Now()
+				r, err := c.Once(t.Context(), first, false, lasting(time.Hour))
+				wantRecord(t, r, err, "20000101T030000Z", Skipped, "it ran before", "r20000101T030000Z")
+				if took := time.Since(began); took < 20*time.Hour || took > 20*time.Hour+time.Minute ||
+					!strings.HasPrefix(said, "slot 20000101T030000Z: waits: a runs slot 20000101T030000Z: store: ") {
+					t.Errorf("it waited for %v and said %s", took, said)
+				}
+			})
+			until(second)
+			r, err := b.Once(t.Context(), second, false, lasting(time.Hour))
 			if overlap == "skip" {
 				wantRecord(t, r, err, "20000102T030000Z", Skipped, "overlap: the round of 20000101T030000Z runs", "")
 			} else {
 				wantRecord(t, r, err, "20000102T030000Z", Ran, "", "r20000102T030000Z")
 			}
-			<-done
-			wantRecord(t, firstRecord, firstErr, "20000101T030000Z", Ran, "", "r20000101T030000Z")
+			beside.Wait()
 		})
 	}
 }
@@ -124,13 +155,14 @@ func TestOnceAfterCrash(t *testing.T) {
 			restore()
 			a.st = a.st.OnMachine("there")
 			first := at(t, "20000101T030000Z")
-			if _, err := a.Once(t.Context(), first, func(context.Context, time.Time) (string, string, error) {
+			until(first)
+			if _, err := a.Once(t.Context(), first, false, func(context.Context, time.Time, string) (Outcome, error) {
 				dead = true
-				return "", "", errCrash
+				return Outcome{}, errCrash
 			}); !errors.Is(err, errCrash) {
 				t.Fatal(err)
 			}
-			finishes(t, nightly(t, dir, "b", overlap), 2*lease) // it expires, and is watched
+			finishes(t, nightly(t, dir, "b", overlap), lease) // its lease has expired, and is watched
 		})
 	}
 }
@@ -161,10 +193,11 @@ func finishes(t *testing.T, s *Scheduler, wait time.Duration) {
 	t.Helper()
 	said := ""
 	s.o.Log = func(format string, args ...any) { said += fmt.Sprintf(format+"\n", args...) }
+	until(at(t, "20000102T030000Z"))
 	began := time.Now()
-	r, err := s.Once(t.Context(), at(t, "20000102T030000Z"), lasting(time.Minute))
+	r, err := s.Once(t.Context(), at(t, "20000102T030000Z"), false, lasting(time.Minute))
 	wantRecord(t, r, err, "20000102T030000Z", Ran, "", "r20000102T030000Z")
-	r, err = readRecord(t.Context(), s.st, at(t, "20000101T030000Z"))
+	r, _, err = readRecord(t.Context(), s.st, at(t, "20000101T030000Z"))
 	wantRecord(t, r, err, "20000101T030000Z", Ran, "", "r20000101T030000Z")
 	if waited := time.Since(began).Round(time.Second); waited != wait+2*time.Minute {
 		t.Errorf("it took %v, want %v and two rounds", waited, wait)
@@ -189,12 +222,13 @@ func TestFence(t *testing.T) {
 		a := nightly(t, dir, "a", "skip")
 		restore()
 		first := at(t, "20000101T030000Z")
+		until(first)
 		cut = time.Now().Add(10*time.Minute + time.Second)
 		var ended time.Time
-		_, err := a.Once(t.Context(), first, func(ctx context.Context, slot time.Time) (string, string, error) {
+		_, err := a.Once(t.Context(), first, false, func(ctx context.Context, slot time.Time, _ string) (Outcome, error) {
 			err := sleep(ctx, time.Hour)
 			ended = time.Now()
-			return "", "", err
+			return Outcome{}, err
 		})
 		if !errors.Is(err, errCrash) {
 			t.Errorf("the error is %v", err)
@@ -210,6 +244,7 @@ func TestFence(t *testing.T) {
 func TestLostRound(t *testing.T) {
 	dir := memory(t)
 	synctest.Test(t, func(t *testing.T) {
+		until(at(t, "20000101T030000Z"))
 		cut := time.Now().Add(10*time.Minute + time.Second)
 		restore := store.InjectFaults(func(string, string) error {
 			if since := time.Since(cut); 0 < since && since < 5*time.Minute {
@@ -220,14 +255,14 @@ func TestLostRound(t *testing.T) {
 		a := nightly(t, dir, "a", "skip")
 		restore()
 		runs := 0
-		r, err := a.Once(t.Context(), at(t, "20000101T030000Z"), func(ctx context.Context, slot time.Time) (string, string, error) {
+		r, err := a.Once(t.Context(), at(t, "20000101T030000Z"), false, func(ctx context.Context, slot time.Time, _ string) (Outcome, error) {
 			if runs++; runs == 1 {
 				time.Sleep(20 * time.Minute)
 				if !errors.Is(context.Cause(ctx), store.ErrLost) {
 					t.Errorf("without the store for 5 minutes: %v", context.Cause(ctx))
 				}
 			}
-			return fmt.Sprintf("run %d", runs), "", nil
+			return Outcome{Round: fmt.Sprintf("run %d", runs)}, nil
 		})
 		wantRecord(t, r, err, "20000101T030000Z", Ran, "", "run 2")
 	})

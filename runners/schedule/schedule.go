@@ -12,7 +12,9 @@ const (
 	lease = time.Minute
 	beats = 4               // renewals in a lease
 	poll  = time.Minute     // longest sleep, because clocks may jump meanwhile
-	grace = 5 * time.Minute // a slot that is noticed within it was not missed
+	grace = 5 * time.Minute // a slot that is noticed within it was not missed; clocks may differ by it
+	tell  = time.Hour       // between two warnings of the same
+	most  = 1000            // slots that are skipped at a time; older ones get no record
 )
 
 // Options are the options of a Scheduler.
@@ -25,20 +27,32 @@ type Options struct {
 	Holder string                           // name of this scheduler, for messages
 	Now    func() time.Time                 // the wall clock; nil is time.Now
 	Log    func(format string, args ...any) // takes a line per event; nil drops them
+	Warn   func(format string, args ...any) // takes a line per failure; nil is Log
+	Failed func(err error)                  // is told of the first error of Run in a row; nil: nobody
 }
 
-// A Round runs the round of a slot. It returns the round's id, and a reason for the
-// slot's record, or "". A round that has failed for good returns its failure as reason:
-// the slot then counts as run. An error means that the round has not ended: the slot
-// stays due. A Round stops soon after ctx ends. Run again for the same slot, it
-// continues, or does nothing if it was done.
-type Round func(ctx context.Context, slot time.Time) (id, reason string, err error)
+// An Outcome is how the round of a slot ended.
+type Outcome struct {
+	Round  string // its id
+	Exit   string // a word for the way in which it failed; empty: it ended well
+	Reason string // for the slot's record; may be empty
+}
+
+// A Round runs the round of a slot. A round that has failed for good returns its failure
+// as outcome: the slot then counts as run. An error means that the round has not ended:
+// the slot stays due. A Round stops soon after ctx ends. Run again for the same slot, it
+// continues, or does nothing if it was done. Where the slot is to run again although it
+// had a round, after is the id of that one, else empty.
+type Round func(ctx context.Context, slot time.Time, after string) (Outcome, error)
 
 // A Scheduler runs the slots of a timetable. It is for one goroutine at a time.
 type Scheduler struct {
 	st   *store.Store
 	o    Options
 	seen *store.HeldError // of the last attempt of Once that found the lease held
+
+	floor  time.Time // while the state is ahead: the slots up to it are decided for this scheduler
+	warned time.Time // that the state is ahead
 }
 
 // New returns a scheduler whose records are in st. All schedulers of a store must have
@@ -53,6 +67,12 @@ func New(st *store.Store, o Options) *Scheduler {
 	if o.Log == nil {
 		o.Log = func(string, ...any) {}
 	}
+	if o.Warn == nil {
+		o.Warn = o.Log
+	}
+	if o.Failed == nil {
+		o.Failed = func(error) {}
+	}
 	return &Scheduler{st: st, o: o}
 }
 
@@ -62,9 +82,11 @@ func (s *Scheduler) now() time.Time { return s.o.Now().UTC().Truncate(time.Secon
 func (s *Scheduler) Last() time.Time { return s.o.Timetable.Last(s.now()) }
 
 // Run runs slots as they become due, until ctx ends. It returns the error of ctx, or of
-// the round that ctx ended. It logs other errors and tries again after a minute. The
-// first scheduler of a store starts with the first slot after its start.
+// the round that ctx ended. After other errors it tries again each minute. It warns of
+// them when they begin, when they change, and once an hour. The first scheduler of a
+// store starts with the first slot after its start.
 func (s *Scheduler) Run(ctx context.Context, round Round) error {
+	failing, said := "", time.Time{}
 	for {
 		wait, err := s.step(ctx, round)
 		switch {
@@ -73,8 +95,16 @@ func (s *Scheduler) Run(ctx context.Context, round Round) error {
 		case ctx.Err() != nil:
 			return ctx.Err()
 		case err != nil:
-			s.o.Log("schedule: %v; trying again in %v", err, poll)
-			wait = poll
+			if failing == "" {
+				s.o.Failed(err)
+			}
+			if err.Error() != failing || time.Since(said) >= tell {
+				s.o.Warn("schedule: %v; trying again every %v", err, poll)
+				said = time.Now()
+			}
+			failing, wait = err.Error(), poll
+		default:
+			failing = ""
 		}
 		if err := sleep(ctx, min(wait, poll)); err != nil {
 			return err
@@ -97,12 +127,12 @@ func (s *Scheduler) step(ctx context.Context, round Round) (wait time.Duration, 
 	if st.Running != nil {
 		return s.take(ctx, st, generation, *st.Running, round)
 	}
-	due, err := s.due(ctx, st.Decided, now)
+	due, err := s.due(ctx, &st, now)
 	if err != nil {
 		return 0, err
 	}
 	if len(due) == 0 {
-		next := s.o.Timetable.Next(later(now, st.Decided))
+		next := s.o.Timetable.Next(later(now, s.decided(&st)))
 		if next.IsZero() {
 			return poll, nil
 		}
@@ -113,7 +143,7 @@ func (s *Scheduler) step(ctx context.Context, round Round) (wait time.Duration, 
 		if err := s.skip(ctx, st, running{UpTo: upTo}); err != nil {
 			return 0, err
 		}
-		st.Decided = upTo
+		s.decide(&st, upTo)
 		_, err := s.swap(ctx, &st, generation)
 		return 0, conflict(err)
 	}
@@ -123,7 +153,7 @@ func (s *Scheduler) step(ctx context.Context, round Round) (wait time.Duration, 
 // take claims a slot, or waits while another scheduler holds the lease.
 func (s *Scheduler) take(ctx context.Context, st state, generation string, r running, round Round) (wait time.Duration, err error) {
 	_, err = s.claim(ctx, st, generation, r, round)
-	var held *store.HeldError
+	var held *heldError
 	if errors.As(err, &held) {
 		return s.o.Lease / beats, nil
 	}
@@ -138,17 +168,37 @@ func conflict(err error) error {
 	return err
 }
 
-// due returns the slots without a record after decided and up to now.
-func (s *Scheduler) due(ctx context.Context, decided, now time.Time) (due []time.Time, err error) {
-	for slot := s.o.Timetable.Next(decided); !slot.IsZero() && !slot.After(now); slot = s.o.Timetable.Next(slot) {
-		switch _, err := s.st.Stat(ctx, recordName(slot)); {
-		case errors.Is(err, store.ErrNotExist):
-			due = append(due, slot)
-		case err != nil:
+// due returns the slots up to now that are neither decided nor have a record: the last
+// most of them.
+func (s *Scheduler) due(ctx context.Context, st *state, now time.Time) (due []time.Time, err error) {
+	for _, slot := range s.o.Timetable.last(most, s.decided(st), now) {
+		has, err := s.hasRecord(ctx, slot, now)
+		if err != nil {
 			return nil, err
+		}
+		if !has {
+			due = append(due, slot)
 		}
 	}
 	return due, nil
+}
+
+// hasRecord reports whether a slot has a record. A void record counts for none.
+func (s *Scheduler) hasRecord(ctx context.Context, slot, now time.Time) (bool, error) {
+	_, err := s.st.Stat(ctx, recordName(slot))
+	if err == nil && !s.floor.IsZero() { // else no record is ahead either
+		var r *SlotRecord
+		if r, _, err = readRecord(ctx, s.st, slot); err == nil {
+			return !r.void(now), nil
+		}
+	}
+	switch {
+	case errors.Is(err, store.ErrNotExist):
+		return false, nil
+	case errors.Is(err, store.ErrDamaged): // the slot was decided
+		return true, nil
+	}
+	return err == nil, err
 }
 
 // choose returns the due slot that runs, zero for none, and the time up to which the
@@ -172,9 +222,10 @@ func (s *Scheduler) choose(due []time.Time, st state, now time.Time) (run, upTo 
 	return last, last
 }
 
-// skip writes the records of the slots after st.Decided and up to r.UpTo, without r.Slot.
+// skip writes the records of the slots that are not decided, up to r.UpTo, without
+// r.Slot: the last most of them.
 func (s *Scheduler) skip(ctx context.Context, st state, r running) error {
-	for slot := s.o.Timetable.Next(st.Decided); !slot.IsZero() && !slot.After(r.UpTo); slot = s.o.Timetable.Next(slot) {
+	for _, slot := range s.o.Timetable.last(most, s.decided(&st), r.UpTo) {
 		if slot.Equal(r.Slot) {
 			continue
 		}
@@ -182,7 +233,7 @@ func (s *Scheduler) skip(ctx context.Context, st state, r running) error {
 		if st.overlaps(slot) {
 			reason = st.overlap()
 		}
-		if _, err := s.writeRecord(ctx, slot, Skipped, reason, ""); err != nil {
+		if _, err := s.writeRecord(ctx, slot, SlotRecord{Status: Skipped, Reason: reason}, false); err != nil {
 			return err
 		}
 	}

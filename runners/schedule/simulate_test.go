@@ -54,7 +54,7 @@ func (w *world) chance(of int) bool {
 func (w *world) true() time.Time { return time.Now().Add(w.base) }
 
 // round works for some minutes, mostly less than a slot, unless it was done.
-func (w *world) round(ctx context.Context, slot time.Time) (string, string, error) {
+func (w *world) round(ctx context.Context, slot time.Time, _ string) (Outcome, error) {
 	w.mu.Lock()
 	id := ID(slot)
 	if w.running++; w.running > 1 {
@@ -68,20 +68,20 @@ func (w *world) round(ctx context.Context, slot time.Time) (string, string, erro
 		w.mu.Unlock()
 	}()
 	if done {
-		return "round of " + id, "", nil
+		return Outcome{Round: "round of " + id}, nil
 	}
 	length := w.between(time.Minute, 10*time.Minute)
 	if w.chance(10) {
 		length *= 5
 	}
 	if err := sleep(ctx, length); err != nil {
-		return "", "", err
+		return Outcome{}, err
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.done[id] = true
 	w.worked[id]++
-	return "round of " + id, "", nil
+	return Outcome{Round: "round of " + id}, nil
 }
 
 // life is one scheduler on a machine, from its start to its death, or to the end of
@@ -215,7 +215,7 @@ func (w *world) check(begin time.Time, n int) {
 	ran, skipped := 0, map[string]int{}
 	slot, first := w.o.Timetable.Next(begin), true
 	for range n {
-		r, err := readRecord(w.t.Context(), st, slot)
+		r, _, err := readRecord(w.t.Context(), st, slot)
 		switch worked := w.worked[ID(slot)]; {
 		case errors.Is(err, store.ErrNotExist) && first: // before the first scheduler looked
 		case err != nil:

@@ -12,6 +12,7 @@ import (
 const (
 	stateName    = "schedule/state.json"
 	leaseName    = "schedule/lease.json" // of the scheduler that runs a round; absent while none runs
+	slotsPrefix  = "schedule/slots/"
 	stateFormat  = "quire-schedule/1"
 	recordFormat = "quire-slot/1"
 )
@@ -22,49 +23,82 @@ const (
 	Skipped = "skipped"
 )
 
-// A SlotRecord tells whether a slot ran.
+// A SlotRecord tells whether a slot ran, and how its round ended.
 type SlotRecord struct {
-	Format string `json:"format"`
-	Slot   string `json:"slot"`             // its id
-	Status string `json:"status"`           // Ran or Skipped
-	Reason string `json:"reason,omitempty"` // of the skip, or the reason that the Round returned
-	Round  string `json:"round,omitempty"`  // id of the round that ran
+	Format string    `json:"format"`
+	Slot   string    `json:"slot"`             // its id
+	Status string    `json:"status"`           // Ran or Skipped
+	Exit   string    `json:"exit,omitempty"`   // Outcome.Exit of the round; empty: it ended well
+	Reason string    `json:"reason,omitempty"` // of the skip, or Outcome.Reason
+	Round  string    `json:"round,omitempty"`  // id of the round that ran
+	At     time.Time `json:"at,omitzero"`      // of the decision, by its scheduler's clock; zero: of an earlier version
+}
+
+// void reports whether the slot was skipped by a clock that is ahead of this one. Such a
+// record does not count: the slot had not come.
+func (r *SlotRecord) void(now time.Time) bool {
+	return r.Status == Skipped && r.At.After(now.Add(grace))
+}
+
+// repeated returns the result of asking for a slot that has this record.
+func (r *SlotRecord) repeated() *SlotRecord {
+	again, verb := *r, "ran"
+	if r.Status == Skipped {
+		verb = "was skipped"
+	}
+	again.Status, again.Reason = Skipped, "it "+verb+" before"+suffix(r.Reason)
+	return &again
 }
 
 // recordName is the name of a slot's record in the store.
-func recordName(slot time.Time) string { return "schedule/slots/" + ID(slot) + ".json" }
+func recordName(slot time.Time) string { return slotsPrefix + ID(slot) + ".json" }
 
-// readRecord returns the record of a slot. The error wraps store.ErrNotExist where the
-// slot has none.
-func readRecord(ctx context.Context, st *store.Store, slot time.Time) (*SlotRecord, error) {
+// readRecord returns the record of a slot and its generation. The error wraps
+// store.ErrNotExist where the slot has none.
+func readRecord(ctx context.Context, st *store.Store, slot time.Time) (*SlotRecord, string, error) {
 	r := &SlotRecord{}
-	_, err := st.ReadSealed(ctx, recordName(slot), r, store.Sealed{Format: recordFormat, Check: func() error {
+	generation, err := st.ReadSealed(ctx, recordName(slot), r, store.Sealed{Format: recordFormat, Check: func() error {
 		if r.Slot != ID(slot) {
 			return fmt.Errorf("slot is %q, want %q", r.Slot, ID(slot))
 		}
 		return nil
-	}})
+	}, Else: "delete it: the slot then has none"})
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
-	return r, nil
+	return r, generation, nil
 }
 
-// writeRecord writes the record of a slot, and returns it. Where the slot has a record
-// already, writeRecord returns that one.
-func (s *Scheduler) writeRecord(ctx context.Context, slot time.Time, status, reason, round string) (*SlotRecord, error) {
-	r := &SlotRecord{Format: recordFormat, Slot: ID(slot), Status: status, Reason: reason, Round: round}
-	data, err := store.MarshalSealed(r)
+// writeRecord writes the record of a slot at this time, and returns it. Where the slot
+// has a record already, writeRecord returns that one. Only a round that ran replaces a
+// record: of a skip, or, where the slot ran again, of another round.
+func (s *Scheduler) writeRecord(ctx context.Context, slot time.Time, r SlotRecord, again bool) (*SlotRecord, error) {
+	r.Format, r.Slot, r.At = recordFormat, ID(slot), s.now()
+	data, err := store.MarshalSealed(&r)
 	if err != nil {
 		return nil, err
 	}
-	if _, err := s.st.Put(ctx, recordName(slot), data); errors.Is(err, store.ErrConflict) {
-		return readRecord(ctx, s.st, slot)
+	_, err = s.st.Put(ctx, recordName(slot), data)
+	if errors.Is(err, store.ErrConflict) {
+		old, generation, err := readRecord(ctx, s.st, slot)
+		if err != nil {
+			return nil, err
+		}
+		if r.Status != Ran || old.Status == Ran && (!again || old.Round == r.Round) {
+			return old, nil
+		}
+		if _, err := s.st.Swap(ctx, recordName(slot), data, generation); err != nil {
+			return nil, err
+		}
 	} else if err != nil {
 		return nil, err
 	}
-	s.o.Log("slot %s: %s%s", r.Slot, r.Status, suffix(reason))
-	return r, nil
+	log := s.o.Log
+	if r.Exit != "" {
+		log = s.o.Warn
+	}
+	log("slot %s: %s%s", r.Slot, r.Status, suffix(r.Reason))
+	return &r, nil
 }
 
 func suffix(reason string) string {
@@ -90,15 +124,21 @@ type running struct {
 	UpTo   time.Time `json:"up_to"` // the other slots up to here are skipped
 	Began  time.Time `json:"began"`
 	Holder string    `json:"holder"`
+	Again  bool      `json:"again,omitempty"` // the slot has a record, which the new one replaces
+	After  string    `json:"after,omitempty"` // with Again: the round of that record
 }
 
-// read returns the state and its generation; "" before the first state.
+// read returns the state and its generation; "" before the first state. A last round
+// that has ended in the future is left out: it would overlap all slots until then.
 func (s *Scheduler) read(ctx context.Context) (state, string, error) {
 	var st state
 	want := store.Sealed{Format: stateFormat, Else: "delete it: the schedule then starts over"}
 	generation, err := s.st.ReadSealed(ctx, stateName, &st, want)
 	if errors.Is(err, store.ErrNotExist) {
 		return state{Format: stateFormat}, "", nil
+	}
+	if err == nil {
+		s.compare(&st)
 	}
 	return st, generation, err
 }

@@ -1,8 +1,9 @@
 // Package schedule decides when rounds are due, and runs each of them once.
 //
 // A slot is a time at which a round is due; its id is that time in UTC,
-// 20261124T020000Z. Its record, schedule/slots/<id>.json, is written once: the slot
-// ran, with the id of its round, or was skipped, with the reason.
+// 20261124T020000Z. Its record is schedule/slots/<id>.json: the slot ran, with the id
+// and the outcome of its round, or was skipped, with the reason. Only a person who runs a
+// slot again changes it.
 //
 // Any number of schedulers may serve one timetable, on machines whose clocks differ.
 // They share schedule/state.json, which is replaced by comparison: the time up to
@@ -82,17 +83,36 @@ func (t *Timetable) moment(clock time.Time) time.Time {
 // Last returns the last slot at or before a time, in UTC; zero if the five years before
 // have none.
 func (t *Timetable) Last(at time.Time) time.Time {
-	const day = 24 * time.Hour
-	for _, back := range []time.Duration{time.Hour, day, 32 * day, 367 * day, 5 * 366 * day} {
-		var last time.Time
-		for slot := t.Next(at.Add(-back)); !slot.IsZero() && !slot.After(at); slot = t.Next(slot) {
-			last = slot
-		}
-		if !last.IsZero() {
-			return last
-		}
+	if list := t.last(1, time.Time{}, at); len(list) > 0 {
+		return list[0]
 	}
 	return time.Time{}
+}
+
+// last returns the last n slots after a time and up to another, in order. It looks back
+// for five years.
+func (t *Timetable) last(n int, after, upTo time.Time) (list []time.Time) {
+	const day = 24 * time.Hour
+	for _, back := range []time.Duration{time.Hour, day, 32 * day, 367 * day, 5 * 366 * day} {
+		from := later(after, upTo.Add(-back))
+		list = nil
+		for slot := t.Next(from); !slot.IsZero() && !slot.After(upTo); slot = t.Next(slot) {
+			list = append(list, slot)
+		}
+		if len(list) >= n || from.Equal(after) {
+			break
+		}
+	}
+	return list[max(0, len(list)-n):]
+}
+
+// Window returns how long a slot whose round failed for a passing reason is worth further
+// tries: half of the time to the next slot, and an hour at most.
+func (t *Timetable) Window(slot time.Time) time.Duration {
+	if next := t.Next(slot); !next.IsZero() {
+		return min(next.Sub(slot)/2, time.Hour)
+	}
+	return time.Hour
 }
 
 // Has reports whether a time is a slot.

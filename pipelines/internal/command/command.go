@@ -34,6 +34,7 @@ import (
 	"github.com/quire-ml/quire/pipelines/sweep"
 	"github.com/quire-ml/quire/pipelines/text"
 	"github.com/quire-ml/quire/runners/engine"
+	"github.com/quire-ml/quire/runners/schedule"
 	"github.com/quire-ml/quire/runners/store"
 	"github.com/quire-ml/quire/runners/workflow"
 	"github.com/quire-ml/quire/transforms/corpus"
@@ -145,7 +146,10 @@ func remedy(err error) string {
 	var otherSet *stages.OtherSetError
 	var foreign *stages.ForeignError
 	var start *stages.StartError
+	var future *schedule.FutureError
 	switch {
+	case errors.As(err, &future):
+		return "; without --slot the last one runs"
 	case errors.As(err, &otherSet):
 		return "; use another prep.out, or prep --replace to make the set again"
 	case errors.As(err, &foreign):

@@ -144,7 +144,7 @@ var fates = []struct{ pattern, fate, advice string }{
 	{"promoted/SHA256.safetensors", "stops", "delete it"},
 	{"promoted/*", "unread", ""}, // what was in service before
 	{"rounds/latest.json", "warns", "delete it"},
-	{"rounds/20261101T030000Z.json", "warns", "delete it"}, // the newest
+	{"rounds/20251101T030000Z.json", "warns", "delete it"}, // the newest
 	{"rounds/*.json", "unread", ""},                        // `runs list` warns
 	{"stages/*/*.json", "unread", ""},                      // of other settings
 	{"runs/KEY/checkpoints/*", "unread", ""},               // not the best
@@ -183,7 +183,7 @@ func TestDamagedFiles(t *testing.T) {
 	better := []string{"--set", "train.lr=0.02"}
 	l.slot("01", 0, better...)
 	rounds := filepath.Join(l.work, "rounds")
-	record, used := l.read(filepath.Join(rounds, "20261101T030000Z.json")), map[string]int{}
+	record, used := l.read(filepath.Join(rounds, "20251101T030000Z.json")), map[string]int{}
 	promoted := l.read(filepath.Join(l.work, "promoted.json"))
 	for _, name := range l.files(l.work) {
 		path := filepath.Join(l.work, name)

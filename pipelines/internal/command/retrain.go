@@ -1,6 +1,7 @@
 package command
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -8,6 +9,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/quire-ml/quire/configs"
+	"github.com/quire-ml/quire/pipelines/report"
 	"github.com/quire-ml/quire/pipelines/round"
 	"github.com/quire-ml/quire/runners/schedule"
 )
@@ -18,23 +21,29 @@ func Retrain() *cobra.Command { return retrain() }
 func retrain(mine ...round.Stage) *cobra.Command {
 	var o common
 	var runner, slot string
-	var once, verbose bool
-	c := build(&o, "retrain", "Rounds on a schedule",
-		"Retrain stays and runs a round at each slot of the config's schedule. SIGTERM ends it with\nexit code 75 when a round that runs has saved; started again, it goes on. Several may run,\non any machines: a slot is run once.\n\n--once runs the round of one slot, for a cron job of Kubernetes, a systemd timer or a job of\na cloud: that of --slot, or the last that came. A slot that was decided before is skipped.",
-		"  retrain --config shakespeare --set 'schedule.cron=0 3 * * *' --set schedule.timezone=Europe/Berlin\n  retrain --once --slot 2026-11-24T03:00:00+01:00", nil)
+	var once, again, list, reset, verbose bool
+	c := build(&o, "retrain", "Rounds on a schedule", retrainHelp,
+		"  retrain --config shakespeare --set 'schedule.cron=0 3 * * *' --set schedule.timezone=Europe/Berlin\n  retrain --once --slot 2025-11-24T03:00:00+01:00\n  retrain --list\n  retrain --once --again", nil)
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		r, err := o.load()
 		if err != nil {
 			return err
 		}
 		var at time.Time
-		if slot != "" {
-			if !once {
-				return usage(c, errors.New("--slot is for --once"))
-			}
+		switch {
+		case list && (once || reset) || once && reset:
+			return usage(c, errors.New("--once, --list and --reset exclude each other"))
+		case !once && slot != "":
+			return usage(c, errors.New("--slot is for --once"))
+		case !once && again:
+			return usage(c, errors.New("--again is for --once"))
+		case slot != "":
 			if at, err = schedule.ParseSlot(slot); err != nil {
 				return usage(c, err)
 			}
+		}
+		if list || reset {
+			return slots(c, &o, r, reset)
 		}
 		if err := preflight(c, &r.Config, runner, r.Config.Workdir); err != nil {
 			return err
@@ -47,10 +56,11 @@ func retrain(mine ...round.Stage) *cobra.Command {
 		if !once {
 			return round.Retrain(c.Context(), &r.Config, options)
 		}
-		res, err := round.RetrainOnce(c.Context(), &r.Config, options, at)
+		res, err := round.RetrainOnce(c.Context(), &r.Config, options, at, again)
 		var none *schedule.NoSlotError
+		var future *schedule.FutureError
 		switch {
-		case errors.As(err, &none):
+		case errors.As(err, &none), errors.As(err, &future):
 			return usage(c, err)
 		case res == nil:
 			return err
@@ -60,8 +70,64 @@ func retrain(mine ...round.Stage) *cobra.Command {
 	beamFlags(c, &runner)
 	c.Flags().BoolVar(&verbose, "verbose", false, "show Beam's own log")
 	c.Flags().BoolVar(&once, "once", false, "run the round of one slot and end")
-	c.Flags().StringVar(&slot, "slot", "", "with --once: the slot's time, 2026-11-24T03:00:00+01:00 or 20261124T020000Z (default: the last that came)")
+	c.Flags().BoolVar(&again, "again", false, "with --once: run the slot although it has run, has failed or was skipped")
+	c.Flags().BoolVar(&list, "list", false, "list the slots that ran, failed or were skipped, and end")
+	c.Flags().BoolVar(&reset, "reset", false, "let the schedule start over with the next slot, and end")
+	c.Flags().StringVar(&slot, "slot", "", "with --once: the slot's time, 2025-11-24T03:00:00+01:00 or 20251124T020000Z (default: the last that came)")
 	return c
+}
+
+const retrainHelp = `Retrain stays and runs a round at each slot of the config's schedule. SIGTERM ends it with
+exit code 75 when a round that runs has saved; started again, it goes on. Several may run,
+on any machines: a slot is run once.
+
+--once runs the round of one slot, for a cron job of Kubernetes, a systemd timer or a job of
+a cloud: that of --slot, or the last that came. The exit code is that of the slot: 0 done or
+skipped, 1 failed, 3 the gate refused. A slot that was decided before is not run again, and
+has its exit code again; --again runs it once more. A slot that another process runs is
+waited for. An error that may pass, such as no network, is tried again for an hour at most,
+or for half of the time to the next slot.
+
+--list shows the slots. --reset helps where a wrong clock has decided slots that have not come,
+or where schedule/state.json is damaged: it forgets them, and keeps what has run.`
+
+// slots lists the slots of a workdir, or resets them.
+func slots(c *cobra.Command, o *common, r *configs.Resolved, reset bool) error {
+	options := round.Options{Console: o.console(c)}
+	if reset {
+		res, err := round.ResetSlots(c.Context(), &r.Config, options)
+		if err != nil {
+			return err
+		}
+		return o.print(c, res, func(w io.Writer) { printReset(w, res) })
+	}
+	res, err := round.Slots(c.Context(), &r.Config, options)
+	if err != nil {
+		return err
+	}
+	o.warn(c, res.Damaged)
+	return o.print(c, res, func(w io.Writer) { printSlots(w, res) })
+}
+
+func printSlots(w io.Writer, r *round.SlotsResult) {
+	fmt.Fprintf(w, "%-16s  %-7s  %-9s  %-18s  %s\n", "slot", "status", "exit", "round", "reason")
+	for _, s := range r.Slots {
+		fmt.Fprintf(w, "%-16s  %-7s  %-9s  %-18s  %s\n", s.Slot, s.Status, cmp.Or(s.Exit, "-"), cmp.Or(s.Round, "-"), s.Reason)
+	}
+	if r.Running != "" {
+		fmt.Fprintf(w, "%-16s  running  -          -                   by %s\n", r.Running, r.Holder)
+	}
+	if r.Next != "" {
+		fmt.Fprintf(w, "%-16s  next\n", r.Next)
+	}
+}
+
+func printReset(w io.Writer, r *round.ResetResult) {
+	fmt.Fprintf(w, "deleted   the records of %s that had not come\n", report.Count(len(r.Deleted), "slot"))
+	if r.Left != "" {
+		fmt.Fprintf(w, "left      slot %s, whose scheduler died; to run it: retrain --once --slot %s\n", r.Left, r.Left)
+	}
+	fmt.Fprintf(w, "next      %s\n", cmp.Or(r.Next, "none"))
 }
 
 func printSlot(w io.Writer, r *round.RetrainResult) {

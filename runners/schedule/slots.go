@@ -1,0 +1,115 @@
+package schedule
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path"
+	"strings"
+	"time"
+
+	"github.com/quire-ml/quire/runners/store"
+)
+
+// An Overview is a schedule as it is now.
+type Overview struct {
+	Slots   []SlotRecord // ordered by slot
+	Running string       // the slot that runs, or that a dead scheduler left; empty: none
+	Holder  string       // of Running
+	Next    time.Time    // the next slot by this clock; zero: none
+}
+
+// Overview reads the records of all slots. damaged is told of each file that cannot be
+// read; the others are returned.
+func (s *Scheduler) Overview(ctx context.Context, damaged func(error)) (*Overview, error) {
+	o := &Overview{Next: s.o.Timetable.Next(s.now())}
+	tell := func(err error) error {
+		if ctx.Err() != nil || store.Transient(err) {
+			return err
+		}
+		damaged(err)
+		return nil
+	}
+	st, _, err := s.read(ctx)
+	switch {
+	case err != nil:
+		err = tell(err)
+	case st.Running != nil:
+		o.Running, o.Holder = ID(st.Running.Slot), st.Running.Holder
+	}
+	if err != nil {
+		return nil, err
+	}
+	err = s.eachSlot(ctx, func(slot time.Time) error {
+		r, _, err := readRecord(ctx, s.st, slot)
+		if err != nil {
+			return tell(err)
+		}
+		o.Slots = append(o.Slots, *r)
+		return nil
+	})
+	return o, err
+}
+
+// eachSlot visits the slots that have a record, in order.
+func (s *Scheduler) eachSlot(ctx context.Context, visit func(slot time.Time) error) error {
+	list, err := s.st.List(ctx, slotsPrefix)
+	if err != nil {
+		return err
+	}
+	for _, info := range list {
+		slot, err := time.Parse(idLayout, strings.TrimSuffix(path.Base(info.Name), ".json"))
+		if err != nil || info.Name != recordName(slot) {
+			continue // no file of ours
+		}
+		if err := visit(slot); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Reset lets the schedule start over with the first slot after now: for a state that is
+// ahead of the clock, or damaged. It deletes the records of slots that have not come, but
+// for those of rounds: a slot that has had its round gets no second one. It returns the
+// slots whose records are deleted, and the slot that a dead scheduler left. The error is
+// a *store.HeldError while a scheduler runs a round.
+func (s *Scheduler) Reset(ctx context.Context) (deleted []string, left string, err error) {
+	lease, err := store.Acquire(ctx, s.st, leaseName, &store.LeaseOptions{Time: s.o.Lease, Now: s.o.Now})
+	if err != nil {
+		return nil, "", err
+	}
+	defer func() { err = errors.Join(err, lease.Release(context.WithoutCancel(ctx))) }()
+	st, generation, err := s.read(ctx)
+	switch {
+	case errors.Is(err, store.ErrDamaged):
+		if err := s.st.Delete(ctx, stateName, ""); err != nil {
+			return nil, "", err
+		}
+		st, generation = state{Format: stateFormat}, ""
+	case err != nil:
+		return nil, "", err
+	case st.Running != nil:
+		left = ID(st.Running.Slot)
+	}
+	now := s.now()
+	err = s.eachSlot(ctx, func(slot time.Time) error {
+		if !slot.After(now) {
+			return nil
+		}
+		if r, _, err := readRecord(ctx, s.st, slot); err == nil && r.Status == Ran {
+			return nil
+		}
+		deleted = append(deleted, ID(slot))
+		return s.st.Delete(ctx, recordName(slot), "")
+	})
+	if err != nil {
+		return deleted, left, err
+	}
+	st = state{Format: stateFormat, Decided: now, Beat: st.Beat}
+	if _, err := s.swap(ctx, &st, generation); err != nil {
+		return deleted, left, fmt.Errorf("schedule: reset: %w", err)
+	}
+	s.floor, s.warned = time.Time{}, time.Time{}
+	return deleted, left, nil
+}
