@@ -202,6 +202,8 @@ func textRemedy(err error) string {
 		return "; change generate.prompt, or set it to nothing"
 	case !errors.As(err, &model):
 		return ""
+	case errors.Is(err, gate.ErrRefused):
+		return "; promote a model by hand, or go back: promote --rollback"
 	case errors.Is(err, store.ErrNotExist):
 		return "; train a model first, or name one with --checkpoint"
 	case model.Which == run.Latest:

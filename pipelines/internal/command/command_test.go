@@ -41,6 +41,9 @@ func TestMain(m *testing.M) {
 	if n, err := strconv.ParseInt(os.Getenv(killVariable), 10, 64); err == nil {
 		killAt(n)
 	}
+	if at := os.Getenv(pauseVariable); at != "" {
+		pauseAt(at)
+	}
 	command.Main(command.Quire)
 }
 
