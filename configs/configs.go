@@ -87,6 +87,7 @@ type Corpus struct {
 	SHA256   string   `mapstructure:"sha256"`
 	Encoding string   `mapstructure:"encoding"`
 	Newlines string   `mapstructure:"newlines"`
+	Records  string   `mapstructure:"records"`
 }
 
 // Prep says how a corpus becomes a set.
@@ -98,6 +99,7 @@ type Prep struct {
 	Normalize   string     `mapstructure:"normalize"`
 	InvalidUTF8 string     `mapstructure:"invalid_utf8"`
 	MinCount    int64      `mapstructure:"min_count"`
+	Pack        string     `mapstructure:"pack"`
 	Validation  Validation `mapstructure:"validation"`
 	Test        Test       `mapstructure:"test"`
 	Seed        int64      `mapstructure:"seed"`

@@ -157,7 +157,8 @@ func TestAxes(t *testing.T) {
 	for i := range axes {
 		got = append(got, strings.TrimPrefix(axes[i].name, sweepPrefix))
 	}
-	want := loaded(t, "base").KeysOf(Data, Weights, Course, Kept)
+	younger := []string{"prep.pack=newline"}
+	want := loaded(t, "base", younger...).KeysOf(Data, Weights, Course, Kept)
 	if !slices.Equal(got, want) {
 		t.Errorf("axes are\n%v, want\n%v", got, want)
 	}

@@ -41,6 +41,8 @@ var keys = []key{
 		meaning: "encoding of the texts, for those that are not UTF-8; a byte order mark is no character in any case"},
 	{name: "corpus.newlines", domain: words{"keep", "lf"}, initial: "keep", effect: Data, also: []string{"newline", "line_endings", "eol"},
 		meaning: "line ends: as they are, or all LF, for texts in which CR LF or CR alone ends a line"},
+	{name: "corpus.records", domain: text{"file, line, jsonl:KEY or csv:COLUMN", isRecords}, initial: "file", effect: Data,
+		meaning: "what a record is: a file, a line, the text at a key of the objects of a JSONL file, or that in a column of a CSV file whose first row names it; the records of a file become one text, a line break behind each"},
 
 	{name: "prep.out", domain: text{"path or gs:// URL; ~ is not expanded", path}, initial: "set", effect: None,
 		meaning: "directory of the set, for the command prep; a round chooses its own"},
@@ -56,6 +58,8 @@ var keys = []key{
 		meaning: "treatment of bytes that are not UTF-8: prep stops, or they become U+FFFD"},
 	{name: "prep.min_count", domain: whole{1, math.MaxInt64}, initial: 1, effect: Data, always: inKeys,
 		meaning: "rarer characters become [UNK]; with 1 there is no [UNK]"},
+	{name: "prep.pack", domain: words{"none", "newline", "blank_line"}, initial: "none", effect: Data, also: []string{"separator", "join", "eos"},
+		meaning: "for many short documents: they become one text, with a line break or a blank line behind each; with none, no sequence crosses documents, and the end of each is in no sequence"},
 	{name: "prep.validation.fraction", domain: number{lo: 0, hi: 1, openHi: true}, initial: 0.1, effect: Data, always: inKeys, also: []string{"validation_split", "val_fraction"},
 		meaning: "share of the corpus held out for validation; 0 = none"},
 	{name: "prep.validation.by", domain: words{"tail", "block"}, initial: "tail", effect: Data, always: inKeys,
@@ -202,6 +206,15 @@ var keys = []key{
 		meaning: "number of trials; 0 = all combinations, with pick grid"},
 	{name: "sweep.seed", domain: whole{math.MinInt64, math.MaxInt64}, initial: 1, effect: None,
 		meaning: "seed of the random choice"},
+}
+
+// isRecords reports whether s is a value of corpus.records.
+func isRecords(s string) bool {
+	kind, name, named := strings.Cut(s, ":")
+	if named {
+		return (kind == "jsonl" || kind == "csv") && line(name)
+	}
+	return kind == "file" || kind == "line"
 }
 
 func hex256(s string) bool {

@@ -141,6 +141,8 @@ func others() map[string]string {
 				m[k.name] = `"` + strings.Repeat("0f", 32) + `"`
 			case "corpus.encoding":
 				m[k.name] = "shift_jis"
+			case "corpus.records":
+				m[k.name] = `"jsonl:text"`
 			case "schedule.cron":
 				m[k.name] = `"*/5 1-3 * * MON"`
 			case "schedule.timezone":

@@ -79,7 +79,9 @@ func (r *Stages) Sources() workflow.Node {
 	return stage[text.CorpusFacts]{Name: "sources", Version: 1, Config: r.Config, Keys: []string{},
 		Artifact: SourcesArtifact, Live: true, OnDemand: true,
 		Run: func(ctx context.Context, c *configs.Config, task *workflow.Task) (out workflow.Product[text.CorpusFacts], err error) {
-			if r.sources, err = text.FindCorpus(ctx, c.Corpus, task.Verify, text.Made(c)...); err != nil {
+			apart := c.Prep
+			apart.Pack = "" // the documents that are made of these are packed
+			if r.sources, err = text.FindPacked(ctx, c.Corpus, apart, task.Verify, text.Made(c)...); err != nil {
 				return out, err
 			}
 			r.sources.Describe(r.Options.Console)
@@ -92,7 +94,7 @@ func (r *Stages) Corpus() workflow.Node {
 	return stage[text.CorpusFacts]{Name: "corpus", Version: 1, Config: r.Config, Keys: []string{},
 		Artifact: CorpusArtifact, Live: true,
 		Run: func(ctx context.Context, c *configs.Config, task *workflow.Task) (out workflow.Product[text.CorpusFacts], err error) {
-			if r.corpus, err = text.FindCorpus(ctx, c.Corpus, task.Verify, text.Made(c)...); err != nil {
+			if r.corpus, err = text.FindPacked(ctx, c.Corpus, c.Prep, task.Verify, text.Made(c)...); err != nil {
 				return out, err
 			}
 			r.corpus.Describe(r.Options.Console)

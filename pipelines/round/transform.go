@@ -57,7 +57,7 @@ func Without(names ...string) Stage {
 // Folder returns the product of a stage that has written a corpus to a folder of the
 // task's store: every file is a document.
 func (r *Stages) Folder(ctx context.Context, task *workflow.Task, folder string) (out workflow.Product[text.CorpusFacts], err error) {
-	found, err := r.read(ctx, store.Path(folder), task.Verify)
+	found, err := r.read(ctx, store.Path(folder), configs.Prep{}, task.Verify)
 	if err != nil {
 		return out, fmt.Errorf("round: the corpus that stage %s has made: %w", task.Stage, err)
 	}
@@ -101,11 +101,11 @@ func (r *Stages) documents(ctx context.Context, task *workflow.Task) (*text.Corp
 		return r.corpus, nil
 	}
 	r.folder = c.Folder
-	r.corpus, err = r.read(ctx, c.Folder, task.Verify)
+	r.corpus, err = r.read(ctx, c.Folder, r.Config.Prep, task.Verify)
 	return r.corpus, err
 }
 
-// read finds the documents of a folder below the workdir.
-func (r *Stages) read(ctx context.Context, folder store.Path, verify bool) (*text.Corpus, error) {
-	return text.FindCorpus(ctx, configs.Corpus{Sources: []string{folder.In(r.Config.Workdir)}}, verify)
+// read finds the documents of a folder below the workdir, and packs them as p says.
+func (r *Stages) read(ctx context.Context, folder store.Path, p configs.Prep, verify bool) (*text.Corpus, error) {
+	return text.FindPacked(ctx, configs.Corpus{Sources: []string{folder.In(r.Config.Workdir)}}, p, verify)
 }

@@ -53,8 +53,11 @@ type PrepResult struct {
 	UnigramNats    float64    `json:"unigram_nats"`
 	BigramNats     float64    `json:"bigram_nats"`
 	TrigramNats    *float64   `json:"trigram_nats,omitempty"` // nil: not known
+	Records        int64      `json:"records,omitempty"`      // that were joined; 0: documents are as they were found
 	Seconds        float64    `json:"seconds"`
 	Skipped        bool       `json:"skipped"` // the set was finished before
+
+	documents int // of the manifest
 
 	Submitted *engine.Job `json:"submitted,omitempty"` // a job that Prep did not wait for: all but Set is zero
 }
@@ -211,7 +214,7 @@ func prepareOptions(c *configs.Config, dir string) prepare.Options {
 	p := c.Prep
 	o := prepare.Options{Dir: dir, SeqLength: p.SeqLength, Stride: p.Stride, Unit: vocab.Unit(p.Unit), Normalize: p.Normalize,
 		InvalidUTF8: p.InvalidUTF8, MinCount: p.MinCount, ValidationFraction: p.Validation.Fraction, ValidationBy: p.Validation.By,
-		TestFraction: p.Test.Fraction, Seed: p.Seed, Shards: p.Shards}
+		TestFraction: p.Test.Fraction, Records: c.Corpus.Records, Pack: p.Pack, Seed: p.Seed, Shards: p.Shards}
 	if c.Corpus.Encoding != charset.UTF8 {
 		o.Encoding = c.Corpus.Encoding
 	}

@@ -46,7 +46,9 @@ func TestPrep(t *testing.T) {
 	if res.Chars != 129 || res.Vocab != 3 || res.Sequences != (Sequences{Train: 9, Validation: 1}) || res.DroppedChars != 19 || res.Skipped || res.Submitted != nil {
 		t.Errorf("%+v", res)
 	}
-	for _, want := range []string{"prep: 2 documents, 129 bytes, on direct\n", "prep: 129 characters, 3 different; 9 sequences for training, 1 for validation, 0 for test; 19 characters dropped"} {
+	for _, want := range []string{"prep: 2 documents, 129 bytes, on direct\n",
+		"prep: 15 % of the characters are in no sequence: the ends of 2 documents; pack newline joins the documents to one text",
+		"prep: 129 characters, 3 different; 9 sequences for training, 1 for validation, 0 for test; 19 characters dropped"} {
 		if !strings.Contains(lines, want) {
 			t.Errorf("no %q in %q", want, lines)
 		}
@@ -60,7 +62,7 @@ func TestPrep(t *testing.T) {
 // TestPrepRefuses: a finished set from other inputs stays, and each difference is
 // named; with Replace it is made again.
 func TestPrepRefuses(t *testing.T) {
-	c := tiny.Documents(t, map[string]string{"a.txt": strings.Repeat("abc", 50)})
+	c := tiny.Documents(t, map[string]string{"a.txt": strings.Repeat("abc", 50) + "\n"})
 	first, _, err := prep(t, c, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -78,6 +80,8 @@ func TestPrepRefuses(t *testing.T) {
 		"prep.normalize: the set has none, now nfc":          func(c *configs.Config) { c.Prep.Normalize = "nfc" },
 		"prep.invalid_utf8: the set has error, now replace":  func(c *configs.Config) { c.Prep.InvalidUTF8 = "replace" },
 		"prep.min_count: the set has 1, now 2":               func(c *configs.Config) { c.Prep.MinCount = 2 },
+		"corpus.records: the set has file, now line":         func(c *configs.Config) { c.Corpus.Records = "line" },
+		"prep.pack: the set has none, now newline":           func(c *configs.Config) { c.Prep.Pack = "newline" },
 		"prep.validation.fraction: the set has 0.1, now 0.2": func(c *configs.Config) { c.Prep.Validation.Fraction = 0.2 },
 		"prep.validation.by: the set has tail, now block":    func(c *configs.Config) { c.Prep.Validation.By = "block" },
 		"prep.test.fraction: the set has 0, now 0.1":         func(c *configs.Config) { c.Prep.Test.Fraction = 0.1 },

@@ -57,4 +57,10 @@ func summarizePrep(console *report.Console, r *PrepResult, bytes int64) {
 	s := r.Sequences
 	console.Line("prep: %d characters, %d different; %d sequences for training, %d for validation, %d for test; %d characters dropped; %.1f s, %.1f MB/s",
 		r.Chars, r.Vocab, s.Train, s.Validation, s.Test, r.DroppedChars, r.Seconds, float64(bytes)/1e6/r.Seconds)
+	if share := float64(r.DroppedChars) / float64(r.Chars); r.documents > 1 && share > muchDropped {
+		console.Warn("prep: %.0f %% of the characters are in no sequence: the ends of %d documents; pack newline joins the documents to one text", 100*share, r.documents)
+	}
 }
+
+// muchDropped is the share of dropped characters that is worth a word.
+const muchDropped = 0.05

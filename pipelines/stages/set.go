@@ -166,6 +166,7 @@ func setDifferences(m *dataset.Manifest, c *configs.Config, found *text.Corpus) 
 	old, now := *c, *c
 	old.Prep = prepOf(m)
 	old.Corpus.Encoding, old.Corpus.Newlines = cmp.Or(m.Encoding, charset.UTF8), cmp.Or(m.Newlines, charset.Keep)
+	old.Corpus.Records = cmp.Or(m.Records, corpus.RecordFile)
 	if c.Prep.Stride == c.Prep.SeqLength+1 {
 		now.Prep.Stride = 0 // as in a manifest
 	}
@@ -192,7 +193,7 @@ func setDifferences(m *dataset.Manifest, c *configs.Config, found *text.Corpus) 
 // missing here makes every set differ.
 func prepOf(m *dataset.Manifest) configs.Prep {
 	p := configs.Prep{SeqLength: m.SeqLength, Stride: m.Stride, Unit: m.Unit, Normalize: m.Normalize, InvalidUTF8: m.InvalidUTF8,
-		MinCount: m.MinCount, Validation: configs.Validation{Fraction: m.Validation.Fraction, By: m.Validation.By},
+		MinCount: m.MinCount, Pack: cmp.Or(m.Pack, corpus.PackNone), Validation: configs.Validation{Fraction: m.Validation.Fraction, By: m.Validation.By},
 		Seed: m.Seed, Shards: len(m.Splits[0].Shards)}
 	if m.Test != nil {
 		p.Test.Fraction = m.Test.Fraction
@@ -211,6 +212,10 @@ func describeSet(ctx context.Context, out string, began time.Time) (*PrepResult,
 	res := &PrepResult{Set: store.Path(out), ManifestSHA256: set.SHA256(), Chars: m.Chars, Vocab: set.Vocab().Size(),
 		DroppedChars: m.DroppedChars, UnigramNats: m.Entropy.UnigramNats, BigramNats: m.Entropy.BigramNats,
 		TrigramNats: m.Entropy.TrigramNats, Seconds: time.Since(began).Seconds()}
+	res.documents = len(m.Documents)
+	for _, d := range m.Documents {
+		res.Records += d.Records
+	}
 	for name, n := range map[string]*int64{"train": &res.Sequences.Train, "validation": &res.Sequences.Validation, "test": &res.Sequences.Test} {
 		if s := set.Split(name); s != nil {
 			*n = s.Len()

@@ -40,19 +40,23 @@ type CorpusDocument struct {
 // all.
 const maxListed = 1000
 
-func (c *Corpus) list() []CorpusDocument {
-	list := make([]CorpusDocument, len(c.Documents))
-	for i, d := range c.Documents {
-		list[i] = CorpusDocument{d.Name, d.Bytes, c.Digests[i]}
+func list(docs []corpus.Document, digests []string) []CorpusDocument {
+	list := make([]CorpusDocument, len(docs))
+	for i, d := range docs {
+		list[i] = CorpusDocument{d.Name, d.Bytes, digests[i]}
 	}
 	return list
 }
 
-// Facts returns the facts of the corpus, without its folder.
+// Facts returns the facts of the corpus, without its folder: of the documents as they
+// were found, before they were packed.
 func (c *Corpus) Facts() CorpusFacts {
-	f := CorpusFacts{Documents: len(c.Documents), Bytes: corpus.Bytes(c.Documents), Fetched: c.Fetched}
-	if len(c.Documents) <= maxListed {
-		f.Listed = c.list()
+	f := CorpusFacts{Documents: len(c.files), Fetched: c.Fetched}
+	for _, d := range c.files {
+		f.Bytes += d.Bytes
+	}
+	if len(c.files) <= maxListed {
+		f.Listed = c.files
 	}
 	return f
 }
@@ -60,7 +64,7 @@ func (c *Corpus) Facts() CorpusFacts {
 // Digest identifies the corpus: the names and contents of its documents.
 func (c *Corpus) Digest() (string, error) {
 	h := sha256.New()
-	if err := json.NewEncoder(h).Encode(c.list()); err != nil {
+	if err := json.NewEncoder(h).Encode(list(c.Documents, c.Digests)); err != nil {
 		return "", fmt.Errorf("text: digest of the corpus: %w", err)
 	}
 	return hex.EncodeToString(h.Sum(nil)), nil
@@ -105,6 +109,8 @@ type Corpus struct {
 	Digests   []string // sha256 in hex, in the order of Documents
 	LeftOut   []string // what a folder or pattern holds that quire has made: no texts
 	Fetched   []corpus.Fetch
+
+	files []CorpusDocument // that were found; packed, they are Documents
 }
 
 // madeNames are the files and folders that quire makes in a workdir.
@@ -132,11 +138,17 @@ func OpenWorkdir(ctx context.Context, c *configs.Config) (*store.Store, error) {
 	return store.Open(ctx, c.Workdir)
 }
 
-// FindCorpus resolves the sources of a corpus, downloads those on the web, and digests
-// the documents. With verify it reads and downloads every document; without, only documents that
-// have changed since an earlier call. It reads them on this machine, also those in a
-// bucket, which workers will read there. The paths leaveOut, see Made, are no texts.
-func FindCorpus(ctx context.Context, c configs.Corpus, verify bool, leaveOut ...string) (_ *Corpus, err error) {
+// FindCorpus is FindPacked for documents that stay apart.
+func FindCorpus(ctx context.Context, c configs.Corpus, verify bool, leaveOut ...string) (*Corpus, error) {
+	return FindPacked(ctx, c, configs.Prep{}, verify, leaveOut...)
+}
+
+// FindPacked resolves the sources of a corpus, downloads those on the web, digests the
+// documents, and packs them as c.Records and p.Pack say. With verify it reads and
+// downloads every document; without, only documents that have changed since an earlier
+// call. It reads them on this machine, also those in a bucket, which workers will read
+// there, unless they are packed. The paths leaveOut, see Made, are no texts.
+func FindPacked(ctx context.Context, c configs.Corpus, p configs.Prep, verify bool, leaveOut ...string) (_ *Corpus, err error) {
 	sources, err := c.Expanded()
 	if err != nil {
 		return nil, err
@@ -159,6 +171,15 @@ func FindCorpus(ctx context.Context, c configs.Corpus, verify bool, leaveOut ...
 	}
 	slices.Sort(found.LeftOut)
 	found.Fetched = o.Fetched
+	digests, err := o.Digests(ctx, found.Documents)
+	if err != nil {
+		return nil, err
+	}
+	found.files = list(found.Documents, digests)
+	packing := corpus.Packing{Records: c.Records, Pack: p.Pack, Bytes: p.Unit == "byte", Replace: p.InvalidUTF8 == "replace"}
+	if found.Documents, err = corpus.Packed(ctx, found.Documents, packing, o); err != nil {
+		return nil, err
+	}
 	found.Digests, err = o.Digests(ctx, found.Documents)
 	return found, err
 }

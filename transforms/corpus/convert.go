@@ -33,11 +33,12 @@ type converted struct {
 	CRC       int64           `json:"crc32c"`
 	Signs     charset.Signs   `json:"signs,omitzero"`
 	Undefined charset.Invalid `json:"undefined,omitzero"`
+	Records   int64           `json:"records,omitempty"`
 }
 
-// document returns d with the text that the note is of, at a path.
-func (c converted) document(d Document, path string) Document {
-	return Document{Name: d.Name, Path: path, Bytes: c.Bytes, SHA256: c.SHA256, CRC: c.CRC, Signs: c.Signs, Undefined: c.Undefined}
+// document returns the document of the text that the note is of, at a path.
+func (c converted) document(name, path string) Document {
+	return Document{Name: name, Path: path, Bytes: c.Bytes, SHA256: c.SHA256, CRC: c.CRC, Signs: c.Signs, Undefined: c.Undefined, Records: c.Records}
 }
 
 // texts replaces the documents whose bytes are not their text: those that are
@@ -62,10 +63,8 @@ func texts(ctx context.Context, docs []Document, o *ResolveOptions) error {
 	return nil
 }
 
-// convert writes d's text to the cache folder, below a folder named for d's content and
-// what is done with it: ranges are read at any offset, which neither gzip nor most
-// encodings have. The file is there whole or not at all. A file whose digest is not the
-// noted one is written again.
+// convert writes d's text to the cache folder: ranges are read at any offset, which
+// neither gzip nor most encodings have.
 func convert(ctx context.Context, d Document, o *ResolveOptions) (Document, error) {
 	switch {
 	case strings.HasSuffix(d.Path, ".tar"+gzipSuffix):
@@ -75,72 +74,102 @@ func convert(ctx context.Context, d Document, o *ResolveOptions) (Document, erro
 	case o.Cache == "":
 		return d, fmt.Errorf("there is no folder to convert it to UTF-8 in; convert it, without a byte order mark")
 	}
-	key := sha256.Sum256(fmt.Appendf(nil, "1 %s %q %q %q", d.SHA256, path.Ext(d.Path), o.Form.Encoding, o.Form.Newlines))
-	dir, err := filepath.Abs(filepath.Join(o.Cache, hex.EncodeToString(key[:])))
+	file := strings.TrimSuffix(path.Base(filepath.ToSlash(d.Path)), gzipSuffix)
+	key := fmt.Sprintf("1 %s %q %q %q", d.SHA256, path.Ext(d.Path), o.Form.Encoding, o.Form.Newlines)
+	return kept(ctx, d.Name, file, key, o, func(w io.Writer, note *converted) error {
+		return writeText(ctx, w, d, o.Form, note)
+	})
+}
+
+// kept returns the document called name whose text write writes to the cache folder, below
+// a folder named for key, which says what the text is made of. The file is there whole
+// or not at all. A file whose digest is not the noted one is written again. write adds
+// to the note what it alone knows.
+func kept(ctx context.Context, name, file, key string, o *ResolveOptions, write func(w io.Writer, note *converted) error) (out Document, err error) {
+	sum := sha256.Sum256([]byte(key))
+	dir, err := filepath.Abs(filepath.Join(o.Cache, hex.EncodeToString(sum[:])))
 	if err != nil {
-		return d, err
+		return out, err
 	}
 	st, err := store.Open(ctx, dir)
 	if err != nil {
-		return d, err
+		return out, err
 	}
 	defer st.Close()
-	file := strings.TrimSuffix(path.Base(filepath.ToSlash(d.Path)), gzipSuffix)
 	seal, at := file+".json", filepath.Join(dir, file)
 	var note converted
 	if _, err := st.ReadSealed(ctx, seal, &note, store.Sealed{}); err == nil {
-		found := []Document{{Name: d.Name, Path: at, Bytes: note.Bytes}}
+		found := []Document{{Name: name, Path: at, Bytes: note.Bytes}}
 		if sums, err := o.Digests(ctx, found); err == nil && sums[0] == note.SHA256 {
-			return note.document(d, at), nil
+			return note.document(name, at), nil
 		}
 	}
 	if err := errors.Join(st.Delete(ctx, seal, ""), st.Delete(ctx, file, "")); err != nil {
-		return d, err
+		return out, err
 	}
 	w, err := st.Create(ctx, file)
 	if err != nil {
-		return d, err
+		return out, err
 	}
 	defer w.Abort()
-	if note, err = writeText(ctx, w, d, o.Form); err != nil {
-		return d, err
+	if note, err = noted(w, write); err != nil {
+		return out, err
 	}
 	if _, err := w.Commit(); err != nil {
-		return d, err
+		return out, err
 	}
 	data, err := store.MarshalSealed(note)
 	if err != nil {
-		return d, err
+		return out, err
 	}
 	_, err = st.Put(ctx, seal, data)
-	return note.document(d, at), err
+	return note.document(name, at), err
+}
+
+// noted returns the note of what write writes to w.
+func noted(w io.Writer, write func(w io.Writer, note *converted) error) (note converted, err error) {
+	sum, crc, scan := sha256.New(), crc32.New(castagnoli), new(charset.Scanner)
+	to := &counting{to: io.MultiWriter(w, sum, crc, scan)}
+	if err := write(to, &note); err != nil {
+		return note, err
+	}
+	note.Bytes, note.SHA256, note.CRC, note.Signs = to.bytes, hex.EncodeToString(sum.Sum(nil)), int64(crc.Sum32()), scan.Signs()
+	return note, nil
+}
+
+// counting is a Writer that counts bytes.
+type counting struct {
+	to    io.Writer
+	bytes int64
+}
+
+// Write writes the next bytes.
+func (c *counting) Write(p []byte) (int, error) {
+	n, err := c.to.Write(p)
+	c.bytes += int64(n)
+	return n, err
 }
 
 // writeText writes d's text to w: open, gunzip, decode.
-func writeText(ctx context.Context, w io.Writer, d Document, f charset.Form) (note converted, err error) {
+func writeText(ctx context.Context, w io.Writer, d Document, f charset.Form, note *converted) (err error) {
 	var r Reader
 	defer func() { err = errors.Join(err, r.Close()) }()
 	if err := r.open(ctx, d); err != nil {
-		return note, err
+		return err
 	}
 	var bytes io.Reader = &checked{ctx, bufio.NewReaderSize(io.NewSectionReader(r.at, 0, d.Bytes), 1<<20)}
 	if strings.HasSuffix(d.Path, gzipSuffix) {
 		if bytes, err = newGunzip(bytes, d.Bytes); err != nil {
-			return note, err
+			return err
 		}
 	}
 	text, err := charset.NewReader(bytes, f)
 	if err != nil {
-		return note, err
+		return err
 	}
-	sum, crc, scan := sha256.New(), crc32.New(castagnoli), new(charset.Scanner)
-	buf := make([]byte, 1<<20)
-	if note.Bytes, err = io.CopyBuffer(io.MultiWriter(w, sum, crc, scan), struct{ io.Reader }{text}, buf); err != nil {
-		return note, err
-	}
-	note.SHA256, note.CRC = hex.EncodeToString(sum.Sum(nil)), int64(crc.Sum32())
-	note.Signs, note.Undefined = scan.Signs(), text.Undefined()
-	return note, nil
+	_, err = io.CopyBuffer(w, struct{ io.Reader }{text}, make([]byte, 1<<20))
+	note.Undefined = text.Undefined()
+	return err
 }
 
 // checked is a Reader that ends when a context does.

@@ -45,6 +45,8 @@ type Document struct {
 	Signs     charset.Signs   `json:"signs,omitzero"`     // what the bytes tell; known where the digests are
 	Undefined charset.Invalid `json:"undefined,omitzero"` // of the bytes that the text was decoded from
 
+	Records int64 `json:"records,omitempty"` // joined in the document; 0: it is as it was found
+
 	generation string // of an object, when the corpus was resolved; empty: a file
 }
 

@@ -54,11 +54,12 @@ const (
 	Sources  = "sources"
 	SHA256   = "sha256"
 	Encoding = "encoding"
+	Records  = "records"
 )
 
 // A FieldError is an error that another value of an input mends.
 type FieldError struct {
-	Field string // Sources, SHA256 or Encoding
+	Field string // Sources, SHA256, Encoding or Records
 	Err   error
 }
 

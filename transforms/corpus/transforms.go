@@ -62,6 +62,8 @@ type Digest struct {
 	Bytes  int64
 	SHA256 string // hex
 	CRC    int64  // CRC-32C
+
+	Records int64 // joined in the document; 0: it is as it was found
 }
 
 type item struct {
@@ -138,5 +140,5 @@ func (f *hashFn) ProcessElement(ctx context.Context, doc int64, d Document) (Dig
 			return Digest{}, err
 		}
 	}
-	return Digest{Doc: doc, Name: d.Name, Bytes: d.Bytes, SHA256: d.SHA256, CRC: d.CRC}, nil
+	return Digest{Doc: doc, Name: d.Name, Bytes: d.Bytes, SHA256: d.SHA256, CRC: d.CRC, Records: d.Records}, nil
 }

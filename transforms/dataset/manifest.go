@@ -58,6 +58,8 @@ type Manifest struct {
 	InvalidUTF8 string `json:"invalid_utf8"`
 	Encoding    string `json:"encoding,omitempty"` // of the documents' files; empty: utf-8
 	Newlines    string `json:"newlines,omitempty"` // of the documents; empty: as in the files
+	Records     string `json:"records,omitempty"`  // what a record of the sources is; empty: a file
+	Pack        string `json:"pack,omitempty"`     // what ends each of the documents that were joined to one; empty: they were not
 	MinCount    int64  `json:"min_count"`
 	Validation  struct {
 		Fraction float64 `json:"fraction"`
@@ -115,6 +117,8 @@ type Document struct {
 
 	DroppedChars  int64 `json:"dropped_chars,omitempty"`  // of no sequence
 	ReplacedChars int64 `json:"replaced_chars,omitempty"` // invalid bytes that became U+FFFD
+
+	Records int64 `json:"records,omitempty"` // joined in the document; 0: it is as it was found
 }
 
 // Encode returns manifest.json. A manifest that contradicts itself is an error, and so

@@ -34,7 +34,7 @@ func TestBadInput(t *testing.T) {
 		{"short", []text{{"a.txt", "0123456789"}}, Options{SeqLength: 10},
 			"prepare: the corpus has 10 characters, less than one sequence of seq_length+1 = 11; use more text or a smaller seq_length"},
 		{"short ones", []text{{"a.txt", "0123456789"}, {"b.txt", "é日"}}, Options{SeqLength: 10},
-			"prepare: the longest of 2 documents has 10 characters, less than one sequence of seq_length+1 = 11 (a sequence never crosses documents); use longer documents or a smaller seq_length"},
+			"prepare: the longest of 2 documents has 10 characters, less than one sequence of seq_length+1 = 11 (a sequence never crosses documents); join the documents with pack newline, or use longer ones or a smaller seq_length"},
 		{"no training", []text{{"a.txt", "0123456789"}}, Options{SeqLength: 6, ValidationFraction: 0.5},
 			"with validation.fraction 0.5 no document has a sequence of seq_length+1 = 7 characters left for training (the longest has 10 in all)"},
 		{"no validation", []text{{"a.txt", "0123456789"}}, Options{SeqLength: 1, ValidationFraction: 0.1},

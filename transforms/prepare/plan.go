@@ -65,7 +65,7 @@ func newPlan(o Options, st corpus.Statistics, digests []corpus.Digest) (plan, er
 		p.Chars += r.Chars
 	}
 	for i, d := range digests {
-		p.Documents = append(p.Documents, dataset.Document{Name: d.Name, Bytes: d.Bytes, Chars: chars[i], SHA256: d.SHA256})
+		p.Documents = append(p.Documents, dataset.Document{Name: d.Name, Bytes: d.Bytes, Chars: chars[i], SHA256: d.SHA256, Records: d.Records})
 	}
 	for _, r := range st.Ranges {
 		p.Documents[r.Doc].ReplacedChars += r.Invalid
@@ -165,7 +165,7 @@ func (p *plan) checkTotals(o Options) error {
 		if len(p.Documents) == 1 {
 			return fmt.Errorf("prepare: the corpus has %d characters, less than one sequence of seq_length+1 = %d; use more text or a smaller seq_length", p.Chars, need)
 		}
-		return fmt.Errorf("prepare: the longest of %d documents has %d characters, less than one sequence of seq_length+1 = %d (a sequence never crosses documents); use longer documents or a smaller seq_length", len(p.Documents), longest, need)
+		return fmt.Errorf("prepare: the longest of %d documents has %d characters, less than one sequence of seq_length+1 = %d (a sequence never crosses documents); join the documents with pack newline, or use longer ones or a smaller seq_length", len(p.Documents), longest, need)
 	}
 	for _, s := range o.splits() {
 		fraction, use := o.ValidationFraction, "a larger fraction, a smaller seq_length, or fraction 0 for no validation"
@@ -176,6 +176,9 @@ func (p *plan) checkTotals(o Options) error {
 			return fmt.Errorf("prepare: with validation.fraction %v no document has a sequence of seq_length+1 = %d characters left for training (the longest has %d in all); use more text, a smaller fraction or a smaller seq_length", fraction+o.TestFraction, need, longest)
 		case s.Kind == layout.Test:
 			fraction, use = o.TestFraction, "a larger fraction, a smaller seq_length, or fraction 0 for no test"
+		}
+		if len(p.Documents) > 1 {
+			use += ", or join the documents with pack newline"
 		}
 		return fmt.Errorf("prepare: with %s.fraction %v no document has a sequence of seq_length+1 = %d characters left for %s (the longest has %d in all); use more text, %s", s.Name, fraction, need, s.Name, longest, use)
 	}
@@ -259,6 +262,12 @@ func (p *plan) manifest(o Options, v *vocab.Vocab, vocabSHA256 string, shards []
 	m.Entropy.UnigramNats, m.Entropy.BigramNats = p.Unigram, p.Bigram
 	if p.Trigrams {
 		m.Entropy.TrigramNats = &p.Trigram
+	}
+	if o.Records != corpus.RecordFile {
+		m.Records = o.Records
+	}
+	if o.Pack != corpus.PackNone {
+		m.Pack = o.Pack
 	}
 	if o.Stride != o.SeqLength+1 {
 		m.Stride = o.Stride

@@ -59,6 +59,8 @@ type Options struct {
 	ValidationFraction float64    `json:"fraction"`      // of each document's characters, in [0, 1), for validation
 	ValidationBy       string     `json:"validation_by"` // tail (also if empty) or block, see package layout
 	TestFraction       float64    `json:"test_fraction"` // of each document's characters, in [0, 1), for test
+	Records            string     `json:"records"`       // as the documents were packed, see corpus.Packing
+	Pack               string     `json:"pack"`          // likewise
 	Seed               int64      `json:"seed"`
 	Shards             int        `json:"shards"` // of the train split; 0 = one per 64 MB of corpus
 
@@ -134,6 +136,12 @@ func (o Options) complete(corpusBytes int64) Options {
 	}
 	if o.InvalidUTF8 == "" {
 		o.InvalidUTF8 = "error"
+	}
+	if o.Records == "" {
+		o.Records = corpus.RecordFile
+	}
+	if o.Pack == "" {
+		o.Pack = corpus.PackNone
 	}
 	if o.ValidationBy == "" {
 		o.ValidationBy = "tail"

@@ -224,6 +224,9 @@ func prepKeys(err error) string {
 			keys = append(keys, key)
 		}
 	}
+	if strings.Contains(text, "pack newline") {
+		keys = append(keys, "prep.pack")
+	}
 	if keys == nil {
 		return ""
 	}

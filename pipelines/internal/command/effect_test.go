@@ -29,9 +29,10 @@ func others(l *lab) []other {
 		{key: "name", value: "other"}, {key: "workdir", value: filepath.Join(l.dir, "other")},
 		{key: "corpus.sources", value: filepath.Join(l.dir, "other.txt")}, {key: "corpus.sha256", value: fmt.Sprintf("%x", sha256.Sum256([]byte(text(3000))))},
 		{key: "corpus.encoding", value: "windows-1252"}, {key: "corpus.newlines", value: "lf"},
+		{key: "corpus.records", value: "line"},
 
 		{key: "prep.out", value: "other"}, {key: "prep.seq_length", value: "11"}, {key: "prep.stride", value: "5"}, {key: "prep.unit", value: "byte"},
-		{key: "prep.normalize", value: "nfc"}, {key: "prep.invalid_utf8", value: "replace"}, {key: "prep.min_count", value: "2"},
+		{key: "prep.normalize", value: "nfc"}, {key: "prep.invalid_utf8", value: "replace"}, {key: "prep.min_count", value: "2"}, {key: "prep.pack", value: "newline"},
 		{key: "prep.validation.fraction", value: "0.2"}, {key: "prep.validation.by", value: "block"}, {key: "prep.test.fraction", value: "0.1"},
 		{key: "prep.seed", value: "2"}, {key: "prep.shards", value: "2"},
 

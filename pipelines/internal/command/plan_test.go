@@ -76,7 +76,14 @@ var stageOf = map[configs.Effect]string{configs.Data: "prep", configs.Weights: "
 // that has an effect, and of the folder.
 func changes() []change {
 	short := func(text string) string { return fmt.Sprintf("%x", sha256.Sum256([]byte(text)))[:12] }
+	corpus := func(name, text string) string {
+		return short(fmt.Sprintf("[{\"name\":%q,\"bytes\":%d,\"sha256\":\"%x\"}]\n", name, len(text), sha256.Sum256([]byte(text))))
+	}
 	list := []change{
+		{set: []string{"corpus.records=line"}, want: []string{`prep: corpus.records: none → "line"`,
+			"prep: corpus: " + corpus("text.txt", text(3000)) + " → " + corpus("text.txt", text(3000)+"\n")}},
+		{set: []string{"prep.pack=newline"}, want: []string{`prep: prep.pack: none → "newline"`,
+			"prep: corpus: " + corpus("text.txt", text(3000)) + " → " + corpus("packed", text(3000)+"\n")}},
 		{set: []string{"train.lr=0.02", "train.seed=2", "generate.seed=1"}, want: []string{"train: train.lr: 0.01 → 0.02", "train: train.seed: 1 → 2", "sample: generate.seed: 0 → 1"}},
 		{set: []string{"prep.seed=2", "train.seed=2"}, want: []string{"prep: prep.seed: 1 → 2", "train: train.seed: 1 → 2"}},
 		{do: func(l *lab) { l.write(l.corpus, text(2999)) }, want: []string{"prep: corpus: text.txt: sha256 " + short(text(3000)) + " → " + short(text(2999))}},
@@ -106,6 +113,9 @@ func changesOf(l *lab) []change {
 	for _, o := range others(l) {
 		stage := stageOf[configs.Effects()[o.key]]
 		if stage == "" || o.key == "corpus.sources" || o.key == "train.from" { // stages depend on the content of a place
+			continue
+		}
+		if o.key == "corpus.records" || o.key == "prep.pack" { // they change the corpus too: see changes
 			continue
 		}
 		now := append(slices.Clone(o.with), o.key+"="+o.value)

@@ -40,7 +40,7 @@ func Prep() *cobra.Command {
 			if err := preflight(c, &r.Config, runner, out); err != nil {
 				return err
 			}
-			found, err := text.FindCorpus(c.Context(), r.Config.Corpus, false, text.Made(&r.Config)...)
+			found, err := text.FindPacked(c.Context(), r.Config.Corpus, r.Config.Prep, false, text.Made(&r.Config)...)
 			if err != nil {
 				return err
 			}
@@ -70,6 +70,9 @@ func printPrep(w io.Writer, r *stages.PrepResult) {
 	}
 	fmt.Fprintf(w, "set         %s\n", r.Set)
 	fmt.Fprintf(w, "characters  %d, %d of them dropped at the ends of documents; vocabulary %d\n", r.Chars, r.DroppedChars, r.Vocab)
+	if r.Records > 0 {
+		fmt.Fprintf(w, "records     %d\n", r.Records)
+	}
 	fmt.Fprintf(w, "sequences   %d to train on, %d to validate\n", r.Sequences.Train, r.Sequences.Validation)
 	fmt.Fprintf(w, "entropy     unigram %.4f, bigram %.4f nats a character\n", r.UnigramNats, r.BigramNats)
 	fmt.Fprintf(w, "manifest    sha256 %s\n", r.ManifestSHA256)
