@@ -40,15 +40,7 @@ func concat(dst, text []byte) []byte {
 	if bytes.Count(made, joiner) == bytes.Count(rest, joiner) {
 		return append(dst, made...)
 	}
-	// norm has inserted a joiner. QuickSpan, too, ends at such a place, perhaps inside
-	// a segment: begin where the last one starts.
-	start := len(dst) - n
-	w := view{data: text, start: true, end: true}
-	for n > 0 && !w.starts(n) {
-		_, size := utf8.DecodeLastRune(text[:n])
-		n -= size
-	}
-	return compose(dst[:start+n], text[n:])
+	return compose(dst, rest) // norm has inserted a joiner
 }
 
 // A mark is a character of a decomposition, with its canonical combining class.
@@ -58,37 +50,27 @@ type mark struct {
 }
 
 // compose appends valid text, normalised, to dst: the algorithm of Unicode Standard
-// Annex 15, with the tables of package norm. It is slow.
+// Annex 15, with the tables of package norm. (Korean syllables, of which the tables have
+// no decomposition, stay whole: composed, they are the same.) It is slow.
 func compose(dst, text []byte) []byte {
 	var run []mark // a starter, which combines with what follows, and marks in order
-	flush := func() {
-		dst = appendComposed(dst, run)
-		run = run[:0]
-	}
-	add := func(c rune, class uint8, boundary bool) {
-		if boundary && len(run) > 0 {
-			flush()
-		}
-		run = append(run, mark{c, class})
-	}
 	for len(text) > 0 {
+		if norm.NFC.Properties(text).BoundaryBefore() {
+			dst, run = appendComposed(dst, run), run[:0]
+		}
 		p := norm.NFD.Properties(text)
-		boundary := norm.NFC.Properties(text).BoundaryBefore()
 		from := text[:p.Size()]
 		if d := p.Decomposition(); d != nil {
 			from = d
-		} else if c, _ := utf8.DecodeRune(text); c >= 0xAC00 && c <= 0xD7A3 {
-			from = norm.NFD.Bytes(from) // Hangul has no table
 		}
 		for len(from) > 0 {
 			c, size := utf8.DecodeRune(from)
-			add(c, norm.NFD.Properties(from).CCC(), boundary)
-			from, boundary = from[size:], false
+			run = append(run, mark{c, norm.NFD.Properties(from).CCC()})
+			from = from[size:]
 		}
 		text = text[p.Size():]
 	}
-	flush()
-	return dst
+	return appendComposed(dst, run)
 }
 
 // appendComposed orders the marks of a segment, composes and appends it.

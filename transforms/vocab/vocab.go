@@ -31,6 +31,14 @@ const (
 	Byte Unit = "byte" // a byte; its value as a rune stands for it
 )
 
+// Name names a character: character 'x' (U+0078), or byte 0x78.
+func (u Unit) Name(c rune) string {
+	if u == Byte {
+		return fmt.Sprintf("byte 0x%02x", c)
+	}
+	return fmt.Sprintf("character %q (%U)", c, c)
+}
+
 // Unknown is the text of [UNK].
 const Unknown = "[UNK]"
 
@@ -53,7 +61,7 @@ func New(unit Unit, counts map[rune]int64, minCount int64) (*Vocab, error) {
 	for _, c := range slices.Sorted(maps.Keys(counts)) {
 		switch n := counts[c]; {
 		case n < 1:
-			return nil, fmt.Errorf("vocab: character %q (%U) is counted %d times", c, c, n)
+			return nil, fmt.Errorf("vocab: %s is counted %d times", unit.Name(c), n)
 		case n < minCount:
 			v.unknown = true
 			dropped += n
@@ -93,7 +101,7 @@ func (v *Vocab) check() error {
 		case !utf8.ValidRune(c) || c > last:
 			return fmt.Errorf("%U is no character of unit %s", c, v.unit)
 		case i > 0 && v.chars[i-1] >= c:
-			return fmt.Errorf("character %q (%U) comes after %q: not in order", c, c, v.chars[i-1])
+			return fmt.Errorf("%s comes after %s: not in order", v.unit.Name(c), v.unit.Name(v.chars[i-1]))
 		}
 	}
 	return nil
@@ -152,10 +160,11 @@ func (v *Vocab) AppendText(dst []byte, id int32) []byte {
 
 // A CharError reports a character that a vocabulary lacks.
 type CharError struct {
-	Char  rune // the character; U+FFFD for an invalid byte
+	Char  rune // the character, or the byte; U+FFFD for an invalid byte
 	Index int  // characters before it
 	Byte  int  // bytes before it
 
+	unit    Unit
 	invalid bool // it is a byte that is not UTF-8
 	size    int  // of the vocabulary
 }
@@ -165,8 +174,12 @@ func (e *CharError) Error() string {
 	if e.invalid {
 		return fmt.Sprintf("vocab: byte %d of the text is not valid UTF-8; correct the text", e.Byte)
 	}
-	return fmt.Sprintf("vocab: character %q (%U) at position %d (byte %d) is not one of the %d characters that the model knows; use others, or train on text that has it or with a min_count of 2 or more, which adds [UNK]",
-		e.Char, e.Char, e.Index, e.Byte, e.size)
+	at, all := fmt.Sprintf("%d (byte %d)", e.Index, e.Byte), "characters"
+	if e.unit == Byte {
+		at, all = fmt.Sprint(e.Byte), "bytes"
+	}
+	return fmt.Sprintf("vocab: %s at position %s is not one of the %d %s that the model knows; use others, or train on text that has it or with a min_count of 2 or more, which adds [UNK]",
+		e.unit.Name(e.Char), at, e.size, all)
 }
 
 // Encode adds the ids of text's characters to dst. An invalid byte counts as
@@ -180,7 +193,7 @@ func (v *Vocab) Encode(dst []int32, text []byte) ([]int32, error) {
 		id, ok := v.ID(c)
 		if !ok {
 			invalid := v.unit == Rune && c == utf8.RuneError && size == 1
-			return dst, &CharError{Char: c, Index: n, Byte: i, invalid: invalid, size: v.Size()}
+			return dst, &CharError{Char: c, Index: n, Byte: i, unit: v.unit, invalid: invalid, size: v.Size()}
 		}
 		dst = append(dst, id)
 		i += size

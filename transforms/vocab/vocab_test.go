@@ -141,6 +141,14 @@ func TestCharError(t *testing.T) {
 			t.Errorf("%q: %d ids before it", c.text, len(ids))
 		}
 	}
+	b := must(t, Byte, map[rune]int64{'a': 1, 0xc3: 1}, 1)
+	const want = "vocab: byte 0xd7 at position 2 is not one of the 2 bytes that the model knows; use others, or train on text that has it or with a min_count of 2 or more, which adds [UNK]"
+	if _, err := b.Encode(nil, []byte("a\xc3\xd7")); err == nil || err.Error() != want {
+		t.Errorf("of bytes: %v, want %s", err, want)
+	}
+	if _, err := New(Byte, map[rune]int64{0xd7: 0}, 1); err == nil || err.Error() != "vocab: byte 0xd7 is counted 0 times" {
+		t.Errorf("of bytes: %v", err)
+	}
 }
 
 func TestGoldenJSON(t *testing.T) {
@@ -286,7 +294,7 @@ func TestUnmarshalMessages(t *testing.T) {
 		{strings.Replace(text, `"a"`, `"A"`, 1), "digest says " + v.Digest()},
 		{strings.Replace(text, `[1,1]`, `[1,2]`, 1), "digest says " + v.Digest()},
 		{strings.Replace(text, `{"`, `{ "`, 1), "byte 1 of 150 is not as it was written"},
-		{strings.Replace(text, `"a","b"`, `"b","a"`, 1), "character 'a' (U+0061) comes after 'b': not in order"},
+		{strings.Replace(text, `"a","b"`, `"b","a"`, 1), "character 'a' (U+0061) comes after character 'b' (U+0062): not in order"},
 		{strings.Replace(text, `"a","b"`, `"a","a"`, 1), "not in order"},
 		{strings.Replace(text, `"b"`, `"bb"`, 1), `id 1 is "bb", not one character`},
 		{strings.Replace(text, `"b"`, `""`, 1), `id 1 is "", not one character`},

@@ -33,13 +33,21 @@ func printCheckpoint(w io.Writer, path string, f *inspect.CheckpointFacts) {
 	fmt.Fprintf(w, "checkpoint   %s, intact\n", path)
 	fmt.Fprintf(w, "trained      step %d, epoch %d, on the set %s\n", f.Step, f.Epoch, f.Set)
 	fmt.Fprintf(w, "model        %s, %s, embedding %d, hidden %d: %d parameters\n", f.Cell, report.Count(f.Layers, "layer"), f.Embedding, f.Hidden, f.Parameters)
-	fmt.Fprintf(w, "vocabulary   %d characters (%s, normalize %s): %q\n", f.Vocab, f.Unit, f.Normalize, f.Characters)
+	fmt.Fprintf(w, "vocabulary   %s, normalize %s: %q\n", symbols(f.Vocab, f.Unit), f.Normalize, f.Characters)
 	fmt.Fprintf(w, "config       %s\n", f.Config)
 	fmt.Fprintf(w, "metrics      %s\n", f.Metrics)
 	fmt.Fprintf(w, "tensors\n")
 	for _, name := range slices.Sorted(maps.Keys(f.Tensors)) {
 		fmt.Fprintf(w, "  %-32s (%s)\n", name, strings.ReplaceAll(strings.Trim(fmt.Sprint(f.Tensors[name].Shape), "[]"), " ", ", "))
 	}
+}
+
+// symbols is the size of a vocabulary.
+func symbols(n int, unit string) string {
+	if unit == "byte" {
+		return fmt.Sprintf("%d bytes", n)
+	}
+	return fmt.Sprintf("%d characters (%s)", n, unit)
 }
 
 func printSet(w io.Writer, path string, f *inspect.SetFacts) {
@@ -50,7 +58,7 @@ func printSet(w io.Writer, path string, f *inspect.SetFacts) {
 	for _, d := range m.Documents {
 		fmt.Fprintf(w, "  %s: %d bytes, %d characters, sha256 %s\n", d.Name, d.Bytes, d.Chars, d.SHA256)
 	}
-	fmt.Fprintf(w, "vocabulary   %d characters (%s)\n", m.Vocab.Size, m.Unit)
+	fmt.Fprintf(w, "vocabulary   %s\n", symbols(m.Vocab.Size, m.Unit))
 	fmt.Fprintf(w, "entropy      unigram %.4f, bigram %.4f nats a character\n", m.Entropy.UnigramNats, m.Entropy.BigramNats)
 	for _, s := range m.Splits {
 		fmt.Fprintf(w, "%-12s %d sequences of %d+1 characters in %s\n", s.Name, s.Sequences, m.SeqLength, report.Count(len(s.Shards), "shard"))

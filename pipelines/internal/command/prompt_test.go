@@ -1,6 +1,7 @@
 package command_test
 
 import (
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -72,5 +73,44 @@ func TestOwnPrompt(t *testing.T) {
 		if o := l.run(append([]string{"run", "--set", "generate.prompt=" + prompt, "--to", "prep"}, own...)...); o.code != 0 {
 			t.Errorf("%q: %v", prompt, o)
 		}
+	}
+}
+
+// TestPromptBytes gives prompts of any bytes to a model of bytes: by a flag, a file and
+// standard input. What is wrong is said in bytes.
+func TestPromptBytes(t *testing.T) {
+	l := newLab(t)
+	l.write(l.corpus, strings.Repeat("\xd9\xe0 \xff\n", 400))
+	own := set("prep.unit=byte", "generate.length=5", "generate.seed=3")
+	l.ok(append([]string{"prep"}, own...)...)
+	l.ok(append([]string{"train"}, own...)...)
+	file := filepath.Join(l.dir, "prompt")
+	l.write(file, "\xff\n\xd9")
+	want := l.finish(l.child(append([]string{"generate", "--prompt", "\xff\n\xd9"}, own...)...))
+	if want.code != 0 || !strings.HasPrefix(want.stdout, "\xff\n\xd9") || len(want.stdout) != 3+5+1 {
+		t.Fatalf("%q, %v", want.stdout, want)
+	}
+	if o := l.finish(l.child(append([]string{"generate", "--prompt-file", file}, own...)...)); o.stdout != want.stdout {
+		t.Errorf("of a file: %q, want %q", o.stdout, want.stdout)
+	}
+	c := l.child(append([]string{"generate", "--prompt-file", "-"}, own...)...)
+	in, err := os.Open(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer in.Close()
+	c.Stdin = in
+	if o := l.finish(c); o.stdout != want.stdout {
+		t.Errorf("of standard input: %q, want %q", o.stdout, want.stdout)
+	}
+	l.write(file, "\xff\xd7")
+	const missing = "byte 0xd7 at position 1 is not one of the 5 bytes that the model knows"
+	l.fails(2, []string{missing}, append([]string{"generate", "--prompt-file", file}, own...)...)
+	l.fails(2, []string{missing}, append([]string{"generate", "--prompt", "\xff\xd7"}, own...)...)
+	l.fails(1, []string{missing}, append([]string{"score", "--file", file}, own...)...)
+	l.fails(2, []string{"--prompt and --prompt-file exclude each other"}, "generate", "--prompt", "a", "--prompt-file", file)
+	l.fails(1, []string{filepath.Join(l.dir, "none")}, "generate", "--prompt-file", filepath.Join(l.dir, "none"))
+	if o := l.ok("inspect", filepath.Join(l.work, "run")); !strings.Contains(o.stdout, `vocabulary   5 bytes, normalize none: "\n \xd9\xe0\xff"`) {
+		t.Errorf("inspect: %v", o)
 	}
 }

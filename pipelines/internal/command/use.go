@@ -83,15 +83,16 @@ func Evaluate() *cobra.Command {
 func Generate() *cobra.Command {
 	var o common
 	var m modelFlags
+	var prompt promptFlags
 	keys := configs.KeysOf("generate")
 	values := make([]string, len(keys))
 	c := build(&o, "generate", "Write text with a model",
-		"Generate continues a prompt, character by character, and prints the text as it comes. The\nsame model, settings and seed give the same text everywhere.",
-		"  generate --config shakespeare --prompt 'ROMEO: ' --length 500 --temperature 0.8",
+		"Generate continues a prompt, character by character, and prints the text as it comes. The\nsame model, settings and seed give the same text everywhere. A prompt file is read as\ncorpus.encoding and corpus.newlines say, its last line end too. A model of bytes takes a prompt\nof any bytes: from a file, or as the shell writes them, in bash $'\\xff\\xd7'.",
+		"  generate --config shakespeare --prompt 'ROMEO: ' --length 500 --temperature 0.8\n  generate --prompt-file opening.txt\n  head -c 300 chapter.txt | generate --prompt-file -\n  generate --prompt $'\\xd7\\x90'",
 		func(c *cobra.Command) error {
 			var flags []configs.Flag
 			for i, key := range keys {
-				if name := flagName(key); c.Flags().Changed(name) {
+				if name := flagName(key); key != "generate.prompt" && c.Flags().Changed(name) {
 					flags = append(flags, configs.Flag{Key: key, Value: values[i], Name: "--" + name})
 				}
 			}
@@ -110,8 +111,12 @@ func Generate() *cobra.Command {
 			if o.quiet && o.json {
 				out = io.Discard
 			}
-			if err := fitPrompt(c.Context(), r, model, o.console(c)); err != nil {
+			if given, err := prompt.read(c, &r.Config); err != nil {
 				return err
+			} else if !given {
+				if err := fitPrompt(c.Context(), r, model, o.console(c)); err != nil {
+					return err
+				}
 			}
 			res, err := text.Generate(c.Context(), model, r.Config.Generate, out)
 			var missing *vocab.CharError
@@ -127,9 +132,36 @@ func Generate() *cobra.Command {
 	m.add(c.Flags())
 	complete(c, "which", completeWhich(&o))
 	for i, key := range keys {
-		c.Flags().StringVar(&values[i], flagName(key), "", key+" of the config")
+		if key != "generate.prompt" {
+			c.Flags().StringVar(&values[i], flagName(key), "", key+" of the config")
+		}
 	}
+	prompt.add(c.Flags())
 	return c
+}
+
+// promptFlags give a prompt of any bytes, which a config, being UTF-8, cannot hold.
+type promptFlags struct{ text, file string }
+
+func (p *promptFlags) add(f *pflag.FlagSet) {
+	f.StringVar(&p.text, "prompt", "", "generate.prompt of the config, or any bytes")
+	f.StringVar(&p.file, "prompt-file", "", "file of the prompt; - is standard input")
+}
+
+// read puts the prompt of the flags into the config. given is false where there is none.
+func (p *promptFlags) read(c *cobra.Command, cfg *configs.Config) (given bool, err error) {
+	text, file := c.Flags().Changed("prompt"), c.Flags().Changed("prompt-file")
+	switch {
+	case text && file:
+		return true, usage(c, errors.New("--prompt and --prompt-file exclude each other"))
+	case text:
+		cfg.Generate.Prompt = p.text
+	case file:
+		data, err := readFile(c, cfg.Corpus, p.file)
+		cfg.Generate.Prompt = string(data)
+		return true, err
+	}
+	return text, nil
 }
 
 // fitPrompt replaces a prompt that nobody has given and the model cannot be given: by
