@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -149,47 +150,99 @@ type Newest struct {
 	kept journal // up to this checkpoint
 }
 
-// NewestIntact reads the newest intact checkpoint of the run. A run with
-// checkpoints of which none is intact is an error. A checkpoint that cannot be
-// read is an error too: it is not taken for damaged. Nothing is written.
+// NewestIntact reads the newest intact checkpoint of the run that a training can go on
+// from. Where the file of best.json is gone, that is one before it: the training makes
+// it again. A run all of whose checkpoints are gone has none. One with a damaged
+// checkpoint and no intact one is an error. A checkpoint that cannot be read is an error
+// too: it is not taken for damaged. Nothing is written.
 func (d *Dir) NewestIntact(ctx context.Context) (*Newest, error) {
 	var j journal
 	err := d.lease.Value(&j)
 	if j, err = checked(d.st, j, err); err != nil {
 		return nil, err
 	}
-	latest, best := pointer{which: Latest}, pointer{which: Best}
-	for _, p := range []*pointer{&latest, &best} {
-		if err := p.read(ctx, d.st); err != nil && !errors.Is(err, store.ErrNotExist) {
-			return nil, err
-		}
+	d.journal = j
+	all, err := d.list(ctx)
+	if err != nil {
+		return nil, err
 	}
-	d.journal, d.latest, d.best = j, latest, best
-	for _, p := range []pointer{latest, best} { // the run may be older than journals, or have lost its own
-		if _, ok := d.journal.find(p.Step); p.generation != "" && !ok && p.Step <= latest.Step {
-			j = j.with(p.Pointer)
-		}
-	}
-	n := &Newest{kept: j}
-	for i := len(j.Checkpoints) - 1; i >= 0; i-- {
-		p := j.Checkpoints[i]
+	n := &Newest{kept: all}
+	gone := 0
+	for i := len(all.Checkpoints) - 1; i >= 0; i-- {
+		p := all.Checkpoints[i]
 		c, err := loadTwice(ctx, d.st, p)
 		if err == nil {
-			n.Checkpoint, n.Pointer, n.kept = c, p, journal{j.Checkpoints[:i+1]}
+			n.Checkpoint, n.Pointer, n.kept = c, p, journal{all.Checkpoints[:i+1]}
 			return n, nil
 		}
 		if !checkpoint.Damaged(err) {
 			return nil, err
 		}
+		if errors.Is(err, store.ErrNotExist) {
+			gone++
+		}
 		n.Damaged = append(n.Damaged, err)
 	}
-	switch len(n.Damaged) {
-	case 0:
+	n.kept = journal{}
+	switch {
+	case gone == len(n.Damaged):
 		return n, nil
-	case 1:
+	case len(n.Damaged) == 1:
 		return nil, fmt.Errorf("%w; put back an intact copy", n.Damaged[0])
 	}
 	return nil, fmt.Errorf("%w; nor is one of the %d before it intact; put back an intact copy", n.Damaged[0], len(n.Damaged)-1)
+}
+
+// list reads the pointers, and returns the checkpoints that a training may go on from:
+// those of the journal and the pointers, up to that of best.json where its file is gone.
+func (d *Dir) list(ctx context.Context) (journal, error) {
+	latest, best := pointer{which: Latest}, pointer{which: Best}
+	for _, p := range []*pointer{&latest, &best} {
+		if err := p.read(ctx, d.st); err != nil && !errors.Is(err, store.ErrNotExist) {
+			return journal{}, err
+		}
+	}
+	j := d.journal
+	d.latest, d.best = latest, best
+	for _, p := range []pointer{latest, best} { // the run may be older than journals, or have lost its own
+		if _, ok := d.journal.find(p.Step); p.generation != "" && !ok && p.Step <= latest.Step {
+			j = j.with(p.Pointer)
+		}
+	}
+	if best.generation == "" {
+		return j, nil
+	}
+	switch _, err := d.st.Stat(ctx, best.Name); {
+	case errors.Is(err, store.ErrNotExist):
+		upTo := slices.IndexFunc(j.Checkpoints, func(p checkpoint.Pointer) bool { return p.Step > best.Step })
+		if upTo >= 0 {
+			j = journal{j.Checkpoints[:upTo]}
+		}
+		return j, nil
+	default:
+		return j, err
+	}
+}
+
+// Resumable returns the step that a training of the run would go on from, without its
+// lease; 0: from zero. It believes the files that are there.
+func Resumable(ctx context.Context, st *store.Store) (step int64, err error) {
+	d := &Dir{st: st}
+	if d.journal, err = readJournal(ctx, st); err != nil {
+		return 0, err
+	}
+	j, err := d.list(ctx)
+	if err != nil {
+		return 0, err
+	}
+	for i := len(j.Checkpoints) - 1; i >= 0; i-- {
+		if _, err := st.Stat(ctx, j.Checkpoints[i].Name); err == nil {
+			return j.Checkpoints[i].Step, nil
+		} else if !errors.Is(err, store.ErrNotExist) {
+			return 0, err
+		}
+	}
+	return 0, nil
 }
 
 // loadTwice reads a checkpoint, and reads it again before it reports damage: a

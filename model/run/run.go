@@ -46,6 +46,16 @@ func Acquire(ctx context.Context, st *store.Store, o *store.LeaseOptions) (*Dir,
 	return &Dir{st: st, lease: l, latest: pointer{which: Latest}, best: pointer{which: Best}}, nil
 }
 
+// Begin writes the journal of a run that has none: the directory then is a run's, see
+// IsRun, also where no checkpoint follows.
+func (d *Dir) Begin(ctx context.Context) error {
+	var found *journal
+	if err := d.lease.Value(&found); err != nil || found != nil {
+		return err
+	}
+	return d.record(ctx, d.journal)
+}
+
 // releaseTime bounds a release. Without one, the lease expires.
 const releaseTime = 10 * time.Second
 

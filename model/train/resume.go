@@ -3,6 +3,7 @@ package train
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 
 	"github.com/quire-ml/quire/model/rnn"
@@ -67,8 +68,15 @@ func (r *training) start(ctx context.Context) error {
 		return err
 	}
 	n, err := r.dir.NewestIntact(ctx)
-	if err != nil || n.Checkpoint == nil {
+	if err != nil {
 		return err
+	}
+	if n.Checkpoint == nil {
+		if len(n.Damaged) == 0 {
+			return nil
+		}
+		warning := fmt.Errorf("%w; the training starts from zero", n.Damaged[0])
+		return errors.Join(r.report(Report{Warning: warning}), r.dir.Discard(ctx))
 	}
 	if err := r.restore(n); err != nil {
 		return err

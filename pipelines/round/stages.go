@@ -2,7 +2,6 @@ package round
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -192,11 +191,7 @@ func (r *Stages) estimateTrain(ctx context.Context, c *configs.Config, task *wor
 	if err != nil || task.Forced {
 		return cost, err
 	}
-	p, err := run.Find(ctx, st, run.Latest)
-	if errors.Is(err, store.ErrNotExist) {
-		return cost, nil
-	}
-	cost.Done = p.Step
+	cost.Done, err = run.Resumable(ctx, st)
 	return cost, err
 }
 

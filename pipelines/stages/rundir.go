@@ -59,6 +59,9 @@ func acquireRun(ctx context.Context, st *store.Store, data train.Data, opts trai
 		o.Console.Line("train: replacing %s: %v", st.URL(), why)
 		why = dir.Discard(ctx, report.MetricsName, report.SegmentsPrefix, report.PictureName, ourEvents)
 	}
+	if why == nil {
+		why = dir.Begin(ctx)
+	}
 	if why != nil {
 		return nil, false, errors.Join(why, dir.Release(ctx))
 	}

@@ -29,7 +29,8 @@ type pass struct {
 	last    *Record            // the newest record; nil: none
 	made    map[string]product // by artifact
 	returns int                // to an earlier node so far
-	later   map[string]string  // in a plan: artifacts that are still to be made, and their stages
+	later   map[string]string  // in a plan: artifacts that are not known yet, and the stages that they wait for
+	again   map[string]string  // in a plan: artifacts in made that are still to be made again, and their stages
 }
 
 // begin checks the options against the pipeline.
@@ -41,7 +42,7 @@ func (p *Pipeline) begin(ctx context.Context, st *store.Store, o Options) (*pass
 	if err != nil {
 		return nil, err
 	}
-	return &pass{p: p, st: st, o: o, last: last, made: map[string]product{}, later: map[string]string{}}, nil
+	return &pass{p: p, st: st, o: o, last: last, made: map[string]product{}, later: map[string]string{}, again: map[string]string{}}, nil
 }
 
 // verdict is the decision about a stage, with its reasons.
@@ -117,11 +118,7 @@ func (x *pass) recall(ctx context.Context, v *verdict) (err error) {
 	case errors.As(err, &damage):
 		v.reasons = append(v.reasons, "damaged: "+damage.Error())
 		damage.Stage = n.name
-		what := "its directory"
-		if len(v.outcome.Product.Files) == 1 {
-			what = "it"
-		}
-		v.damage = fmt.Errorf("workflow: stage %s: %w; put back an intact copy, or delete %s", n.name, damage, what)
+		v.damage = fmt.Errorf("workflow: stage %s: %w; put back an intact copy, or delete it", n.name, damage)
 		return nil
 	case err != nil:
 		return err
@@ -160,7 +157,7 @@ func (x *pass) changes(v *verdict) []string {
 	}
 	for _, in := range n.inputs {
 		if by, ok := x.later[in]; ok {
-			reasons = append(reasons, fmt.Sprintf("%s comes from %s, which runs", in, by))
+			reasons = append(reasons, x.waiting(in, by))
 		} else if old != nil && old.Digest != "" {
 			reasons = append(reasons, x.inputChanges(in, old)...)
 		}
@@ -172,6 +169,15 @@ func (x *pass) changes(v *verdict) []string {
 		return []string{"no earlier result"}
 	}
 	return []string{x.st.Join(OutcomeName(n.name, v.task.Key)) + " is missing"}
+}
+
+// waiting is the reason of a stage whose input is not known before the stage by has run.
+func (x *pass) waiting(in, by string) string {
+	verb := "depends on"
+	if slices.ContainsFunc(x.p.nodes, func(n *node) bool { return n.name == by && n.artifact == in }) {
+		verb = "comes from"
+	}
+	return fmt.Sprintf("%s %s %s, which runs", in, verb, by)
 }
 
 // settingChanges compares settings key by key.

@@ -1,6 +1,7 @@
 package workflow
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -86,25 +87,25 @@ func (p *product) equal(other *product) bool {
 	})
 }
 
-// missingError says that the first file of a product is missing: nothing is
-// damaged, the product is not there.
+// missingError says that a file of a product is missing: nothing is damaged, and the
+// stage makes the file again.
 type missingError struct{ path string }
 
 func (e *missingError) Error() string { return e.path + " is missing" }
 
 // verify compares the files of a product with its record of them: sizes and
 // generations, and the bytes of a file with another generation, or of all. It
-// adopts the new generation of an intact file. The error is a *missingError, a
-// *DamageError, or one of reading.
+// adopts the new generation of an intact file. The error is a *DamageError, a
+// *missingError where no file is damaged, or one of reading.
 func (p *product) verify(ctx context.Context, st *store.Store, all bool) (regenerated bool, err error) {
+	var missing error
 	for i := range p.Files {
 		f := &p.Files[i]
 		info, err := st.Stat(ctx, f.Name)
 		switch {
-		case errors.Is(err, store.ErrNotExist) && i == 0:
-			return regenerated, &missingError{st.Join(f.Name)}
 		case errors.Is(err, store.ErrNotExist):
-			return regenerated, &DamageError{Path: st.Join(f.Name), Reason: "it is missing"}
+			missing = cmp.Or(missing, error(&missingError{st.Join(f.Name)}))
+			continue
 		case err != nil:
 			return regenerated, err
 		case info.Bytes != f.Bytes:
@@ -122,7 +123,7 @@ func (p *product) verify(ctx context.Context, st *store.Store, all bool) (regene
 		regenerated = regenerated || f.Generation != info.Generation
 		f.Generation = info.Generation
 	}
-	return regenerated, nil
+	return regenerated, missing
 }
 
 // DamageError says that a file of an artifact differs from the one that its stage

@@ -24,8 +24,10 @@ type PlanStage struct {
 }
 
 // Plan returns the decisions of Run with the same options. It runs live stages
-// only, and changes nothing else. A stage with an input that is still to be made
-// counts as one that runs; where the input comes out as before, Run skips it.
+// only, and changes nothing else. A stage that has run with the same key before makes
+// the same product again. A stage with an input that is not known yet counts as one
+// that runs; where the input comes out as before, Run skips it. Where Run would stop
+// with an error that Plan can know, that is Plan's error, beside the decisions until then.
 func (p *Pipeline) Plan(ctx context.Context, st *store.Store, o Options) (*Plan, error) {
 	x, err := p.begin(ctx, st, o)
 	if err != nil {
@@ -35,7 +37,7 @@ func (p *Pipeline) Plan(ctx context.Context, st *store.Store, o Options) (*Plan,
 	for _, n := range p.nodes {
 		s, err := x.plan(ctx, n)
 		if err != nil {
-			return nil, err
+			return plan, err
 		}
 		if s != nil {
 			plan.Stages = append(plan.Stages, *s)
@@ -53,12 +55,13 @@ func (x *pass) plan(ctx context.Context, n *node) (*PlanStage, error) {
 	switch {
 	case err != nil:
 		return nil, err
-	case n.live && v.task == nil:
-		x.later[n.artifact] = n.name
-		return nil, nil
 	case n.live:
-		x.made[n.artifact], err = n.run(ctx, v.task)
-		return nil, err
+		return nil, x.observe(ctx, v)
+	}
+	if v.action == ActionRun {
+		if err := x.refuse(v); err != nil {
+			return nil, err
+		}
 	}
 	s := &PlanStage{Name: n.name, Action: v.action, Reasons: v.reasons}
 	if v.task != nil {
@@ -68,16 +71,64 @@ func (x *pass) plan(ctx context.Context, n *node) (*PlanStage, error) {
 		x.made[n.artifact] = v.outcome.Product
 		return s, nil
 	}
-	x.later[n.artifact] = n.name
+	if again, ok := x.earlier(v); ok {
+		x.made[n.artifact], x.again[n.artifact] = again, n.name
+	} else {
+		x.later[n.artifact] = n.name
+	}
 	if n.estimate != nil && v.task != nil {
 		cost, err := n.estimate(ctx, v.task)
-		if err != nil {
+		switch {
+		case err == nil:
+			s.Cost = &cost
+		case x.waits(n, x.again) == "":
 			return nil, err
 		}
-		s.Cost = &cost
 	}
 	s.Seconds = expected(x.last.Stage(n.name), s.Cost)
 	return s, nil
+}
+
+// observe runs a live stage, unless it needs what is still to be made.
+func (x *pass) observe(ctx context.Context, v *verdict) error {
+	n := v.n
+	by := x.waits(n, x.later)
+	if v.task != nil {
+		made, err := n.run(ctx, v.task)
+		if err == nil {
+			x.made[n.artifact] = made
+			return nil
+		}
+		if by = x.waits(n, x.again); by == "" || ctx.Err() != nil {
+			return err
+		}
+	}
+	x.later[n.artifact] = by
+	return nil
+}
+
+// waits returns the stage that a stage waits for, by the artifacts that it takes; empty:
+// none.
+func (x *pass) waits(n *node, by map[string]string) string {
+	for _, in := range n.takes() {
+		if by[in] != "" {
+			return by[in]
+		}
+	}
+	return ""
+}
+
+// earlier returns the product that a stage has made with the same key before.
+func (x *pass) earlier(v *verdict) (p product, ok bool) {
+	switch old := x.last.Stage(v.n.name); {
+	case v.task == nil:
+		return p, false
+	case v.outcome != nil:
+		return v.outcome.Product, true
+	case old != nil && old.Key == v.task.Key && old.Digest != "":
+		return product{Name: v.n.artifact, Digest: old.Digest, Value: old.Value}, true
+	}
+	return p, false
 }
 
 // expected is the time of a stage at the speed of its last record, in seconds.

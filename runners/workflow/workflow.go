@@ -120,8 +120,8 @@ type Product[T any] struct {
 	// Digest identifies the content: a stage with this input runs again when the
 	// digest changes. Empty: the sha256 of Value as JSON.
 	Digest string
-	// Files are the files of the product, in the store. The first one is the file
-	// that was written last: without it the product does not exist.
+	// Files are the files of the product, in the store. The stage runs again where one is
+	// missing. The first one is the file that was written last.
 	Files []File
 }
 

@@ -205,7 +205,7 @@ func TestReasons(t *testing.T) {
 	l.plan(t, mulSkip, "run say: nobody hears it")
 	l.stale = ""
 	l.o.Force = []string{"multiply"}
-	l.plan(t, "run multiply: forced", sayAfter)
+	l.plan(t, "run multiply: forced", saySkip) // its product is known
 	l.run(t, "multiply")
 }
 
@@ -222,23 +222,32 @@ func TestMissingAndDamaged(t *testing.T) {
 	l.plan(t, mulSkip, "run say: ST/stages/say/70c6b1427cd6c7a0d452.json is missing")
 	l.run(t, "say")
 	remove(mulKey + "/end")
-	l.plan(t, "run multiply: ST/"+mulKey+"/end is missing", sayAfter)
+	l.plan(t, "run multiply: ST/"+mulKey+"/end is missing", saySkip)
+	l.run(t, "multiply")
+	remove(mulKey + "/data")
+	l.plan(t, "run multiply: ST/"+mulKey+"/data is missing", saySkip)
 	l.run(t, "multiply")
 
 	remove(mulKey + "/data")
-	l.plan(t, "run multiply: damaged: ST/"+mulKey+"/data: it is missing", sayAfter)
+	remove(mulKey + "/end")
+	if _, err := l.st.Put(ctx, mulKey+"/data", []byte("damaged")); err != nil {
+		t.Fatal(err)
+	}
+	_, planErr := l.pipeline(t).Plan(ctx, l.st, l.o)
 	_, err := l.round(t)
+	if fmt.Sprint(planErr) != fmt.Sprint(err) {
+		t.Errorf("the plan ends with %v, the round with %v", planErr, err)
+	}
 	var damage *workflow.DamageError
 	if !errors.As(err, &damage) || damage.Stage != "multiply" || len(l.ran) != 0 {
-		t.Fatalf("with a file missing, %v ran: %v", l.ran, err)
+		t.Fatalf("with a file damaged and another missing, %v ran: %v", l.ran, err)
 	}
 	r, err := workflow.Latest(ctx, l.st, func(err error) { t.Error(err) })
 	if err != nil || r.Exit != workflow.Damaged || r.Error.Stage != "multiply" {
 		t.Errorf("the record is %+v, %v", r, err)
 	}
-	l.o.Force = []string{"multiply"}
+	remove(mulKey + "/data") // as its error advises
 	l.run(t, "multiply")
-	l.o.Force = nil
 	remove(mulKey + "/data")
 	if _, err := l.st.Put(ctx, mulKey+"/data", []byte("1 of 7")); err != nil {
 		t.Fatal(err)

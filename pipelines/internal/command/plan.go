@@ -36,7 +36,7 @@ func Plan(mine ...round.Stage) *cobra.Command {
 	var o common
 	var f roundFlags
 	c := build(&o, "plan", "Say what a round would do, and why",
-		"Plan prints for each stage whether `run` with the same config and flags would run or skip\nit, with the reasons: what has changed since the last round, what is missing or damaged; and\nwhat it costs, with the time that earlier rounds took for as much. Plan reads the corpus, and downloads\nit if necessary; it makes nothing.",
+		"Plan prints for each stage whether `run` with the same config and flags would run or skip\nit, with the reasons: what has changed since the last round, what is missing; and\nwhat it costs, with the time that earlier rounds took for as much. Plan reads the corpus, and downloads\nit if necessary; it makes nothing.\nFiles of a workdir that are missing are made again. A file that is damaged stops the round, and the plan.",
 		"  plan --config shakespeare\n  plan --set train.lr=0.002 --to evaluate",
 		func(c *cobra.Command) error {
 			r, err := o.load()
@@ -46,6 +46,9 @@ func Plan(mine ...round.Stage) *cobra.Command {
 			options := round.Options{Console: o.console(c), Stages: mine, AnyPrompt: r.Shipped("generate.prompt")}
 			f.set(&options)
 			plan, err := round.Plan(c.Context(), &r.Config, options)
+			if err != nil && plan != nil && !o.json {
+				printPlan(c.OutOrStdout(), plan) // up to the stage that stops
+			}
 			if err != nil {
 				return wrongStages(c, err)
 			}
