@@ -1,6 +1,7 @@
 package configs
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -18,29 +19,40 @@ var cronParser = cron.MustNewParser(cron.Minute | cron.Hour | cron.Dom | cron.Mo
 // cron expression holds. Both are on a calendar without time zones (in UTC). The
 // result is the zero time if there is none within some years.
 func (s Schedule) Times() (next func(time.Time) time.Time, err error) {
-	if strings.Contains(s.Cron, "=") {
-		return nil, fmt.Errorf("configs: schedule.cron: %q has a time zone; use schedule.timezone", s.Cron)
-	}
-	times, err := cronParser.Parse(s.Cron)
-	if err != nil {
+	if next, err = parseCron(s.Cron); err != nil {
 		return nil, fmt.Errorf("configs: schedule.cron: %w", err)
 	}
+	return next, nil
+}
+
+func parseCron(expression string) (next func(time.Time) time.Time, err error) {
+	if strings.Contains(expression, "=") {
+		return nil, errors.New("it has a time zone; use schedule.timezone")
+	}
+	times, err := cronParser.Parse(expression)
+	if err != nil {
+		return nil, err
+	}
 	if _, ok := times.(*cron.SpecSchedule); !ok {
-		return nil, fmt.Errorf("configs: schedule.cron: %q counts from the moment of reading; use fields", s.Cron)
+		return nil, errors.New("it counts from the moment of reading; use fields")
 	}
 	if times.Next(time.Unix(0, 0).UTC()).IsZero() {
-		return nil, fmt.Errorf("configs: schedule.cron: %q is a date that never comes", s.Cron)
+		return nil, errors.New("it is a date that never comes")
 	}
 	return times.Next, nil
 }
 
-func isCron(s string) bool {
-	_, err := Schedule{Cron: s}.Times()
-	return err == nil
+func whyCron(s string) error {
+	_, err := parseCron(s)
+	return err
+}
+
+func isCron(s string) bool { return whyCron(s) == nil }
+
+func whyZone(s string) error {
+	_, err := time.LoadLocation(s)
+	return err
 }
 
 // isZone reports whether s is a time zone that is the same on every machine.
-func isZone(s string) bool {
-	_, err := time.LoadLocation(s)
-	return err == nil && s != "" && s != "Local"
-}
+func isZone(s string) bool { return whyZone(s) == nil && s != "" && s != "Local" }

@@ -1,6 +1,7 @@
 package configs
 
 import (
+	"strings"
 	"testing"
 	"time"
 )
@@ -38,5 +39,23 @@ func TestSchedule(t *testing.T) {
 	r, err := Load(Options{Set: []string{"schedule.cron=30 2 * * 1-5", "schedule.timezone=Europe/Berlin", "schedule.overlap=buffer_one", "schedule.catch_up=none"}})
 	if want := (Schedule{"30 2 * * 1-5", "Europe/Berlin", "buffer_one", "none"}); err != nil || r.Config.Schedule != want {
 		t.Errorf("got %+v, %v, want %+v", r, err, want)
+	}
+}
+
+// TestCronReasons: the reason for which an expression or a zone cannot be read reaches
+// the user, beside the rule.
+func TestCronReasons(t *testing.T) {
+	for setting, want := range map[string]string{
+		"schedule.cron=61 * * * *":       `is "61 * * * *": end of range (61) above maximum (59): "61"; it must be a cron expression of 5 fields`,
+		"schedule.cron=* * *":            `is "* * *": expected exactly 5 fields, found 3: [* * *]; it must be a cron`,
+		"schedule.cron=0 3 31 2 *":       `is "0 3 31 2 *": it is a date that never comes; it must be a cron`,
+		"schedule.cron=TZ=UTC 0 3 * * *": `: it has a time zone; use schedule.timezone; it must`,
+		"schedule.cron=@every 5m":        `: it counts from the moment of reading; use fields; it must`,
+		"schedule.timezone=Mars/North":   `is "Mars/North": unknown time zone Mars/North; it must be the name of a time zone`,
+		"schedule.timezone=Local":        `is "Local"; it must be the name of a time zone`,
+	} {
+		if _, err := Load(Options{Set: []string{setting}}); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %s", setting, err, want)
+		}
 	}
 }

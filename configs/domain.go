@@ -171,6 +171,22 @@ func homePath(s string) bool { return s == "~" || strings.HasPrefix(s, "~/") }
 // path reports whether s can be a path or a URL. No shell expands a path of a config.
 func path(s string) bool { return line(s) && !homePath(s) }
 
+// reasoned is text whose reader says why it cannot read it.
+type reasoned struct {
+	text
+	why func(s string) error // nil where there is nothing to add to the rule
+}
+
+func (d reasoned) check(value any) error {
+	err := d.text.check(value)
+	if s, ok := value.(string); err != nil && ok {
+		if why := d.why(s); why != nil {
+			return fmt.Errorf("is %s: %w; it must be %v", format(value), why, d)
+		}
+	}
+	return err
+}
+
 // secret is text that no message and no written config shows.
 type secret struct {
 	what string // the rule in words

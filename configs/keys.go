@@ -171,9 +171,9 @@ var keys = []key{
 	{name: "gate.max_leaked", domain: number{lo: 0, hi: 1}, initial: 0.05, effect: Verdict, always: inKeys,
 		meaning: "share of their 20-grams that may occur in the held-out text and not in the training text"},
 
-	{name: "schedule.cron", domain: text{"cron expression of 5 fields (minute, hour, day of month, month, day of week), or @daily and the like", isCron}, initial: "0 3 * * *", effect: None,
+	{name: "schedule.cron", domain: reasoned{text{"a cron expression of 5 fields (minute, hour, day of month, month, day of week), or @daily and the like", isCron}, whyCron}, initial: "0 3 * * *", effect: None,
 		meaning: "times at which retrain begins a round"},
-	{name: "schedule.timezone", domain: text{"name of a time zone, such as Europe/Berlin or UTC", isZone}, initial: "UTC", effect: None, also: []string{"tz"},
+	{name: "schedule.timezone", domain: reasoned{text{"the name of a time zone, such as Europe/Berlin or UTC", isZone}, whyZone}, initial: "UTC", effect: None, also: []string{"tz"},
 		meaning: "time zone of schedule.cron"},
 	{name: "schedule.overlap", domain: words{"skip", "buffer_one"}, initial: "skip", effect: None,
 		meaning: "slots that come while a round runs: skipped, or the first of them runs after the round"},
