@@ -15,8 +15,9 @@ import (
 	"github.com/quire-ml/quire/runners/store"
 )
 
-// A world is a store, the rounds that ran in it, and two places where schedulers
-// start, work and die. Everything happens in the virtual time of a synctest bubble.
+// A world is a store, the rounds that ran in it, two places where schedulers start, work
+// and die, and an orchestrator that asks for slots, again and again. Everything happens
+// in the virtual time of a synctest bubble.
 type world struct {
 	t    *testing.T
 	dir  string
@@ -31,6 +32,8 @@ type world struct {
 	running   int
 	done      map[string]bool
 	worked    map[string]int // by slot
+	again     map[string]int // times that a slot was asked to run again
+	asked     map[string]int // answers of the orchestrator's, by kind
 	crashes   int
 	takeovers int
 	jumps     int
@@ -53,10 +56,19 @@ func (w *world) chance(of int) bool {
 
 func (w *world) true() time.Time { return time.Now().Add(w.base) }
 
+// exit is how the rounds of a slot end: one in seven fails.
+func exit(slot time.Time) string {
+	if slot.Unix()/60%7 == 0 {
+		return "failed"
+	}
+	return ""
+}
+
 // round works for some minutes, mostly less than a slot, unless it was done.
-func (w *world) round(ctx context.Context, slot time.Time, _ string) (Outcome, error) {
+func (w *world) round(ctx context.Context, slot time.Time, after string) (Outcome, error) {
 	w.mu.Lock()
-	id := ID(slot)
+	id := ID(slot) + after
+	out := Outcome{Round: "round of " + id, Exit: exit(slot)}
 	if w.running++; w.running > 1 {
 		w.t.Errorf("slot %s: %d rounds run at a time", id, w.running)
 	}
@@ -68,7 +80,7 @@ func (w *world) round(ctx context.Context, slot time.Time, _ string) (Outcome, e
 		w.mu.Unlock()
 	}()
 	if done {
-		return Outcome{Round: "round of " + id}, nil
+		return out, nil
 	}
 	length := w.between(time.Minute, 10*time.Minute)
 	if w.chance(10) {
@@ -80,8 +92,55 @@ func (w *world) round(ctx context.Context, slot time.Time, _ string) (Outcome, e
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.done[id] = true
-	w.worked[id]++
-	return Outcome{Round: "round of " + id}, nil
+	w.worked[ID(slot)]++
+	return out, nil
+}
+
+// orchestrate asks for slots until the end of the world: for the last one, for one that
+// it has asked for before, for one that has not come, or for one to run again. Its clock
+// is right. It waits as long as it has to.
+func (w *world) orchestrate() {
+	ctx, stop := context.WithDeadline(context.Background(), time.Now().Add(w.end.Sub(w.true())))
+	defer stop()
+	w.opening.Lock()
+	st, err := store.Open(ctx, w.dir)
+	w.opening.Unlock()
+	if err != nil {
+		w.t.Error(err)
+		return
+	}
+	defer st.Close()
+	o := w.o
+	o.Holder, o.Now = "orchestrator", w.true
+	for sleep(ctx, w.between(time.Minute, 2*time.Hour)) == nil {
+		s := New(st.OnMachine(fmt.Sprintf("pod of %v", w.true())), o)
+		slot, again, kind := s.Last(), false, "last"
+		switch w.between(0, 6) {
+		case 0:
+			slot, kind = w.o.Timetable.Last(slot.Add(-w.between(time.Second, 10*time.Hour))), "older"
+		case 1:
+			slot, kind = w.o.Timetable.Next(w.true().Add(w.between(0, 100*time.Hour))), "future"
+		case 2:
+			again, kind = true, "again"
+			w.mu.Lock()
+			w.again[ID(slot)]++
+			w.mu.Unlock()
+		}
+		r, err := s.Once(ctx, slot, again, w.round)
+		var future *FutureError
+		if errors.As(err, &future) != (kind == "future") {
+			w.t.Errorf("%s slot %s: %+v, %v", kind, ID(slot), r, err)
+		}
+		if r != nil && r.Round != "" && r.Exit != exit(slot) || r != nil && r.Slot != ID(slot) {
+			w.t.Errorf("%s slot %s: %+v, want exit %q", kind, ID(slot), r, exit(slot))
+		}
+		if ctx.Err() == nil && err != nil && kind != "future" && !errors.Is(err, context.DeadlineExceeded) {
+			w.t.Errorf("%s slot %s: %v", kind, ID(slot), err)
+		}
+		w.mu.Lock()
+		w.asked[kind]++
+		w.mu.Unlock()
+	}
 }
 
 // life is one scheduler on a machine, from its start to its death, or to the end of
@@ -138,9 +197,15 @@ func (w *world) life(name, machine string) {
 				return
 			case <-jump.C:
 				clock.Lock()
-				offset = []time.Duration{0, time.Hour, -time.Hour, 0, 7 * time.Second}[w.between(0, 5)]
+				offset = []time.Duration{0, time.Hour, -time.Hour, 0, 7 * time.Second, 50 * time.Hour, 5 * 365 * 24 * time.Hour}[w.between(0, 7)]
+				far := offset > time.Hour
 				clock.Unlock()
 				w.count(&w.jumps)
+				if far && sleep(ctx, 2*time.Minute) == nil { // somebody has seen it
+					clock.Lock()
+					offset = 0
+					clock.Unlock()
+				}
 			}
 		}
 	}()
@@ -184,7 +249,8 @@ func simulate(t *testing.T, seed uint64, n int, o Options, begin time.Time) {
 	dir := memory(t)
 	synctest.Test(t, func(t *testing.T) {
 		w := &world{t: t, dir: dir, o: o, base: time.Until(begin),
-			r: rand.New(rand.NewPCG(seed, 1)), done: map[string]bool{}, worked: map[string]int{}}
+			r: rand.New(rand.NewPCG(seed, 1)), done: map[string]bool{}, worked: map[string]int{},
+			again: map[string]int{}, asked: map[string]int{}}
 		w.end = begin
 		for range n {
 			w.end = o.Timetable.Next(w.end)
@@ -199,6 +265,7 @@ func simulate(t *testing.T, seed uint64, n int, o Options, begin time.Time) {
 				}
 			})
 		}
+		places.Go(w.orchestrate)
 		places.Wait()
 		synctest.Wait()
 		w.check(begin, n)
@@ -220,7 +287,7 @@ func (w *world) check(begin time.Time, n int) {
 		case errors.Is(err, store.ErrNotExist) && first: // before the first scheduler looked
 		case err != nil:
 			w.t.Errorf("slot %s: %v", ID(slot), err)
-		case r.Status == Ran && worked == 1 && r.Round == "round of "+ID(slot):
+		case r.Status == Ran && 1 <= worked && worked <= 1+w.again[ID(slot)] && strings.HasPrefix(r.Round, "round of "+ID(slot)) && r.Exit == exit(slot):
 			ran++
 		case r.Status == Skipped && worked == 0 && r.Reason != "":
 			kind, _, _ := strings.Cut(r.Reason, ":")
@@ -231,7 +298,7 @@ func (w *world) check(begin time.Time, n int) {
 		first = first && err != nil
 		slot = w.o.Timetable.Next(slot)
 	}
-	w.t.Logf("%d slots: %d ran, skipped %v; %d crashes, %d takeovers, %d clock jumps", n, ran, skipped, w.crashes, w.takeovers, w.jumps)
+	w.t.Logf("%d slots: %d ran, skipped %v; %d crashes, %d takeovers, %d clock jumps; asked for %v", n, ran, skipped, w.crashes, w.takeovers, w.jumps, w.asked)
 	if ran < n/2 {
 		w.t.Errorf("only %d of %d slots ran", ran, n)
 	}
