@@ -33,6 +33,8 @@ var mayImport = map[string][2][]string{
 	"transforms/vocab":     {},
 	"transforms/tfrecord":  {},
 	"transforms/tfexample": {},
+	// norm takes accents off letters, so that texts of another normalisation have the same passages.
+	"transforms/passage": {{}, {"golang.org/x/text/unicode/norm"}},
 	// The threads of a DoFn, without Beam.
 	"transforms/bundle": {},
 	// The coder of elements, for the packages that have some.
@@ -95,7 +97,7 @@ var mayImport = map[string][2][]string{
 	// Configs of small corpora, for tests alone.
 	"pipelines/internal/tiny": {{"configs", "pipelines/report"}, {}},
 	"pipelines/text": {{"configs", "model/checkpoint", "model/decode", "model/rnn", "model/run", "model/sample", "model/train", "pipelines/report", "runners/store",
-		"transforms/charset", "transforms/corpus", "transforms/dataset", "transforms/vocab"}, {}},
+		"transforms/charset", "transforms/corpus", "transforms/dataset", "transforms/passage", "transforms/vocab"}, {}},
 	// stages builds the Beam pipeline that it hands to the engine.
 	"pipelines/stages": {{"configs", "model/checkpoint", "model/kernel", "model/rnn", "model/run", "model/train", "pipelines/report", "pipelines/text",
 		"runners/engine", "runners/store", "transforms/charset", "transforms/corpus", "transforms/dataset", "transforms/prepare", "transforms/vocab"}, {beam + "pkg/beam"}},

@@ -14,6 +14,7 @@
 //	digest     sha256 of length and header, with 64 zeros in place of this value
 //	format     quire-checkpoint/1
 //	cell, config, vocab, unit, normalize, step, epoch, set, metrics
+//	ancestors  JSON: what is known of the checkpoints that the training started from; absent for none
 //	sha256     JSON: the sha256 of each tensor's bytes, by name
 //
 // The digest covers the header and the header covers the data, so that damage is
@@ -70,6 +71,7 @@ type Metadata struct {
 	Epoch     int    // of the last step, from 1
 	Set       string // sha256 of the set's manifest
 	Metrics   json.RawMessage
+	Ancestors json.RawMessage // of the checkpoint that the training started from; empty for none
 }
 
 // Tensor is a row-major array. A scalar's shape is empty.

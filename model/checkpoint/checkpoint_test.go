@@ -387,3 +387,26 @@ func TestWeightsRefuse(t *testing.T) {
 		}
 	}
 }
+
+// TestAncestors: ancestors come back, after the metrics of the header, and leave the
+// headers of checkpoints without any as they were.
+func TestAncestors(t *testing.T) {
+	c, st := tiny(), openStore(t, t.TempDir())
+	c.Ancestors = json.RawMessage(`{"sets":["5e6"]}`)
+	p, err := Save(t.Context(), st, c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	data, _, err := st.Read(t.Context(), p.Name)
+	if want := `"metrics":"{\"epochs\":[]}","ancestors":"{\"sets\":[\"5e6\"]}","sha256":`; err != nil || !strings.Contains(string(data), want) {
+		t.Errorf("the header has no %s: %v", want, err)
+	}
+	back, err := Load(t.Context(), st, p)
+	if err != nil || string(back.Ancestors) != string(c.Ancestors) {
+		t.Errorf("ancestors %s come back as %s, %v", c.Ancestors, back.Ancestors, err)
+	}
+	c.Ancestors = json.RawMessage(`{"sets":`)
+	if _, err := Save(t.Context(), st, c); err == nil || !strings.Contains(err.Error(), "ancestors is not JSON") {
+		t.Errorf("ancestors that are no JSON: %v", err)
+	}
+}

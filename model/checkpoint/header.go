@@ -45,6 +45,7 @@ type fields struct {
 	Epoch     string `json:"epoch"`
 	Set       string `json:"set"`
 	Metrics   string `json:"metrics"`
+	Ancestors string `json:"ancestors,omitempty"`
 	SHA256    string `json:"sha256"`
 }
 
@@ -61,7 +62,8 @@ func (m Metadata) check() error {
 		name, value string
 		json        bool
 	}{{"cell", m.Cell, false}, {"config", string(m.Config), true}, {"vocab", string(m.Vocab), true}, {"unit", m.Unit, false},
-		{"normalize", m.Normalize, false}, {"set", m.Set, false}, {"metrics", string(m.Metrics), true}} {
+		{"normalize", m.Normalize, false}, {"set", m.Set, false}, {"metrics", string(m.Metrics), true},
+		{"ancestors", string(m.Ancestors), true}} {
 		if !utf8.ValidString(f.value) {
 			return fmt.Errorf("%s is not UTF-8", f.name)
 		}
@@ -135,7 +137,7 @@ func (h *header) encode() ([]byte, error) {
 	}
 	put(`{"`+metadataKey+`":`, fields{Digest: noDigest, Format: Format, Cell: h.Cell, Config: string(h.Config), Vocab: string(h.Vocab),
 		Unit: h.Unit, Normalize: h.Normalize, Step: strconv.FormatInt(h.Step, 10), Epoch: strconv.Itoa(h.Epoch),
-		Set: h.Set, Metrics: string(h.Metrics), SHA256: string(sums)})
+		Set: h.Set, Metrics: string(h.Metrics), Ancestors: string(h.Ancestors), SHA256: string(sums)})
 	at := int64(0)
 	for _, t := range h.tensors {
 		n, err := size(t.Shape, (1<<62-at)/valueBytes)
@@ -223,7 +225,7 @@ func parse(data []byte) (*header, error) {
 		return nil, fmt.Errorf("format is %q, want %q", f.Format, Format)
 	}
 	h := &header{Metadata: Metadata{Cell: f.Cell, Config: raw(f.Config), Vocab: raw(f.Vocab), Unit: f.Unit, Normalize: f.Normalize,
-		Set: f.Set, Metrics: raw(f.Metrics)}}
+		Set: f.Set, Metrics: raw(f.Metrics), Ancestors: raw(f.Ancestors)}}
 	var err error
 	if h.Step, err = strconv.ParseInt(f.Step, 10, 64); err != nil {
 		return nil, fmt.Errorf("step: %w", err)

@@ -35,8 +35,8 @@ type Options struct {
 	run.Retention
 
 	// Identity is the origin that checkpoints state: cell, config, vocabulary,
-	// unit, normalisation, set. A run goes on only from a checkpoint of the same
-	// identity.
+	// unit, normalisation, set, ancestors. A run goes on only from a checkpoint of the
+	// same identity, and keeps the ancestors that its checkpoints have.
 	Identity checkpoint.Metadata
 
 	// MayDiffer are dotted keys of Identity.Config that may differ nevertheless:

@@ -10,27 +10,34 @@ import (
 	"github.com/quire-ml/quire/model/run"
 )
 
-// Compatible returns nil where Run would go on with the checkpoints in dir: there
+// A State is what a run has, before Run goes on. The zero value is that of a run
+// without checkpoints.
+type State struct {
+	Ended     bool            // no step is left
+	Ancestors json.RawMessage // in the newest checkpoint
+}
+
+// Compatible returns no error where Run would go on with the checkpoints in dir: there
 // is none, or the newest intact checkpoint came from the same inputs and is not
 // further than this training ends. Other inputs are an *IdentityError, a run that is
-// further an *AheadError. done reports that no step is left.
-func Compatible(ctx context.Context, dir *run.Dir, train Data, o Options) (done bool, err error) {
+// further an *AheadError.
+func Compatible(ctx context.Context, dir *run.Dir, train Data, o Options) (State, error) {
 	b, err := newBatches(train, &o)
 	if err != nil {
-		return false, err
+		return State{}, err
 	}
 	n, err := dir.NewestIntact(ctx)
 	if err != nil || n.Checkpoint == nil {
-		return false, err
+		return State{}, err
 	}
 	if err := o.sameIdentity(n.Metadata); err != nil {
-		return false, err
+		return State{}, err
 	}
 	past, err := pastOf(n)
 	if err != nil {
-		return false, err
+		return State{}, err
 	}
-	return n.Step == b.end(past.Epochs), b.ahead(dir, n.Step, past)
+	return State{Ended: n.Step == b.end(past.Epochs), Ancestors: n.Ancestors}, b.ahead(dir, n.Step, past)
 }
 
 // ahead returns an *AheadError where a run is further than the training ends.
@@ -110,6 +117,9 @@ func (r *training) restore(n *run.Newest) error {
 	}
 	if err := r.trainer.restore(n.Checkpoint); err != nil {
 		return err
+	}
+	if len(n.Ancestors) > 0 {
+		r.o.Identity.Ancestors = n.Ancestors // as in the checkpoints before
 	}
 	r.step, r.saved, r.first, r.judged = n.Step, n.Step, n.Step, n.Pointer.Loss != nil
 	return nil

@@ -6,6 +6,7 @@
 //	set         the candidate was trained on the set that it is measured on
 //	vocabulary  its characters are those of the set
 //	withdrawn   no person has taken it out of service
+//	ancestors   no checkpoint that its training started from was trained on the held-out part
 //	loss        its loss on the held-out part is below the unigram entropy
 //	gap         it does not know the held-out part much better than the training part
 //	promoted    its loss is below the promoted model's by a margin, on the same text
@@ -17,7 +18,7 @@
 //	copied_20   not too many of their 20-grams are
 //	leaked      hardly any of their 20-grams are in the held-out part alone
 //
-// A candidate that fails one of the first four is not measured: its losses and
+// A candidate that fails one of the first five is not measured: its losses and
 // samples would mean nothing. A loss that is not a finite number ends the
 // judgement, too.
 //
@@ -35,7 +36,7 @@ import (
 
 // Version is raised with every change of the checks that can change a decision.
 // Decisions of an earlier version are made again.
-const Version = 3
+const Version = 4
 
 // A check makes one finding about a candidate; nil where it does not apply.
 type check struct {
@@ -50,6 +51,9 @@ var (
 		{"set", (*candidate).sameSet},
 		{"vocabulary", (*candidate).vocabulary},
 		{"withdrawn", (*candidate).withdrawn},
+	}
+	ancestryChecks = []check{ // need know
+		{"ancestors", (*candidate).ancestors},
 	}
 	lossChecks = []check{ // need measure
 		{"loss", (*candidate).loss},

@@ -21,6 +21,7 @@ import (
 // change: the decisions of a version are kept in workdirs, under keys that the
 // version is part of.
 var checksOf = map[int]string{
+	4: "weights set vocabulary withdrawn ancestors loss gap promoted utf8 loop coverage span copied_50 copied_20 leaked",
 	3: "weights set vocabulary withdrawn loss gap promoted utf8 loop coverage span copied_50 copied_20 leaked",
 }
 
@@ -28,7 +29,7 @@ var checksOf = map[int]string{
 // package comment does not list the checks in their order.
 func TestVersion(t *testing.T) {
 	var names []string
-	for _, k := range slices.Concat(originChecks, lossChecks, sampleChecks) {
+	for _, k := range slices.Concat(originChecks, ancestryChecks, lossChecks, sampleChecks) {
 		names = append(names, k.name)
 	}
 	if got := strings.Join(names, " "); got != checksOf[Version] {

@@ -19,6 +19,21 @@ import (
 // whose judgement failed.
 var ErrRefused = errors.New("the gate refused the model")
 
+// A RefusedError is the error about a model that did not pass. It wraps ErrRefused.
+type RefusedError struct{ *Result }
+
+func (e *RefusedError) Error() string {
+	return fmt.Sprintf("%v: %s", ErrRefused, strings.TrimPrefix(e.Reason, "refused: "))
+}
+
+// Unwrap returns ErrRefused.
+func (e *RefusedError) Unwrap() error { return ErrRefused }
+
+// Failed reports whether the model did not pass one of these checks.
+func (r *Result) Failed(names ...string) bool {
+	return slices.ContainsFunc(r.Checks, func(k Check) bool { return !k.Passed && slices.Contains(names, k.Name) })
+}
+
 // Options are the inputs of Judge beside the limits.
 type Options struct {
 	Set       string       // directory of the set that the candidate was trained on
@@ -40,6 +55,12 @@ type Result struct {
 	Candidate   store.Path `json:"candidate"`
 	Against     store.Path `json:"against,omitempty"` // the promoted model
 	Checks      []Check    `json:"checks"`
+
+	// Drift says how much the held-out part is unlike the training part; nil: there is
+	// no held-out part. Repeated is the share of its passages that the training part has
+	// too. Neither refuses a model.
+	Drift    *dataset.Drift `json:"drift,omitempty"`
+	Repeated float64        `json:"repeated,omitempty"`
 }
 
 // Check is one figure, its limit and the verdict.
@@ -80,6 +101,10 @@ type candidate struct {
 	model *text.Model
 	set   *dataset.Set
 
+	// By know; nil without a held-out part.
+	passages *text.HeldSketch
+	ancestry *text.Ancestry // nil: it has no ancestors
+
 	// By measure, in nats a character.
 	nats     float64   // on the held-out part, or on the training part in a set without one
 	judged   float64   // the loss that the check loss compares
@@ -107,6 +132,13 @@ func (c *candidate) examine(ctx context.Context, path string) (err error) {
 	c.check(originChecks)
 	if c.refused() {
 		return nil // its losses and samples would mean nothing
+	}
+	if err := c.know(ctx); err != nil {
+		return err
+	}
+	c.check(ancestryChecks)
+	if c.refused() {
+		return nil
 	}
 	if err := c.measure(ctx); err != nil {
 		return err

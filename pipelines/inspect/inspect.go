@@ -40,9 +40,18 @@ type CheckpointFacts struct {
 	Step       int64             `json:"step"`
 	Epoch      int               `json:"epoch"`
 	Set        string            `json:"set"` // sha256 of the manifest
+	Ancestors  *Ancestors        `json:"ancestors,omitempty"`
 	Config     json.RawMessage   `json:"config"`
 	Metrics    json.RawMessage   `json:"metrics"`
 	Tensors    map[string]Tensor `json:"tensors"`
+}
+
+// Ancestors are the checkpoints that a training started from, by the sha256 of their
+// sets' manifests, and digests of checkpoints.
+type Ancestors struct {
+	Sets    []string `json:"sets"`
+	Unread  []string `json:"unread,omitempty"`  // of these, the sets that were not found
+	Unknown []string `json:"unknown,omitempty"` // checkpoints that do not say their own ancestors
 }
 
 // Tensor is what a checkpoint says of a tensor.
@@ -82,6 +91,13 @@ func inspectCheckpoint(ctx context.Context, path, which string) (*Result, error)
 	f := &CheckpointFacts{Cell: string(s.Cell), Layers: s.Layers, Embedding: s.Embedding, Hidden: s.Hidden, Vocab: s.Vocabulary, Characters: characters(m),
 		Unit: m.Unit, Normalize: m.Normalize, Parameters: s.Count(), Step: m.Step, Epoch: m.Epoch, Set: m.Set,
 		Config: m.Config, Metrics: metrics, Tensors: map[string]Tensor{}}
+	a, err := m.Ancestry()
+	if err != nil {
+		return nil, err
+	}
+	if a != nil {
+		f.Ancestors = &Ancestors{Sets: a.Sets, Unread: a.Unread, Unknown: a.Unknown}
+	}
 	for _, t := range m.Tensors {
 		f.Tensors[t.Name] = Tensor{Shape: t.Shape}
 	}

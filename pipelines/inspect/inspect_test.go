@@ -6,6 +6,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -301,6 +302,27 @@ func TestDescribeSet(t *testing.T) {
 	for _, path := range []string{shard, dir} {
 		if _, err := Describe(t.Context(), path, "", 0); !errors.Is(err, dataset.ErrDamaged) || !strings.Contains(err.Error(), filepath.Base(shard)) {
 			t.Errorf("%s: %v", path, err)
+		}
+	}
+}
+
+// TestAncestors: what a checkpoint says of its ancestors, without the sample of their text.
+func TestAncestors(t *testing.T) {
+	for ancestors, want := range map[string]*Ancestors{
+		"": nil,
+		`{"sets":["a","b"],"unread":["b"],"passages":"AAAAAAAAAAE="}`: {Sets: []string{"a", "b"}, Unread: []string{"b"}},
+		`{"sets":["a"],"unknown":["c"],"passages":""}`:                {Sets: []string{"a"}, Unknown: []string{"c"}},
+	} {
+		path := save(t, t.TempDir(), func(c *checkpoint.Checkpoint) { c.Ancestors = json.RawMessage(ancestors) })
+		res, err := Describe(t.Context(), path, "best", 0)
+		if err != nil || !reflect.DeepEqual(res.Checkpoint.Ancestors, want) {
+			t.Errorf("%s: %+v, %v", ancestors, res, err)
+		}
+	}
+	for _, ancestors := range []string{`{"sets":["a"],"passages":"AAAA"}`, `{"sets":"a"}`, `{"more":1}`} {
+		path := save(t, t.TempDir(), func(c *checkpoint.Checkpoint) { c.Ancestors = json.RawMessage(ancestors) })
+		if _, err := Describe(t.Context(), path, "best", 0); err == nil || !strings.Contains(err.Error(), ": ancestors: ") {
+			t.Errorf("%s: %v", ancestors, err)
 		}
 	}
 }

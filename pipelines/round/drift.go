@@ -1,8 +1,6 @@
 package round
 
 import (
-	"math"
-
 	"github.com/quire-ml/quire/pipelines/gate"
 	"github.com/quire-ml/quire/runners/store"
 	"github.com/quire-ml/quire/transforms/dataset"
@@ -38,12 +36,12 @@ func Drift(before, now *dataset.Set) *DriftResult {
 		if q[c] == 0 {
 			d.NewChars++
 		}
-		sum += divergence(p[c], q[c])
+		sum += dataset.Divergence(p[c], q[c])
 	})
 	each(before.Vocab(), func(c string) {
 		if p[c] == 0 {
 			d.GoneChars++
-			sum += divergence(0, q[c])
+			sum += dataset.Divergence(0, q[c])
 		}
 	})
 	d.UnigramNats = gate.Finite(max(0, sum))
@@ -67,16 +65,4 @@ func frequencies(v *vocab.Vocab) map[string]float64 {
 		f[string(v.AppendText(nil, id))] = float64(v.Count(id)) / total
 	}
 	return f
-}
-
-// divergence is what one character adds to the Jensen-Shannon divergence.
-func divergence(p, q float64) float64 {
-	m, sum := (p+q)/2, 0.0
-	if p > 0 {
-		sum += p * math.Log(p/m) / 2
-	}
-	if q > 0 {
-		sum += q * math.Log(q/m) / 2
-	}
-	return sum
 }

@@ -146,7 +146,7 @@ func judge(r *workflow.Record) error {
 	if s == nil || err != nil || d.Passed {
 		return err
 	}
-	return fmt.Errorf("round: %w: %s", gate.ErrRefused, strings.TrimPrefix(d.Reason, "refused: "))
+	return fmt.Errorf("round: %w", &gate.RefusedError{Result: &d})
 }
 
 // Classes of errors beside those of workflow: the gate refused, and a mistake in

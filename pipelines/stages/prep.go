@@ -55,7 +55,15 @@ type PrepResult struct {
 	TrigramNats    *float64   `json:"trigram_nats,omitempty"` // nil: not known
 	Records        int64      `json:"records,omitempty"`      // that were joined; 0: documents are as they were found
 	Seconds        float64    `json:"seconds"`
-	Skipped        bool       `json:"skipped"` // the set was finished before
+
+	// Drift says how much the validation part is unlike the training part, and Repeated
+	// is the share of its passages that the training part has too. nil: there is no
+	// validation part, or the set is not new. Repeated is nil for a large corpus, too;
+	// the gate then tells.
+	Drift    *dataset.Drift `json:"drift,omitempty"`
+	Repeated *float64       `json:"repeated,omitempty"`
+
+	Skipped bool `json:"skipped"` // the set was finished before
 
 	documents int // of the manifest
 
@@ -202,7 +210,7 @@ func runPrep(ctx context.Context, st *store.Store, c *configs.Config, found *tex
 	if err != nil {
 		return nil, err
 	}
-	res, err := describeSet(ctx, o.Out, began)
+	res, err := describeSet(ctx, o.Out, began, true)
 	if err == nil {
 		summarizePrep(o.Console, res, corpus.Bytes(found.Documents))
 	}

@@ -252,3 +252,62 @@ func TestReachable(t *testing.T) {
 		t.Errorf("the copy has %d bytes, %v", len(data), err)
 	}
 }
+
+// TestPrepParts: prep says where the validation part is unlike the training part, or
+// repeats it, and is silent on real texts.
+func TestPrepParts(t *testing.T) {
+	opticks := opticks(t)
+	caps := strings.ToUpper(opticks)
+	half, tail := len(opticks)/2, len(opticks)*9/10
+	for _, test := range []struct {
+		name, text       string
+		set              []string
+		pairs, chars     float64 // at least; 0: not large
+		repeated, spared float64 // at least, at most
+	}{
+		{name: "a book", text: opticks, spared: 0.01},
+		{name: "a tail in capitals", text: opticks[:tail] + caps[tail:], pairs: 3, chars: 0.4, spared: 0.01},
+		{name: "half of the tail in capitals", text: opticks[:(tail+len(opticks))/2] + caps[(tail+len(opticks))/2:], pairs: 0.5, chars: 0.1, spared: 0.01},
+		{name: "half in capitals", text: opticks[:half] + caps[half:], chars: 0.15, spared: 0.01},
+		{name: "half in capitals, by block", text: opticks[:half] + caps[half:], set: []string{"prep.validation.by=block"}, spared: 0.05},
+		{name: "the tail in capitals, by block", text: opticks[:tail] + caps[tail:], set: []string{"prep.validation.by=block"}, spared: 0.05},
+		{name: "twice", text: opticks + opticks, repeated: 0.99, spared: 1},
+		{name: "half of the tail twice", text: opticks[(tail+len(opticks))/2:] + opticks, repeated: 0.4, spared: 0.6},
+	} {
+		c := tiny.Config(t, test.text, append([]string{"prep.seq_length=100"}, test.set...)...)
+		res, lines, err := prep(t, c, nil)
+		if err != nil || res.Drift == nil || res.Repeated == nil {
+			t.Fatalf("%s: %+v, %v", test.name, res, err)
+		}
+		unlike := test.pairs > 0 || test.chars > 0
+		if d := *res.Drift; d.Large() != unlike || d.PairNats < test.pairs || d.CharNats < test.chars || !unlike && (d.PairNats > 0.1 || d.CharNats > 0.02) {
+			t.Errorf("%s: drift %+v", test.name, d)
+		}
+		if r := *res.Repeated; r < test.repeated || r > test.spared {
+			t.Errorf("%s: %v is repeated", test.name, r)
+		}
+		for want, is := range map[string]bool{"WARNING: prep: the validation part is unlike the training part": unlike, "of the validation part is in the training part too": test.repeated > 0} {
+			if got := strings.Contains(lines, want); got != is {
+				t.Errorf("%s: it warns of %q: %v, want %v: %s", test.name, want, got, is, lines)
+			}
+		}
+	}
+	c := tiny.Config(t, opticks[:5000], "prep.validation.fraction=0")
+	if res, _, err := prep(t, c, nil); err != nil || res.Drift != nil || res.Repeated != nil {
+		t.Errorf("without a validation part: %+v, %v", res, err)
+	}
+}
+
+// opticks is the text that Go ships.
+func opticks(t *testing.T) string {
+	t.Helper()
+	paths, err := configs.Corpus{Sources: []string{"${GOROOT}/src/testdata/Isaac.Newton-Opticks.txt"}}.Expanded()
+	if err != nil {
+		t.Fatal(err)
+	}
+	data, err := os.ReadFile(paths[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(data)
+}

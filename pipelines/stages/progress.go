@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/quire-ml/quire/pipelines/report"
+	"github.com/quire-ml/quire/pipelines/text"
 	"github.com/quire-ml/quire/transforms/corpus"
 	"github.com/quire-ml/quire/transforms/prepare"
 )
@@ -49,7 +50,8 @@ func showProgress(ctx context.Context, console *report.Console, runner string, d
 	}, nil
 }
 
-// summarizePrep writes the figures of a new set.
+// summarizePrep writes the figures of a new set, and warns where its validation part
+// says little of other text.
 func summarizePrep(console *report.Console, r *PrepResult, bytes int64) {
 	if console == nil {
 		return
@@ -59,6 +61,13 @@ func summarizePrep(console *report.Console, r *PrepResult, bytes int64) {
 		r.Chars, r.Vocab, s.Train, s.Validation, s.Test, r.DroppedChars, r.Seconds, float64(bytes)/1e6/r.Seconds)
 	if share := float64(r.DroppedChars) / float64(r.Chars); r.documents > 1 && share > muchDropped {
 		console.Warn("prep: %.0f %% of the characters are in no sequence: the ends of %d documents; pack newline joins the documents to one text", 100*share, r.documents)
+	}
+	if d := r.Drift; d != nil && d.Large() {
+		console.Warn("prep: the validation part is unlike the training part: a model of pairs of characters loses %.2f nats a character more on it, and the frequencies of characters diverge by %.2f nats; blocks of the whole text, held out in place of its tail, would be like the rest",
+			d.PairNats, d.CharNats)
+	}
+	if r.Repeated != nil && text.MuchRepeated(*r.Repeated) {
+		console.Warn("prep: %.3g of the validation part is in the training part too: its loss says little of new text", *r.Repeated)
 	}
 }
 

@@ -29,10 +29,10 @@ func checkOwner(ctx context.Context, st *store.Store, owned bool) error {
 
 // acquireRun holds the run in st, in which this training can go on. Checkpoints from
 // other inputs, damaged ones and those of more steps are an error; Replace deletes
-// them. Fresh deletes all checkpoints. done reports that the training has ended.
-func acquireRun(ctx context.Context, st *store.Store, data train.Data, opts train.Options, o TrainOptions) (dir *run.Dir, done bool, err error) {
+// them. Fresh deletes all checkpoints. state is that of the run.
+func acquireRun(ctx context.Context, st *store.Store, data train.Data, opts train.Options, o TrainOptions) (dir *run.Dir, state train.State, err error) {
 	if err := checkOwner(ctx, st, o.Owned); err != nil {
-		return nil, false, err
+		return nil, state, err
 	}
 	mayDelete := (o.Replace || o.Fresh) && ctx.Err() == nil
 	dir, err = run.Acquire(ctx, st, nil)
@@ -47,36 +47,36 @@ func acquireRun(ctx context.Context, st *store.Store, data train.Data, opts trai
 		}
 	}
 	if err != nil {
-		return nil, false, err
+		return nil, state, err
 	}
 	why := errors.New("asked to start from zero")
 	if !o.Fresh {
-		done, why = checkRun(ctx, dir, data, opts, o)
+		state, why = checkRun(ctx, dir, data, opts, o)
 	} else if !mayDelete {
 		why = ctx.Err()
 	}
 	if why != nil && mayDelete {
 		o.Console.Line("train: replacing %s: %v", st.URL(), why)
-		why = dir.Discard(ctx, report.MetricsName, report.SegmentsPrefix, report.PictureName, ourEvents)
+		state, why = train.State{}, dir.Discard(ctx, report.MetricsName, report.SegmentsPrefix, report.PictureName, ourEvents)
 	}
 	if why == nil {
 		why = dir.Begin(ctx)
 	}
 	if why != nil {
-		return nil, false, errors.Join(why, dir.Release(ctx))
+		return nil, state, errors.Join(why, dir.Release(ctx))
 	}
-	return dir, done, nil
+	return dir, state, nil
 }
 
-// checkRun returns the reason why a training cannot go on in dir; nil: it can, or
-// has ended.
-func checkRun(ctx context.Context, dir *run.Dir, data train.Data, opts train.Options, o TrainOptions) (done bool, why error) {
-	done, why = train.Compatible(ctx, dir, data, opts)
+// checkRun returns the state of the run in dir, and the reason why a training cannot
+// go on there; nil: it can, or has ended.
+func checkRun(ctx context.Context, dir *run.Dir, data train.Data, opts train.Options, o TrainOptions) (state train.State, why error) {
+	state, why = train.Compatible(ctx, dir, data, opts)
 	switch {
 	case why == nil || ctx.Err() != nil:
-		return done, why
+		return state, why
 	case errors.As(why, new(*train.IdentityError)), errors.As(why, new(*train.AheadError)):
-		return false, fmt.Errorf("stages: %s: %w", o.Out, why)
+		return train.State{}, fmt.Errorf("stages: %s: %w", o.Out, why)
 	}
-	return false, fmt.Errorf("stages: %s: %w: %w", o.Out, ErrCannotGoOn, why)
+	return train.State{}, fmt.Errorf("stages: %s: %w: %w", o.Out, ErrCannotGoOn, why)
 }

@@ -201,8 +201,9 @@ func prepOf(m *dataset.Manifest) configs.Prep {
 	return p
 }
 
-// describeSet opens the set, which checks every size, and returns its figures.
-func describeSet(ctx context.Context, out string, began time.Time) (*PrepResult, error) {
+// describeSet opens the set, which checks every size, and returns its figures. Those
+// of a new set say how its parts compare.
+func describeSet(ctx context.Context, out string, began time.Time, isNew bool) (*PrepResult, error) {
 	set, done, err := text.OpenSet(ctx, out)
 	if err != nil {
 		return nil, err
@@ -221,7 +222,28 @@ func describeSet(ctx context.Context, out string, began time.Time) (*PrepResult,
 			*n = s.Len()
 		}
 	}
-	return res, nil
+	if isNew {
+		err = res.compare(ctx, set)
+	}
+	return res, err
+}
+
+// comparedChars bounds the corpora whose parts prep compares passage by passage, in
+// about a second. The gate compares those of every corpus.
+const comparedChars = 16e6
+
+// compare finds how the validation part is related to the training part.
+func (r *PrepResult) compare(ctx context.Context, set *dataset.Set) (err error) {
+	if r.Drift, err = set.Drift(ctx); err != nil || r.Drift == nil || r.Chars > comparedChars {
+		return err
+	}
+	h, err := text.SketchHeld(ctx, set)
+	if err != nil {
+		return err
+	}
+	repeated := h.Repeated()
+	r.Repeated = &repeated
+	return nil
 }
 
 // reuseSet returns the figures of a finished set. It removes the temporary files of
@@ -230,7 +252,7 @@ func reuseSet(ctx context.Context, st *store.Store, out string, began time.Time)
 	if err := prepare.Clean(ctx, st, noFile); err != nil {
 		return nil, err
 	}
-	res, err := describeSet(ctx, out, began)
+	res, err := describeSet(ctx, out, began, false)
 	if err == nil {
 		res.Skipped = true
 	}

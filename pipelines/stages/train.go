@@ -61,7 +61,7 @@ func Train(ctx context.Context, c *configs.Config, o TrainOptions) (_ *TrainResu
 	}
 	defer st.Close()
 
-	opts, err := trainOptions(ctx, c, set, o.Console)
+	opts, from, err := trainOptions(ctx, c, set, o.Console)
 	if err != nil {
 		return nil, err
 	}
@@ -73,7 +73,7 @@ func Train(ctx context.Context, c *configs.Config, o TrainOptions) (_ *TrainResu
 	if _, result.StepsPerEpoch, err = train.Steps(data, opts); err != nil {
 		return nil, err
 	}
-	dir, ended, err := acquireRun(ctx, st, data, opts, o)
+	dir, state, err := acquireRun(ctx, st, data, opts, o)
 	if err != nil {
 		return nil, err
 	}
@@ -82,10 +82,7 @@ func Train(ctx context.Context, c *configs.Config, o TrainOptions) (_ *TrainResu
 			err = releaseErr
 		}
 	}()
-	if ended {
-		o.Config = nil // the config of what was trained stays
-	}
-	if err := writeConfig(ctx, st, o.Config); err != nil {
+	if err := begin(ctx, st, c, set, from, state, &opts, o); err != nil {
 		return nil, err
 	}
 	seen := &observer{ctx: ctx, st: st, console: o.Console, set: set, opts: opts, perEpoch: result.StepsPerEpoch, generate: c.Generate}
@@ -127,35 +124,37 @@ func Course(c *configs.Train, seqLength int) train.Options {
 		Curriculum: train.Curriculum{SeqLength: c.Curriculum.SeqLength, Epochs: c.Curriculum.Epochs, Sampling: c.Curriculum.Sampling}}
 }
 
-// trainOptions returns the options of a training by config and set.
-func trainOptions(ctx context.Context, c *configs.Config, set *dataset.Set, console *report.Console) (train.Options, error) {
+// trainOptions returns the options of a training by config and set, without its
+// ancestors, and the model that it starts from, nil for none.
+func trainOptions(ctx context.Context, c *configs.Config, set *dataset.Set, console *report.Console) (o train.Options, from *text.Model, err error) {
 	m := set.Manifest()
 	shape := rnn.Shape{Cell: rnn.Cell(c.Model.Cell), Layers: c.Model.Layers, Vocabulary: set.Vocab().Size(),
 		Embedding: c.Model.Embedding, Hidden: c.Model.Hidden}
 	var start *rnn.Weights
 	digest := ""
 	if c.Train.From != "" {
-		var err error
-		if start, digest, err = warmStart(ctx, store.Locate(c.Workdir, c.Train.From), shape, set.Vocab(), console); err != nil {
-			return train.Options{}, err
+		if start, from, err = warmStart(ctx, store.Locate(c.Workdir, c.Train.From), shape, set.Vocab(), console); err != nil {
+			return o, nil, err
 		}
+		digest = from.Digest
 	}
 	vocabulary, err := json.Marshal(set.Vocab())
 	if err != nil {
-		return train.Options{}, err
+		return o, nil, err
 	}
 	config, err := c.Identity(digest)
 	if err != nil {
-		return train.Options{}, err
+		return o, nil, err
 	}
 	precision, err := kernel.ParsePrecision(c.Train.Precision)
 	if err != nil {
-		return train.Options{}, err
+		return o, nil, err
 	}
 	if err := precision.Check(); err != nil {
-		return train.Options{}, err
+		return o, nil, err
 	}
-	o, t := Course(&c.Train, m.SeqLength), &c.Train
+	t := &c.Train
+	o = Course(t, m.SeqLength)
 	o.Precision, o.Shape, o.Start = precision, shape, start
 	o.LR, o.Schedule, o.WarmupSteps, o.Patience = t.LR, train.Schedule(t.Schedule), t.WarmupSteps, t.EarlyStop.Patience
 	o.Clip, o.Decay, o.Average = t.ClipNorm, t.WeightDecay, t.Average
@@ -165,16 +164,27 @@ func trainOptions(ctx context.Context, c *configs.Config, set *dataset.Set, cons
 	o.Retention = run.Retention{KeepLast: t.Checkpoint.KeepLast, KeepBest: t.Checkpoint.KeepBest}
 	o.MayDiffer = c.Free()
 	o.Identity = checkpoint.Metadata{Cell: c.Model.Cell, Config: config, Vocab: vocabulary, Unit: m.Unit, Normalize: m.Normalize, Set: set.SHA256()}
-	return o, nil
+	return o, from, nil
 }
 
 // configName is the resolved config of a run.
 const configName = "config.yaml"
 
-// writeConfig writes the config of this call, unless nil, beside the checkpoints.
-func writeConfig(ctx context.Context, st *store.Store, text []byte) error {
-	if text == nil {
+// begin prepares a training that takes a step: its checkpoints will say their
+// ancestors, and its config is written beside them. A run that has ended keeps both.
+func begin(ctx context.Context, st *store.Store, c *configs.Config, set *dataset.Set, from *text.Model, state train.State, opts *train.Options,
+	o TrainOptions,
+) (err error) {
+	if state.Ended {
 		return nil
 	}
-	return st.Replace(ctx, configName, text)
+	if from != nil && len(state.Ancestors) == 0 {
+		if opts.Identity.Ancestors, err = ancestors(ctx, c, set, from, o.Console); err != nil {
+			return err
+		}
+	}
+	if o.Config == nil {
+		return nil
+	}
+	return st.Replace(ctx, configName, o.Config)
 }

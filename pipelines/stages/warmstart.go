@@ -2,12 +2,16 @@ package stages
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"strings"
 
+	"github.com/quire-ml/quire/configs"
 	"github.com/quire-ml/quire/model/rnn"
 	"github.com/quire-ml/quire/pipelines/report"
 	"github.com/quire-ml/quire/pipelines/text"
+	"github.com/quire-ml/quire/runners/store"
+	"github.com/quire-ml/quire/transforms/dataset"
 	"github.com/quire-ml/quire/transforms/vocab"
 )
 
@@ -21,20 +25,20 @@ func (e *StartError) Error() string { return "stages: start: " + e.Err.Error() }
 func (e *StartError) Unwrap() error { return e.Err }
 
 // warmStart returns weights for a network of shape s and vocabulary v, from the
-// checkpoint at a path, and the checkpoint's digest. The embedding and the output of
+// checkpoint at a path, and its model. The embedding and the output of
 // a character that the checkpoint does not know are the means of those of all its
 // characters. It prints the characters that are new and those that v lacks. The
 // error is a *StartError.
-func warmStart(ctx context.Context, path string, s rnn.Shape, v *vocab.Vocab, console *report.Console) (*rnn.Weights, string, error) {
+func warmStart(ctx context.Context, path string, s rnn.Shape, v *vocab.Vocab, console *report.Console) (*rnn.Weights, *text.Model, error) {
 	m, err := text.OpenModel(ctx, path, "best")
 	if err != nil {
-		return nil, "", &StartError{err}
+		return nil, nil, &StartError{err}
 	}
 	old := m.Weights.Shape
 	same := s
 	same.Vocabulary = old.Vocabulary
 	if old != same || m.Vocab.Unit() != v.Unit() {
-		return nil, "", &StartError{fmt.Errorf("%s has %s of unit %s, this training %s of unit %s",
+		return nil, nil, &StartError{fmt.Errorf("%s has %s of unit %s, this training %s of unit %s",
 			m.Path, describe(old), m.Vocab.Unit(), describe(s), v.Unit())}
 	}
 	rows := v.Map(m.Vocab)
@@ -54,7 +58,55 @@ func warmStart(ctx context.Context, path string, s rnn.Shape, v *vocab.Vocab, co
 	if gone := missing(m.Vocab, m.Vocab.Map(v)); len(gone) > 0 {
 		console.Line("train: %s: %s", report.Count(len(gone), "unused character"), strings.Join(gone, " "))
 	}
-	return w, m.Digest, nil
+	return w, m, nil
+}
+
+// ancestors returns what the checkpoints of a training on set say of their ancestors:
+// the model that it starts from, and that model's own. It reads the text that these
+// were trained on, where that is found: in set, below the workdir, or near the
+// checkpoint. A set that is not found is said.
+func ancestors(ctx context.Context, c *configs.Config, set *dataset.Set, from *text.Model, console *report.Console) (json.RawMessage, error) {
+	near, err := setsNear(c, from.Path)
+	if err != nil {
+		return nil, err
+	}
+	a, err := from.Descend(ctx, func(digest string) (*dataset.Set, func(), error) {
+		if digest == set.SHA256() {
+			return set, func() {}, nil
+		}
+		return text.FindSet(ctx, digest, near)
+	})
+	if err != nil {
+		return nil, err
+	}
+	for _, digest := range a.Unread {
+		console.Warn("train: the set %.12s, which %s or an ancestor of it was trained on, is not found: what it has in common with other text cannot be told", digest, from.Path)
+	}
+	return json.Marshal(a)
+}
+
+// setsNear returns the directories in which text.FindSet looks for the sets of a
+// checkpoint: those of the config, those that the config of its run names, and those
+// above it, since a run has its checkpoints in a folder, and lies itself in the
+// workdir or a folder of it.
+func setsNear(c *configs.Config, checkpoint string) ([]string, error) {
+	near := []string{store.Locate(c.Workdir, c.Prep.Out), c.Workdir}
+	at, err := store.Absolute(checkpoint)
+	if err != nil {
+		return nil, err
+	}
+	for range 4 {
+		dir, name := store.Split(at)
+		if name == "" || store.IsURL(at) && !store.IsURL(dir) {
+			break
+		}
+		if r, err := configs.Load(configs.Options{Config: store.Locate(dir, configName)}); err == nil {
+			near = append(near, store.Locate(r.Config.Workdir, r.Config.Prep.Out), r.Config.Workdir)
+		}
+		near = append(near, store.Locate(dir, c.Prep.Out), dir)
+		at = dir
+	}
+	return near, nil
 }
 
 // describe returns a shape in words, without its vocabulary.

@@ -4,6 +4,9 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -88,6 +91,82 @@ func TestWarmStartRefuses(t *testing.T) {
 		_, err := Train(t.Context(), c, TrainOptions{Set: prepared(t, c), Out: store.Locate(c.Workdir, c.Train.Out), Console: tiny.Console()})
 		if !errors.As(err, new(*StartError)) || !strings.Contains(err.Error(), refused.want) {
 			t.Errorf("%s: %v", refused.set, err)
+		}
+	}
+}
+
+// TestAncestry trains a chain of three, each on a set of its own, and looks for the
+// sets where a set may be: at prep.out, in the folder sets of the workdir, where the
+// config of the checkpoint's run says, and above the checkpoint.
+func TestAncestry(t *testing.T) {
+	ancestry := func(m *text.Model) text.Ancestry {
+		t.Helper()
+		a, err := m.Ancestry()
+		if err != nil || a == nil {
+			t.Fatalf("%s: %+v, %v", m.Path, a, err)
+		}
+		return *a
+	}
+	first := tiny.Config(t, strings.Repeat("abcabcacbxa", 60), "train.epochs=1")
+	a := trained(t, first, tiny.Console())
+	if none, err := a.Ancestry(); none != nil || err != nil || len(a.Ancestors) > 0 {
+		t.Errorf("a model that started from none has the ancestors %s, %v", a.Ancestors, err)
+	}
+	var lines bytes.Buffer
+	second := tiny.Config(t, strings.Repeat("acbbacbaabx", 60), "train.epochs=1", "train.from="+a.Path)
+	b := trained(t, second, report.NewConsole(&lines, true))
+	if got := ancestry(b); !slices.Equal(got.Sets, []string{a.Set}) || len(got.Passages) != 11 || got.Unread != nil || got.Unknown != nil || strings.Contains(lines.String(), "is not found") {
+		t.Errorf("the second: %+v %s", got, lines.String())
+	}
+	third := tiny.Config(t, strings.Repeat("bxaccabxacb", 60), "train.epochs=1", "train.from="+b.Path, "train.max_steps=3")
+	c := trained(t, third, tiny.Console())
+	both := ancestry(c)
+	if !slices.Equal(both.Sets, []string{a.Set, b.Set}) || len(both.Passages) != 22 || both.Unread != nil {
+		t.Errorf("the third: %+v", both)
+	}
+
+	// The second set is gone: a run that goes on keeps what its checkpoints say, another one says what it lacks.
+	set := store.Locate(second.Workdir, second.Prep.Out)
+	move := func(from, to string) {
+		t.Helper()
+		if err := errors.Join(os.MkdirAll(filepath.Dir(to), 0o777), os.Rename(from, to)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	elsewhere := filepath.Join(t.TempDir(), "set")
+	move(set, elsewhere)
+	third.Train.MaxSteps = 0
+	if again := trained(t, third, tiny.Console()); again.Step <= 3 || string(again.Ancestors) != string(c.Ancestors) {
+		t.Errorf("step %d of the third: %s, at step 3 it was %s", again.Step, again.Ancestors, c.Ancestors)
+	}
+	third.Train.MaxSteps = 3
+	for _, test := range []struct {
+		place, at string
+		found     bool
+	}{
+		{"nowhere", elsewhere, false},
+		{"in the folder sets of the workdir", filepath.Join(third.Workdir, "sets/some"), true},
+		{"at prep.out of its own workdir", set, true},
+		{"where the config of its run says", filepath.Join(second.Workdir, "set2"), true},
+	} {
+		if test.at != elsewhere {
+			move(elsewhere, test.at)
+		}
+		if strings.HasPrefix(test.place, "where") {
+			if err := os.WriteFile(filepath.Join(second.Workdir, second.Train.Out, configName), []byte("workdir: "+second.Workdir+"\nprep: {out: set2}\n"), 0o666); err != nil {
+				t.Fatal(err)
+			}
+		}
+		third.Train.Out, lines = "run-"+strings.ReplaceAll(test.place, " ", "-"), bytes.Buffer{}
+		got := ancestry(trained(t, third, report.NewConsole(&lines, true)))
+		if test.found && !reflect.DeepEqual(got, both) || !test.found && (!slices.Equal(got.Unread, []string{b.Set}) || !slices.Equal(got.Sets, both.Sets) || len(got.Passages) != 11) {
+			t.Errorf("the second set is %s: %+v", test.place, got)
+		}
+		if warned := strings.Contains(lines.String(), fmt.Sprintf("WARNING: train: the set %.12s", b.Set)); warned == test.found {
+			t.Errorf("the second set is %s: %s", test.place, lines.String())
+		}
+		if test.at != elsewhere {
+			move(test.at, elsewhere)
 		}
 	}
 }

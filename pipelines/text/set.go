@@ -2,10 +2,15 @@ package text
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
+	"strings"
 
 	"github.com/quire-ml/quire/runners/store"
 	"github.com/quire-ml/quire/transforms/corpus"
@@ -35,6 +40,53 @@ func OpenSet(ctx context.Context, path string) (set *dataset.Set, done func(), e
 		return nil, nil, err
 	}
 	return set, func() { set.Close(); st.Close() }, nil
+}
+
+// FindSet opens the set whose manifest has a sha256, hex. It looks in some
+// directories, and in those below their folder sets, as rounds make them. set is nil
+// where there is none that is intact. What may not be read is passed over.
+func FindSet(ctx context.Context, digest string, dirs []string) (set *dataset.Set, done func(), err error) {
+	for _, dir := range dirs {
+		at, err := findManifest(ctx, digest, dir)
+		if errors.Is(err, fs.ErrPermission) || err == nil && at == "" {
+			continue
+		}
+		if err == nil {
+			set, done, err = OpenSet(ctx, at)
+		}
+		if err == nil || !errors.Is(err, ErrNoSet) && !errors.Is(err, dataset.ErrDamaged) {
+			return set, done, err
+		}
+	}
+	return nil, nil, nil
+}
+
+// findManifest returns the directory, dir or one below its folder sets, whose manifest
+// has a sha256; empty: none has.
+func findManifest(ctx context.Context, digest, dir string) (at string, err error) {
+	st, err := store.Open(ctx, dir)
+	if err != nil {
+		return "", err
+	}
+	defer st.Close()
+	list, err := st.List(ctx, "sets/")
+	if err != nil {
+		return "", err
+	}
+	for _, o := range append([]store.Info{{Name: dataset.ManifestName}}, list...) {
+		in, name := path.Split(o.Name)
+		if name != dataset.ManifestName {
+			continue
+		}
+		data, _, err := st.Read(ctx, o.Name)
+		if err != nil && !errors.Is(err, store.ErrNotExist) {
+			return "", err
+		}
+		if sum := sha256.Sum256(data); err == nil && hex.EncodeToString(sum[:]) == digest {
+			return store.Locate(dir, strings.TrimSuffix(in, "/")), nil
+		}
+	}
+	return "", nil
 }
 
 // ReadManifest reads the manifest of the set below st called name.

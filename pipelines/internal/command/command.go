@@ -147,9 +147,12 @@ func remedy(err error) string {
 	var foreign *stages.ForeignError
 	var start *stages.StartError
 	var future *schedule.FutureError
+	var refused *gate.RefusedError
 	switch {
 	case errors.As(err, &future):
 		return "; without --slot the last one runs"
+	case errors.As(err, &refused):
+		return gateRemedy(refused.Result)
 	case errors.As(err, &otherSet):
 		return "; use another prep.out, or prep --replace to make the set again"
 	case errors.As(err, &foreign):
@@ -188,6 +191,18 @@ func remedy(err error) string {
 		return "; see corpus.encoding" + strings.Replace(prepKeys(err), "; see", ",", 1)
 	}
 	return textRemedy(err) + prepKeys(err)
+}
+
+// gateRemedy is remedy for a model that the gate has refused.
+func gateRemedy(r *gate.Result) string {
+	switch {
+	case r.Failed("ancestors"):
+		return "; use another train.from, or none; put a set that is missing into the folder sets of the workdir, and run --force train; where you know that the model is honest, promote it by hand"
+	case r.Failed("loss", "gap", "promoted") && r.Drift != nil && r.Drift.Large():
+		return fmt.Sprintf("; the held-out text is unlike the rest (%.2f nats a character by pairs of characters, %.2f by their frequencies): prep.validation.by: block holds out blocks of all of it",
+			r.Drift.PairNats, r.Drift.CharNats)
+	}
+	return ""
 }
 
 // textRemedy is remedy for the errors of package text.

@@ -229,3 +229,61 @@ func TestRoundTools(t *testing.T) {
 		t.Errorf("evaluate gives %v nats, training %v", single["nats_per_char"], trained)
 	}
 }
+
+// TestRoundAncestors: a round does not pass whose model started from one that was
+// trained on the held-out text, here or in another workdir, or from one of which that
+// cannot be told. Each command is a process.
+func TestRoundAncestors(t *testing.T) {
+	l := newLab(t)
+	whole := l.parse(runKeys, l.finish(l.child("run", "--quiet", "--json", "--set", "prep.validation.fraction=0")))
+	round := func(from any, more ...string) outcome {
+		return l.finish(l.child(append([]string{"run", "--quiet", "--set", "train.lr=1e-5", "--set", "train.epochs=1", "--set", fmt.Sprint("train.from=", from)}, more...)...))
+	}
+	refused := func(o outcome, parts ...string) {
+		t.Helper()
+		for _, part := range append(parts, "quire: round: the gate refused the model: ", "promote it by hand") {
+			if o.code != 3 || !strings.Contains(o.stderr, part) {
+				t.Errorf("want exit code 3 and %q: %v", part, o)
+			}
+		}
+	}
+	covers := "0.979 of the held-out text was trained on by a checkpoint that the training started from"
+	refused(round(whole["run"]), covers, "use another train.from")
+	refused(round(whole["promoted"]), covers)
+	refused(round(whole["run"], "--set", "workdir="+filepath.Join(l.dir, "other")), covers)
+
+	// The set of the ancestor is gone: nobody knows what is in it.
+	set := whole["set"].(string)
+	if err := os.Rename(set, filepath.Join(l.dir, "away")); err != nil {
+		t.Fatal(err)
+	}
+	refused(round(whole["run"], "--set", "train.seed=3"), "which was not found when the training began", "into the folder sets of the workdir, and run --force train")
+
+	// An honest chain passes.
+	honest := l.parse(runKeys, l.finish(l.child("run", "--quiet", "--json", "--set", "workdir="+filepath.Join(l.dir, "honest"), "--set", "train.epochs=1")))
+	for _, epochs := range []string{"1", "2"} {
+		o := l.finish(l.child("run", "--quiet", "--json", "--set", "workdir="+filepath.Join(l.dir, "honest"), "--set", "train.epochs="+epochs, "--set", fmt.Sprint("train.from=", honest["run"])))
+		if honest = l.parse(runKeys, o); o.code != 0 || honest["promoted"] == "" {
+			t.Errorf("a chain on one set: %v", o)
+		}
+	}
+}
+
+// TestRoundUnlikeTail: prep says that the tail is unlike the rest, and the refusal
+// names the key that helps.
+func TestRoundUnlikeTail(t *testing.T) {
+	l := newLab(t)
+	l.write(l.corpus, strings.ToLower(text(9000))+strings.ToUpper(text(1000)))
+	o := l.finish(l.child("run"))
+	if o.code != 3 {
+		t.Fatalf("want a refusal: %v", o)
+	}
+	for _, want := range []string{"WARNING: prep: the validation part is unlike the training part", "the held-out text is unlike the rest", "prep.validation.by: block holds out blocks of all of it"} {
+		if !strings.Contains(o.stderr, want) {
+			t.Errorf("it does not say %q: %v", want, o)
+		}
+	}
+	if o := l.finish(l.child("run", "--set", "prep.validation.by=block")); o.code != 0 || strings.Contains(o.stderr, "is unlike") {
+		t.Errorf("by block: %v", o)
+	}
+}

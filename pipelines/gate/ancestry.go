@@ -1,0 +1,61 @@
+package gate
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/quire-ml/quire/pipelines/text"
+)
+
+// Bounds of the check ancestors.
+const (
+	maxCovered  = 0.05 // share of the held-out passages that ancestors may have been trained on
+	minCovered  = 2    // fewer passages in common are chance
+	minPassages = 16   // with fewer held-out passages in the sample, nothing can be said
+)
+
+// know compares the held-out part with the training part, and finds the ancestors.
+func (c *candidate) know(ctx context.Context) (err error) {
+	if c.set.Split("validation") == nil {
+		return nil
+	}
+	if c.res.Drift, err = c.set.Drift(ctx); err != nil {
+		return err
+	}
+	if c.passages, err = text.SketchHeld(ctx, c.set); err != nil {
+		return err
+	}
+	c.res.Repeated = c.passages.Repeated()
+	if text.MuchRepeated(c.res.Repeated) {
+		c.o.Console.Warn("gate: %.3g of the held-out text is in the training text too: its loss says little of new text", c.res.Repeated)
+	}
+	c.ancestry, err = c.model.Ancestry()
+	return err
+}
+
+// ancestors is the finding that no checkpoint from which the candidate comes was
+// trained on the held-out text. Text that the training part has too does not count.
+// Where this cannot be told, the candidate does not pass.
+func (c *candidate) ancestors() *Check {
+	if c.ancestry == nil || c.passages == nil {
+		return nil
+	}
+	a, own := c.ancestry, c.set.SHA256()
+	other := func(digests []string) bool {
+		return slices.ContainsFunc(digests, func(d string) bool { return d != own })
+	}
+	found, of := c.passages.In(a.Passages)
+	share := share(found, of)
+	switch {
+	case found >= minCovered && share > maxCovered:
+		return atMost(share, maxCovered, fmt.Sprintf("%.3g of the held-out text was trained on by a checkpoint that the training started from, or an ancestor of it; %g is allowed", share, maxCovered))
+	case len(a.Unknown) > 0:
+		return holds(false, fmt.Sprintf("the checkpoint %.12s, which the training started from or an ancestor did, is of an earlier program and does not say what it was trained on: it may know the held-out text", a.Unknown[0]))
+	case other(a.Unread):
+		return holds(false, fmt.Sprintf("an ancestor was trained on the set %.12s, which was not found when the training began: it may know the held-out text", a.Unread[0]))
+	case other(a.Sets) && of < minPassages:
+		return holds(false, fmt.Sprintf("the held-out text is too short to tell whether an ancestor was trained on it: %d passages of it can be compared, %d are needed", of, minPassages))
+	}
+	return atMost(share, maxCovered, fmt.Sprintf("%.3g of the held-out text was trained on by ancestors; %g is allowed", share, maxCovered))
+}

@@ -1,0 +1,181 @@
+package text
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+
+	"github.com/quire-ml/quire/transforms/dataset"
+	"github.com/quire-ml/quire/transforms/passage"
+)
+
+// An Ancestry is what a checkpoint knows of its ancestors: the checkpoint that its
+// training started from, the one that that training started from, and so on.
+type Ancestry struct {
+	Sets     []string       `json:"sets"`              // digests of the sets that they were trained on, the oldest first, each once
+	Unread   []string       `json:"unread,omitempty"`  // of these, the sets that were not found
+	Unknown  []string       `json:"unknown,omitempty"` // digests of ancestors that do not say what their own ancestors are
+	Passages passage.Sketch `json:"passages"`          // of the training parts of the other sets
+}
+
+// origin is the part of a checkpoint's config that says what it started from.
+type origin struct {
+	Train struct {
+		From string `json:"from"` // digest of a checkpoint
+	} `json:"train"`
+}
+
+// Ancestry returns what the model knows of its ancestors; nil: it has none. A model
+// with ancestors that does not say their sets, of an earlier program, has one Unknown.
+func (m *Model) Ancestry() (*Ancestry, error) {
+	if len(m.Ancestors) > 0 {
+		d := json.NewDecoder(bytes.NewReader(m.Ancestors))
+		d.DisallowUnknownFields()
+		a := new(Ancestry)
+		if err := d.Decode(a); err != nil {
+			return nil, fmt.Errorf("text: %s: ancestors: %w", m.Path, err)
+		}
+		return a, nil
+	}
+	var o origin
+	if err := json.Unmarshal(m.Config, &o); err != nil {
+		return nil, fmt.Errorf("text: %s: config: %w", m.Path, err)
+	}
+	if o.Train.From == "" {
+		return nil, nil
+	}
+	return &Ancestry{Unknown: []string{o.Train.From}}, nil
+}
+
+// Descend returns the ancestry of a training that starts from m: the ancestors of m,
+// and m. find opens the set with a digest. It returns nil where there is none.
+func (m *Model) Descend(ctx context.Context, find func(digest string) (*dataset.Set, func(), error)) (*Ancestry, error) {
+	a, err := m.Ancestry()
+	if err != nil {
+		return nil, err
+	}
+	if a == nil {
+		a = new(Ancestry)
+	}
+	look := a.Unread
+	if !slices.Contains(a.Sets, m.Set) {
+		a.Sets = append(a.Sets, m.Set)
+		look = append(look, m.Set)
+	}
+	a.Unread = nil
+	for _, digest := range look {
+		found, err := a.read(ctx, digest, find)
+		if err != nil {
+			return nil, err
+		}
+		if !found {
+			a.Unread = append(a.Unread, digest)
+		}
+	}
+	return a, nil
+}
+
+// read adds the training part of a set to the passages. found is false where there is
+// no such set.
+func (a *Ancestry) read(ctx context.Context, digest string, find func(digest string) (*dataset.Set, func(), error)) (found bool, err error) {
+	set, done, err := find(digest)
+	if err != nil || set == nil {
+		return false, err
+	}
+	defer done()
+	s, err := Sketch(ctx, set, "train")
+	a.Passages = passage.Union(a.Passages, s)
+	return true, err
+}
+
+// passages calls visit with the hash of each passage of a split of a set.
+func passages(ctx context.Context, set *dataset.Set, split string, visit func(hash uint64)) error {
+	data, err := set.Text(split, 0)
+	if err != nil {
+		return err
+	}
+	r, at := passage.NewReader(visit), int64(0)
+	ids, text := make([]int32, set.Manifest().SeqLength+1), []byte(nil)
+	for _, chars := range data.Stretches() {
+		r.Begin()
+		for end := at + chars; at < end; at += int64(len(ids)) {
+			ids = ids[:min(int64(cap(ids)), end-at)]
+			if err := data.ReadAt(ctx, at, ids); err != nil {
+				return err
+			}
+			text = text[:0]
+			for _, id := range ids {
+				text = set.Vocab().AppendText(text, id)
+			}
+			r.Add(text)
+		}
+		ids = ids[:cap(ids)]
+	}
+	return nil
+}
+
+// Sketch returns the sketch of a split of a set.
+func Sketch(ctx context.Context, set *dataset.Set, split string) (passage.Sketch, error) {
+	var s passage.Sampler
+	err := passages(ctx, set, split, s.Add)
+	return s.Sketch(), err
+}
+
+// A HeldSketch is the sketch of the validation part of a set.
+type HeldSketch struct {
+	All   passage.Sketch
+	Alone []uint64 // of these, the passages that the training part does not have
+}
+
+// SketchHeld returns the sketch of the validation part of a set. It reads the training
+// part too.
+func SketchHeld(ctx context.Context, set *dataset.Set) (*HeldSketch, error) {
+	all, err := Sketch(ctx, set, "validation")
+	if err != nil {
+		return nil, err
+	}
+	limit, repeated := all.Limit(), map[uint64]bool{}
+	err = passages(ctx, set, "train", func(hash uint64) {
+		if hash <= limit && all.Has(hash) {
+			repeated[hash] = true
+		}
+	})
+	h := &HeldSketch{All: all}
+	for _, hash := range all {
+		if !repeated[hash] {
+			h.Alone = append(h.Alone, hash)
+		}
+	}
+	return h, err
+}
+
+// Repeated returns the share of the passages that the training part has too.
+func (h *HeldSketch) Repeated() float64 {
+	if len(h.All) == 0 {
+		return 0
+	}
+	return 1 - float64(len(h.Alone))/float64(len(h.All))
+}
+
+// MuchRepeated reports whether a share of the held-out text, which is in the training
+// text too, is worth a warning. Books and plays have less than 1 %, source code 2 to 7.
+func MuchRepeated(share float64) bool { return share > 0.1 }
+
+// In returns the number of passages that can be looked for in the sketch of another
+// text, and of those which that text has and the training part has not.
+func (h *HeldSketch) In(other passage.Sketch) (found, of int) {
+	limit := min(h.All.Limit(), other.Limit())
+	for _, hash := range h.All {
+		if hash <= limit {
+			of++
+		}
+	}
+	for _, hash := range h.Alone {
+		if hash <= limit && other.Has(hash) {
+			found++
+		}
+	}
+	return found, of
+}
