@@ -2,7 +2,6 @@ package train
 
 import (
 	"context"
-	"errors"
 	"fmt"
 )
 
@@ -40,9 +39,16 @@ type batches struct {
 	goesOn   []bool    // whether sequence b of the last batch continues that of the batch before
 }
 
-// ErrTooFew is wrapped by the error for a set without a batch. Smaller batches,
-// shorter sequences or more text help.
-var ErrTooFew = errors.New("less than one batch")
+// A TooFewError is about a set without a batch. Smaller batches, shorter sequences or
+// more text help.
+type TooFewError struct {
+	Sequences int64 // that the set has
+	Batch     int   // that a batch takes
+}
+
+func (e *TooFewError) Error() string {
+	return fmt.Sprintf("train: the set has %d sequences, less than one batch of %d", e.Sequences, e.Batch)
+}
 
 func newBatches(data Data, o *Options) (*batches, error) {
 	if err := o.Schedule.check(); err != nil {
@@ -63,7 +69,7 @@ func newBatches(data Data, o *Options) (*batches, error) {
 	}
 	s.perEpoch = total / int64(o.Batch)
 	if s.perEpoch == 0 && o.Epochs > 0 {
-		return nil, fmt.Errorf("train: the set has %d sequences, %w of %d", total, ErrTooFew, o.Batch)
+		return nil, &TooFewError{total, o.Batch}
 	}
 	for epoch := 1; o.Curriculum.SeqLength > 0 && epoch <= o.Curriculum.Epochs; epoch++ {
 		n := newPassages(s.text, o.Curriculum.length(epoch, o.SeqLength), o.Seed).n
@@ -137,7 +143,7 @@ func (s *batches) step(t *Trainer, T int, batch []int32) (float64, error) {
 
 // Steps returns the numbers of steps that Run takes on data: in all, and in an
 // epoch after those of a curriculum. Early stopping may end a run sooner. The
-// error wraps ErrTooFew where data has no batch.
+// error is a *TooFewError where data has no batch.
 func Steps(data Data, o Options) (all, perEpoch int64, err error) {
 	b, err := newBatches(data, &o)
 	if err != nil {

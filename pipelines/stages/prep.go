@@ -222,7 +222,7 @@ func prepareOptions(c *configs.Config, dir string) prepare.Options {
 	p := c.Prep
 	o := prepare.Options{Dir: dir, SeqLength: p.SeqLength, Stride: p.Stride, Unit: vocab.Unit(p.Unit), Normalize: p.Normalize,
 		InvalidUTF8: p.InvalidUTF8, MinCount: p.MinCount, ValidationFraction: p.Validation.Fraction, ValidationBy: p.Validation.By,
-		TestFraction: p.Test.Fraction, Records: c.Corpus.Records, Pack: p.Pack, Seed: p.Seed, Shards: p.Shards}
+		TestFraction: p.Test.Fraction, Records: c.Corpus.Records, Pack: p.Pack, Seed: p.Seed, Batch: c.Train.Batch, Shards: p.Shards}
 	if c.Corpus.Encoding != charset.UTF8 {
 		o.Encoding = c.Corpus.Encoding
 	}

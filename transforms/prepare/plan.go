@@ -157,30 +157,35 @@ func changed(offset int64) error {
 
 // checkTotals refuses a corpus that leaves a split without sequences.
 func (p *plan) checkTotals(o Options) error {
-	need, longest, totals := o.SeqLength+1, int64(0), p.Layout.Totals
-	for _, d := range p.Documents {
-		longest = max(longest, d.Chars)
+	need, totals := o.SeqLength+1, p.Layout.Totals
+	chars := make([]int64, len(p.Documents))
+	for i, d := range p.Documents {
+		chars[i] = d.Chars
+	}
+	longest, join := slices.Max(chars), ""
+	if len(chars) > 1 {
+		join = "join the documents with pack newline, or "
 	}
 	if totals[layout.Train] == 0 && longest < int64(need) {
-		if len(p.Documents) == 1 {
-			return fmt.Errorf("prepare: the corpus has %d characters, less than one sequence of seq_length+1 = %d; use more text or a smaller seq_length", p.Chars, need)
+		if len(chars) == 1 {
+			return fmt.Errorf("prepare: the corpus has %d characters, less than one sequence of seq_length+1 = %d; use %s", p.Chars, need, either("more text", o.shorter(chars)))
 		}
-		return fmt.Errorf("prepare: the longest of %d documents has %d characters, less than one sequence of seq_length+1 = %d (a sequence never crosses documents); join the documents with pack newline, or use longer ones or a smaller seq_length", len(p.Documents), longest, need)
+		return fmt.Errorf("prepare: the longest of %d documents has %d characters, less than one sequence of seq_length+1 = %d (a sequence never crosses documents); %suse %s",
+			len(chars), longest, need, join, either("longer ones", o.shorter(chars)))
 	}
 	for _, s := range o.splits() {
-		fraction, use := o.ValidationFraction, "a larger fraction, a smaller seq_length, or fraction 0 for no validation"
+		fraction, change, without := o.ValidationFraction, "a larger fraction", "fraction 0 for no "+s.Name
 		switch {
 		case totals[s.Kind] > 0:
 			continue
 		case s.Kind == layout.Train:
-			return fmt.Errorf("prepare: with validation.fraction %v no document has a sequence of seq_length+1 = %d characters left for training (the longest has %d in all); use more text, a smaller fraction or a smaller seq_length", fraction+o.TestFraction, need, longest)
+			return fmt.Errorf("prepare: with validation.fraction %v no document has a sequence of seq_length+1 = %d characters left for training (the longest has %d in all); use %s",
+				fraction+o.TestFraction, need, longest, either("more text", "a smaller fraction", o.shorter(chars)))
 		case s.Kind == layout.Test:
-			fraction, use = o.TestFraction, "a larger fraction, a smaller seq_length, or fraction 0 for no test"
+			fraction = o.TestFraction
 		}
-		if len(p.Documents) > 1 {
-			use += ", or join the documents with pack newline"
-		}
-		return fmt.Errorf("prepare: with %s.fraction %v no document has a sequence of seq_length+1 = %d characters left for %s (the longest has %d in all); use more text, %s", s.Name, fraction, need, s.Name, longest, use)
+		return fmt.Errorf("prepare: with %s.fraction %v no document has a sequence of seq_length+1 = %d characters left for %s (the longest has %d in all); %suse %s",
+			s.Name, fraction, need, s.Name, longest, join, either("more text", change, o.shorter(chars), without))
 	}
 	return nil
 }

@@ -64,6 +64,7 @@ type Options struct {
 	Seed               int64      `json:"seed"`
 	Shards             int        `json:"shards"` // of the train split; 0 = one per 64 MB of corpus
 
+	Batch      int    `json:"batch"`       // sequences that a training will need; only the advice of an error follows it
 	RangeBytes int64  `json:"range_bytes"` // of a range; 0 = chosen from the corpus
 	SlabBytes  int64  `json:"slab_bytes"`  // bound of a shard's records in memory; 0 = 16 MiB
 	Way        string `json:"way"`         // from ranges to shards: files (also if empty) or engine, see package tfrecordio

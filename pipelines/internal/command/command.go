@@ -143,6 +143,7 @@ func (o *output) Write(p []byte) (int, error) {
 // commands nor keys.
 func remedy(err error) string {
 	var diverged *train.DivergedError
+	var few *train.TooFewError
 	var otherSet *stages.OtherSetError
 	var foreign *stages.ForeignError
 	var start *stages.StartError
@@ -165,8 +166,10 @@ func remedy(err error) string {
 		return "; make the set again: prep --replace, or delete its directory"
 	case errors.As(err, &diverged), errors.Is(err, sweep.ErrDiverged):
 		return "; use a smaller train.lr, or train.clip_norm: 1"
-	case errors.Is(err, train.ErrTooFew):
-		return "; use a smaller train.batch, a smaller prep.seq_length or more text"
+	case errors.As(err, &few) && few.Sequences > 0:
+		return fmt.Sprintf("; use a smaller train.batch (%d at most), a smaller prep.seq_length or more text", few.Sequences)
+	case few != nil:
+		return "; use a smaller prep.seq_length or more text"
 	}
 	var service *promotion.ModelError
 	if errors.As(err, &service) {
