@@ -51,7 +51,7 @@ func (c *candidate) ancestors() *Check {
 	case found >= minCovered && share > maxCovered:
 		return atMost(share, maxCovered, fmt.Sprintf("%.3g of the held-out text was trained on by a checkpoint that the training started from, or an ancestor of it; %g is allowed", share, maxCovered))
 	case len(a.Unknown) > 0:
-		return holds(false, fmt.Sprintf("the checkpoint %.12s, which the training started from or an ancestor did, is of an earlier program and does not say what it was trained on: it may know the held-out text", a.Unknown[0]))
+		return holds(false, fmt.Sprintf("the training that started from the checkpoint %.12s is of an earlier program, and does not say what that was trained on: it may know the held-out text", a.Unknown[0]))
 	case other(a.Unread):
 		return holds(false, fmt.Sprintf("an ancestor was trained on the set %.12s, which was not found when the training began: it may know the held-out text", a.Unread[0]))
 	case other(a.Sets) && of < minPassages:

@@ -72,6 +72,11 @@ func TestAncestors(t *testing.T) {
 	if res := l.judged(l.set, l.promoted); res != nil {
 		t.Errorf("a model without ancestors: %+v", res)
 	}
+	tested := prepared("tested", text, 0.1, func(p *configs.Prep) { p.Test.Fraction = 0.1 })
+	cut := trained(prepared("cut", text[:24_000]+text[27_000:], 0, nil)) // 24,000 to 27,000 is the validation part
+	if res := l.judged(tested, from(tested, cut)); res == nil || res.Passed || !strings.Contains(res.Text, covers) {
+		t.Errorf("an ancestor that knows the test part: %+v", res)
+	}
 	whole := filepath.Join(l.dir, "sets/all")
 	if res := l.judged(whole, from(whole, all)); res != nil {
 		t.Errorf("a set that holds nothing out: %+v", res)
@@ -95,7 +100,7 @@ func (l *lab) judged(set, candidate string) *Check {
 	if i < 0 {
 		return nil
 	}
-	if res.Failed("ancestors") == res.Checks[i].Passed || !res.Checks[i].Passed && res.Nats != nil {
+	if (res.Failed("ancestors") == nil) != res.Checks[i].Passed || !res.Checks[i].Passed && res.Nats != nil {
 		l.t.Errorf("the result is %+v", res)
 	}
 	return &res.Checks[i]

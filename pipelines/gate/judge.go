@@ -29,9 +29,14 @@ func (e *RefusedError) Error() string {
 // Unwrap returns ErrRefused.
 func (e *RefusedError) Unwrap() error { return ErrRefused }
 
-// Failed reports whether the model did not pass one of these checks.
-func (r *Result) Failed(names ...string) bool {
-	return slices.ContainsFunc(r.Checks, func(k Check) bool { return !k.Passed && slices.Contains(names, k.Name) })
+// Failed returns the first of these checks that the model did not pass; nil: it passed
+// them.
+func (r *Result) Failed(names ...string) *Check {
+	i := slices.IndexFunc(r.Checks, func(k Check) bool { return !k.Passed && slices.Contains(names, k.Name) })
+	if i < 0 {
+		return nil
+	}
+	return &r.Checks[i]
 }
 
 // Options are the inputs of Judge beside the limits.

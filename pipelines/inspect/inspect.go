@@ -51,7 +51,7 @@ type CheckpointFacts struct {
 type Ancestors struct {
 	Sets    []string `json:"sets"`
 	Unread  []string `json:"unread,omitempty"`  // of these, the sets that were not found
-	Unknown []string `json:"unknown,omitempty"` // checkpoints that do not say their own ancestors
+	Unknown []string `json:"unknown,omitempty"` // checkpoints of which nothing is known
 }
 
 // Tensor is what a checkpoint says of a tensor.

@@ -56,8 +56,8 @@ type PrepResult struct {
 	Records        int64      `json:"records,omitempty"`      // that were joined; 0: documents are as they were found
 	Seconds        float64    `json:"seconds"`
 
-	// Drift says how much the validation part is unlike the training part, and Repeated
-	// is the share of its passages that the training part has too. nil: there is no
+	// Drift says how much the validation part is unlike the training part. Repeated is
+	// the share of the held-out text that the training part has too. nil: there is no
 	// validation part, or the set is not new. Repeated is nil for a large corpus, too;
 	// the gate then tells.
 	Drift    *dataset.Drift `json:"drift,omitempty"`

@@ -286,7 +286,7 @@ func TestPrepParts(t *testing.T) {
 		if r := *res.Repeated; r < test.repeated || r > test.spared {
 			t.Errorf("%s: %v is repeated", test.name, r)
 		}
-		for want, is := range map[string]bool{"WARNING: prep: the validation part is unlike the training part": unlike, "of the validation part is in the training part too": test.repeated > 0} {
+		for want, is := range map[string]bool{"WARNING: prep: the validation part is unlike the training part": unlike, "of the held-out text is in the training text too": test.repeated > 0} {
 			if got := strings.Contains(lines, want); got != is {
 				t.Errorf("%s: it warns of %q: %v, want %v: %s", test.name, want, got, is, lines)
 			}

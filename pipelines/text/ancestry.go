@@ -16,7 +16,7 @@ import (
 type Ancestry struct {
 	Sets     []string       `json:"sets"`              // digests of the sets that they were trained on, the oldest first, each once
 	Unread   []string       `json:"unread,omitempty"`  // of these, the sets that were not found
-	Unknown  []string       `json:"unknown,omitempty"` // digests of ancestors that do not say what their own ancestors are
+	Unknown  []string       `json:"unknown,omitempty"` // digests of ancestors of which nothing is known: an earlier program trained on from them
 	Passages passage.Sketch `json:"passages"`          // of the training parts of the other sets
 }
 
@@ -27,8 +27,8 @@ type origin struct {
 	} `json:"train"`
 }
 
-// Ancestry returns what the model knows of its ancestors; nil: it has none. A model
-// with ancestors that does not say their sets, of an earlier program, has one Unknown.
+// Ancestry returns what the model knows of its ancestors; nil: it has none. A model of
+// an earlier program says only the digest of the checkpoint that it started from.
 func (m *Model) Ancestry() (*Ancestry, error) {
 	if len(m.Ancestors) > 0 {
 		d := json.NewDecoder(bytes.NewReader(m.Ancestors))
@@ -85,7 +85,7 @@ func (a *Ancestry) read(ctx context.Context, digest string, find func(digest str
 		return false, err
 	}
 	defer done()
-	s, err := Sketch(ctx, set, "train")
+	s, err := sketch(ctx, set, "train")
 	a.Passages = passage.Union(a.Passages, s)
 	return true, err
 }
@@ -116,23 +116,28 @@ func passages(ctx context.Context, set *dataset.Set, split string, visit func(ha
 	return nil
 }
 
-// Sketch returns the sketch of a split of a set.
-func Sketch(ctx context.Context, set *dataset.Set, split string) (passage.Sketch, error) {
+// sketch returns the sketch of splits of a set, those that it has.
+func sketch(ctx context.Context, set *dataset.Set, splits ...string) (passage.Sketch, error) {
 	var s passage.Sampler
-	err := passages(ctx, set, split, s.Add)
-	return s.Sketch(), err
+	for _, split := range splits {
+		if err := passages(ctx, set, split, s.Add); err != nil {
+			return nil, err
+		}
+	}
+	return s.Sketch(), nil
 }
 
-// A HeldSketch is the sketch of the validation part of a set.
+// A HeldSketch is the sketch of the held-out text of a set: its validation and its test
+// part.
 type HeldSketch struct {
 	All   passage.Sketch
 	Alone []uint64 // of these, the passages that the training part does not have
 }
 
-// SketchHeld returns the sketch of the validation part of a set. It reads the training
+// SketchHeld returns the sketch of the held-out text of a set. It reads the training
 // part too.
 func SketchHeld(ctx context.Context, set *dataset.Set) (*HeldSketch, error) {
-	all, err := Sketch(ctx, set, "validation")
+	all, err := sketch(ctx, set, "validation", "test")
 	if err != nil {
 		return nil, err
 	}

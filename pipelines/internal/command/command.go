@@ -198,10 +198,12 @@ func remedy(err error) string {
 
 // gateRemedy is remedy for a model that the gate has refused.
 func gateRemedy(r *gate.Result) string {
-	switch {
-	case r.Failed("ancestors"):
-		return "; use another train.from, or none; put a set that is missing into the folder sets of the workdir, and run --force train; where you know that the model is honest, promote it by hand"
-	case r.Failed("loss", "gap", "promoted") && r.Drift != nil && r.Drift.Large():
+	if k := r.Failed("ancestors"); k != nil && k.Value != nil {
+		return "; use another train.from, or none"
+	} else if k != nil {
+		return "; put a set that is missing into the folder sets of the workdir, and run --force train; or use another train.from, or none; where you know that the model is honest, promote it by hand"
+	}
+	if r.Failed("loss", "gap", "promoted") != nil && r.Drift != nil && r.Drift.Large() {
 		return fmt.Sprintf("; the held-out text is unlike the rest (%.2f nats a character by pairs of characters, %.2f by their frequencies): prep.validation.by: block holds out blocks of all of it",
 			r.Drift.PairNats, r.Drift.CharNats)
 	}

@@ -33,7 +33,7 @@ func printCheckpoint(w io.Writer, path string, f *inspect.CheckpointFacts) {
 	fmt.Fprintf(w, "checkpoint   %s, intact\n", path)
 	fmt.Fprintf(w, "trained      step %d, epoch %d, on the set %s\n", f.Step, f.Epoch, f.Set)
 	if a := f.Ancestors; a != nil {
-		fmt.Fprintf(w, "ancestors    on the sets %s; not found: %s; ancestors of these are not known: %s\n", list(a.Sets), list(a.Unread), list(a.Unknown))
+		fmt.Fprintf(w, "ancestors    on the sets %s; not found: %s; checkpoints of which nothing is known: %s\n", list(a.Sets), list(a.Unread), list(a.Unknown))
 	}
 	fmt.Fprintf(w, "model        %s, %s, embedding %d, hidden %d: %d parameters\n", f.Cell, report.Count(f.Layers, "layer"), f.Embedding, f.Hidden, f.Parameters)
 	fmt.Fprintf(w, "vocabulary   %s, normalize %s: %q\n", symbols(f.Vocab, f.Unit), f.Normalize, f.Characters)

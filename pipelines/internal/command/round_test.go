@@ -241,14 +241,14 @@ func TestRoundAncestors(t *testing.T) {
 	}
 	refused := func(o outcome, parts ...string) {
 		t.Helper()
-		for _, part := range append(parts, "quire: round: the gate refused the model: ", "promote it by hand") {
+		for _, part := range append(parts, "quire: round: the gate refused the model: ", "use another train.from, or none") {
 			if o.code != 3 || !strings.Contains(o.stderr, part) {
 				t.Errorf("want exit code 3 and %q: %v", part, o)
 			}
 		}
 	}
 	covers := "0.979 of the held-out text was trained on by a checkpoint that the training started from"
-	refused(round(whole["run"]), covers, "use another train.from")
+	refused(round(whole["run"]), covers)
 	refused(round(whole["promoted"]), covers)
 	refused(round(whole["run"], "--set", "workdir="+filepath.Join(l.dir, "other")), covers)
 
@@ -257,7 +257,11 @@ func TestRoundAncestors(t *testing.T) {
 	if err := os.Rename(set, filepath.Join(l.dir, "away")); err != nil {
 		t.Fatal(err)
 	}
-	refused(round(whole["run"], "--set", "train.seed=3"), "which was not found when the training began", "into the folder sets of the workdir, and run --force train")
+	refused(round(whole["run"], "--set", "train.seed=3"), "which was not found when the training began", "into the folder sets of the workdir, and run --force train", "promote it by hand")
+	if err := os.Rename(filepath.Join(l.dir, "away"), filepath.Join(l.work, "sets/back")); err != nil {
+		t.Fatal(err)
+	}
+	refused(round(whole["run"], "--set", "train.seed=3", "--force", "train"), covers)
 
 	// An honest chain passes.
 	honest := l.parse(runKeys, l.finish(l.child("run", "--quiet", "--json", "--set", "workdir="+filepath.Join(l.dir, "honest"), "--set", "train.epochs=1")))
