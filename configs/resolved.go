@@ -35,6 +35,11 @@ func (r *Resolved) last(key string) setting {
 // an embedded config, which fits the texts of that config.
 func (r *Resolved) Shipped(key string) bool { return r.last(key).shipped }
 
+// Overridden reports whether a variable, --set or a flag sets a key.
+func (r *Resolved) Overridden(key string) bool {
+	return slices.ContainsFunc(r.overrides, func(s setting) bool { return s.key.name == key })
+}
+
 // YAML returns the config as a file that Load reads to the same Config. It has
 // every key, in the order of the table, and no extends. In place of a secret it
 // has a comment, and in place of the secrets of a source's URL "(secret)": Load reads

@@ -78,11 +78,12 @@ func TestLyingRecord(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer st.Close()
+	record := chain(t, dir)[0]
 	for want, change := range map[string]func(p *Promoted){
 		"its record says 7 with": func(p *Promoted) { p.Bytes = 7 },
 		"of beef":                func(p *Promoted) { p.Set = "beef" },
 	} {
-		p := chain(t, dir)[0]
+		p := record
 		change(&p)
 		data, _, err := p.encode()
 		if err == nil {

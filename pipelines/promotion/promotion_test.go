@@ -109,6 +109,9 @@ func chain(t *testing.T, dir string) []Promoted {
 		t.Fatal(err)
 	}
 	for i, p := range all {
+		if _, err := os.Stat(filepath.Join(dir, mustName(t, &p))); err != nil {
+			t.Errorf("record %d is not in the history: %v", p.Number, err)
+		}
 		previous := ""
 		if i+1 < len(all) {
 			previous = mustName(t, &all[i+1])

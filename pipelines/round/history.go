@@ -1,6 +1,7 @@
 package round
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
@@ -10,6 +11,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/quire-ml/quire/configs"
 	"github.com/quire-ml/quire/pipelines/text"
 	"github.com/quire-ml/quire/runners/store"
 	"github.com/quire-ml/quire/runners/workflow"
@@ -230,4 +232,118 @@ func sideBySide(m [2]map[string]any) []Compared {
 		list = append(list, Compared{key, m[0][key], m[1][key]})
 	}
 	return list
+}
+
+// Made is what a round has made, for commands that go on with it.
+type Made struct {
+	Round string // its id
+	Exit  string // how it ended, as in its record
+	Set   string // path or URL
+	Run   string // path or URL of its model; empty: it came to none
+	Same  bool   // the round had the settings that are asked for
+}
+
+// How near a round is to what is asked for.
+const (
+	unfit = iota
+	anySettings
+	sameSettings
+	exact
+)
+
+// FindSet returns the newest round whose set has a manifest of this sha256; else, and where
+// manifest is empty, the newest with a set of the settings of c; else the newest with any
+// set; else nil. damaged is told of records that cannot be read.
+func FindSet(ctx context.Context, c *configs.Config, manifest string, damaged func(error)) (*Made, error) {
+	top := sameSettings
+	if manifest != "" {
+		top = exact
+	}
+	return find(ctx, c, top, damaged, func(r *workflow.Record) int {
+		set, s, err := SetArtifact.Recorded(r)
+		switch {
+		case s == nil || err != nil:
+			return unfit
+		case manifest != "" && set.ManifestSHA256 == manifest:
+			return exact
+		case same(c, r, configs.Data):
+			return sameSettings
+		}
+		return anySettings
+	})
+}
+
+// FindModel returns the newest round with a model of the settings of c, else the newest
+// with any model, else nil. damaged is told of records that cannot be read.
+func FindModel(ctx context.Context, c *configs.Config, damaged func(error)) (*Made, error) {
+	return find(ctx, c, sameSettings, damaged, func(r *workflow.Record) int {
+		_, s, err := ModelArtifact.Recorded(r)
+		switch {
+		case s == nil || err != nil:
+			return unfit
+		case same(c, r, configs.Data, configs.Weights, configs.Course, configs.Kept):
+			return sameSettings
+		}
+		return anySettings
+	})
+}
+
+// find returns the newest of the nearest rounds. It reads no record but the newest where
+// that is as near as top.
+func find(ctx context.Context, c *configs.Config, top int, damaged func(error), near func(*workflow.Record) int) (*Made, error) {
+	st, err := store.Open(ctx, c.Workdir)
+	if err != nil {
+		return nil, err
+	}
+	defer st.Close()
+	best, err := workflow.Latest(ctx, st, func(error) {}) // Records tells of it
+	if err != nil {
+		return nil, err
+	}
+	if best == nil || near(best) < top {
+		records, err := workflow.Records(ctx, st, damaged)
+		if err != nil {
+			return nil, err
+		}
+		best = nil
+		for _, r := range slices.Backward(records) {
+			if near(r) > unfit && (best == nil || near(r) > near(best)) {
+				best = r
+			}
+		}
+	}
+	if best == nil {
+		return nil, nil
+	}
+	set, _, err1 := SetArtifact.Recorded(best)
+	run, _, err2 := ModelArtifact.Recorded(best)
+	return &Made{Round: best.Round, Exit: best.Exit, Set: set.Set.In(c.Workdir), Run: run.Run.In(c.Workdir), Same: near(best) >= sameSettings}, errors.Join(err1, err2)
+}
+
+// same reports whether the config of a round has the values of c for all keys with these
+// effects. An older record lacks younger keys: it had their defaults.
+func same(c *configs.Config, r *workflow.Record, effects ...configs.Effect) bool {
+	data, err := json.Marshal(c)
+	if err != nil {
+		return false
+	}
+	now, old, given := workflow.Flatten(data), workflow.Flatten(r.Config), c.KeysOf(effects...)
+	for key, effect := range configs.Effects() {
+		was, ok := old[key]
+		switch {
+		case !slices.Contains(effects, effect):
+		case !ok && slices.Contains(given, key), ok && compact(was) != compact(now[key]):
+			return false
+		}
+	}
+	return true
+}
+
+// compact returns a value on one line: a record holds it on several.
+func compact(value json.RawMessage) string {
+	var b bytes.Buffer
+	if json.Compact(&b, value) != nil {
+		return string(value)
+	}
+	return b.String()
 }

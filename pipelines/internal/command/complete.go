@@ -2,12 +2,14 @@ package command
 
 import (
 	"fmt"
+	"io"
 	"slices"
 
 	"github.com/spf13/cobra"
 
 	"github.com/quire-ml/quire/configs"
 	"github.com/quire-ml/quire/model/run"
+	"github.com/quire-ml/quire/pipelines/report"
 	"github.com/quire-ml/quire/pipelines/round"
 	"github.com/quire-ml/quire/runners/store"
 )
@@ -40,7 +42,7 @@ func completeRounds(o *common, most int) cobra.CompletionFunc {
 }
 
 // completeWhich offers best, latest, and the steps of the run: the first
-// argument, else --checkpoint, else train.out.
+// argument, else --checkpoint, else train.out or the latest round's.
 func completeWhich(o *common) cobra.CompletionFunc {
 	return func(c *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
 		which := []string{"best", "latest"}
@@ -56,7 +58,9 @@ func completeWhich(o *common) cobra.CompletionFunc {
 			if err != nil {
 				return which, cobra.ShellCompDirectiveNoFileComp
 			}
-			dir = store.Locate(r.Config.Workdir, r.Config.Train.Out)
+			if dir, err = runOf(c, r, report.NewConsole(io.Discard, true)); err != nil {
+				return which, cobra.ShellCompDirectiveNoFileComp
+			}
 		}
 		st, err := store.Open(c.Context(), dir)
 		if err != nil {

@@ -8,7 +8,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/quire-ml/quire/pipelines/inspect"
-	"github.com/quire-ml/quire/runners/store"
 )
 
 // Inspect is the command that describes a checkpoint, a run, a set or a shard.
@@ -18,7 +17,7 @@ func Inspect() *cobra.Command {
 	var first int
 	var metrics, diff bool
 	c := build(&o, "inspect [PATH]", "Describe a checkpoint, a run, a set or a shard",
-		"Inspect verifies and describes the artifact at a path. Without a path it describes the\nset at prep.out. A set's first sequences are shown as input and target. --metrics shows the\nlosses of a run or a checkpoint; --diff compares two checkpoints: their settings, metrics and\ntensors.",
+		"Inspect verifies and describes the artifact at a path. Without a path it describes the\nset at prep.out, else that of the latest round. A set's first sequences are shown as input\nand target. --metrics shows the losses of a run or a checkpoint; --diff compares two\ncheckpoints: their settings, metrics and tensors.",
 		"  inspect work/quickstart/set\n  inspect work/quickstart/run --which latest\n  inspect work/quickstart/run --metrics\n  inspect --diff work/a/run work/b/run --which step:500", nil)
 	c.Args = func(c *cobra.Command, args []string) error {
 		switch {
@@ -47,9 +46,15 @@ func Inspect() *cobra.Command {
 		case diff:
 			res, err = inspect.Diff(c.Context(), args[0], args[1], which)
 		case metrics:
-			res, err = inspect.Metrics(c.Context(), pathOr(args, store.Locate(r.Config.Workdir, r.Config.Train.Out)), which)
+			var path string
+			if path, err = pathOr(args, func() (string, error) { return runOf(c, r, o.console(c)) }); err == nil {
+				res, err = inspect.Metrics(c.Context(), path, which)
+			}
 		default:
-			res, err = inspect.Describe(c.Context(), pathOr(args, store.Locate(r.Config.Workdir, r.Config.Prep.Out)), which, first)
+			var path string
+			if path, err = pathOr(args, func() (string, error) { return o.setOf(c, r, "", false) }); err == nil {
+				res, err = inspect.Describe(c.Context(), path, which, first)
+			}
 		}
 		if err != nil {
 			return err
@@ -59,15 +64,15 @@ func Inspect() *cobra.Command {
 	c.Flags().StringVar(&which, "which", "best", "checkpoint of a run directory: best, latest or step:N")
 	complete(c, "which", completeWhich(&o))
 	c.Flags().IntVar(&first, "first", 1, "sequences or records to show")
-	c.Flags().BoolVar(&metrics, "metrics", false, "show the losses of a run (default: train.out) or a checkpoint")
+	c.Flags().BoolVar(&metrics, "metrics", false, "show the losses of a run (default: train.out, else that of the latest round) or a checkpoint")
 	c.Flags().BoolVar(&diff, "diff", false, "compare two checkpoints or runs")
 	return c
 }
 
 // pathOr returns the argument, if there is one.
-func pathOr(args []string, otherwise string) string {
+func pathOr(args []string, otherwise func() (string, error)) (string, error) {
 	if len(args) > 0 {
-		return args[0]
+		return args[0], nil
 	}
-	return otherwise
+	return otherwise()
 }

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/quire-ml/quire/runners/store"
 )
 
 // promotions returns the models of the history, the last one first, as the words that
@@ -225,5 +227,75 @@ func TestPromotionKilled(t *testing.T) {
 	}
 	if t.Logf("%d killed", killed); killed < 30 {
 		t.Errorf("%d were killed, want 30", killed)
+	}
+}
+
+// TestOlderPromotion: in the workdir of an earlier program the model in service is used where it
+// lies, and a round gives it a copy before anything else, such as a forced training.
+func TestOlderPromotion(t *testing.T) {
+	l := newLab(t)
+	r := l.result(runKeys, "run")
+	best := r["stages"].(map[string]any)["train"].(map[string]any)["best"].(string)
+	text := l.ok("generate").stdout
+	type older struct { // as the program of quire-promoted/1 wrote it
+		Format     string  `json:"format"`
+		Number     int64   `json:"number"`
+		Checkpoint string  `json:"checkpoint"`
+		By         string  `json:"by"`
+		Round      string  `json:"round"`
+		Nats       float64 `json:"nats"`
+		Previous   string  `json:"previous"`
+		Restores   string  `json:"restores"`
+		At         string  `json:"at"`
+	}
+	record := older{Format: "quire-promoted/1", Number: 1, Checkpoint: strings.TrimPrefix(best, l.work+"/"), By: "round", Round: "key", Nats: 2.5}
+	pointer, err := store.MarshalSealed(record)
+	if err != nil {
+		t.Fatal(err)
+	}
+	paths, err := filepath.Glob(filepath.Join(l.work, "stages", "promote", "*.json"))
+	if err != nil || len(paths) != 1 {
+		t.Fatal(paths, err)
+	}
+	outcome := map[string]any{}
+	if err := store.UnmarshalSealed(paths[0], []byte(l.read(paths[0])), &outcome); err != nil {
+		t.Fatal(err)
+	}
+	output := outcome["output"].(map[string]any)
+	output["value"] = record
+	delete(output, "files")
+	sealed, err := store.MarshalSealed(outcome)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.write(paths[0], string(sealed))
+	for _, folder := range []string{"promoted", "promotions"} {
+		if err := os.RemoveAll(filepath.Join(l.work, folder)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	l.write(filepath.Join(l.work, "promoted.json"), string(pointer))
+	if o := l.ok("generate"); o.stdout != text || len(l.files(filepath.Join(l.work, "promoted"))) != 0 {
+		t.Errorf("generate writes with a model of an earlier program: %v", o)
+	}
+	if got := l.planned(); fmt.Sprint(got) != "map[promote:[an earlier program promoted the model, without its digest]]" {
+		t.Errorf("the plan runs %v", got)
+	}
+	p, ended := l.pause("1 ^create checkpoints ", "run", "--force", "train")
+	if ended != nil {
+		t.Fatal(ended)
+	}
+	p.kill()
+	if o := l.ok("generate"); o.stdout != text {
+		t.Errorf("after a killed training, generate writes: %v", o)
+	}
+	if got := l.promotions(map[string]string{l.digest(r["promoted"].(string)): "it"}); got != "it by round" {
+		t.Errorf("the history is %s", got)
+	}
+	if again := l.result(runKeys, "run"); again["promoted"] != r["promoted"] {
+		t.Errorf("the round promotes %v, want %v", again["promoted"], r["promoted"])
+	}
+	if got := l.planned(); len(got) != 0 {
+		t.Errorf("after the round the plan runs %v", got)
 	}
 }

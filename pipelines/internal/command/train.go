@@ -21,7 +21,7 @@ func Train() *cobra.Command {
 	var out string
 	var replace, fresh bool
 	c := build(&o, "train", "Train a model on a set, or go on with a training",
-		"Train reads the set at prep.out and writes checkpoints to train.out. It goes on from the\nlast checkpoint by itself; SIGINT and SIGTERM save and end with exit code 75. It needs the\nset that prep writes.",
+		"Train reads the set at prep.out and writes checkpoints to train.out. It goes on from the\nlast checkpoint by itself; SIGINT and SIGTERM save and end with exit code 75. It needs the\nset that prep writes, or a round with the same settings.",
 		"  train --config shakespeare\n  train --config shakespeare --set train.epochs=20 --out work/long",
 		func(c *cobra.Command) error {
 			var flags []configs.Flag
@@ -34,7 +34,11 @@ func Train() *cobra.Command {
 			}
 			cfg, console := &r.Config, o.console(c)
 			o.begin(console, r)
-			res, err := stages.Train(c.Context(), cfg, stages.TrainOptions{Set: store.Locate(cfg.Workdir, cfg.Prep.Out),
+			set, err := o.setOf(c, r, "", true)
+			if err != nil {
+				return err
+			}
+			res, err := stages.Train(c.Context(), cfg, stages.TrainOptions{Set: set,
 				Out: store.Locate(cfg.Workdir, cfg.Train.Out), Replace: replace, Fresh: fresh, Config: r.YAML(), Console: console})
 			if err != nil && !errors.Is(err, train.ErrInterrupted) {
 				return otherRun(cfg, err)

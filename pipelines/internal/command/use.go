@@ -27,23 +27,28 @@ type modelFlags struct {
 }
 
 func (m *modelFlags) add(f *pflag.FlagSet) {
-	f.StringVar(&m.checkpoint, "checkpoint", "", "checkpoint file, run directory or gs:// URL (default: the promoted model, else the run at train.out)")
-	f.StringVar(&m.which, "which", "best", "checkpoint of a run directory: best, latest or step:N")
+	f.StringVar(&m.checkpoint, "checkpoint", "", "checkpoint file, run directory or gs:// URL (default: the promoted model, else the run at train.out, else the latest round's)")
+	f.StringVar(&m.which, "which", "best", "checkpoint of a run directory, not of the promoted model: best, latest or step:N")
 }
 
-// open reads the model: the one asked for, else the promoted one of the
-// workdir, else that of the run at train.out.
-func (m *modelFlags) open(c *cobra.Command, cfg *configs.Config) (*text.Model, error) {
+// open reads the model: the one asked for, else the promoted one of the workdir, which
+// has no --which, else that of a run.
+func (m *modelFlags) open(c *cobra.Command, o *common, r *configs.Resolved) (*text.Model, error) {
 	if err := checkWhich(c, m.which); err != nil {
 		return nil, err
 	}
-	path := m.checkpoint
-	if path == "" {
-		model, err := promotion.Open(c.Context(), cfg.Workdir)
+	if m.checkpoint != "" {
+		return text.OpenModel(c.Context(), m.checkpoint, m.which)
+	}
+	if !c.Flags().Changed("which") {
+		model, err := promotion.Open(c.Context(), r.Config.Workdir)
 		if !errors.Is(err, store.ErrNotExist) || errors.As(err, new(*promotion.ModelError)) {
 			return model, err
 		}
-		path = store.Locate(cfg.Workdir, cfg.Train.Out)
+	}
+	path, err := runOf(c, r, o.console(c))
+	if err != nil {
+		return nil, err
 	}
 	return text.OpenModel(c.Context(), path, m.which)
 }
@@ -54,18 +59,22 @@ func Evaluate() *cobra.Command {
 	var m modelFlags
 	var split string
 	c := build(&o, "evaluate", "Measure a model on a split of a set",
-		"Evaluate prints the mean loss over a split of the set at prep.out, in nats and bits a\ncharacter, and the n-gram entropies above and below it. After run, name its set:\n--set prep.out=sets/KEY. The hidden is carried through each document.",
+		"Evaluate prints the mean loss over a split of the set at prep.out, in nats and bits a\ncharacter, and the n-gram entropies above and below it. Where prep.out has no set, the set is\nthat of the round that made the model. The hidden is carried through each document.",
 		"  evaluate --config shakespeare\n  evaluate --checkpoint work/run --which latest\n  evaluate --set prep.out=sets/KEY --split train",
 		func(c *cobra.Command) error {
 			r, err := o.load()
 			if err != nil {
 				return err
 			}
-			model, err := m.open(c, &r.Config)
+			model, err := m.open(c, &o, r)
 			if err != nil {
 				return err
 			}
-			res, err := text.Evaluate(c.Context(), model, store.Locate(r.Config.Workdir, r.Config.Prep.Out), split)
+			set, err := o.setOf(c, r, model.Set, false)
+			if err != nil {
+				return err
+			}
+			res, err := text.Evaluate(c.Context(), model, set, split)
 			if err != nil {
 				return err
 			}
@@ -100,7 +109,7 @@ func Generate() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			model, err := m.open(c, &r.Config)
+			model, err := m.open(c, &o, r)
 			if err != nil {
 				return err
 			}
@@ -209,7 +218,7 @@ func Score() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			model, err := m.open(c, &r.Config)
+			model, err := m.open(c, &o, r)
 			if err != nil {
 				return err
 			}
