@@ -97,7 +97,9 @@ var mayImport = map[string][2][]string{
 	// Configs of small corpora, for tests alone.
 	"pipelines/internal/tiny": {{"configs", "pipelines/report"}, {}},
 	"pipelines/text": {{"configs", "model/checkpoint", "model/decode", "model/rnn", "model/run", "model/sample", "model/train", "pipelines/report", "runners/store",
-		"transforms/charset", "transforms/corpus", "transforms/dataset", "transforms/passage", "transforms/vocab"}, {}},
+		"transforms/charset", "transforms/corpus", "transforms/dataset", "transforms/passage", "transforms/vocab"},
+		// The memory of a control group, of either version, or of the machine.
+		{"github.com/KimMachineGun/automemlimit/memlimit"}},
 	// stages builds the Beam pipeline that it hands to the engine.
 	"pipelines/stages": {{"configs", "model/checkpoint", "model/kernel", "model/rnn", "model/run", "model/train", "pipelines/report", "pipelines/text",
 		"runners/engine", "runners/store", "transforms/charset", "transforms/corpus", "transforms/dataset", "transforms/prepare", "transforms/vocab"}, {beam + "pkg/beam"}},
@@ -113,7 +115,7 @@ var mayImport = map[string][2][]string{
 	"pipelines/inspect": {{"model/checkpoint", "model/train", "pipelines/report", "pipelines/text", "runners/store",
 		"transforms/dataset", "transforms/tfexample", "transforms/tfrecord"}, {}},
 	// kernel for the peak that a speed is compared with.
-	"pipelines/bench": {{"model/decode", "model/kernel", "model/rnn", "model/sample", "model/train", "pipelines/report"}, {}},
+	"pipelines/bench": {{"model/decode", "model/kernel", "model/rnn", "model/sample", "model/train", "pipelines/report", "pipelines/text"}, {}},
 	// command prints the plans of workflow, says which formats checkpoint, dataset and workflow read, and asks run what --which may be, kernel whether QUIRE_VARIANT can be had, rnn for the cell of bench, and train, store, corpus, prepare, dataset and vocab for errors that have an exit code or a remedy.
 	"pipelines/internal/command": {{"configs", "model/checkpoint", "model/kernel", "model/rnn", "model/run", "model/train",
 		"pipelines/bench", "pipelines/gate", "pipelines/inspect", "pipelines/promotion", "pipelines/report", "pipelines/round", "pipelines/stages", "pipelines/sweep", "pipelines/text",

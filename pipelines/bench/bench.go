@@ -16,6 +16,7 @@ import (
 	"github.com/quire-ml/quire/model/sample"
 	"github.com/quire-ml/quire/model/train"
 	"github.com/quire-ml/quire/pipelines/report"
+	"github.com/quire-ml/quire/pipelines/text"
 )
 
 // Options are the sizes that Run measures.
@@ -79,6 +80,10 @@ func Run(ctx context.Context, o Options, console *report.Console) (*Result, erro
 		return nil, err
 	}
 	s := o.Shape
+	needs := train.Options{Shape: s, Batch: o.Batch, SeqLength: o.Length}
+	if err := text.CheckMemory("to train this network", needs.Memory()); err != nil {
+		return nil, err
+	}
 	res := &Result{Cell: s.Cell, Layers: s.Layers, Hidden: s.Hidden, Embedding: s.Embedding, Batch: o.Batch, Length: o.Length,
 		Variant: variant, Precision: o.Precision.String(), Threads: runtime.GOMAXPROCS(0), Steps: o.Steps, Generate: map[string]float64{}}
 	w := rnn.NewWeights(s)

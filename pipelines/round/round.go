@@ -10,6 +10,7 @@ import (
 	"os"
 	"runtime"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"time"
 
@@ -19,6 +20,7 @@ import (
 	"github.com/quire-ml/quire/pipelines/gate"
 	"github.com/quire-ml/quire/pipelines/promotion"
 	"github.com/quire-ml/quire/pipelines/report"
+	"github.com/quire-ml/quire/pipelines/stages"
 	"github.com/quire-ml/quire/pipelines/text"
 	"github.com/quire-ml/quire/runners/engine"
 	"github.com/quire-ml/quire/runners/store"
@@ -97,9 +99,29 @@ func attempt(ctx context.Context, c *configs.Config, o Options, st *store.Store)
 		o.Console.Warn("%v", err) // of a damaged promoted.json the stages speak
 	}
 	options := o.Workflow(c)
+	if err := checkMemory(ctx, p, st, c, options); err != nil {
+		return p, nil, err
+	}
 	options.Observe = func(e workflow.Event) { Announce(o.Console, e) }
 	r, err := p.Run(ctx, st, options)
 	return p, r, err
+}
+
+// checkMemory returns a *text.MemoryError where a round would train a network that is
+// too large for this machine, whatever the vocabulary: prep would be for nothing.
+func checkMemory(ctx context.Context, p *workflow.Pipeline, st *store.Store, c *configs.Config, o workflow.Options) error {
+	large := stages.CheckMemory(c, stages.SmallestVocabulary, c.Prep.SeqLength)
+	if large == nil {
+		return nil
+	}
+	plan, err := p.Plan(ctx, st, o)
+	if err != nil {
+		return err
+	}
+	if slices.ContainsFunc(plan.Stages, func(s workflow.PlanStage) bool { return s.Name == "train" && s.Action == workflow.ActionRun }) {
+		return large
+	}
+	return nil
 }
 
 // Plan returns the decisions of Run with the same options.
@@ -114,6 +136,9 @@ func Plan(ctx context.Context, c *configs.Config, o Options) (*workflow.Plan, er
 	}
 	defer st.Close()
 	options := o.Workflow(c)
+	if err := checkMemory(ctx, p, st, c, options); err != nil {
+		return nil, err
+	}
 	options.Observe = func(e workflow.Event) { Announce(o.Console, e) } // of a plan's events there are only warnings
 	return p.Plan(ctx, st, options)
 }
@@ -166,7 +191,7 @@ func class(err error) string {
 		return refused
 	case errors.Is(err, train.ErrInterrupted):
 		return workflow.Interrupted
-	case errors.As(err, &config), errors.As(err, &usage), errors.As(err, &char):
+	case errors.As(err, &config), errors.As(err, &usage), errors.As(err, &char), errors.As(err, new(*text.MemoryError)):
 		return users
 	}
 	return ""

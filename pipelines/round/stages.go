@@ -180,6 +180,9 @@ func (r *Stages) estimateTrain(ctx context.Context, c *configs.Config, task *wor
 		return cost, err
 	}
 	defer done()
+	if err := stages.CheckMemory(c, opened.Vocab().Size(), opened.Manifest().SeqLength); err != nil {
+		return cost, err
+	}
 	data, _, err := text.TrainData(opened, c)
 	if err != nil {
 		return cost, err

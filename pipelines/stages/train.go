@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/quire-ml/quire/configs"
@@ -128,8 +129,10 @@ func Course(c *configs.Train, seqLength int) train.Options {
 // ancestors, and the model that it starts from, nil for none.
 func trainOptions(ctx context.Context, c *configs.Config, set *dataset.Set, console *report.Console) (o train.Options, from *text.Model, err error) {
 	m := set.Manifest()
-	shape := rnn.Shape{Cell: rnn.Cell(c.Model.Cell), Layers: c.Model.Layers, Vocabulary: set.Vocab().Size(),
-		Embedding: c.Model.Embedding, Hidden: c.Model.Hidden}
+	if err := CheckMemory(c, set.Vocab().Size(), m.SeqLength); err != nil {
+		return train.Options{}, nil, err
+	}
+	shape := shapeOf(c, set.Vocab().Size())
 	var start *rnn.Weights
 	digest := ""
 	if c.Train.From != "" {
@@ -165,6 +168,28 @@ func trainOptions(ctx context.Context, c *configs.Config, set *dataset.Set, cons
 	o.MayDiffer = c.Free()
 	o.Identity = checkpoint.Metadata{Cell: c.Model.Cell, Config: config, Vocab: vocabulary, Unit: m.Unit, Normalize: m.Normalize, Set: set.SHA256()}
 	return o, from, nil
+}
+
+// shapeOf returns the shape of the network for a vocabulary.
+func shapeOf(c *configs.Config, vocabulary int) rnn.Shape {
+	return rnn.Shape{Cell: rnn.Cell(c.Model.Cell), Layers: c.Model.Layers, Vocabulary: vocabulary,
+		Embedding: c.Model.Embedding, Hidden: c.Model.Hidden}
+}
+
+// SmallestVocabulary has two characters. A network that is too large with it is too
+// large with any.
+const SmallestVocabulary = 2
+
+// CheckMemory returns a *text.MemoryError where a training needs more memory than this
+// machine has.
+func CheckMemory(c *configs.Config, vocabulary, seqLength int) error {
+	o := Course(&c.Train, seqLength)
+	o.Shape, o.Average = shapeOf(c, vocabulary), c.Train.Average
+	o.Dropout, o.InputDropout, o.WeightDropout = c.Model.Dropout, c.Model.InputDropout, c.Model.WeightDropout
+	if c.Train.From != "" {
+		o.Start = &rnn.Weights{}
+	}
+	return text.CheckMemory(fmt.Sprintf("to train %s, on %d sequences of %d", describe(o.Shape), o.Batch, seqLength), o.Memory())
 }
 
 // configName is the resolved config of a run.

@@ -216,6 +216,11 @@ func runAll(ctx context.Context, st *store.Store, all []*trial, o Options) error
 			o.Console.Line("sweep: trial %d (%s): nothing to do, %s has it", t.Number, t.Values, st.Join(t.run()))
 			continue
 		}
+		if local := o.Runner == "direct" || o.Runner == "prism"; local { // other engines have machines of their own
+			if err := stages.CheckMemory(&t.Config, t.Set.Vocab, t.Config.Prep.SeqLength); err != nil {
+				return t.named(err)
+			}
+		}
 		seen[t.Key] = true
 		var b bytes.Buffer
 		if err := gob.NewEncoder(&b).Encode(t); err != nil {

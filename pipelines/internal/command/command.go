@@ -16,6 +16,7 @@ import (
 	"os/signal"
 	"regexp"
 	"runtime"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"syscall"
@@ -55,6 +56,9 @@ const (
 // return: that process has no command line of ours.
 func Main(build func() *cobra.Command) {
 	engine.Init()
+	if limit := text.Memory(); limit > 0 && os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(limit / 10 * 9) // the collector works harder before the system ends the process
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	go func() {
 		<-ctx.Done()
@@ -166,6 +170,8 @@ func remedy(err error) string {
 		return "; make the set again: prep --replace, or delete its directory"
 	case errors.As(err, &diverged), errors.Is(err, sweep.ErrDiverged):
 		return "; use a smaller train.lr, or train.clip_norm: 1"
+	case errors.As(err, new(*text.MemoryError)):
+		return "; use a smaller model.hidden, train.batch or prep.seq_length, or a larger machine"
 	case errors.As(err, &few) && few.Sequences > 0:
 		return fmt.Sprintf("; use a smaller train.batch (%d at most), a smaller prep.seq_length or more text", few.Sequences)
 	case few != nil:
@@ -288,7 +294,7 @@ func exitCode(err error) int {
 		return exitInterrupted
 	case errors.Is(err, gate.ErrRefused):
 		return exitRefused
-	case errors.As(err, &config), errors.As(err, &wrong), errors.Is(err, text.ErrPrompt):
+	case errors.As(err, &config), errors.As(err, &wrong), errors.Is(err, text.ErrPrompt), errors.As(err, new(*text.MemoryError)):
 		return exitUsage
 	}
 	return exitFailed

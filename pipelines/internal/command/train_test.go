@@ -294,6 +294,29 @@ func TestDiverges(t *testing.T) {
 	}
 }
 
+// TestTooLarge: a network that no machine of today can train is refused with the
+// figures before any work, by each command that would train it, and where it is one trial
+// of a sweep.
+func TestTooLarge(t *testing.T) {
+	l := newLab(t)
+	large := []string{"--set", "model.hidden=65536", "--set", "model.layers=16"}
+	want := []string{"to train gru, 16 layers, embedding 4, hidden 65536, on 8 sequences of 10 takes 14435.", " GB of memory", "smaller model.hidden, train.batch or prep.seq_length"}
+	for _, command := range []string{"plan", "run"} {
+		l.fails(2, want, append([]string{command}, large...)...)
+	}
+	if sets, err := filepath.Glob(filepath.Join(l.work, "sets", "*")); len(sets) > 0 {
+		t.Errorf("prep ran: %v, %v", sets, err)
+	}
+	l.ok("prep")
+	l.fails(2, want, append([]string{"train"}, large...)...)
+	l.fails(2, []string{"GB of memory"}, "bench", "--hidden", "65536", "--layers", "16")
+	l.write(l.config, l.read(l.config)+"sweep: {model.hidden: [8, 65536], model.layers: [16]}\n")
+	l.fails(2, append(want, "trial 2 (model.layers=16 model.hidden=65536)"), "sweep")
+	if runs, _ := filepath.Glob(filepath.Join(l.work, "runs", "*", "checkpoints")); len(runs) > 0 {
+		t.Errorf("a trial ran: %v", runs)
+	}
+}
+
 // TestPlainProgress wants whole lines where there is no terminal: no carriage
 // return, no escape.
 func TestPlainProgress(t *testing.T) {

@@ -1,0 +1,39 @@
+package text
+
+import (
+	"fmt"
+
+	"github.com/KimMachineGun/automemlimit/memlimit"
+)
+
+// A MemoryError says that work needs more memory than there is.
+type MemoryError struct {
+	Work       string // such as "to train gru, 1 layer, embedding 64, hidden 256"
+	Needs, Has int64  // bytes
+}
+
+func (e *MemoryError) Error() string {
+	return fmt.Sprintf("text: %s takes %.1f GB of memory, and this machine, or the control group of this process, has %.1f GB", e.Work, float64(e.Needs)/1e9, float64(e.Has)/1e9)
+}
+
+// providers are the limits of memory in bytes. (Tests replace them.)
+var providers = []memlimit.Provider{memlimit.FromCgroup, memlimit.FromSystem}
+
+// Memory returns the bytes of memory that this process may take: those of the machine, or
+// fewer where a control group limits them; 0 where neither is known.
+func Memory() (bytes int64) {
+	for _, limit := range providers {
+		if n, err := limit(); err == nil && n < 1<<62 && (bytes == 0 || int64(n) < bytes) {
+			bytes = int64(n)
+		}
+	}
+	return bytes
+}
+
+// CheckMemory returns a *MemoryError where work needs more bytes than there are.
+func CheckMemory(work string, needs int64) error {
+	if has := Memory(); has > 0 && needs > has {
+		return &MemoryError{work, needs, has}
+	}
+	return nil
+}

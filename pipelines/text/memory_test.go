@@ -1,0 +1,38 @@
+package text
+
+import (
+	"errors"
+	"math"
+	"testing"
+
+	"github.com/KimMachineGun/automemlimit/memlimit"
+)
+
+// TestMemory takes the smaller limit of those that are known.
+func TestMemory(t *testing.T) {
+	defer func(old []memlimit.Provider) { providers = old }(providers)
+	if n := Memory(); n < 1<<28 || n > 1<<50 {
+		t.Errorf("this machine has %d bytes", n)
+	}
+	none := func() (uint64, error) { return 0, memlimit.ErrNoLimit }
+	for _, c := range []struct {
+		group, machine memlimit.Provider
+		want           int64
+	}{
+		{memlimit.Limit(3e9), memlimit.Limit(8e9), 3e9}, {memlimit.Limit(9e9), memlimit.Limit(8e9), 8e9}, {none, memlimit.Limit(8e9), 8e9},
+		{memlimit.Limit(math.MaxInt64 - 4095), memlimit.Limit(8e9), 8e9}, // version 1 of control groups, without a limit
+		{none, none, 0},
+	} {
+		providers = []memlimit.Provider{c.group, c.machine}
+		if got := Memory(); got != c.want {
+			t.Errorf("got %d, want %d", got, c.want)
+		}
+		var short *MemoryError
+		if err := CheckMemory("to train", c.want+1); errors.As(err, &short) != (c.want > 0) || short != nil && (short.Has != c.want || short.Needs != c.want+1) {
+			t.Errorf("%d bytes of %d: %v", c.want+1, c.want, err)
+		}
+		if err := CheckMemory("to train", c.want); err != nil {
+			t.Error(err)
+		}
+	}
+}
