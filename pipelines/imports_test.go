@@ -87,8 +87,10 @@ var mayImport = map[string][2][]string{
 	// Stand-ins for Google Cloud and the means to start a small Flink, for tests alone.
 	"runners/engine/cloudtest": {{"runners/store/gcstest"}, {beam, "google.golang.org/api/dataflow/v1b3", "google.golang.org/grpc", "google.golang.org/protobuf/proto"}},
 	"runners/engine/flink":     {},
-	"runners/schedule":         {{"runners/store"}, {}},
-	"runners/workflow":         {{"runners/store"}, {}},
+	// automemlimit knows the memory of a control group, of either version.
+	"runners/memory":   {{}, {"github.com/KimMachineGun/automemlimit/memlimit"}},
+	"runners/schedule": {{"runners/store"}, {}},
+	"runners/workflow": {{"runners/store"}, {}},
 
 	// An event file of TensorBoard's is TFRecord frames of protocol buffers. gg and x/image draw pictures: lines, circles and
 	// text are less than a plot library brings, and say which pixel has which value.
@@ -97,12 +99,10 @@ var mayImport = map[string][2][]string{
 	// Configs of small corpora, for tests alone.
 	"pipelines/internal/tiny": {{"configs", "pipelines/report"}, {}},
 	"pipelines/text": {{"configs", "model/checkpoint", "model/decode", "model/rnn", "model/run", "model/sample", "model/train", "pipelines/report", "runners/store",
-		"transforms/charset", "transforms/corpus", "transforms/dataset", "transforms/passage", "transforms/vocab"},
-		// The memory of a control group, of either version, or of the machine.
-		{"github.com/KimMachineGun/automemlimit/memlimit"}},
+		"transforms/charset", "transforms/corpus", "transforms/dataset", "transforms/passage", "transforms/vocab"}, {}},
 	// stages builds the Beam pipeline that it hands to the engine.
 	"pipelines/stages": {{"configs", "model/checkpoint", "model/kernel", "model/rnn", "model/run", "model/train", "pipelines/report", "pipelines/text",
-		"runners/engine", "runners/store", "transforms/charset", "transforms/corpus", "transforms/dataset", "transforms/prepare", "transforms/vocab"}, {beam + "pkg/beam"}},
+		"runners/engine", "runners/memory", "runners/store", "transforms/charset", "transforms/corpus", "transforms/dataset", "transforms/prepare", "transforms/vocab"}, {beam + "pkg/beam"}},
 	// layout for the spans of an excerpt, prepare for the text of a set by split.
 	"pipelines/gate": {{"configs", "model/decode", "model/sample", "model/train", "pipelines/report", "pipelines/text", "runners/store",
 		"transforms/dataset", "transforms/layout", "transforms/prepare", "transforms/vocab"}, {}},
@@ -110,16 +110,16 @@ var mayImport = map[string][2][]string{
 	"pipelines/promotion": {{"model/checkpoint", "pipelines/text", "runners/store"}, {}},
 	// kernel, engine, train, vocab: the variant that a record names, and the errors that have a class. Beam: a Transform's steps.
 	"pipelines/round": {{"configs", "configs/secret", "model/kernel", "model/run", "model/train", "pipelines/gate", "pipelines/promotion", "pipelines/report", "pipelines/stages", "pipelines/text",
-		"runners/engine", "runners/schedule", "runners/store", "runners/workflow", "transforms/corpus", "transforms/dataset", "transforms/vocab"}, {beam + "pkg/beam"}},
+		"runners/engine", "runners/memory", "runners/schedule", "runners/store", "runners/workflow", "transforms/corpus", "transforms/dataset", "transforms/vocab"}, {beam + "pkg/beam"}},
 	"pipelines/sweep": {{"configs", "configs/secret", "model/train", "pipelines/report", "pipelines/round", "pipelines/stages", "pipelines/text", "runners/engine", "runners/store", "runners/workflow"}, {}},
 	"pipelines/inspect": {{"model/checkpoint", "model/train", "pipelines/report", "pipelines/text", "runners/store",
 		"transforms/dataset", "transforms/tfexample", "transforms/tfrecord"}, {}},
 	// kernel for the peak that a speed is compared with.
-	"pipelines/bench": {{"model/decode", "model/kernel", "model/rnn", "model/sample", "model/train", "pipelines/report", "pipelines/text"}, {}},
+	"pipelines/bench": {{"model/decode", "model/kernel", "model/rnn", "model/sample", "model/train", "pipelines/report", "runners/memory"}, {}},
 	// command prints the plans of workflow, says which formats checkpoint, dataset and workflow read, and asks run what --which may be, kernel whether QUIRE_VARIANT can be had, rnn for the cell of bench, and train, store, corpus, prepare, dataset and vocab for errors that have an exit code or a remedy.
 	"pipelines/internal/command": {{"configs", "model/checkpoint", "model/kernel", "model/rnn", "model/run", "model/train",
 		"pipelines/bench", "pipelines/gate", "pipelines/inspect", "pipelines/promotion", "pipelines/report", "pipelines/round", "pipelines/stages", "pipelines/sweep", "pipelines/text",
-		"runners/engine", "runners/schedule", "runners/store", "runners/workflow", "transforms/corpus", "transforms/dataset", "transforms/prepare", "transforms/vocab"}, {cobra, pflag}},
+		"runners/engine", "runners/memory", "runners/schedule", "runners/store", "runners/workflow", "transforms/corpus", "transforms/dataset", "transforms/prepare", "transforms/vocab"}, {cobra, pflag}},
 	"pipelines/prep": {{"pipelines/internal/command"}, {}},
 	// app is command for programs outside of this module; round for their stages.
 	"pipelines/app":     {{"pipelines/internal/command", "pipelines/round"}, {}},

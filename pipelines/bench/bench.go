@@ -16,7 +16,7 @@ import (
 	"github.com/quire-ml/quire/model/sample"
 	"github.com/quire-ml/quire/model/train"
 	"github.com/quire-ml/quire/pipelines/report"
-	"github.com/quire-ml/quire/pipelines/text"
+	"github.com/quire-ml/quire/runners/memory"
 )
 
 // Options are the sizes that Run measures.
@@ -81,7 +81,7 @@ func Run(ctx context.Context, o Options, console *report.Console) (*Result, erro
 	}
 	s := o.Shape
 	needs := train.Options{Shape: s, Batch: o.Batch, SeqLength: o.Length}
-	if err := text.CheckMemory("to train this network", needs.Memory()); err != nil {
+	if err := memory.Check("to train this network", needs.Memory()); err != nil {
 		return nil, err
 	}
 	res := &Result{Cell: s.Cell, Layers: s.Layers, Hidden: s.Hidden, Embedding: s.Embedding, Batch: o.Batch, Length: o.Length,

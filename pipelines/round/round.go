@@ -23,6 +23,7 @@ import (
 	"github.com/quire-ml/quire/pipelines/stages"
 	"github.com/quire-ml/quire/pipelines/text"
 	"github.com/quire-ml/quire/runners/engine"
+	"github.com/quire-ml/quire/runners/memory"
 	"github.com/quire-ml/quire/runners/store"
 	"github.com/quire-ml/quire/runners/workflow"
 	"github.com/quire-ml/quire/transforms/vocab"
@@ -107,7 +108,7 @@ func attempt(ctx context.Context, c *configs.Config, o Options, st *store.Store)
 	return p, r, err
 }
 
-// checkMemory returns a *text.MemoryError where a round would train a network that is
+// checkMemory returns a *memory.ShortError where a round would train a network that is
 // too large for this machine, whatever the vocabulary: prep would be for nothing.
 func checkMemory(ctx context.Context, p *workflow.Pipeline, st *store.Store, c *configs.Config, o workflow.Options) error {
 	large := stages.CheckMemory(c, stages.SmallestVocabulary, c.Prep.SeqLength)
@@ -191,7 +192,7 @@ func class(err error) string {
 		return refused
 	case errors.Is(err, train.ErrInterrupted):
 		return workflow.Interrupted
-	case errors.As(err, &config), errors.As(err, &usage), errors.As(err, &char), errors.As(err, new(*text.MemoryError)):
+	case errors.As(err, &config), errors.As(err, &usage), errors.As(err, &char), errors.As(err, new(*memory.ShortError)):
 		return users
 	}
 	return ""

@@ -15,6 +15,7 @@ import (
 	"github.com/quire-ml/quire/model/train"
 	"github.com/quire-ml/quire/pipelines/report"
 	"github.com/quire-ml/quire/pipelines/text"
+	"github.com/quire-ml/quire/runners/memory"
 	"github.com/quire-ml/quire/runners/store"
 	"github.com/quire-ml/quire/transforms/dataset"
 )
@@ -180,7 +181,7 @@ func shapeOf(c *configs.Config, vocabulary int) rnn.Shape {
 // large with any.
 const SmallestVocabulary = 2
 
-// CheckMemory returns a *text.MemoryError where a training needs more memory than this
+// CheckMemory returns a *memory.ShortError where a training needs more memory than this
 // machine has.
 func CheckMemory(c *configs.Config, vocabulary, seqLength int) error {
 	o := Course(&c.Train, seqLength)
@@ -189,7 +190,7 @@ func CheckMemory(c *configs.Config, vocabulary, seqLength int) error {
 	if c.Train.From != "" {
 		o.Start = &rnn.Weights{}
 	}
-	return text.CheckMemory(fmt.Sprintf("to train %s, on %d sequences of %d", describe(o.Shape), o.Batch, seqLength), o.Memory())
+	return memory.Check(fmt.Sprintf("to train %s, on %d sequences of %d", describe(o.Shape), o.Batch, seqLength), o.Memory())
 }
 
 // configName is the resolved config of a run.

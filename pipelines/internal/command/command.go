@@ -35,6 +35,7 @@ import (
 	"github.com/quire-ml/quire/pipelines/sweep"
 	"github.com/quire-ml/quire/pipelines/text"
 	"github.com/quire-ml/quire/runners/engine"
+	"github.com/quire-ml/quire/runners/memory"
 	"github.com/quire-ml/quire/runners/schedule"
 	"github.com/quire-ml/quire/runners/store"
 	"github.com/quire-ml/quire/runners/workflow"
@@ -56,7 +57,7 @@ const (
 // return: that process has no command line of ours.
 func Main(build func() *cobra.Command) {
 	engine.Init()
-	if limit := text.Memory(); limit > 0 && os.Getenv("GOMEMLIMIT") == "" {
+	if limit := memory.Limit(); limit > 0 && os.Getenv("GOMEMLIMIT") == "" {
 		debug.SetMemoryLimit(limit / 10 * 9) // the collector works harder before the system ends the process
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -170,7 +171,7 @@ func remedy(err error) string {
 		return "; make the set again: prep --replace, or delete its directory"
 	case errors.As(err, &diverged), errors.Is(err, sweep.ErrDiverged):
 		return "; use a smaller train.lr, or train.clip_norm: 1"
-	case errors.As(err, new(*text.MemoryError)):
+	case errors.As(err, new(*memory.ShortError)):
 		return "; use a smaller model.hidden, train.batch or prep.seq_length, or a larger machine"
 	case errors.As(err, &few) && few.Sequences > 0:
 		return fmt.Sprintf("; use a smaller train.batch (%d at most), a smaller prep.seq_length or more text", few.Sequences)
@@ -294,7 +295,7 @@ func exitCode(err error) int {
 		return exitInterrupted
 	case errors.Is(err, gate.ErrRefused):
 		return exitRefused
-	case errors.As(err, &config), errors.As(err, &wrong), errors.Is(err, text.ErrPrompt), errors.As(err, new(*text.MemoryError)):
+	case errors.As(err, &config), errors.As(err, &wrong), errors.Is(err, text.ErrPrompt), errors.As(err, new(*memory.ShortError)):
 		return exitUsage
 	}
 	return exitFailed

@@ -1,4 +1,4 @@
-package text
+package memory
 
 import (
 	"errors"
@@ -8,10 +8,10 @@ import (
 	"github.com/KimMachineGun/automemlimit/memlimit"
 )
 
-// TestMemory takes the smaller limit of those that are known.
-func TestMemory(t *testing.T) {
+// TestLimit takes the smaller limit of those that are known.
+func TestLimit(t *testing.T) {
 	defer func(old []memlimit.Provider) { providers = old }(providers)
-	if n := Memory(); n < 1<<28 || n > 1<<50 {
+	if n := Limit(); n < 1<<28 || n > 1<<50 {
 		t.Errorf("this machine has %d bytes", n)
 	}
 	none := func() (uint64, error) { return 0, memlimit.ErrNoLimit }
@@ -24,14 +24,14 @@ func TestMemory(t *testing.T) {
 		{none, none, 0},
 	} {
 		providers = []memlimit.Provider{c.group, c.machine}
-		if got := Memory(); got != c.want {
+		if got := Limit(); got != c.want {
 			t.Errorf("got %d, want %d", got, c.want)
 		}
-		var short *MemoryError
-		if err := CheckMemory("to train", c.want+1); errors.As(err, &short) != (c.want > 0) || short != nil && (short.Has != c.want || short.Needs != c.want+1) {
+		var short *ShortError
+		if err := Check("to train", c.want+1); errors.As(err, &short) != (c.want > 0) || short != nil && (short.Has != c.want || short.Needs != c.want+1) {
 			t.Errorf("%d bytes of %d: %v", c.want+1, c.want, err)
 		}
-		if err := CheckMemory("to train", c.want); err != nil {
+		if err := Check("to train", c.want); err != nil {
 			t.Error(err)
 		}
 	}
