@@ -76,7 +76,7 @@ var mayImport = map[string][2][]string{
 	"configs/secret": {},
 
 	// gax, api and grpc give the types of storage's errors and retries.
-	"runners/store": {{"configs/secret"}, {"cloud.google.com/go/storage", "github.com/googleapis/gax-go/v2", "google.golang.org/api/", "google.golang.org/grpc/", "golang.org/x/sys/unix"}},
+	"runners/store": {{"configs/secret"}, {"cloud.google.com/go/storage", "github.com/googleapis/gax-go/v2", "google.golang.org/api/", "google.golang.org/grpc/", "golang.org/x/oauth2", "golang.org/x/sys/unix"}},
 	// A stand-in for Cloud Storage, for tests alone.
 	"runners/store/gcstest": {},
 	// A file system that loses what was not synced, for tests alone.

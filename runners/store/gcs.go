@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"cloud.google.com/go/storage"
+	"golang.org/x/oauth2"
 	"google.golang.org/api/googleapi"
 	"google.golang.org/api/iterator"
 	"google.golang.org/api/option"
@@ -25,13 +26,18 @@ import (
 // Times of the calls to Cloud Storage. Tests shorten them.
 type timing struct {
 	attempt  time.Duration // one attempt: a range of up to rangeBytes, a chunk, a request
-	call     time.Duration // all attempts of one
+	call     time.Duration // all attempts of one, and of those that follow it in an outage
+	first    time.Duration // the same for a service that has not answered this process yet
+	probe    time.Duration // least time of an attempt
+	quiet    time.Duration // a wait that nobody is told of, and the least time between two notices
 	pause    time.Duration // after the first failure, doubled up to
 	pauseMax time.Duration // this; each is multiplied by a random ½…1½
 }
 
-// A bucket that is gone for good must be an error within two minutes.
-var defaultTiming = timing{attempt: 45 * time.Second, call: 90 * time.Second, pause: 200 * time.Millisecond, pauseMax: 10 * time.Second}
+// A bucket that is gone for good must be an error within two minutes, also where a stage is
+// tried three times.
+var defaultTiming = timing{attempt: 45 * time.Second, call: 90 * time.Second, first: 50 * time.Second, probe: 5 * time.Second,
+	quiet: 5 * time.Second, pause: 200 * time.Millisecond, pauseMax: 10 * time.Second}
 
 const (
 	pageObjects = 1000             // of one answer to list
@@ -45,6 +51,7 @@ type gcs struct {
 	client *storage.Client
 	bucket *storage.BucketHandle
 	timing timing
+	outage *outage // of the service
 }
 
 // announce warns, once per process, that gs:// objects are not Google's.
@@ -63,6 +70,8 @@ func openGCS(ctx context.Context, bucket string) (*gcs, error) {
 	base.ResponseHeaderTimeout = defaultTiming.attempt
 	base.MaxIdleConnsPerHost = 100
 	ctx = context.WithoutCancel(ctx) // tokens are fetched long after Open
+	// A request for a token does not end with the attempt that needs it.
+	ctx = context.WithValue(ctx, oauth2.HTTPClient, &http.Client{Timeout: defaultTiming.attempt / 2})
 	transport, err := htransport.NewTransport(ctx, base, auth)
 	if err != nil {
 		return nil, fmt.Errorf("sign in to Google Cloud (gcloud auth application-default login): %w", err)
@@ -73,7 +82,8 @@ func openGCS(ctx context.Context, bucket string) (*gcs, error) {
 	}
 	// The client retries nothing by itself, except in resumable uploads.
 	client.SetRetry(storage.WithPolicy(storage.RetryNever))
-	return &gcs{name: bucket, client: client, bucket: client.Bucket(bucket), timing: defaultTiming}, nil
+	return &gcs{name: bucket, client: client, bucket: client.Bucket(bucket), timing: defaultTiming,
+		outage: outageOf(os.Getenv("STORAGE_EMULATOR_HOST"))}, nil
 }
 
 func (g *gcs) close() error { return g.client.Close() }
@@ -85,25 +95,56 @@ func (g *gcs) join(name string) string {
 // try calls f until it succeeds, fails for good, or the time of a call is over.
 func (g *gcs) try(ctx context.Context, f func(ctx context.Context) error) (err error) {
 	began := time.Now()
+	defer g.tellWait(ctx)()
 	pause := g.timing.pause
 	for n := 1; ; n++ {
-		attempt, cancel := context.WithTimeout(ctx, min(g.timing.attempt, g.timing.call-time.Since(began)))
+		start := time.Now()
+		left := max(g.outage.end(ctx, began, g.timing).Sub(start), g.timing.probe)
+		attempt, cancel := context.WithTimeout(ctx, min(g.timing.attempt, left))
 		err = f(attempt)
 		late := attempt.Err() != nil
 		cancel()
 		if err == nil || !retryable(err) && !late {
+			g.answered(ctx)
 			return err
 		}
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		if time.Since(began)+pause > g.timing.call {
-			return fmt.Errorf("gave up after %d attempts in %v: %w", n, time.Since(began).Round(time.Millisecond), gcsError(err))
+		g.outage.failed(start, g.timing)
+		if time.Now().Add(pause).After(g.outage.end(ctx, began, g.timing)) {
+			attempts := fmt.Sprintf("%d attempts", n)
+			if n == 1 {
+				attempts = "1 attempt"
+			}
+			return fmt.Errorf("gave up after %s in %v: %w", attempts, time.Since(began).Round(time.Millisecond), gcsError(err))
+		}
+		if g.outage.tell(began, g.timing) {
+			Notice(ctx, "store: %s: tries again, after %v: %v", g.join(""), time.Since(began).Round(time.Second), gcsError(err))
 		}
 		if err := wait(ctx, jitter(pause)); err != nil {
 			return err
 		}
 		pause = min(2*pause, g.timing.pauseMax)
+	}
+}
+
+// tellWait tells the notices of ctx that a call waits, unless it ends soon and calls stop.
+func (g *gcs) tellWait(ctx context.Context) (stop func()) {
+	began := time.Now()
+	timer := time.AfterFunc(g.timing.quiet, func() {
+		if g.outage.tell(began, g.timing) {
+			left := time.Until(g.outage.end(ctx, began, g.timing))
+			Notice(ctx, "store: %s: waits for Cloud Storage since %v, and tries for %v more", g.join(""), g.timing.quiet, max(left, 0).Round(time.Second))
+		}
+	})
+	return func() { timer.Stop() }
+}
+
+// answered notes that the service has answered.
+func (g *gcs) answered(ctx context.Context) {
+	if g.outage.answer() {
+		Notice(ctx, "store: %s: Cloud Storage answers again", g.join(""))
 	}
 }
 

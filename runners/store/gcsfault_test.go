@@ -185,7 +185,8 @@ func TestRefusals(t *testing.T) {
 // number of attempts.
 func TestOutage(t *testing.T) {
 	s, server := faulty(t)
-	s.d.(*gcs).timing.call = 100 * time.Millisecond
+	g := s.d.(*gcs)
+	g.timing.call, g.timing.first = 100*time.Millisecond, 100*time.Millisecond
 	for range 5000 {
 		server.Inject(gcstest.Fault{Kind: gcstest.Unavailable})
 	}
@@ -250,7 +251,7 @@ func TestRate(t *testing.T) {
 // TestPauseEnds: the pause before another attempt ends with the context.
 func TestPauseEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		g := &gcs{timing: timing{attempt: time.Hour, call: 10 * time.Hour, pause: time.Hour, pauseMax: time.Hour}}
+		g := &gcs{outage: &outage{answered: true}, timing: timing{attempt: time.Hour, call: 10 * time.Hour, quiet: time.Hour, pause: time.Hour, pauseMax: time.Hour}}
 		short, cancel := context.WithTimeout(ctx, time.Minute)
 		defer cancel()
 		began, attempts := time.Now(), 0

@@ -113,10 +113,16 @@ func (u *gcsUpload) send(p []byte) error {
 // guard calls f, which waits for chunks, and cancels the upload if that takes
 // too long: a request that begins an upload has no deadline of its own.
 func (u *gcsUpload) guard(f func() error) error {
+	began := time.Now()
 	timer := time.AfterFunc(u.g.timing.call+lookTime, func() { u.cancel(errStuck) })
 	defer timer.Stop()
+	defer u.g.tellWait(u.ctx)()
 	err := f()
-	if err != nil && errors.Is(context.Cause(u.ctx), errStuck) {
+	stuck := err != nil && errors.Is(context.Cause(u.ctx), errStuck)
+	if stuck || retryable(err) {
+		u.g.outage.failed(began, u.g.timing)
+	}
+	if stuck {
 		return errStuck
 	}
 	return err
@@ -165,6 +171,7 @@ func (u *gcsUpload) finish() (a *storage.ObjectAttrs, err error) {
 		if err := u.guard(u.w.Close); err != nil {
 			return nil, err
 		}
+		u.g.answered(u.ctx)
 		return u.w.Attrs(), nil
 	}
 	err = u.g.try(u.ctx, func(ctx context.Context) error {

@@ -106,7 +106,7 @@ func (x *pass) attempt(ctx context.Context, v *verdict) (p product, attempts int
 			x.o.observe(v.n.name, Retries, fmt.Sprintf("attempt %d of %d in %v", next, x.o.Attempts, wait.Round(time.Millisecond)), err.Error())
 		}}
 	attempts, err = retry.Do(ctx, func() (err error) {
-		p, err = v.n.limited(ctx, v.task)
+		p, err = v.n.limited(store.Action(ctx), v.task)
 		return err
 	})
 	return p, attempts, err

@@ -87,7 +87,7 @@ func Execute(ctx context.Context, cmd *cobra.Command, args []string, stdout, std
 	if err != nil {
 		err = usageError{err} // QUIRE_VARIANT names a variant that this processor lacks
 	} else if err = checkHome(args); err == nil {
-		executed, err = cmd.ExecuteContextC(ctx)
+		executed, err = cmd.ExecuteContextC(store.WithNotices(ctx, func(line string) { fmt.Fprintf(stderr, "quire: %s\n", line) }))
 		err = unknownCommand(cmd, err, args)
 	}
 	if err == nil {

@@ -1,0 +1,109 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"sync"
+	"time"
+)
+
+// An outage is what this process knows of a service that does not answer. All calls to
+// the service share it: an action of many calls, one after another, ends when a call by
+// itself would.
+type outage struct {
+	mu       sync.Mutex
+	answered bool      // at least once
+	since    time.Time // beginning of the first failed attempt since the last answer; zero: none
+	last     time.Time // end of the last failed attempt
+	said     time.Time // when a person was last told; zero: the outage was not worth telling
+}
+
+// outages are by address of the service.
+var outages sync.Map
+
+func outageOf(address string) *outage {
+	o, _ := outages.LoadOrStore(address, &outage{})
+	return o.(*outage)
+}
+
+// end returns the time at which a call that began then gives up. A call in an outage has
+// what is left of the patience, and one attempt in any case.
+func (o *outage) end(ctx context.Context, began time.Time, t timing) time.Time {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	patience, from := t.call, began
+	if !o.answered {
+		patience = t.first
+	}
+	if !o.over(t) && o.since.Before(from) {
+		from = o.since
+	}
+	if action, ok := ctx.Value(actionKey{}).(time.Time); ok && o.answered && action.After(from) {
+		from = action
+	}
+	return from.Add(patience)
+}
+
+// over reports whether there is no outage: the last failure is too long ago to say.
+func (o *outage) over(t timing) bool { return o.since.IsZero() || time.Since(o.last) > t.call }
+
+// failed notes a failed attempt, which began at start.
+func (o *outage) failed(start time.Time, t timing) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.over(t) {
+		o.since, o.said = start, time.Time{}
+	}
+	o.last = time.Now()
+}
+
+// answer notes an answer, and reports whether it ends an outage that a person was told of.
+func (o *outage) answer() (told bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	told = !o.said.IsZero()
+	o.answered, o.since, o.said = true, time.Time{}, time.Time{}
+	return told
+}
+
+// tell reports whether a person should be told of a wait that began then.
+func (o *outage) tell(began time.Time, t timing) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	now := time.Now()
+	if now.Sub(began) < t.quiet || now.Sub(o.said) < t.quiet {
+		return false
+	}
+	o.said = now
+	return true
+}
+
+type (
+	actionKey struct{}
+	noticeKey struct{}
+)
+
+// Action returns a context for an action that has its own patience with a service: one that
+// is tried again because the service did not answer for a while. A service that has never
+// answered this process gets no more patience by it.
+func Action(ctx context.Context) context.Context {
+	return context.WithValue(ctx, actionKey{}, time.Now())
+}
+
+// WithNotices returns a context whose calls tell say, in a line, when they wait for a
+// service longer than a few seconds, when they try again, and when the service answers
+// again. Without it such lines go to stderr. say is called by several goroutines at a time.
+func WithNotices(ctx context.Context, say func(line string)) context.Context {
+	return context.WithValue(ctx, noticeKey{}, say)
+}
+
+// Notice tells the notices of ctx a line.
+func Notice(ctx context.Context, format string, args ...any) {
+	line := fmt.Sprintf(format, args...)
+	if say, ok := ctx.Value(noticeKey{}).(func(string)); ok {
+		say(line)
+		return
+	}
+	fmt.Fprintln(os.Stderr, line)
+}
