@@ -14,6 +14,12 @@ func IsTerminal(w io.Writer) bool {
 	return ok && term.IsTerminal(int(f.Fd())) && os.Getenv("TERM") != "dumb"
 }
 
+// Interactive reports whether r is a terminal, at which a person types.
+func Interactive(r io.Reader) bool {
+	f, ok := r.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
+}
+
 // Visible writes text to a terminal. A model, or a corpus, chooses the characters of
 // the text, so a control character appears as an escape such as \x1b and commands
 // nothing. Newlines, with or without a carriage return, and tabs pass. A Visible is

@@ -307,6 +307,7 @@ type common struct {
 	set    []string
 	json   bool
 	quiet  bool
+	ctx    context.Context // of the command that runs; nil: none does
 }
 
 func (o *common) add(f *pflag.FlagSet) {
@@ -318,7 +319,13 @@ func (o *common) add(f *pflag.FlagSet) {
 
 // load resolves the config. flags are the command's own that stand for keys.
 func (o *common) load(flags ...configs.Flag) (*configs.Resolved, error) {
-	return configs.Load(configs.Options{Config: o.config, Environ: os.Environ(), Set: o.set, Flags: flags})
+	load := func() (*configs.Resolved, error) {
+		return configs.Load(configs.Options{Config: o.config, Environ: os.Environ(), Set: o.set, Flags: flags})
+	}
+	if o.ctx == nil {
+		return load()
+	}
+	return await(o.ctx, load) // a config may come from a pipe
 }
 
 // device is the device of every command.
@@ -366,7 +373,8 @@ func build(o *common, use, short, long, example string, run func(c *cobra.Comman
 			}
 			return nil
 		},
-		RunE: func(c *cobra.Command, _ []string) error { return run(c) }}
+		PreRun: func(c *cobra.Command, _ []string) { o.ctx = c.Context() },
+		RunE:   func(c *cobra.Command, _ []string) error { return run(c) }}
 	o.add(c.Flags())
 	complete(c, "config", completeConfig)
 	return c

@@ -15,9 +15,11 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/quire-ml/quire/pipelines/internal/command"
 	"github.com/quire-ml/quire/runners/engine"
+	"github.com/quire-ml/quire/runners/store"
 )
 
 // Variables that make the test binary a child: the program quire, with these
@@ -25,6 +27,8 @@ import (
 const (
 	childVariable = "COMMAND_TEST_CHILD"
 	limitVariable = "COMMAND_TEST_FILE_BYTES"
+	// hastenVariable divides the times of calls to buckets.
+	hastenVariable = "COMMAND_TEST_HASTEN"
 )
 
 func TestMain(m *testing.M) {
@@ -43,6 +47,9 @@ func TestMain(m *testing.M) {
 	}
 	if at := os.Getenv(pauseVariable); at != "" {
 		pauseAt(at)
+	}
+	if n, err := strconv.Atoi(os.Getenv(hastenVariable)); err == nil {
+		store.Hasten(time.Duration(n))
 	}
 	command.Main(command.Quire)
 }

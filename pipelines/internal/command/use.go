@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -245,24 +244,6 @@ func readText(c *cobra.Command, corpus configs.Corpus, given, file string) ([]by
 		return []byte(given), nil
 	}
 	return readFile(c, corpus, file)
-}
-
-// readFile returns the text of a file, or of standard input where file is empty or -.
-func readFile(c *cobra.Command, corpus configs.Corpus, file string) ([]byte, error) {
-	from, name := c.InOrStdin(), "standard input"
-	if file != "" && file != "-" {
-		f, err := os.Open(file)
-		if err != nil {
-			return nil, fmt.Errorf("command: %s: %w", c.Name(), err)
-		}
-		defer f.Close()
-		from, name = f, file
-	}
-	data, err := text.Read(from, corpus)
-	if err != nil {
-		return nil, fmt.Errorf("command: %s: %s: %w", c.Name(), name, err)
-	}
-	return data, nil
 }
 
 func printScore(w io.Writer, m *text.Model, scored []byte, r *text.ScoreResult) {
