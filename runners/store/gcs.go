@@ -133,9 +133,9 @@ func (g *gcs) try(ctx context.Context, f func(ctx context.Context) error) (err e
 func (g *gcs) tellWait(ctx context.Context) (stop func()) {
 	began := time.Now()
 	timer := time.AfterFunc(g.timing.quiet, func() {
-		if g.outage.tell(began, g.timing) {
-			left := time.Until(g.outage.end(ctx, began, g.timing))
-			Notice(ctx, "store: %s: waits for Cloud Storage since %v, and tries for %v more", g.join(""), g.timing.quiet, max(left, 0).Round(time.Second))
+		left := time.Until(g.outage.end(ctx, began, g.timing))
+		if left > 0 && g.outage.tell(began, g.timing) {
+			Notice(ctx, "store: %s: waits for Cloud Storage since %v, and tries for %v more", g.join(""), g.timing.quiet, left.Round(time.Second))
 		}
 	})
 	return func() { timer.Stop() }
@@ -188,6 +188,7 @@ func (a *answer) Unwrap() error { return a.err }
 func gcsError(err error) error {
 	var api *googleapi.Error
 	var done *answer
+	var timeout net.Error
 	switch {
 	case err == nil || errors.Is(err, ErrConflict) || errors.Is(err, ErrNotExist) || errors.As(err, &done):
 		return err
@@ -195,6 +196,8 @@ func gcsError(err error) error {
 		return fmt.Errorf("%w: there is no such bucket", ErrNotExist)
 	case hasStatus(err, http.StatusNotFound):
 		return ErrNotExist
+	case errors.As(err, &timeout) && timeout.Timeout():
+		return &answer{text: "no answer", err: err}
 	case errors.As(err, &api):
 		text := strings.Join(strings.Fields(api.Message), " ")
 		if text == "" {

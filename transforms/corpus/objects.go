@@ -27,8 +27,12 @@ func objects(ctx context.Context, source string, o *ResolveOptions) (docs []Docu
 	var infos []store.Info
 	root, pattern := "", ""
 	if name != "" && !strings.Contains(name, `\`) { // the very name, which a pattern's characters may be in
-		if info, err := st.Stat(ctx, name); err == nil {
+		info, err := st.Stat(ctx, name)
+		switch {
+		case err == nil:
 			return []Document{{Name: path.Base(name), Path: st.Join(name), Bytes: info.Bytes, generation: info.Generation}}, nil
+		case store.Transient(err):
+			return nil, err
 		}
 		root = name + "/"
 	}
