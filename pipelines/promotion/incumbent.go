@@ -11,7 +11,8 @@ import (
 	"github.com/quire-ml/quire/runners/store"
 )
 
-// Incumbent is the model that a candidate must be better than.
+// Incumbent is the model that a candidate must be better than. A promotion takes its
+// place on the generation: whoever makes an Incumbent sets the generation of Read.
 type Incumbent struct {
 	Checkpoint string `json:"checkpoint"`           // name below the workdir, or a path or URL elsewhere; empty: there is none
 	SHA256     string `json:"sha256,omitempty"`     // of the checkpoint; empty in records of earlier programs
