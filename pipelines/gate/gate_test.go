@@ -1,9 +1,11 @@
 package gate
 
 import (
+	"encoding/json"
 	"errors"
 	"go/parser"
 	"go/token"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -195,5 +197,40 @@ func TestHeldTexts(t *testing.T) {
 		if got, want := string(bytesOf(set.Vocab(), ids)), string(held[at:at+100]); got != want {
 			t.Errorf("text %d is %q, want %q", k, got, want)
 		}
+	}
+}
+
+// TestChangedCorpus: a judgement on a corpus that has changed since the set was made
+// finds what it found before.
+func TestChangedCorpus(t *testing.T) {
+	l := newLab(t)
+	good := l.train(l.set, nil)
+	judge := func() string {
+		t.Helper()
+		res, err := Judge(t.Context(), l.c.Gate, good, Options{Set: l.set, Corpus: l.corpus, Console: tiny.Console()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := json.Marshal(res)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(text)
+	}
+	want := judge()
+	file := l.corpus.Documents[0].Path
+	for what, now := range map[string]string{"grown": l.text + "more", "cut off": l.text[:9000], "rewritten": strings.ToUpper(l.text)} {
+		if err := os.WriteFile(file, []byte(now), 0o666); err != nil {
+			t.Fatal(err)
+		}
+		if got := judge(); got != want {
+			t.Errorf("%s: %s\nwant %s", what, got, want)
+		}
+	}
+	if err := os.Remove(file); err != nil {
+		t.Fatal(err)
+	}
+	if got := judge(); got != want {
+		t.Errorf("gone: %s\nwant %s", got, want)
 	}
 }

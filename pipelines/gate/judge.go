@@ -118,6 +118,7 @@ type candidate struct {
 	duel     *duel     // nil: nothing is promoted
 
 	// By sample.
+	fromSet       bool      // the corpus has changed: its text is read from the set
 	written, held [][]int32 // samples, and texts of the held-out part for comparison
 	ours, theirs  overlap   // of each of these with the corpus
 }

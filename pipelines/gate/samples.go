@@ -2,6 +2,7 @@ package gate
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -14,8 +15,19 @@ import (
 // sample lets the candidate write samples, takes texts of the held-out part for
 // comparison, and finds how much of both is in the corpus. It reads the corpus
 // twice: the training text, which comes before the held-out texts, cannot be
-// compared with them before they are known.
+// compared with them before they are known. Where the corpus has changed since the set
+// was made, it reads the set's sequences instead.
 func (c *candidate) sample(ctx context.Context) error {
+	err := c.sampleFrom(ctx)
+	if errors.Is(err, prepare.ErrChanged) && !c.fromSet {
+		c.o.Console.Line("gate: reads the text from the set: %v", err)
+		c.fromSet = true
+		err = c.sampleFrom(ctx)
+	}
+	return err
+}
+
+func (c *candidate) sampleFrom(ctx context.Context) error {
 	length := c.limits.Length
 	if length == 0 {
 		length = max(c.set.Manifest().SeqLength, grams[gram50])
@@ -82,17 +94,52 @@ func (c *candidate) write(ctx context.Context, prompts [][]int32, length int) ([
 // read visits the text of the corpus, or of one split where only is not empty.
 // continues is false where ids do not follow those of the visit before.
 func (c *candidate) read(ctx context.Context, only string, visit func(split string, continues bool, ids []int32)) error {
+	if c.fromSet {
+		for _, split := range []string{"train", "validation"} {
+			if only != "" && only != split {
+				continue
+			}
+			if err := c.readSplit(ctx, split, visit); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
 	var ids []int32
 	return prepare.SplitText(ctx, c.o.Corpus.Documents, c.set.Manifest(), func(x prepare.Text) (err error) {
 		if only != "" && only != x.Split {
 			return nil
 		}
 		if ids, err = c.set.Vocab().Encode(ids[:0], x.Bytes); err != nil {
-			return fmt.Errorf("gate: the text is not that of the set: %w", err)
+			return fmt.Errorf("gate: %w: %w", prepare.ErrChanged, err) // a character that the set does not have
 		}
 		visit(x.Split, x.Continues, ids)
 		return nil
 	})
+}
+
+// readSplit visits the text of a split of the set. Where the set is not continuous, each
+// sequence is a text by itself.
+func (c *candidate) readSplit(ctx context.Context, split string, visit func(split string, continues bool, ids []int32)) error {
+	d, err := c.set.Text(split, 0)
+	if err != nil {
+		return err
+	}
+	buf, at := make([]int32, 1<<16), int64(0)
+	for _, chars := range d.Stretches() {
+		for end, continues := at+chars, false; at < end; continues = true {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			ids := buf[:min(int64(len(buf)), end-at)]
+			if err := d.ReadAt(ctx, at, ids); err != nil {
+				return err
+			}
+			visit(split, continues, ids)
+			at += int64(len(ids))
+		}
+	}
+	return nil
 }
 
 // heldTexts returns n texts of the held-out part, or as many as it has, from places

@@ -157,7 +157,9 @@ func writeText(ctx context.Context, w io.Writer, d Document, f charset.Form, not
 	if err := r.open(ctx, d); err != nil {
 		return err
 	}
-	var bytes io.Reader = &checked{ctx, bufio.NewReaderSize(io.NewSectionReader(r.at, 0, d.Bytes), 1<<20)}
+	sum := sha256.New()
+	stored := io.TeeReader(io.NewSectionReader(r.at, 0, d.Bytes), sum)
+	var bytes io.Reader = &checked{ctx, bufio.NewReaderSize(stored, 1<<20)}
 	if strings.HasSuffix(d.Path, gzipSuffix) {
 		if bytes, err = newGunzip(bytes, d.Bytes); err != nil {
 			return err
@@ -167,7 +169,12 @@ func writeText(ctx context.Context, w io.Writer, d Document, f charset.Form, not
 	if err != nil {
 		return err
 	}
-	_, err = io.CopyBuffer(w, struct{ io.Reader }{text}, make([]byte, 1<<20))
+	if _, err = io.CopyBuffer(w, struct{ io.Reader }{text}, make([]byte, 1<<20)); err == nil {
+		_, err = io.Copy(io.Discard, stored) // what may follow the text's end
+	}
+	if got := hex.EncodeToString(sum.Sum(nil)); err == nil && d.SHA256 != "" && got != d.SHA256 {
+		err = fmt.Errorf("%w since it was digested; start again", ErrChanged)
+	}
 	note.Undefined = text.Undefined()
 	return err
 }

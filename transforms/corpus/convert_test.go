@@ -224,3 +224,22 @@ func TestSigns(t *testing.T) {
 }
 
 func sha(text string) string { return fmt.Sprintf("%x", sha256.Sum256([]byte(text))) }
+
+// TestConvertChanged: the text of a document is kept under the digest of bytes that it
+// was made of, and of no others.
+func TestConvertChanged(t *testing.T) {
+	d := put(t, t.TempDir(), "a.txt", "\xef\xbb\xbfabc")
+	docs, cache := []Document{d}, t.TempDir()
+	if _, err := Digests(t.Context(), docs); err != nil {
+		t.Fatal(err)
+	}
+	put(t, filepath.Dir(d.Path), "a.txt", "\xef\xbb\xbfabd")
+	if _, err := convert(t.Context(), docs[0], &ResolveOptions{Cache: cache}); !errors.Is(err, ErrChanged) {
+		t.Errorf("converted another text: %v", err)
+	}
+	put(t, filepath.Dir(d.Path), "a.txt", "\xef\xbb\xbfabc, and more")
+	got, err := convert(t.Context(), docs[0], &ResolveOptions{Cache: cache})
+	if err != nil || got.Bytes != 3 {
+		t.Errorf("the beginning: %+v, %v", got, err)
+	}
+}

@@ -15,8 +15,9 @@
 // Resolve makes text of the documents' bytes: decompressed, in UTF-8, without a byte
 // order mark, and with the line ends that are asked for (package charset). Then every
 // character counts: CR and LF are two characters, NUL is one, and a line may have any
-// length. A document of 0 bytes is listed and has no characters. A document whose size is not the listed size, or whose bytes
-// differ between two readings, is an error.
+// length. A document of 0 bytes is listed and has no characters. What is
+// appended to a document after it was listed is not of it. A document that has become
+// shorter, or whose bytes differ between two readings, is an error.
 //
 // Resolve runs where a pipeline is built. Ranges, Hash and Count are Beam
 // transforms.
@@ -27,6 +28,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 
 	"github.com/quire-ml/quire/runners/store"
@@ -101,7 +103,11 @@ func (r *Reader) read(ctx context.Context, d Document, off, n int64) ([]byte, er
 	return buf, nil
 }
 
-// open makes d the open document. Another size than the listed one is an error.
+// ErrChanged is wrapped by errors about a document that has other bytes, or fewer, than
+// when it was listed. What was appended since is left for the next listing.
+var ErrChanged = errors.New("the text has changed")
+
+// open makes d the open document: its first d.Bytes bytes.
 func (r *Reader) open(ctx context.Context, d Document) error {
 	if r.closer != nil && r.doc == d {
 		return nil
@@ -114,13 +120,16 @@ func (r *Reader) open(ctx context.Context, d Document) error {
 		}
 	}
 	size, err := r.openPath(ctx, d.Path)
-	if err != nil {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("corpus: %s: %w since the corpus was listed: %w", d.Name, ErrChanged, err)
+	case err != nil:
 		return fmt.Errorf("corpus: %s: %w", d.Name, err)
 	}
 	r.doc = d
-	if size != d.Bytes {
-		return fmt.Errorf("corpus: %s: has %d bytes, but had %d when the corpus was listed; documents must not change while a set is made; make the set again",
-			d.Name, size, d.Bytes)
+	if size < d.Bytes {
+		return fmt.Errorf("corpus: %s: has %d bytes, but had %d when the corpus was listed: %w: it was cut off; make the set again",
+			d.Name, size, d.Bytes, ErrChanged)
 	}
 	return nil
 }

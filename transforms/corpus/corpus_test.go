@@ -345,7 +345,7 @@ func TestDigests(t *testing.T) {
 		}
 		for k := range ranges {
 			ranges[k].CRC ^= 1
-			if err := Same(ranges, digests); err == nil || err.Error() != docs[i].Name+": the text changed while the set was made; make the set again" {
+			if err := Same(ranges, digests); err == nil || err.Error() != docs[i].Name+": the text has changed while the set was made; make the set again" {
 				t.Errorf("range %d differs: %v", k, err)
 			}
 			ranges[k].CRC ^= 1

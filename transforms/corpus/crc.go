@@ -46,7 +46,7 @@ func Same(ranges []RangeCount, digests []Digest) error {
 			end += ranges[0].Length
 		}
 		if crc != d.CRC || end != d.Bytes {
-			return fmt.Errorf("%s: the text changed while the set was made; make the set again", d.Name)
+			return fmt.Errorf("%s: %w while the set was made; make the set again", d.Name, ErrChanged)
 		}
 	}
 	if len(ranges) > 0 {

@@ -132,13 +132,14 @@ func (k *DigestCache) sweep() error {
 }
 
 // stamp returns a text that changes with every writing of a document, and the time of
-// the last. The text is "" where neither is known.
+// the last. The text is "" where neither is known, and for a file that has another size
+// than the document: the document is the file's beginning, of which the stamp says nothing.
 func (d Document) stamp() (string, time.Time) {
 	if store.IsURL(d.Path) {
 		return d.generation, time.Time{}
 	}
 	info, err := os.Stat(d.Path)
-	if err != nil {
+	if err != nil || info.Size() != d.Bytes {
 		return "", time.Time{}
 	}
 	changed, inode := changeTime(info)

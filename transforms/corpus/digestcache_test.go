@@ -130,3 +130,29 @@ func TestKnown(t *testing.T) {
 		t.Errorf("what was kept long ago is there: %v", err)
 	}
 }
+
+// TestKnownGrowing: the digest of a file's beginning is not kept as that of the file.
+func TestKnownGrowing(t *testing.T) {
+	l := &knownLab{t: t, docs: t.TempDir(), folder: t.TempDir(), later: time.Hour}
+	l.write("a.txt", "first")
+	whole, _ := l.digests()
+	docs, err := Resolve(t.Context(), []string{l.docs}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.write("a.txt", "first, second")
+	k, err := OpenDigestCache(t.Context(), l.folder, []string{l.docs})
+	if err != nil {
+		t.Fatal(err)
+	}
+	k.now = func() time.Time { return time.Now().Add(time.Hour) }
+	if sums, err := k.Digests(t.Context(), docs); err != nil || !slices.Equal(sums, whole) {
+		t.Errorf("the beginning has %q, %v, want %q", sums, err, whole)
+	}
+	if err := k.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if sums, read := l.digests(); read != 1 || slices.Equal(sums, whole) {
+		t.Errorf("the grown file has %q, as its beginning; %d were read", sums, read)
+	}
+}

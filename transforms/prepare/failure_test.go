@@ -67,11 +67,18 @@ func TestBadInput(t *testing.T) {
 func TestMissingDocument(t *testing.T) {
 	docs := write(t, text{"a.txt", "some text"})
 	o := Options{SeqLength: 2, Dir: t.TempDir()}
-	if err := os.WriteFile(docs[0].Path, []byte("some more text"), 0o644); err != nil {
+	before := files(t, made(t, "direct", docs, o))
+	if err := os.WriteFile(docs[0].Path, []byte("some text, and é"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if err := run(t.Context(), "direct", docs, o); err == nil || !strings.Contains(err.Error(), "corpus: a.txt: has 14 bytes, but had 9 when the corpus was listed") {
-		t.Errorf("grown: %v", err)
+	if after := files(t, made(t, "direct", docs, o)); !maps.Equal(before, after) {
+		t.Errorf("grown, the document gives another set: %v, want %v", after, before)
+	}
+	if err := os.WriteFile(docs[0].Path, []byte("some tex"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := run(t.Context(), "direct", docs, o); err == nil || !strings.Contains(err.Error(), "corpus: a.txt: has 8 bytes, but had 9 when the corpus was listed: the text has changed: it was cut off") {
+		t.Errorf("cut off: %v", err)
 	}
 	if err := os.Remove(docs[0].Path); err != nil {
 		t.Fatal(err)
@@ -93,8 +100,8 @@ func meddle(p plan) (plan, error) {
 // characters, equally many: nothing but the checksums of blocks shows it.
 func TestChanged(t *testing.T) {
 	for now, want := range map[string]string{
-		"to be or not to be": "prepare: a.txt: the text after byte 12 changed while the set was made; make the set again",
-		"or not to be to be": "prepare: a.txt: the text after byte ",
+		"to be or not to be": "prepare: a.txt: after byte 12, the text has changed while the set was made; make the set again",
+		"or not to be to be": "prepare: a.txt: after byte ",
 	} {
 		docs := write(t, text{"a.txt", "to be or not be to"})
 		t.Setenv("PREPARE_TEST_FILE", docs[0].Path)
@@ -123,7 +130,7 @@ func TestPlanChanged(t *testing.T) {
 		t.Error(err)
 	}
 	for _, d := range []corpus.Digest{{Name: "a.txt", Bytes: 4, CRC: 2}, {Name: "a.txt", Bytes: 5, CRC: 1}} {
-		if _, err := newPlan(o, st, []corpus.Digest{d}); err == nil || err.Error() != "prepare: a.txt: the text changed while the set was made; make the set again" {
+		if _, err := newPlan(o, st, []corpus.Digest{d}); err == nil || err.Error() != "prepare: a.txt: the text has changed while the set was made; make the set again" {
 			t.Errorf("%+v: got %v", d, err)
 		}
 	}

@@ -152,7 +152,7 @@ func (p *plan) complete(o Options, counts []sides) error {
 // changed is the error of a document that was read twice, with different bytes from
 // an offset on.
 func changed(offset int64) error {
-	return fmt.Errorf("the text after byte %d changed while the set was made; make the set again", offset)
+	return fmt.Errorf("after byte %d, %w while the set was made; make the set again", offset, corpus.ErrChanged)
 }
 
 // checkTotals refuses a corpus that leaves a split without sequences.

@@ -19,10 +19,14 @@ type Text struct {
 	Bytes     []byte // of the set's unit, normalised as the set is; valid during the call
 }
 
+// ErrChanged is wrapped by errors about documents that have other bytes than before.
+var ErrChanged = corpus.ErrChanged
+
 // SplitText reads the documents of a set again, and calls visit with the text of its
 // sequences, in the order of the documents. Every character comes once, even where
-// sequences overlap. Characters of no sequence do not come. A document whose number
-// of characters is not the manifest's is an error. Memory is bounded by 4 MiB of text
+// sequences overlap. Characters of no sequence do not come. The error wraps ErrChanged
+// where a document has other bytes than its digests say, or another number of characters
+// than the manifest says; visit may have been called with some of them. Memory is bounded by 4 MiB of text
 // and one block.
 func SplitText(ctx context.Context, docs []corpus.Document, m *dataset.Manifest, visit func(Text) error) error {
 	chars := make([]int64, len(m.Documents))
@@ -41,9 +45,10 @@ type walker struct {
 	visit      func(Text) error
 
 	reader corpus.Reader
-	layout layout.Layout // by tail
-	spans  []splitSpan   // of this document, in order, without those that have ended
-	inside bool          // the last Text was of spans[0]
+	read   []corpus.RangeCount // of this document
+	layout layout.Layout       // by tail
+	spans  []splitSpan         // of this document, in order, without those that have ended
+	inside bool                // the last Text was of spans[0]
 }
 
 // A splitSpan is consecutive characters of a document, all of one split.
@@ -73,7 +78,7 @@ func (w *walker) walk(ctx context.Context, docs []corpus.Document, chars []int64
 }
 
 func (w *walker) document(ctx context.Context, doc int64, d corpus.Document, chars int64) error {
-	w.spans, w.inside = nil, false
+	w.spans, w.inside, w.read = nil, false, nil
 	ahead, at := int64(0), int64(0) // at: the next character
 	if w.rule.By == layout.ByBlock {
 		ahead = w.rule.Blocks().Ahead()
@@ -87,6 +92,7 @@ func (w *walker) document(ctx context.Context, doc int64, d corpus.Document, cha
 		if err != nil {
 			return err
 		}
+		w.read = append(w.read, corpus.RangeCount{Doc: doc, Offset: offset, Length: rng.Length, CRC: text.CRC})
 		in := layout.Span{From: at, To: at + w.count(text.Owned())}
 		if w.rule.By == layout.ByTail {
 			w.add(w.layout.Starting(doc, in))
@@ -103,9 +109,12 @@ func (w *walker) document(ctx context.Context, doc int64, d corpus.Document, cha
 		at = in.To
 	}
 	if at != chars {
-		return fmt.Errorf("has %d characters, the set was made of %d: the text has changed since", at, chars)
+		return fmt.Errorf("has %d characters, the set was made of %d: %w since", at, chars, corpus.ErrChanged)
 	}
-	return nil
+	if d.SHA256 == "" {
+		return nil // not digested
+	}
+	return corpus.Same(w.read, []corpus.Digest{{Doc: doc, Name: d.Name, Bytes: d.Bytes, SHA256: d.SHA256, CRC: d.CRC}})
 }
 
 // count returns the number of characters of a text.

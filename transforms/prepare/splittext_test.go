@@ -1,6 +1,8 @@
 package prepare
 
 import (
+	"errors"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -123,6 +125,18 @@ func TestSplitTextChanged(t *testing.T) {
 				t.Errorf("%+v: %v", m, err)
 			}
 		}
+	}
+	if _, err := corpus.Digests(t.Context(), docs); err != nil {
+		t.Fatal(err)
+	}
+	if err := SplitText(t.Context(), docs, manifest("tail", 1000), ignore); err != nil {
+		t.Errorf("digested: %v", err)
+	}
+	if err := os.WriteFile(docs[0].Path, []byte(strings.Repeat("or not to be to be. ", 50)), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	if err := SplitText(t.Context(), docs, manifest("tail", 1000), ignore); !errors.Is(err, ErrChanged) {
+		t.Errorf("other text of as many characters: %v", err)
 	}
 	err := SplitText(t.Context(), []corpus.Document{{Name: "gone.txt", Path: docs[0].Path + "x", Bytes: 4}}, manifest("tail", 4), ignore)
 	if err == nil || !strings.Contains(err.Error(), "gone.txt") {

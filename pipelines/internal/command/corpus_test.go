@@ -1,6 +1,7 @@
 package command_test
 
 import (
+	"bytes"
 	"errors"
 	"os"
 	"path/filepath"
@@ -9,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/quire-ml/quire/configs"
+	"github.com/quire-ml/quire/pipelines/internal/command"
 	made "github.com/quire-ml/quire/pipelines/text"
 )
 
@@ -89,4 +91,76 @@ func TestPrepKilledBeside(t *testing.T) {
 	l.ok("prep")
 	l.fails(1, []string{"holds killed1, and no sign that quire has made it", "use another prep.out or train.out"}, "prep", "--out", l.dir, "--replace")
 	l.fails(1, []string{"holds killed1, and no sign that quire has made it"}, "train", "--out", l.dir, "--fresh")
+}
+
+// watching is a stderr that calls do before the first line that begins with at.
+type watching struct {
+	bytes.Buffer
+	at string
+	do func()
+}
+
+func (w *watching) Write(p []byte) (int, error) {
+	if w.do != nil && bytes.HasPrefix(p, []byte(w.at)) {
+		do := w.do
+		w.do = nil
+		do()
+	}
+	return w.Buffer.Write(p)
+}
+
+// during runs a round, and does something when a stage begins.
+func (l *lab) during(stage string, do func(), args ...string) outcome {
+	l.t.Helper()
+	args = append(append([]string{"run"}, args...), "--config", l.config)
+	var stdout bytes.Buffer
+	stderr := &watching{at: stage, do: do}
+	code := command.Execute(l.t.Context(), command.Quire(), args, &stdout, stderr)
+	if stderr.do != nil {
+		l.t.Fatalf("%s has not begun: %s", stage, stderr.String())
+	}
+	return outcome{args, code, stdout.String(), stderr.String()}
+}
+
+// TestGrowing: a round works on the text that it found, whatever becomes of the file
+// meanwhile; what is appended is for the next round. A file that is cut off or rewritten
+// before it was read is an error.
+func TestGrowing(t *testing.T) {
+	for _, c := range []struct{ stage, text string }{
+		{"prep ", text(3000) + "and more, é"},
+		{"train ", text(3000) + "and more"},
+		{"train ", text(2000)},
+		{"gate ", strings.Repeat("another text. ", 300)},
+		{"gate ", ""},
+	} {
+		l := newLab(t)
+		o := l.during(c.stage, func() {
+			// As most editors and git do: another file takes the name.
+			other := l.corpus + ".new"
+			l.write(other, c.text)
+			if err := os.Rename(other, l.corpus); err != nil {
+				t.Fatal(err)
+			}
+		}, "--json")
+		if o.code != 0 {
+			t.Fatalf("changed in %s: %v", c.stage, o)
+		}
+		r := l.parse(runKeys, o)
+		if chars := r["stages"].(map[string]any)["prep"].(map[string]any)["chars"]; chars != 3000.0 {
+			t.Errorf("changed in %s: the set has %v characters", c.stage, chars)
+		}
+		if c.text == "" {
+			continue
+		}
+		if again := l.planned()["prep"]; len(again) != 1 || !strings.HasPrefix(again[0], "corpus: text.txt: sha256 ") {
+			t.Errorf("changed in %s: the next plan says %q of prep", c.stage, again)
+		}
+	}
+	for text, want := range map[string]string{text(2999): "has 2999 bytes, but had 3000 when the corpus was listed: the text has changed: it was cut off",
+		strings.Repeat("x", 3000): "the text has changed while the set was made; make the set again"} {
+		l := newLab(t)
+		if o := l.during("prep ", func() { l.write(l.corpus, text) }); o.code != 1 || !strings.Contains(lastLine(o), want) {
+			t.Errorf("want %q: %v", want, o)
+		}
+	}
 }
