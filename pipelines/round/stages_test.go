@@ -84,3 +84,39 @@ func TestFolder(t *testing.T) {
 		t.Errorf("the stages are %v", names)
 	}
 }
+
+// TestFolderPacked packs the documents that a stage makes, and not the sources that it
+// makes them of.
+func TestFolderPacked(t *testing.T) {
+	c := tiny.Documents(t, map[string]string{"a.txt": tiny.Line(), "b.txt": "or not"}, "prep.pack=blank_line")
+	var sources int
+	fetch := func(r *Stages) workflow.Node {
+		return workflow.Stage[any, text.CorpusFacts]{Name: "fetch", Version: 1, Inputs: []workflow.Input{SourcesArtifact}, Artifact: CorpusArtifact,
+			Run: func(ctx context.Context, _ any, task *workflow.Task) (out workflow.Product[text.CorpusFacts], err error) {
+				sources = len(r.sources.Documents)
+				folder := "corpora/" + task.Key
+				for _, name := range []string{"x.txt", "y.txt"} {
+					if _, err := task.Store.Put(ctx, folder+"/"+name, []byte(tiny.Line())); err != nil {
+						return out, err
+					}
+				}
+				return r.Folder(ctx, task, folder)
+			}}
+	}
+	res, err := Run(t.Context(), c, Options{Runner: "direct", Console: tiny.Console(), To: "prep", Stages: []Stage{fetch}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if sources != 2 {
+		t.Errorf("the stage sees %d documents, want 2", sources)
+	}
+	data, err := os.ReadFile(filepath.Join(res.Set, "manifest.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{`"name": "packed"`, `"records": 2`, `"pack": "blank_line"`} {
+		if !strings.Contains(string(data), want) {
+			t.Errorf("the manifest has no %s: %s", want, data)
+		}
+	}
+}

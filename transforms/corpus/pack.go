@@ -73,15 +73,22 @@ func Packed(ctx context.Context, docs []Document, p Packing, o *ResolveOptions) 
 	if o.Cache == "" {
 		return nil, errors.New("corpus: there is no folder to pack documents in")
 	}
-	if p.joins() {
-		one, err := pack(ctx, PackedName, docs, sums, p, o)
-		return []Document{one}, err
-	}
-	packed := make([]Document, len(docs))
+	var packed []Document
 	for i, d := range docs {
-		if packed[i], err = pack(ctx, d.Name, docs[i:i+1], sums[i:i+1], p, o); err != nil {
+		name, last := d.Name, i+1
+		if p.joins() {
+			name, last = PackedName, len(docs)
+		}
+		one, err := pack(ctx, name, docs[i:last], sums[i:last], p, o)
+		if err != nil {
 			return nil, err
 		}
+		if packed = append(packed, one); p.joins() {
+			break
+		}
+	}
+	if Bytes(packed) == 0 {
+		return nil, wrong(Records, "corpus: no record of %d documents has a character", len(docs))
 	}
 	return packed, nil
 }

@@ -100,7 +100,7 @@ func TestPackedAgain(t *testing.T) {
 func TestPackedErrors(t *testing.T) {
 	dir := t.TempDir()
 	o := &ResolveOptions{Cache: t.TempDir()}
-	docs := []Document{put(t, dir, "a.jsonl", "{\"t\": \"a\"}\n"), put(t, dir, "b.jsonl", "\n{\"u\": 5}\n")}
+	docs := []Document{put(t, dir, "a.jsonl", "{\"t\": \"a\", \"e\": \"\"}\n"), put(t, dir, "b.jsonl", "\n{\"u\": 5, \"e\": \"\\n\"}\n")}
 	for _, c := range []struct {
 		p    Packing
 		o    *ResolveOptions
@@ -109,6 +109,8 @@ func TestPackedErrors(t *testing.T) {
 		{Packing{Records: "jsonl:t"}, o, `corpus: b.jsonl: line 2: no key "t"`},
 		{Packing{Records: "csv:x"}, o, `corpus: a.jsonl: line 1: the first row`},
 		{Packing{Records: RecordLine}, &ResolveOptions{}, "no folder"},
+		{Packing{Records: "jsonl:e"}, o, "corpus: no record of 2 documents has a character"},
+		{Packing{Records: "jsonl:e", Pack: PackNewline}, o, "corpus: no record of 2 documents has a character"},
 	} {
 		if _, err := Packed(t.Context(), docs, c.p, c.o); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%+v: %v, want %q", c.p, err, c.want)

@@ -61,6 +61,28 @@ func TestRecords(t *testing.T) {
 	}
 }
 
+// TestRecordsBounded: a text may be longer than a record, and what was read of it goes.
+func TestRecordsBounded(t *testing.T) {
+	defer func(n int) { maxRecord = n }(maxRecord)
+	maxRecord = 10_000
+	row := "\"" + strings.Repeat("0123456789", 800) + "\"\n"
+	for kind, text := range map[string]string{"csv:x": "x\n" + strings.Repeat(row, 20), "line": strings.Repeat(row, 20)} {
+		if got, line, err := readRecords(kind, strings.NewReader(text)); err != nil || len(got) != 20 {
+			t.Errorf("%s: %d records, line %d, %v", kind, len(got), line, err)
+		}
+	}
+	c := &csvRecords{text: budget{r: strings.NewReader("x\n" + strings.Repeat(row, 20))}, column: "x"}
+	for {
+		_, _, err := c.next()
+		if err == io.EOF {
+			break
+		}
+		if err != nil || len(c.head) > 0 {
+			t.Fatalf("%d bytes are kept, %v", len(c.head), err)
+		}
+	}
+}
+
 // TestRecordErrors has texts with a mistake, whose line is named.
 func TestRecordErrors(t *testing.T) {
 	defer func(n int) { maxRecord = n }(maxRecord)
