@@ -1,14 +1,17 @@
 package schedule
 
 import (
+	"context"
 	"fmt"
+	"slices"
 	"time"
 )
 
 // A state is ahead of a scheduler's clock where a scheduler with a clock years ahead has
 // written it, or where this clock is behind. Nothing tells the two apart, so nothing of
-// the state is undone. The scheduler runs the slots that come by its own clock, from the
-// last one on. A round is never run twice: its record holds, whatever clock wrote it.
+// the state is undone. The scheduler runs the slots that come by its own clock, after the
+// last one that has a record, or from the last one on. A round is never run twice: its
+// record holds, whatever clock wrote it.
 
 // An AheadError says that the state is ahead of the clock.
 type AheadError struct{ Decided, Now time.Time }
@@ -20,25 +23,43 @@ func (e *AheadError) Error() string {
 }
 
 // compare compares a state that was read with the clock.
-func (s *Scheduler) compare(st *state) {
+func (s *Scheduler) compare(ctx context.Context, st *state) error {
 	now := s.now()
 	if st.Ended.After(now.Add(grace)) {
 		st.Began, st.Ended = time.Time{}, time.Time{}
 	}
 	if !st.Decided.After(now.Add(grace)) {
 		s.floor = time.Time{}
-		return
+		return nil
 	}
 	if s.floor.IsZero() {
-		s.floor = now
-		if last := s.o.Timetable.Last(now); !last.IsZero() {
-			s.floor = last.Add(-time.Second)
+		s.floor = now // from here on, void records are looked for
+		floor, err := s.recorded(ctx, now)
+		if err != nil {
+			s.floor = time.Time{}
+			return err
 		}
+		s.floor = floor
 	}
 	if time.Since(s.warned) >= tell {
 		s.o.Warn("%v", &AheadError{st.Decided, now})
 		s.warned = time.Now()
 	}
+	return nil
+}
+
+// recorded returns the last slot with a record, or a time just before the last slot.
+func (s *Scheduler) recorded(ctx context.Context, now time.Time) (time.Time, error) {
+	list := s.o.Timetable.last(look, time.Time{}, now)
+	for _, slot := range slices.Backward(list) {
+		if has, err := s.hasRecord(ctx, slot, now); has || err != nil {
+			return slot, err
+		}
+	}
+	if len(list) == 0 {
+		return now, nil
+	}
+	return list[len(list)-1].Add(-time.Second), nil
 }
 
 // decided returns the time up to which the slots are decided for this scheduler.

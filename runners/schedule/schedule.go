@@ -14,6 +14,7 @@ const (
 	poll  = time.Minute     // longest sleep, because clocks may jump meanwhile
 	grace = 5 * time.Minute // a slot that is noticed within it was not missed; clocks may differ by it
 	tell  = time.Hour       // between two warnings of the same
+	look  = 100             // slots in which a scheduler looks for the last record
 	most  = 1000            // slots that are skipped at a time; older ones get no record
 )
 
@@ -222,10 +223,14 @@ func (s *Scheduler) choose(due []time.Time, st state, now time.Time) (run, upTo 
 	return last, last
 }
 
-// skip writes the records of the slots that are not decided, up to r.UpTo, without
-// r.Slot: the last most of them.
+// skip writes the records of the slots that are not decided and have come, up to r.UpTo,
+// without r.Slot: the last most of them.
 func (s *Scheduler) skip(ctx context.Context, st state, r running) error {
-	for _, slot := range s.o.Timetable.last(most, s.decided(&st), r.UpTo) {
+	upTo := r.UpTo
+	if now := s.now(); upTo.After(now) {
+		upTo = now
+	}
+	for _, slot := range s.o.Timetable.last(most, s.decided(&st), upTo) {
 		if slot.Equal(r.Slot) {
 			continue
 		}

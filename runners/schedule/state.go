@@ -138,7 +138,7 @@ func (s *Scheduler) read(ctx context.Context) (state, string, error) {
 		return state{Format: stateFormat}, "", nil
 	}
 	if err == nil {
-		s.compare(&st)
+		err = s.compare(ctx, &st)
 	}
 	return st, generation, err
 }

@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"cloud.google.com/go/storage"
@@ -151,19 +152,22 @@ func (g *gcs) answered(ctx context.Context) {
 func jitter(d time.Duration) time.Duration { return d/2 + rand.N(d+1) }
 
 // retryable reports whether another attempt may succeed: after HTTP status 408, 429 or
-// 5xx, a lost connection or a timeout.
+// 5xx, a lost connection, a timeout, or without a network.
 func retryable(err error) bool {
 	var timeout net.Error
-	return err != nil && (storage.ShouldRetry(err) ||
-		errors.Is(err, io.ErrUnexpectedEOF) || errors.As(err, &timeout) && timeout.Timeout())
+	return err != nil && (storage.ShouldRetry(err) || errors.Is(err, io.ErrUnexpectedEOF) ||
+		errors.As(err, &timeout) && timeout.Timeout() || slices.ContainsFunc(away, func(e error) bool { return errors.Is(err, e) }))
 }
+
+// away are the errors of a network that is down, and of a file system on it.
+var away = []error{syscall.ENETUNREACH, syscall.ENETDOWN, syscall.EHOSTUNREACH, syscall.EHOSTDOWN, syscall.ESTALE}
 
 // ErrTransient is wrapped by errors of other packages' network calls for which
 // Transient holds.
 var ErrTransient = errors.New("this may pass")
 
 // Transient reports whether a call that failed with err may succeed later: after HTTP
-// status 408, 429 or 5xx, a lost connection or a timeout.
+// status 408, 429 or 5xx, a lost connection, a timeout, or without a network.
 func Transient(err error) bool { return retryable(err) || errors.Is(err, ErrTransient) }
 
 // hasStatus reports whether err is an answer with an HTTP status.

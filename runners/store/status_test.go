@@ -3,8 +3,12 @@ package store
 import (
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
+	"net/url"
+	"os"
 	"strings"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -39,4 +43,17 @@ func TestStatusError(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestTransient: errors of a network, as packages net and net/http wrap them.
+func TestTransient(t *testing.T) {
+	for err, want := range map[error]bool{
+		syscall.ECONNREFUSED: true, syscall.ECONNRESET: true, syscall.ETIMEDOUT: true, syscall.ENETUNREACH: true, syscall.ENETDOWN: true,
+		syscall.EHOSTUNREACH: true, syscall.EHOSTDOWN: true, syscall.ESTALE: true, syscall.ENOENT: false, syscall.EACCES: false, syscall.ENOSPC: false,
+	} {
+		wrapped := fmt.Errorf("download: %w", &url.Error{Op: "Get", URL: "https://x", Err: &net.OpError{Op: "dial", Err: os.NewSyscallError("connect", err)}})
+		if Transient(wrapped) != want {
+			t.Errorf("%v: transient %v, want %v", wrapped, !want, want)
+		}
+	}
 }
