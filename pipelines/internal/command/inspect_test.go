@@ -114,11 +114,11 @@ func TestFallsBack(t *testing.T) {
 	if o := l.ok(append(train, "--fresh")...); strings.Contains(o.stderr, "goes on") || l.read(newest) != whole {
 		t.Errorf("--fresh, where nothing is damaged: %v", o)
 	}
-	if o := l.ok(append(train, "--replace")...); !strings.Contains(o.stderr, "goes on at step 4") {
+	if o := l.ok(append(train, "--replace")...); !strings.Contains(o.stderr, "has ended at step 4") {
 		t.Errorf("--replace, where nothing is damaged: %v", o)
 	}
 	l.write(journal, "x")
-	if o := l.ok(append(train, "--replace")...); !strings.Contains(o.stderr, "goes on at step 4") || l.read(newest) != whole {
+	if o := l.ok(append(train, "--replace")...); !strings.Contains(o.stderr, "has ended at step 4") || l.read(newest) != whole {
 		t.Errorf("--replace, where the journal alone is damaged: %v", o)
 	}
 }
