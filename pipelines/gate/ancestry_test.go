@@ -1,6 +1,7 @@
 package gate
 
 import (
+	"bytes"
 	"os"
 	"path/filepath"
 	"slices"
@@ -10,6 +11,7 @@ import (
 	"github.com/quire-ml/quire/configs"
 	"github.com/quire-ml/quire/model/checkpoint"
 	"github.com/quire-ml/quire/pipelines/internal/tiny"
+	"github.com/quire-ml/quire/pipelines/report"
 )
 
 // TestAncestors judges models whose training started from another: the last of a
@@ -76,6 +78,18 @@ func TestAncestors(t *testing.T) {
 	cut := trained(prepared("cut", text[:24_000]+text[27_000:], 0, nil)) // 24,000 to 27,000 is the validation part
 	if res := l.judged(tested, from(tested, cut)); res == nil || res.Passed || !strings.Contains(res.Text, covers) {
 		t.Errorf("an ancestor that knows the test part: %+v", res)
+	}
+	// What the training part has too is no secret of an ancestor's; the gate says that the held-out text repeats it.
+	twice := prepared("twice", text[:9_000]+text[:9_000], 0.1, nil)
+	candidate, limits := from(twice, all), l.c.Gate
+	if res := l.judged(twice, candidate); res == nil || !res.Passed {
+		t.Errorf("a text that comes twice: %+v", res)
+	}
+	limits.Samples = 0
+	var lines bytes.Buffer
+	res, err := Judge(t.Context(), limits, candidate, Options{Set: twice, Console: report.NewConsole(&lines, true)})
+	if err != nil || res.Repeated < 0.99 || res.Drift == nil || !strings.Contains(lines.String(), "WARNING: gate: 1 of the held-out text is in the training text too") {
+		t.Errorf("a text that comes twice: %+v, %v; %s", res, err, lines.String())
 	}
 	whole := filepath.Join(l.dir, "sets/all")
 	if res := l.judged(whole, from(whole, all)); res != nil {

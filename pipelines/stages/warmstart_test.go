@@ -125,6 +125,14 @@ func TestAncestry(t *testing.T) {
 		t.Errorf("the third: %+v", both)
 	}
 
+	fourth := *third
+	fourth.Train.From, fourth.Train.Out = c.Path, "fourth"
+	own := trained(t, &fourth, tiny.Console())
+	fourth.Train.From, fourth.Train.Out = own.Path, "fifth"
+	if got := ancestry(trained(t, &fourth, tiny.Console())); !slices.Equal(got.Sets, []string{a.Set, b.Set, c.Set}) || len(got.Passages) != 33 {
+		t.Errorf("the fifth, on the set of the third and the fourth: %+v", got)
+	}
+
 	// The second set is gone: a run that goes on keeps what its checkpoints say, another one says what it lacks.
 	set := store.Locate(second.Workdir, second.Prep.Out)
 	move := func(from, to string) {
@@ -135,9 +143,10 @@ func TestAncestry(t *testing.T) {
 	}
 	elsewhere := filepath.Join(t.TempDir(), "set")
 	move(set, elsewhere)
-	third.Train.MaxSteps = 0
-	if again := trained(t, third, tiny.Console()); again.Step <= 3 || string(again.Ancestors) != string(c.Ancestors) {
-		t.Errorf("step %d of the third: %s, at step 3 it was %s", again.Step, again.Ancestors, c.Ancestors)
+	third.Train.MaxSteps, lines = 0, bytes.Buffer{}
+	again := trained(t, third, report.NewConsole(&lines, true))
+	if again.Step <= 3 || string(again.Ancestors) != string(c.Ancestors) || strings.Contains(lines.String(), "is not found") {
+		t.Errorf("step %d of the third: %s, at step 3 it was %s; %s", again.Step, again.Ancestors, c.Ancestors, lines.String())
 	}
 	third.Train.MaxSteps = 3
 	for _, test := range []struct {
