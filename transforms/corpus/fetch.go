@@ -23,6 +23,7 @@ const (
 	// 9,600 baud is quicker.
 	progressTime  = time.Minute
 	progressBytes = 64 << 10
+	noticeTime    = 10 * time.Second // until the first notice of a download; the others are a progressTime apart
 )
 
 // A transfer is one download. It is for one goroutine at a time.
@@ -141,14 +142,18 @@ func (t *transfer) failed(err error) error {
 	return fmt.Errorf("%w: %w", secret.Error(err), store.ErrTransient)
 }
 
-// watch ends the transfer where it makes no progress.
+// watch ends the transfer where it makes no progress, and tells the notices how far it is.
 func (t *transfer) watch() {
-	ticker := time.NewTicker(progressTime)
+	ticker, notices := time.NewTicker(progressTime), time.NewTicker(noticeTime)
 	defer ticker.Stop()
+	defer notices.Stop()
 	for before := int64(0); ; {
 		select {
 		case <-t.ctx.Done():
 			return
+		case <-notices.C:
+			store.Notice(t.ctx, "corpus: %s: downloading, %d bytes so far", secret.URL(t.source), t.came.Load())
+			notices.Reset(progressTime)
 		case <-ticker.C:
 			now := t.came.Load()
 			if now-before < progressBytes {
