@@ -467,7 +467,7 @@ func TestEncodings(t *testing.T) {
 		}
 	}
 	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Content-Encoding", "x-gzip")
+		w.Header().Set("Content-Encoding", "gzip")
 		w.Write([]byte(l.text))
 	}))
 	defer server.Close()

@@ -180,8 +180,6 @@ func (t *transfer) copy(w io.Writer, resp *http.Response) (int64, error) {
 			return size, werr
 		}
 		switch {
-		case err == io.EOF && resp.ContentLength >= 0 && resp.ContentLength != size:
-			return size, fmt.Errorf("download has %d bytes, the server promised %d: %w", size, resp.ContentLength, store.ErrTransient)
 		case err == io.EOF:
 			return size, nil
 		case err != nil:
