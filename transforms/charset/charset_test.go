@@ -13,6 +13,11 @@ import (
 // encoded are texts and their bytes, as Python's codecs have them: text.encode(name).hex(),
 // with cp1252 for windows-1252 and so on, cp932 for shift_jis.
 var encoded = []struct{ name, text, hex string }{
+	{"windows-1252", "It’s a “test” – don’t worry.", "49749273206120937465737494209620646f6e927420776f7272792e"},
+	{"gb18030", "白日依山尽，黄河入海流。欲穷千里目，更上一层楼。", "b0d7c8d5d2c0c9bdbea1a3acbbc6bad3c8ebbaa3c1f7a1a3d3fbc7eec7a7c0efc4bfa3acb8fcc9cfd2bbb2e3c2a5a1a3"},
+	{"big5", "白日依山盡，黃河入海流。欲窮千里目，更上一層樓。", "a5d5a4e9a8cca473bac9a141b6c0aa65a44aaefcac79a143b1fdbd61a464a8bda5d8a141a7f3a457a440bc68bcd3a143"},
+	{"windows-1251", "Мама мыла раму.", "cce0ece020ecfbebe020f0e0ecf32e"},
+	{"windows-1255", "אברהם יצחק יעקב שרה רבקה", "e0e1f8e4ed20e9f6e7f720e9f2f7e120f9f8e420f8e1f7e4"},
 	{"windows-1252", "Der Käse schmeckt süß, größer als früher. L’été, déjà à Genève: «où est la forêt?» El niño comió mañana.", "446572204be47365207363686d65636b742073fcdf2c206772f6df657220616c73206672fc6865722e204c92e974e92c2064e96ae020e02047656ee876653a20ab6ff920657374206c6120666f72ea743fbb20456c206e69f16f20636f6d69f3206d61f1616e612e"},
 	{"windows-1250", "Zażółć gęślą jaźń. Příliš žluťoučký kůň úpěl ďábelské ódy.", "5a61bff3b3e62067ea9c6cb9206a619ff12e2050f8ed6c699a209e6c759d6f75e86bfd206bf9f220fa70ec6c20efe162656c736be920f364792e"},
 	{"windows-1254", "Işık hızla çarşıya doğru gitti, güneş gökyüzünde yükseliyordu.", "49fefd6b2068fd7a6c6120e76172fefd796120646ff072752067697474692c2067fc6e65fe2067f66b79fc7afc6e64652079fc6b73656c69796f7264752e"},
@@ -147,6 +152,7 @@ func TestUndefined(t *testing.T) {
 		{"\xff\xfex\x00y", "utf-16", "x\xff", Invalid{1, 4, 'y'}},   // half of a character
 		{"x\x00\xfd\xff", "utf-16le", "x\uFFFD", Invalid{}},
 		{"\x84\x31\xa4\x37x", "gb18030", "\uFFFDx", Invalid{}},
+		{"\x1b$B" + strings.Repeat("$\"", 3000) + "\x1b(B\x80", "iso-2022-jp", strings.Repeat("あ", 3000) + "\xff", Invalid{1, 6006, 0x80}},
 		{"a\xffb", "utf-8", "a\xffb", Invalid{}}, // a Scanner counts it
 	} {
 		if text, invalid := decoded(t, c.data, Form{Encoding: c.encoding}); text != c.text || invalid != c.want {
@@ -188,7 +194,7 @@ func TestNewlines(t *testing.T) {
 	if text, _ := decoded(t, "\xff\xfea\x00\r\x00\n\x00", Form{Encoding: "utf-16", Newlines: LF}); text != "a\n" {
 		t.Errorf("of UTF-16: %q", text)
 	}
-	for data, want := range map[string]bool{"a\rb": true, "a\r\nb": false, "a\nb\rc": false, "a": false} {
+	for data, want := range map[string]bool{"\xff\xfea\x00\r\x00": false, "a\rb": true, "a\r\nb": false, "a\nb\rc": false, "a": false} {
 		if s := signs(t, data); s.CR != want {
 			t.Errorf("%q: CR alone: %v", data, s.CR)
 		}
@@ -217,7 +223,8 @@ func TestNames(t *testing.T) {
 func TestNoSigns(t *testing.T) {
 	for _, c := range []struct{ data, likely string }{
 		{"", ""}, {"plain", ""}, {"naïve 日本語 𝄞\n", ""}, {"a\x00b", ""}, {"\x00\x00\x00\x00", ""},
-		{strings.Repeat("\x00\x01\x02\x03\xfe\xfd", 50), ""},
+		{strings.Repeat("\x00\x01\x02\x03\xfe\xfd", 50), ""}, {strings.Repeat("a\x01", 30), ""},
+		{"a\x00\x0b" + strings.Repeat("plain", 20) + "\x00", ""}, // two of 104, both at odd places
 	} {
 		s := signs(t, c.data)
 		if s.Likely != c.likely || s.UTF16 != "" || s.Mark || s.CR || s.Invalid.Count > 0 != !utf8.ValidString(c.data) {

@@ -13,7 +13,7 @@ import (
 // A candidate is an encoding that likely tells from others.
 type candidate struct {
 	name   string
-	letter func(before, c rune) float64 // how much a character speaks for the encoding, 0 to 1
+	letter func(c rune) float64 // how much a character speaks for the encoding, 0 to 1
 }
 
 // The candidates for text that is ASCII but for a letter here and there, for text of
@@ -74,7 +74,7 @@ func best(candidates []candidate, sample []byte) string {
 }
 
 // speaks returns how much a sample speaks for a candidate, 0 to 1: the mean of its
-// characters that are not ASCII. It is 0 where many bytes are undefined.
+// characters that are not ASCII.
 func (x candidate) speaks(sample []byte) float64 {
 	e, err := htmlindex.Get(x.name)
 	if err != nil {
@@ -84,67 +84,51 @@ func (x candidate) speaks(sample []byte) float64 {
 	if err != nil {
 		return 0
 	}
-	sum, all, bad, before := 0.0, 0, 0, ' '
-	for i := 0; i < len(text); {
-		c, size := utf8.DecodeRune(text[i:])
-		i += size
+	sum, all := 0.0, 0
+	for _, c := range string(text) {
 		switch {
 		case c < utf8.RuneSelf:
-		case c == utf8.RuneError || c < 0xA0:
-			bad++
-			all++
+			continue
 		case strings.ContainsRune(punctuation, c):
 			sum += 0.6
-			all++
 		default:
-			sum += x.letter(before, c)
-			all++
+			sum += x.letter(c) // an undefined byte, U+FFFD, is no letter
 		}
-		before = c
+		all++
 	}
-	if all == 0 || bad > 1+all/100 {
-		return 0
-	}
-	return sum / float64(all)
+	return sum / float64(max(all, 1))
 }
 
 // punctuation are characters of many languages: they speak for nothing much.
 const punctuation = "«»“”‘’„‚–—…•°§€£©®™·¡¿\u00a0"
 
 // script returns a function that counts the letters of a script, the frequent ones
-// fully. A letter behind an ASCII letter, or a capital behind another letter, counts
-// little: so look other encodings, and KOI8-R that is read as windows-1251.
-func script(table *unicode.RangeTable, frequent string) func(before, c rune) float64 {
-	return func(before, c rune) float64 {
+// fully.
+func script(table *unicode.RangeTable, frequent string) func(c rune) float64 {
+	return func(c rune) float64 {
 		switch {
-		case !unicode.Is(table, c):
-			return 0
-		case unicode.IsLetter(before) && (before < utf8.RuneSelf || unicode.IsUpper(c)):
-			return 0.3
 		case strings.ContainsRune(frequent, c):
 			return 1
+		case unicode.Is(table, c):
+			return 0.7
 		}
-		return 0.7
+		return 0
 	}
 }
 
-// latin returns a function that counts some letters, and less where they follow one
-// another: words consist of ASCII letters mostly.
-func latin(letters string) func(before, c rune) float64 {
-	return func(before, c rune) float64 {
-		switch {
-		case !strings.ContainsRune(letters, c):
-			return 0
-		case unicode.IsLetter(before) && before >= utf8.RuneSelf:
-			return 0.5
+// latin returns a function that counts some letters.
+func latin(letters string) func(c rune) float64 {
+	return func(c rune) float64 {
+		if strings.ContainsRune(letters, c) {
+			return 1
 		}
-		return 1
+		return 0
 	}
 }
 
 // kana counts what is Japanese alone, and kanji little. Half-width kana count nothing:
 // single bytes of other encodings become these.
-func kana(_, c rune) float64 {
+func kana(c rune) float64 {
 	switch {
 	case c >= 0xFF61 && c <= 0xFF9F:
 		return 0
@@ -158,7 +142,7 @@ func kana(_, c rune) float64 {
 
 // hangul counts Korean syllables that end in a vowel or a frequent consonant: of those
 // that other bytes become, most do not.
-func hangul(_, c rune) float64 {
+func hangul(c rune) float64 {
 	if !unicode.Is(unicode.Hangul, c) || !slices.Contains([]rune{0, 1, 4, 8, 16, 17, 19, 20, 21}, (c-0xAC00)%28) {
 		return 0
 	}
@@ -166,10 +150,10 @@ func hangul(_, c rune) float64 {
 }
 
 // chinese returns a function that counts frequent characters, and others for less.
-func chinese(frequent string) func(before, c rune) float64 {
+func chinese(frequent string) func(c rune) float64 {
 	list := []rune(frequent)
 	slices.Sort(list)
-	return func(_, c rune) float64 {
+	return func(c rune) float64 {
 		if _, ok := slices.BinarySearch(list, c); ok || c >= 0x3000 && c <= 0x303F || c >= 0xFF00 && c <= 0xFF5E {
 			return 1
 		}

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/quire-ml/quire/runners/store/gcstest"
 	"github.com/quire-ml/quire/transforms/charset"
 )
 
@@ -124,7 +125,7 @@ func TestBadGzip(t *testing.T) {
 // TestConverted resolves documents that are not plain UTF-8. Each becomes its text, the
 // same for every way that its bytes are stored; a plain one stays where it is.
 func TestConverted(t *testing.T) {
-	dir := t.TempDir()
+	dir, cache := t.TempDir(), t.TempDir()
 	utf16 := "\xff\xfe" + "\x1f\x04" + "\x40\x04" + "\r\x00\n\x00" + "\xfd\xff" // U+041F, U+0440, CR, LF, U+FFFD
 	put(t, dir, "le.txt", utf16)
 	put(t, dir, "le2.txt.gz", zipped(t, utf16))
@@ -142,12 +143,15 @@ func TestConverted(t *testing.T) {
 		{charset.Form{}, "le.txt", ""}, // for prepare.CheckText to refuse
 		{charset.Form{Encoding: "utf-16"}, "le.txt", "Пр\r\n\uFFFD"},
 		{charset.Form{Encoding: "utf-16", Newlines: "lf"}, "le.txt", "Пр\n\uFFFD"},
+		{charset.Form{Encoding: "utf-16be"}, "mark.txt", "a\rb"}, // the mark decides
+		{charset.Form{Encoding: "windows-1252"}, "plain.txt", "a\r\nb"},
+		{charset.Form{Encoding: "utf-16be"}, "plain.txt", "\u610d\u0a62"},
 		{charset.Form{Encoding: "utf-16", Newlines: "lf"}, "le2.txt.gz", "Пр\n\uFFFD"},
 		{charset.Form{Newlines: "lf"}, "mark2.txt.gz", "a\nb"},
 		{charset.Form{Newlines: "lf"}, "plain.txt", "a\nb"},
 	} {
 		source := filepath.Join(dir, c.file)
-		o := &ResolveOptions{Cache: t.TempDir(), Form: c.form}
+		o := &ResolveOptions{Cache: cache, Form: c.form}
 		for range 2 { // the second finds it there
 			docs, err := Resolve(t.Context(), []string{source}, o)
 			if err != nil {
@@ -241,5 +245,27 @@ func TestConvertChanged(t *testing.T) {
 	got, err := convert(t.Context(), docs[0], &ResolveOptions{Cache: cache})
 	if err != nil || got.Bytes != 3 {
 		t.Errorf("the beginning: %+v, %v", got, err)
+	}
+}
+
+// TestConvertedElsewhere converts documents in a bucket and on the web.
+func TestConvertedElsewhere(t *testing.T) {
+	const utf16, want = "\xfe\xff" + "\x04\x1f" + "\x04\x40" + "\x00\r", "Пр\n"
+	server := gcstest.New(t)
+	server.Set("bucket", "texts/a.txt", []byte(utf16))
+	server.Set("bucket", "texts/b.txt.gz", []byte(zipped(t, utf16)))
+	l := newLibrary(t)
+	l.text = utf16
+	l.o.Form = charset.Form{Encoding: "utf-16", Newlines: charset.LF}
+	for _, source := range []string{"gs://bucket/texts", l.url} {
+		docs, err := Resolve(t.Context(), []string{source}, l.o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, d := range docs {
+			if data, err := os.ReadFile(d.Path); err != nil || string(data) != want || d.SHA256 != sha(want) {
+				t.Errorf("%s: %+v, %q, %v", source, d, data, err)
+			}
+		}
 	}
 }

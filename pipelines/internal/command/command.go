@@ -196,7 +196,7 @@ func remedy(err error) string {
 	}
 	var notText *prepare.TextError
 	if errors.As(err, &notText) && notText.Likely != "" {
-		return "; to read it so, use corpus.encoding: " + notText.Likely + prepKeys(err)
+		return "; to read it so: --set corpus.encoding=" + notText.Likely + prepKeys(err)
 	} else if notText != nil {
 		return "; see corpus.encoding" + strings.Replace(prepKeys(err), "; see", ",", 1)
 	}

@@ -61,7 +61,7 @@ func TestEncodings(t *testing.T) {
 		l.write(file, c.data)
 		args := []string{"prep", "--set", "corpus.sources=" + file, "--out", fmt.Sprint("set", i)}
 		if c.use != "" {
-			l.fails(1, []string{strings.TrimSuffix(c.name, ".gz"), c.why, "use corpus.encoding: " + c.use}, args...)
+			l.fails(1, []string{strings.TrimSuffix(c.name, ".gz"), c.why, "to read it so: --set corpus.encoding=" + c.use}, args...)
 			args = append(args, "--set", "corpus.encoding="+c.use)
 		}
 		r := l.result(prepKeys, args...)

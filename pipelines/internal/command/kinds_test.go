@@ -20,7 +20,7 @@ type kind struct {
 
 // kinds are the texts, of sizes that people have, and some of 300 bytes.
 func kinds() []kind {
-	utf16 := []string{"it is UTF-16", "corpus.encoding: utf-16"}
+	utf16 := []string{"it is UTF-16", "--set corpus.encoding=utf-16"}
 	names, poems := written(40*kilobyte, nameLine), written(60*kilobyte, poem(hebrew, " ", "."))
 	list := []kind{
 		{file: "tunes.abc", text: written(40*kilobyte, abcTune)},
@@ -36,11 +36,11 @@ func kinds() []kind {
 		{file: "posts.jsonl", text: written(80*kilobyte, postJSON)},
 		{file: "icons.svg", text: written(60*kilobyte, iconSVG)},
 		{file: "utf16.txt", text: utf16Text(written(40*kilobyte, proseLine), binary.LittleEndian), refused: utf16, with: []string{"corpus.encoding=utf-16"}},
-		{file: "windows1255.txt", text: windows1255(poems), refused: []string{"byte 0 (0x", "corpus.encoding: windows-1255"}, with: []string{"corpus.encoding=windows-1255"}},
+		{file: "windows1255.txt", text: windows1255(poems), refused: []string{"byte 0 (0x", "--set corpus.encoding=windows-1255"}, with: []string{"corpus.encoding=windows-1255"}},
 		{file: "mac.txt", text: strings.ReplaceAll(written(40*kilobyte, proseLine), "\n", "\r")},
 	}
 	return append(list,
-		kind{file: "utf16be.txt", text: utf16Text(poems, binary.BigEndian)[2:], refused: []string{"it is UTF-16", "corpus.encoding: utf-16be"}, with: []string{"corpus.encoding=utf-16be"}},
+		kind{file: "utf16be.txt", text: utf16Text(poems, binary.BigEndian)[2:], refused: []string{"it is UTF-16", "--set corpus.encoding=utf-16be"}, with: []string{"corpus.encoding=utf-16be"}},
 		kind{file: "marked.txt", text: "\ufeff" + names},
 	)
 }
