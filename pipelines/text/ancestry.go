@@ -165,8 +165,9 @@ func (h *HeldSketch) Repeated() float64 {
 }
 
 // MuchRepeated reports whether a share of the held-out text, which is in the training
-// text too, is worth a warning. Books and plays have less than 1 %, source code 2 to 7.
-func MuchRepeated(share float64) bool { return share > 0.1 }
+// text too, is worth a warning. Books, plays and manuals have less than 1 %, source code and lists
+// of changes 2 to 16.
+func MuchRepeated(share float64) bool { return share > 0.2 }
 
 // In returns the number of passages that can be looked for in the sketch of another
 // text, and of those which that text has and the training part has not.
