@@ -18,7 +18,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -47,12 +46,14 @@ type Flink struct {
 	ports    []string // variables for start.sh
 	rest     string   // address of the job manager's pages, in a cluster
 	managers map[string]*process
+	all      []*process
 }
 
 // A process is one of Flink's.
 type process struct {
-	cmd *exec.Cmd
-	log string // file
+	cmd   *exec.Cmd
+	log   string        // file
+	ended chan struct{} // closed when it has ended
 }
 
 // Local starts a Flink inside a job server.
@@ -70,9 +71,9 @@ func Cluster(t testing.TB, taskManagers int) *Flink {
 		t.Skip("set QUIRE_FLINK=cluster to run a Flink cluster of several Java processes (a minute or two)")
 	}
 	f := prepare(t)
-	rest, rpc := freePort(t), freePort(t)
+	manager := f.start("jobmanager")
+	rest, rpc := f.read("the job manager", manager, restPort), f.read("the job manager", manager, rpcPort)
 	f.rest, f.ports = "http://localhost:"+rest, append(f.ports, "REST_PORT="+rest, "RPC_PORT="+rpc)
-	f.start("jobmanager")
 	for i := range taskManagers {
 		n := strconv.Itoa(i + 1)
 		f.managers["taskmanager-"+n] = f.start("taskmanager", n)
@@ -132,31 +133,26 @@ func scripts(t testing.TB) string {
 	}
 }
 
-func freePort(t testing.TB) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "localhost:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return strconv.Itoa(l.Addr().(*net.TCPAddr).Port)
-}
-
 // start starts a process of start.sh. The process ends with the test.
 func (f *Flink) start(args ...string) *process {
 	f.t.Helper()
-	p := &process{cmd: exec.Command(filepath.Join(f.folder, "start.sh"), args...), log: filepath.Join(f.run, strings.Join(args, "-")+".log")}
+	p := &process{ended: make(chan struct{}), cmd: exec.Command(filepath.Join(f.folder, "start.sh"), args...), log: filepath.Join(f.run, strings.Join(args, "-")+".log")}
 	log, err := os.Create(p.log)
 	if err != nil {
 		f.t.Fatal(err)
 	}
 	defer log.Close()
 	p.cmd.Stdout, p.cmd.Stderr = log, log
-	p.cmd.Env = append(append(os.Environ(), "FLINK_DIR="+f.dir, "FLINK_RUN="+f.run, "JOB_PORT=0", "ARTIFACT_PORT=0"), f.ports...)
+	p.cmd.Env = append(append(os.Environ(), "FLINK_DIR="+f.dir, "FLINK_RUN="+f.run, "JOB_PORT=0", "ARTIFACT_PORT=0", "REST_PORT=0", "RPC_PORT=0"), f.ports...)
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := p.cmd.Start(); err != nil {
 		f.t.Fatal(err)
 	}
+	go func() {
+		_ = p.cmd.Wait()
+		close(p.ended)
+	}()
+	f.all = append(f.all, p)
 	f.t.Cleanup(func() {
 		p.kill()
 		if f.t.Failed() {
@@ -166,13 +162,10 @@ func (f *Flink) start(args ...string) *process {
 	return p
 }
 
-// kill ends a process with the processes that it has started, and waits. A second
-// call does nothing.
+// kill ends a process with the processes that it has started, and waits.
 func (p *process) kill() {
-	if p.cmd.ProcessState == nil {
-		_ = syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL)
-		_ = p.cmd.Wait()
-	}
+	_ = syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL)
+	<-p.ended
 }
 
 // tail returns the last lines of a file.
@@ -184,27 +177,45 @@ func tail(file string) string {
 	return string(text[max(0, len(text)-4000):])
 }
 
-var started = regexp.MustCompile(`JobService started on (\S+)`)
+// Flink and the job server choose free ports themselves, and log them. A port that a test
+// chose for them could be another process's by the time that they ask for it.
+var (
+	started  = regexp.MustCompile(`JobService started on (\S+)(?s:.*)now running`)
+	restPort = regexp.MustCompile(`Rest endpoint listening at \S+:(\d+)`)
+	rpcPort  = regexp.MustCompile(`Actor system started at \S+://flink@[^:\s]+:(\d+)`)
+)
+
+// read waits until a process has logged what matches, and returns the first group.
+func (f *Flink) read(what string, p *process, matches *regexp.Regexp) (group string) {
+	f.t.Helper()
+	f.wait(what, func() bool {
+		text, err := os.ReadFile(p.log)
+		found := matches.FindSubmatch(text)
+		if err == nil && found != nil {
+			group = string(found[1])
+		}
+		return group != ""
+	})
+	return group
+}
 
 // serve starts a job server.
 func (f *Flink) serve(role string) {
 	f.t.Helper()
-	p := f.start(role)
-	f.wait("the job server", func() bool {
-		text, err := os.ReadFile(p.log)
-		found := started.FindSubmatch(text)
-		if err != nil || found == nil || !bytes.Contains(text, []byte("now running")) {
-			return false
-		}
-		f.Endpoint = string(found[1])
-		return true
-	})
+	f.Endpoint = f.read("the job server", f.start(role), started)
 }
 
-// wait waits for a part of Flink.
+// wait waits for a part of Flink. It fails at once where a process has ended.
 func (f *Flink) wait(what string, ready func() bool) {
 	f.t.Helper()
 	for end := time.Now().Add(starting); !ready(); time.Sleep(100 * time.Millisecond) {
+		for _, p := range f.all {
+			select {
+			case <-p.ended:
+				f.t.Fatalf("%s: %s has ended: %v", what, filepath.Base(p.log), p.cmd.ProcessState)
+			default:
+			}
+		}
 		if time.Now().After(end) {
 			f.t.Fatalf("%s: not there after %v", what, starting)
 		}

@@ -6,8 +6,8 @@
 #
 # Runs one process in the foreground, of what fetch.sh has fetched. Environment:
 # FLINK_DIR (fetch.sh's), FLINK_RUN (a scratch folder), JOB_PORT (8099),
-# ARTIFACT_PORT (8098), REST_PORT (8081), RPC_PORT (6123). When the job server
-# says that it is "now running":
+# ARTIFACT_PORT (8098), REST_PORT (8081), RPC_PORT (6123); of a port 0 the process
+# chooses a free one, and logs it. When the job server says that it is "now running":
 #
 #   go run ./pipelines/prep --runner flink --endpoint localhost:8099
 set -euo pipefail
@@ -17,7 +17,7 @@ run=${FLINK_RUN:-$(mktemp -d -t quire-flink-XXXXXX)}
 rest=${REST_PORT:-8081}
 log="-Dlog4j2.configurationFile=$here/log4j2.properties"
 # A killed task manager is missed after 10 s instead of 50.
-cluster=(--configDir "$here" -D "rest.port=$rest" -D "jobmanager.rpc.port=${RPC_PORT:-6123}"
+cluster=(--configDir "$here" -D "rest.port=$rest" -D "rest.bind-port=$rest" -D "jobmanager.rpc.port=${RPC_PORT:-6123}"
   -D heartbeat.interval=1000 -D heartbeat.timeout=10000)
 
 jobserver() { # the address of Flink, or [local]
