@@ -98,7 +98,7 @@ func TestPromote(t *testing.T) {
 		t.Errorf("rollback after that: %v", err)
 	}
 
-	all, err := History(t.Context(), dir)
+	all, err := History(t.Context(), dir, func(err error) { t.Error(err) })
 	if err != nil {
 		t.Fatal(err)
 	}

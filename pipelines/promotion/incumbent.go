@@ -63,6 +63,6 @@ func FindIncumbent(ctx context.Context, st *store.Store, sha256, name string) (b
 		}
 		newer = p
 		return !found
-	})
+	}, nil) // a person may have withdrawn the candidate with any of them
 	return b, err
 }

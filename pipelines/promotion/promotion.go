@@ -161,7 +161,9 @@ func put(ctx context.Context, st *store.Store, p *Promoted) (name string, err er
 }
 
 // History returns the promotions of a workdir, the last one first.
-func History(ctx context.Context, workdir string) ([]Promoted, error) {
+//
+// damaged is told of a record that cannot be read; the older ones follow.
+func History(ctx context.Context, workdir string, damaged func(error)) ([]Promoted, error) {
 	st, err := store.Open(ctx, workdir)
 	if err != nil {
 		return nil, err
@@ -171,18 +173,32 @@ func History(ctx context.Context, workdir string) ([]Promoted, error) {
 	err = history(ctx, st, func(p *Promoted) bool {
 		all = append(all, *p)
 		return true
-	})
+	}, damaged)
 	return all, err
 }
 
 // history visits the records from the promoted model's back to the first, until
-// visit returns false.
-func history(ctx context.Context, st *store.Store, visit func(p *Promoted) bool) error {
+// visit returns false. damaged is told of a record that is damaged; the visits go on at the
+// record with the number before, if there is one such record. With nil, damage is an error.
+func history(ctx context.Context, st *store.Store, visit func(p *Promoted) bool, damaged func(error)) error {
 	p, _, err := Read(ctx, st)
 	if errors.Is(err, store.ErrNotExist) {
 		return nil
 	}
-	for ; err == nil && visit(p) && p.Previous != ""; p, _, err = readRecord(ctx, st, p.Previous, "") {
+	for err == nil && visit(p) && p.Previous != "" {
+		number, name := p.Number-1, p.Previous
+		for {
+			if p, _, err = readRecord(ctx, st, name, ""); damaged == nil || !errors.Is(err, store.ErrDamaged) {
+				break
+			}
+			damaged(err)
+			number--
+			list, listed := st.List(ctx, fmt.Sprintf("promotions/%08d-", number))
+			if listed != nil || len(list) != 1 {
+				return listed // a record outside of the chain was never in service
+			}
+			name = list[0].Name
+		}
 	}
 	return err
 }

@@ -104,7 +104,7 @@ func mustName(t *testing.T, p *Promoted) string {
 // and each names the one before it. It returns the records.
 func chain(t *testing.T, dir string) []Promoted {
 	t.Helper()
-	all, err := History(t.Context(), dir)
+	all, err := History(t.Context(), dir, func(err error) { t.Error(err) })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -148,7 +148,7 @@ func promoted(t *testing.T, st *store.Store, by string, names ...string) (last *
 // only promoted.json left of them: the next promotion puts its record back.
 func TestHistory(t *testing.T) {
 	dir, st := opened(t)
-	all, err := History(t.Context(), dir)
+	all, err := History(t.Context(), dir, func(err error) { t.Error(err) })
 	if data, _ := json.Marshal(all); err != nil || string(data) != "[]" {
 		t.Errorf("no history is %s, %v", data, err)
 	}
@@ -163,8 +163,25 @@ func TestHistory(t *testing.T) {
 	if err := st.Delete(t.Context(), mustName(t, first), ""); err != nil {
 		t.Fatal(err)
 	}
-	if all, err := History(t.Context(), dir); !errors.Is(err, store.ErrNotExist) || len(all) != 1 || !strings.Contains(fmt.Sprint(err), mustName(t, first)) {
+	if all, err := History(t.Context(), dir, func(err error) { t.Error(err) }); !errors.Is(err, store.ErrNotExist) || len(all) != 1 || !strings.Contains(fmt.Sprint(err), mustName(t, first)) {
 		t.Errorf("a history without its first record: %+v, %v", all, err)
+	}
+}
+
+// TestHistoryGoesOn: a damaged record in the middle of the history is told of, and the
+// older ones follow.
+func TestHistoryGoesOn(t *testing.T) {
+	dir, st := opened(t)
+	promoted(t, st, ByRound, "a", "b", "c")
+	all := chain(t, dir)
+	path := st.Join(mustName(t, &all[1]))
+	if err := os.WriteFile(path, []byte("{"), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	var damage []error
+	rest, err := History(t.Context(), dir, func(err error) { damage = append(damage, err) })
+	if err != nil || len(rest) != 2 || rest[0] != all[0] || rest[1] != all[2] || len(damage) != 1 || !strings.Contains(damage[0].Error(), path) {
+		t.Errorf("the history is %+v, %v; damage %v", rest, err, damage)
 	}
 }
 
@@ -185,8 +202,10 @@ func TestDamage(t *testing.T) {
 			t.Fatal(err)
 		}
 		var errs []error
-		_, err = History(t.Context(), dir)
-		errs = append(errs, err)
+		_, err = History(t.Context(), dir, func(damage error) { errs = append(errs, damage) }) // which goes on
+		if test.name == pointerName {
+			errs = append(errs, err)
+		}
 		_, err = Rollback(t.Context(), dir)
 		errs = append(errs, err)
 		_, err = FindIncumbent(t.Context(), st, fake("b", "").SHA256, "")
@@ -239,7 +258,7 @@ func TestRecords(t *testing.T) {
 	if err := os.WriteFile(second, data, 0o666); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := History(t.Context(), dir); err == nil || !strings.Contains(err.Error(), second+": the record is intact, but another: it is "+mustName(t, &all[2])) {
+	if _, err := History(t.Context(), dir, func(err error) { t.Error(err) }); err == nil || !strings.Contains(err.Error(), second+": the record is intact, but another: it is "+mustName(t, &all[2])) {
 		t.Errorf("another record in place of the second: %v", err)
 	}
 	for _, change := range []func(p *Promoted){

@@ -42,7 +42,9 @@ func Promote() *cobra.Command {
 		}
 		workdir := r.Config.Workdir
 		if history {
-			all, err := promotion.History(c.Context(), workdir)
+			var damaged []error
+			all, err := promotion.History(c.Context(), workdir, func(err error) { damaged = append(damaged, err) })
+			o.warn(c, damaged)
 			if err != nil {
 				return err
 			}
