@@ -71,6 +71,10 @@ func TestRecordsBounded(t *testing.T) {
 			t.Errorf("%s: %d records, line %d, %v", kind, len(got), line, err)
 		}
 	}
+	whole := strings.NewReader(strings.Repeat(row, 200))
+	if _, _, err := readRecords("file", whole); err == nil || whole.Len() < 1_000_000 {
+		t.Errorf("%d bytes are left of a text that is too long, %v", whole.Len(), err)
+	}
 	c := &csvRecords{text: budget{r: strings.NewReader("x\n" + strings.Repeat(row, 20))}, column: "x"}
 	for {
 		_, _, err := c.next()
