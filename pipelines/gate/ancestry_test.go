@@ -54,6 +54,8 @@ func TestAncestors(t *testing.T) {
 		{"nothing held out", all, covers},
 		{"less held out", trained(prepared("less", text, 0.05, nil)), covers},
 		{"blocks held out", trained(prepared("block", text, 0.1, func(p *configs.Prep) { p.Validation.By = "block" })), covers},
+		{"short blocks held out", trained(prepared("blocks", text, 0.01, func(p *configs.Prep) { p.Validation.By, p.SeqLength = "block", 10 })), covers},
+		{"short sequences that overlap", trained(prepared("overlap", text, 0, func(p *configs.Prep) { p.Stride, p.SeqLength = 7, 10 })), covers},
 		{"another layout, accents, capitals", trained(prepared("layout", strings.ToUpper(layout.Replace(text)), 0, nil)), covers},
 		{"within more text", trained(prepared("within", "A preface.\n"+text[15_000:]+text[:10_000], 0.2, nil)), covers},
 		{"the grandparent", from(l.set, all), covers},
@@ -73,6 +75,14 @@ func TestAncestors(t *testing.T) {
 	}
 	if res := l.judged(l.set, l.promoted); res != nil {
 		t.Errorf("a model without ancestors: %+v", res)
+	}
+	blocks := prepared("heldblocks", text, 0.1, func(p *configs.Prep) { p.Validation.By = "block" })
+	if res := l.judged(blocks, from(blocks, all)); res == nil || res.Passed || !strings.Contains(res.Text, covers) {
+		t.Errorf("blocks held out, of text that an ancestor knows: %+v", res)
+	}
+	pieces := prepared("pieces", text, 0.1, func(p *configs.Prep) { p.Validation.By, p.SeqLength = "block", 20 })
+	if res := l.judged(pieces, from(pieces, all)); res == nil || res.Passed || !strings.Contains(res.Text, "too short to tell") {
+		t.Errorf("blocks of 21 characters held out: %+v", res)
 	}
 	tested := prepared("tested", text, 0.1, func(p *configs.Prep) { p.Test.Fraction = 0.1 })
 	cut := trained(prepared("cut", text[:24_000]+text[27_000:], 0, nil)) // 24,000 to 27,000 is the validation part

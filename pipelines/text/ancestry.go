@@ -85,46 +85,50 @@ func (a *Ancestry) read(ctx context.Context, digest string, find func(digest str
 		return false, err
 	}
 	defer done()
-	s, err := sketch(ctx, set, "train")
+	s, err := trainSketch(ctx, set)
 	a.Passages = passage.Union(a.Passages, s)
 	return true, err
 }
 
-// passages calls visit with the hash of each passage of a split of a set.
-func passages(ctx context.Context, set *dataset.Set, split string, visit func(hash uint64)) error {
+// passages calls visit with the hash of each passage of a split of a set. Where the
+// sequences of the set do not continue one another, these are the passages within
+// sequences. With joined, sequences are taken for text that goes on: that finds the
+// passages across sequences too, and some across a gap, which no text has.
+func passages(ctx context.Context, set *dataset.Set, split string, joined bool, visit func(hash uint64)) error {
 	data, err := set.Text(split, 0)
 	if err != nil {
 		return err
 	}
-	r, at := passage.NewReader(visit), int64(0)
-	ids, text := make([]int32, set.Manifest().SeqLength+1), []byte(nil)
-	for _, chars := range data.Stretches() {
-		r.Begin()
+	rule, r, at := set.Manifest().Rule(), passage.NewReader(visit), int64(0)
+	ids, text := make([]int32, rule.SeqLength+1), []byte(nil)
+	joined = joined && !rule.Continuous()
+	use := len(ids)
+	if joined {
+		use = int(rule.Stride) // the next sequence has the rest
+	}
+	for _, chars := range data.Stretches() { // each of whole sequences
+		if !joined {
+			r.Begin()
+		}
 		for end := at + chars; at < end; at += int64(len(ids)) {
-			ids = ids[:min(int64(cap(ids)), end-at)]
 			if err := data.ReadAt(ctx, at, ids); err != nil {
 				return err
 			}
 			text = text[:0]
-			for _, id := range ids {
+			for _, id := range ids[:use] {
 				text = set.Vocab().AppendText(text, id)
 			}
 			r.Add(text)
 		}
-		ids = ids[:cap(ids)]
 	}
 	return nil
 }
 
-// sketch returns the sketch of splits of a set, those that it has.
-func sketch(ctx context.Context, set *dataset.Set, splits ...string) (passage.Sketch, error) {
+// trainSketch returns the sketch of the training part of a set.
+func trainSketch(ctx context.Context, set *dataset.Set) (passage.Sketch, error) {
 	var s passage.Sampler
-	for _, split := range splits {
-		if err := passages(ctx, set, split, s.Add); err != nil {
-			return nil, err
-		}
-	}
-	return s.Sketch(), nil
+	err := passages(ctx, set, "train", true, s.Add)
+	return s.Sketch(), err
 }
 
 // A HeldSketch is the sketch of the held-out text of a set: its validation and its test
@@ -137,12 +141,15 @@ type HeldSketch struct {
 // SketchHeld returns the sketch of the held-out text of a set. It reads the training
 // part too.
 func SketchHeld(ctx context.Context, set *dataset.Set) (*HeldSketch, error) {
-	all, err := sketch(ctx, set, "validation", "test")
-	if err != nil {
-		return nil, err
+	var s passage.Sampler
+	for _, split := range []string{"validation", "test"} {
+		if err := passages(ctx, set, split, false, s.Add); err != nil {
+			return nil, err
+		}
 	}
+	all := s.Sketch()
 	limit, repeated := all.Limit(), map[uint64]bool{}
-	err = passages(ctx, set, "train", func(hash uint64) {
+	err := passages(ctx, set, "train", true, func(hash uint64) {
 		if hash <= limit && all.Has(hash) {
 			repeated[hash] = true
 		}
