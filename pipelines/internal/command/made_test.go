@@ -65,6 +65,7 @@ func TestAfterRun(t *testing.T) {
 	if o := l.ok("generate"); strings.Contains(o.stderr, "there is no") {
 		t.Errorf("generate with a promoted model: %v", o)
 	}
+	said("run", other.run, append([]string{"generate", "--which", "latest"}, long...)...) // the model in service has one checkpoint
 	// train and prep by hand make what is used from then on.
 	said("set", short.set, "train")
 	l.ok("prep")
