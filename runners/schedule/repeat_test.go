@@ -370,3 +370,46 @@ func TestReset(t *testing.T) {
 		}
 	})
 }
+
+// TestAheadInRound: the clock jumps ahead within a round, which so seems to end in five
+// years. The next slot does not overlap it.
+func TestAheadInRound(t *testing.T) {
+	dir := memory(t)
+	synctest.Test(t, func(t *testing.T) {
+		s, first, jump := nightly(t, dir, "a", "skip"), at(t, "20000101T030000Z"), time.Duration(0)
+		s.o.Now = func() time.Time { return time.Now().Add(jump) }
+		until(first)
+		if _, err := s.Once(t.Context(), first, false, func(context.Context, time.Time, string) (Outcome, error) {
+			jump = 5 * 365 * 24 * time.Hour
+			return Outcome{}, nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+		jump = 0
+		second := at(t, "20000102T030000Z")
+		until(second)
+		r, err := s.Once(t.Context(), second, false, lasting(0))
+		wantRecord(t, r, err, "20000102T030000Z", Ran, "", "r20000102T030000Z")
+	})
+}
+
+// TestTakeoverAhead takes over a slot that has not come by the taker's clock: the slots
+// between get no record.
+func TestTakeoverAhead(t *testing.T) {
+	dir := memory(t)
+	synctest.Test(t, func(t *testing.T) {
+		s, first, far := nightly(t, dir, "b", "skip"), at(t, "20000101T030000Z"), at(t, "20000301T030000Z")
+		until(first)
+		st := state{Format: stateFormat, Decided: first.Add(-time.Second), Running: &running{Slot: far, UpTo: far, Began: far, Holder: "a"}}
+		if _, err := s.swap(t.Context(), &st, ""); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.Once(t.Context(), first, false, lasting(0)); err != nil {
+			t.Fatal(err)
+		}
+		list, err := s.st.List(t.Context(), slotsPrefix)
+		if err != nil || len(list) != 2 {
+			t.Errorf("the records are %v, %v", list, err)
+		}
+	})
+}
