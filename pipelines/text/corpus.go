@@ -184,13 +184,24 @@ func FindPacked(ctx context.Context, c configs.Corpus, p configs.Prep, verify bo
 	return found, err
 }
 
-// Describe writes to a console what became of https sources and what the corpus leaves out.
+// Describe writes to a console what became of https sources, what the corpus leaves out,
+// and how many documents are equal: links, or copies.
 func (c *Corpus) Describe(console *report.Console) {
 	for _, f := range c.Fetched {
 		console.Line("corpus: %v", f)
 	}
 	if len(c.LeftOut) > 0 {
 		console.Line("corpus: %s left out: quire has made it", strings.Join(c.LeftOut, ", "))
+	}
+	seen, equal := map[string]bool{}, 0
+	for i, d := range c.Documents {
+		if seen[c.Digests[i]] && d.Bytes > 0 {
+			equal++
+		}
+		seen[c.Digests[i]] = true
+	}
+	if equal > 0 {
+		console.Line("corpus: %d of %d documents have the bytes of another: their text counts more than once", equal, len(c.Documents))
 	}
 }
 

@@ -17,6 +17,7 @@ import (
 	"github.com/quire-ml/quire/model/checkpoint"
 	"github.com/quire-ml/quire/model/rnn"
 	"github.com/quire-ml/quire/pipelines/internal/tiny"
+	"github.com/quire-ml/quire/pipelines/report"
 	"github.com/quire-ml/quire/pipelines/stages"
 	"github.com/quire-ml/quire/pipelines/text"
 	"github.com/quire-ml/quire/runners/engine"
@@ -289,6 +290,24 @@ func TestCorpus(t *testing.T) {
 	empty := tiny.Documents(t, map[string]string{"a.txt": "", "b.txt": ""})
 	if _, err := text.FindCorpus(t.Context(), empty.Corpus, false); err == nil || !strings.Contains(err.Error(), "0 bytes") {
 		t.Errorf("an empty corpus: %v", err)
+	}
+}
+
+// TestDescribe: documents with the bytes of another are counted, and empty ones are not.
+func TestDescribe(t *testing.T) {
+	for want, texts := range map[string]map[string]string{
+		"": {"a.txt": "a", "b.txt": "b", "c.txt": "", "d.txt": ""},
+		"corpus: 2 of 4 documents have the bytes of another: their text counts more than once\n": {"a.txt": "a", "b.txt": "a", "c.txt": "a", "d.txt": "d"},
+	} {
+		found, err := text.FindCorpus(t.Context(), tiny.Documents(t, texts).Corpus, false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var said bytes.Buffer
+		found.Describe(report.NewConsole(&said, false))
+		if said.String() != want {
+			t.Errorf("said %q, want %q", said.String(), want)
+		}
 	}
 }
 
