@@ -128,6 +128,7 @@ func TestSecrets(t *testing.T) {
 	old := w.source
 	w.env = append(w.env, "QUIRE_CORPUS_SOURCES="+strings.Replace(old, "sig", "other", 1))
 	w.runs(1, []string{shown + ": the server answered 403 Forbidden"}, "run")
+	w.runs(1, []string{"the server answered 403 Forbidden"}, "retrain", "--once", "--slot", "2025-01-03T03:00:00Z")
 	for source, want := range map[string]string{
 		strings.Replace(old, "https", "http", 1):      "unknown scheme http://",
 		strings.Replace(old, "https://", "ftp://", 1): "unknown scheme ftp://",
@@ -145,7 +146,6 @@ func TestSecrets(t *testing.T) {
 
 	w.server.Close()
 	w.runs(1, []string{shown + ": ", "without network, use a local file: the copy of 20"}, "run", "--set", "round.attempts=1")
-	w.runs(1, []string{"without network, use a local file: the copy of 20"}, "retrain", "--once", "--slot", "2025-01-03T03:00:00Z", "--set", "round.attempts=1")
 	if w.notices.Len() == 0 || strings.Contains(w.notices.String(), theSecret) {
 		t.Errorf("the webhook was told %s", w.notices.String())
 	}
