@@ -214,6 +214,9 @@ func gateRemedy(r *gate.Result) string {
 		return fmt.Sprintf("; the held-out text is unlike the rest (%.2f nats a character by pairs of characters, %.2f by their frequencies): prep.validation.by: block holds out blocks of all of it",
 			r.Drift.PairNats, r.Drift.CharNats)
 	}
+	if r.Failed("loss") != nil {
+		return "; train longer, with a larger train.epochs, or learn from more text"
+	}
 	return ""
 }
 

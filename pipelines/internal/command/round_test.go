@@ -128,7 +128,8 @@ func TestRoundRefused(t *testing.T) {
 	l := newLab(t)
 	args := []string{"run", "--set", "train.epochs=0", "--json"}
 	o := l.run(args...)
-	if o.code != 3 || !strings.Contains(o.stderr, "quire: round: the gate refused the model: validation loss") {
+	if o.code != 3 || !strings.Contains(o.stderr, "quire: round: the gate refused the model: validation loss") ||
+		!strings.Contains(o.stderr, "train longer, with a larger train.epochs") {
 		t.Fatalf("want exit code 3: %v", o)
 	}
 	r := l.parse(runKeys, o)
