@@ -8,7 +8,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"hash/crc32"
 	"io"
 	"path"
 	"path/filepath"
@@ -128,26 +127,12 @@ func kept(ctx context.Context, name, file, key string, o *ResolveOptions, write 
 
 // noted returns the note of what write writes to w.
 func noted(w io.Writer, write func(w io.Writer, note *converted) error) (note converted, err error) {
-	sum, crc, scan := sha256.New(), crc32.New(castagnoli), new(charset.Scanner)
-	to := &counting{to: io.MultiWriter(w, sum, crc, scan)}
-	if err := write(to, &note); err != nil {
+	d := newDigester()
+	if err := write(io.MultiWriter(w, d), &note); err != nil {
 		return note, err
 	}
-	note.Bytes, note.SHA256, note.CRC, note.Signs = to.bytes, hex.EncodeToString(sum.Sum(nil)), int64(crc.Sum32()), scan.Signs()
+	note.Bytes, note.SHA256, note.CRC, note.Signs = d.bytes, d.sha256(), int64(d.crc), d.scan.Signs()
 	return note, nil
-}
-
-// counting is a Writer that counts bytes.
-type counting struct {
-	to    io.Writer
-	bytes int64
-}
-
-// Write writes the next bytes.
-func (c *counting) Write(p []byte) (int, error) {
-	n, err := c.to.Write(p)
-	c.bytes += int64(n)
-	return n, err
 }
 
 // writeText writes d's text to w: open, gunzip, decode.

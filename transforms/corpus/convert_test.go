@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -265,6 +266,38 @@ func TestConvertedElsewhere(t *testing.T) {
 		for _, d := range docs {
 			if data, err := os.ReadFile(d.Path); err != nil || string(data) != want || d.SHA256 != sha(want) {
 				t.Errorf("%s: %+v, %q, %v", source, d, data, err)
+			}
+		}
+	}
+}
+
+// TestDownloadedText: a text from the web is converted, and tells its signs, like a file.
+func TestDownloadedText(t *testing.T) {
+	for _, c := range []struct {
+		name, sent, want string
+		form             charset.Form
+		signs            charset.Signs
+	}{
+		{"a.txt", "\ufeffa\rb", "a\rb", charset.Form{}, charset.Signs{CR: true}},
+		{"a.txt.gz", zipped(t, "\ufeffa\nb"), "a\nb", charset.Form{}, charset.Signs{}},
+		{"a.txt", "a\xe9\n", "aé\n", charset.Form{Encoding: "windows-1252"}, charset.Signs{}},
+		{"a.txt", "a\xe9\n", "a\xe9\n", charset.Form{}, charset.Signs{Likely: "windows-1252", Invalid: charset.Invalid{Count: 1, Offset: 1, Byte: 0xe9}}},
+		{"a.txt", "\xff\xfea\x00", "\xff\xfea\x00", charset.Form{}, charset.Signs{UTF16: "utf-16", Invalid: charset.Invalid{Count: 2, Byte: 0xff}}},
+	} {
+		o := &ResolveOptions{Cache: t.TempDir(), Form: c.form, Transport: page(func(r *http.Request) (*http.Response, error) {
+			if r.Header.Get("If-None-Match") != "" {
+				return answer(304, ""), nil
+			}
+			return answer(200, c.sent, "Etag", `"1"`), nil
+		})}
+		for round := range 2 {
+			docs, err := Resolve(t.Context(), []string{"https://h.test/" + c.name}, o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			text, err := os.ReadFile(docs[0].Path)
+			if err != nil || string(text) != c.want || docs[0].Signs != c.signs {
+				t.Errorf("%q, round %d: got %q, %v, with %+v", c.sent, round, text, err, docs[0].Signs)
 			}
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"hash"
 	"hash/crc32"
 	"io"
 
@@ -54,7 +55,7 @@ func digest(ctx context.Context, d Document) (_ Document, err error) {
 	if err := r.open(ctx, d); err != nil {
 		return d, err
 	}
-	h, crc, scan := sha256.New(), uint32(0), new(charset.Scanner)
+	to := newDigester()
 	buf := make([]byte, min(1<<20, d.Bytes))
 	for at := int64(0); at < d.Bytes; {
 		if err := ctx.Err(); err != nil {
@@ -68,11 +69,29 @@ func digest(ctx context.Context, d Document) (_ Document, err error) {
 			}
 			return d, fmt.Errorf("corpus: %s: byte %d: %w", d.Name, at+int64(n), err)
 		}
-		h.Write(chunk)
-		crc = crc32.Update(crc, castagnoli, chunk)
-		scan.Write(chunk)
+		to.Write(chunk)
 		at += int64(n)
 	}
-	d.SHA256, d.CRC, d.Signs = hex.EncodeToString(h.Sum(nil)), int64(crc), scan.Signs()
+	d.SHA256, d.CRC, d.Signs = to.sha256(), int64(to.crc), to.scan.Signs()
 	return d, nil
 }
+
+// A digester takes the digests and the signs of the bytes that are written to it.
+type digester struct {
+	bytes int64
+	sha   hash.Hash
+	crc   uint32
+	scan  charset.Scanner
+}
+
+func newDigester() *digester { return &digester{sha: sha256.New()} }
+
+// Write takes the next bytes. Its error is nil.
+func (g *digester) Write(p []byte) (int, error) {
+	g.bytes += int64(len(p))
+	g.sha.Write(p)
+	g.crc = crc32.Update(g.crc, castagnoli, p)
+	return g.scan.Write(p)
+}
+
+func (g *digester) sha256() string { return hex.EncodeToString(g.sha.Sum(nil)) }

@@ -7,8 +7,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"hash"
-	"hash/crc32"
 	"io"
 	"net/http"
 	"net/url"
@@ -61,9 +59,8 @@ type note struct {
 	Fetch
 	Length  string `json:"length,omitempty"`  // Content-Length, as the server sent it
 	Settled bool   `json:"settled,omitempty"` // LastModified tells this text from any later one
-	CRC     int64  `json:"crc32c"`
-	Copy    string `json:"copy"`   // name of the copy in the folder
-	Before  string `json:"before"` // name of the copy before it, which a round may still read; or empty
+	Copy    string `json:"copy"`              // name of the copy in the folder
+	Before  string `json:"before"`            // name of the copy before it, which a round may still read; or empty
 }
 
 const (
@@ -116,8 +113,9 @@ func download(ctx context.Context, source string, o *ResolveOptions) ([]Document
 	return []Document{w.document(n)}, nil
 }
 
+// document returns the document of a copy. Its digests and signs are read like those of a file.
 func (w *web) document(n *note) Document {
-	return Document{Name: w.base, Path: filepath.Join(w.dir, n.Copy), Bytes: n.Bytes, SHA256: n.SHA256, CRC: n.CRC}
+	return Document{Name: w.base, Path: filepath.Join(w.dir, n.Copy), Bytes: n.Bytes}
 }
 
 // find returns the note of a copy that is what the server has.
@@ -153,7 +151,6 @@ func (w *web) intact(ctx context.Context) *note {
 		return nil
 	}
 	d := w.document(n)
-	d.SHA256 = ""
 	if info, err := os.Stat(d.Path); err != nil || info.Size() != d.Bytes {
 		return nil
 	}
@@ -199,11 +196,11 @@ func (w *web) save(ctx context.Context, t *transfer, resp *http.Response, n, old
 		return err
 	}
 	defer file.Abort()
-	sums := digests{sha: sha256.New()}
-	if n.Bytes, err = t.copy(io.MultiWriter(file, &sums), resp); err != nil {
+	sum := sha256.New()
+	if n.Bytes, err = t.copy(io.MultiWriter(file, sum), resp); err != nil {
 		return err
 	}
-	n.SHA256, n.CRC = hex.EncodeToString(sums.sha.Sum(nil)), int64(sums.crc)
+	n.SHA256 = hex.EncodeToString(sum.Sum(nil))
 	if want := w.o.SHA256; want != "" && !strings.EqualFold(n.SHA256, want) {
 		return wrong(SHA256, "downloaded text has sha256 %s, want %s", n.SHA256, strings.ToLower(want))
 	}
@@ -239,18 +236,6 @@ func (w *web) keep(ctx context.Context, n *note) error {
 		}
 	}
 	return err
-}
-
-// digests takes the digests of what is written to it.
-type digests struct {
-	sha hash.Hash
-	crc uint32
-}
-
-func (d *digests) Write(p []byte) (int, error) {
-	d.sha.Write(p)
-	d.crc = crc32.Update(d.crc, castagnoli, p)
-	return len(p), nil
 }
 
 // limit returns the size in bytes that a download may have: half of what is free where it is
