@@ -23,17 +23,3 @@ func ExampleSampler_Next() {
 	}
 	// Output: 3 3 2 3 2 3 3 2
 }
-
-// Probabilities shows the distribution after temperature, top-k and top-p.
-func ExampleSampler_Probabilities() {
-	s, err := sample.New(sample.Options{Temperature: 1, TopP: 0.9}, 1, 0)
-	if err != nil {
-		log.Fatal(err)
-	}
-	p, err := s.Probabilities(nil, []float32{0, 2, -3, 1})
-	if err != nil {
-		log.Fatal(err)
-	}
-	fmt.Printf("%.3f, kept %v\n", p, s.Kept())
-	// Output: [0.000 0.731 0.000 0.269], kept [1 3]
-}

@@ -85,28 +85,6 @@ func (s *Sampler) pick(at float64) int {
 	panic("sample: a uniform number is not below 1")
 }
 
-// Probabilities appends to dst[:0] the V probabilities from which Next would
-// draw, and uses up no random number. Next's errors are its errors.
-func (s *Sampler) Probabilities(dst []float64, logits []float32) ([]float64, error) {
-	if err := s.keep(logits); err != nil {
-		return nil, err
-	}
-	dst = dst[:0]
-	for range logits {
-		dst = append(dst, 0)
-	}
-	for i, id := range s.ids {
-		dst[id] = s.weights[i] / s.sum
-	}
-	return dst, nil
-}
-
-// Kept returns the ids that the last Next or Probabilities kept: the most likely
-// first where top-k or top-p is on, in order of id where both are off. The
-// probability of the least likely may round to 0. The slice is valid until the
-// next call.
-func (s *Sampler) Kept() []int32 { return s.ids }
-
 // keep fills ids, weights and sum.
 func (s *Sampler) keep(logits []float32) error {
 	s.ids, s.weights, s.sum = s.ids[:0], s.weights[:0], 0

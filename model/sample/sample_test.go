@@ -67,13 +67,25 @@ func TestDraws(t *testing.T) {
 	}
 }
 
+// probabilities returns those from which Next would draw.
+func probabilities(s *Sampler, logits []float32) ([]float64, error) {
+	if err := s.keep(logits); err != nil {
+		return nil, err
+	}
+	p := make([]float64, len(logits))
+	for i, id := range s.ids {
+		p[id] = s.weights[i] / s.sum
+	}
+	return p, nil
+}
+
 // TestFrequencies draws often and compares with the probabilities by a χ² test;
 // the seed is fixed, so the outcome is too.
 func TestFrequencies(t *testing.T) {
 	logits := testLogits(11, 1.5)
 	for _, o := range []Options{{Temperature: 1, TopP: 1}, {Temperature: 0.7, TopK: 5, TopP: 1}, {Temperature: 1.2, TopP: 0.8}} {
 		s := mustNew(t, o, 3, 0)
-		p, err := s.Probabilities(nil, logits)
+		p, err := probabilities(s, logits)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -105,7 +117,7 @@ func TestTemperatureZero(t *testing.T) {
 	if id != 1 || err != nil {
 		t.Errorf("drew %d, %v, want the first of the largest, 1", id, err)
 	}
-	p, err := s.Probabilities(nil, []float32{1, 5, negInf, 5, 2})
+	p, err := probabilities(s, []float32{1, 5, negInf, 5, 2})
 	if err != nil || !slices.Equal(p, []float64{0, 1, 0, 0, 0}) {
 		t.Errorf("probabilities %v, %v", p, err)
 	}
@@ -117,7 +129,7 @@ func TestExtremes(t *testing.T) {
 	for _, temperature := range []float64{5e-324, 1e-300, 1e-5, 1, 1e5, math.MaxFloat64} {
 		for _, logits := range [][]float32{{huge, -huge, 0}, {1e-45, 0, -1e-45}, {negInf, -huge, negInf}, {3}} {
 			for _, o := range []Options{{temperature, 0, 1}, {temperature, 2, 1}, {temperature, 0, 0.5}} {
-				p, err := mustNew(t, o, 1, 0).Probabilities(nil, logits)
+				p, err := probabilities(mustNew(t, o, 1, 0), logits)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -150,8 +162,8 @@ func TestErrors(t *testing.T) {
 			if _, err := s.Next(c.logits); err == nil || err.Error() != c.want {
 				t.Errorf("Next(%v): %v, want %s", c.logits, err, c.want)
 			}
-			if _, err := s.Probabilities(nil, c.logits); err == nil || err.Error() != c.want {
-				t.Errorf("Probabilities(%v): %v, want %s", c.logits, err, c.want)
+			if _, err := probabilities(s, c.logits); err == nil || err.Error() != c.want {
+				t.Errorf("probabilities(%v): %v, want %s", c.logits, err, c.want)
 			}
 			fresh := mustNew(t, Options{Temperature: temperature, TopP: 1}, 9, 0)
 			if a, b := draw(t, s, testLogits(50, 1), 20), draw(t, fresh, testLogits(50, 1), 20); !slices.Equal(a, b) {

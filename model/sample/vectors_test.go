@@ -45,12 +45,12 @@ func TestVectors(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			got, err := s.Probabilities(nil, logitsOf(t, table.Vectors[c.Vector]))
+			got, err := probabilities(s, logitsOf(t, table.Vectors[c.Vector]))
 			if err != nil {
 				t.Fatal(err)
 			}
 			compare(t, got, c.Probs, table.Tolerance64)
-			kept := slices.Sorted(slices.Values(s.Kept()))
+			kept := slices.Sorted(slices.Values(s.ids))
 			if want := slices.Sorted(slices.Values(c.Kept)); !slices.Equal(kept, want) {
 				t.Errorf("kept %v, want %v", kept, want)
 			}

@@ -59,7 +59,7 @@ func (s Stage[C, T]) node() (*node, error) {
 		n.uses = append(n.uses, in.artifact())
 	}
 	var err error
-	if n.settings, err = settings(s.Config, s.Keys, s.Ignore); err != nil {
+	if n.settings, err = settings(s.Config, s.Keys); err != nil {
 		return nil, fmt.Errorf("stage %s: %w", s.Name, err)
 	}
 	n.run = func(ctx context.Context, task *Task) (product, error) {
@@ -128,10 +128,9 @@ func differences[T any](old, now json.RawMessage) []string {
 	return d.Differences(a)
 }
 
-// settings returns the values of config, by dotted key, that are in the sections
-// keep and not in the sections ignore. An unknown section is an error: a misspelt
-// name would go unnoticed.
-func settings(config any, keep, ignore []string) (map[string]json.RawMessage, error) {
+// settings returns the values of config, by dotted key, that are in the sections keep;
+// nil: all. An unknown section is an error: a misspelt name would go unnoticed.
+func settings(config any, keep []string) (map[string]json.RawMessage, error) {
 	data, err := json.Marshal(config)
 	if err != nil {
 		return nil, fmt.Errorf("config: %w", err)
@@ -143,13 +142,13 @@ func settings(config any, keep, ignore []string) (map[string]json.RawMessage, er
 	kept := map[string]json.RawMessage{}
 	used := map[string]bool{}
 	for key, value := range all {
-		in, out := sectionOf(key, keep), sectionOf(key, ignore)
-		used[in], used[out] = true, true
-		if (in != "" || keep == nil) && out == "" {
+		section := sectionOf(key, keep)
+		used[section] = true
+		if section != "" || keep == nil {
 			kept[key] = value
 		}
 	}
-	for _, section := range append(append([]string{}, keep...), ignore...) {
+	for _, section := range keep {
 		if !used[section] {
 			return nil, fmt.Errorf("config: %T has no key %s", config, section)
 		}

@@ -43,7 +43,7 @@ func TestNew(t *testing.T) {
 		Run: func(context.Context, []int, *workflow.Task) (out workflow.Product[string], err error) {
 			return out, nil
 		}}
-	misspelt.Ignore = []string{"style.uper"}
+	misspelt.Keys = []string{"factor", "style.uper"}
 	for _, c := range []struct {
 		want   string
 		stages []workflow.Node

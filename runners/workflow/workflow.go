@@ -86,7 +86,6 @@ type Stage[C, T any] struct {
 
 	Config C        // encodes to a JSON object, or to null
 	Keys   []string // keys and sections of Config that the product depends on; nil: all
-	Ignore []string // keys and sections among Keys that leave the product unchanged
 
 	Inputs   []Input
 	Uses     []Input // artifacts that Run reads and Inputs determine: they are not in the key

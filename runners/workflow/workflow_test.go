@@ -74,7 +74,7 @@ func (l *lab) stages() []workflow.Node {
 		Run: func(context.Context, any, *workflow.Task) (workflow.Product[int], error) {
 			return workflow.Product[int]{Value: l.number}, nil
 		}}
-	multiply := workflow.Stage[settings, result]{Name: "multiply", Version: l.version, Config: l.config, Ignore: []string{"log", "style"},
+	multiply := workflow.Stage[settings, result]{Name: "multiply", Version: l.version, Config: l.config, Keys: []string{"factor"},
 		Inputs: []workflow.Input{number}, Artifact: product,
 		Estimate: func(_ context.Context, c settings, task *workflow.Task) (workflow.Cost, error) {
 			n, err := number.Of(task)
