@@ -44,12 +44,13 @@ func CheckText(docs []corpus.Document, o Options) error {
 			continue
 		}
 		e.Reason = fmt.Sprintf("byte %d (0x%02x) is not valid %s, the first of %d", bad.Offset, bad.Byte, name, bad.Count)
-		if e.Likely != "" {
-			e.Reason += "; the text is likely in " + e.Likely
-		}
-		e.Reason += "; correct it, or use invalid_utf8 replace"
-		if o.Encoding == "" {
-			e.Reason += " or unit byte"
+		switch {
+		case e.Likely != "":
+			e.Reason += "; it is likely " + e.Likely
+		case o.Encoding == "":
+			e.Reason += "; correct it, or use invalid_utf8 replace or unit byte"
+		default:
+			e.Reason += "; correct it, or use invalid_utf8 replace"
 		}
 		return e
 	}

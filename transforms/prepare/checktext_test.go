@@ -25,7 +25,7 @@ func TestCheckText(t *testing.T) {
 		want, likely string
 	}{
 		{corpus.Document{}, Options{}, "", ""},
-		{latin, Options{}, "prepare: b.txt: byte 7 (0xe9) is not valid UTF-8, the first of 3; the text is likely in windows-1252" + ways + " or unit byte", "windows-1252"},
+		{latin, Options{}, "prepare: b.txt: byte 7 (0xe9) is not valid UTF-8, the first of 3; it is likely windows-1252", "windows-1252"},
 		{latin, Options{InvalidUTF8: "replace"}, "", ""},
 		{latin, Options{Unit: vocab.Byte}, "", ""},
 		{other, Options{}, "prepare: b.txt: byte 7 (0xe9) is not valid UTF-8, the first of 3" + ways + " or unit byte", ""},

@@ -19,7 +19,9 @@ func Bench() *cobra.Command {
 	b := bench.Options{}
 	var cell, precision string
 	c := build(&o, "bench", "Measure training and generation on this machine",
-		"Bench trains a model on random characters and generates with it, and prints the medians:\ncharacters a second, the work that a step needs in GFLOPS, and its share of the peak of this\nmachine's fused multiply-adds, measured in the same run. The defaults are the tutorial's sizes.",
+		`Bench trains a model on random characters and generates with it, and prints the medians:
+characters a second, the work that a step needs in GFLOPS, and its share of the peak of this
+machine's fused multiply-adds, measured in the same run. The defaults are the tutorial's sizes.`,
 		"  bench\n  bench --cell lstm --hidden 512 --embedding 128 --steps 20",
 		func(c *cobra.Command) error {
 			b.Shape.Cell = rnn.Cell(cell)

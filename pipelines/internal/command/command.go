@@ -147,29 +147,26 @@ func (o *output) Write(p []byte) (int, error) {
 // remedy returns the advice to append to an error of a package that knows neither
 // commands nor keys.
 func remedy(err error) string {
-	var diverged *train.DivergedError
 	var few *train.TooFewError
-	var otherSet *stages.OtherSetError
-	var foreign *stages.ForeignError
-	var start *stages.StartError
-	var future *schedule.FutureError
 	var refused *gate.RefusedError
+	var service *promotion.ModelError
+	var damage *workflow.DamageError
 	switch {
-	case errors.As(err, &future):
+	case errors.As(err, new(*schedule.FutureError)):
 		return "; without --slot the last one runs"
 	case errors.As(err, &refused):
 		return gateRemedy(refused.Result)
-	case errors.As(err, &otherSet):
+	case errors.As(err, new(*stages.OtherSetError)):
 		return "; use another prep.out, or prep --replace to make the set again"
-	case errors.As(err, &foreign):
+	case errors.As(err, new(*stages.ForeignError)):
 		return "; use another prep.out or train.out, or move what is there away"
 	case errors.Is(err, stages.ErrCannotGoOn):
-		return "; to start from zero, use train --fresh (train --replace does so only where a run cannot go on), or delete its directory"
-	case errors.As(err, &start):
+		return "; to start from zero, use train --replace, or delete its directory"
+	case errors.As(err, new(*stages.StartError)):
 		return "; correct train.from, or use the model section and prep.unit of that checkpoint"
 	case errors.Is(err, dataset.ErrDamaged):
 		return "; make the set again: prep --replace, or delete its directory"
-	case errors.As(err, &diverged), errors.Is(err, sweep.ErrDiverged):
+	case errors.As(err, new(*train.DivergedError)), errors.Is(err, sweep.ErrDiverged):
 		return "; use a smaller train.lr, or train.clip_norm: 1"
 	case errors.As(err, new(*memory.ShortError)):
 		return "; use a smaller model.hidden, train.batch or prep.seq_length, or a larger machine"
@@ -177,30 +174,31 @@ func remedy(err error) string {
 		return fmt.Sprintf("; use a smaller train.batch (%d at most), a smaller prep.seq_length or more text", few.Sequences)
 	case few != nil:
 		return "; use a smaller prep.seq_length or more text"
-	}
-	var service *promotion.ModelError
-	if errors.As(err, &service) {
+	case errors.As(err, &service):
 		return fmt.Sprintf("; make the copy again: promote %s, or go back: promote --rollback", service.From)
-	}
-	var damage *workflow.DamageError
-	if errors.As(err, &damage) && damage.Stage != "" {
+	case errors.As(err, &damage) && damage.Stage != "":
 		return ", or make it again: run --force " + damage.Stage
 	}
+	return cmp.Or(corpusRemedy(err), textRemedy(err)+see(prepKeys(err)...))
+}
+
+// corpusRemedy is remedy for the errors about sources and documents.
+func corpusRemedy(err error) string {
 	var wrong *corpus.FieldError
-	if errors.As(err, &wrong) {
+	var notText *prepare.TextError
+	switch {
+	case errors.As(err, &wrong):
 		advice := "; correct corpus." + wrong.Field
 		if dir, failed := os.Getwd(); failed == nil && errors.Is(err, corpus.ErrNone) {
 			advice += ": a relative path begins where the command was started, " + dir
 		}
 		return advice
+	case errors.As(err, &notText) && notText.Likely != "":
+		return "; to read it so: --set corpus.encoding=" + notText.Likely
+	case notText != nil:
+		return see(append([]string{"corpus.encoding"}, prepKeys(err)...)...)
 	}
-	var notText *prepare.TextError
-	if errors.As(err, &notText) && notText.Likely != "" {
-		return "; to read it so: --set corpus.encoding=" + notText.Likely + prepKeys(err)
-	} else if notText != nil {
-		return "; see corpus.encoding" + strings.Replace(prepKeys(err), "; see", ",", 1)
-	}
-	return textRemedy(err) + prepKeys(err)
+	return ""
 }
 
 // gateRemedy is remedy for a model that the gate has refused.
@@ -208,11 +206,11 @@ func gateRemedy(r *gate.Result) string {
 	if k := r.Failed("ancestors"); k != nil && k.Value != nil {
 		return "; use another train.from, or none"
 	} else if k != nil {
-		return "; put a set that is missing into the folder sets of the workdir, and run --force train; or use another train.from, or none; where you know that the model is honest, promote it by hand"
+		return "; put the missing set into the folder sets of the workdir, and run --force train," +
+			" or use another train.from, or none, or promote it by hand"
 	}
 	if r.Failed("loss", "gap", "promoted") != nil && r.Drift != nil && r.Drift.Large() {
-		return fmt.Sprintf("; the held-out text is unlike the rest (%.2f nats a character by pairs of characters, %.2f by their frequencies): prep.validation.by: block holds out blocks of all of it",
-			r.Drift.PairNats, r.Drift.CharNats)
+		return "; the held-out text is unlike the rest: prep.validation.by: block holds out blocks of all of it"
 	}
 	if r.Failed("loss") != nil {
 		return "; train longer, with a larger train.epochs, or learn from more text"
@@ -237,16 +235,15 @@ func textRemedy(err error) string {
 	case errors.Is(err, store.ErrNotExist):
 		return "; train a model first, or name one with --checkpoint"
 	case model.Which == run.Latest:
-		return "; another checkpoint can be used, too: --which best, or a file"
+		return "; use another checkpoint: --which best, or a file"
 	}
-	return "; another checkpoint can be used, too: --which latest, or a file"
+	return "; use another checkpoint: --which latest, or a file"
 }
 
-// prepKeys names the keys of the fields that an error of transforms speaks of. The
+// prepKeys returns the keys of the fields that an error of transforms speaks of. The
 // error may have crossed a Beam engine, so its text is all that is left of it.
-func prepKeys(err error) string {
+func prepKeys(err error) (keys []string) {
 	text := err.Error()
-	var keys []string
 	for _, key := range configs.KeysOf("prep") {
 		field := strings.TrimPrefix(key, "prep.")
 		// A word by itself: no end of another key, such as train.curriculum.seq_length, and no part of a path.
@@ -257,7 +254,12 @@ func prepKeys(err error) string {
 	if strings.Contains(text, "pack newline") {
 		keys = append(keys, "prep.pack")
 	}
-	if keys == nil {
+	return keys
+}
+
+// see points to the explanations of keys.
+func see(keys ...string) string {
+	if len(keys) == 0 {
 		return ""
 	}
 	return "; see " + strings.Join(keys, ", ")
@@ -370,17 +372,22 @@ func (o *common) print(c *cobra.Command, result any, text func(w io.Writer)) err
 // build makes a command with the common flags and no positional arguments.
 func build(o *common, use, short, long, example string, run func(c *cobra.Command) error) *cobra.Command {
 	c := &cobra.Command{Use: use, Short: short, Long: long, Example: example, DisableFlagsInUseLine: true,
-		Args: func(c *cobra.Command, args []string) error {
-			if err := cobra.NoArgs(c, args); err != nil {
-				return usage(c, err)
-			}
-			return nil
-		},
+		Args:   positional(cobra.NoArgs),
 		PreRun: func(c *cobra.Command, _ []string) { o.ctx = c.Context() },
 		RunE:   func(c *cobra.Command, _ []string) error { return run(c) }}
 	o.add(c.Flags())
 	complete(c, "config", completeConfig)
 	return c
+}
+
+// positional turns the error of a command's arguments into one of usage.
+func positional(check cobra.PositionalArgs) cobra.PositionalArgs {
+	return func(c *cobra.Command, args []string) error {
+		if err := check(c, args); err != nil {
+			return usage(c, err)
+		}
+		return nil
+	}
 }
 
 // checkWhich refuses an unknown --which.

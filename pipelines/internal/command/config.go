@@ -22,12 +22,7 @@ func Config() *cobra.Command {
 		})
 	var e common
 	explain := build(&e, "explain KEY", "Say who set a key, its default, its range and its meaning", "", "  config explain train.lr", nil)
-	explain.Args = func(c *cobra.Command, args []string) error {
-		if err := cobra.ExactArgs(1)(c, args); err != nil {
-			return usage(c, err)
-		}
-		return nil
-	}
+	explain.Args = positional(cobra.ExactArgs(1))
 	explain.RunE = func(c *cobra.Command, args []string) error {
 		r, err := e.load()
 		if err != nil {

@@ -95,10 +95,15 @@ func preflight(c *cobra.Command, config *configs.Config, runner, out string) err
 	return err
 }
 
-// waits refuses a runner's mode in which prep ends before the set is there.
-func waits(c *cobra.Command, runner string) error {
+// preflightRound is preflight for a round. It refuses a runner's mode in which prep ends
+// before the set is there.
+func preflightRound(c *cobra.Command, config *configs.Config, runner string) error {
+	if err := preflight(c, config, runner, config.Workdir); err != nil {
+		return err
+	}
 	if mode := engine.ModeOf(runner); mode != engine.Wait {
-		return usage(c, fmt.Errorf("a round waits for its set: use prep for --%s", strings.ReplaceAll(string(mode), "template", "template_location")))
+		flag := strings.ReplaceAll(string(mode), "template", "template_location")
+		return usage(c, fmt.Errorf("a round waits for its set: use prep for --%s", flag))
 	}
 	return nil
 }
@@ -111,6 +116,7 @@ func printJob(w io.Writer, set string, j *engine.Job) {
 	case engine.Template:
 		fmt.Fprintf(w, "template    %s\nset         %s, once a job made from it is done\n", j.Template, set)
 	default:
-		fmt.Fprintf(w, "job         %s %s runs on\nset         %s, once it is done: the same command without --async checks it\n", j.Name, j.ID, set)
+		fmt.Fprintf(w, "job         %s %s runs on\n", j.Name, j.ID)
+		fmt.Fprintf(w, "set         %s, once it is done: the same command without --async checks it\n", set)
 	}
 }

@@ -17,8 +17,14 @@ func Inspect() *cobra.Command {
 	var first int
 	var metrics, diff bool
 	c := build(&o, "inspect [PATH]", "Describe a checkpoint, a run, a set or a shard",
-		"Inspect verifies and describes the artifact at a path. Without a path it describes the\nset at prep.out, else that of the latest round. A set's first sequences are shown as input\nand target. --metrics shows the losses of a run or a checkpoint; --diff compares two\ncheckpoints: their settings, metrics and tensors.",
-		"  inspect work/quickstart/set\n  inspect work/quickstart/run --which latest\n  inspect work/quickstart/run --metrics\n  inspect --diff work/a/run work/b/run --which step:500", nil)
+		`Inspect verifies and describes the artifact at a path. Without a path it describes the
+set at prep.out, else that of the latest round. A set's first sequences are shown as input
+and target. --metrics shows the losses of a run or a checkpoint; --diff compares two
+checkpoints: their settings, metrics and tensors.`,
+		`  inspect work/quickstart/set
+  inspect work/quickstart/run --which latest
+  inspect work/quickstart/run --metrics
+  inspect --diff work/a/run work/b/run --which step:500`, nil)
 	c.Args = func(c *cobra.Command, args []string) error {
 		switch {
 		case metrics && diff:
@@ -28,10 +34,7 @@ func Inspect() *cobra.Command {
 		case diff:
 			return nil
 		}
-		if err := cobra.MaximumNArgs(1)(c, args); err != nil {
-			return usage(c, err)
-		}
-		return nil
+		return positional(cobra.MaximumNArgs(1))(c, args)
 	}
 	c.RunE = func(c *cobra.Command, args []string) error {
 		r, err := o.load()
@@ -64,7 +67,7 @@ func Inspect() *cobra.Command {
 	c.Flags().StringVar(&which, "which", "best", "checkpoint of a run directory: best, latest or step:N")
 	complete(c, "which", completeWhich(&o))
 	c.Flags().IntVar(&first, "first", 1, "sequences or records to show")
-	c.Flags().BoolVar(&metrics, "metrics", false, "show the losses of a run (default: train.out, else that of the latest round) or a checkpoint")
+	c.Flags().BoolVar(&metrics, "metrics", false, "show the losses of a run or checkpoint (default: train.out, else the latest round's)")
 	c.Flags().BoolVar(&diff, "diff", false, "compare two checkpoints or runs")
 	return c
 }

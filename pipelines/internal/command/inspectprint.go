@@ -33,9 +33,11 @@ func printCheckpoint(w io.Writer, path string, f *inspect.CheckpointFacts) {
 	fmt.Fprintf(w, "checkpoint   %s, intact\n", path)
 	fmt.Fprintf(w, "trained      step %d, epoch %d, on the set %s\n", f.Step, f.Epoch, f.Set)
 	if a := f.Ancestors; a != nil {
-		fmt.Fprintf(w, "ancestors    on the sets %s; not found: %s; checkpoints of which nothing is known: %s\n", list(a.Sets), list(a.Unread), list(a.Unknown))
+		fmt.Fprintf(w, "ancestors    on the sets %s; not found: %s; checkpoints of which nothing is known: %s\n",
+			list(a.Sets), list(a.Unread), list(a.Unknown))
 	}
-	fmt.Fprintf(w, "model        %s, %s, embedding %d, hidden %d: %d parameters\n", f.Cell, report.Count(f.Layers, "layer"), f.Embedding, f.Hidden, f.Parameters)
+	fmt.Fprintf(w, "model        %s, %s, embedding %d, hidden %d: %d parameters\n",
+		f.Cell, report.Count(f.Layers, "layer"), f.Embedding, f.Hidden, f.Parameters)
 	fmt.Fprintf(w, "vocabulary   %s, normalize %s: %q\n", symbols(f.Vocab, f.Unit), f.Normalize, f.Characters)
 	fmt.Fprintf(w, "config       %s\n", f.Config)
 	fmt.Fprintf(w, "metrics      %s\n", f.Metrics)
@@ -67,7 +69,8 @@ func printSet(w io.Writer, path string, f *inspect.SetFacts) {
 	fmt.Fprintf(w, "vocabulary   %s\n", symbols(m.Vocab.Size, m.Unit))
 	fmt.Fprintf(w, "entropy      unigram %.4f, bigram %.4f nats a character\n", m.Entropy.UnigramNats, m.Entropy.BigramNats)
 	for _, s := range m.Splits {
-		fmt.Fprintf(w, "%-12s %d sequences of %d+1 characters in %s\n", s.Name, s.Sequences, m.SeqLength, report.Count(len(s.Shards), "shard"))
+		fmt.Fprintf(w, "%-12s %d sequences of %d+1 characters in %s\n",
+			s.Name, s.Sequences, m.SeqLength, report.Count(len(s.Shards), "shard"))
 	}
 	for i, e := range f.First {
 		fmt.Fprintf(w, "sequence %d\n  input   %q\n  target  %q\n", i, e.Input, e.Target)

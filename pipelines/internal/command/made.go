@@ -46,7 +46,8 @@ func runOf(c *cobra.Command, r *configs.Resolved, console *report.Console) (stri
 	if err != nil || made == nil {
 		return path, err
 	}
-	console.Line("%s: there is no run at %s: this is that of round %s (%s), %s%s", c.Name(), path, made.Round, made.Exit, made.Run, otherwise(made))
+	console.Line("%s: there is no run at %s: this is that of round %s (%s), %s%s",
+		c.Name(), path, made.Round, made.Exit, made.Run, otherwise(made))
 	return made.Run, nil
 }
 

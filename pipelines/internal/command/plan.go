@@ -23,7 +23,7 @@ func (r *roundFlags) add(f *pflag.FlagSet) {
 	f.StringVar(&r.from, "from", "", "the first stage: those before it must be done already")
 	f.StringVar(&r.to, "to", "", "the last stage: those after it are left out")
 	f.StringArrayVar(&r.force, "force", nil, "run this stage although it is done, and replace its damaged files (repeatable)")
-	f.BoolVar(&r.verify, "verify", false, "read the corpus and every artifact again, and download https sources; default: only what has changed by size, times or inode, or by the server's word")
+	f.BoolVar(&r.verify, "verify", false, "read the corpus and every artifact again, not only what seems changed, and download https sources")
 }
 
 // set puts the flags into the options of a round.
@@ -36,7 +36,10 @@ func Plan(mine ...round.Stage) *cobra.Command {
 	var o common
 	var f roundFlags
 	c := build(&o, "plan", "Say what a round would do, and why",
-		"Plan prints for each stage whether `run` with the same config and flags would run or skip\nit, with the reasons: what has changed since the last round, what is missing; and\nwhat it costs, with the time that earlier rounds took for as much. Plan reads the corpus, and downloads\nit if necessary; it makes nothing.\nFiles of a workdir that are missing are made again. A file that is damaged stops the round, and the plan.",
+		`Plan prints for each stage whether run, with the same config and flags, would run or skip
+it, why, and in what time by earlier rounds. It reads the corpus, and downloads it if
+necessary. It makes nothing. Files of a workdir that are missing would be made again. A file
+that is damaged stops the round, and the plan.`,
 		"  plan --config shakespeare\n  plan --set train.lr=0.002 --to evaluate",
 		func(c *cobra.Command) error {
 			r, err := o.load()

@@ -18,10 +18,14 @@ func Prep() *cobra.Command {
 	var runner, out, way string
 	var replace, verbose bool
 	c := build(&o, "prep", "Turn a corpus into a set of sharded TFRecords",
-		"Prep counts the characters of a corpus, cuts it into sequences of seq_length+1, shuffles\nthem and writes them as TFRecord shards with a manifest. A finished set is not made again.\nPrep needs corpus.sources and writes the set to prep.out, below workdir.",
-		"  prep --config shakespeare --set prep.shards=8 --runner prism\n  prep --set corpus.sources=book.txt --out work/book\n  prep --runner flink --endpoint localhost:8099\n"+
-			"  prep --runner dataflow --project p --region us-central1 --staging_location gs://b/staging \\\n"+
-			"    --set corpus.sources=gs://b/corpus --out gs://b/set",
+		`Prep counts the characters of a corpus, cuts it into sequences of seq_length+1, shuffles
+them and writes them as TFRecord shards with a manifest. A finished set is not made again.
+Prep needs corpus.sources and writes the set to prep.out, below workdir.`,
+		`  prep --config shakespeare --set prep.shards=8 --runner prism
+  prep --set corpus.sources=book.txt --out work/book
+  prep --runner flink --endpoint localhost:8099
+  prep --runner dataflow --project p --region us-central1 --staging_location gs://b/staging \
+    --set corpus.sources=gs://b/corpus --out gs://b/set`,
 		func(c *cobra.Command) error {
 			if way != "" && way != "files" && way != "engine" {
 				return usage(c, fmt.Errorf("--way is %q; use files or engine", way))
@@ -55,7 +59,7 @@ func Prep() *cobra.Command {
 	beamFlags(c, &runner)
 	c.Flags().StringVar(&out, "out", "", "the set's directory (prep.out)")
 	c.Flags().BoolVar(&replace, "replace", false, "replace a set that came from other inputs or is damaged")
-	c.Flags().StringVar(&way, "way", "", "path of records to their shards: files, or engine (default on flink and dataflow); the set is the same")
+	c.Flags().StringVar(&way, "way", "", "path of records to shards: files, or engine (default on flink and dataflow); same set")
 	c.Flags().BoolVar(&verbose, "verbose", false, "show Beam's own log")
 	return c
 }

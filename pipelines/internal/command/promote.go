@@ -17,7 +17,10 @@ func Promote() *cobra.Command {
 	var which string
 	var rollback, history bool
 	c := build(&o, "promote CHECKPOINT", "Change the model in service by hand",
-		"Promote puts a checkpoint into service without asking the gate; --rollback puts the one back\nthat was in service before, and again, the one before that. A model that is replaced by hand\nis withdrawn: rounds do not bring it back. --history lists the promotions, the last one first.\nEvery model that was in service has a copy in promoted/, below workdir: its run may go.",
+		`Promote puts a checkpoint into service without asking the gate; --rollback puts the one back
+that was in service before, and again, the one before that. A model that is replaced by hand
+is withdrawn: rounds do not bring it back. --history lists the promotions, the last one first.
+Every model that was in service has a copy in promoted/, below workdir: its run may go.`,
 		"  promote work/quickstart/runs/3c2b…\n  promote --rollback\n  promote --history", nil)
 	c.Args = func(c *cobra.Command, args []string) error {
 		want := 1
@@ -27,10 +30,7 @@ func Promote() *cobra.Command {
 		if rollback && history {
 			return usage(c, errors.New("--rollback and --history exclude each other"))
 		}
-		if err := cobra.ExactArgs(want)(c, args); err != nil {
-			return usage(c, err)
-		}
-		return nil
+		return positional(cobra.ExactArgs(want))(c, args)
 	}
 	c.RunE = func(c *cobra.Command, args []string) error {
 		r, err := o.load()

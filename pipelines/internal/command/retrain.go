@@ -23,7 +23,10 @@ func retrain(mine ...round.Stage) *cobra.Command {
 	var runner, slot string
 	var once, again, list, reset, verbose bool
 	c := build(&o, "retrain", "Rounds on a schedule", retrainHelp,
-		"  retrain --config shakespeare --set 'schedule.cron=0 3 * * *' --set schedule.timezone=Europe/Berlin\n  retrain --once --slot 2025-11-24T03:00:00+01:00\n  retrain --list\n  retrain --once --again", nil)
+		`  retrain --config shakespeare --set 'schedule.cron=0 3 * * *' --set schedule.timezone=Europe/Berlin
+  retrain --once --slot 2025-11-24T03:00:00+01:00
+  retrain --list
+  retrain --once --again`, nil)
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		r, err := o.load()
 		if err != nil {
@@ -33,10 +36,8 @@ func retrain(mine ...round.Stage) *cobra.Command {
 		switch {
 		case list && (once || reset) || once && reset:
 			return usage(c, errors.New("--once, --list and --reset exclude each other"))
-		case !once && slot != "":
-			return usage(c, errors.New("--slot is for --once"))
-		case !once && again:
-			return usage(c, errors.New("--again is for --once"))
+		case !once && (again || slot != ""):
+			return usage(c, errors.New("--slot and --again are for --once"))
 		case slot != "":
 			if at, err = schedule.ParseSlot(slot); err != nil {
 				return usage(c, err)
@@ -45,10 +46,7 @@ func retrain(mine ...round.Stage) *cobra.Command {
 		if list || reset {
 			return slots(c, &o, r, reset)
 		}
-		if err := preflight(c, &r.Config, runner, r.Config.Workdir); err != nil {
-			return err
-		}
-		if err := waits(c, runner); err != nil {
+		if err := preflightRound(c, &r.Config, runner); err != nil {
 			return err
 		}
 		options := round.Options{Runner: runner, Verbose: verbose, Config: r.YAML(), Console: o.console(c), Stages: mine,
@@ -73,7 +71,7 @@ func retrain(mine ...round.Stage) *cobra.Command {
 	c.Flags().BoolVar(&again, "again", false, "with --once: run the slot although it has run, has failed or was skipped")
 	c.Flags().BoolVar(&list, "list", false, "list the slots that ran, failed or were skipped, and end")
 	c.Flags().BoolVar(&reset, "reset", false, "let the schedule start over with the next slot, and end")
-	c.Flags().StringVar(&slot, "slot", "", "with --once: the slot's time, 2025-11-24T03:00:00+01:00 or 20251124T020000Z (default: the last that came)")
+	c.Flags().StringVar(&slot, "slot", "", "with --once: time of the slot, like 2025-11-24T03:00:00+01:00 or 20251124T020000Z (default: the last)")
 	return c
 }
 

@@ -138,13 +138,13 @@ func TestAheadState(t *testing.T) {
 
 func TestRetrainUsage(t *testing.T) {
 	l := newLab(t)
-	l.fails(2, []string{"--slot is for --once"}, "retrain", "--slot", "20251101T030000Z")
+	l.fails(2, []string{"--slot and --again are for --once"}, "retrain", "--slot", "20251101T030000Z")
 	l.fails(2, []string{"is not a time"}, "retrain", "--once", "--slot", "tonight")
 	l.fails(2, []string{"is no slot: the one before is 20251101T030000Z, the next is 20251102T030000Z"}, "retrain", "--once", "--slot", "20251101T040000Z")
 	for _, args := range [][]string{{"--list", "--once"}, {"--reset", "--list"}, {"--once", "--reset"}} {
 		l.fails(2, []string{"exclude each other"}, append([]string{"retrain"}, args...)...)
 	}
-	l.fails(2, []string{"--again is for --once"}, "retrain", "--again")
+	l.fails(2, []string{"--slot and --again are for --once"}, "retrain", "--again")
 	l.fails(2, []string{"schedule.cron"}, "retrain", "--set", "schedule.cron=never")
 }
 

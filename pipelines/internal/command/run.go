@@ -17,17 +17,16 @@ func Run(mine ...round.Stage) *cobra.Command {
 	var runner string
 	var verbose bool
 	c := build(&o, "run", "One round: prep, train, evaluate, gate, promote, sample",
-		"Run takes a corpus all the way to a model that writes text. It skips finished\nstages and says why. It writes sets, runs, records and promoted.json below workdir. Without\n--config it learns from a text that Go itself ships.",
+		`Run takes a corpus all the way to a model that writes text. It skips finished
+stages and says why. It writes sets, runs, records and promoted.json below workdir. Without
+--config it learns from a text that Go itself ships.`,
 		"  run\n  run --config shakespeare\n  run --set corpus.sources=book.txt --set workdir=work/book",
 		func(c *cobra.Command) error {
 			r, err := o.load()
 			if err != nil {
 				return err
 			}
-			if err := preflight(c, &r.Config, runner, r.Config.Workdir); err != nil {
-				return err
-			}
-			if err := waits(c, runner); err != nil {
+			if err := preflightRound(c, &r.Config, runner); err != nil {
 				return err
 			}
 			options := round.Options{Runner: runner, Verbose: verbose, Config: r.YAML(), Console: o.console(c), Stages: mine,

@@ -16,12 +16,7 @@ import (
 func Runs() *cobra.Command {
 	c := &cobra.Command{Use: "runs", Short: "List, show and compare the rounds of a workdir", DisableFlagsInUseLine: true,
 		Long: "Runs reads the records of rounds below the workdir.",
-		Args: func(c *cobra.Command, args []string) error {
-			if err := cobra.NoArgs(c, args); err != nil {
-				return usage(c, err)
-			}
-			return nil
-		},
+		Args: positional(cobra.NoArgs),
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() }}
 	c.AddCommand(runsList(), runsShow(), runsDiff())
 	return c
@@ -51,14 +46,17 @@ func printRounds(w io.Writer, rounds []round.Summary) {
 		if r.NatsPerChar != nil {
 			nats = fmt.Sprintf("%.4f", *r.NatsPerChar)
 		}
-		fmt.Fprintf(w, "%-20s  %-20s  %9.1f  %-11s  %-9s  %s\n", r.Round, r.Began.Format(time.RFC3339), r.Seconds, r.Exit, nats, strings.Join(r.Ran, " "))
+		fmt.Fprintf(w, "%-20s  %-20s  %9.1f  %-11s  %-9s  %s\n",
+			r.Round, r.Began.Format(time.RFC3339), r.Seconds, r.Exit, nats, strings.Join(r.Ran, " "))
 	}
 }
 
 func runsShow() *cobra.Command {
 	var o common
 	c := build(&o, "show [ID | latest]", "Show a round, and what its sample comes from",
-		"Show prints what a round did at each stage, and the way back from its sample: to the\ncheckpoint, the set and the source files. Without an ID, and with\nlatest, it shows the newest round.",
+		`Show prints what a round did at each stage, and the way back from its sample: to the
+checkpoint, the set and the source files. Without an ID, and with
+latest, it shows the newest round.`,
 		"  runs show 20261125T030000Z --config shakespeare", nil)
 	c.Args, c.ValidArgsFunction = positional(cobra.MaximumNArgs(1)), completeRounds(&o, 1)
 	c.RunE = func(c *cobra.Command, args []string) error {
@@ -111,7 +109,8 @@ func printShown(w io.Writer, r *round.Shown) {
 
 func runsDiff() *cobra.Command {
 	var o common
-	c := build(&o, "diff A B", "Compare two rounds: config and metrics side by side", "", "  runs diff 20261124T030000Z 20261125T030000Z", nil)
+	c := build(&o, "diff A B", "Compare two rounds: config and metrics side by side", "",
+		"  runs diff 20261124T030000Z 20261125T030000Z", nil)
 	c.Args, c.ValidArgsFunction = positional(cobra.ExactArgs(2)), completeRounds(&o, 2)
 	c.RunE = func(c *cobra.Command, args []string) error {
 		r, err := o.load()
@@ -148,16 +147,6 @@ func orDash(value any) string {
 		return "-"
 	}
 	return fmt.Sprint(value)
-}
-
-// positional turns the error of a command's arguments into one of usage.
-func positional(check cobra.PositionalArgs) cobra.PositionalArgs {
-	return func(c *cobra.Command, args []string) error {
-		if err := check(c, args); err != nil {
-			return usage(c, err)
-		}
-		return nil
-	}
 }
 
 // wrongStages turns an error about the names of stages into one of usage.

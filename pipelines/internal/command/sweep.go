@@ -16,11 +16,18 @@ func Sweep(mine ...round.Stage) *cobra.Command {
 	var runner string
 	var verbose bool
 	c := build(&o, "sweep", "Train the trials of a config's sweep section, and say which is best",
-		"Sweep trains and evaluates a model for each combination of the values in the section sweep,\nas elements of a Beam pipeline, and writes a table, a picture and the best config. Trainings\nof earlier sweeps and rounds are used again.\n\n"+
-			"The best model is that of the lowest validation loss. Where its set has a test split\n(prep.test.fraction above 0), the model's loss on the split is reported too, and that of\nno other trial.\n\n"+
-			"On a cluster the workdir is in gs://, or in a folder that all machines have at the same path.",
-		"  sweep --set sweep.train.lr=0.001,0.002,0.004\n  sweep --set sweep.train.lr=0.001,0.002 --set 'sweep.model.hidden={from: 64, to: 256, by: x2}' --runner prism\n"+
-			"  sweep --config grid.yaml --set sweep.pick=random --set sweep.trials=8",
+		`Sweep trains and evaluates a model for each combination of the values in the section sweep,
+as elements of a Beam pipeline, and writes a table, a picture and the best config. Trainings
+of earlier sweeps and rounds are used again.
+
+The best model is that of the lowest validation loss. Where its set has a test split
+(prep.test.fraction above 0), the model's loss on the split is reported too, and that of
+no other trial.
+
+On a cluster the workdir is in gs://, or in a folder that all machines have at the same path.`,
+		`  sweep --set sweep.train.lr=0.001,0.002,0.004
+  sweep --set sweep.train.lr=0.001,0.002 --set 'sweep.model.hidden={from: 64, to: 256, by: x2}' --runner prism
+  sweep --config grid.yaml --set sweep.pick=random --set sweep.trials=8`,
 		func(c *cobra.Command) error {
 			r, err := o.load()
 			if err != nil {
@@ -30,10 +37,7 @@ func Sweep(mine ...round.Stage) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if err := preflight(c, &r.Config, runner, r.Config.Workdir); err != nil {
-				return err
-			}
-			if err := waits(c, runner); err != nil {
+			if err := preflightRound(c, &r.Config, runner); err != nil {
 				return err
 			}
 			console := o.console(c)

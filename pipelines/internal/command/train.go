@@ -21,7 +21,9 @@ func Train() *cobra.Command {
 	var out string
 	var replace, fresh bool
 	c := build(&o, "train", "Train a model on a set, or go on with a training",
-		"Train reads the set at prep.out and writes checkpoints to train.out. It goes on from the\nlast checkpoint by itself; SIGINT and SIGTERM save and end with exit code 75. It needs the\nset that prep writes, or a round with the same settings.",
+		`Train reads the set at prep.out and writes checkpoints to train.out. It goes on from the
+last checkpoint by itself; SIGINT and SIGTERM save and end with exit code 75. It needs the
+set that prep writes, or a round with the same settings.`,
 		"  train --config shakespeare\n  train --config shakespeare --set train.epochs=20 --out work/long",
 		func(c *cobra.Command) error {
 			var flags []configs.Flag
@@ -46,7 +48,7 @@ func Train() *cobra.Command {
 			return errors.Join(o.print(c, res, func(w io.Writer) { printTrain(w, res) }), err)
 		})
 	c.Flags().StringVar(&out, "out", "", "the run's directory (train.out)")
-	c.Flags().BoolVar(&replace, "replace", false, "start from zero where a run cannot go on: it came from other inputs, is further, or is damaged")
+	c.Flags().BoolVar(&replace, "replace", false, "start from zero where the run has other inputs, is further or is damaged")
 	c.Flags().BoolVar(&fresh, "fresh", false, "start from zero in any case: what the run has is deleted")
 	return c
 }
@@ -62,7 +64,8 @@ func otherRun(c *configs.Config, err error) error {
 		if ahead.Kept {
 			step = fmt.Sprintf("; evaluate and generate take the checkpoint of that step with --which step:%d", ahead.Asked)
 		}
-		return fmt.Errorf("%w%s; use the train.epochs, train.max_steps and train.early_stop.patience in the run's config.yaml, another train.out, or --replace to start from zero", err, step)
+		return fmt.Errorf("%w%s; use the train.epochs, train.max_steps and train.early_stop.patience in the run's config.yaml,"+
+			" another train.out, or --replace to start from zero", err, step)
 	case !errors.As(err, &other):
 		return err
 	}
@@ -72,7 +75,8 @@ func otherRun(c *configs.Config, err error) error {
 			err = fmt.Errorf("%w; %s follows a course over %s, so that other weights came of it", err, strings.Join(names, " and "), length)
 		}
 	}
-	return fmt.Errorf("%w; use another train.out, with train.from to start from the weights of this run, or --replace to start from zero", err)
+	return fmt.Errorf("%w; use another train.out, with train.from to start from the weights of this run,"+
+		" or --replace to start from zero", err)
 }
 
 func printTrain(w io.Writer, r *stages.TrainResult) {

@@ -26,7 +26,7 @@ type modelFlags struct {
 }
 
 func (m *modelFlags) add(f *pflag.FlagSet) {
-	f.StringVar(&m.checkpoint, "checkpoint", "", "checkpoint file, run directory or gs:// URL (default: the promoted model, else the run at train.out, else the latest round's)")
+	f.StringVar(&m.checkpoint, "checkpoint", "", "file or gs:// URL of a checkpoint or run (default: the promoted model, else train.out, else the latest round's)")
 	f.StringVar(&m.which, "which", "best", "checkpoint of a run directory, not of the promoted model: best, latest or step:N")
 }
 
@@ -58,8 +58,12 @@ func Evaluate() *cobra.Command {
 	var m modelFlags
 	var split string
 	c := build(&o, "evaluate", "Measure a model on a split of a set",
-		"Evaluate prints the mean loss over a split of the set at prep.out, in nats and bits a\ncharacter, and the n-gram entropies above and below it. Where prep.out has no set, the set is\nthat of the round that made the model. The hidden is carried through each document.",
-		"  evaluate --config shakespeare\n  evaluate --checkpoint work/run --which latest\n  evaluate --set prep.out=sets/KEY --split train",
+		`Evaluate prints the mean loss over a split of the set at prep.out, in nats and bits a
+character, and the n-gram entropies above and below it. Where prep.out has no set, the set is
+that of the round that made the model. The hidden is carried through each document.`,
+		`  evaluate --config shakespeare
+  evaluate --checkpoint work/run --which latest
+  evaluate --set prep.out=sets/KEY --split train`,
 		func(c *cobra.Command) error {
 			r, err := o.load()
 			if err != nil {
@@ -77,9 +81,7 @@ func Evaluate() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return o.print(c, res, func(w io.Writer) {
-				fmt.Fprintln(w, res)
-			})
+			return o.print(c, res, func(w io.Writer) { fmt.Fprintln(w, res) })
 		})
 	m.add(c.Flags())
 	c.Flags().StringVar(&split, "split", "", "train, validation or test (default validation, or train in a set without validation)")
@@ -94,9 +96,7 @@ func Generate() *cobra.Command {
 	var prompt promptFlags
 	keys := configs.KeysOf("generate")
 	values := make([]string, len(keys))
-	c := build(&o, "generate", "Write text with a model",
-		"Generate continues a prompt, character by character, and prints the text as it comes. The\nsame model, settings and seed give the same text everywhere. A prompt file is read as\ncorpus.encoding and corpus.newlines say, its last line end too. A model of bytes takes a prompt\nof any bytes: from a file, or as the shell writes them, in bash $'\\xff\\xd7'.",
-		"  generate --config shakespeare --prompt 'ROMEO: ' --length 500 --temperature 0.8\n  generate --prompt-file opening.txt\n  head -c 300 chapter.txt | generate --prompt-file -\n  generate --prompt $'\\xd7\\x90'",
+	c := build(&o, "generate", "Write text with a model", generateHelp, generateExamples,
 		func(c *cobra.Command) error {
 			var flags []configs.Flag
 			for i, key := range keys {
@@ -148,6 +148,16 @@ func Generate() *cobra.Command {
 	return c
 }
 
+const generateHelp = `Generate continues a prompt, character by character, and prints the text as it comes. The
+same model, settings and seed give the same text everywhere. A prompt file is read as
+corpus.encoding and corpus.newlines say, its last line end too. A model of bytes takes a prompt
+of any bytes: from a file, or as the shell writes them, in bash $'\xff\xd7'.`
+
+const generateExamples = `  generate --config shakespeare --prompt 'ROMEO: ' --length 500 --temperature 0.8
+  generate --prompt-file opening.txt
+  head -c 300 chapter.txt | generate --prompt-file -
+  generate --prompt $'\xd7\x90'`
+
 // promptFlags give a prompt of any bytes, which a config, being UTF-8, cannot hold.
 type promptFlags struct{ text, file string }
 
@@ -172,8 +182,8 @@ func (p *promptFlags) read(c *cobra.Command, cfg *configs.Config) (given bool, e
 	return text, nil
 }
 
-// fitPrompt replaces a prompt that nobody has given and the model cannot be given: by
-// that of the round that made the model, else by none.
+// fitPrompt replaces a default prompt with characters that the model does not know: by the
+// prompt of the round that made the model, else by none.
 func fitPrompt(ctx context.Context, r *configs.Resolved, m *text.Model, console *report.Console) error {
 	prompt := r.Config.Generate.Prompt
 	if !r.Shipped("generate.prompt") || m.CheckPrompt(prompt) == nil {
@@ -206,7 +216,9 @@ func Score() *cobra.Command {
 	var given, file string
 	var chars bool
 	c := build(&o, "score", "Measure how well a model predicts a text",
-		"Score prints the mean loss of a text of any length: --text, --file, or standard input.\nA file is read as corpus.encoding and corpus.newlines say. The first character has no\nprediction.",
+		`Score prints the mean loss of a text of any length: --text, --file, or standard input.
+A file is read as corpus.encoding and corpus.newlines say. The first character has no
+prediction.`,
 		"  score --file chapter.txt\n  score --text 'To be' --chars --json",
 		func(c *cobra.Command) error {
 			r, err := o.load()
@@ -253,11 +265,11 @@ func printScore(w io.Writer, m *text.Model, scored []byte, r *text.ScoreResult) 
 	}
 	if ids, err := m.Vocab.Encode(nil, m.Text(scored)); err == nil && r.LogProbs != nil {
 		for i, p := range r.LogProbs {
+			logProb := "-"
 			if p != nil {
-				fmt.Fprintf(w, "%-8q %9.4f\n", m.Vocab.AppendText(nil, ids[i]), *p)
-			} else {
-				fmt.Fprintf(w, "%-8q         -\n", m.Vocab.AppendText(nil, ids[i]))
+				logProb = fmt.Sprintf("%.4f", *p)
 			}
+			fmt.Fprintf(w, "%-8q %9s\n", m.Vocab.AppendText(nil, ids[i]), logProb)
 		}
 	}
 	fmt.Fprintf(w, "%.4f nats, %.4f bits a character over %d characters\n", *r.NatsPerChar, *r.BitsPerChar, r.Chars)

@@ -77,7 +77,8 @@ func (v *versionResult) String() string {
 func Version() *cobra.Command {
 	var o common
 	return build(&o, "version", "Print the version, the kernels, the device and the formats",
-		"Version prints the module's version and revision, the Go that built it, the kernels and the\ndevice that it computes with, and the formats of sets, checkpoints and records that it reads.",
+		`Version prints the module's version and revision, the Go that built it, the kernels and the
+device that it computes with, and the formats of sets, checkpoints and records that it reads.`,
 		"  version\n  version --json",
 		func(c *cobra.Command) error {
 			v, err := version()
