@@ -183,7 +183,8 @@ func Load(ctx context.Context, st *store.Store, p Pointer) (*Checkpoint, error) 
 	case err != nil:
 		return nil, err
 	case file.Bytes != p.Bytes || file.SHA256 != p.SHA256:
-		return nil, &damage{fmt.Errorf("checkpoint: %s: the file is intact, but another: it has %d bytes and sha256 %s, the pointer says %d and %s",
+		return nil, &damage{fmt.Errorf("checkpoint: %s: the file is intact, but another: it has %d bytes and sha256 %s, "+
+			"the pointer says %d and %s",
 			where, file.Bytes, file.SHA256, p.Bytes, p.SHA256)}
 	case c.Step != p.Step:
 		return nil, &damage{fmt.Errorf("checkpoint: %s: the file is of step %d, the pointer says %d", where, c.Step, p.Step)}

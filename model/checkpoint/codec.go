@@ -145,7 +145,8 @@ func readHeader(r io.Reader, bytes int64) ([]byte, error) {
 	}
 	n := binary.LittleEndian.Uint64(length)
 	if limit := uint64(min(maxHeader, max(bytes-lengthBytes, 0))); n > limit {
-		return nil, fmt.Errorf("byte 0: the header's length is %d, want at most %d in a file of %d bytes: the length is damaged or the file cut off",
+		return nil, fmt.Errorf("byte 0: the header's length is %d, want at most %d in a file of %d bytes: "+
+			"the length is damaged or the file cut off",
 			n, limit, bytes)
 	}
 	header := make([]byte, lengthBytes+n)

@@ -2,27 +2,22 @@ package decode
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"github.com/quire-ml/quire/model/sample"
 )
-
-// ErrEnd ends one text when the emit function of Write returns it.
-var ErrEnd = errors.New("decode: this text ends here")
 
 // Write continues prompts: text i is prompts[i] and then length characters, each
 // drawn by samplers[i] from the logits after the characters before it.
 //
 // The model writes m.B texts at a time. A text that ends leaves its stream to
 // the next prompt at once. Prompts may have different lengths, and there may be
-// more or fewer of them than streams. An empty prompt is continued from equal logits: its first character
-// comes from a uniform distribution.
+// more or fewer of them than streams. An empty prompt is continued from equal
+// logits: its first character comes from a uniform distribution.
 //
-// emit receives every drawn character, those of a text in order. Where it
-// returns ErrEnd, that text ends early; any other error ends all texts, and
-// Write returns it. A text depends on its prompt, its sampler and the weights
-// alone: not on m.B, or on the texts beside it.
+// emit receives every drawn character, those of a text in order. An error of emit
+// ends all texts, and Write returns it. A text depends on its prompt, its sampler
+// and the weights alone: not on m.B, or on the texts beside it.
 //
 // Write begins with zero hidden. It returns ctx.Err() once ctx is cancelled.
 func Write(ctx context.Context, m *Model, samplers []*sample.Sampler, prompts [][]int32, length int,
@@ -118,13 +113,10 @@ func (w *writer) advance(b int, id *int32) (busy bool, err error) {
 			return false, fmt.Errorf("decode: text %d, character %d: %w", r.text, r.at, err)
 		}
 		r.at++
-		ended := r.at == len(prompt)+w.length
-		if err := w.emit(r.text, next); errors.Is(err, ErrEnd) {
-			ended = true
-		} else if err != nil {
+		if err := w.emit(r.text, next); err != nil {
 			return false, err
 		}
-		if !ended {
+		if r.at < len(prompt)+w.length {
 			*id = next
 			return true, nil
 		}

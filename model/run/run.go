@@ -35,8 +35,8 @@ type Dir struct {
 }
 
 // Acquire takes the lease of the run in st: the sole right to write there. Where
-// the lease of another has expired, Acquire may take as long as a lease lasts. The error is a
-// *store.HeldError while another process has the lease, and wraps
+// the lease of another has expired, Acquire may take as long as a lease lasts. The
+// error is a *store.HeldError while another process has the lease, and wraps
 // store.ErrDamaged where run.json is damaged. o may be nil.
 func Acquire(ctx context.Context, st *store.Store, o *store.LeaseOptions) (*Dir, error) {
 	l, err := store.Acquire(ctx, st, journalName, o)

@@ -61,9 +61,9 @@ type training struct {
 
 // Run trains in dir until the last epoch or step, and saves meanwhile, or until
 // ctx is cancelled (ErrInterrupted). Where dir has checkpoints, training goes on
-// from the newest intact one; checkpoints of other inputs are an *IdentityError, and
-// those of more steps an *AheadError. A loss, gradient or weight that is NaN or infinite is a *DivergedError. The caller
-// holds dir before and after.
+// from the newest intact one. Checkpoints of other inputs are an *IdentityError, and
+// those of more steps an *AheadError. A loss, gradient or weight that is NaN or
+// infinite is a *DivergedError. The caller holds dir before and after.
 //
 // val may be nil. An epoch leaves out a remainder smaller than a batch. To carry
 // the hidden, train must be a Text too.

@@ -124,7 +124,8 @@ func build(ctx context.Context, file, arch string) error {
 	c := exec.CommandContext(ctx, "go", "build", "-ldflags=-s -w", "-o", file, mainPackage())
 	c.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH="+arch)
 	if out, err := c.CombinedOutput(); err != nil {
-		return fmt.Errorf("engine: building the worker for linux/%s: %w: %s; give one with --worker_binary", arch, err, blank.ReplaceAllString(strings.TrimSpace(string(out)), " "))
+		return fmt.Errorf("engine: building the worker for linux/%s: %w: %s; give one with --worker_binary",
+			arch, err, blank.ReplaceAllString(strings.TrimSpace(string(out)), " "))
 	}
 	return nil
 }

@@ -106,7 +106,8 @@ func cancelDataflow(name string) error {
 // interrupted is the error of a run on Dataflow that ctx has ended.
 func interrupted(ctx context.Context, name string) error {
 	if err := cancelDataflow(name); err != nil {
-		return fmt.Errorf("engine: dataflow: %w; job %s could not be cancelled (%s): if it runs, cancel it with gcloud dataflow jobs cancel", ctx.Err(), name, rootCause(err.Error()))
+		return fmt.Errorf("engine: dataflow: %w; job %s could not be cancelled (%s): if it runs, cancel it with gcloud dataflow jobs cancel",
+			ctx.Err(), name, rootCause(err.Error()))
 	}
 	return fmt.Errorf("engine: dataflow: %w; job %s was asked to cancel", ctx.Err(), name)
 }

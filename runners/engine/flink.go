@@ -107,7 +107,8 @@ func probe(ctx context.Context, endpoint string) error {
 	defer stop()
 	conn, err := new(net.Dialer).DialContext(ctx, "tcp", endpoint)
 	if err != nil {
-		return fmt.Errorf("engine: flink: no job server at --endpoint=%s: %w; start one (runners/engine/flink/start.sh brings up a small Flink) or correct the address", endpoint, err)
+		return fmt.Errorf("engine: flink: no job server at --endpoint=%s: %w; "+
+			"start one (runners/engine/flink/start.sh brings up a small Flink) or correct the address", endpoint, err)
 	}
 	conn.Close()
 	cc, err := grpcx.Dial(ctx, endpoint, probing)
@@ -116,7 +117,8 @@ func probe(ctx context.Context, endpoint string) error {
 		_, err = jobpb.NewJobServiceClient(cc).GetJobs(ctx, &jobpb.GetJobsRequest{})
 	}
 	if err != nil {
-		return fmt.Errorf("engine: flink: --endpoint=%s is no Beam job server: %s; give the job server's port (8099 by default), not that of Flink's own pages", endpoint, rootCause(err.Error()))
+		return fmt.Errorf("engine: flink: --endpoint=%s is no Beam job server: %s; "+
+			"give the job server's port (8099 by default), not that of Flink's own pages", endpoint, rootCause(err.Error()))
 	}
 	return nil
 }

@@ -92,7 +92,8 @@ func onlyDataflow() (lacks []Lack) {
 
 func flinkLacks() (lacks []Lack) {
 	if *jobopts.Endpoint == "" {
-		return []Lack{flagLack("no job server: start one and give its address with --endpoint=host:port (runners/engine/flink/start.sh brings up a small Flink)")}
+		return []Lack{flagLack("no job server: start one and give its address with --endpoint=host:port " +
+			"(runners/engine/flink/start.sh brings up a small Flink)")}
 	}
 	if _, _, err := net.SplitHostPort(*jobopts.Endpoint); err != nil {
 		return []Lack{flagLack("--endpoint=%s is not host:port, such as localhost:8099", *jobopts.Endpoint)}
@@ -133,14 +134,16 @@ func dataflowLacks(ctx context.Context, out string, sources []string) (lacks []L
 	}
 	if ModeOf("dataflow") != DryRun {
 		if err := credentials(ctx); err != nil {
-			lacks = append(lacks, flagLack("no credentials (%s): gcloud auth application-default login, or GOOGLE_APPLICATION_CREDENTIALS=KEY.json", blank.ReplaceAllString(err.Error(), " ")))
+			lacks = append(lacks, flagLack("no credentials (%s): gcloud auth application-default login, or GOOGLE_APPLICATION_CREDENTIALS=KEY.json",
+				blank.ReplaceAllString(err.Error(), " ")))
 		}
 		if lack := binaryLack(ctx); lack != "" {
 			lacks = append(lacks, flagLack("%s", lack))
 		}
 	}
 	if env := *jobopts.EnvironmentType; env != "" && !strings.EqualFold(env, "DOCKER") {
-		lacks = append(lacks, flagLack("--environment_type is not for dataflow, whose workers are containers: --sdk_container_image names another one"))
+		lacks = append(lacks, flagLack("--environment_type is not for dataflow, whose workers are containers: "+
+			"--sdk_container_image names another one"))
 	}
 	return lacks
 }

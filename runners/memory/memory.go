@@ -14,7 +14,8 @@ type ShortError struct {
 }
 
 func (e *ShortError) Error() string {
-	return fmt.Sprintf("memory: %s takes %.1f GB of memory, and this machine, or the control group of this process, has %.1f GB", e.Work, float64(e.Needs)/1e9, float64(e.Has)/1e9)
+	return fmt.Sprintf("memory: %s takes %.1f GB of memory, and this machine, or the control group of this process, has %.1f GB",
+		e.Work, float64(e.Needs)/1e9, float64(e.Has)/1e9)
 }
 
 // providers are the limits of memory in bytes. (Tests replace them.)

@@ -84,21 +84,21 @@ type (
 	noticeKey struct{}
 )
 
-// Action returns a context for an action that has its own patience with a service: one that
-// is tried again because the service did not answer for a while. A service that has never
-// answered this process gets no more patience by it.
+// Action returns a context for an action with its own patience with a service: the action is
+// tried again because the service did not answer for a while. A service that has never
+// answered this process gets no more patience.
 func Action(ctx context.Context) context.Context {
 	return context.WithValue(ctx, actionKey{}, time.Now())
 }
 
-// WithNotices returns a context whose calls tell say, in a line, when they wait for a
-// service longer than a few seconds, when they try again, and when the service answers
-// again. Without it such lines go to stderr. say is called by several goroutines at a time.
+// WithNotices returns a context for calls to a service. say gets a line when a call waits
+// longer than a few seconds, when the call tries again, and when the service answers again.
+// Other contexts write such lines to stderr. Several goroutines call say at a time.
 func WithNotices(ctx context.Context, say func(line string)) context.Context {
 	return context.WithValue(ctx, noticeKey{}, say)
 }
 
-// Notice tells the notices of ctx a line.
+// Notice passes a line to the function that WithNotices gave ctx, or writes it to stderr.
 func Notice(ctx context.Context, format string, args ...any) {
 	line := fmt.Sprintf(format, args...)
 	if say, ok := ctx.Value(noticeKey{}).(func(string)); ok {

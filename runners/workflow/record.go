@@ -100,9 +100,9 @@ func (s *StageRecord) set(p product) {
 // RecordName is the name of a round's record, below the store.
 func RecordName(id string) string { return "rounds/" + id + ".json" }
 
-// NewID returns the default id of a round: its start time. The ids of later seconds
+// newID returns the default id of a round: its start time. The ids of later seconds
 // sort later.
-func NewID(began time.Time) string { return began.UTC().Format("20060102T150405Z") }
+func newID(began time.Time) string { return began.UTC().Format("20060102T150405Z") }
 
 // ReadRecord reads the record of a round. The error wraps store.ErrNotExist where
 // there is none.

@@ -148,7 +148,7 @@ func (p *Pipeline) Run(ctx context.Context, st *store.Store, o Options) (*Record
 	began := time.Now().UTC()
 	r := &Record{Format: RecordFormat, Round: o.ID, Began: began, Config: config, Versions: o.Versions, Host: o.Host}
 	if o.ID == "" {
-		r.Round = NewID(began)
+		r.Round = newID(began)
 	}
 	at := ""
 	for i := 0; i < len(p.nodes); i++ {

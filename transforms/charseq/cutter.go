@@ -72,7 +72,8 @@ func (c *Cutter) pack(n int, t corpus.Text, from, to int, limit int64) (int, err
 		if id == 0 {
 			var ok bool
 			if id, ok = c.look(r); !ok {
-				return n, fmt.Errorf("charseq: %s at byte %d is not in the vocabulary: the document changed while the set was made; make the set again", t.Unit.Name(r), t.Offset+int64(i))
+				return n, fmt.Errorf("charseq: %s at byte %d is not in the vocabulary: the document changed while the set was made; make the set again",
+					t.Unit.Name(r), t.Offset+int64(i))
 			}
 			if c.width == 1 && (r < utf8.RuneSelf || t.Unit == vocab.Byte) {
 				c.single[data[i]] = int16(id - 1)

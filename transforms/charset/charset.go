@@ -6,10 +6,10 @@
 // WHATWG's meaning holds: iso-8859-1 is windows-1252. With utf-16, utf-16le and
 // utf-16be a byte order mark decides; without one, utf-16 is little-endian.
 //
-// Bytes that an encoding does not define become the byte 0xFF, which no UTF-8 has:
-// what is to become of them is decided where all invalid bytes are counted.
+// Bytes that an encoding does not define become the byte 0xFF, which no UTF-8 has. The
+// package that counts the invalid bytes of UTF-8 decides what becomes of them.
 //
-// A Scanner reads bytes and says what they tell of their encoding.
+// A Scanner looks at bytes and finds signs of their encoding.
 package charset
 
 import (

@@ -20,7 +20,8 @@ type candidate struct {
 // several bytes a character, and for text of other scripts. Of equals, the first wins.
 var (
 	sparse = []candidate{{"windows-1252", latin(western)}, {"windows-1254", latin(turkish)}, {"windows-1250", latin(central)}}
-	wide   = []candidate{{"shift_jis", kana}, {"euc-jp", kana}, {"euc-kr", hangul}, {"gb18030", chinese(simplified)}, {"big5", chinese(traditional)}}
+	wide   = []candidate{{"shift_jis", kana}, {"euc-jp", kana}, {"euc-kr", hangul}, {"gb18030", chinese(simplified)},
+		{"big5", chinese(traditional)}}
 	narrow = []candidate{{"windows-1251", script(unicode.Cyrillic, "оеаинтсрвл")}, {"koi8-r", script(unicode.Cyrillic, "оеаинтсрвл")},
 		{"windows-1255", script(unicode.Hebrew, "יוהלאמרתבנש")}, {"windows-1253", script(unicode.Greek, "αοιετσνηυρς")},
 		{"windows-1256", script(unicode.Arabic, "اليمونترب")}, {"windows-874", script(unicode.Thai, "านรอกเง")}}

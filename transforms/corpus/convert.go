@@ -37,7 +37,8 @@ type converted struct {
 
 // document returns the document of the text that the note is of, at a path.
 func (c converted) document(name, path string) Document {
-	return Document{Name: name, Path: path, Bytes: c.Bytes, SHA256: c.SHA256, CRC: c.CRC, Signs: c.Signs, Undefined: c.Undefined, Records: c.Records}
+	return Document{Name: name, Path: path, Bytes: c.Bytes, SHA256: c.SHA256, CRC: c.CRC,
+		Signs: c.Signs, Undefined: c.Undefined, Records: c.Records}
 }
 
 // texts replaces the documents whose bytes are not their text: those that are
@@ -84,7 +85,8 @@ func convert(ctx context.Context, d Document, o *ResolveOptions) (Document, erro
 // a folder named for key, which says what the text is made of. The file is there whole
 // or not at all. A file whose digest is not the noted one is written again. write adds
 // to the note what it alone knows.
-func kept(ctx context.Context, name, file, key string, o *ResolveOptions, write func(w io.Writer, note *converted) error) (out Document, err error) {
+func kept(ctx context.Context, name, file, key string, o *ResolveOptions,
+	write func(w io.Writer, note *converted) error) (out Document, err error) {
 	sum := sha256.Sum256([]byte(key))
 	dir, err := filepath.Abs(filepath.Join(o.Cache, hex.EncodeToString(sum[:])))
 	if err != nil {
@@ -197,7 +199,8 @@ func newGunzip(r io.Reader, packed int64) (io.Reader, error) {
 func (g *gunzip) Read(p []byte) (int, error) {
 	n, err := g.z.Read(p)
 	if g.done += int64(n); g.done > bombFloor && g.done > maxRatio*g.packed {
-		return 0, fmt.Errorf("its %d bytes become more than %d, %d times as many: it may be a bomb; if it is a text, decompress it (gunzip)", g.packed, g.done, maxRatio)
+		return 0, fmt.Errorf("its %d bytes become more than %d, %d times as many: it may be a bomb; if it is a text, decompress it (gunzip)",
+			g.packed, g.done, maxRatio)
 	}
 	if err != nil && err != io.EOF {
 		err = fmt.Errorf("damaged or cut off, after %d bytes of text: %w", g.done, err)

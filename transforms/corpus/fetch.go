@@ -173,7 +173,8 @@ func (t *transfer) copy(w io.Writer, resp *http.Response) (int64, error) {
 		n, err := resp.Body.Read(buf)
 		t.came.Add(int64(n))
 		if size += int64(n); t.limit > 0 && max(size, resp.ContentLength) > t.limit {
-			return size, fmt.Errorf("it has %d bytes or more, and a download may fill half of the disk's free space, %d bytes; make room, or use a local file",
+			return size, fmt.Errorf("it has %d bytes or more, and a download may fill "+
+				"half of the disk's free space, %d bytes; make room, or use a local file",
 				max(size, resp.ContentLength), t.limit)
 		}
 		if _, werr := w.Write(buf[:n]); werr != nil {

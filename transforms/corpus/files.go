@@ -116,7 +116,8 @@ func madeHere(name string) bool {
 }
 
 func notText(file string) error {
-	return wrong(Sources, "%s is no text but a file of a set or of a training; name the folders of the texts, or a pattern such as **/*.txt", file)
+	return wrong(Sources, "%s is no text but a file of a set or of a training; "+
+		"name the folders of the texts, or a pattern such as **/*.txt", file)
 }
 
 func brokenLink(file, target string) error {

@@ -41,7 +41,8 @@ func (r *Reader) normalized(ctx context.Context, rng Range, ahead int64) (Text, 
 			more *= 2
 		}
 		if back > 2*maxSegment || more > 8*ahead+2*maxSegment {
-			return Text{}, fmt.Errorf("corpus: %s: byte %d: more than %d bytes that combine with one character; correct the text, or do not normalize it", rng.Document.Name, rng.Offset, maxSegment)
+			return Text{}, fmt.Errorf("corpus: %s: byte %d: more than %d bytes that combine with one character; "+
+				"correct the text, or do not normalize it", rng.Document.Name, rng.Offset, maxSegment)
 		}
 	}
 }

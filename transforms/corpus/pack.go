@@ -17,8 +17,8 @@ const (
 	PackBlankLine = "blank_line" // likewise; a blank line ends each
 )
 
-// PackedName is the name of the document that packed documents become.
-const PackedName = "packed"
+// packedName is the name of the document that packed documents become.
+const packedName = "packed"
 
 // A Packing says how short texts become long ones: those in records of documents, and
 // the documents themselves. The zero value leaves documents as they are.
@@ -54,7 +54,7 @@ func (p Packing) separator() string {
 // Packed returns the corpus whose texts are the records of docs, in their order, each
 // with a separator behind it in the place of its own line breaks at the end. Empty
 // records are left out. Each of docs becomes a document of its name, or all become one,
-// of the name PackedName. Its text is written to o.Cache, once. Memory is bounded by
+// of the name "packed". Its text is written to o.Cache, once. Memory is bounded by
 // one record, which may have 64 MiB.
 //
 // An error names the document and the line of a record that is not as p says. Where one
@@ -77,7 +77,7 @@ func Packed(ctx context.Context, docs []Document, p Packing, o *ResolveOptions) 
 	for i, d := range docs {
 		name, last := d.Name, i+1
 		if p.joins() {
-			name, last = PackedName, len(docs)
+			name, last = packedName, len(docs)
 		}
 		one, err := pack(ctx, name, docs[i:last], sums[i:last], p, o)
 		if err != nil {

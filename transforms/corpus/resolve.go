@@ -91,7 +91,8 @@ func Resolve(ctx context.Context, sources []string, o *ResolveOptions) ([]Docume
 			return nil, fmt.Errorf("corpus: %q: the file's name is not UTF-8; rename it", d.Path)
 		}
 		if i > 0 && docs[i-1].Name == d.Name {
-			return nil, fmt.Errorf("corpus: %s and %s would both be document %q; give their common folder as the source, or rename one", docs[i-1].Path, d.Path, d.Name)
+			return nil, fmt.Errorf("corpus: %s and %s would both be document %q; give their common folder as the source, or rename one",
+				docs[i-1].Path, d.Path, d.Name)
 		}
 	}
 	if o.SHA256 != "" {

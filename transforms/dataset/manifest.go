@@ -135,7 +135,7 @@ func (m *Manifest) Encode() ([]byte, error) {
 }
 
 // ReadManifest reads manifest.json of the set in st, and returns its bytes too. The error
-// wraps store.ErrNotExist where there is none, and ErrDamaged as that of DecodeManifest.
+// wraps store.ErrNotExist where there is none, and ErrDamaged as that of decodeManifest.
 func ReadManifest(ctx context.Context, st *store.Store) (*Manifest, []byte, error) {
 	data, _, err := st.ReadUpTo(ctx, ManifestName, maxBytes)
 	if errors.Is(err, store.ErrDamaged) {
@@ -144,14 +144,14 @@ func ReadManifest(ctx context.Context, st *store.Store) (*Manifest, []byte, erro
 	if err != nil {
 		return nil, nil, fmt.Errorf("dataset: %w", err)
 	}
-	m, err := DecodeManifest(st.Join(ManifestName), data)
+	m, err := decodeManifest(st.Join(ManifestName), data)
 	return m, data, err
 }
 
-// DecodeManifest returns the manifest whose file at where holds data. Any
+// decodeManifest returns the manifest whose file at where holds data. Any
 // flipped, missing or additional byte is an error, which names where and the
 // byte, or what was expected and found, and wraps ErrDamaged.
-func DecodeManifest(where string, data []byte) (*Manifest, error) {
+func decodeManifest(where string, data []byte) (*Manifest, error) {
 	m := new(Manifest)
 	if err := store.UnmarshalSealed(where, data, m); err != nil {
 		return nil, damaged("%w", err)
@@ -192,13 +192,15 @@ func (m *Manifest) check() error {
 		chars += d.Chars
 		dropped += d.DroppedChars
 		replaced += d.ReplacedChars
-		if d.Name == "" || d.Bytes < d.Chars || d.Chars < 0 || d.DroppedChars < 0 || d.ReplacedChars < 0 || chars < 0 || !isHex(d.SHA256, 32) || i > 0 && m.Documents[i-1].Name >= d.Name {
+		if d.Name == "" || d.Bytes < d.Chars || d.Chars < 0 || d.DroppedChars < 0 || d.ReplacedChars < 0 || chars < 0 ||
+			!isHex(d.SHA256, 32) || i > 0 && m.Documents[i-1].Name >= d.Name {
 			return fmt.Errorf("document %d is %+v", i, d)
 		}
 	}
 	// Sets made before documents stated theirs have 0 there.
 	if dropped != m.DroppedChars && dropped != 0 || replaced != m.ReplacedChars && replaced != 0 {
-		return fmt.Errorf("dropped_chars is %d and replaced_chars %d, but documents have %d and %d", m.DroppedChars, m.ReplacedChars, dropped, replaced)
+		return fmt.Errorf("dropped_chars is %d and replaced_chars %d, but documents have %d and %d",
+			m.DroppedChars, m.ReplacedChars, dropped, replaced)
 	}
 	used := int64(0)
 	for i, s := range m.Splits {
@@ -229,7 +231,8 @@ func (s *Split) check(l, v int) error {
 		lo, hi := ShardRange(s.Sequences, len(s.Shards), k)
 		want := Shard{Name: ShardName(s.Name, k, len(s.Shards)), Bytes: (hi - lo) * int64(s.RecordBytes), Records: hi - lo}
 		if h.Name != want.Name || h.Bytes != want.Bytes || h.Records != want.Records {
-			return fmt.Errorf("shard %d is %s with %d records in %d bytes, want %s with %d in %d", k, h.Name, h.Records, h.Bytes, want.Name, want.Records, want.Bytes)
+			return fmt.Errorf("shard %d is %s with %d records in %d bytes, want %s with %d in %d",
+				k, h.Name, h.Records, h.Bytes, want.Name, want.Records, want.Bytes)
 		}
 		if !isHex(h.CRC32C, 4) || !isHex(h.SHA256, 32) {
 			return fmt.Errorf("shard %s has crc32c %q and sha256 %q", h.Name, h.CRC32C, h.SHA256)

@@ -28,7 +28,7 @@ func TestManifestRoundTrip(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, err := DecodeManifest("set/manifest.json", data)
+	got, err := decodeManifest("set/manifest.json", data)
 	if err != nil || !reflect.DeepEqual(got, m) {
 		t.Errorf("got %+v, %v, want %+v", got, err, m)
 	}
@@ -106,7 +106,7 @@ func TestContradictions(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := DecodeManifest("set/manifest.json", sealed); err == nil || !strings.Contains(err.Error(), "dataset: set/manifest.json: ") || !strings.Contains(err.Error(), c.want) {
+		if _, err := decodeManifest("set/manifest.json", sealed); err == nil || !strings.Contains(err.Error(), "dataset: set/manifest.json: ") || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("got %v, want %s", err, c.want)
 		}
 	}
@@ -126,7 +126,7 @@ func TestUnknownKey(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := DecodeManifest("x", sealed); err == nil || !strings.Contains(err.Error(), "colour") {
+	if _, err := decodeManifest("x", sealed); err == nil || !strings.Contains(err.Error(), "colour") {
 		t.Errorf("got %v", err)
 	}
 }
@@ -140,7 +140,7 @@ func FuzzDecodeManifest(f *testing.F) {
 	f.Add(data[:len(data)/2])
 	f.Fuzz(func(t *testing.T, data []byte) {
 		// What is accepted comes back as the same manifest.
-		m, err := DecodeManifest("x", data)
+		m, err := decodeManifest("x", data)
 		if err != nil {
 			return
 		}
@@ -148,7 +148,7 @@ func FuzzDecodeManifest(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got, err := DecodeManifest("x", again); err != nil || !reflect.DeepEqual(got, m) {
+		if got, err := decodeManifest("x", again); err != nil || !reflect.DeepEqual(got, m) {
 			t.Errorf("%s came back as %s, %v", data, again, err)
 		}
 	})

@@ -36,7 +36,8 @@ func damaged(format string, args ...any) error {
 // failed returns the error of a file that could not be read. It is ErrDamaged where
 // the cause is the file's absence, its length or its bytes.
 func failed(err error) error {
-	for _, cause := range []error{ErrDamaged, store.ErrNotExist, store.ErrDamaged, tfrecord.ErrCorrupt, tfrecord.ErrTruncated, io.EOF, io.ErrUnexpectedEOF} {
+	for _, cause := range []error{ErrDamaged, store.ErrNotExist, store.ErrDamaged,
+		tfrecord.ErrCorrupt, tfrecord.ErrTruncated, io.EOF, io.ErrUnexpectedEOF} {
 		if errors.Is(err, cause) {
 			return damaged("%w", err)
 		}

@@ -56,7 +56,8 @@ type Rule struct {
 
 // Validate returns an error where a field of r has a value that it may not have.
 func (r Rule) Validate() error {
-	if r.SeqLength < 1 || r.Stride < 1 || r.Stride > r.SeqLength+1 || r.By != ByTail && r.By != ByBlock || !(r.Validation >= 0 && r.Test >= 0 && r.Validation+r.Test < 1) {
+	if r.SeqLength < 1 || r.Stride < 1 || r.Stride > r.SeqLength+1 || r.By != ByTail && r.By != ByBlock ||
+		!(r.Validation >= 0 && r.Test >= 0 && r.Validation+r.Test < 1) {
 		return fmt.Errorf("layout: %+v is no rule", r)
 	}
 	return nil

@@ -1,11 +1,11 @@
-// Package passage compares texts by a sample of their passages: by what two texts
-// have in common, where only one of them is at hand.
+// Package passage finds what two texts have in common, where only one of them is at
+// hand: of the other, a sample of its passages is.
 //
 // A passage is Length consecutive characters of a text, spaces and accents left out
-// and capitals made small, so that another normalisation, other line ends or another
-// layout of the same text have the same passages. A Sketch of a text is its passages
-// with the smallest hashes: a sample that depends on the text alone, in which a
-// passage of two texts is in both sketches or beyond the limit of one.
+// and capitals made small. So the same text in another normalisation, with other line
+// ends or in another layout has the same passages. A Sketch of a text is its passages
+// with the smallest hashes: a sample that depends on the text alone. A passage that two
+// texts share is in both sketches, unless its hash is above the Limit of one.
 package passage
 
 import (

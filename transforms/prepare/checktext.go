@@ -18,9 +18,9 @@ type TextError struct {
 // Error names the document, the first byte, and the likely encoding.
 func (e *TextError) Error() string { return fmt.Sprintf("prepare: %s: %s", e.Document, e.Reason) }
 
-// CheckText returns a *TextError for the first document that is no text in the
-// encoding that it was read with, where its digest is known. Set fails on such a
-// document, if not on UTF-16, but only after it has counted the corpus.
+// CheckText returns a *TextError for the first document that is not text in the
+// encoding that it was read with. A document without a digest passes: nobody has read
+// it. Set fails on such documents, but for UTF-16, after it has counted the corpus.
 func CheckText(docs []corpus.Document, o Options) error {
 	if o.Unit == vocab.Byte && o.Encoding == "" {
 		return nil // bytes of any kind

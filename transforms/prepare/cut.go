@@ -145,7 +145,8 @@ func send(done [][]tfrecordio.Parcel, emit func(int64, []byte)) {
 }
 
 // parcels returns the parcels of range rng for the shards.
-func (f *cutFn) parcels(ctx context.Context, c *cutter, rng corpus.Range, at rangePlan, found []layout.Sequences) ([]tfrecordio.Parcel, error) {
+func (f *cutFn) parcels(ctx context.Context, c *cutter, rng corpus.Range, at rangePlan,
+	found []layout.Sequences) ([]tfrecordio.Parcel, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
@@ -161,7 +162,8 @@ func (f *cutFn) parcels(ctx context.Context, c *cutter, rng corpus.Range, at ran
 
 // cut sets c.entries to the sequences that start in range rng. By tail, found are these
 // sequences; by block, they follow from the text.
-func (f *cutFn) cut(ctx context.Context, c *cutter, rng corpus.Range, at rangePlan, found []layout.Sequences) error {
+func (f *cutFn) cut(ctx context.Context, c *cutter, rng corpus.Range, at rangePlan,
+	found []layout.Sequences) error {
 	n, ahead := int64(f.Options.SeqLength)+1, int64(f.Options.SeqLength)+1
 	if f.rule.By == layout.ByBlock {
 		ahead = f.rule.Blocks().Ahead()

@@ -86,7 +86,8 @@ type finishFn struct {
 	Options Options `json:"options"`
 }
 
-func (f *finishFn) ProcessElement(ctx context.Context, _ int, each func(*dataset.Shard) bool, plans func(*plan) bool) (sum string, err error) {
+func (f *finishFn) ProcessElement(ctx context.Context, _ int, each func(*dataset.Shard) bool,
+	plans func(*plan) bool) (sum string, err error) {
 	var p plan
 	if !plans(&p) {
 		return "", errors.New("prepare: shards were written, but there is no plan")

@@ -51,7 +51,8 @@ type shardPlan struct {
 // are ordered by document, the statistics' ranges by position.
 func newPlan(o Options, st corpus.Statistics, digests []corpus.Digest) (plan, error) {
 	if st.Invalid.Count > 0 && o.InvalidUTF8 == "error" {
-		return plan{}, fmt.Errorf("prepare: %s: byte %d (0x%02x) is not valid UTF-8, the first of %d; correct the text, or use invalid_utf8 replace or unit byte",
+		return plan{}, fmt.Errorf("prepare: %s: byte %d (0x%02x) is not valid UTF-8, the first of %d; "+
+			"correct the text, or use invalid_utf8 replace or unit byte",
 			digests[st.Invalid.Doc].Name, st.Invalid.Offset, st.Invalid.Byte, st.Invalid.Count)
 	}
 	p := plan{Replaced: st.Invalid.Count}
@@ -122,7 +123,8 @@ func (p *plan) order(o Options) *shuffle.Order { return shuffle.Seeded(p.Layout.
 func (p *plan) targets() []tfrecordio.Target {
 	targets := make([]tfrecordio.Target, len(p.Shards))
 	for i, s := range p.Shards {
-		targets[i] = tfrecordio.Target{Number: int64(i), Name: s.Name, Lo: s.Lo, Hi: s.Hi, Ranks: p.Shards[len(p.Shards)-1].Hi, RecordBytes: p.RecordBytes}
+		targets[i] = tfrecordio.Target{Number: int64(i), Name: s.Name, Lo: s.Lo, Hi: s.Hi,
+			Ranks: p.Shards[len(p.Shards)-1].Hi, RecordBytes: p.RecordBytes}
 	}
 	return targets
 }
@@ -168,9 +170,11 @@ func (p *plan) checkTotals(o Options) error {
 	}
 	if totals[layout.Train] == 0 && longest < int64(need) {
 		if len(chars) == 1 {
-			return fmt.Errorf("prepare: the corpus has %d characters, less than one sequence of seq_length+1 = %d; use %s", p.Chars, need, either("more text", o.shorter(chars)))
+			return fmt.Errorf("prepare: the corpus has %d characters, less than one sequence of seq_length+1 = %d; use %s",
+				p.Chars, need, either("more text", o.shorter(chars)))
 		}
-		return fmt.Errorf("prepare: the longest of %d documents has %d characters, less than one sequence of seq_length+1 = %d (a sequence never crosses documents); %suse %s",
+		return fmt.Errorf("prepare: the longest of %d documents has %d characters, less than one sequence of seq_length+1 = %d "+
+			"(a sequence never crosses documents); %suse %s",
 			len(chars), longest, need, join, either("longer ones", o.shorter(chars)))
 	}
 	for _, s := range o.splits() {
@@ -179,12 +183,14 @@ func (p *plan) checkTotals(o Options) error {
 		case totals[s.Kind] > 0:
 			continue
 		case s.Kind == layout.Train:
-			return fmt.Errorf("prepare: with validation.fraction %v no document has a sequence of seq_length+1 = %d characters left for training (the longest has %d in all); use %s",
+			return fmt.Errorf("prepare: with validation.fraction %v no document has a sequence of seq_length+1 = %d characters left for training "+
+				"(the longest has %d in all); use %s",
 				fraction+o.TestFraction, need, longest, either("more text", "a smaller fraction", o.shorter(chars)))
 		case s.Kind == layout.Test:
 			fraction = o.TestFraction
 		}
-		return fmt.Errorf("prepare: with %s.fraction %v no document has a sequence of seq_length+1 = %d characters left for %s (the longest has %d in all); %suse %s",
+		return fmt.Errorf("prepare: with %s.fraction %v no document has a sequence of seq_length+1 = %d characters left for %s "+
+			"(the longest has %d in all); %suse %s",
 			s.Name, fraction, need, s.Name, longest, join, either("more text", change, o.shorter(chars), without))
 	}
 	return nil

@@ -194,7 +194,8 @@ type split struct {
 
 // rule returns how documents are divided into sequences.
 func (o Options) rule() layout.Rule {
-	return layout.Rule{SeqLength: int64(o.SeqLength), Stride: int64(o.Stride), By: o.ValidationBy, Validation: o.ValidationFraction, Test: o.TestFraction}
+	return layout.Rule{SeqLength: int64(o.SeqLength), Stride: int64(o.Stride), By: o.ValidationBy,
+		Validation: o.ValidationFraction, Test: o.TestFraction}
 }
 
 // Set makes the set of docs in o.Dir. docs are ordered by name, as corpus.Resolve

@@ -52,7 +52,8 @@ func CheckSpace(ctx context.Context, st *store.Store, docs []corpus.Document, o 
 		return err
 	}
 	if need > free {
-		return fmt.Errorf("prepare: %s: a set of %s of corpus takes about %s while it is made, and %s are free there; make room, or use a folder on another disk",
+		return fmt.Errorf("prepare: %s: a set of %s of corpus takes about %s while it is made, and %s are free there; "+
+			"make room, or use a folder on another disk",
 			st.URL(), humanize.Bytes(uint64(corpus.Bytes(docs))), humanize.Bytes(uint64(need)), humanize.Bytes(uint64(free)))
 	}
 	return nil

@@ -173,7 +173,8 @@ func (f *slabFn) StartBundle(_ func(*Target) bool, _ func(int64, slabFile)) { f.
 // Teardown closes what is open.
 func (f *slabFn) Teardown() error { return f.grouper.close() }
 
-func (f *slabFn) ProcessElement(ctx context.Context, key int64, parcels func(*[]byte) bool, targets func(*Target) bool, emit func(int64, slabFile)) error {
+func (f *slabFn) ProcessElement(ctx context.Context, key int64, parcels func(*[]byte) bool,
+	targets func(*Target) bool, emit func(int64, slabFile)) error {
 	if err := f.grouper.open(ctx, f.Options); err != nil {
 		return err
 	}
@@ -218,7 +219,8 @@ type joinFn struct {
 // Teardown closes what is open.
 func (f *joinFn) Teardown() error { return f.grouper.close() }
 
-func (f *joinFn) ProcessElement(ctx context.Context, number int64, targets func(*Target) bool, each func(*slabFile) bool, emit func(dataset.Shard)) error {
+func (f *joinFn) ProcessElement(ctx context.Context, number int64, targets func(*Target) bool,
+	each func(*slabFile) bool, emit func(dataset.Shard)) error {
 	if err := f.grouper.open(ctx, f.Options); err != nil {
 		return err
 	}

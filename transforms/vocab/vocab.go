@@ -74,7 +74,8 @@ func New(unit Unit, counts map[rune]int64, minCount int64) (*Vocab, error) {
 		v.counts = slices.Insert(v.counts, 0, dropped)
 	}
 	if len(v.chars) == 0 && v.unknown {
-		return nil, fmt.Errorf("vocab: none of %d characters occurs min_count = %d times; use a smaller min_count or more text", len(counts), minCount)
+		return nil, fmt.Errorf("vocab: none of %d characters occurs min_count = %d times; use a smaller min_count or more text",
+			len(counts), minCount)
 	}
 	if err := v.check(); err != nil {
 		return nil, fmt.Errorf("vocab: %w", err)
@@ -178,7 +179,8 @@ func (e *CharError) Error() string {
 	if e.unit == Byte {
 		at, all = fmt.Sprint(e.Byte), "bytes"
 	}
-	return fmt.Sprintf("vocab: %s at position %s is not one of the %d %s that the model knows; use others, or train on text that has it or with a min_count of 2 or more, which adds [UNK]",
+	return fmt.Sprintf("vocab: %s at position %s is not one of the %d %s that the model knows; "+
+		"use others, or train on text that has it or with a min_count of 2 or more, which adds [UNK]",
 		e.unit.Name(e.Char), at, e.size, all)
 }
 

@@ -80,7 +80,8 @@ func (j *Job) messages() []*df.JobMessage {
 	}
 	return []*df.JobMessage{
 		{Id: "1", MessageImportance: "JOB_MESSAGE_ERROR", MessageText: "Error received from SDK harness for instruction 1: " + j.err.Error()},
-		{Id: "2", MessageImportance: "JOB_MESSAGE_ERROR", MessageText: "Workflow failed. Causes: The job failed because a work item has failed 4 times."},
+		{Id: "2", MessageImportance: "JOB_MESSAGE_ERROR",
+			MessageText: "Workflow failed. Causes: The job failed because a work item has failed 4 times."},
 	}
 }
 
@@ -140,7 +141,8 @@ func (c *Cloud) check(j *Job, region string) error {
 	}
 	o := options.Options
 	if o.Region != region || o.TempLocation == "" || e.TempStoragePrefix != o.TempLocation || options.GoOptions == nil {
-		return fmt.Errorf("region %q and temporary location %q are not those of the job, or the workers' options are missing", o.Region, o.TempLocation)
+		return fmt.Errorf("region %q and temporary location %q are not those of the job, or the workers' options are missing",
+			o.Region, o.TempLocation)
 	}
 	for _, x := range experiments {
 		if !slices.Contains(o.Experiments, x) || !slices.Contains(e.Experiments, x) {
@@ -194,7 +196,8 @@ func (c *Cloud) checkWorkers(j *Job, pool *df.WorkerPool) (err error) {
 		switch {
 		case e.GetUrn() != "beam:env:docker:v1" || docker.GetContainerImage() == "":
 			return fmt.Errorf("environment %s is %s with image %q, want a container", id, e.GetUrn(), docker.GetContainerImage())
-		case image.ContainerImage != docker.GetContainerImage() || pool.WorkerHarnessContainerImage != image.ContainerImage || image.EnvironmentId != id:
+		case image.ContainerImage != docker.GetContainerImage() ||
+			pool.WorkerHarnessContainerImage != image.ContainerImage || image.EnvironmentId != id:
 			return fmt.Errorf("the pool's image %q is not the environment's %q", image.ContainerImage, docker.GetContainerImage())
 		case artifact.GetUrl() != p.Location || artifact.GetSha256() != p.Sha256:
 			return fmt.Errorf("environment %s has the binary %s, the pool %s", id, artifact.GetUrl(), p.Location)

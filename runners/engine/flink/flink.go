@@ -136,14 +136,16 @@ func scripts(t testing.TB) string {
 // start starts a process of start.sh. The process ends with the test.
 func (f *Flink) start(args ...string) *process {
 	f.t.Helper()
-	p := &process{ended: make(chan struct{}), cmd: exec.Command(filepath.Join(f.folder, "start.sh"), args...), log: filepath.Join(f.run, strings.Join(args, "-")+".log")}
+	p := &process{ended: make(chan struct{}), cmd: exec.Command(filepath.Join(f.folder, "start.sh"), args...),
+		log: filepath.Join(f.run, strings.Join(args, "-")+".log")}
 	log, err := os.Create(p.log)
 	if err != nil {
 		f.t.Fatal(err)
 	}
 	defer log.Close()
 	p.cmd.Stdout, p.cmd.Stderr = log, log
-	p.cmd.Env = append(append(os.Environ(), "FLINK_DIR="+f.dir, "FLINK_RUN="+f.run, "JOB_PORT=0", "ARTIFACT_PORT=0", "REST_PORT=0", "RPC_PORT=0"), f.ports...)
+	p.cmd.Env = append(append(os.Environ(), "FLINK_DIR="+f.dir, "FLINK_RUN="+f.run,
+		"JOB_PORT=0", "ARTIFACT_PORT=0", "REST_PORT=0", "RPC_PORT=0"), f.ports...)
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := p.cmd.Start(); err != nil {
 		f.t.Fatal(err)
