@@ -23,6 +23,7 @@ func TestURL(t *testing.T) {
 		"https://me:s3/cr3t@h/x":                  "https://(secret)", // its port is no number
 		"https://me:s3%zzcr3t@h/x":                "https://(secret)",
 		"https:/me:s3cr3t@h/x":                    "https://(secret)",
+		"http:/me:s3cr3t@h/x":                     "http://(secret)",
 		"https:///me:s3cr3t@h/x":                  "https://(secret)",
 		"https://(secret)@h/x?(secret)":           "https://(secret)@h/x?(secret)",
 		"gs://bucket/a?.txt#1":                    "gs://bucket/a?.txt#1",
@@ -43,7 +44,8 @@ func TestText(t *testing.T) {
 	for in, want := range map[string]string{
 		`proxy "http://me:s3cr3t@p:3128" is wrong, https://h/x?s3cr3t too`: `proxy "http://(secret)@p:3128" is wrong, https://h/x?(secret) too`,
 		"[https://s3cr3t@h/x gs://b/a?.txt]":                               "[https://(secret)@h/x gs://b/a?.txt]",
-		"none: a://":                                                       "none: a://",
+		"at https://h/x#s3cr3t, and http:/h?s3cr3t":                        "at https://h/x#(secret) and http://(secret)",
+		"none: a://": "none: a://",
 	} {
 		if got := Text(in); got != want {
 			t.Errorf("%s: got %s, want %s", in, got, want)

@@ -58,7 +58,16 @@ func readLines(ctx context.Context, st *store.Store, from position, visit func(L
 	for {
 		bytes, err := readSegment(ctx, st, from, visit)
 		if errors.Is(err, fs.ErrNotExist) {
-			return nil
+			// A training may have moved the segment into the first, since that was read.
+			main, err := st.Stat(ctx, MetricsName)
+			if errors.Is(err, fs.ErrNotExist) || err == nil && main.Bytes <= from.from {
+				return nil
+			}
+			if err != nil {
+				return err
+			}
+			from.segment = 0
+			continue
 		}
 		if err != nil || bytes == 0 {
 			return err

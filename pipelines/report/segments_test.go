@@ -264,6 +264,41 @@ func TestKilled(t *testing.T) {
 	}
 }
 
+// TestReadWhileGathered: a reader that is at the first segment, or at a later one, when a
+// training moves all lines into metrics.jsonl misses none.
+func TestReadWhileGathered(t *testing.T) {
+	shortSegments(t)
+	for _, at := range []int64{1, 7} {
+		st := openAt(t, t.TempDir())
+		m, err := OpenMetrics(t.Context(), st, 0, false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for step := range int64(12) {
+			err := m.Add(line(step+1, 1))
+			if err == nil && (step == 5 || step == 8 || step == 11) {
+				err = m.Flush(t.Context())
+			}
+			if step == 5 { // the lines before stand in metrics.jsonl, and the others behind it
+				err = errors.Join(err, m.Finish(t.Context()))
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		var steps []int64
+		err = ReadMetrics(t.Context(), st, func(l Line) error {
+			if steps = append(steps, l.Step); l.Step == at {
+				return m.Finish(t.Context())
+			}
+			return nil
+		})
+		if err != nil || !slices.Equal(steps, upTo(12)) {
+			t.Errorf("gathered at line %d: the lines are of %v, %v", at, steps, err)
+		}
+	}
+}
+
 // TestNoLineEnd: a file whose last line is not whole, or that has no lines at all, is
 // an error and not read into memory.
 func TestNoLineEnd(t *testing.T) {

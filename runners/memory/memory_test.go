@@ -21,7 +21,7 @@ func TestLimit(t *testing.T) {
 	}{
 		{memlimit.Limit(3e9), memlimit.Limit(8e9), 3e9}, {memlimit.Limit(9e9), memlimit.Limit(8e9), 8e9}, {none, memlimit.Limit(8e9), 8e9},
 		{memlimit.Limit(math.MaxInt64 - 4095), memlimit.Limit(8e9), 8e9}, // version 1 of control groups, without a limit
-		{none, none, 0},
+		{memlimit.Limit(math.MaxInt64 - 4095), none, 0}, {memlimit.Limit(math.MaxUint64), memlimit.Limit(8e9), 8e9}, {none, none, 0},
 	} {
 		providers = []memlimit.Provider{c.group, c.machine}
 		if got := Limit(); got != c.want {

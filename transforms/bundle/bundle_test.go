@@ -88,6 +88,25 @@ func TestSlowHead(t *testing.T) {
 	})
 }
 
+// TestForgets: a group keeps no result that it has returned.
+func TestForgets(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(3))
+	var g Group[int]
+	g.Begin(t.Context())
+	head := make(chan struct{})
+	for range 3 {
+		if got, err := g.Do(func(context.Context) (int, error) { <-head; return 1, nil }); err != nil || len(got) > 0 {
+			t.Fatal(got, err)
+		}
+	}
+	all := g.work
+	close(head)
+	got, err := g.Finish()
+	if err != nil || len(got) != 3 || slices.ContainsFunc(all, func(w *work[int]) bool { return w != nil }) {
+		t.Errorf("of %v, %v is kept; %v", got, all, err)
+	}
+}
+
 // TestError lets two of many fail: the error is that of the earlier one, and no
 // work goes on after it was returned.
 func TestError(t *testing.T) {

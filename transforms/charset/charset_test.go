@@ -111,6 +111,22 @@ func TestEncodings(t *testing.T) {
 	}
 }
 
+// TestSample: the first byte that is not UTF-8 may end a piece, and the evidence is behind it.
+func TestSample(t *testing.T) {
+	for _, before := range []string{"caf", ""} {
+		for _, pieces := range [][]string{{before + "\xe9", " au lait, d\xe9j\xe0 vu\x00"}, {before + "\xe9", " a", "u lait, d\xe9j\xe0 vu\x00"}} {
+			var s Scanner
+			for _, piece := range pieces {
+				s.Write([]byte(piece))
+			}
+			s.Signs()
+			if got := string(s.sample); got != "\xe9 au lait, d\xe9j\xe0 vu\x00" {
+				t.Errorf("%q: the sample is %q", pieces, got)
+			}
+		}
+	}
+}
+
 // TestUTF16 reads and recognises UTF-16 of both orders, with a byte order mark and
 // without. The bytes are Python's text.encode("utf-16-le") and so on.
 func TestUTF16(t *testing.T) {

@@ -39,8 +39,12 @@ func (s *Scanner) Write(p []byte) (int, error) {
 	}
 	data := p
 	if len(s.rest) > 0 {
+		clean := s.invalid.Count == 0
 		data = append(s.rest, p[:min(len(p), utf8.UTFMax)]...)
 		n := s.check(data, false)
+		if clean && s.invalid.Count > 0 {
+			s.sample = sample(s.sample, p[min(len(p), utf8.UTFMax):])
+		}
 		if n < len(s.rest) { // p is shorter than the character
 			s.rest = data
 			return len(p), nil

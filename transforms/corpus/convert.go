@@ -8,6 +8,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"hash"
 	"io"
 	"path"
 	"path/filepath"
@@ -159,11 +160,20 @@ func writeText(ctx context.Context, w io.Writer, d Document, f charset.Form, not
 	if _, err = io.CopyBuffer(w, struct{ io.Reader }{text}, make([]byte, 1<<20)); err == nil {
 		_, err = io.Copy(io.Discard, stored) // what may follow the text's end
 	}
-	if got := hex.EncodeToString(sum.Sum(nil)); err == nil && d.SHA256 != "" && got != d.SHA256 {
-		err = fmt.Errorf("%w since it was digested; start again", ErrChanged)
+	if err == nil {
+		err = unchanged(d, sum)
 	}
 	note.Undefined = text.Undefined()
 	return err
+}
+
+// unchanged returns an error where the bytes of d have another digest than before. sum has
+// read all of them.
+func unchanged(d Document, sum hash.Hash) error {
+	if d.SHA256 == "" || hex.EncodeToString(sum.Sum(nil)) == d.SHA256 {
+		return nil
+	}
+	return fmt.Errorf("%w since it was digested; start again", ErrChanged)
 }
 
 // checked is a Reader that ends when a context does.

@@ -121,6 +121,7 @@ func TestConditions(t *testing.T) {
 		"both":                 {map[string]string{"Etag": `"1"`, "Last-Modified": modified}, `"1" ` + modified, 304},
 		"a tag":                {map[string]string{"Etag": `W/"1"`}, `W/"1"`, 304},
 		"a time":               {map[string]string{"Last-Modified": modified}, modified, 304},
+		"a time of 2 s ago":    {map[string]string{"Last-Modified": modified, "Date": "Wed, 25 Nov 2026 03:00:02 GMT"}, modified, 304},
 		"a time of just now":   {map[string]string{"Last-Modified": modified, "Date": "Wed, 25 Nov 2026 03:00:01 GMT"}, "", 200},
 		"a time without clock": {map[string]string{"Last-Modified": modified, "Date": "now"}, "", 200},
 		"no time":              {map[string]string{"Last-Modified": "yesterday"}, "", 200},
@@ -160,6 +161,7 @@ func TestLyingServer(t *testing.T) {
 	const first, second = "To be, or not to be", "To be, or not to be: that is the question"
 	for name, c := range map[string]struct {
 		tag, length string // of a later answer 304
+		time        string // likewise
 		text        string // of a later answer 200
 		tag200      string
 		statuses    []int
@@ -168,22 +170,23 @@ func TestLyingServer(t *testing.T) {
 		"a true one":               {tag: `"1"`, length: "19", statuses: []int{304, 304}},
 		"a weak tag":               {tag: `W/"1"`, statuses: []int{304, 304}},
 		"304 about another tag":    {tag: `"2"`, text: second, tag200: `"2"`, statuses: []int{200, 304}},
+		"304 about another time":   {tag: `"1"`, time: "Wed, 25 Nov 2026 02:00:00 GMT", text: second, tag200: `"2"`, statuses: []int{200, 304}},
 		"304 about another length": {tag: `"1"`, length: "41", text: second, tag200: `"1"`, statuses: []int{200, 200}, unreliable: true},
 	} {
 		conditions, text, tag := "", first, `"1"`
 		o := &ResolveOptions{Cache: t.TempDir(), Transport: page(func(r *http.Request) (*http.Response, error) {
 			conditions = r.Header.Get("If-None-Match")
 			if conditions != "" {
-				return answer(304, "", "Etag", c.tag, "Content-Length", c.length), nil
+				return answer(304, "", "Etag", c.tag, "Content-Length", c.length, "Last-Modified", c.time), nil
 			}
-			return answer(200, text, "Etag", tag, "Content-Length", fmt.Sprint(len(text))), nil
+			return answer(200, text, "Etag", tag, "Content-Length", fmt.Sprint(len(text)), "Last-Modified", modified), nil
 		})}
 		for i, want := range append([]int{200}, c.statuses...) {
 			if i == 1 && c.text != "" {
 				text, tag = c.text, c.tag200
 			}
 			if i == 2 && c.tag200 == `"2"` {
-				c.tag = tag
+				c.tag, c.time = tag, ""
 			}
 			o.Fetched = nil
 			docs, err := Resolve(t.Context(), []string{"https://h.test/x"}, o)
@@ -366,12 +369,16 @@ type drip struct {
 	r     *http.Request
 	bytes int
 	every time.Duration
-	left  int // drips
+	left  int  // drips
+	hangs bool // after the last
 }
 
 func (d *drip) Read(p []byte) (int, error) {
 	if d.left--; d.left < 0 {
-		return 0, io.EOF
+		if !d.hangs {
+			return 0, io.EOF
+		}
+		d.every = 1000 * time.Hour
 	}
 	select {
 	case <-time.After(d.every):
@@ -386,17 +393,18 @@ func TestProgress(t *testing.T) {
 	for name, c := range map[string]struct {
 		bytes, drips int
 		every, took  time.Duration
-		ok           bool
+		hangs, ok    bool
 	}{
 		"stalls":          {bytes: 1, drips: 1, every: 1000 * time.Hour, took: time.Minute},
 		"a byte a second": {bytes: 1, drips: 1 << 20, every: time.Second, took: time.Minute},
+		"stalls later":    {bytes: 1 << 20, drips: 3, every: 30 * time.Second, took: 3 * time.Minute, hangs: true},
 		"slow":            {bytes: 64 << 10, drips: 100, every: 59 * time.Second, took: 5900 * time.Second, ok: true},
 		"short":           {bytes: 1, drips: 1, every: 59 * time.Second, took: 59 * time.Second, ok: true},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			o := &ResolveOptions{Cache: t.TempDir(), Transport: page(func(r *http.Request) (*http.Response, error) {
 				resp := answer(200, "")
-				resp.Body = io.NopCloser(&drip{r, c.bytes, c.every, c.drips})
+				resp.Body = io.NopCloser(&drip{r, c.bytes, c.every, c.drips, c.hangs})
 				return resp, nil
 			})}
 			began := time.Now()

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -124,7 +125,8 @@ func (k *packer) document(ctx context.Context, d Document) (err error) {
 	if err := r.open(ctx, d); err != nil {
 		return err
 	}
-	records, err := newRecords(k.p.Records, io.NewSectionReader(r.at, 0, d.Bytes))
+	sum := sha256.New()
+	records, err := newRecords(k.p.Records, io.TeeReader(io.NewSectionReader(r.at, 0, d.Bytes), sum))
 	if err != nil {
 		return fmt.Errorf("corpus: %s: %w", d.Name, err)
 	}
@@ -135,6 +137,9 @@ func (k *packer) document(ctx context.Context, d Document) (err error) {
 		record, line, err := records.next()
 		switch {
 		case err == io.EOF:
+			if err := unchanged(d, sum); err != nil {
+				return fmt.Errorf("corpus: %s: %w", d.Name, err)
+			}
 			return nil
 		case err != nil && line == 0:
 			return fmt.Errorf("corpus: %s: %w", d.Name, err)

@@ -1,6 +1,7 @@
 package corpus
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -94,6 +95,30 @@ func TestPackedAgain(t *testing.T) {
 	docs[1] = put(t, dir, "b.txt", "six")
 	if path() == first || packedTexts(t, docs, p, o)["packed"] != "2 one\nsix\n" {
 		t.Error("another corpus has the text of the first")
+	}
+}
+
+// TestPackedChanged: a text is kept under the digests of the bytes that it was made of, and
+// of no others.
+func TestPackedChanged(t *testing.T) {
+	for _, p := range []Packing{{Pack: PackNewline}, {Records: RecordLine}, {Records: "jsonl:t"}, {Records: "csv:t"}} {
+		dir, cache := t.TempDir(), t.TempDir()
+		before := `{"t":"a"}` + "\n" + `{"t":"a"}`
+		if p.Records == "csv:t" {
+			before = "t\na\nb\n"
+		}
+		docs := []Document{put(t, dir, "a.txt", before)}
+		if _, err := Digests(t.Context(), docs); err != nil {
+			t.Fatal(err)
+		}
+		put(t, dir, "a.txt", strings.Replace(before, "a", "b", 2))
+		if got, err := Packed(t.Context(), docs, p, &ResolveOptions{Cache: cache}); !errors.Is(err, ErrChanged) || !strings.HasPrefix(err.Error(), "corpus: a.txt: ") {
+			t.Errorf("%+v: another text is packed: %+v, %v", p, got, err)
+		}
+		put(t, dir, "a.txt", before+"\nand more")
+		if _, err := Packed(t.Context(), docs, p, &ResolveOptions{Cache: cache}); err != nil {
+			t.Errorf("%+v: the beginning: %v", p, err)
+		}
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"regexp"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -158,6 +159,13 @@ func (j *jsonRecords) text(data []byte) ([]byte, error) {
 	return unquoted(j.key, found)
 }
 
+// Escapes of JSON: those that mean a character by themselves or as a pair, and of
+// the rest, half of a pair.
+var (
+	wholeEscape = regexp.MustCompile(`\\u[dD][89abAB]..\\u[dD][c-fC-F]..|\\[^u]`)
+	halfEscape  = regexp.MustCompile(`\\u[dD][89a-fA-F]`)
+)
+
 // unquoted returns the text that a value of JSON is.
 func unquoted(key string, value json.RawMessage) ([]byte, error) {
 	if value[0] != '"' {
@@ -172,7 +180,7 @@ func unquoted(key string, value json.RawMessage) ([]byte, error) {
 		return nil, fmt.Errorf("it is not JSON: %w", err)
 	}
 	// The decoder puts U+FFFD in the place of half a pair.
-	if strings.Contains(s, "\uFFFD") && !bytes.Contains(value, []byte("\uFFFD")) && !bytes.Contains(bytes.ToLower(value), []byte(`\ufffd`)) {
+	if strings.Contains(s, "\uFFFD") && halfEscape.Match(wholeEscape.ReplaceAll(value, nil)) {
 		return nil, fmt.Errorf("the value of %q has half of a surrogate pair: it is cut within a character", key)
 	}
 	return []byte(s), nil

@@ -55,6 +55,7 @@ func TestSame(t *testing.T) {
 		strings.ReplaceAll(german, " ", "\r\n\t"),
 		strings.ToLower(german),
 		"Die Ofen warmen — auch im Fruhjahr — die große Hauserzeile",
+		strings.ReplaceAll(german, " ", "\x00\x01\x7f\u0085"),
 	} {
 		if got := hashes(100, same); !slices.Equal(got, want) {
 			t.Errorf("%q has other passages than %q", same, german)
@@ -70,6 +71,10 @@ func TestSame(t *testing.T) {
 	if got := hashes(100, string(half[:30]), string(half[30:])); len(got) != 0 {
 		t.Errorf("two texts of 24 and 24 letters have %d passages", len(got))
 	}
+	// A text begins without what the one before left: letters, and the beginning of a character.
+	if got := hashes(3, german+"\xe6\x98", german); !slices.Equal(got, slices.Concat(want, want)) {
+		t.Errorf("a second text has other passages than the first: %x, want %x", got, want)
+	}
 	// The last byte may begin a character.
 	if got := hashes(5, strings.Repeat("\xe9\xe8", 17)); len(got) != 2 || got[0] == got[1] || got[1] != hashes(5, strings.Repeat("\xe8\xe9", 17))[0] {
 		t.Errorf("34 bytes that are not UTF-8 have the passages %x", got)
@@ -82,6 +87,19 @@ func sketch(list []uint64) passage.Sketch {
 		s.Add(h)
 	}
 	return s.Sketch()
+}
+
+// TestSketchAgain: a sketch stays as it is, whatever the text goes on with.
+func TestSketchAgain(t *testing.T) {
+	var s passage.Sampler
+	s.Add(5)
+	first := s.Sketch()
+	for range 2 * passage.Most {
+		s.Add(3)
+	}
+	if second := s.Sketch(); !slices.Equal(first, passage.Sketch{5}) || !slices.Equal(second, passage.Sketch{3, 5}) {
+		t.Errorf("the sketches are %v and %v", first, second)
+	}
 }
 
 // TestSketch compares sketches with sorted lists.
