@@ -42,17 +42,17 @@ func parseCron(expression string) (next func(time.Time) time.Time, err error) {
 	return times.Next, nil
 }
 
-func whyCron(s string) error {
-	_, err := parseCron(s)
+// checkCron says why an expression cannot be read.
+func checkCron(expression string) error {
+	_, err := parseCron(expression)
 	return err
 }
 
-func isCron(s string) bool { return whyCron(s) == nil }
-
-func whyZone(s string) error {
-	_, err := time.LoadLocation(s)
+// checkZone says why a name is no time zone that is the same on every machine.
+func checkZone(name string) error {
+	if name == "" || name == "Local" {
+		return errors.New("it is another zone on another machine")
+	}
+	_, err := time.LoadLocation(name)
 	return err
 }
-
-// isZone reports whether s is a time zone that is the same on every machine.
-func isZone(s string) bool { return whyZone(s) == nil && s != "" && s != "Local" }

@@ -52,7 +52,7 @@ func TestCronReasons(t *testing.T) {
 		"schedule.cron=TZ=UTC 0 3 * * *": `: it has a time zone; use schedule.timezone; it must`,
 		"schedule.cron=@every 5m":        `: it counts from the moment of reading; use fields; it must`,
 		"schedule.timezone=Mars/North":   `is "Mars/North": unknown time zone Mars/North; it must be the name of a time zone`,
-		"schedule.timezone=Local":        `is "Local"; it must be the name of a time zone`,
+		"schedule.timezone=Local":        `is "Local": it is another zone on another machine; it must be the name of a time zone`,
 	} {
 		if _, err := Load(Options{Set: []string{setting}}); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %s", setting, err, want)

@@ -148,6 +148,12 @@ func either(list []string) string {
 type text struct {
 	what string // the rule in words
 	ok   func(s string) bool
+	why  func(s string) error // says why ok does not hold; nil: the rule says enough
+}
+
+// reasoned is text for which why has no error.
+func reasoned(what string, why func(s string) error) text {
+	return text{what, func(s string) bool { return why(s) == nil }, why}
 }
 
 func (d text) parse(s string) (any, error) { return s, nil }
@@ -155,6 +161,8 @@ func (d text) parse(s string) (any, error) { return s, nil }
 func (d text) check(value any) error {
 	s, ok := value.(string)
 	switch {
+	case ok && d.why != nil && !d.ok(s):
+		return fmt.Errorf("is %s: %w; it must be %v", format(value), d.why(s), d)
 	case !ok || !d.ok(s):
 		return fmt.Errorf("is %s; it must be %v", format(value), d)
 	case !utf8.ValidString(s):
@@ -170,22 +178,6 @@ func homePath(s string) bool { return s == "~" || strings.HasPrefix(s, "~/") }
 
 // path reports whether s can be a path or a URL. No shell expands a path of a config.
 func path(s string) bool { return line(s) && !homePath(s) }
-
-// reasoned is text whose reader says why it cannot read it.
-type reasoned struct {
-	text
-	why func(s string) error // nil where there is nothing to add to the rule
-}
-
-func (d reasoned) check(value any) error {
-	err := d.text.check(value)
-	if s, ok := value.(string); err != nil && ok {
-		if why := d.why(s); why != nil {
-			return fmt.Errorf("is %s: %w; it must be %v", format(value), why, d)
-		}
-	}
-	return err
-}
 
 // secret is text that no message and no written config shows.
 type secret struct {

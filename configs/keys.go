@@ -28,23 +28,23 @@ type key struct {
 
 // keys are all keys, in the order of YAML. The keys of a section are together.
 var keys = []key{
-	{name: "name", domain: text{"text on one line", line}, initial: "experiment", effect: None,
+	{name: "name", domain: text{what: "text on one line", ok: line}, initial: "experiment", effect: None,
 		meaning: "name of the experiment"},
-	{name: "workdir", domain: text{"folder or gs://bucket/prefix; ~ is not expanded", path}, initial: "work/experiment", effect: None, also: []string{"output_dir", "work_dir", "folder"},
+	{name: "workdir", domain: text{what: "folder or gs://bucket/prefix; ~ is not expanded", ok: path}, initial: "work/experiment", effect: None, also: []string{"output_dir", "work_dir", "folder"},
 		meaning: "folder that everything is written to; prep.out and train.out are below it"},
 
 	{name: "corpus.sources", domain: sources{}, initial: []string{}, effect: Data, place: true, also: []string{"files", "path", "input", "data", "text"},
 		meaning: "texts to learn from"},
-	{name: "corpus.sha256", domain: text{"64 hexadecimal digits, or empty", hex256}, initial: "", effect: None,
+	{name: "corpus.sha256", domain: text{what: "64 hexadecimal digits, or empty", ok: hex256}, initial: "", effect: None,
 		meaning: "expected digest of the one source, empty = not checked; it belongs to the sources beside it: a file, --set or variable that sets only corpus.sources empties it"},
-	{name: "corpus.encoding", domain: text{"utf-8, or the name in small letters of another encoding, such as utf-16, windows-1252, shift_jis or gb18030", isEncoding}, initial: "utf-8", effect: Data, also: []string{"charset", "codec"},
+	{name: "corpus.encoding", domain: text{what: "utf-8, or the name in small letters of another encoding, such as utf-16, windows-1252, shift_jis or gb18030", ok: isEncoding}, initial: "utf-8", effect: Data, also: []string{"charset", "codec"},
 		meaning: "encoding of the texts, for those that are not UTF-8; a byte order mark is no character in any case"},
 	{name: "corpus.newlines", domain: words{"keep", "lf"}, initial: "keep", effect: Data, also: []string{"newline", "line_endings", "eol"},
 		meaning: "line ends: as they are, or all LF, for texts in which CR LF or CR alone ends a line"},
-	{name: "corpus.records", domain: text{"file, line, jsonl:KEY or csv:COLUMN", isRecords}, initial: "file", effect: Data,
+	{name: "corpus.records", domain: text{what: "file, line, jsonl:KEY or csv:COLUMN", ok: isRecords}, initial: "file", effect: Data,
 		meaning: "what a record is: a file, a line, the text at a key of the objects of a JSONL file, or that in a column of a CSV file whose first row names it; the records of a file become one text, a line break behind each"},
 
-	{name: "prep.out", domain: text{"path or gs:// URL; ~ is not expanded", path}, initial: "set", effect: None,
+	{name: "prep.out", domain: text{what: "path or gs:// URL; ~ is not expanded", ok: path}, initial: "set", effect: None,
 		meaning: "directory of the set, for the command prep; a round chooses its own"},
 	{name: "prep.seq_length", domain: whole{1, 1 << 20}, initial: 100, effect: Data, always: inKeys, also: []string{"sequence_length", "context_length", "block_size", "seq_len"},
 		meaning: "L, the characters of a training sequence; one more is stored, the last target"},
@@ -86,9 +86,9 @@ var keys = []key{
 	{name: "model.weight_dropout", domain: number{lo: 0, hi: 1, openHi: true}, initial: 0.0, effect: Weights, always: inKeys,
 		meaning: "share of the recurrent weights that training drops, drawn for each step"},
 
-	{name: "train.out", domain: text{"path or gs:// URL; ~ is not expanded", path}, initial: "run", effect: None,
+	{name: "train.out", domain: text{what: "path or gs:// URL; ~ is not expanded", ok: path}, initial: "run", effect: None,
 		meaning: "directory of the run, for the command train; a round chooses its own"},
-	{name: "train.from", domain: text{"path or gs:// URL, or empty; ~ is not expanded", func(s string) bool { return s == "" || path(s) }}, initial: "", effect: Weights, place: true, also: []string{"init_from", "warm_start"},
+	{name: "train.from", domain: text{what: "path or gs:// URL, or empty; ~ is not expanded", ok: func(s string) bool { return s == "" || path(s) }}, initial: "", effect: Weights, place: true, also: []string{"init_from", "warm_start"},
 		meaning: "checkpoint or run whose weights training starts from, below the workdir; empty = random weights"},
 	{name: "train.epochs", domain: whole{0, 100_000}, initial: 3, effect: Course, always: inIdentity,
 		meaning: "passes over all sequences; 0 saves the untrained network"},
@@ -135,7 +135,7 @@ var keys = []key{
 	{name: "train.early_stop.patience", domain: whole{0, 1_000_000}, initial: 0, effect: Kept, always: inKeys, also: []string{"early_stopping"},
 		meaning: "epochs without a lower validation loss after which training ends; 0 = off"},
 
-	{name: "generate.prompt", domain: text{"text", func(string) bool { return true }}, initial: "", effect: Text, always: inKeys, also: []string{"start_string", "start"},
+	{name: "generate.prompt", domain: text{what: "text", ok: func(string) bool { return true }}, initial: "", effect: Text, always: inKeys, also: []string{"start_string", "start"},
 		meaning: "text that is continued; empty = a random character; where the text lacks characters of a prompt that nobody has set, its own beginning"},
 	{name: "generate.length", domain: whole{0, 1_000_000_000}, initial: 1000, effect: Text, always: inKeys, also: []string{"num_generate", "max_tokens", "num_chars"},
 		meaning: "characters to write"},
@@ -171,9 +171,9 @@ var keys = []key{
 	{name: "gate.max_leaked", domain: number{lo: 0, hi: 1}, initial: 0.05, effect: Verdict, always: inKeys,
 		meaning: "share of their 20-grams that may occur in the held-out text and not in the training text"},
 
-	{name: "schedule.cron", domain: reasoned{text{"a cron expression of 5 fields (minute, hour, day of month, month, day of week), or @daily and the like", isCron}, whyCron}, initial: "0 3 * * *", effect: None,
+	{name: "schedule.cron", domain: reasoned("a cron expression of 5 fields (minute, hour, day of month, month, day of week), or @daily and the like", checkCron), initial: "0 3 * * *", effect: None,
 		meaning: "times at which retrain begins a round"},
-	{name: "schedule.timezone", domain: reasoned{text{"the name of a time zone, such as Europe/Berlin or UTC", isZone}, whyZone}, initial: "UTC", effect: None, also: []string{"tz"},
+	{name: "schedule.timezone", domain: reasoned("the name of a time zone, such as Europe/Berlin or UTC", checkZone), initial: "UTC", effect: None, also: []string{"tz"},
 		meaning: "time zone of schedule.cron"},
 	{name: "schedule.overlap", domain: words{"skip", "buffer_one"}, initial: "skip", effect: None,
 		meaning: "slots that come while a round runs: skipped, or the first of them runs after the round"},

@@ -134,7 +134,7 @@ func others() map[string]string {
 			if k.name == "train.device" {
 				m[k.name] = "cpu"
 			}
-		case text, reasoned:
+		case text:
 			m[k.name] = `"others"`
 			switch k.name {
 			case "corpus.sha256":

@@ -180,7 +180,7 @@ func (k *key) fromNode(n *yaml.Node) (any, error) {
 	}
 	textual := false
 	switch k.domain.(type) {
-	case words, text, reasoned, secret:
+	case words, text, secret:
 		textual = true
 	}
 	s, err := scalar(n, textual)

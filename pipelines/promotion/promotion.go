@@ -161,7 +161,6 @@ func put(ctx context.Context, st *store.Store, p *Promoted) (name string, err er
 }
 
 // History returns the promotions of a workdir, the last one first.
-//
 // damaged is told of a record that cannot be read; the older ones follow.
 func History(ctx context.Context, workdir string, damaged func(error)) ([]Promoted, error) {
 	st, err := store.Open(ctx, workdir)

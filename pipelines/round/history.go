@@ -300,24 +300,29 @@ func find(ctx context.Context, c *configs.Config, top int, damaged func(error), 
 	if err != nil {
 		return nil, err
 	}
-	if best == nil || near(best) < top {
+	fit := unfit
+	if best != nil {
+		fit = near(best)
+	}
+	if fit < top {
 		records, err := workflow.Records(ctx, st, damaged)
 		if err != nil {
 			return nil, err
 		}
-		best = nil
+		fit = unfit
 		for _, r := range slices.Backward(records) {
-			if near(r) > unfit && (best == nil || near(r) > near(best)) {
-				best = r
+			if n := near(r); n > fit {
+				best, fit = r, n
 			}
 		}
 	}
-	if best == nil {
+	if fit == unfit {
 		return nil, nil
 	}
 	set, _, err1 := SetArtifact.Recorded(best)
 	run, _, err2 := ModelArtifact.Recorded(best)
-	return &Made{Round: best.Round, Exit: best.Exit, Set: set.Set.In(c.Workdir), Run: run.Run.In(c.Workdir), Same: near(best) >= sameSettings}, errors.Join(err1, err2)
+	return &Made{Round: best.Round, Exit: best.Exit, Set: set.Set.In(c.Workdir), Run: run.Run.In(c.Workdir), Same: fit >= sameSettings},
+		errors.Join(err1, err2)
 }
 
 // same reports whether the config of a round has the values of c for all keys with these

@@ -37,8 +37,8 @@ type Options struct {
 	Config  []byte // the resolved config, for the run's config.yaml
 	Console *report.Console
 
-	// AnyPrompt says that the prompt of the config is nobody's wish. Where the text
-	// lacks its characters, the sample begins as the text does; else that is an error.
+	// AnyPrompt says that nobody has set the prompt of the config. Where the text lacks
+	// its characters, the sample then begins as the text does; else that is an error.
 	AnyPrompt bool
 
 	From, To string   // the first and the last stage of the round; empty: all

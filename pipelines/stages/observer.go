@@ -82,7 +82,8 @@ func (o *observer) observe(r train.Report) error {
 		o.checkFirst(r.Nats)
 	}
 	o.progress.Set(r.Step, fmt.Sprintf("epoch %d  step %d/%d  loss %.3f  %.0f chars/s", r.Epoch, r.Step, r.Steps, r.Nats, r.PerSecond))
-	line := report.Line{Step: r.Step, Epoch: r.Epoch, Train: &r.Nats, PerSecond: &r.PerSecond, GradientNorm: &r.GradientNorm, LR: &r.LR, Time: float64(time.Now().UnixMilli()) / 1e3}
+	line := report.Line{Step: r.Step, Epoch: r.Epoch, Train: &r.Nats, PerSecond: &r.PerSecond, GradientNorm: &r.GradientNorm, LR: &r.LR,
+		Time: float64(time.Now().UnixMilli()) / 1e3}
 	if err := o.metrics.Add(line); err != nil {
 		return err
 	}
@@ -122,7 +123,8 @@ func (o *observer) flush() error {
 func (o *observer) checkFirst(nats float64) {
 	uniform := math.Log(float64(o.opts.Shape.Vocabulary))
 	if math.Abs(nats-uniform) > 0.05*uniform {
-		o.console.Warn("the first loss is %.3f nats, more than 5 %% from ln %d = %.3f of an untrained network: look for a mistake in the data or the model",
+		o.console.Warn("the first loss is %.3f nats, more than 5 %% from ln %d = %.3f of an untrained network:"+
+			" look for a mistake in the data or the model",
 			nats, o.opts.Shape.Vocabulary, uniform)
 	}
 }
@@ -136,7 +138,8 @@ func (o *observer) epochEnd(r train.Report) {
 	}
 	o.console.Line("%s, %s", line, report.Between(nats, text.Baselines(o.set)))
 	if unigram := o.set.Manifest().Entropy.UnigramNats; r.EpochNats > unigram {
-		o.console.Warn("epoch %d ends above the unigram entropy of %.4f nats: the model knows less than the frequencies of the characters", r.Epoch, unigram)
+		o.console.Warn("epoch %d ends above the unigram entropy of %.4f nats: the model knows less than the frequencies of the characters",
+			r.Epoch, unigram)
 	}
 }
 

@@ -48,7 +48,7 @@ func TestPrep(t *testing.T) {
 	}
 	for _, want := range []string{"prep: 2 documents, 129 bytes, on direct\n",
 		"prep: 15 % of the characters are in no sequence: the ends of 2 documents; pack newline joins the documents to one text",
-		"prep: 129 characters, 3 different; 9 sequences for training, 1 for validation, 0 for test; 19 characters dropped"} {
+		"prep: 129 characters, 3 different, 19 dropped; 9 sequences for training, 1 for validation, 0 for test"} {
 		if !strings.Contains(lines, want) {
 			t.Errorf("no %q in %q", want, lines)
 		}

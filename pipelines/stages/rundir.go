@@ -30,7 +30,9 @@ func checkOwner(ctx context.Context, st *store.Store, owned bool) error {
 // acquireRun holds the run in st, in which this training can go on. Checkpoints from
 // other inputs, damaged ones and those of more steps are an error; Replace deletes
 // them. Fresh deletes all checkpoints. state is that of the run.
-func acquireRun(ctx context.Context, st *store.Store, data train.Data, opts train.Options, o TrainOptions) (dir *run.Dir, state train.State, err error) {
+func acquireRun(ctx context.Context, st *store.Store, data train.Data, opts train.Options, o TrainOptions) (
+	dir *run.Dir, state train.State, err error,
+) {
 	if err := checkOwner(ctx, st, o.Owned); err != nil {
 		return nil, state, err
 	}

@@ -128,16 +128,17 @@ func Course(c *configs.Train, seqLength int) train.Options {
 
 // trainOptions returns the options of a training by config and set, without its
 // ancestors, and the model that it starts from, nil for none.
-func trainOptions(ctx context.Context, c *configs.Config, set *dataset.Set, console *report.Console) (o train.Options, from *text.Model, err error) {
+func trainOptions(ctx context.Context, c *configs.Config, set *dataset.Set, console *report.Console) (
+	o train.Options, from *text.Model, err error,
+) {
 	m := set.Manifest()
 	if err := CheckMemory(c, set.Vocab().Size(), m.SeqLength); err != nil {
-		return train.Options{}, nil, err
+		return o, nil, err
 	}
-	shape := shapeOf(c, set.Vocab().Size())
-	var start *rnn.Weights
+	o = sizeOptions(c, set.Vocab().Size(), m.SeqLength)
 	digest := ""
 	if c.Train.From != "" {
-		if start, from, err = warmStart(ctx, store.Locate(c.Workdir, c.Train.From), shape, set.Vocab(), console); err != nil {
+		if o.Start, from, err = warmStart(ctx, store.Locate(c.Workdir, c.Train.From), o.Shape, set.Vocab(), console); err != nil {
 			return o, nil, err
 		}
 		digest = from.Digest
@@ -150,31 +151,31 @@ func trainOptions(ctx context.Context, c *configs.Config, set *dataset.Set, cons
 	if err != nil {
 		return o, nil, err
 	}
-	precision, err := kernel.ParsePrecision(c.Train.Precision)
-	if err != nil {
+	if o.Precision, err = kernel.ParsePrecision(c.Train.Precision); err != nil {
 		return o, nil, err
 	}
-	if err := precision.Check(); err != nil {
+	if err := o.Precision.Check(); err != nil {
 		return o, nil, err
 	}
 	t := &c.Train
-	o = Course(t, m.SeqLength)
-	o.Precision, o.Shape, o.Start = precision, shape, start
 	o.LR, o.Schedule, o.WarmupSteps, o.Patience = t.LR, train.Schedule(t.Schedule), t.WarmupSteps, t.EarlyStop.Patience
-	o.Clip, o.Decay, o.Average = t.ClipNorm, t.WeightDecay, t.Average
-	o.Dropout, o.InputDropout, o.WeightDropout = c.Model.Dropout, c.Model.InputDropout, c.Model.WeightDropout
+	o.Clip, o.Decay = t.ClipNorm, t.WeightDecay
 	o.EverySteps, o.Every = t.Checkpoint.EverySteps, time.Duration(t.Checkpoint.EveryMinutes*float64(time.Minute))
 	o.LogEvery = t.LogEvery
 	o.Retention = run.Retention{KeepLast: t.Checkpoint.KeepLast, KeepBest: t.Checkpoint.KeepBest}
 	o.MayDiffer = c.Free()
-	o.Identity = checkpoint.Metadata{Cell: c.Model.Cell, Config: config, Vocab: vocabulary, Unit: m.Unit, Normalize: m.Normalize, Set: set.SHA256()}
+	o.Identity = checkpoint.Metadata{Cell: c.Model.Cell, Config: config, Vocab: vocabulary, Unit: m.Unit, Normalize: m.Normalize,
+		Set: set.SHA256()}
 	return o, from, nil
 }
 
-// shapeOf returns the shape of the network for a vocabulary.
-func shapeOf(c *configs.Config, vocabulary int) rnn.Shape {
-	return rnn.Shape{Cell: rnn.Cell(c.Model.Cell), Layers: c.Model.Layers, Vocabulary: vocabulary,
-		Embedding: c.Model.Embedding, Hidden: c.Model.Hidden}
+// sizeOptions returns the options that decide the memory of a training, without the
+// weights that it starts from.
+func sizeOptions(c *configs.Config, vocabulary, seqLength int) train.Options {
+	o, m := Course(&c.Train, seqLength), &c.Model
+	o.Shape = rnn.Shape{Cell: rnn.Cell(m.Cell), Layers: m.Layers, Vocabulary: vocabulary, Embedding: m.Embedding, Hidden: m.Hidden}
+	o.Average, o.Dropout, o.InputDropout, o.WeightDropout = c.Train.Average, m.Dropout, m.InputDropout, m.WeightDropout
+	return o
 }
 
 // SmallestVocabulary has two characters. A network that is too large with it is too
@@ -184,9 +185,7 @@ const SmallestVocabulary = 2
 // CheckMemory returns a *memory.ShortError where a training needs more memory than this
 // machine has.
 func CheckMemory(c *configs.Config, vocabulary, seqLength int) error {
-	o := Course(&c.Train, seqLength)
-	o.Shape, o.Average = shapeOf(c, vocabulary), c.Train.Average
-	o.Dropout, o.InputDropout, o.WeightDropout = c.Model.Dropout, c.Model.InputDropout, c.Model.WeightDropout
+	o := sizeOptions(c, vocabulary, seqLength)
 	if c.Train.From != "" {
 		o.Start = &rnn.Weights{}
 	}
@@ -198,8 +197,8 @@ const configName = "config.yaml"
 
 // begin prepares a training that takes a step: its checkpoints will say their
 // ancestors, and its config is written beside them. A run that has ended keeps both.
-func begin(ctx context.Context, st *store.Store, c *configs.Config, set *dataset.Set, from *text.Model, state train.State, opts *train.Options,
-	o TrainOptions,
+func begin(ctx context.Context, st *store.Store, c *configs.Config, set *dataset.Set, from *text.Model, state train.State,
+	opts *train.Options, o TrainOptions,
 ) (err error) {
 	if state.Ended {
 		return nil

@@ -65,7 +65,9 @@ func warmStart(ctx context.Context, path string, s rnn.Shape, v *vocab.Vocab, co
 // the model that it starts from, and that model's own. It reads the text that these
 // were trained on, where that is found: in set, below the workdir, or near the
 // checkpoint. A set that is not found is said.
-func ancestors(ctx context.Context, c *configs.Config, set *dataset.Set, from *text.Model, console *report.Console) (json.RawMessage, error) {
+func ancestors(ctx context.Context, c *configs.Config, set *dataset.Set, from *text.Model, console *report.Console) (
+	json.RawMessage, error,
+) {
 	near, err := setsNear(c, from.Path)
 	if err != nil {
 		return nil, err
@@ -80,7 +82,8 @@ func ancestors(ctx context.Context, c *configs.Config, set *dataset.Set, from *t
 		return nil, err
 	}
 	for _, digest := range a.Unread {
-		console.Warn("train: the set %.12s, which %s or an ancestor of it was trained on, is not found: what it has in common with other text cannot be told", digest, from.Path)
+		console.Warn("train: the set %.12s, which %s or an ancestor of it was trained on, is not found: its text cannot be compared with other text",
+			digest, from.Path)
 	}
 	return json.Marshal(a)
 }

@@ -139,8 +139,8 @@ func OpenWorkdir(ctx context.Context, c *configs.Config) (*store.Store, error) {
 }
 
 // FindCorpus is FindPacked for documents that stay apart.
-func FindCorpus(ctx context.Context, c configs.Corpus, verify bool, leaveOut ...string) (*Corpus, error) {
-	return FindPacked(ctx, c, configs.Prep{}, verify, leaveOut...)
+func FindCorpus(ctx context.Context, c configs.Corpus, verify bool) (*Corpus, error) {
+	return FindPacked(ctx, c, configs.Prep{}, verify)
 }
 
 // FindPacked resolves the sources of a corpus, downloads those on the web, digests the
@@ -155,11 +155,12 @@ func FindPacked(ctx context.Context, c configs.Corpus, p configs.Prep, verify bo
 	}
 	found := &Corpus{}
 	form := charset.Form{Encoding: c.Encoding, Newlines: c.Newlines}
-	o := &corpus.ResolveOptions{Cache: cacheFolder("downloads"), SHA256: c.SHA256, Form: form, Verify: verify, LeaveOut: leaveOut, Left: func(path string) {
-		if !slices.Contains(found.LeftOut, path) {
-			found.LeftOut = append(found.LeftOut, path)
-		}
-	}}
+	o := &corpus.ResolveOptions{Cache: cacheFolder("downloads"), SHA256: c.SHA256, Form: form, Verify: verify, LeaveOut: leaveOut,
+		Left: func(path string) {
+			if !slices.Contains(found.LeftOut, path) {
+				found.LeftOut = append(found.LeftOut, path)
+			}
+		}}
 	if !verify {
 		if o.Digested, err = corpus.OpenDigestCache(ctx, cacheFolder("digests"), sources); err != nil {
 			return nil, err
