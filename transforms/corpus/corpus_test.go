@@ -1,23 +1,16 @@
 package corpus
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"flag"
 	"fmt"
 	"hash/crc32"
-	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"reflect"
 	"strings"
-	"sync"
 	"testing"
 	"unicode/utf8"
-
-	"github.com/apache/beam/sdks/v2/go/pkg/beam"
-	"github.com/apache/beam/sdks/v2/go/pkg/beam/testing/passert"
 
 	"github.com/quire-ml/quire/runners/engine"
 	"github.com/quire-ml/quire/transforms/vocab"
@@ -143,181 +136,6 @@ func FuzzRanges(f *testing.F) {
 	})
 }
 
-// countPlainly is Statistics by the shortest code.
-func countPlainly(docs []string, unit vocab.Unit) (chars map[int64]int64, pairs map[[2]int64]int64, triples map[[3]int64]int64, invalid int64) {
-	chars, pairs, triples = map[int64]int64{}, map[[2]int64]int64{}, map[[3]int64]int64{}
-	for _, text := range docs {
-		var all []int64
-		if unit == vocab.Byte {
-			for _, b := range []byte(text) {
-				all = append(all, int64(b))
-			}
-		} else {
-			for i, c := range text {
-				all = append(all, int64(c))
-				if c == utf8.RuneError && !strings.HasPrefix(text[i:], "\uFFFD") {
-					invalid++
-				}
-			}
-		}
-		for i, c := range all {
-			chars[c]++
-			if i > 0 {
-				pairs[[2]int64{all[i-1], c}]++
-			}
-			if i > 1 {
-				triples[[3]int64{all[i-2], all[i-1], c}]++
-			}
-		}
-	}
-	return chars, pairs, triples, invalid
-}
-
-// wide is a text of more characters than the dense table of pairs has.
-func wide() string {
-	var b bytes.Buffer
-	for i := range 4000 {
-		b.WriteRune(rune('一' + i*7919%1700))
-		b.WriteByte("ab \n"[i%4])
-		if i%97 == 0 {
-			b.WriteString("\U0001F600\x80\xe2\x82")
-		}
-	}
-	return b.String()
-}
-
-func TestCountFn(t *testing.T) {
-	texts := append([]string{wide()}, nasty...)
-	dir := t.TempDir()
-	var docs []Document
-	for i, text := range texts {
-		docs = append(docs, put(t, dir, string(rune('a'+i)), text))
-	}
-	for _, unit := range []vocab.Unit{vocab.Rune, vocab.Byte} {
-		wantChars, wantPairs, wantTriples, wantInvalid := countPlainly(texts, unit)
-		for i, size := range []int64{1, 3, 1009, 1 << 20, 100, 1 << 20} {
-			most := []int64{1 << 20, 1 << 20, int64(len(wantTriples)), int64(len(wantTriples)), 40, int64(len(wantTriples)) - 1}[i]
-			f := &countFn{Form: Form{Unit: unit}, MaxTriples: most}
-			var parts []Statistics
-			emit := func(s Statistics) { parts = append(parts, s) }
-			for i, d := range docs {
-				if i%3 == 0 {
-					f.StartBundle(t.Context(), emit)
-				}
-				for at := int64(0); at < d.Bytes; at += size {
-					if err := f.ProcessElement(Range{Doc: int64(i), Document: d, Offset: at, Length: min(size, d.Bytes-at)}, emit); err != nil {
-						t.Fatal(err)
-					}
-				}
-				if i%3 == 2 || i == len(docs)-1 {
-					if err := f.FinishBundle(emit); err != nil {
-						t.Fatal(err)
-					}
-				}
-			}
-			if err := f.Teardown(); err != nil {
-				t.Fatal(err)
-			}
-			got := merge(parts, most)
-			compare(t, got, wantChars, wantPairs, wantInvalid)
-			if got.Many != (int64(len(wantTriples)) > most) || !got.Many && len(got.Triples) != len(wantTriples) {
-				t.Fatalf("%d triples, many %v, want %d of at most %d", len(got.Triples), got.Many, len(wantTriples), most)
-			}
-			for _, p := range got.Triples {
-				if want := wantTriples[[3]int64{p.First, p.Second, p.Third}]; want != p.Count {
-					t.Fatalf("triple %v, want %d", p, want)
-				}
-			}
-		}
-	}
-}
-
-func merge(parts []Statistics, most int64) Statistics {
-	return (&mergeFn{MaxTriples: most}).ProcessElement(0, func(s *Statistics) bool {
-		if len(parts) == 0 {
-			return false
-		}
-		*s, parts = parts[len(parts)-1], parts[:len(parts)-1]
-		return true
-	})
-}
-
-func compare(t *testing.T, got Statistics, chars map[int64]int64, pairs map[[2]int64]int64, invalid int64) {
-	t.Helper()
-	if len(got.Chars) != len(chars) || len(got.Pairs) != len(pairs) || got.Invalid.Count != invalid {
-		t.Fatalf("%d characters, %d pairs, %d invalid; want %d, %d, %d", len(got.Chars), len(got.Pairs), got.Invalid.Count, len(chars), len(pairs), invalid)
-	}
-	for i, c := range got.Chars {
-		if chars[c.Char] != c.Count || i > 0 && got.Chars[i-1].Char >= c.Char {
-			t.Fatalf("character %U counted %d, want %d, or out of order", c.Char, c.Count, chars[c.Char])
-		}
-	}
-	for _, p := range got.Pairs {
-		if want := pairs[[2]int64{p.First, p.Second}]; want != p.Count {
-			t.Fatalf("pair %U %U counted %d, want %d", p.First, p.Second, p.Count, want)
-		}
-	}
-	for i, b := range got.Ranges[1:] {
-		if a := got.Ranges[i]; a.Doc > b.Doc || a.Doc == b.Doc && a.Offset >= b.Offset {
-			t.Fatalf("ranges out of order: %v, %v", a, b)
-		}
-	}
-}
-
-func TestFirstInvalidByte(t *testing.T) {
-	a, b := Invalid{2, 1, 500, 0x80}, Invalid{3, 1, 20, 0xff}
-	want := Invalid{5, 1, 20, 0xff}
-	if got := a.plus(b); got != want {
-		t.Errorf("got %v", got)
-	}
-	if got := b.plus(a); got != want {
-		t.Errorf("got %v", got)
-	}
-	if got := (Invalid{}).plus(a); got != a {
-		t.Errorf("got %v", got)
-	}
-	if got := a.plus(Invalid{}); got != a {
-		t.Errorf("got %v", got)
-	}
-	if got := (Invalid{1, 2, 0, 1}).plus(b); got != (Invalid{4, 1, 20, 0xff}) {
-		t.Errorf("got %v", got)
-	}
-}
-
-func init() { beam.RegisterFunction(summary) }
-
-func summary(s Statistics) string {
-	var b strings.Builder
-	for _, c := range s.Chars {
-		b.WriteString(string(rune(c.Char)))
-		b.WriteByte(byte('0' + c.Count))
-	}
-	for _, p := range s.Pairs {
-		b.WriteString(" " + string(rune(p.First)) + string(rune(p.Second)))
-		b.WriteByte(byte('0' + p.Count))
-	}
-	return b.String()
-}
-
-func TestCountPipeline(t *testing.T) {
-	dir := t.TempDir()
-	docs := []Document{put(t, dir, "a", "abab"), put(t, dir, "b", ""), put(t, dir, "c", "éa")}
-	for _, runner := range []string{"direct", "prism"} {
-		p, s := beam.NewPipelineWithRoot()
-		items := Create(s, docs)
-		got := beam.ParDo(s, summary, Count(s, Form{Unit: vocab.Rune}, Ranges(s, 3, items)))
-		passert.Equals(s, got, "a3b2é1 ab2 ba1 éa1")
-		digests := Hash(s, items)
-		passert.Equals(s, digests,
-			Digest{0, "a", 4, "a667282675f4876021d392aa6592f39dabf718748c4b738563cb9d5dc8f21f24", crc("abab"), 0},
-			Digest{1, "b", 0, "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855", 0, 0},
-			Digest{2, "c", 3, "805c58e80d5a6f66d9bed65cfb771031235943ef48fbe5c18b823df952da92c4", crc("éa"), 0})
-		if err := engine.Run(t.Context(), runner, p, engine.Options{}); err != nil {
-			t.Errorf("%s: %v", runner, err)
-		}
-	}
-}
-
 func crc(text string) int64 { return int64(crc32.Checksum([]byte(text), castagnoli)) }
 
 func TestDigests(t *testing.T) {
@@ -370,90 +188,6 @@ func TestChangedDocument(t *testing.T) {
 	}
 }
 
-func BenchmarkCount(b *testing.B) {
-	text := []byte(strings.Repeat("It was the best of times, it was the worst of times,\n", 20000))
-	for name, text := range map[string][]byte{"ascii": text, "wide": []byte(strings.ToValidUTF8(strings.Repeat(wide(), 40), ""))} {
-		b.Run(name, func(b *testing.B) {
-			b.SetBytes(int64(len(text)))
-			t := newTally(MaxTriples)
-			for b.Loop() {
-				t.text(Text{Unit: vocab.Rune, Bytes: text, Last: len(text)})
-			}
-		})
-	}
-}
-
 // zombieRuns is how many times TestCountZombies counts: each takes 40 ms, for the
 // tables of its tallies. (go test -tags soak -run Zombies ./transforms/corpus: 500.)
 var zombieRuns = uint64(30)
-
-// TestCountZombies counts a corpus many times as badly as an engine may: bundles of
-// any ranges, several at once, some broken off, each attempt a DoFn of its own or
-// one that has failed before, and sums added in any order. Of each bundle's whole
-// attempts one counts. The statistics are those of one bundle.
-func TestCountZombies(t *testing.T) {
-	dir := t.TempDir()
-	var ranges []Range
-	for i, text := range []string{wide(), "to be or not to be", nasty[len(nasty)-1]} {
-		d := put(t, dir, string(rune('a'+i)), text)
-		size := max(1, d.Bytes/9)
-		for at := int64(0); at < d.Bytes; at += size {
-			ranges = append(ranges, Range{Doc: int64(i), Document: d, Offset: at, Length: min(size, d.Bytes-at)})
-		}
-	}
-	attempt := func(f *countFn, ranges []Range, broken bool) (parts []Statistics) {
-		emit := func(s Statistics) { parts = append(parts, s) }
-		f.StartBundle(t.Context(), emit)
-		for i, b := range ranges {
-			if broken && i > 0 {
-				return nil
-			}
-			if err := f.ProcessElement(b, emit); err != nil {
-				t.Error(err)
-			}
-		}
-		if broken {
-			return nil
-		}
-		if err := f.FinishBundle(emit); err != nil {
-			t.Error(err)
-		}
-		return parts
-	}
-	f := &countFn{Form: Form{Unit: vocab.Rune}, MaxTriples: MaxTriples}
-	want := merge(attempt(f, ranges, false), MaxTriples)
-	if err := f.Teardown(); err != nil {
-		t.Fatal(err)
-	}
-	for seed := range zombieRuns {
-		r := rand.New(rand.NewPCG(seed, 7))
-		r.Shuffle(len(ranges), func(i, j int) { ranges[i], ranges[j] = ranges[j], ranges[i] })
-		var parts []Statistics
-		for left := ranges; len(left) > 0; {
-			n := 1 + r.IntN(len(left))
-			bundle := left[:n]
-			left = left[n:]
-			results := make([][]Statistics, 1+r.IntN(2))
-			fail := r.IntN(2) == 0
-			var wg sync.WaitGroup
-			for i := range results {
-				wg.Go(func() {
-					f := &countFn{Form: Form{Unit: vocab.Rune}, MaxTriples: MaxTriples}
-					if fail {
-						attempt(f, bundle, true)
-					}
-					results[i] = attempt(f, bundle, false)
-					if err := f.Teardown(); err != nil {
-						t.Error(err)
-					}
-				})
-			}
-			wg.Wait()
-			parts = append(parts, results[r.IntN(len(results))]...)
-		}
-		r.Shuffle(len(parts), func(i, j int) { parts[i], parts[j] = parts[j], parts[i] })
-		if got := merge(parts, MaxTriples); !reflect.DeepEqual(got, want) {
-			t.Fatalf("seed %d: the statistics are others", seed)
-		}
-	}
-}

@@ -1,0 +1,201 @@
+package schedule
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/quire-ml/quire/runners/store"
+)
+
+// TestAhead: a clock that is five years ahead for two minutes. The slots that come later
+// run, the state is said to be ahead, and a reset mends it.
+func TestAhead(t *testing.T) {
+	dir := memory(t)
+	synctest.Test(t, func(t *testing.T) {
+		s, begin, warned := nightly(t, dir, "a", "skip"), time.Now(), 0
+		s.o.Now = func() time.Time {
+			if since := time.Since(begin); 12*time.Hour <= since && since < 12*time.Hour+2*time.Minute {
+				return time.Now().AddDate(5, 0, 0)
+			}
+			return time.Now()
+		}
+		s.o.Warn = func(format string, args ...any) {
+			warned++
+			if text := fmt.Sprintf(format, args...); !strings.Contains(text, "the state says that all slots up to 20050101T030000Z are decided") {
+				t.Errorf("it said %s", text)
+			}
+		}
+		ran := map[string]int{}
+		round := func(_ context.Context, slot time.Time, _ string) (Outcome, error) {
+			ran[ID(slot)]++
+			return Outcome{Round: "r" + ID(slot)}, nil
+		}
+		run := func(d time.Duration) {
+			t.Helper()
+			ctx, stop := context.WithTimeout(t.Context(), d)
+			defer stop()
+			if err := s.Run(ctx, round); !errors.Is(err, context.DeadlineExceeded) {
+				t.Error(err)
+			}
+		}
+		run(10 * 24 * time.Hour)
+		for day := 1; day <= 10; day++ {
+			if id := fmt.Sprintf("200001%02dT030000Z", day); ran[id] != 1 {
+				t.Errorf("slot %s ran %d times", id, ran[id])
+			}
+		}
+		if len(ran) != 11 || ran["20050101T030000Z"] != 1 || warned < 225 || warned > 230 { // once an hour
+			t.Errorf("%d slots ran: %v; it warned %d times", len(ran), ran, warned)
+		}
+		// Asked for, a slot that a wrong clock has skipped runs too.
+		next := at(t, "20000111T030000Z")
+		until(next)
+		record := SlotRecord{Format: recordFormat, Slot: ID(next), Status: Skipped, Reason: "missed: no scheduler was there", At: at(t, "20050101T030000Z")}
+		data, err := store.MarshalSealed(&record)
+		if err == nil {
+			_, err = s.st.Put(t.Context(), recordName(next), data)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, err := s.Once(t.Context(), next, false, round)
+		wantRecord(t, r, err, "20000111T030000Z", Ran, "", "r20000111T030000Z")
+
+		deleted, left, err := s.Reset(t.Context())
+		if err != nil || left != "" || len(deleted) != 999 || deleted[998] != "20041231T030000Z" { // and the slot of 2005, which ran
+			t.Errorf("reset: %d deleted, left %q, %v", len(deleted), left, err)
+		}
+		warned = 0
+		run(25 * time.Hour)
+		if warned != 0 || ran["20000112T030000Z"] != 1 || ran["20000111T030000Z"] != 1 {
+			t.Errorf("after the reset it warned %d times; ran %v", warned, ran)
+		}
+	})
+}
+
+// TestBehind: a clock that is years behind, as after a start without a battery, undoes
+// nothing, and runs no slot again.
+func TestBehind(t *testing.T) {
+	dir := memory(t)
+	synctest.Test(t, func(t *testing.T) {
+		s, begin, ran := nightly(t, dir, "a", "skip"), time.Now(), map[string]int{}
+		s.o.Now = func() time.Time {
+			if since := time.Since(begin); 36*time.Hour <= since && since < 60*time.Hour {
+				return time.Now().AddDate(-30, 0, 0)
+			}
+			return time.Now()
+		}
+		ctx, stop := context.WithTimeout(t.Context(), 100*time.Hour)
+		defer stop()
+		_ = s.Run(ctx, func(_ context.Context, slot time.Time, _ string) (Outcome, error) {
+			ran[ID(slot)]++
+			return Outcome{}, nil
+		})
+		want := map[string]int{"20000101T030000Z": 1, "20000102T030000Z": 1, "20000103T030000Z": 1, "20000104T030000Z": 1, "20000105T030000Z": 1,
+			"19700102T030000Z": 1, "19700103T030000Z": 1} // by the wrong clock: the last slot, and one that came
+		for id := range want {
+			if ran[id] != 1 {
+				t.Errorf("slot %s ran %d times", id, ran[id])
+			}
+		}
+		if len(ran) != len(want) {
+			t.Errorf("ran %v", ran)
+		}
+	})
+}
+
+// TestReset refuses while a scheduler lives, gives up the slot of a dead one, and mends a
+// damaged state.
+func TestReset(t *testing.T) {
+	dir := memory(t)
+	synctest.Test(t, func(t *testing.T) {
+		a, b, first := nightly(t, dir, "a", "skip"), nightly(t, dir, "b", "skip"), at(t, "20000101T030000Z")
+		until(first)
+		ctx, stop := context.WithCancel(t.Context())
+		var beside sync.WaitGroup
+		beside.Go(func() { _, _ = a.Once(ctx, first, false, lasting(time.Hour)) })
+		time.Sleep(time.Minute)
+		var held *store.HeldError
+		if _, _, err := b.Reset(t.Context()); !errors.As(err, &held) {
+			t.Errorf("while a round runs: %v", err)
+		}
+		if o, err := b.Overview(t.Context(), func(err error) { t.Error(err) }); err != nil || o.Running != "20000101T030000Z" || o.Holder != "a" || ID(o.Next) != "20000102T030000Z" {
+			t.Errorf("the overview is %+v, %v", o, err)
+		}
+		stop()
+		beside.Wait()
+		st, generation, err := b.read(t.Context())
+		st.Running = &running{Slot: first, UpTo: first, Holder: "a"}
+		if err == nil {
+			_, err = b.swap(t.Context(), &st, generation)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if deleted, left, err := b.Reset(t.Context()); err != nil || len(deleted) != 0 || left != "20000101T030000Z" {
+			t.Errorf("reset: %v, %q, %v", deleted, left, err)
+		}
+		if err := os.WriteFile(b.st.Join(stateName), []byte("{}"), 0o666); err != nil {
+			t.Fatal(err)
+		}
+		if _, _, err := b.read(t.Context()); !errors.Is(err, store.ErrDamaged) {
+			t.Error(err)
+		}
+		if _, _, err := b.Reset(t.Context()); err != nil {
+			t.Error(err)
+		}
+		if st, _, err := b.read(t.Context()); err != nil || !st.Decided.Equal(time.Now().UTC().Truncate(time.Second)) || st.Running != nil {
+			t.Errorf("the state is %+v, %v", st, err)
+		}
+	})
+}
+
+// TestAheadInRound: the clock jumps ahead within a round, which so seems to end in five
+// years. The next slot does not overlap it.
+func TestAheadInRound(t *testing.T) {
+	dir := memory(t)
+	synctest.Test(t, func(t *testing.T) {
+		s, first, jump := nightly(t, dir, "a", "skip"), at(t, "20000101T030000Z"), time.Duration(0)
+		s.o.Now = func() time.Time { return time.Now().Add(jump) }
+		until(first)
+		if _, err := s.Once(t.Context(), first, false, func(context.Context, time.Time, string) (Outcome, error) {
+			jump = 5 * 365 * 24 * time.Hour
+			return Outcome{}, nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+		jump = 0
+		second := at(t, "20000102T030000Z")
+		until(second)
+		r, err := s.Once(t.Context(), second, false, lasting(0))
+		wantRecord(t, r, err, "20000102T030000Z", Ran, "", "r20000102T030000Z")
+	})
+}
+
+// TestTakeoverAhead takes over a slot that has not come by the taker's clock: the slots
+// between get no record.
+func TestTakeoverAhead(t *testing.T) {
+	dir := memory(t)
+	synctest.Test(t, func(t *testing.T) {
+		s, first, far := nightly(t, dir, "b", "skip"), at(t, "20000101T030000Z"), at(t, "20000301T030000Z")
+		until(first)
+		st := state{Format: stateFormat, Decided: first.Add(-time.Second), Running: &running{Slot: far, UpTo: far, Began: far, Holder: "a"}}
+		if _, err := s.swap(t.Context(), &st, ""); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.Once(t.Context(), first, false, lasting(0)); err != nil {
+			t.Fatal(err)
+		}
+		list, err := s.st.List(t.Context(), slotsPrefix)
+		if err != nil || len(list) != 2 {
+			t.Errorf("the records are %v, %v", list, err)
+		}
+	})
+}
