@@ -158,9 +158,6 @@ func writeText(ctx context.Context, w io.Writer, d Document, f charset.Form, not
 		return err
 	}
 	if _, err = io.CopyBuffer(w, struct{ io.Reader }{text}, make([]byte, 1<<20)); err == nil {
-		_, err = io.Copy(io.Discard, stored) // what may follow the text's end
-	}
-	if err == nil {
 		err = unchanged(d, sum)
 	}
 	note.Undefined = text.Undefined()

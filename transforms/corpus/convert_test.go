@@ -117,7 +117,15 @@ func TestBadGzip(t *testing.T) {
 			t.Errorf("%s: left %q, %v", c.name, left, err)
 		}
 	}
-	d := put(t, t.TempDir(), "a.gz", whole)
+	var lines strings.Builder
+	for i := range 300_000 {
+		fmt.Fprintln(&lines, i)
+	}
+	d := put(t, t.TempDir(), "large.gz", zipped(t, lines.String()))
+	if docs, err := Resolve(t.Context(), []string{d.Path}, &ResolveOptions{Cache: t.TempDir()}); err != nil || docs[0].Bytes != 1_988_890 {
+		t.Errorf("a large text: %+v, %v", docs, err)
+	}
+	d = put(t, t.TempDir(), "a.gz", whole)
 	if _, err := Resolve(t.Context(), []string{d.Path}, nil); err == nil || !strings.Contains(err.Error(), "no folder to decompress it to") {
 		t.Errorf("without a cache: %v", err)
 	}
@@ -170,6 +178,15 @@ func TestConverted(t *testing.T) {
 				d.Name != strings.TrimSuffix(c.file, ".gz") || d.Signs.Mark || d.Signs.UTF16 != ""):
 				t.Errorf("%+v: %q, %+v", c, data, d)
 			}
+		}
+	}
+	// The same bytes are a compressed text, or a text, by their name.
+	put(t, dir, "x.txt", zipped(t, "To be"))
+	put(t, dir, "x.txt.gz", zipped(t, "To be"))
+	for _, name := range []string{"x.txt.gz", "x.txt", "x.txt.gz"} {
+		docs, err := Resolve(t.Context(), []string{filepath.Join(dir, name)}, &ResolveOptions{Cache: cache, Form: charset.Form{Encoding: "IBM850"}})
+		if err != nil || (docs[0].Bytes == 5) != (name == "x.txt.gz") {
+			t.Errorf("%s: %+v, %v", name, docs, err)
 		}
 	}
 	file := filepath.Join(dir, "mark.txt")

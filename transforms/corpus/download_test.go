@@ -205,6 +205,21 @@ func TestLyingServer(t *testing.T) {
 	}
 }
 
+// TestUnreliable: a server that has sent two texts with one ETag is not believed again.
+func TestUnreliable(t *testing.T) {
+	l := newLibrary(t)
+	l.header["Etag"] = `"1"`
+	l.get("")
+	l.text, l.o.Verify = "another text", true
+	l.get("")
+	l.o.Verify, l.text, l.header["Etag"] = false, "a third text", `"2"`
+	for range 2 {
+		if f := l.get(""); f.Status != 200 || !f.Unreliable {
+			t.Errorf("the fetch is %+v", f)
+		}
+	}
+}
+
 // TestPinned: a copy with the expected sha256 needs no server; one that was damaged does.
 func TestPinned(t *testing.T) {
 	l := newLibrary(t)
@@ -225,11 +240,16 @@ func TestPinned(t *testing.T) {
 		t.Errorf("a damaged copy: got %+v", f)
 	}
 	zeros := strings.Repeat("0", 64)
-	l.o.SHA256 = zeros
-	if err := l.fails(); !strings.Contains(err.Error(), hex.EncodeToString(sum[:])) || !strings.Contains(err.Error(), zeros) {
+	l.o.SHA256, l.text = zeros, "To bee, or not to bee"
+	sum2 := sha256.Sum256([]byte(l.text))
+	if err := l.fails(); !strings.Contains(err.Error(), hex.EncodeToString(sum2[:])) || !strings.Contains(err.Error(), zeros) {
 		t.Errorf("other sha256: %v", err)
 	}
+	if got := l.copies(); slices.Contains(got, l.text) {
+		t.Errorf("a text that nobody wants is kept: %q", got)
+	}
 	l.Close()
+	l.text = "To be, or not to be"
 	l.o.SHA256 = hex.EncodeToString(sum[:])
 	if f := l.get(); f.Status != 0 {
 		t.Errorf("no network: got %+v", f)

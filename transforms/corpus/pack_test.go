@@ -153,6 +153,11 @@ func TestPackedNoText(t *testing.T) {
 		if same, err := Packed(t.Context(), docs, Packing{Records: RecordLine}, o); err != nil || &same[0] != &docs[0] {
 			t.Errorf("%q: %v, %v", text, same, err)
 		}
+		docs[0].Undefined.Count = 1 // in bytes that were decoded
+		if same, err := Packed(t.Context(), docs, Packing{Records: RecordLine, Bytes: true}, o); err != nil || &same[0] != &docs[0] {
+			t.Errorf("%q, decoded: %v, %v", text, same, err)
+		}
+		docs[0].Undefined.Count = 0
 		allowed.Records = RecordLine
 		if packed, err := Packed(t.Context(), docs, allowed, o); err != nil || packed[1].Records == 0 {
 			t.Errorf("%q, %+v: %v, %v", text, allowed, packed, err)
