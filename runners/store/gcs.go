@@ -130,7 +130,8 @@ func (g *gcs) try(ctx context.Context, f func(ctx context.Context) error) (err e
 	}
 }
 
-// tellWait tells the notices of ctx that a call waits, unless it ends soon and calls stop.
+// tellWait gives Notice a line if the call still waits after the quiet time. The call ends
+// with stop.
 func (g *gcs) tellWait(ctx context.Context) (stop func()) {
 	began := time.Now()
 	timer := time.AfterFunc(g.timing.quiet, func() {

@@ -135,7 +135,8 @@ func (m *Manifest) Encode() ([]byte, error) {
 }
 
 // ReadManifest reads manifest.json of the set in st, and returns its bytes too. The error
-// wraps store.ErrNotExist where there is none, and ErrDamaged as that of decodeManifest.
+// wraps store.ErrNotExist where there is none. Any flipped, missing or additional byte is
+// an error that names the byte, or what was expected and found, and wraps ErrDamaged.
 func ReadManifest(ctx context.Context, st *store.Store) (*Manifest, []byte, error) {
 	data, _, err := st.ReadUpTo(ctx, ManifestName, maxBytes)
 	if errors.Is(err, store.ErrDamaged) {
@@ -148,9 +149,7 @@ func ReadManifest(ctx context.Context, st *store.Store) (*Manifest, []byte, erro
 	return m, data, err
 }
 
-// decodeManifest returns the manifest whose file at where holds data. Any
-// flipped, missing or additional byte is an error, which names where and the
-// byte, or what was expected and found, and wraps ErrDamaged.
+// decodeManifest returns the manifest whose file at where holds data.
 func decodeManifest(where string, data []byte) (*Manifest, error) {
 	m := new(Manifest)
 	if err := store.UnmarshalSealed(where, data, m); err != nil {

@@ -261,7 +261,7 @@ func (p *plan) at(doc, offset int64) (rangePlan, bool) {
 // manifest returns the manifest of the set whose vocab.json is vocabFile.
 func (p *plan) manifest(o Options, v *vocab.Vocab, vocabSHA256 string, shards []dataset.Shard) (*dataset.Manifest, error) {
 	m := &dataset.Manifest{
-		Format: "quire-set/1", SeqLength: o.SeqLength,
+		Format: dataset.Format, SeqLength: o.SeqLength,
 		Unit: string(o.Unit), Normalize: o.Normalize, InvalidUTF8: o.InvalidUTF8,
 		Encoding: o.Encoding, Newlines: o.Newlines, MinCount: o.MinCount, Seed: o.Seed,
 		Chars: p.Chars, DroppedChars: p.Dropped, ReplacedChars: p.Replaced,
