@@ -47,7 +47,7 @@ type TooFewError struct {
 }
 
 func (e *TooFewError) Error() string {
-	return fmt.Sprintf("train: the set has %d sequences, less than one batch of %d", e.Sequences, e.Batch)
+	return fmt.Sprintf("train: a batch takes %d sequences, and the set has %d", e.Batch, e.Sequences)
 }
 
 func newBatches(data Data, o *Options) (*batches, error) {

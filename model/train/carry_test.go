@@ -205,7 +205,7 @@ func TestCarryRefuses(t *testing.T) {
 		t.Errorf("data that is no text: %v", err)
 	}
 	short := &novel{stretches: []int64{6, 5, 5}}
-	if _, err := runIn(t.Context(), newStore(t), short, nil, o, nil); err == nil || err.Error() != "train: the set has 1 sequences, less than one batch of 2" {
+	if _, err := runIn(t.Context(), newStore(t), short, nil, o, nil); err == nil || err.Error() != "train: a batch takes 2 sequences, and the set has 1" {
 		t.Errorf("too little text: %v", err)
 	}
 	st := newStore(t)

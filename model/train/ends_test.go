@@ -59,7 +59,7 @@ func TestEnds(t *testing.T) {
 		})
 	}
 	o := options()
-	if _, err := runIn(context.Background(), newStore(t), &sequences{n: 1}, nil, o, nil); err == nil || !strings.Contains(err.Error(), "the set has 1 sequences, less than one batch of 2") {
+	if _, err := runIn(context.Background(), newStore(t), &sequences{n: 1}, nil, o, nil); err == nil || !strings.Contains(err.Error(), "a batch takes 2 sequences, and the set has 1") {
 		t.Errorf("too little data: %v", err)
 	}
 }

@@ -28,7 +28,7 @@ func (c *candidate) know(ctx context.Context) (err error) {
 	}
 	c.res.Repeated = c.passages.Repeated()
 	if text.MuchRepeated(c.res.Repeated) {
-		c.o.Console.Warn("gate: %.3g of the held-out text is in the training text too: its loss says little of new text", c.res.Repeated)
+		c.o.Console.Warn("gate: %.0f %% of the held-out text is in the training text too: its loss says little of new text", 100*c.res.Repeated)
 	}
 	c.ancestry, err = c.model.Ancestry()
 	return err

@@ -94,9 +94,12 @@ func Show(ctx context.Context, workdir, id string) (*Shown, error) {
 	return shown, err
 }
 
-// readRound reads the record of a round, the newest one for an empty id.
+// Newest is the ID of the newest round, as is an empty one.
+const Newest = "latest"
+
+// readRound reads the record of a round.
 func readRound(ctx context.Context, st *store.Store, id string, damaged func(error)) (r *workflow.Record, err error) {
-	if id == "" {
+	if id == "" || id == Newest {
 		r, err = workflow.Latest(ctx, st, damaged)
 		if r == nil && err == nil {
 			err = fmt.Errorf("round: %s has no rounds yet; run one", st.URL())
@@ -180,6 +183,7 @@ type Comparison struct {
 	B       string     `json:"b"`
 	Config  []Compared `json:"config"`
 	Metrics []Compared `json:"metrics"`
+	Damaged []error    `json:"-"` // of the records that cannot be read, and are not needed
 }
 
 // Compared is a value of two rounds; nil: one does not have it.
@@ -197,11 +201,14 @@ func Diff(ctx context.Context, workdir, a, b string) (*Comparison, error) {
 	}
 	defer st.Close()
 	var config, metrics [2]map[string]any
+	var rounds [2]string
+	d := &Comparison{Config: []Compared{}}
 	for i, id := range []string{a, b} {
-		r, err := readRound(ctx, st, id, func(error) {}) // an id is read, and needed
+		r, err := readRound(ctx, st, id, func(err error) { d.Damaged = append(d.Damaged, err) })
 		if err != nil {
 			return nil, err
 		}
+		rounds[i] = r.Round
 		config[i], metrics[i] = map[string]any{}, map[string]any{}
 		if err := json.Unmarshal(r.Config, &config[i]); err != nil {
 			return nil, fmt.Errorf("round: round %s: config: %w", id, err)
@@ -214,13 +221,12 @@ func Diff(ctx context.Context, workdir, a, b string) (*Comparison, error) {
 			}
 		}
 	}
-	d := &Comparison{A: a, B: b, Config: []Compared{}}
 	for _, c := range sideBySide(config) {
 		if fmt.Sprint(c.A) != fmt.Sprint(c.B) {
 			d.Config = append(d.Config, c)
 		}
 	}
-	d.Metrics = sideBySide(metrics)
+	d.A, d.B, d.Metrics = rounds[0], rounds[1], sideBySide(metrics)
 	return d, nil
 }
 

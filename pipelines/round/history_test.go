@@ -115,8 +115,11 @@ func TestLineage(t *testing.T) {
 	if !slices.Equal(got, want) || shown.Lineage[4].SHA256 != "f21d85913f8c67175ccdfff8145b2fb2cf0df133c0657b4d87f498a88043070d" {
 		t.Errorf("the lineage is %q, want %q", got, want)
 	}
-	if newest, err := Show(t.Context(), c.Workdir, ""); err != nil || newest.Round != "first" {
-		t.Errorf("the newest round is %+v, %v", newest, err)
+	for _, id := range []string{"", "latest"} {
+		newest, err := Show(t.Context(), c.Workdir, id)
+		if err != nil || newest.Round != "first" {
+			t.Errorf("the newest round is %+v, %v", newest, err)
+		}
 	}
 	st, err := store.Open(t.Context(), c.Workdir)
 	if err != nil {
@@ -203,8 +206,8 @@ func TestOldRecord(t *testing.T) {
 	if filepath.Base(res.Set) != prepKey || filepath.Base(res.Run) != trainKey {
 		t.Errorf("the set is %s, the run %s, want %s and %s", res.Set, res.Run, prepKey, trainKey)
 	}
-	d, err := Diff(t.Context(), c.Workdir, id, res.Round)
-	if err != nil {
+	d, err := Diff(t.Context(), c.Workdir, id, "latest")
+	if err != nil || d.A != id || d.B != res.Round {
 		t.Fatal(err)
 	}
 	for _, m := range d.Metrics {

@@ -69,7 +69,7 @@ func summarizePrep(console *report.Console, r *PrepResult, bytes int64) {
 			d.PairNats, d.CharNats)
 	}
 	if r.Repeated != nil && text.MuchRepeated(*r.Repeated) {
-		console.Warn("prep: %.3g of the held-out text is in the training text too: its loss says little of new text", *r.Repeated)
+		console.Warn("prep: %.0f %% of the held-out text is in the training text too: its loss says little of new text", 100**r.Repeated)
 	}
 }
 

@@ -98,7 +98,7 @@ func (f *CorpusFacts) Differences(old CorpusFacts) []string {
 		}
 	}
 	if more := len(list) - maxDifferences; more > 0 {
-		list = append(list[:maxDifferences], fmt.Sprintf("and %d documents more", more))
+		list = append(list[:maxDifferences], fmt.Sprintf("and %s more", report.Count(more, "document")))
 	}
 	return list
 }

@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"slices"
 	"strconv"
@@ -118,7 +119,7 @@ func (g *gcs) try(ctx context.Context, f func(ctx context.Context) error) (err e
 			if n == 1 {
 				attempts = "1 attempt"
 			}
-			return fmt.Errorf("gave up after %s in %v: %w", attempts, time.Since(began).Round(time.Millisecond), gcsError(err))
+			return passing{fmt.Errorf("gave up after %s in %v: %w", attempts, time.Since(began).Round(time.Millisecond), gcsError(err))}
 		}
 		if g.outage.tell(began, g.timing) {
 			Notice(ctx, "store: %s: tries again, after %v: %v", g.join(""), time.Since(began).Round(time.Second), gcsError(err))
@@ -167,9 +168,20 @@ var away = []error{syscall.ENETUNREACH, syscall.ENETDOWN, syscall.EHOSTUNREACH, 
 // Transient holds.
 var ErrTransient = errors.New("this may pass")
 
+// passing is an error that wraps ErrTransient, in its own words.
+type passing struct{ error }
+
+func (passing) Is(target error) bool { return target == ErrTransient }
+func (p passing) Unwrap() error      { return p.error }
+
 // Transient reports whether a call that failed with err may succeed later: after HTTP
 // status 408, 429 or 5xx, a lost connection, a timeout, or without a network.
-func Transient(err error) bool { return retryable(err) || errors.Is(err, ErrTransient) }
+func Transient(err error) bool {
+	var call *url.Error
+	// Readers of formats say so of bytes that are cut off, and these stay so.
+	cut := errors.Is(err, io.ErrUnexpectedEOF) && !errors.As(err, &call)
+	return errors.Is(err, ErrTransient) || !cut && retryable(err)
+}
 
 // hasStatus reports whether err is an answer with an HTTP status.
 func hasStatus(err error, status int) bool {

@@ -1,8 +1,10 @@
 package store
 
 import (
+	"compress/gzip"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/url"
@@ -55,5 +57,13 @@ func TestTransient(t *testing.T) {
 		if Transient(wrapped) != want {
 			t.Errorf("%v: transient %v, want %v", wrapped, !want, want)
 		}
+	}
+	// An answer that is cut off may pass. A file that is cut off stays so.
+	if err := fmt.Errorf("webhook: %w", &url.Error{Op: "Post", URL: "https://x", Err: io.ErrUnexpectedEOF}); !Transient(err) {
+		t.Errorf("%v: not transient", err)
+	}
+	_, err := gzip.NewReader(strings.NewReader("\x1f\x8b\x08"))
+	if err = fmt.Errorf("corpus: a.gz: %w", err); !errors.Is(err, io.ErrUnexpectedEOF) || Transient(err) {
+		t.Errorf("%v: transient", err)
 	}
 }

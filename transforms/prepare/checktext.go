@@ -74,5 +74,5 @@ func Hints(docs []corpus.Document, newlines string) []string {
 	case 1:
 		return []string{first + ": CR alone ends its lines; with newlines lf, LF does"}
 	}
-	return []string{fmt.Sprintf("%s and %d more documents: CR alone ends their lines; with newlines lf, LF does", first, n-1)}
+	return []string{fmt.Sprintf("%s and others, %d documents in all: CR alone ends their lines; with newlines lf, LF does", first, n)}
 }

@@ -53,8 +53,8 @@ func TestHints(t *testing.T) {
 	cr := corpus.Document{Name: "b.txt", Signs: charset.Signs{CR: true}}
 	for want, docs := range map[string][]corpus.Document{
 		"": {{Name: "a.txt"}},
-		"b.txt: CR alone ends its lines; with newlines lf, LF does":                        {{Name: "a.txt"}, cr},
-		"b.txt and 2 more documents: CR alone ends their lines; with newlines lf, LF does": {cr, cr, cr},
+		"b.txt: CR alone ends its lines; with newlines lf, LF does":                                  {{Name: "a.txt"}, cr},
+		"b.txt and others, 3 documents in all: CR alone ends their lines; with newlines lf, LF does": {cr, cr, cr},
 	} {
 		var list []string
 		if want != "" {

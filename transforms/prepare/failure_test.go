@@ -32,10 +32,10 @@ func TestBadInput(t *testing.T) {
 		want  string
 	}{
 		{"short", []text{{"a.txt", "0123456789"}}, Options{SeqLength: 10},
-			"prepare: the corpus has 10 characters, less than one sequence of seq_length+1 = 11; use more text or a smaller seq_length (9 at most)"},
+			"prepare: a sequence takes seq_length+1 = 11 characters, and the corpus has 10; use more text or a smaller seq_length (9 at most)"},
 		{"less than a batch", []text{{"a.txt", "0123456789"}}, Options{SeqLength: 10, Batch: 3}, "use more text or a smaller seq_length (2 at most)"},
 		{"short ones", []text{{"a.txt", "0123456789"}, {"b.txt", "é日"}}, Options{SeqLength: 10},
-			"prepare: the longest of 2 documents has 10 characters, less than one sequence of seq_length+1 = 11 (a sequence never crosses documents); join the documents with pack newline, or use longer ones or a smaller seq_length (9 at most)"},
+			"prepare: a sequence takes seq_length+1 = 11 characters of one document, and the longest of 2 has 10; join the documents with pack newline, or use longer ones or a smaller seq_length (9 at most)"},
 		{"no training", []text{{"a.txt", "0123456789"}}, Options{SeqLength: 6, ValidationFraction: 0.5},
 			"with validation.fraction 0.5 no document has a sequence of seq_length+1 = 7 characters left for training (the longest has 10 in all); use more text, a smaller fraction or a smaller seq_length (4 at most)"},
 		{"no validation", []text{{"a.txt", "0123456789"}}, Options{SeqLength: 1, ValidationFraction: 0.1},

@@ -170,12 +170,11 @@ func (p *plan) checkTotals(o Options) error {
 	}
 	if totals[layout.Train] == 0 && longest < int64(need) {
 		if len(chars) == 1 {
-			return fmt.Errorf("prepare: the corpus has %d characters, less than one sequence of seq_length+1 = %d; use %s",
-				p.Chars, need, either("more text", o.shorter(chars)))
+			return fmt.Errorf("prepare: a sequence takes seq_length+1 = %d characters, and the corpus has %d; use %s",
+				need, p.Chars, either("more text", o.shorter(chars)))
 		}
-		return fmt.Errorf("prepare: the longest of %d documents has %d characters, less than one sequence of seq_length+1 = %d "+
-			"(a sequence never crosses documents); %suse %s",
-			len(chars), longest, need, join, either("longer ones", o.shorter(chars)))
+		return fmt.Errorf("prepare: a sequence takes seq_length+1 = %d characters of one document, and the longest of %d has %d; %suse %s",
+			need, len(chars), longest, join, either("longer ones", o.shorter(chars)))
 	}
 	for _, s := range o.splits() {
 		fraction, change, without := o.ValidationFraction, "a larger fraction", "fraction 0 for no "+s.Name

@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/quire-ml/quire/pipelines/report"
 	"github.com/quire-ml/quire/pipelines/round"
 	"github.com/quire-ml/quire/runners/workflow"
 )
@@ -86,7 +87,7 @@ func costs(s workflow.PlanStage) string {
 		text = fmt.Sprintf("%d bytes to read", s.Cost.Bytes)
 	}
 	if s.Cost != nil && s.Cost.Steps > 0 {
-		text = fmt.Sprintf("%d steps", s.Cost.Steps-s.Cost.Done)
+		text = report.Count(int(s.Cost.Steps-s.Cost.Done), "step")
 		if s.Cost.Done > 0 {
 			text += fmt.Sprintf(", after %d that are done", s.Cost.Done)
 		}

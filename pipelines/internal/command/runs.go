@@ -64,8 +64,8 @@ latest, it shows the newest round.`,
 		if err != nil {
 			return err
 		}
-		id := ""
-		if len(args) > 0 && args[0] != "latest" {
+		id := round.Newest
+		if len(args) > 0 {
 			id = args[0]
 		}
 		res, err := round.Show(c.Context(), r.Config.Workdir, id)
@@ -109,7 +109,8 @@ func printShown(w io.Writer, r *round.Shown) {
 
 func runsDiff() *cobra.Command {
 	var o common
-	c := build(&o, "diff A B", "Compare two rounds: config and metrics side by side", "",
+	c := build(&o, "diff A B", "Compare two rounds: config and metrics side by side",
+		"Diff compares two rounds by their IDs; latest is the newest round.",
 		"  runs diff 20261124T030000Z 20261125T030000Z", nil)
 	c.Args, c.ValidArgsFunction = positional(cobra.ExactArgs(2)), completeRounds(&o, 2)
 	c.RunE = func(c *cobra.Command, args []string) error {
@@ -121,6 +122,7 @@ func runsDiff() *cobra.Command {
 		if err != nil {
 			return err
 		}
+		o.warn(c, res.Damaged)
 		return o.print(c, res, func(w io.Writer) { printDiff(w, res) })
 	}
 	return c

@@ -11,6 +11,7 @@ import (
 
 	"github.com/quire-ml/quire/configs"
 	"github.com/quire-ml/quire/model/train"
+	"github.com/quire-ml/quire/pipelines/report"
 	"github.com/quire-ml/quire/pipelines/stages"
 	"github.com/quire-ml/quire/runners/store"
 )
@@ -82,7 +83,7 @@ func otherRun(c *configs.Config, err error) error {
 func printTrain(w io.Writer, r *stages.TrainResult) {
 	fmt.Fprintf(w, "run         %s\n", r.Run)
 	fmt.Fprintf(w, "checkpoint  %s\n", r.Checkpoint)
-	fmt.Fprintf(w, "trained     %d steps, epoch %d, %.0f characters a second\n", r.Step, r.Epoch, r.CharsPerSecond)
+	fmt.Fprintf(w, "trained     %s, epoch %d, %.0f characters a second\n", report.Count(int(r.Step), "step"), r.Epoch, r.CharsPerSecond)
 	if r.TrainNats != nil {
 		fmt.Fprintf(w, "training    %.4f nats a character\n", *r.TrainNats)
 	}
