@@ -372,22 +372,12 @@ func (o *common) print(c *cobra.Command, result any, text func(w io.Writer)) err
 // build makes a command with the common flags and no positional arguments.
 func build(o *common, use, short, long, example string, run func(c *cobra.Command) error) *cobra.Command {
 	c := &cobra.Command{Use: use, Short: short, Long: long, Example: example, DisableFlagsInUseLine: true,
-		Args:   positional(cobra.NoArgs),
+		Args:   positional(0, 0),
 		PreRun: func(c *cobra.Command, _ []string) { o.ctx = c.Context() },
 		RunE:   func(c *cobra.Command, _ []string) error { return run(c) }}
 	o.add(c.Flags())
 	complete(c, "config", completeConfig)
 	return c
-}
-
-// positional turns the error of a command's arguments into one of usage.
-func positional(check cobra.PositionalArgs) cobra.PositionalArgs {
-	return func(c *cobra.Command, args []string) error {
-		if err := check(c, args); err != nil {
-			return usage(c, err)
-		}
-		return nil
-	}
 }
 
 // checkWhich refuses an unknown --which.

@@ -2,6 +2,7 @@ package command_test
 
 import (
 	"bytes"
+	"compress/gzip"
 	"errors"
 	"os"
 	"path/filepath"
@@ -91,6 +92,24 @@ func TestPrepKilledBeside(t *testing.T) {
 	l.ok("prep")
 	l.fails(1, []string{"holds killed1, and no sign that quire has made it", "use another prep.out or train.out"}, "prep", "--out", l.dir, "--replace")
 	l.fails(1, []string{"holds killed1, and no sign that quire has made it"}, "train", "--out", l.dir, "--fresh")
+}
+
+// TestCutOff: a file that is cut off stays so: a round does not try it again.
+func TestCutOff(t *testing.T) {
+	l := newLab(t)
+	var zipped bytes.Buffer
+	z := gzip.NewWriter(&zipped)
+	if _, err := z.Write([]byte(text(3000))); err != nil || z.Close() != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct{ data, records, want string }{
+		"a.txt.gz": {zipped.String()[:zipped.Len()-20], "file", "a.txt.gz: damaged or cut off"},
+		"a.jsonl":  {`{"text": "that is"}` + "\n" + `{"text": "th`, "jsonl:text", "a.jsonl: line 2: it is not JSON"},
+	} {
+		l.write(filepath.Join(l.dir, name), c.data)
+		// An attempt more would be a line more.
+		l.fails(1, []string{c.want}, "run", "--set", "corpus.sources="+filepath.Join(l.dir, name), "--set", "corpus.records="+c.records)
+	}
 }
 
 // watching is a stderr that calls do before the first line that begins with at.

@@ -34,7 +34,7 @@ checkpoints: their settings, metrics and tensors.`,
 		case diff:
 			return nil
 		}
-		return positional(cobra.MaximumNArgs(1))(c, args)
+		return arguments(c, args, 0, 1)
 	}
 	c.RunE = func(c *cobra.Command, args []string) error {
 		r, err := o.load()

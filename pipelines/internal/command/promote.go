@@ -30,7 +30,7 @@ Every model that was in service has a copy in promoted/, below workdir: its run 
 		if rollback && history {
 			return usage(c, errors.New("--rollback and --history exclude each other"))
 		}
-		return positional(cobra.ExactArgs(want))(c, args)
+		return arguments(c, args, want, want)
 	}
 	c.RunE = func(c *cobra.Command, args []string) error {
 		r, err := o.load()

@@ -173,6 +173,6 @@ func TestPromoteCommand(t *testing.T) {
 		t.Errorf("history: %v", o)
 	}
 	l.fails(2, []string{"exclude each other"}, "promote", "--rollback", "--history")
-	l.fails(2, []string{"accepts 1 arg"}, "promote")
+	l.fails(2, []string{"an argument is missing: `quire promote CHECKPOINT`"}, "promote")
 	l.fails(1, []string{""}, "promote", filepath.Join(l.work, "nothing"))
 }

@@ -16,7 +16,7 @@ import (
 func Runs() *cobra.Command {
 	c := &cobra.Command{Use: "runs", Short: "List, show and compare the rounds of a workdir", DisableFlagsInUseLine: true,
 		Long: "Runs reads the records of rounds below the workdir.",
-		Args: positional(cobra.NoArgs),
+		Args: positional(0, 0),
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() }}
 	c.AddCommand(runsList(), runsShow(), runsDiff())
 	return c
@@ -58,7 +58,7 @@ func runsShow() *cobra.Command {
 checkpoint, the set and the source files. Without an ID, and with
 latest, it shows the newest round.`,
 		"  runs show 20261125T030000Z --config shakespeare", nil)
-	c.Args, c.ValidArgsFunction = positional(cobra.MaximumNArgs(1)), completeRounds(&o, 1)
+	c.Args, c.ValidArgsFunction = positional(0, 1), completeRounds(&o, 1)
 	c.RunE = func(c *cobra.Command, args []string) error {
 		r, err := o.load()
 		if err != nil {
@@ -112,7 +112,7 @@ func runsDiff() *cobra.Command {
 	c := build(&o, "diff A B", "Compare two rounds: config and metrics side by side",
 		"Diff compares two rounds by their IDs; latest is the newest round.",
 		"  runs diff 20261124T030000Z 20261125T030000Z", nil)
-	c.Args, c.ValidArgsFunction = positional(cobra.ExactArgs(2)), completeRounds(&o, 2)
+	c.Args, c.ValidArgsFunction = positional(2, 2), completeRounds(&o, 2)
 	c.RunE = func(c *cobra.Command, args []string) error {
 		r, err := o.load()
 		if err != nil {

@@ -1,0 +1,36 @@
+package command
+
+import (
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/quire-ml/quire/configs/secret"
+)
+
+// meant are the settings that take what is often given as an argument, by command.
+var meant = map[string]string{
+	"run": "--set corpus.sources=", "plan": "--set corpus.sources=", "prep": "--set corpus.sources=",
+	"generate": "--prompt ", "score": "--text ",
+}
+
+// arguments refuses fewer arguments than least, and more than most.
+func arguments(c *cobra.Command, args []string, least, most int) error {
+	if len(args) < least {
+		return usage(c, fmt.Errorf("an argument is missing: `%s`", c.UseLine()))
+	}
+	if len(args) <= most {
+		return nil
+	}
+	extra := secret.URL(args[most])
+	err := fmt.Errorf("%q is an argument too many for `%s`", extra, c.CommandPath())
+	if setting := meant[c.Name()]; setting != "" {
+		err = fmt.Errorf("%w; give it as %s%q", err, setting, extra)
+	}
+	return usage(c, err)
+}
+
+// positional is a command's check of its arguments.
+func positional(least, most int) cobra.PositionalArgs {
+	return func(c *cobra.Command, args []string) error { return arguments(c, args, least, most) }
+}
