@@ -2,10 +2,9 @@ package command
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
-
-	"github.com/quire-ml/quire/configs/secret"
 )
 
 // meant are the settings that take what is often given as an argument, by command.
@@ -22,7 +21,10 @@ func arguments(c *cobra.Command, args []string, least, most int) error {
 	if len(args) <= most {
 		return nil
 	}
-	extra := secret.URL(args[most])
+	extra := args[most]
+	if strings.Contains(extra, "://") {
+		extra = "URL" // which may have a secret
+	}
 	err := fmt.Errorf("%q is an argument too many for `%s`", extra, c.CommandPath())
 	if setting := meant[c.Name()]; setting != "" {
 		err = fmt.Errorf("%w; give it as %s%q", err, setting, extra)
