@@ -70,7 +70,9 @@ func (o *outcome) write(ctx context.Context, st *store.Store, generation string)
 	switch {
 	case rerr != nil:
 		return nil, rerr
-	case other == nil || !other.Product.equal(&o.Product):
+	case other == nil: // the other makes the artifact again, and writes the outcome then
+		return o, nil
+	case !other.Product.equal(&o.Product):
 		return nil, fmt.Errorf("workflow: stage %s: another process has changed its outcome meanwhile: %w", o.Stage, err)
 	}
 	return other, nil

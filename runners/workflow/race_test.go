@@ -71,6 +71,52 @@ func TestRace(t *testing.T) {
 	}
 }
 
+// TestKilledAgain kills a stage that makes its files again, because it is forced or
+// because a file is missing, when it has replaced another file with the half of it. The
+// next round goes on, as after any kill: nobody has damaged the file.
+func TestKilledAgain(t *testing.T) {
+	for _, force := range [][]string{nil, {"a"}} {
+		st, killed := open(t), false
+		s := plain("a", "x")
+		s.Run = func(ctx context.Context, _ any, task *workflow.Task) (out workflow.Product[string], err error) {
+			files := []workflow.File{{Name: "f/1"}, {Name: "f/2"}}
+			for _, f := range files {
+				if killed {
+					return out, errors.Join(st.Replace(ctx, f.Name, []byte("ha")), context.Canceled)
+				}
+				if err := st.Replace(ctx, f.Name, []byte("half")); err != nil {
+					return out, err
+				}
+			}
+			return workflow.Product[string]{Value: "made", Digest: "digest", Files: files}, nil
+		}
+		p, err := workflow.New(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := p.Run(ctx, st, workflow.Options{}); err != nil {
+			t.Fatal(err)
+		}
+		if force == nil {
+			if err := st.Delete(ctx, "f/2", ""); err != nil {
+				t.Fatal(err)
+			}
+		}
+		killed = true
+		if _, err := p.Run(ctx, st, workflow.Options{Force: force}); !errors.Is(err, context.Canceled) {
+			t.Fatal(err)
+		}
+		killed = false
+		r, err := p.Run(ctx, st, workflow.Options{})
+		if err != nil || r.Stage("a").Action != workflow.ActionRun {
+			t.Fatalf("forced %v: the round after the kill: %+v, %v", force, r, err)
+		}
+		if r, err = p.Run(ctx, st, workflow.Options{Verify: true}); err != nil || r.Stage("a").Action != workflow.ActionSkip {
+			t.Errorf("forced %v: the round after that: %+v, %v", force, r, err)
+		}
+	}
+}
+
 // TestBusy runs two rounds at a time whose stage needs a lease. The second waits, says
 // for whom, and finds the stage done.
 func TestBusy(t *testing.T) {

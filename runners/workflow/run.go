@@ -248,6 +248,12 @@ func (x *pass) once(ctx context.Context, n *node) (*StageRecord, error) {
 			}
 		}
 	}
+	switch err := x.forget(ctx, v); {
+	case errors.Is(err, store.ErrConflict): // another process has written the outcome meanwhile
+		return x.once(ctx, n)
+	case err != nil:
+		return nil, err
+	}
 	began := time.Now()
 	product, attempts, err := x.attempt(ctx, v)
 	s.Seconds, s.Attempts = time.Since(began).Seconds(), attempts
@@ -257,7 +263,7 @@ func (x *pass) once(ctx context.Context, n *node) (*StageRecord, error) {
 	if !n.live {
 		made := &outcome{Format: outcomeFormat, Stage: n.name, Key: v.task.Key, Version: n.version, Config: n.settings, Inputs: v.inputs,
 			Product: product, Seconds: s.Seconds, Cost: s.Cost}
-		if made, err = made.write(ctx, x.st, v.old); err != nil {
+		if made, err = made.write(ctx, x.st, ""); err != nil {
 			return s, err
 		}
 		product = made.Product
@@ -265,6 +271,15 @@ func (x *pass) once(ctx context.Context, n *node) (*StageRecord, error) {
 	s.set(product)
 	x.made[n.artifact] = product
 	return s, nil
+}
+
+// forget removes the outcome of a stage that runs although it has one. A stage that is
+// killed while it replaces the files of its outcome would else seem damaged.
+func (x *pass) forget(ctx context.Context, v *verdict) error {
+	if v.outcome == nil {
+		return nil
+	}
+	return x.st.Delete(ctx, OutcomeName(v.n.name, v.task.Key), v.old)
 }
 
 // refuse returns why a stage must not run: it comes before From, or it would
