@@ -161,7 +161,7 @@ func remedy(err error) string {
 	case errors.As(err, new(*stages.ForeignError)):
 		return "; use another prep.out or train.out, or move what is there away"
 	case errors.Is(err, stages.ErrCannotGoOn):
-		return "; to start from zero, use train --replace, or delete its directory"
+		return "; to start from zero, use train --fresh, or delete its directory"
 	case errors.As(err, new(*stages.StartError)):
 		return "; correct train.from, or use the model section and prep.unit of that checkpoint"
 	case errors.Is(err, dataset.ErrDamaged):

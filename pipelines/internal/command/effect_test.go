@@ -39,7 +39,7 @@ func others(l *lab) []other {
 		{key: "model.cell", value: "lstm"}, {key: "model.layers", value: "2"}, {key: "model.embedding", value: "5"}, {key: "model.hidden", value: "9"},
 		{key: "model.dropout", value: "0.5"}, {key: "model.input_dropout", value: "0.5"}, {key: "model.weight_dropout", value: "0.5"},
 
-		{key: "train.out", value: "other"}, {key: "train.from", value: "start"}, {key: "train.epochs", value: "3"}, {key: "train.max_steps", value: "9"},
+		{key: "train.out", value: "elsewhere"}, {key: "train.from", value: "start"}, {key: "train.epochs", value: "3"}, {key: "train.max_steps", value: "9"},
 		{key: "train.batch", value: "4"}, {key: "train.hidden", value: "carry"}, {key: "train.lr", value: "0.02"}, {key: "train.schedule", value: "cosine"},
 		{key: "train.warmup_steps", value: "5"}, {key: "train.clip_norm", value: "0.1"}, {key: "train.weight_decay", value: "0.1"},
 		{key: "train.average", value: "0.9"}, {key: "train.seed", value: "2"}, {key: "train.curriculum.seq_length", value: "5", with: carry},
@@ -183,7 +183,7 @@ func TestMoreEpochs(t *testing.T) {
 		_, straight := l.trained("straight", append(test.settings, "train.epochs=6")...)
 		args := append([]string{"train"}, set(append(test.settings, "train.epochs=6", "train.checkpoint.every_steps=1", "train.checkpoint.keep_last=1000")...)...)
 		if test.follower != "" {
-			l.fails(1, []string{"train.epochs: the run has 2, now 6", test.follower + " follows a course over train.epochs", "use another train.out, or --replace"}, args...)
+			l.fails(1, []string{"train.epochs: the run has 2, now 6", test.follower + " follows a course over train.epochs", "use another train.out", "or --replace to start from zero"}, args...)
 			continue
 		}
 		l.ok(args...)

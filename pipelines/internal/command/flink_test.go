@@ -146,8 +146,9 @@ func TestFlink(t *testing.T) {
 		}
 	})
 	bad := filepath.Join(l.dir, "bad.txt")
-	l.write(bad, text(500)+"\xff"+text(500))
-	l.failed(l.finish(l.onFlink(f, "bad", "--set", fmt.Sprintf("corpus.sources=[%q]", bad))), 1, "flink", "bad.txt: byte 500", "prep.invalid_utf8")
+	l.write(bad, text(10))
+	l.failed(l.finish(l.onFlink(f, "bad", "--set", fmt.Sprintf("corpus.sources=[%q]", bad))), 1,
+		"flink", "has 10 characters, less than one sequence", "prep.seq_length")
 }
 
 // TestFlinkCluster kills one of two task managers in the middle of a job.
