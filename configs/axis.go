@@ -15,7 +15,9 @@ import (
 var axes = func() []key {
 	var list []key
 	for i := range keys {
-		if k := &keys[i]; !k.place && !strings.HasPrefix(k.name, "corpus.") && slices.Contains([]Effect{Data, Weights, Course, Kept}, k.effect) {
+		k := &keys[i]
+		changes := slices.Contains([]Effect{Data, Weights, Course, Kept}, k.effect)
+		if changes && !k.place && !strings.HasPrefix(k.name, "corpus.") {
 			list = append(list, key{name: sweepPrefix + k.name, domain: axis{k}, initial: []any{}, effect: None,
 				meaning: "values of " + k.name + " for the trials of a sweep; empty = its one value"})
 		}

@@ -254,18 +254,23 @@ func (c *Config) Validate() error {
 // checkHidden refuses train.hidden carry where sequences do not follow one
 // another, and a curriculum of lengths without train.hidden carry.
 func (c *Config) checkHidden() error {
-	const use = "; use train.hidden zero"
-	p, first := c.Prep, c.Train.Curriculum.SeqLength
+	p, first, hidden := c.Prep, c.Train.Curriculum.SeqLength, c.Train.Hidden
+	wrong := func(key, reason string, args ...any) error {
+		return &Error{Key: key, Reason: fmt.Sprintf(reason, args...)}
+	}
 	switch {
 	case first > p.SeqLength:
-		return &Error{Key: "train.curriculum.seq_length", Reason: fmt.Sprintf("is %d, more than prep.seq_length %d, to which it rises", first, p.SeqLength)}
-	case first > 0 && c.Train.Hidden != "carry":
-		return &Error{Key: "train.curriculum.seq_length", Reason: fmt.Sprintf("is %d, but with train.hidden %s sequences are as long as the set has them; use train.hidden carry, or 0", first, c.Train.Hidden)}
-	case c.Train.Hidden != "carry":
+		return wrong("train.curriculum.seq_length", "is %d, more than prep.seq_length %d, to which it rises", first, p.SeqLength)
+	case first > 0 && hidden != "carry":
+		return wrong("train.curriculum.seq_length", "is %d, but with train.hidden %s sequences are as long as the set has them;"+
+			" use train.hidden carry, or 0", first, hidden)
+	case hidden != "carry":
 	case p.Stride != 0 && p.Stride != p.SeqLength+1:
-		return &Error{Key: "train.hidden", Reason: fmt.Sprintf("is carry, but with prep.stride %d sequences overlap", p.Stride) + use + ", or prep.stride 0"}
+		return wrong("train.hidden", "is carry, but with prep.stride %d sequences overlap;"+
+			" use train.hidden zero, or prep.stride 0", p.Stride)
 	case p.Validation.By != "tail":
-		return &Error{Key: "train.hidden", Reason: fmt.Sprintf("is carry, but with prep.validation.by %s sequences do not follow one another", p.Validation.By) + use + ", or prep.validation.by tail"}
+		return wrong("train.hidden", "is carry, but with prep.validation.by %s sequences do not follow one another;"+
+			" use train.hidden zero, or prep.validation.by tail", p.Validation.By)
 	}
 	return nil
 }

@@ -43,7 +43,8 @@ func (e *Error) Unwrap() error { return e.Err }
 // unknown returns the error of an unknown key.
 func unknown(key, source string) *Error {
 	if name, ok := strings.CutPrefix(key, sweepPrefix); ok && keyByName[name] != nil {
-		return &Error{Key: key, Source: source, Reason: "is not for a sweep, which varies only keys that change a model", Nearest: nearestKey(key)}
+		return &Error{Key: key, Source: source, Nearest: nearestKey(key),
+			Reason: "is not for a sweep, which varies only keys that change a model"}
 	}
 	return &Error{Key: key, Source: source, Reason: "is an unknown key", Nearest: nearestKey(key)}
 }

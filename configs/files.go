@@ -30,7 +30,8 @@ func fromFiles(config string) ([]setting, error) {
 			return nil, err
 		}
 		if seen[f.id] {
-			return nil, &Error{Key: extends, Source: source, Reason: fmt.Sprintf("goes round in a circle: %s is already part of this config", f.shown)}
+			return nil, &Error{Key: extends, Source: source,
+				Reason: fmt.Sprintf("goes round in a circle: %s is already part of this config", f.shown)}
 		}
 		seen[f.id] = true
 		p, err := parse(f.shown, f.data)

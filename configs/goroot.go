@@ -39,7 +39,8 @@ func expand(list []string, find func() string) ([]string, error) {
 		}
 		root := find()
 		if root == "" {
-			return nil, fmt.Errorf("has %s, but Go is not installed here: install it from https://go.dev/dl/, or set corpus.sources to another text", quote(s))
+			return nil, fmt.Errorf("has %s, but Go is not installed here: install it from https://go.dev/dl/,"+
+				" or set corpus.sources to another text", quote(s))
 		}
 		out[i] = strings.ReplaceAll(s, goroot, root)
 	}

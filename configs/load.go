@@ -167,7 +167,8 @@ func fromEnviron(environ []string) ([]setting, error) {
 		k := byVariable[name]
 		if k == nil {
 			known := slices.Concat(slices.Sorted(maps.Keys(byVariable)), switches)
-			return nil, &Error{Key: name, Source: "environment", Reason: "is an unknown variable", Nearest: nearestOf(strings.ToUpper(name), known)}
+			return nil, &Error{Key: name, Source: "environment", Reason: "is an unknown variable",
+				Nearest: nearestOf(strings.ToUpper(name), known)}
 		}
 		value, err := k.read(given[name])
 		if err != nil {

@@ -79,8 +79,8 @@ func (r *Resolved) Over(config string) []byte {
 		}
 	}
 	return r.render(config, func(key string) bool {
-		// A digest stands beside the sources that it is of.
-		return !reflect.DeepEqual(was[key], is[key]) || key == "corpus.sha256" && !reflect.DeepEqual(was["corpus.sources"], is["corpus.sources"])
+		differs := func(key string) bool { return !reflect.DeepEqual(was[key], is[key]) }
+		return differs(key) || key == "corpus.sha256" && differs("corpus.sources") // a digest stands beside its sources
 	}, varied)
 }
 

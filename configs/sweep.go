@@ -83,7 +83,8 @@ func (r *Resolved) Trials() ([]Trial, error) {
 		for i, name := range slices.Backward(varied) {
 			t.Set[name] = values[i][point%len(values[i])]
 			point /= len(values[i])
-			overrides = append(overrides, setting{key: keyByName[name], value: t.Set[name], source: fmt.Sprintf("trial %d of the sweep", t.Number)})
+			source := fmt.Sprintf("trial %d of the sweep", t.Number)
+			overrides = append(overrides, setting{key: keyByName[name], value: t.Set[name], source: source})
 		}
 		if t.Resolved, err = resolve(r.files, overrides); err != nil {
 			if refused = append(refused, strconv.Itoa(t.Number)); first == nil {

@@ -105,7 +105,8 @@ func (p *parser) collect(n *yaml.Node, prefix string, depth int) error {
 	for i := 0; i < len(n.Content); i += 2 {
 		k, value := n.Content[i], n.Content[i+1]
 		if k.Kind != yaml.ScalarNode {
-			return &Error{Key: strings.TrimSuffix(prefix, "."), Source: p.at(k), Reason: "has a key that is " + kind(k) + "; a key is a word"}
+			return &Error{Key: strings.TrimSuffix(prefix, "."), Source: p.at(k),
+				Reason: "has a key that is " + kind(k) + "; a key is a word"}
 		}
 		path := prefix + k.Value
 		folded := strings.ToLower(strings.ToUpper(path))
@@ -120,7 +121,8 @@ func (p *parser) collect(n *yaml.Node, prefix string, depth int) error {
 			continue
 		}
 		if depth == maxDepth {
-			return &Error{Key: path, Source: p.at(k), Reason: fmt.Sprintf("is nested deeper than %d levels", maxDepth), Nearest: nearestKey(path)}
+			return &Error{Key: path, Source: p.at(k), Nearest: nearestKey(path),
+				Reason: fmt.Sprintf("is nested deeper than %d levels", maxDepth)}
 		}
 		if err := p.collect(value, path+".", depth+1); err != nil {
 			return err

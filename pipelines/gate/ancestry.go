@@ -49,13 +49,17 @@ func (c *candidate) ancestors() *Check {
 	share := share(found, of)
 	switch {
 	case found >= minCovered && share > maxCovered:
-		return atMost(share, maxCovered, fmt.Sprintf("%.3g of the held-out text was trained on by a checkpoint that the training started from, or an ancestor of it; %g is allowed", share, maxCovered))
+		return atMost(share, maxCovered, fmt.Sprintf("%.3g of the held-out text was trained on by a checkpoint"+
+			" that the training started from, or an ancestor of it; %g is allowed", share, maxCovered))
 	case len(a.Unknown) > 0:
-		return holds(false, fmt.Sprintf("the training that started from the checkpoint %.12s is of an earlier program, and does not say what that was trained on: it may know the held-out text", a.Unknown[0]))
+		return holds(false, fmt.Sprintf("the training that started from the checkpoint %.12s is of an earlier program,"+
+			" and does not say what that was trained on: it may know the held-out text", a.Unknown[0]))
 	case other(a.Unread):
-		return holds(false, fmt.Sprintf("an ancestor was trained on the set %.12s, which was not found when the training began: it may know the held-out text", a.Unread[0]))
+		return holds(false, fmt.Sprintf("an ancestor was trained on the set %.12s, which was not found when the training began:"+
+			" it may know the held-out text", a.Unread[0]))
 	case other(a.Sets) && of < minPassages:
-		return holds(false, fmt.Sprintf("the held-out text is too short to tell whether an ancestor was trained on it: %d passages of it can be compared, %d are needed", of, minPassages))
+		return holds(false, fmt.Sprintf("the held-out text is too short to tell whether an ancestor was trained on it:"+
+			" %d passages of it can be compared, %d are needed", of, minPassages))
 	}
 	return atMost(share, maxCovered, fmt.Sprintf("%.3g of the held-out text was trained on by ancestors; %g is allowed", share, maxCovered))
 }

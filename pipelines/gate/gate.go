@@ -101,7 +101,8 @@ func (c *candidate) sameSet() *Check {
 
 func (c *candidate) vocabulary() *Check {
 	ours, want := c.model.Vocab, c.set.Vocab()
-	return holds(ours.Same(want), fmt.Sprintf("it has %d characters of unit %s, the set %d of unit %s", ours.Size(), ours.Unit(), want.Size(), want.Unit()))
+	return holds(ours.Same(want), fmt.Sprintf("it has %d characters of unit %s, the set %d of unit %s",
+		ours.Size(), ours.Unit(), want.Size(), want.Unit()))
 }
 
 func (c *candidate) withdrawn() *Check {
@@ -123,7 +124,8 @@ func (c *candidate) gap() *Check {
 	}
 	limit := c.trained.nats * (1 - c.limits.MaxGap)
 	return figure(c.nats >= limit, c.nats, limit,
-		fmt.Sprintf("%.4f nats on the held-out part, %.4f on %d characters trained on: below %.4f it would know the held-out part by heart", c.nats, c.trained.nats, c.trained.chars, limit))
+		fmt.Sprintf("%.4f nats on the held-out part, %.4f on %d characters trained on: below %.4f it would know the held-out part by heart",
+			c.nats, c.trained.nats, c.trained.chars, limit))
 }
 
 func (c *candidate) better() *Check {
@@ -132,14 +134,16 @@ func (c *candidate) better() *Check {
 	case d == nil:
 		return nil
 	case d.sequences == 0:
-		return holds(false, fmt.Sprintf("the promoted model %s knows the characters of none of the %d sequences to compare on; promote the new one by hand: promote %s", d.path, d.all, c.model.Path))
+		return holds(false, fmt.Sprintf("the promoted model %s knows the characters of none of the %d sequences to compare on;"+
+			" promote the new one by hand: promote %s", d.path, d.all, c.model.Path))
 	}
 	where := ""
 	if !d.same {
 		where = fmt.Sprintf(" on the %d of %d sequences whose characters it knows too", d.sequences, d.all)
 	}
 	limit := d.theirs - c.limits.Margin
-	return figure(d.ours < limit, d.ours, limit, fmt.Sprintf("%.4f nats, the promoted model %.4f%s: it must be better by more than %g", d.ours, d.theirs, where, c.limits.Margin))
+	return figure(d.ours < limit, d.ours, limit, fmt.Sprintf("%.4f nats, the promoted model %.4f%s: it must be better by more than %g",
+		d.ours, d.theirs, where, c.limits.Margin))
 }
 
 func (c *candidate) utf8() *Check {
@@ -164,7 +168,8 @@ func bytesOf(v *vocab.Vocab, ids []int32) (text []byte) {
 func (c *candidate) loop() *Check {
 	found, natural := meanLooped(c.written), meanLooped(c.held)
 	limit := min(1, natural+c.limits.MaxLoop)
-	return atMost(found, limit, fmt.Sprintf("%.3g of its samples is loops (of the held-out part %.3g); %.3g is allowed", found, natural, limit))
+	return atMost(found, limit, fmt.Sprintf("%.3g of its samples is loops (of the held-out part %.3g); %.3g is allowed",
+		found, natural, limit))
 }
 
 func (c *candidate) coverage() *Check {
@@ -172,13 +177,15 @@ func (c *candidate) coverage() *Check {
 		return nil
 	}
 	found, limit := coverage(c.written, c.held), c.limits.MinCoverage
-	return figure(found >= limit, found, limit, fmt.Sprintf("its samples use characters that make up %.3g of the held-out part; it must be %.3g", found, limit))
+	return figure(found >= limit, found, limit,
+		fmt.Sprintf("its samples use characters that make up %.3g of the held-out part; it must be %.3g", found, limit))
 }
 
 func (c *candidate) span() *Check {
 	limit := max(c.limits.MaxSpan, c.theirs.longest)
 	return atMost(float64(c.ours.longest), float64(limit),
-		fmt.Sprintf("the longest span of its samples in the training text has %d characters (of the held-out part %d); %d are allowed", c.ours.longest, c.theirs.longest, limit))
+		fmt.Sprintf("the longest span of its samples in the training text has %d characters (of the held-out part %d); %d are allowed",
+			c.ours.longest, c.theirs.longest, limit))
 }
 
 // copied is the finding that samples have hardly more n-grams of the training text
@@ -186,10 +193,12 @@ func (c *candidate) span() *Check {
 func (c *candidate) copied(k int, more float64) *Check {
 	ours, theirs := c.ours.copied[k], c.theirs.copied[k]
 	limit := min(1, theirs+more)
-	return atMost(ours, limit, fmt.Sprintf("%.3g of the %d-grams of its samples are in the training text (of the held-out part %.3g); %.3g are allowed", ours, grams[k], theirs, limit))
+	return atMost(ours, limit, fmt.Sprintf("%.3g of the %d-grams of its samples are in the training text"+
+		" (of the held-out part %.3g); %.3g are allowed", ours, grams[k], theirs, limit))
 }
 
 func (c *candidate) leaked() *Check {
 	found, limit := c.ours.leaked[gram20], c.limits.MaxLeaked
-	return atMost(found, limit, fmt.Sprintf("%.3g of the 20-grams of its samples are in the held-out part and not in the training text; %.3g are allowed", found, limit))
+	return atMost(found, limit, fmt.Sprintf("%.3g of the 20-grams of its samples are in the held-out part"+
+		" and not in the training text; %.3g are allowed", found, limit))
 }

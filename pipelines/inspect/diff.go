@@ -50,7 +50,8 @@ func Diff(ctx context.Context, pathA, pathB, which string) (*Result, error) {
 	d := &DiffFacts{A: a.Path, B: b.Path, Origin: train.Differences(origin(a), origin(b)),
 		Config: train.Differences(a.Config, b.Config), Metrics: train.Differences(a.Checkpoint.Metrics, b.Checkpoint.Metrics),
 		Tensors: diffTensors(a.Checkpoint, b.Checkpoint)}
-	d.Same = len(d.Origin)+len(d.Config)+len(d.Metrics) == 0 && !slices.ContainsFunc(d.Tensors, func(t TensorDiff) bool { return !t.Same() })
+	d.Same = len(d.Origin)+len(d.Config)+len(d.Metrics) == 0 &&
+		!slices.ContainsFunc(d.Tensors, func(t TensorDiff) bool { return !t.Same() })
 	return &Result{Kind: "diff", Path: pathA, Diff: d}, nil
 }
 

@@ -88,8 +88,8 @@ func inspectCheckpoint(ctx context.Context, path, which string) (*Result, error)
 	if len(metrics) == 0 {
 		metrics = nil // null in JSON
 	}
-	f := &CheckpointFacts{Cell: string(s.Cell), Layers: s.Layers, Embedding: s.Embedding, Hidden: s.Hidden, Vocab: s.Vocabulary, Characters: characters(m),
-		Unit: m.Unit, Normalize: m.Normalize, Parameters: s.Count(), Step: m.Step, Epoch: m.Epoch, Set: m.Set,
+	f := &CheckpointFacts{Cell: string(s.Cell), Layers: s.Layers, Embedding: s.Embedding, Hidden: s.Hidden, Vocab: s.Vocabulary,
+		Characters: characters(m), Unit: m.Unit, Normalize: m.Normalize, Parameters: s.Count(), Step: m.Step, Epoch: m.Epoch, Set: m.Set,
 		Config: m.Config, Metrics: metrics, Tensors: map[string]Tensor{}}
 	a, err := m.Ancestry()
 	if err != nil {

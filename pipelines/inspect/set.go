@@ -116,7 +116,8 @@ func readShard(ctx context.Context, st *store.Store, name string, first int) (*S
 		}
 		ids, err := tfexample.ParseIDs(nil, payload)
 		if err != nil {
-			return nil, fmt.Errorf("inspect: %w: %w", dataset.ErrDamaged, &tfrecord.Error{Name: st.Join(name), Record: f.Records, Offset: offset, Err: err})
+			return nil, fmt.Errorf("inspect: %w: %w",
+				dataset.ErrDamaged, &tfrecord.Error{Name: st.Join(name), Record: f.Records, Offset: offset, Err: err})
 		}
 		if f.Records < int64(first) {
 			f.First = append(f.First, ids)
@@ -141,10 +142,12 @@ func listed(ctx context.Context, st *store.Store, name string, f *ShardFacts) (b
 				continue
 			}
 			if h.Bytes != f.Bytes || h.SHA256 != f.SHA256 {
-				return false, fmt.Errorf("inspect: %w: %s: has %d bytes with sha256 %s, the manifest says %d with %s", dataset.ErrDamaged, st.Join(name), f.Bytes, f.SHA256, h.Bytes, h.SHA256)
+				return false, fmt.Errorf("inspect: %w: %s: has %d bytes with sha256 %s, the manifest says %d with %s",
+					dataset.ErrDamaged, st.Join(name), f.Bytes, f.SHA256, h.Bytes, h.SHA256)
 			}
 			return true, nil
 		}
 	}
-	return false, fmt.Errorf("inspect: %s: the manifest beside it does not list this shard; it is a remainder of another set", st.Join(name))
+	return false, fmt.Errorf("inspect: %s: the manifest beside it does not list this shard; it is a remainder of another set",
+		st.Join(name))
 }

@@ -41,7 +41,8 @@ func Rollback(ctx context.Context, workdir string) (*Result, error) {
 			return nil, next, err
 		}
 		if now.Previous == "" {
-			return nil, next, fmt.Errorf("promotion: %s is the first model that was promoted: there is none to roll back to", now.Checkpoint)
+			return nil, next, fmt.Errorf("promotion: %s is the first model that was promoted: there is none to roll back to",
+				now.Checkpoint)
 		}
 		before, _, err := readRecord(ctx, st, now.Previous, "")
 		if err != nil {
@@ -54,7 +55,8 @@ func Rollback(ctx context.Context, workdir string) (*Result, error) {
 		if m, err = before.model(ctx, st); err != nil {
 			return nil, next, err
 		}
-		return m, Promoted{By: ByRollback, From: before.From, Round: before.Round, Decision: before.Decision, Nats: before.Nats, Restores: name}, nil
+		return m, Promoted{By: ByRollback, From: before.From, Round: before.Round, Decision: before.Decision, Nats: before.Nats,
+			Restores: name}, nil
 	})
 }
 

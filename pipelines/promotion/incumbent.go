@@ -59,7 +59,8 @@ func FindIncumbent(ctx context.Context, st *store.Store, sha256, name string) (b
 	err = history(ctx, st, func(p *Promoted) bool {
 		found := p.is(sha256, name)
 		if found && newer.By != ByRound {
-			b.Withdrawn = fmt.Sprintf("it was withdrawn by %s, promotion %d, at %s; to bring it back, promote it by hand", newer.By, newer.Number, newer.At)
+			b.Withdrawn = fmt.Sprintf("it was withdrawn by %s, promotion %d, at %s; to bring it back, promote it by hand",
+				newer.By, newer.Number, newer.At)
 		}
 		newer = p
 		return !found

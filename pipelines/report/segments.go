@@ -106,7 +106,8 @@ func readSegment(ctx context.Context, st *store.Store, from position, visit func
 			if skip == 0 {
 				number = fmt.Sprintf("line %d at ", n)
 			}
-			return 0, fmt.Errorf("report: %s: %sbyte %d: %w; delete the file, which is a report alone, or mend the line", st.Join(name), number, at-from.segment, err)
+			return 0, fmt.Errorf("report: %s: %sbyte %d: %w; delete the file, which is a report alone, or mend the line",
+				st.Join(name), number, at-from.segment, err)
 		}
 		p := position{from.segment, at, at + int64(len(text))}
 		if err := visit(l, p); err != nil {

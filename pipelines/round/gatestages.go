@@ -164,7 +164,9 @@ func (r *Stages) Promote() workflow.Node {
 		}}
 }
 
-func (r *Stages) runPromote(ctx context.Context, c *configs.Config, task *workflow.Task) (out workflow.Product[promotion.Promoted], err error) {
+func (r *Stages) runPromote(ctx context.Context, c *configs.Config, task *workflow.Task) (
+	out workflow.Product[promotion.Promoted], err error,
+) {
 	decision, err := DecisionArtifact.Of(task)
 	if err != nil || !decision.Passed {
 		return out, err

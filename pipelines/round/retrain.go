@@ -63,14 +63,14 @@ func RetrainOnce(ctx context.Context, c *configs.Config, o Options, slot time.Ti
 	if err != nil {
 		return nil, err
 	}
-	r := &RetrainResult{Slot: record.Slot, Status: record.Status, Exit: s.exit(ctx, record), Reason: record.Reason, Round: record.Round}
+	r := s.result(ctx, record)
 	switch r.Exit {
 	case "", workflow.Done:
-		return r, nil
+		return &r, nil
 	case refused:
-		return r, fmt.Errorf("round: slot %s: %w", r.Slot, gate.ErrRefused)
+		return &r, fmt.Errorf("round: slot %s: %w", r.Slot, gate.ErrRefused)
 	}
-	return r, &SlotError{r.Slot, r.Reason}
+	return &r, &SlotError{r.Slot, r.Reason}
 }
 
 // SlotsResult is the schedule of a workdir.
@@ -106,7 +106,7 @@ func Slots(ctx context.Context, c *configs.Config, o Options) (*SlotsResult, err
 	}
 	for i := range v.Slots {
 		r := &v.Slots[i]
-		sum := SlotSummary{RetrainResult: RetrainResult{Slot: r.Slot, Status: r.Status, Exit: s.exit(ctx, r), Reason: r.Reason, Round: r.Round}}
+		sum := SlotSummary{RetrainResult: s.result(ctx, r)}
 		if !r.At.IsZero() {
 			sum.At = r.At.Format(time.RFC3339)
 		}
@@ -174,6 +174,11 @@ func openSlots(ctx context.Context, c *configs.Config, o Options) (*slots, error
 		Holder: fmt.Sprintf("process %d on %s", os.Getpid(), name), Log: o.Console.Line, Warn: o.Console.Warn,
 		Failed: func(err error) { tell(ctx, c, o, nil, err) }})
 	return s, nil
+}
+
+// result returns what the record of a slot says.
+func (s *slots) result(ctx context.Context, r *schedule.SlotRecord) RetrainResult {
+	return RetrainResult{Slot: r.Slot, Status: r.Status, Exit: s.exit(ctx, r), Reason: r.Reason, Round: r.Round}
 }
 
 // exit returns how the round of a slot ended; empty: the slot had none.

@@ -38,8 +38,11 @@ func Transform[C any](name string, version int, config C,
 						return out, err
 					}
 				}
-				o := stages.TransformOptions{Out: store.Locate(r.Config.Workdir, folder), Runner: r.Options.Runner, Verbose: r.Options.Verbose}
-				err = stages.Transform(ctx, r.sources, o, func(s beam.Scope, docs beam.PCollection) beam.PCollection { return build(s, config, docs) })
+				o := stages.TransformOptions{Out: store.Locate(r.Config.Workdir, folder), Runner: r.Options.Runner,
+					Verbose: r.Options.Verbose}
+				err = stages.Transform(ctx, r.sources, o, func(s beam.Scope, docs beam.PCollection) beam.PCollection {
+					return build(s, config, docs)
+				})
 				if err != nil {
 					return out, err
 				}

@@ -57,14 +57,17 @@ func summarizePrep(console *report.Console, r *PrepResult, bytes int64) {
 		return
 	}
 	s := r.Sequences
-	console.Line("prep: %d characters, %d different, %d dropped; %d sequences for training, %d for validation, %d for test; %.1f s, %.1f MB/s",
+	console.Line("prep: %d characters, %d different, %d dropped; %d sequences for training, %d for validation, %d for test;"+
+		" %.1f s, %.1f MB/s",
 		r.Chars, r.Vocab, r.DroppedChars, s.Train, s.Validation, s.Test, r.Seconds, float64(bytes)/1e6/r.Seconds)
 	if share := float64(r.DroppedChars) / float64(r.Chars); r.documents > 1 && share > muchDropped {
-		console.Warn("prep: %.0f %% of the characters are in no sequence: the ends of %d documents; pack newline joins the documents to one text",
+		console.Warn("prep: %.0f %% of the characters are in no sequence: the ends of %d documents;"+
+			" pack newline joins the documents to one text",
 			100*share, r.documents)
 	}
 	if d := r.Drift; d != nil && d.Large() {
-		console.Warn("prep: the validation part is unlike the training part, by %.2f nats for pairs of characters and %.2f for their frequencies;"+
+		console.Warn("prep: the validation part is unlike the training part, by %.2f nats for pairs of characters"+
+			" and %.2f for their frequencies;"+
 			" hold out blocks of the whole text in place of its tail",
 			d.PairNats, d.CharNats)
 	}

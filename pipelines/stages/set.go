@@ -193,8 +193,8 @@ func setDifferences(m *dataset.Manifest, c *configs.Config, found *text.Corpus) 
 // missing here makes every set differ.
 func prepOf(m *dataset.Manifest) configs.Prep {
 	p := configs.Prep{SeqLength: m.SeqLength, Stride: m.Stride, Unit: m.Unit, Normalize: m.Normalize, InvalidUTF8: m.InvalidUTF8,
-		MinCount: m.MinCount, Pack: cmp.Or(m.Pack, corpus.PackNone), Validation: configs.Validation{Fraction: m.Validation.Fraction, By: m.Validation.By},
-		Seed: m.Seed, Shards: len(m.Splits[0].Shards)}
+		MinCount: m.MinCount, Pack: cmp.Or(m.Pack, corpus.PackNone),
+		Validation: configs.Validation{Fraction: m.Validation.Fraction, By: m.Validation.By}, Seed: m.Seed, Shards: len(m.Splits[0].Shards)}
 	if m.Test != nil {
 		p.Test.Fraction = m.Test.Fraction
 	}
@@ -217,7 +217,8 @@ func describeSet(ctx context.Context, out string, began time.Time, isNew bool) (
 	for _, d := range m.Documents {
 		res.Records += d.Records
 	}
-	for name, n := range map[string]*int64{"train": &res.Sequences.Train, "validation": &res.Sequences.Validation, "test": &res.Sequences.Test} {
+	n := &res.Sequences
+	for name, n := range map[string]*int64{"train": &n.Train, "validation": &n.Validation, "test": &n.Test} {
 		if s := set.Split(name); s != nil {
 			*n = s.Len()
 		}

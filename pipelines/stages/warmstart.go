@@ -82,7 +82,8 @@ func ancestors(ctx context.Context, c *configs.Config, set *dataset.Set, from *t
 		return nil, err
 	}
 	for _, digest := range a.Unread {
-		console.Warn("train: the set %.12s, which %s or an ancestor of it was trained on, is not found: its text cannot be compared with other text",
+		console.Warn("train: the set %.12s, which %s or an ancestor of it was trained on, is not found:"+
+			" its text cannot be compared with other text",
 			digest, from.Path)
 	}
 	return json.Marshal(a)

@@ -16,7 +16,7 @@ import (
 type Ancestry struct {
 	Sets     []string       `json:"sets"`              // digests of the sets that they were trained on, the oldest first, each once
 	Unread   []string       `json:"unread,omitempty"`  // of these, the sets that were not found
-	Unknown  []string       `json:"unknown,omitempty"` // digests of ancestors of which nothing is known: an earlier program trained on from them
+	Unknown  []string       `json:"unknown,omitempty"` // digests of checkpoints from which an earlier program trained on, noting no more
 	Passages passage.Sketch `json:"passages"`          // of the training parts of the other sets
 }
 
@@ -79,7 +79,9 @@ func (m *Model) Descend(ctx context.Context, find func(digest string) (*dataset.
 
 // read adds the training part of a set to the passages. found is false where there is
 // no such set.
-func (a *Ancestry) read(ctx context.Context, digest string, find func(digest string) (*dataset.Set, func(), error)) (found bool, err error) {
+func (a *Ancestry) read(ctx context.Context, digest string, find func(digest string) (*dataset.Set, func(), error)) (
+	found bool, err error,
+) {
 	set, done, err := find(digest)
 	if err != nil || set == nil {
 		return false, err

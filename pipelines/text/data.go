@@ -24,7 +24,8 @@ func TrainData(set *dataset.Set, c *configs.Config) (data train.Data, val *datas
 		return &dataset.SplitData{Split: set.Split("train"), Seed: c.Train.Seed}, val, nil
 	}
 	if m := set.Manifest(); !m.Rule().Continuous() {
-		return nil, nil, fmt.Errorf("text: %w: stride %d, validation by %s; the hidden cannot be carried through them", ErrNotContinuous, m.Stride, m.Validation.By)
+		return nil, nil, fmt.Errorf("text: %w: stride %d, validation by %s; the hidden cannot be carried through them",
+			ErrNotContinuous, m.Stride, m.Validation.By)
 	}
 	data, err = set.Text("train", c.Train.Seed)
 	return data, val, err

@@ -60,7 +60,8 @@ func Evaluate(ctx context.Context, m *Model, setDir, split string) (*EvaluateRes
 	}
 	e := set.Manifest().Entropy
 	return &EvaluateResult{NatsPerChar: nats, BitsPerChar: nats / math.Ln2, Chars: chars, Split: split, Checkpoint: store.Path(m.Path),
-		UniformNats: math.Log(float64(m.Vocab.Size())), UnigramNats: e.UnigramNats, BigramNats: e.BigramNats, TrigramNats: e.TrigramNats}, nil
+		UniformNats: math.Log(float64(m.Vocab.Size())), UnigramNats: e.UnigramNats, BigramNats: e.BigramNats,
+		TrigramNats: e.TrigramNats}, nil
 }
 
 // HeldOut returns the name of the split that models are measured on: validation,
@@ -75,8 +76,9 @@ func HeldOut(set *dataset.Set) string {
 // String is the result in a line: the loss, and the n-gram entropies above and
 // below it.
 func (r *EvaluateResult) String() string {
+	baselines := ordered(r.UniformNats, r.UnigramNats, r.BigramNats, r.TrigramNats)
 	return fmt.Sprintf("%.4f nats, %.4f bits a character over %d characters of the %s part, %s",
-		r.NatsPerChar, r.BitsPerChar, r.Chars, r.Split, report.Between(r.NatsPerChar, ordered(r.UniformNats, r.UnigramNats, r.BigramNats, r.TrigramNats)))
+		r.NatsPerChar, r.BitsPerChar, r.Chars, r.Split, report.Between(r.NatsPerChar, baselines))
 }
 
 // Baselines returns reference losses for a set, highest first: uniform, unigram,
@@ -101,7 +103,8 @@ func sameVocabulary(m *Model, v *vocab.Vocab, setDir string) error {
 	if m.Vocab.Same(v) {
 		return nil
 	}
-	return fmt.Errorf("text: %s has %d characters (%s), the set %s has %d (%s): their vocabularies differ; prepare the set for this model, or train one on it",
+	return fmt.Errorf("text: %s has %d characters (%s), the set %s has %d (%s): their vocabularies differ;"+
+		" prepare the set for this model, or train one on it",
 		m.Path, m.Vocab.Size(), m.Vocab.Unit(), setDir, v.Size(), v.Unit())
 }
 

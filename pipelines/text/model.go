@@ -85,7 +85,8 @@ func newModel(c *checkpoint.Checkpoint, at string) (*Model, error) {
 	}
 	m := config.Model
 	if m.Layers < 1 || m.Embedding < 1 || m.Hidden < 1 {
-		return nil, fmt.Errorf("text: %s: config: %d layers, embedding %d, hidden %d: each must be at least 1", at, m.Layers, m.Embedding, m.Hidden)
+		return nil, fmt.Errorf("text: %s: config: %d layers, embedding %d, hidden %d: each must be at least 1",
+			at, m.Layers, m.Embedding, m.Hidden)
 	}
 	shape := rnn.Shape{Cell: cell, Layers: m.Layers, Vocabulary: v.Size(), Embedding: m.Embedding, Hidden: m.Hidden}
 	w, err := c.Weights(shape)

@@ -24,7 +24,7 @@ func (r *roundFlags) add(f *pflag.FlagSet) {
 	f.StringVar(&r.from, "from", "", "the first stage: those before it must be done already")
 	f.StringVar(&r.to, "to", "", "the last stage: those after it are left out")
 	f.StringArrayVar(&r.force, "force", nil, "run this stage although it is done, and replace its damaged files (repeatable)")
-	f.BoolVar(&r.verify, "verify", false, "read the corpus and every artifact again, not only what seems changed, and download https sources")
+	f.BoolVar(&r.verify, "verify", false, "read the corpus and all artifacts, not only what seems changed, and download https sources")
 }
 
 // set puts the flags into the options of a round.

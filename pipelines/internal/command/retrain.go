@@ -71,7 +71,7 @@ func retrain(mine ...round.Stage) *cobra.Command {
 	c.Flags().BoolVar(&again, "again", false, "with --once: run the slot although it has run, has failed or was skipped")
 	c.Flags().BoolVar(&list, "list", false, "list the slots that ran, failed or were skipped, and end")
 	c.Flags().BoolVar(&reset, "reset", false, "let the schedule start over with the next slot, and end")
-	c.Flags().StringVar(&slot, "slot", "", "with --once: time of the slot, like 2025-11-24T03:00:00+01:00 or 20251124T020000Z (default: the last)")
+	c.Flags().StringVar(&slot, "slot", "", "with --once: the slot, 2025-11-24T03:00:00+01:00 or 20251124T020000Z (default: the last)")
 	return c
 }
 

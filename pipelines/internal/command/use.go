@@ -26,7 +26,8 @@ type modelFlags struct {
 }
 
 func (m *modelFlags) add(f *pflag.FlagSet) {
-	f.StringVar(&m.checkpoint, "checkpoint", "", "file or gs:// URL of a checkpoint or run (default: the promoted model, else train.out, else the latest round's)")
+	f.StringVar(&m.checkpoint, "checkpoint", "",
+		"file or gs:// URL of a checkpoint or run (default: the promoted model, else train.out, else the latest round's)")
 	f.StringVar(&m.which, "which", "best", "checkpoint of a run directory, not of the promoted model: best, latest or step:N")
 }
 

@@ -34,8 +34,9 @@ func Documents(t *testing.T, texts map[string]string, set ...string) *configs.Co
 			t.Fatal(err)
 		}
 	}
-	r, err := configs.Load(configs.Options{Config: "quickstart", Set: append([]string{"workdir=" + filepath.Join(dir, "work"), "corpus.sources=" + dir + "/*.txt",
-		"prep.seq_length=10", "model.hidden=8", "model.embedding=4", "train.batch=4", "train.epochs=2", "generate.prompt=to", "generate.length=20"}, set...)})
+	r, err := configs.Load(configs.Options{Config: "quickstart", Set: append([]string{
+		"workdir=" + filepath.Join(dir, "work"), "corpus.sources=" + dir + "/*.txt", "prep.seq_length=10", "model.hidden=8",
+		"model.embedding=4", "train.batch=4", "train.epochs=2", "generate.prompt=to", "generate.length=20"}, set...)})
 	if err != nil {
 		t.Fatal(err)
 	}
