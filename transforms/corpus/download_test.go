@@ -275,6 +275,15 @@ func TestNoNetwork(t *testing.T) {
 	}
 }
 
+// TestUntrusted: a server with another's certificate stays so, however often it is asked.
+func TestUntrusted(t *testing.T) {
+	l := newLibrary(t)
+	l.o.Transport = &http.Transport{}
+	if err := l.fails(); errors.Is(err, store.ErrTransient) || !strings.Contains(err.Error(), "certificate") || len(l.asked) > 0 {
+		t.Errorf("asked %q: %v", l.asked, err)
+	}
+}
+
 // TestCut: a download that is cut off leaves nothing, and may pass.
 func TestCut(t *testing.T) {
 	l := newLibrary(t)
