@@ -61,5 +61,5 @@ func (c *candidate) ancestors() *Check {
 		return holds(false, fmt.Sprintf("the held-out text is too short to tell whether an ancestor was trained on it:"+
 			" %d passages of it can be compared, %d are needed", of, minPassages))
 	}
-	return atMost(share, maxCovered, fmt.Sprintf("%.3g of the held-out text was trained on by ancestors; %g is allowed", share, maxCovered))
+	return figure(true, share, maxCovered, fmt.Sprintf("%.3g of the held-out text was trained on by ancestors; %g, or less than %d passages, is allowed", share, maxCovered, minCovered))
 }

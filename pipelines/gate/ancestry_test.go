@@ -12,6 +12,8 @@ import (
 	"github.com/quire-ml/quire/model/checkpoint"
 	"github.com/quire-ml/quire/pipelines/internal/tiny"
 	"github.com/quire-ml/quire/pipelines/report"
+	"github.com/quire-ml/quire/pipelines/text"
+	"github.com/quire-ml/quire/transforms/dataset"
 )
 
 // TestAncestors judges models whose training started from another: the last of a
@@ -128,4 +130,21 @@ func (l *lab) judged(set, candidate string) *Check {
 		l.t.Errorf("the result is %+v", res)
 	}
 	return &res.Checks[i]
+}
+
+// TestFewInCommon: one passage in common is chance, of few passages too; two of 16 are not.
+func TestFewInCommon(t *testing.T) {
+	held := &text.HeldSketch{}
+	for hash := range uint64(16) {
+		held.All, held.Alone = append(held.All, hash), append(held.Alone, hash)
+	}
+	for _, test := range []struct {
+		known  []uint64
+		passes bool
+	}{{nil, true}, {[]uint64{3}, true}, {[]uint64{3, 9}, false}} {
+		c := &candidate{set: &dataset.Set{}, passages: held, ancestry: &text.Ancestry{Sets: []string{"other"}, Passages: test.known}}
+		if res := c.ancestors(); res.Passed != test.passes {
+			t.Errorf("with %d of 16 passages: %+v", len(test.known), res)
+		}
+	}
 }

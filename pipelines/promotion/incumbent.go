@@ -56,7 +56,7 @@ func FindIncumbent(ctx context.Context, st *store.Store, sha256, name string) (b
 	}
 	b.Checkpoint, b.SHA256 = now.Checkpoint, now.SHA256
 	var newer *Promoted // the promotion after the one that is visited
-	err = history(ctx, st, func(p *Promoted) bool {
+	err = history(ctx, st, now, func(p *Promoted) bool {
 		found := p.is(sha256, name)
 		if found && newer.By != ByRound {
 			b.Withdrawn = fmt.Sprintf("it was withdrawn by %s, promotion %d, at %s; to bring it back, promote it by hand",

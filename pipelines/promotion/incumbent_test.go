@@ -74,3 +74,28 @@ func TestIncumbentDigest(t *testing.T) {
 		}
 	}
 }
+
+// TestIncumbentRace: a candidate that is promoted while its incumbent is looked for is
+// compared with the model that was in service before, at that one's generation.
+func TestIncumbentRace(t *testing.T) {
+	_, st := opened(t)
+	swap(t, st, fake("a", ByRound))
+	swap(t, st, fake("b", ByHand))
+	_, seen, err := Read(t.Context(), st)
+	if err != nil {
+		t.Fatal(err)
+	}
+	reads := 0
+	racing := st.WithFaults(func(op, _ string) error {
+		if op == "read" {
+			if reads++; reads == 2 {
+				swap(t, st, fake("a", ByHand))
+			}
+		}
+		return nil
+	})
+	b, err := FindIncumbent(t.Context(), racing, fake("a", "").SHA256, "")
+	if err != nil || reads < 2 || b.SHA256 != fake("b", "").SHA256 || b.Generation != seen || !strings.Contains(b.Withdrawn, "withdrawn by hand, promotion 2") {
+		t.Errorf("%+v, %v, want b, of the generation %s", b, err, seen)
+	}
+}

@@ -169,21 +169,24 @@ func History(ctx context.Context, workdir string, damaged func(error)) ([]Promot
 	}
 	defer st.Close()
 	all := []Promoted{}
-	err = history(ctx, st, func(p *Promoted) bool {
+	now, _, err := Read(ctx, st)
+	switch {
+	case errors.Is(err, store.ErrNotExist):
+		return all, nil
+	case err != nil:
+		return all, err
+	}
+	err = history(ctx, st, now, func(p *Promoted) bool {
 		all = append(all, *p)
 		return true
 	}, damaged)
 	return all, err
 }
 
-// history visits the records from the promoted model's back to the first, until
+// history visits the records from p, which promoted.json had, back to the first, until
 // visit returns false. damaged is told of a record that is damaged; the visits go on at the
 // record with the number before, if there is one such record. With nil, damage is an error.
-func history(ctx context.Context, st *store.Store, visit func(p *Promoted) bool, damaged func(error)) error {
-	p, _, err := Read(ctx, st)
-	if errors.Is(err, store.ErrNotExist) {
-		return nil
-	}
+func history(ctx context.Context, st *store.Store, p *Promoted, visit func(p *Promoted) bool, damaged func(error)) (err error) {
 	for err == nil && visit(p) && p.Previous != "" {
 		number, name := p.Number-1, p.Previous
 		for {

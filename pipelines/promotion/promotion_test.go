@@ -280,3 +280,50 @@ func TestRecords(t *testing.T) {
 		}
 	}
 }
+
+// TestNoRecord: a promotion whose record cannot be written does not happen.
+func TestNoRecord(t *testing.T) {
+	_, st := opened(t)
+	a := swap(t, st, fake("a", ByRound))
+	_, seen, err := Read(t.Context(), st)
+	if err != nil {
+		t.Fatal(err)
+	}
+	full := errors.New("no space left")
+	for number := 1; number <= 2; number++ { // the record before it, and its own
+		failing := st.WithFaults(func(op, name string) error {
+			if op == "commit" && strings.HasPrefix(name, fmt.Sprintf("promotions/%08d-", number)) {
+				return full
+			}
+			return nil
+		})
+		if _, _, err := Swap(t.Context(), failing, fake("b", ByRound), seen); !errors.Is(err, full) {
+			t.Errorf("without record %d: %v", number, err)
+		}
+		if now, _, err := Read(t.Context(), st); err != nil || *now != *a {
+			t.Errorf("without record %d, %+v is promoted, %v", number, now, err)
+		}
+	}
+}
+
+// TestDamagedAmong: behind a damaged record, the history does not guess which of two
+// records of a number was in service.
+func TestDamagedAmong(t *testing.T) {
+	dir, st := opened(t)
+	swap(t, st, fake("a", ByRound))
+	b := swap(t, st, fake("b", ByRound))
+	c := swap(t, st, fake("c", ByRound))
+	never := fake("never", ByRound)
+	never.Format, never.Number = format, 1
+	if _, err := put(t.Context(), st, &never); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, mustName(t, b)), []byte("damage"), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	told := 0
+	all, err := History(t.Context(), dir, func(error) { told++ })
+	if err != nil || told != 1 || len(all) != 1 || all[0] != *c {
+		t.Errorf("%+v, %v, %d damaged, want c alone", all, err, told)
+	}
+}

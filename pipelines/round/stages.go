@@ -233,7 +233,8 @@ func (r *Stages) runTrain(ctx context.Context, c *configs.Config, task *workflow
 	return out, err
 }
 
-// open reads the checkpoint of a trained model, once for several stages.
+// open reads the checkpoint of a trained model, once for several stages. The error wraps
+// store.ErrDamaged where another process has replaced the file.
 func (r *Stages) open(ctx context.Context, task *workflow.Task) (*text.Model, error) {
 	run, err := ModelArtifact.Of(task)
 	if err != nil {
@@ -241,9 +242,14 @@ func (r *Stages) open(ctx context.Context, task *workflow.Task) (*text.Model, er
 	}
 	path := run.Best.In(r.Config.Workdir)
 	if r.model == nil || r.model.Path != path {
-		r.model, err = text.OpenModel(ctx, path, "best")
+		if r.model, err = text.OpenModel(ctx, path, "best"); err != nil {
+			return nil, err
+		}
 	}
-	return r.model, err
+	if f, ok := ModelArtifact.File(task, string(run.Best)); ok && f.SHA256 != r.model.SHA256 { // else the gate has judged another
+		return nil, fmt.Errorf("round: %s: %w: its sha256 is %s, and was %s when the round began", path, store.ErrDamaged, r.model.SHA256, f.SHA256)
+	}
+	return r.model, nil
 }
 
 // Evaluate is the stage that measures the loss of the model.

@@ -10,9 +10,11 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/quire-ml/quire/model/checkpoint"
 	"github.com/quire-ml/quire/pipelines/gate"
 	"github.com/quire-ml/quire/pipelines/internal/tiny"
 	"github.com/quire-ml/quire/pipelines/text"
+	"github.com/quire-ml/quire/runners/store"
 	"github.com/quire-ml/quire/runners/workflow"
 )
 
@@ -118,5 +120,45 @@ func TestFolderPacked(t *testing.T) {
 		if !strings.Contains(string(data), want) {
 			t.Errorf("the manifest has no %s: %s", want, data)
 		}
+	}
+}
+
+// TestOtherModel: a checkpoint that is replaced while the gate judges it is not promoted,
+// though its file is intact.
+func TestOtherModel(t *testing.T) {
+	c := tiny.Config(t, tiny.Line())
+	jury := func(*Stages) workflow.Node {
+		return workflow.Stage[struct{}, gate.Result]{Name: "jury", Version: 1, Inputs: []workflow.Input{ModelArtifact}, Artifact: DecisionArtifact,
+			Run: func(ctx context.Context, _ struct{}, task *workflow.Task) (out workflow.Product[gate.Result], err error) {
+				run, err := ModelArtifact.Of(task)
+				if err != nil {
+					return out, err
+				}
+				judged, err := checkpoint.Read(ctx, task.Store, string(run.Best))
+				if err != nil {
+					return out, err
+				}
+				other := *judged
+				other.Tensors = slices.Clone(judged.Tensors)
+				other.Tensors[0].Data = slices.Clone(judged.Tensors[0].Data)
+				other.Tensors[0].Data[0]++
+				at, err := task.Store.Sub("elsewhere")
+				if err != nil {
+					return out, err
+				}
+				p, err := checkpoint.Save(ctx, at, &other)
+				if err != nil {
+					return out, err
+				}
+				out.Value = gate.Result{Passed: true, Reason: "applause"}
+				return out, os.Rename(filepath.Join(c.Workdir, "elsewhere", p.Name), filepath.Join(c.Workdir, string(run.Best)))
+			}}
+	}
+	_, err := Run(t.Context(), c, Options{Runner: "direct", Console: tiny.Console(), Stages: []Stage{jury, Without("evaluate")}})
+	if !errors.Is(err, store.ErrDamaged) || !strings.Contains(err.Error(), "when the round began") {
+		t.Errorf("the error is %v", err)
+	}
+	if _, err := os.Stat(filepath.Join(c.Workdir, "promoted.json")); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("promoted.json: %v", err)
 	}
 }
