@@ -7,6 +7,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/quire-ml/quire/runners/store"
 	"github.com/quire-ml/quire/runners/workflow"
 )
 
@@ -110,6 +111,34 @@ func TestFile(t *testing.T) {
 		// printf '0 of 6' | sha256sum
 		if want := "b67eb6db71ef1e836bfeff4e88e61b017f2248e161cc6bf5666696d556fc0f3b"; sum != want {
 			t.Errorf("the file's sha256 is %s, want %s", sum, want)
+		}
+	}
+}
+
+// TestOutage: a pointer or a record that cannot be read for a while is an error, and not
+// damage: another record is not taken for the newest.
+func TestOutage(t *testing.T) {
+	st := open(t)
+	p, err := workflow.New(plain("a", "x"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.Run(ctx, st, workflow.Options{ID: "round"}); err != nil {
+		t.Fatal(err)
+	}
+	for _, away := range []string{"rounds/latest.json", "rounds/round.json"} {
+		failing := st.WithFaults(func(op, name string) error {
+			if op == "read" && name == away {
+				return store.ErrTransient
+			}
+			return nil
+		})
+		damaged := func(err error) { t.Errorf("without %s, this is damage: %v", away, err) }
+		if r, err := workflow.Latest(ctx, failing, damaged); !errors.Is(err, store.ErrTransient) {
+			t.Errorf("the newest without %s: %+v, %v", away, r, err)
+		}
+		if all, err := workflow.Records(ctx, failing, damaged); errors.Is(err, store.ErrTransient) != (away == "rounds/round.json") {
+			t.Errorf("the records without %s: %v, %v", away, all, err)
 		}
 	}
 }
