@@ -51,6 +51,8 @@ const (
 	mark8    = "\xef\xbb\xbf"
 	mark16le = "\xff\xfe"
 	mark16be = "\xfe\xff"
+	mark32le = "\xff\xfe\x00\x00"
+	mark32be = "\x00\x00\xfe\xff"
 )
 
 // A Reader reads text. It is for one goroutine at a time.

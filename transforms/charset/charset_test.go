@@ -152,6 +152,37 @@ func TestUTF16(t *testing.T) {
 	}
 }
 
+// TestOrder: the order of UTF-16 without a mark, where the lower bytes are control
+// characters and the upper ones are not. The bytes are Python's.
+func TestOrder(t *testing.T) {
+	// "不上两今，\n久亮" and "不上两今。\n久亮", ten times.
+	for _, le := range []string{"0d4e0a4e244eca4e0cff0a00454eae4e", "0d4e0a4e244eca4e02300a00454eae4e"} {
+		le := unhex(t, strings.Repeat(le, 10))
+		be := []byte(le)
+		for i := 0; i < len(be); i += 2 {
+			be[i], be[i+1] = be[i+1], be[i]
+		}
+		for data, want := range map[string]string{le: "utf-16le", string(be): "utf-16be"} {
+			if s := signs(t, data); s.UTF16 != want {
+				t.Errorf("%q: %+v, want %s", data, s, want)
+			}
+		}
+	}
+}
+
+// TestOther recognises what no encoding reads.
+func TestOther(t *testing.T) {
+	for data, want := range map[string]string{
+		"\xff\xfe\x00\x00a\x00\x00\x00": "UTF-32", "\x00\x00\xfe\xff\x00\x00\x00a": "UTF-32",
+		"%PDF-1.4\n%\xe2\xe3\xcf\xd3": "application/pdf", "PK\x03\x04\xe9\xe9": "application/zip",
+		"\xff\xd8\xff\xe0": "image/jpeg", "%PDF-1.4 in ASCII": "", "\xe9t\xe9": "", "<html>\xe9": "", "\xff\xfea\x00": "",
+	} {
+		if s := signs(t, data); s.Other != want || want != "" && (s.UTF16 != "" || s.Likely != "") {
+			t.Errorf("%q: %+v, want %q", data, s, want)
+		}
+	}
+}
+
 // TestUndefined counts the bytes that an encoding does not define. U+FFFD that is
 // written as such is a character.
 func TestUndefined(t *testing.T) {

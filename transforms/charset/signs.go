@@ -2,6 +2,8 @@ package charset
 
 import (
 	"bytes"
+	"encoding/binary"
+	"net/http"
 	"strings"
 	"unicode/utf8"
 )
@@ -10,6 +12,7 @@ import (
 type Signs struct {
 	Mark    bool    `json:"mark,omitempty"`   // it starts with the byte order mark of UTF-8
 	UTF16   string  `json:"utf16,omitempty"`  // it is UTF-16: the name to read it with
+	Other   string  `json:"other,omitempty"`  // it is no text that an encoding reads: UTF-32, or a media type
 	Likely  string  `json:"likely,omitempty"` // it is not UTF-8: the likeliest other encoding, where there is evidence
 	Invalid Invalid `json:"invalid,omitzero"` // bytes that are not UTF-8
 	CR      bool    `json:"cr,omitempty"`     // its lines end in CR alone
@@ -96,12 +99,30 @@ func (s *Scanner) Signs() Signs {
 	s.check(s.rest, true)
 	s.rest = nil
 	x := Signs{Mark: bytes.HasPrefix(s.head, []byte(mark8)), UTF16: utf16(s.head), Invalid: s.invalid, CR: s.cr && !s.lf}
-	if x.UTF16 != "" {
+	if x.UTF16 != "" || x.Invalid.Count > 0 {
+		x.Other = other(s.head)
+	}
+	switch {
+	case x.Other != "":
+		x.UTF16, x.CR = "", false
+	case x.UTF16 != "":
 		x.CR = false
-	} else if x.Invalid.Count > 0 {
+	case x.Invalid.Count > 0:
 		x.Likely = likely(s.sample)
 	}
 	return x
+}
+
+// other returns what a document is that is neither UTF-8 nor in another encoding, or "".
+func other(head []byte) string {
+	if bytes.HasPrefix(head, []byte(mark32le)) || bytes.HasPrefix(head, []byte(mark32be)) {
+		return "UTF-32"
+	}
+	kind := http.DetectContentType(head)
+	if kind == "application/octet-stream" || strings.HasPrefix(kind, "text/") {
+		return "" // of any kind
+	}
+	return kind
 }
 
 // utf16 returns the name of the UTF-16 that a document is in, by its first bytes, or "".
@@ -109,13 +130,23 @@ func (s *Scanner) Signs() Signs {
 // Without a byte order mark, evidence is what text in UTF-8 does not have: NUL and
 // other control characters in at least an eighth of the pairs of bytes, most of them at
 // the same place of the pair. They are the upper bytes of Latin, Greek,
-// Cyrillic, Hebrew, Arabic and Thai characters, of spaces and of line ends.
+// Cyrillic, Hebrew, Arabic and Thai characters, of spaces and of line ends. The order is
+// that in which more pairs are spaces, line ends and full stops, where they tell: the
+// lower bytes of Chinese characters are control characters more often than the upper ones.
 func utf16(head []byte) string {
 	switch {
 	case bytes.HasPrefix(head, []byte(mark16le)), bytes.HasPrefix(head, []byte(mark16be)):
 		return "utf-16"
 	}
-	var control [2]int
+	var control, frequent [2]int
+	for i := 1; i < len(head); i += 2 {
+		for order, c := range [2]uint16{binary.BigEndian.Uint16(head[i-1:]), binary.LittleEndian.Uint16(head[i-1:])} {
+			switch c {
+			case ' ', '\n', '\r', '。', '，':
+				frequent[order]++
+			}
+		}
+	}
 	zero := false
 	for i, b := range head {
 		if b < ' ' && !strings.ContainsRune("\t\n\r\f\x1b", rune(b)) {
@@ -125,9 +156,12 @@ func utf16(head []byte) string {
 	}
 	most, least := max(control[0], control[1]), min(control[0], control[1])
 	switch {
+	case max(frequent[0], frequent[1]) >= max(2, len(head)/64) && 8*min(frequent[0], frequent[1]) <= max(frequent[0], frequent[1]):
+		control = frequent
 	case !zero || most < 2 || most*16 < len(head) || least*2 > most:
 		return ""
-	case control[0] > control[1]:
+	}
+	if control[0] > control[1] {
 		return "utf-16be"
 	}
 	return "utf-16le"

@@ -42,6 +42,9 @@ func CheckText(docs []corpus.Document, o Options) error {
 			return e
 		case bad.Count == 0 || o.InvalidUTF8 == "replace":
 			continue
+		case d.Signs.Other != "" && d.Undefined.Count == 0:
+			e.Reason = fmt.Sprintf("it is %s, no text in %s; convert it to UTF-8, or leave it out", d.Signs.Other, name)
+			return e
 		}
 		e.Reason = fmt.Sprintf("byte %d (0x%02x) is not valid %s, the first of %d", bad.Offset, bad.Byte, name, bad.Count)
 		switch {

@@ -18,6 +18,7 @@ func TestCheckText(t *testing.T) {
 	other := corpus.Document{Name: "b.txt", Signs: charset.Signs{Invalid: bad}}
 	wide := corpus.Document{Name: "b.txt", Signs: charset.Signs{UTF16: "utf-16le"}}
 	partly := corpus.Document{Name: "b.txt", Signs: charset.Signs{Likely: "big5", Invalid: charset.Invalid{Count: 2, Byte: 0xff}}, Undefined: bad}
+	binary := corpus.Document{Name: "b.txt", Signs: charset.Signs{Other: "application/pdf", Invalid: bad}}
 	const ways = "; correct it, or use invalid_utf8 replace"
 	for _, c := range []struct {
 		doc          corpus.Document
@@ -33,6 +34,9 @@ func TestCheckText(t *testing.T) {
 		{wide, Options{InvalidUTF8: "replace"}, "prepare: b.txt: it is UTF-16, and was read as UTF-8", "utf-16le"},
 		{wide, Options{Unit: vocab.Byte}, "", ""},
 		{wide, Options{Encoding: "koi8-r"}, "prepare: b.txt: it is UTF-16, and was read as koi8-r", "utf-16le"},
+		{binary, Options{}, "prepare: b.txt: it is application/pdf, no text in UTF-8; convert it to UTF-8, or leave it out", ""},
+		{binary, Options{InvalidUTF8: "replace"}, "", ""},
+		{binary, Options{Unit: vocab.Byte}, "", ""},
 		{partly, Options{Encoding: "windows-1255"}, "prepare: b.txt: byte 7 (0xe9) is not valid windows-1255, the first of 3" + ways, ""},
 		{partly, Options{Encoding: "windows-1255", Unit: vocab.Byte}, "prepare: b.txt: byte 7 (0xe9) is not valid windows-1255, the first of 3" + ways, ""},
 		{partly, Options{Encoding: "windows-1255", InvalidUTF8: "replace"}, "", ""},
