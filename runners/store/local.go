@@ -62,12 +62,10 @@ func (l *local) do(op, name string, f func() error) error {
 
 // root opens the folder of the store.
 func (l *local) root() (*tree, error) {
-	root, err := openTree(l.dir)
-	if err != nil {
-		if info, statErr := os.Stat(l.dir); statErr == nil && !info.IsDir() {
-			return nil, ErrNotExist // there is nothing below a file
-		}
+	if info, err := os.Stat(l.dir); err == nil && !info.IsDir() {
+		return nil, ErrNotExist // there is nothing below a file; the opening of a named pipe would wait for its writer
 	}
+	root, err := openTree(l.dir)
 	return root, localError(err)
 }
 

@@ -304,8 +304,13 @@ func TestOpenLocal(t *testing.T) {
 	if err := os.Mkdir(dir.Join("folder"), 0o777); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := dir.Put(ctx, "folder", nil); !errors.Is(err, ErrConflict) {
-		t.Errorf("put over a folder: %v", err)
+	for what, err := range map[string]error{
+		"put":  second(dir.Put(ctx, "folder", nil)),
+		"swap": second(dir.Swap(ctx, "folder", nil, "")),
+	} {
+		if err == nil || errors.Is(err, ErrConflict) || !strings.Contains(err.Error(), "a folder is in its place") {
+			t.Errorf("%s over a folder: %v", what, err)
+		}
 	}
 	if _, err := dir.Stat(ctx, "folder"); !errors.Is(err, ErrNotExist) {
 		t.Errorf("stat of a folder: %v", err)
@@ -315,6 +320,9 @@ func TestOpenLocal(t *testing.T) {
 	}
 	if _, _, err := dir.Read(ctx, "pipe"); err == nil {
 		t.Error("a pipe is read")
+	}
+	if _, _, err := mustOpen(t, dir.Join("pipe")).Read(ctx, "x"); !errors.Is(err, ErrNotExist) {
+		t.Errorf("read below a pipe: %v", err)
 	}
 	if list, err := dir.List(ctx, ""); err != nil || len(list) != 1 || list[0].Name != "file" {
 		t.Errorf("list: %v, %v", list, err)
@@ -380,3 +388,6 @@ func TestSync(t *testing.T) {
 		t.Errorf("the sync of a pipe is %v, want %v", err, syscall.EINVAL)
 	}
 }
+
+// second returns the error of a write.
+func second(_ Info, err error) error { return err }

@@ -173,6 +173,9 @@ func (u *localUpload) renameNew() (Info, error) {
 	return u.settle()
 }
 
+// errFolder is the error of a write where a folder has the name of the object.
+var errFolder = errors.New("a folder is in its place; move the folder away")
+
 // errTakenBack is the error of a name that its writer removed: it could not make the
 // name durable.
 var errTakenBack = fmt.Errorf("%w: another writer made it and took it back", ErrConflict)
@@ -197,10 +200,14 @@ func (u *localUpload) settle() (Info, error) {
 func (u *localUpload) compare() (Info, error) {
 	f, info, err := u.l.openIn(u.root, u.name)
 	if errors.Is(err, ErrNotExist) {
-		if _, err := u.root.Lstat(filepath.FromSlash(u.name)); errors.Is(err, fs.ErrNotExist) {
+		info, err := u.root.Lstat(filepath.FromSlash(u.name))
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
 			return Info{}, errTakenBack
+		case err == nil && info.IsDir():
+			return Info{}, errFolder
 		}
-		return Info{}, fmt.Errorf("%w: the name is taken by a folder or a link", ErrConflict)
+		return Info{}, fmt.Errorf("%w: the name is taken by a link to nothing", ErrConflict)
 	}
 	if err != nil {
 		return Info{}, err
@@ -275,6 +282,9 @@ func (u *localUpload) linkNew() (Info, error) {
 	})
 	switch {
 	case errors.Is(err, fs.ErrExist):
+		if info, err := u.root.Lstat(filepath.FromSlash(u.name)); err == nil && info.IsDir() {
+			return Info{}, errFolder
+		}
 		return Info{}, fmt.Errorf("%w: another writer has just made it", ErrConflict)
 	case errors.Is(err, syscall.EPERM) || errors.Is(err, syscall.ENOTSUP) || errors.Is(err, syscall.ENOSYS):
 		err = u.rename()
