@@ -297,3 +297,30 @@ func TestRollback(t *testing.T) {
 		t.Errorf("the record is %+v, want %+v", p, want)
 	}
 }
+
+// TestNoCopy: a model whose copy cannot be written does not go into service.
+func TestNoCopy(t *testing.T) {
+	workdir, names := models(t, 1)
+	st, err := store.Open(t.Context(), workdir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer st.Close()
+	m, err := text.OpenModel(t.Context(), filepath.Join(workdir, names[0]), "best")
+	if err != nil {
+		t.Fatal(err)
+	}
+	full := errors.New("no space left")
+	failing := st.WithFaults(func(op, name string) error {
+		if op == "commit" && strings.HasPrefix(name, "promoted/") {
+			return full
+		}
+		return nil
+	})
+	if _, _, err := Install(t.Context(), failing, m, Promoted{By: ByRound}, ""); !errors.Is(err, full) {
+		t.Errorf("without a copy: %v", err)
+	}
+	if p, _, err := Read(t.Context(), st); !errors.Is(err, store.ErrNotExist) {
+		t.Errorf("without a copy, %+v is promoted, %v", p, err)
+	}
+}
