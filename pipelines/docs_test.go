@@ -119,6 +119,32 @@ func TestPackageFiles(t *testing.T) {
 	}
 }
 
+// TestPackageTests fails a package of pipelines with too few lines of tests, but for
+// those of a single main and the helpers of tests.
+func TestPackageTests(t *testing.T) {
+	code, tests := map[string]int{}, map[string]int{}
+	for _, file := range goFiles(t) {
+		pkg := filepath.ToSlash(filepath.Dir(file))
+		if !strings.HasPrefix(pkg, "pipelines/") || pkg == "pipelines/internal/tiny" || filepath.Base(file) == "main.go" {
+			continue
+		}
+		text, err := os.ReadFile(filepath.Join("..", file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n := bytes.Count(text, []byte("\n")); strings.HasSuffix(file, "_test.go") {
+			tests[pkg] += n
+		} else {
+			code[pkg] += n
+		}
+	}
+	for pkg, n := range code {
+		if 10*tests[pkg] < 7*n {
+			t.Errorf("%s has %d lines of tests for %d of code, less than 0.7 a line", pkg, tests[pkg], n)
+		}
+	}
+}
+
 // readmes are the README at the top and that of each folder.
 func readmes(t *testing.T) map[string]string {
 	t.Helper()

@@ -87,6 +87,9 @@ func TestRunWithout(t *testing.T) {
 	if o = small(); o.Check() != nil {
 		t.Errorf("the sizes of the tests are refused: %v", o.Check())
 	}
+	if o.Steps, o.Length = 1<<16, 1<<16; o.Check() != nil {
+		t.Errorf("the largest sizes are refused: %v", o.Check())
+	}
 }
 
 // TestRunSaysProgress: a person sees what is measured.
