@@ -119,8 +119,8 @@ func TestDamageMended(t *testing.T) {
 	latest := filepath.Join(l.work, "run", "latest.json")
 	want := l.read(latest)
 	l.write(latest, want[1:])
-	l.fails(1, []string{latest, "train --replace"}, "train")
-	l.ok("train", "--replace")
+	l.fails(1, []string{latest, "to start from zero, use train --fresh"}, "train")
+	l.ok("train", "--fresh")
 	if l.read(latest) != want {
 		t.Error("trained again, latest.json is another")
 	}

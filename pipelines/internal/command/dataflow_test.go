@@ -271,7 +271,7 @@ func TestDataflowFails(t *testing.T) {
 	l := newCloudLab(t)
 	l.cloud.Storage.Set("bucket", "corpus/text.txt", []byte(text(10)))
 	_, message := l.prep(1, l.command())
-	for _, part := range []string{"dataflow", "test-job-1 failed", "has 10 characters, less than one sequence", "prep.seq_length"} {
+	for _, part := range []string{"dataflow", "test-job-1 failed", "seq_length+1 = 11 characters, and the corpus has 10", "prep.seq_length"} {
 		if !strings.Contains(message, part) {
 			t.Errorf("the error has no %q: %s", part, message)
 		}

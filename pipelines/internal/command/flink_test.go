@@ -148,7 +148,7 @@ func TestFlink(t *testing.T) {
 	bad := filepath.Join(l.dir, "bad.txt")
 	l.write(bad, text(10))
 	l.failed(l.finish(l.onFlink(f, "bad", "--set", fmt.Sprintf("corpus.sources=[%q]", bad))), 1,
-		"flink", "has 10 characters, less than one sequence", "prep.seq_length")
+		"flink", "seq_length+1 = 11 characters, and the corpus has 10", "prep.seq_length")
 }
 
 // TestFlinkCluster kills one of two task managers in the middle of a job.
