@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -17,7 +18,8 @@ type silence struct {
 	g        *gcs
 	ctx      context.Context
 	attempts int
-	said     []string
+	mu       sync.Mutex // of notices
+	notices  []string
 	began    time.Time
 	service  func(ctx context.Context) error
 }
@@ -25,10 +27,21 @@ type silence struct {
 func newSilence() *silence {
 	s := &silence{g: &gcs{name: "b", timing: shipped, outage: &outage{}}, began: time.Now()}
 	s.ctx = WithNotices(ctx, func(line string) {
-		s.said = append(s.said, fmt.Sprint(time.Since(s.began).Round(time.Second), " ", line))
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.notices = append(s.notices, fmt.Sprint(time.Since(s.began).Round(time.Second), " ", line))
 	})
 	s.service = noAnswer
 	return s
+}
+
+// said returns the notices since the last call.
+func (s *silence) said() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	said := s.notices
+	s.notices = nil
+	return said
 }
 
 func noAnswer(ctx context.Context) error {
@@ -88,9 +101,9 @@ func TestActionEnds(t *testing.T) {
 			if took := time.Since(s.began); took > 2*time.Minute {
 				t.Errorf("%s: the action took %v", name, took)
 			}
-			if len(s.said) == 0 || !strings.HasPrefix(s.said[0], "5s store: gs://b: ") && !strings.HasPrefix(s.said[0], "6s store: gs://b: ") ||
-				!strings.Contains(s.said[0], "tries") {
-				t.Errorf("%s: said %q", name, s.said)
+			if said := s.said(); len(said) == 0 || !strings.Contains(said[0], "tries") ||
+				!strings.HasPrefix(said[0], "5s store: gs://b: ") && !strings.HasPrefix(said[0], "6s store: gs://b: ") {
+				t.Errorf("%s: said %q", name, said)
 			}
 		})
 	}
@@ -127,12 +140,19 @@ func TestActionGoesOn(t *testing.T) {
 			}
 			time.Sleep(15 * time.Second)
 		}
-		s.said, s.service = nil, answers
-		if err := s.call(s.ctx); err != nil || len(s.said) != 1 || !strings.HasSuffix(s.said[0], "store: gs://b: Cloud Storage answers again") {
-			t.Errorf("said %q, %v", s.said, err)
+		s.said()
+		s.service = answers
+		err := s.call(s.ctx)
+		if said := s.said(); err != nil || len(said) != 1 || !strings.HasSuffix(said[0], "store: gs://b: Cloud Storage answers again") {
+			t.Errorf("said %q, %v", said, err)
 		}
-		s.service, s.began = noAnswer, time.Now()
-		time.AfterFunc(44*time.Second, func() { s.service = answers })
+		s.began = time.Now()
+		s.service = func(ctx context.Context) error {
+			if time.Since(s.began) < 44*time.Second {
+				return noAnswer(ctx)
+			}
+			return nil
+		}
 		if err := s.call(s.ctx); err != nil || time.Since(s.began) < 44*time.Second {
 			t.Errorf("after %v: %v", time.Since(s.began), err)
 		}
@@ -168,8 +188,9 @@ func TestQuiet(t *testing.T) {
 			}
 			return nil
 		}
-		if err := s.call(s.ctx); err != nil || len(s.said) != 0 {
-			t.Errorf("said %q, %v", s.said, err)
+		err := s.call(s.ctx)
+		if said := s.said(); err != nil || len(said) != 0 {
+			t.Errorf("said %q, %v", said, err)
 		}
 		s.service = noAnswer
 		stopped, stop := context.WithTimeout(s.ctx, time.Second)
