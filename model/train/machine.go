@@ -4,12 +4,12 @@ import (
 	"github.com/quire-ml/quire/model/adam"
 	"github.com/quire-ml/quire/model/decode"
 	"github.com/quire-ml/quire/model/graph"
-	"github.com/quire-ml/quire/model/rnn"
 )
 
 // A machine computes the steps of one Trainer on a device. The trainer's
-// weights, moments and mean are the host's copy of the machine's memory: push
-// and pull move them. Its hidden stays on the host.
+// weights, moments, mean and hidden are the host's copy of the machine's memory:
+// push and pull move them. What fails in a method without an error fails in the
+// next one with an error.
 //
 // Scalars (the loss, the norm, the rates) are computed by the same Go code for
 // every machine.
@@ -17,9 +17,9 @@ type machine interface {
 	// resize prepares for sequences of T+1 ids.
 	resize(T int) error
 	// loss returns the mean cross-entropy of ids and targets (T, B), in nats, and
-	// keeps its gradients. The sequences start from the trainer's hidden, or
-	// without one from zero. The trainer's seed and step decide which values
-	// are dropped.
+	// keeps its gradients. The sequences start from the hidden after the last apply,
+	// or without one from zero. The trainer's seed and step decide which values are
+	// dropped.
 	loss(ids, targets []int32) (float64, error)
 	// gradient returns the gradient of the parameter of that name from the last
 	// loss, nil for an unknown name; valid until the next loss.
@@ -27,10 +27,16 @@ type machine interface {
 	// squares returns the sums of squares of the gradients for adam.Solver.Begin.
 	squares() ([]float64, error)
 	// apply updates weights, moments and mean by the gradients of the last loss,
-	// and sets the trainer's hidden to that in which its sequences have ended.
+	// and sets the hidden to that in which its sequences have ended.
 	apply(adam.Rates) error
-	// predictor returns B streams of the trainer's weights, or of its mean.
-	predictor(w *rnn.Weights, B int) (predictor, error)
+	// forget sets the hidden of sequence b to zero.
+	forget(b int)
+	// sampler returns B streams of the weights, with the hidden from which the next
+	// loss starts; valid until the next apply.
+	sampler() (predictor, error)
+	// validator returns streams of the trainer's model with zero hidden; valid until
+	// the next apply.
+	validator(streams int) (predictor, error)
 	// pull copies the machine's memory to the host. push copies the host's memory
 	// to the machine.
 	pull() error
@@ -38,22 +44,19 @@ type machine interface {
 	close() error
 }
 
-// A predictor runs B streams forward, one character at a time, as decode.Model
-// does.
+// A predictor runs streams forward, one character at a time, as decode.Model does.
 type predictor interface {
 	Step(ids []int32) (logits []float32, err error)
 	Losses(ids, targets []int32) ([]float64, error)
-	Reset()
-	SetHidden(h, c [][]float32)
 	Forget(b int)
-	Reload()
 }
 
 // cpu is the machine of the processor: a Gorgonia graph, updated by the trainer's
 // solver. Its memory is the host's.
 type cpu struct {
-	t   *Trainer
-	net *graph.Network
+	t     *Trainer
+	net   *graph.Network
+	draws *decode.Model // of sampler; nil before the first
 }
 
 func (c *cpu) resize(T int) error {
@@ -90,7 +93,27 @@ func (c *cpu) apply(r adam.Rates) error {
 	return nil
 }
 
-func (c *cpu) predictor(w *rnn.Weights, B int) (predictor, error) { return decode.New(w, B), nil }
+func (c *cpu) forget(b int) {
+	if x := c.t.hidden; x != nil {
+		x.forget(b)
+	}
+}
+
+func (c *cpu) sampler() (predictor, error) {
+	if c.draws == nil {
+		c.draws = decode.New(c.t.Weights, c.t.B)
+	} else {
+		c.draws.Reload()
+	}
+	if x := c.t.hidden; x != nil {
+		c.draws.SetHidden(x.h, x.c)
+	} else {
+		c.draws.Reset()
+	}
+	return c.draws, nil
+}
+
+func (c *cpu) validator(n int) (predictor, error) { return decode.New(c.t.model(), n), nil }
 
 func (c *cpu) pull() error { return nil }
 func (c *cpu) push() error { return nil }

@@ -2,7 +2,6 @@ package train
 
 import (
 	"context"
-	"fmt"
 	"math"
 	"reflect"
 	"testing"
@@ -18,23 +17,19 @@ type apart struct {
 	host, own *Trainer
 }
 
-// copyMemory copies weights, moments and mean.
+// copyMemory copies weights, moments, mean and hidden.
 func copyMemory(to, from *Trainer) {
-	for i, part := range from.stored() {
-		for k, values := range part.data {
-			copy(to.stored()[i].data[k], values)
-		}
+	for i, t := range from.memory() {
+		copy(to.memory()[i].Data, t.Data)
 	}
 }
 
 // push leaves NaN on the host: only a pull brings values there.
 func (a *apart) push() error {
 	copyMemory(a.own, a.host)
-	for _, part := range a.host.stored() {
-		for _, values := range part.data {
-			for i := range values {
-				values[i] = float32(math.NaN())
-			}
+	for _, t := range a.host.memory() {
+		for i := range t.Data {
+			t.Data[i] = float32(math.NaN())
 		}
 	}
 	return nil
@@ -42,32 +37,9 @@ func (a *apart) push() error {
 
 func (a *apart) pull() error { copyMemory(a.host, a.own); return nil }
 
-func (a *apart) hidden(to, from *Trainer) {
-	for i, t := range from.hidden.tensors() {
-		copy(to.hidden.tensors()[i].Data, t.Data)
-	}
-}
-
 func (a *apart) loss(ids, targets []int32) (float64, error) {
-	a.hidden(a.own, a.host)
 	a.own.Solver.T = a.host.Solver.T
 	return a.own.machine.loss(ids, targets)
-}
-
-func (a *apart) apply(r adam.Rates) error {
-	err := a.own.machine.apply(r)
-	a.hidden(a.host, a.own)
-	return err
-}
-
-func (a *apart) predictor(w *rnn.Weights, B int) (predictor, error) {
-	switch w {
-	case a.host.Weights:
-		return a.own.machine.predictor(a.own.Weights, B)
-	case a.host.mean:
-		return a.own.machine.predictor(a.own.mean, B)
-	}
-	return nil, fmt.Errorf("weights that the machine does not know")
 }
 
 func (a *apart) resize(T int) (err error) {
@@ -80,7 +52,12 @@ func (a *apart) resize(T int) (err error) {
 
 func (a *apart) gradient(name string) []float32 { return a.own.Gradient(name) }
 func (a *apart) squares() ([]float64, error)    { return a.own.machine.squares() }
+func (a *apart) apply(r adam.Rates) error       { return a.own.machine.apply(r) }
+func (a *apart) forget(b int)                   { a.own.Forget(b) }
+func (a *apart) sampler() (predictor, error)    { return a.own.machine.sampler() }
 func (a *apart) close() error                   { return a.own.Close() }
+
+func (a *apart) validator(n int) (predictor, error) { return a.own.machine.validator(n) }
 
 // TestMachine trains on the processor and on a machine apart from it, which must
 // have the same losses, gradients and tensors, also after a restore.
@@ -123,7 +100,7 @@ func TestMachine(t *testing.T) {
 						t.Fatal(err)
 					}
 					grads[i] = append(grads[i], tr.Gradient("rnn.weight_hh_l1")...)
-					m, err := tr.machine.predictor(tr.model(), evaluateRows)
+					m, err := tr.machine.validator(evaluateRows)
 					if err != nil {
 						t.Fatal(err)
 					}

@@ -9,23 +9,14 @@ import (
 // drawn too. Dropout is off meanwhile. The draws depend on the seed, the steps
 // taken and the position in the batch alone.
 func (t *Trainer) draw() error {
-	if t.sampler == nil {
-		var err error
-		if t.sampler, err = t.machine.predictor(t.Weights, t.B); err != nil {
-			return err
-		}
-	} else {
-		t.sampler.Reload()
-	}
-	if t.hidden == nil {
-		t.sampler.Reset()
-	} else {
-		t.sampler.SetHidden(t.hidden.h, t.hidden.c)
+	m, err := t.machine.sampler()
+	if err != nil {
+		return err
 	}
 	V := t.Weights.Shape.Vocabulary
 	key := kernel.Hash(kernel.Hash(kernel.Hash(uint64(t.o.Seed))+uint64(t.Solver.T)) + samplingStream)
 	for i := 0; i+1 < t.T; i++ {
-		logits, err := t.sampler.Step(t.ids[i*t.B : (i+1)*t.B])
+		logits, err := m.Step(t.ids[i*t.B : (i+1)*t.B])
 		if err != nil {
 			return err
 		}

@@ -31,7 +31,6 @@ type Trainer struct {
 
 	o       TrainerOptions
 	machine machine
-	sampler predictor    // draws for draw; nil before the first
 	mean    *rnn.Weights // running mean of the weights, nil for none
 	hidden  *hidden      // nil: every batch starts from zero
 	ids     []int32      // (T, B)
@@ -140,11 +139,7 @@ func (t *Trainer) Apply() error {
 }
 
 // Forget lets sequence b of the next batch start from zero, with Carry too.
-func (t *Trainer) Forget(b int) {
-	if t.hidden != nil {
-		t.hidden.forget(b)
-	}
-}
+func (t *Trainer) Forget(b int) { t.machine.forget(b) }
 
 // Step is Loss and Apply.
 func (t *Trainer) Step(batch []int32) (float64, error) {
