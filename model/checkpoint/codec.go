@@ -1,6 +1,7 @@
 package checkpoint
 
 import (
+	"bufio"
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
@@ -93,7 +94,13 @@ func write(w io.Writer, values []float32, buf []byte) error {
 // sha256 too. Its memory is the size of the file, and the header again.
 func decode(r io.Reader, bytes int64) (*Checkpoint, string, error) {
 	file := sha256.New()
-	r = io.TeeReader(r, file)
+	b := bufio.NewReader(r)
+	if head, err := b.Peek(int(min(headBytes, bytes))); err == nil {
+		if err := checkHead(head, bytes); err != nil {
+			return nil, "", err
+		}
+	}
+	r = io.TeeReader(b, file)
 	start, err := readHeader(r, bytes)
 	if err != nil {
 		return nil, "", err

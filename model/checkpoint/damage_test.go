@@ -176,15 +176,61 @@ func TestLongHeader(t *testing.T) {
 // TestLength: a header's length is believed only as far as the file goes.
 func TestLength(t *testing.T) {
 	for _, n := range []uint64{16<<20 + 1, 91_000_000, 1 << 40, 1<<64 - 1} {
-		file := append(binary.LittleEndian.AppendUint64(nil, n), "{}"...)
+		file := append(binary.LittleEndian.AppendUint64(nil, n), digestPrefix...)
 		for _, size := range []int64{int64(len(file)), 1 << 62} {
 			if _, _, err := decode(bytes.NewReader(file), size); err == nil || !strings.Contains(err.Error(), fmt.Sprintf("byte 0: the header's length is %d, want at most", n)) {
 				t.Errorf("length %d in a file of %d: %v", n, size, err)
 			}
 		}
 	}
-	foreign := forge(`{"x":{"dtype":"F32","shape":[0],"data_offsets":[0,0]}}          `, nil)
-	if _, _, err := decode(bytes.NewReader(foreign), int64(len(foreign))); err == nil || !strings.Contains(err.Error(), "the file is no checkpoint of quire") {
-		t.Errorf("another program's file: %v", err)
+}
+
+// TestForeign: files of other kinds are named, as far as their bytes say what they are; a
+// checkpoint with a damaged byte is never called another kind.
+func TestForeign(t *testing.T) {
+	long := strings.Repeat("x", 600)
+	for _, c := range []struct{ data, want string }{
+		{"", "byte 0: the file is empty, want a header"},
+		{"hello", "byte 0: it is text, no checkpoint of quire"},
+		{strings.Repeat("Être ou ne pas être\r\n\t", 50), "byte 0: it is text, no checkpoint of quire"},
+		{strings.Repeat("é", 300), "byte 0: it is text, no checkpoint of quire"},       // the head ends between characters
+		{"a" + strings.Repeat("é", 300), "byte 0: it is text, no checkpoint of quire"}, // and inside one
+		{`{"format": 1, "steps": [1, 2, 3]}`, "byte 0: it is text, no checkpoint of quire"},
+		{"\x1f\x8b\x08\x00" + long, "byte 0: it is compressed by gzip, no checkpoint of quire"},
+		{"BZh91AY&SY" + long, "byte 0: it is compressed by bzip2, no checkpoint of quire"},
+		{"\xfd7zXZ\x00\x00" + long, "byte 0: it is compressed by xz, no checkpoint of quire"},
+		{"\x28\xb5\x2f\xfd\x24" + long, "byte 0: it is compressed by zstd, no checkpoint of quire"},
+		{"PK\x03\x04\x14\x00text.txt" + long, "byte 0: it is a zip archive, no checkpoint of quire"},
+		{"PK\x03\x04\x00\x00model/data.pkl" + long, "byte 0: it is a file of PyTorch, no checkpoint of quire"},
+		{"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.\x80\x02" + long, "byte 0: it is an old file of PyTorch, no checkpoint of quire"},
+		{"\x89HDF\r\n\x1a\n" + long, "byte 0: it is an HDF5 file, no checkpoint of quire"},
+		{"\x93NUMPY\x01\x00" + long, "byte 0: it is an array of NumPy, no checkpoint of quire"},
+		{"GGUF\x03\x00\x00\x00" + long, "byte 0: it is a GGUF file, no checkpoint of quire"},
+		{"PAR1\x15\x04" + long, "byte 0: it is a Parquet file, no checkpoint of quire"},
+		{"\x80\x00\x00\x00\x00\x00\x00\x00" + `{"w":{"dtype":"F32","shape":[2]}}` + long, "byte 0: it is a safetensors file of another program, no checkpoint of quire"},
+		{"\x20\x00\x00\x00\x00\x00\x00\x00" + `{"w":{"dtype":"F32","shape":[]}} `, "byte 0: it is a safetensors file of another program, no checkpoint of quire"},
+		{"\xff\x00\x00\x00\x00\x00\x00\x01" + `{"w":{"dtype":"F32","shape":[2]}}` + long, `header at byte 8: found "{\"w\":`}, // longer than the file
+		{"\x08\x07\x12\x07pytorch\x1a\x051.9.0" + long, `header at byte 8: found "rch\x1a\x051.9.0xxx`},                       // ONNX: nothing says so
+		{"caf\xe9 au lait, texte en latin-1", `header at byte 8: found "lait, texte en latin-1", want it to start with "{\"__metadata__\":{\"digest\":\"": the file is no checkpoint of quire, or damaged`},
+		{strings.Repeat("\x00", 300), `header at byte 8: found "\x00\x00`},
+		{"\x10\x02\x00", "byte 3: the file ends here, want the 8 bytes of the header's length"},
+	} {
+		_, _, err := decode(strings.NewReader(c.data), int64(len(c.data)))
+		if err == nil || !strings.HasPrefix(err.Error(), c.want) || errors.Is(err, ErrForeign) != strings.Contains(c.want, "byte 0: it is") {
+			t.Errorf("%.20q: %v, want %s", c.data, err, c.want)
+		}
+	}
+	file := goldenFile()
+	for at := range file {
+		for bit := range 8 {
+			damaged := bytes.Clone(file)
+			damaged[at] ^= 1 << bit
+			if _, _, err := decode(bytes.NewReader(damaged), int64(len(file))); errors.Is(err, ErrForeign) {
+				t.Errorf("bit %d of byte %d flipped: %v", bit, at, err)
+			}
+		}
+		if _, _, err := decode(bytes.NewReader(file[:at]), int64(at)); errors.Is(err, ErrForeign) {
+			t.Errorf("cut to %d bytes: %v", at, err)
+		}
 	}
 }

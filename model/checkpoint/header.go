@@ -172,8 +172,7 @@ func digest(plain []byte) string {
 // decodeHeader verifies length and header, and reads them.
 func decodeHeader(data []byte) (*header, error) {
 	if len(data) < digestAt+hexBytes || string(data[lengthBytes:digestAt]) != digestPrefix {
-		return nil, fmt.Errorf("header at byte %d: found %.60q, want it to start with %q: the file is no checkpoint of quire, or damaged",
-			lengthBytes, data[min(lengthBytes, len(data)):], digestPrefix)
+		return nil, fmt.Errorf("header at byte %d: found %.60q, want %q and a digest", lengthBytes, data[min(lengthBytes, len(data)):], digestPrefix)
 	}
 	plain := slices.Clone(data)
 	copy(plain[digestAt:], noDigest)

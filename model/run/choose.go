@@ -30,6 +30,9 @@ func Open(ctx context.Context, path, which string) (c *checkpoint.Checkpoint, at
 	defer st.Close()
 	if name != "" {
 		c, err = checkpoint.Read(ctx, st, name)
+		if errors.Is(err, checkpoint.ErrForeign) {
+			return nil, "", err // there is no intact copy
+		}
 		return c, st.Join(name), remedy(err)
 	}
 	if step, ok, err := parseStep(which); ok {
@@ -128,14 +131,20 @@ func remedy(err error) error {
 	return err
 }
 
-// fileOf splits the path of a checkpoint's file; name is empty for a directory.
-func fileOf(path string) (dir, name string) {
+// IsFile reports whether Open reads a path as a checkpoint's file, not as the directory of
+// a run.
+func IsFile(path string) bool {
 	isFile := strings.HasSuffix(path, checkpoint.Suffix)
 	if !store.IsURL(path) {
 		info, err := os.Stat(path)
 		isFile = err == nil && info.Mode().IsRegular() || err != nil && isFile
 	}
-	if !isFile {
+	return isFile
+}
+
+// fileOf splits the path of a checkpoint's file; name is empty for a directory.
+func fileOf(path string) (dir, name string) {
+	if !IsFile(path) {
 		return path, ""
 	}
 	return store.Split(path)

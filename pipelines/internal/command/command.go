@@ -25,6 +25,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/quire-ml/quire/configs"
+	"github.com/quire-ml/quire/model/checkpoint"
 	"github.com/quire-ml/quire/model/kernel"
 	"github.com/quire-ml/quire/model/run"
 	"github.com/quire-ml/quire/model/train"
@@ -230,10 +231,14 @@ func textRemedy(err error) string {
 		return "; change generate.prompt, or set it to nothing"
 	case !errors.As(err, &model):
 		return ""
+	case errors.Is(err, checkpoint.ErrForeign):
+		return "; name a " + checkpoint.Suffix + " file that a training wrote, or the directory of a run"
 	case errors.Is(err, gate.ErrRefused):
 		return "; promote a model by hand, or go back: promote --rollback"
 	case errors.Is(err, store.ErrNotExist):
 		return "; train a model first, or name one with --checkpoint"
+	case run.IsFile(model.Path):
+		return "; use another checkpoint: a file, or the directory of a run"
 	case model.Which == run.Latest:
 		return "; use another checkpoint: --which best, or a file"
 	}

@@ -224,10 +224,27 @@ func TestNoModel(t *testing.T) {
 	for _, args := range [][]string{{"generate"}, {"score", "--text", "a"}, {"evaluate"}} {
 		l.fails(1, []string{"no checkpoint at " + filepath.Join(l.work, "run"), "train a model first"}, args...)
 	}
-	damaged := filepath.Join(l.dir, "damaged.safetensors")
-	l.write(damaged, "no checkpoint")
-	l.fails(1, []string{damaged, "--which latest"}, "generate", "--checkpoint", damaged)
-	l.fails(1, []string{damaged, "--which best"}, "generate", "--checkpoint", damaged, "--which", "latest")
+	for name, file := range map[string]struct{ data, says string }{
+		"a.txt": {"no checkpoint", "text"}, "a.safetensors": {"no checkpoint", "text"}, "a.gz": {"\x1f\x8b\x08\x00\x00", "compressed by gzip"},
+	} {
+		path := filepath.Join(l.dir, name)
+		l.write(path, file.data)
+		for _, args := range [][]string{{"generate", "--checkpoint"}, {"score", "--text", "a", "--checkpoint"}, {"inspect"}, {"promote"}} {
+			want := "quire: checkpoint: " + path + ": byte 0: it is " + file.says + ", no checkpoint of quire; name a .safetensors file that a training wrote, or the directory of a run\n"
+			if o := l.run(append(args, path, "--quiet")...); o.code != 1 || o.stderr != want {
+				t.Errorf("%v of %s: %v", args, name, o)
+			}
+		}
+	}
+	empty := filepath.Join(l.dir, "empty")
+	l.write(empty, "")
+	l.fails(1, []string{empty + ": byte 0: the file is empty", "use another checkpoint: a file, or the directory of a run"}, "inspect", empty)
+	damaged := t.TempDir()
+	for _, pointer := range []string{"latest.json", "best.json"} {
+		l.write(filepath.Join(damaged, pointer), "{")
+	}
+	l.fails(1, []string{"best.json", "--which latest"}, "generate", "--checkpoint", damaged)
+	l.fails(1, []string{"latest.json", "--which best"}, "generate", "--checkpoint", damaged, "--which", "latest")
 	l.fails(1, []string{"nothing at " + filepath.Join(l.dir, "none")}, "inspect", filepath.Join(l.dir, "none"))
 	l.fails(1, []string{"no checkpoint at " + l.dir}, "inspect", l.dir)
 }
