@@ -62,6 +62,8 @@ var mayImport = map[string][2][]string{
 	// decode draws the characters that it writes.
 	"model/decode": {{"model/kernel", "model/rnn", "model/sample"}, {}},
 	"model/sample": {},
+	// The GPU: the same bytes.
+	"model/cuda": {},
 	// rnn for the names and shapes of the parameters: a checkpoint gives a network its weights.
 	"model/checkpoint": {{"model/rnn", "runners/store"}, {}},
 	// run knows the files and steps of a training; train, which writes there, knows no store.

@@ -1,0 +1,292 @@
+// Package cuda runs a training on an NVIDIA GPU. What it computes is, to the bit,
+// what the packages kernel, rnn and graph compute.
+package cuda
+
+import (
+	_ "embed"
+	"encoding/binary"
+	"fmt"
+	"math"
+)
+
+//go:generate ./gen.sh
+
+// ptxText is the kernels as a driver takes them. Its first line names the
+// kernels.cu that it is made of.
+//
+//go:embed kernels.ptx
+var ptxText string
+
+// Ptr is an address of device memory. 0 is none.
+type Ptr uint64
+
+// function is an index into entries.
+type function int
+
+const (
+	gemmNT function = iota
+	gemmNN
+	gemmTN
+	gruForward
+	gruBackward
+	lstmForward
+	lstmBackward
+	crossEntropy
+	columnSum
+	segmentSum
+	gatherRows
+	sumSquares
+	updateAdam
+	applyDropout
+	functionCount
+)
+
+// An entry is what a launch must know of a kernel.
+type entry struct {
+	name    string
+	params  []int // bytes of each parameter
+	threads int   // of a block
+}
+
+// entries are the kernels of functions.cu, which says what they compute.
+var entries = [functionCount]entry{
+	gemmNT:       {"gemm_nt", []int{4, 4, 4, 8, 4, 8, 4, 8, 4, 8, 4}, 256},
+	gemmNN:       {"gemm_nn", []int{4, 4, 4, 8, 4, 8, 4, 8, 4, 8, 4}, 256},
+	gemmTN:       {"gemm_tn", []int{4, 4, 4, 8, 4, 8, 4, 8, 4, 8, 4}, 256},
+	gruForward:   {"gru_forward", []int{4, 4, 8, 8, 8, 8, 8, 8, 8}, 128},
+	gruBackward:  {"gru_backward", []int{4, 4, 8, 8, 8, 8, 8, 8}, 256},
+	lstmForward:  {"lstm_forward", []int{4, 4, 8, 8, 8, 8, 8, 8, 8, 8, 8}, 128},
+	lstmBackward: {"lstm_backward", []int{4, 4, 8, 8, 8, 8, 8, 8, 8}, 256},
+	crossEntropy: {"cross_entropy", []int{8, 8, 8, 8, 4, 4, 4}, 128},
+	columnSum:    {"column_sum", []int{8, 8, 4, 4, 4}, 128},
+	segmentSum:   {"segment_sum", []int{8, 4, 8, 4, 8, 8, 4, 4, 4}, 128},
+	gatherRows:   {"gather", []int{8, 8, 8, 4}, 128},
+	sumSquares:   {"sum_squares", []int{8, 8, 4}, 128},
+	updateAdam:   {"adam", []int{8, 8, 8, 8, 8, 4, 8}, 256},
+	applyDropout: {"dropout", []int{8, 8, 4, 8, 4, 4}, 256},
+}
+
+// A launcher starts kernels, one after another. shared is the number of bytes of
+// shared memory beyond the kernel's own. The args are only read until launch
+// returns.
+type launcher interface {
+	launch(f function, grid, block [3]uint32, shared uint32, a *args) error
+}
+
+// args are the parameters of a launch, in a block of memory that is used again.
+type args struct {
+	n      int
+	values [maxArgs]uint64 // each in the low bytes of its own word
+	sizes  [maxArgs]uint8  // bytes of each: 4 or 8
+	tooBig int             // the first size that an int32 cannot hold; 0 for none
+}
+
+const maxArgs = 12
+
+func (a *args) add(x uint64, size uint8) {
+	a.values[a.n], a.sizes[a.n] = x, size
+	a.n++
+}
+
+func (a *args) f32(x float32) { a.add(uint64(math.Float32bits(x)), 4) }
+
+func (a *args) ptrs(list ...Ptr) {
+	for _, p := range list {
+		a.add(uint64(p), 8)
+	}
+}
+
+// i32 adds sizes and strides, which are not negative.
+func (a *args) i32(list ...int) {
+	for _, n := range list {
+		if (n < 0 || n > math.MaxInt32) && a.tooBig == 0 {
+			a.tooBig = n
+		}
+		a.add(uint64(uint32(n)), 4)
+	}
+}
+
+// pack appends the parameters to dst as PTX lays them out: each at a multiple of
+// its size.
+func (a *args) pack(dst []byte) []byte {
+	for i, x := range a.values[:a.n] {
+		for len(dst)%int(a.sizes[i]) != 0 {
+			dst = append(dst, 0)
+		}
+		if a.sizes[i] == 4 {
+			dst = binary.LittleEndian.AppendUint32(dst, uint32(x))
+		} else {
+			dst = binary.LittleEndian.AppendUint64(dst, x)
+		}
+	}
+	return dst
+}
+
+// kernels launches the kernels, with the grid that each needs. Sizes are those of
+// the functions of model/kernel. An empty result launches nothing. A size of 2^31
+// or more, or a grid that no device takes, is an error before the launch.
+//
+// kernels is for one goroutine at a time.
+type kernels struct {
+	launcher
+	args args
+}
+
+// begin returns the block of parameters, emptied.
+func (k *kernels) begin() *args {
+	k.args.n, k.args.tooBig = 0, 0
+	return &k.args
+}
+
+const (
+	maxGridX = math.MaxInt32
+	maxGridY = 65535
+)
+
+// start launches f on a grid of x by y blocks with the parameters added since begin.
+func (k *kernels) start(f function, x, y int) error {
+	e := &entries[f]
+	if n := k.args.tooBig; n != 0 {
+		return fmt.Errorf("cuda: %s: a size is %d, want 0 … %d", e.name, n, math.MaxInt32)
+	}
+	if x <= 0 || y <= 0 {
+		return nil
+	}
+	if x > maxGridX || y > maxGridY {
+		return fmt.Errorf("cuda: %s: a grid of %d by %d blocks, at most %d by %d", e.name, x, y, maxGridX, maxGridY)
+	}
+	return k.launch(f, [3]uint32{uint32(x), uint32(y), 1}, [3]uint32{uint32(e.threads), 1, 1}, 0, &k.args)
+}
+
+// blocks returns the number of blocks of size values that hold n.
+func blocks(n, size int) int { return (n + size - 1) / size }
+
+// gemm is kernel.Team.Gemm. Of each factor one stride is 1, and not both factors
+// are read transposed. An init of 0 is zeros.
+func (k *kernels) gemm(M, N, K int, a Ptr, ars, acs int, b Ptr, brs, bcs int, init Ptr, irs int, c Ptr, crs int) error {
+	f, lda, ldb := gemmNN, ars, brs
+	switch {
+	case acs == 1 && bcs == 1:
+	case acs == 1 && brs == 1:
+		f, ldb = gemmNT, bcs
+	case ars == 1 && bcs == 1:
+		f, lda = gemmTN, acs
+	default:
+		return fmt.Errorf("cuda: gemm: strides %d, %d of a and %d, %d of b: no kernel reads them", ars, acs, brs, bcs)
+	}
+	p := k.begin()
+	p.i32(M, N, K)
+	p.ptrs(a)
+	p.i32(lda)
+	p.ptrs(b)
+	p.i32(ldb)
+	p.ptrs(init)
+	p.i32(irs)
+	p.ptrs(c)
+	p.i32(crs)
+	return k.start(f, blocks(M, 64), blocks(N, 64))
+}
+
+// gruForward is kernel.GRUForward after the product W_hh·h + b_hh. ids 0: batch
+// row b reads row b of x. tmp 0: nothing is kept for gruBackward. out is not h.
+func (k *kernels) gruForward(B, H int, x, ids, whh, bhh, h, out, tmp Ptr) error {
+	a := k.begin()
+	a.i32(B, H)
+	a.ptrs(x, ids, whh, bhh, h, out, tmp)
+	return k.start(gruForward, blocks(H, 8), blocks(B, 16))
+}
+
+// lstmForward is kernel.LSTMForward after the product W_hh·h + b_hh; ids and tmp
+// as for gruForward. cOut may be c, out is not h.
+func (k *kernels) lstmForward(B, H int, x, ids, whh, bhh, h, c, cOut, out, tmp Ptr) error {
+	a := k.begin()
+	a.i32(B, H)
+	a.ptrs(x, ids, whh, bhh, h, c, cOut, out, tmp)
+	return k.start(lstmForward, blocks(H, 8), blocks(B, 16))
+}
+
+// gruBackward is kernel.GRUBackward after the product through W_hh of next, the tmp
+// of the step after it. next 0: there is none, and dh is not read.
+func (k *kernels) gruBackward(B, H int, next, whh, tmp, h, dout, dh Ptr) error {
+	a := k.begin()
+	a.i32(B, H)
+	a.ptrs(next, whh, tmp, h, dout, dh)
+	return k.start(gruBackward, blocks(H, 16), blocks(B, 16))
+}
+
+// lstmBackward is kernel.LSTMBackward; next as for gruBackward, with dc for dh.
+func (k *kernels) lstmBackward(B, H int, next, whh, tmp, c, cOut, dout, dc Ptr) error {
+	a := k.begin()
+	a.i32(B, H)
+	a.ptrs(next, whh, tmp, c, cOut, dout, dc)
+	return k.start(lstmBackward, blocks(H, 16), blocks(B, 16))
+}
+
+// crossEntropy is kernel.CrossEntropy. dlogits may be logits, or 0: losses alone.
+func (k *kernels) crossEntropy(losses, dlogits, logits, targets Ptr, scale float32, R, V int) error {
+	a := k.begin()
+	a.ptrs(losses, dlogits, logits, targets)
+	a.f32(scale)
+	a.i32(R, V)
+	return k.start(crossEntropy, blocks(R, 8), 1)
+}
+
+// columnSum is kernel.ColumnSum into zeros.
+func (k *kernels) columnSum(sum, x Ptr, ldx, R, N int) error {
+	a := k.begin()
+	a.ptrs(sum, x)
+	a.i32(ldx, R, N)
+	return k.start(columnSum, blocks(N, 128), 1)
+}
+
+// segmentSum is kernel.SegmentSum into zeros: row v of sums (rows, N) is the sum of
+// the rows list[first[v]] … list[first[v+1]-1] of x, in this order. first 0: it is
+// row v of x. Columns from split on read x shift columns to the right.
+func (k *kernels) segmentSum(sums Ptr, lds int, x Ptr, ldx int, first, list Ptr, rows, N, split, shift int) error {
+	a := k.begin()
+	a.ptrs(sums)
+	a.i32(lds)
+	a.ptrs(x)
+	a.i32(ldx)
+	a.ptrs(first, list)
+	a.i32(N, split, shift)
+	return k.start(segmentSum, rows, blocks(N, 128))
+}
+
+// gather sets y[r] = table[ids[r]] for R rows of K.
+func (k *kernels) gather(y, table, ids Ptr, R, K int) error {
+	a := k.begin()
+	a.ptrs(y, table, ids)
+	a.i32(K)
+	return k.start(gatherRows, R, blocks(K, 128))
+}
+
+// sumSquares is kernel.SumSquares of all chunks of x (n).
+func (k *kernels) sumSquares(sums, x Ptr, n int) error {
+	a := k.begin()
+	a.ptrs(sums, x)
+	a.i32(n)
+	return k.start(sumSquares, blocks(n, 8*4096), 1)
+}
+
+// adam is kernel.Adam, then kernel.Follow of mean, 0 for none. rates points at
+// seven float32: the fields of function.AdamRates in order, then the rate of Follow.
+func (k *kernels) adam(p, m, v, grad, mean Ptr, n int, rates Ptr) error {
+	a := k.begin()
+	a.ptrs(p, m, v, grad, mean)
+	a.i32(n)
+	a.ptrs(rates)
+	return k.start(updateAdam, blocks(n, 256), 1)
+}
+
+// dropout is kernel.Mask.Apply of a mask of that threshold and scale; key points at
+// its Key. dst may be src.
+func (k *kernels) dropout(dst, src Ptr, n int, key Ptr, threshold uint16, scale float32) error {
+	a := k.begin()
+	a.ptrs(dst, src)
+	a.i32(n)
+	a.ptrs(key)
+	a.i32(int(threshold))
+	a.f32(scale)
+	return k.start(applyDropout, blocks(n, 1024), 1)
+}
