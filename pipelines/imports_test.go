@@ -64,6 +64,8 @@ var mayImport = map[string][2][]string{
 	"model/sample": {},
 	// The GPU: the same bytes.
 	"model/cuda": {},
+	// An interpreter of PTX, for tests alone. kernel rounds a fused multiply-add.
+	"model/cuda/ptx": {{"model/kernel"}, {}},
 	// rnn for the names and shapes of the parameters: a checkpoint gives a network its weights.
 	"model/checkpoint": {{"model/rnn", "runners/store"}, {}},
 	// run knows the files and steps of a training; train, which writes there, knows no store.

@@ -1,0 +1,264 @@
+package ptx
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+var (
+	errLocal  = errors.New("local memory: a register did not fit, or an array has an index that is not a constant")
+	errUndone = errors.New("unknown instruction")
+)
+
+// refused says why an instruction that PTX has is not executed, by what its name has.
+var refused = []struct {
+	name  *regexp.Regexp
+	cause string
+}{
+	{regexp.MustCompile(`\.approx\b`), ".approx: PTX does not define its bits"},
+	{regexp.MustCompile(`\.ftz\b`), ".ftz: it takes subnormal numbers for zero"},
+	{regexp.MustCompile(`^(atom|red)\.`), "an atomic: its result follows the order of the threads"},
+	{regexp.MustCompile(`^(ld|st)\.local\b`), errLocal.Error()},
+	{regexp.MustCompile(`^(add|sub|mul|mad|fma|div|sqrt|rcp)\.(\w+\.)*f(32|64)$`), "a float operation that is not .rn: it may be fused, or is rounded otherwise"},
+}
+
+// decode reads an instruction.
+func (b *builder) decode(s string) (instruction, error) {
+	in := instruction{line: b.line, text: s, guard: -1}
+	if guard, rest, has := strings.Cut(s, " "); has && guard[0] == '@' {
+		name := strings.TrimPrefix(guard[1:], "!")
+		p, err := b.register(name, 1)
+		if err != nil {
+			return in, err
+		}
+		in.guard, in.unless, s = p.slot, name != guard[1:], rest
+	}
+	name, rest, _ := strings.Cut(s, " ")
+	operands := split(rest)
+	var err error
+	switch root, _, _ := strings.Cut(name, "."); root {
+	case "bra", "ret", "exit", "bar", "trap":
+		err = b.control(&in, name, operands)
+	case "ld", "st":
+		in.do, err = b.access(name, operands)
+	case "shfl":
+		in.kind = exchange
+		in.move, err = b.shuffle(name, operands)
+	case "setp":
+		in.do, err = b.compare(name, operands)
+	case "mov":
+		if strings.Contains(rest, "{") {
+			in.do, err = b.pack(name, operands)
+			break
+		}
+		fallthrough
+	default:
+		in.do, err = b.compute(name, operands)
+	}
+	if errors.Is(err, errUndone) {
+		for _, r := range refused {
+			if r.name.MatchString(name) {
+				err = errors.New(r.cause)
+				break
+			}
+		}
+	}
+	return in, err
+}
+
+// split divides operands at the commas outside of brackets and braces.
+func split(s string) (list []string) {
+	depth, from := 0, 0
+	for i, c := range s {
+		switch c {
+		case '[', '{':
+			depth++
+		case ']', '}':
+			depth--
+		case ',':
+			if depth == 0 {
+				list = append(list, strings.TrimSpace(s[from:i]))
+				from = i + 1
+			}
+		}
+	}
+	if s = strings.TrimSpace(s[from:]); s != "" {
+		list = append(list, s)
+	}
+	return list
+}
+
+// control reads what decides where a thread goes on.
+func (b *builder) control(in *instruction, name string, operands []string) error {
+	switch {
+	case (name == "bra" || name == "bra.uni") && len(operands) == 1:
+		in.kind = branch
+		b.jumps[len(b.code)] = operands[0]
+	case (name == "ret" || name == "exit") && len(operands) == 0:
+		in.kind = exit
+	case name == "trap" && len(operands) == 0:
+		in.kind = trap
+	case name == "bar.sync" && slices.Equal(operands, []string{"0"}):
+		in.kind = barrier
+	default:
+		return errUndone
+	}
+	return nil
+}
+
+// register returns a declared register; bits is what it must have, 0 for anything.
+func (b *builder) register(name string, bits int) (register, error) {
+	for _, scope := range slices.Backward(b.scopes) {
+		if r, is := scope[name]; is {
+			if bits != 0 && r.bits != bits {
+				return r, fmt.Errorf("register %s has %d bits, want %d", name, r.bits, bits)
+			}
+			return r, nil
+		}
+	}
+	return register{}, fmt.Errorf("%q is not a declared register", name)
+}
+
+var specials = regexp.MustCompile(`^%(?:(tid|ntid|ctaid|nctaid)\.([xyz])|(laneid))$`)
+
+// source returns the slot of an operand that is read.
+func (b *builder) source(s string) (int, error) {
+	if v := specials.FindStringSubmatch(s); v != nil {
+		x := special{slot: b.slot(), name: v[1] + v[3]}
+		if v[2] != "" {
+			x.axis = int(v[2][0] - 'x')
+		}
+		b.special = append(b.special, x)
+		return x.slot, nil
+	}
+	if r, err := b.register(s, 0); err == nil {
+		return r.slot, nil
+	}
+	v, err := b.address(s)
+	if err != nil {
+		if v, err = literal(s); err != nil {
+			return 0, err
+		}
+	}
+	return b.constant(v), nil
+}
+
+// sources returns the slots of operands.
+func (b *builder) sources(operands []string) ([]int, error) {
+	slots := make([]int, len(operands))
+	for i, s := range operands {
+		var err error
+		if slots[i], err = b.source(s); err != nil {
+			return nil, err
+		}
+	}
+	return slots, nil
+}
+
+// constant returns the slot that holds v.
+func (b *builder) constant(v uint64) int {
+	slot, is := b.values[v]
+	if !is {
+		slot = b.slot()
+		b.values[v] = slot
+		b.constants = append(b.constants, constant{slot, v})
+	}
+	return slot
+}
+
+// address returns the address of a variable, with an offset after a plus.
+func (b *builder) address(s string) (uint64, error) {
+	name, offset, _ := strings.Cut(s, "+")
+	at, is := b.module.symbols[name]
+	if !is {
+		v, is := b.module.shared[name]
+		if _, here := b.places[name]; !is && !here {
+			return 0, fmt.Errorf("no variable %s", name)
+		}
+		at = b.place(shared{name: name, size: v.size, align: v.align, dynamic: v.dynamic})
+	}
+	if offset == "" {
+		return at, nil
+	}
+	v, err := literal(offset)
+	return at + v, err
+}
+
+// compute reads an operation of registers.
+func (b *builder) compute(name string, operands []string) (step, error) {
+	operation, is := operations[name]
+	if !is {
+		return nil, errUndone
+	}
+	if len(operands) == 0 {
+		return nil, errors.New("no operands")
+	}
+	to, err := b.register(operands[0], 0)
+	if err != nil {
+		return nil, err
+	}
+	from, err := b.sources(operands[1:])
+	if err != nil {
+		return nil, err
+	}
+	var do step
+	n := len(from)
+	switch f := operation.(type) {
+	case func(a uint64) uint64:
+		if n == 1 {
+			do = of1(f, to, from[0])
+		}
+	case func(a, b uint64) uint64:
+		if n == 2 {
+			do = of2(f, to, from[0], from[1])
+		}
+	case func(a, b, c uint64) uint64:
+		if n == 3 {
+			do = of3(f, to, from[0], from[1], from[2])
+		}
+	case division:
+		if n == 2 {
+			do = f.step(to, from[0], from[1])
+		}
+	}
+	if do == nil {
+		return nil, fmt.Errorf("%d operands", len(operands))
+	}
+	return do, nil
+}
+
+func of1(f func(a uint64) uint64, to register, a int) step {
+	mask := to.mask()
+	return func(w *warp, active []uint8) *Fault {
+		to, a := &w.frame[to.slot], &w.frame[a]
+		for _, l := range active {
+			to[l&31] = f(a[l&31]) & mask
+		}
+		return nil
+	}
+}
+
+func of2(f func(a, b uint64) uint64, to register, a, b int) step {
+	mask := to.mask()
+	return func(w *warp, active []uint8) *Fault {
+		to, a, b := &w.frame[to.slot], &w.frame[a], &w.frame[b]
+		for _, l := range active {
+			to[l&31] = f(a[l&31], b[l&31]) & mask
+		}
+		return nil
+	}
+}
+
+func of3(f func(a, b, c uint64) uint64, to register, a, b, c int) step {
+	mask := to.mask()
+	return func(w *warp, active []uint8) *Fault {
+		to, a, b, c := &w.frame[to.slot], &w.frame[a], &w.frame[b], &w.frame[c]
+		for _, l := range active {
+			to[l&31] = f(a[l&31], b[l&31], c[l&31]) & mask
+		}
+		return nil
+	}
+}

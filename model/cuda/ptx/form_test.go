@@ -1,0 +1,116 @@
+package ptx
+
+import (
+	"encoding/binary"
+	"fmt"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+const fileHeader = ".version 7.0\n.target sm_70\n.address_size 64\n"
+
+// classes are the registers of the forms by their letters: the type of a load or store,
+// and the width in bytes.
+var classes = map[string]struct {
+	declared string
+	bytes    int
+}{"rs": {"b16", 2}, "r": {"b32", 4}, "rd": {"b64", 8}, "f": {"f32", 4}, "fd": {"f64", 8}, "p": {"pred", 4}}
+
+var class = regexp.MustCompile(`%(rs|rd|fd|r|f|p)\d+`)
+
+// form is a kernel of one thread that executes an instruction: the registers of from
+// are loaded from 8 bytes each, those of to are stored in 8 bytes each.
+func form(instruction string, to, from []string) string {
+	var text strings.Builder
+	text.WriteString(fileHeader + ".visible .entry k(.param .u64 in, .param .u64 out)\n{\n")
+	for name, c := range classes {
+		fmt.Fprintf(&text, ".reg .%s %%%s<10>;\n", c.declared, name)
+	}
+	text.WriteString(".reg .b64 %in;\n.reg .b64 %out;\n.reg .b32 %truth;\nld.param.u64 %in, [in];\nld.param.u64 %out, [out];\n")
+	for i, r := range from {
+		c := classes[class.FindStringSubmatch(r)[1]]
+		if c.declared == "pred" {
+			fmt.Fprintf(&text, "ld.global.b32 %%truth, [%%in+%d];\nsetp.ne.b32 %s, %%truth, 0;\n", 8*i, r)
+			continue
+		}
+		fmt.Fprintf(&text, "ld.global.%s %s, [%%in+%d];\n", c.declared, r, 8*i)
+	}
+	text.WriteString(instruction + ";\n")
+	for i, r := range to {
+		c := classes[class.FindStringSubmatch(r)[1]]
+		if c.declared == "pred" {
+			fmt.Fprintf(&text, "selp.b32 %%truth, 1, 0, %s;\nst.global.b32 [%%out+%d], %%truth;\n", r, 8*i)
+			continue
+		}
+		fmt.Fprintf(&text, "st.global.%s [%%out+%d], %s;\n", c.declared, 8*i, r)
+	}
+	text.WriteString("ret;\n}\n")
+	return text.String()
+}
+
+// runForm executes an instruction whose registers, in order, are n results and then
+// the values in from, and returns the results.
+func runForm(t *testing.T, instruction string, n int, from ...uint64) []uint64 {
+	t.Helper()
+	names := class.FindAllString(instruction, -1)
+	if len(names) != n+len(from) {
+		t.Fatalf("%s: %d registers, want %d and %d", instruction, len(names), n, len(from))
+	}
+	m := NewMemory()
+	in, out := m.Alloc(8*len(from)), m.Alloc(8*n)
+	var values []byte
+	for _, v := range from {
+		values = binary.LittleEndian.AppendUint64(values, v)
+	}
+	results := make([]byte, 8*n)
+	for _, err := range []error{m.Write(in, values), m.Write(out, results), launch(m, form(instruction, names[:n], names[n:]), 1, 1, in, out), m.Read(out, results)} {
+		if err != nil {
+			t.Fatalf("%s: %v", instruction, err)
+		}
+	}
+	var list []uint64
+	for i := range n {
+		list = append(list, binary.LittleEndian.Uint64(results[8*i:]))
+	}
+	return list
+}
+
+// launch parses a text and runs its kernel k on blocks of threads, with parameters of
+// 8 bytes.
+func launch(m *Memory, text string, blocks, threads uint32, params ...uint64) error {
+	module, err := Parse(text)
+	if err != nil {
+		return err
+	}
+	var packed []byte
+	for _, p := range params {
+		packed = binary.LittleEndian.AppendUint64(packed, p)
+	}
+	return m.Launch(module.Kernel("k"), [3]uint32{blocks, 1, 1}, [3]uint32{threads, 1, 1}, 0, packed)
+}
+
+// TestIntegerForms has results by hand, from the text of the PTX ISA.
+func TestIntegerForms(t *testing.T) {
+	for _, c := range []struct {
+		form string
+		from []uint64
+		want uint64
+	}{
+		{"add.s32 %r0, %r1, %r2", []uint64{0x7FFFFFFF, 1}, 0x80000000},
+		{"add.u32 %r0, %r1, %r2", []uint64{0xFFFFFFFF, 2}, 1},
+		{"add.s64 %rd0, %rd1, %rd2", []uint64{0xFFFFFFFFFFFFFFFF, 2}, 1},
+		{"sub.s32 %r0, %r1, %r2", []uint64{0, 1}, 0xFFFFFFFF},
+		{"mul.lo.s32 %r0, %r1, %r2", []uint64{0x10001, 0x10001}, 0x20001},
+		{"mul.wide.s32 %rd0, %r1, %r2", []uint64{0xFFFFFFFF, 3}, 0xFFFFFFFFFFFFFFFD},
+		{"mul.wide.u32 %rd0, %r1, %r2", []uint64{0xFFFFFFFF, 3}, 0x2FFFFFFFD},
+		{"shl.b32 %r0, %r1, %r2", []uint64{1, 31}, 0x80000000},
+		{"shl.b32 %r0, %r1, %r2", []uint64{1, 32}, 0},
+		{"shr.s32 %r0, %r1, %r2", []uint64{0x80000000, 33}, 0xFFFFFFFF},
+		{"shr.u32 %r0, %r1, %r2", []uint64{0x80000000, 32}, 0},
+	} {
+		if got := runForm(t, c.form, 1, c.from...); got[0] != c.want {
+			t.Errorf("%s of %#x: %#x, want %#x", c.form, c.from, got[0], c.want)
+		}
+	}
+}

@@ -1,0 +1,154 @@
+package ptx
+
+import (
+	"encoding/binary"
+	"fmt"
+)
+
+// Addresses are sparse, so that a pointer that went astray meets nothing. An
+// allocation has a slot of addresses of its own, used once, and lies in the middle
+// of it: an index that is too small or too large by less than half a slot is still
+// known to belong to it.
+const (
+	globalSlot = 38 // log2 of the addresses in a slot of device memory
+	sharedSlot = 20 // of shared memory, whose addresses have 32 bits
+	alignment  = 256
+
+	sharedWindow = 1 << 63 // shared memory among generic addresses
+	dataWindow   = 1 << 62 // constant memory of the module
+)
+
+// A region is an allocation, or a variable in shared memory.
+type region struct {
+	base  uint64
+	bytes []byte
+	cells []cell // one a word; nil for memory that is only read
+	freed bool
+}
+
+// A space is the regions of a kind of memory by slot; slot 0 has none.
+type space struct {
+	name    string
+	bits    int // log2 of the addresses in a slot
+	regions []*region
+}
+
+// base returns the address of what lies in a slot.
+func base(bits, slot int, align uint64) uint64 {
+	return uint64(slot)<<bits + 1<<(bits-1) + align
+}
+
+// newSpace returns a space without regions.
+func newSpace(name string, bits int) space {
+	return space{name: name, bits: bits, regions: []*region{nil}}
+}
+
+// add makes a region of n bytes, aligned to align and to no more.
+func (s *space) add(n, align uint64) *region {
+	r := &region{base: base(s.bits, len(s.regions), align), bytes: make([]byte, n), cells: make([]cell, (n+3)/4)}
+	for i := range r.bytes {
+		r.bytes[i] = 0xFF // not a number
+	}
+	s.regions = append(s.regions, r)
+	return r
+}
+
+// find returns the region of an address, or what is wrong with n bytes there.
+func (s *space) find(p, n uint64) (*region, uint64, error) {
+	slot := p >> s.bits
+	if slot >= uint64(len(s.regions)) || s.regions[slot] == nil {
+		return nil, 0, fmt.Errorf("%s address %#x is in no allocation", s.name, p)
+	}
+	r := s.regions[slot]
+	at := p - r.base
+	switch {
+	case r.freed:
+		return nil, 0, fmt.Errorf("%s address %#x is in memory that was freed", s.name, p)
+	case at > uint64(len(r.bytes)) || n > uint64(len(r.bytes))-at:
+		return nil, 0, fmt.Errorf("%d bytes at byte %d of %d of %s memory", n, int64(at), len(r.bytes), s.name)
+	}
+	return r, at, nil
+}
+
+// Memory is the memory of a device, at addresses that say nothing. Its methods may
+// not run concurrently; several memories may.
+type Memory struct {
+	// Seed orders the threads: warps within a block and lanes within a warp.
+	Seed uint64
+	// Unwritten permits reads of device memory that nobody has written. Such bytes are 0xFF.
+	Unwritten bool
+
+	global   space
+	frames   []frame
+	interval uint64 // stretches of execution between barriers, so far
+	executed int64
+}
+
+// NewMemory returns a memory without allocations.
+func NewMemory() *Memory {
+	return &Memory{global: newSpace("global", globalSlot)}
+}
+
+// Alloc returns the address of n fresh bytes, a multiple of 256 and of no higher
+// power of two.
+func (m *Memory) Alloc(n int) uint64 { return m.global.add(uint64(n), alignment).base }
+
+// Free ends an allocation; p is what Alloc returned.
+func (m *Memory) Free(p uint64) error {
+	r, at, err := m.global.find(p, 0)
+	if err != nil {
+		return fmt.Errorf("ptx: free: %w", err)
+	}
+	if at != 0 {
+		return fmt.Errorf("ptx: free: address %#x is byte %d of an allocation", p, at)
+	}
+	r.freed, r.bytes, r.cells = true, nil, nil
+	return nil
+}
+
+// Write copies b to the device.
+func (m *Memory) Write(p uint64, b []byte) error {
+	r, at, err := m.global.find(p, uint64(len(b)))
+	if err != nil {
+		return fmt.Errorf("ptx: write: %w", err)
+	}
+	copy(r.bytes[at:], b)
+	r.mark(at, len(b))
+	return nil
+}
+
+// Read copies from the device into b.
+func (m *Memory) Read(p uint64, b []byte) error {
+	r, at, err := m.global.find(p, uint64(len(b)))
+	if err != nil {
+		return fmt.Errorf("ptx: read: %w", err)
+	}
+	copy(b, r.bytes[at:])
+	return nil
+}
+
+// Fill writes n words of value; p is a multiple of 4.
+func (m *Memory) Fill(p uint64, value uint32, n int) error {
+	r, at, err := m.global.find(p, 4*uint64(n))
+	switch {
+	case err != nil:
+		return fmt.Errorf("ptx: fill: %w", err)
+	case at%4 != 0:
+		return fmt.Errorf("ptx: fill: address %#x is not a multiple of 4", p)
+	}
+	for i := range n {
+		binary.LittleEndian.PutUint32(r.bytes[at+4*uint64(i):], value)
+	}
+	r.mark(at, 4*n)
+	return nil
+}
+
+// mark notes n bytes at a byte of the region as written by the host.
+func (r *region) mark(at uint64, n int) {
+	for i := at / 4; i < (at+uint64(n)+3)/4; i++ {
+		r.cells[i].written = max(r.cells[i].written, byHost)
+	}
+}
+
+// Instructions returns how many instructions threads have executed so far.
+func (m *Memory) Instructions() int64 { return m.executed }
