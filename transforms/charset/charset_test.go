@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/hex"
 	"io"
+	"math/rand/v2"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -30,6 +31,13 @@ var encoded = []struct{ name, text, hex string }{
 	{"shift_jis", "吾輩は猫である。名前はまだ無い。どこで生れたかとんと見当がつかぬ。", "8ce1947982cd944c82c582a082e9814296bc914f82cd82dc82be96b382a2814282c782b182c590b682ea82bd82a982c682f182c68ca9939682aa82c282a982ca8142"},
 	{"euc-jp", "吾輩は猫である。名前はまだ無い。どこで生れたかとんと見当がつかぬ。", "b8e3c7daa4cfc7ada4c7a4a2a4eba1a3ccbec1b0a4cfa4dea4c0ccb5a4a4a1a3a4c9a4b3a4c7c0b8a4eca4bfa4aba4c8a4f3a4c8b8abc5f6a4aca4c4a4aba4cca1a3"},
 	{"euc-kr", "나랏말이 중국과 달라 문자와 서로 통하지 아니하므로", "b3aab6f9b8bbc0cc20c1dfb1b9b0fa20b4deb6f320b9aec0dabfcd20bcadb7ce20c5ebc7cfc1f620bec6b4cfc7cfb9c7b7ce"},
+	{"x-mac-cyrillic", "Все счастливые семьи похожи друг на друга, каждая несчастливая семья несчастлива по-своему.", "82f1e520f1f7e0f1f2ebe8e2fbe520f1e5ecfce820efeef5eee6e820e4f0f3e320ede020e4f0f3e3e02c20eae0e6e4e0df20ede5f1f7e0f1f2ebe8e2e0df20f1e5ecfcdf20ede5f1f7e0f1f2ebe8e2e020efee2df1e2eee5ecf32e"},
+	{"ibm866", "Все счастливые семьи похожи друг на друга, каждая несчастливая семья несчастлива по-своему.", "82e1a520e1e7a0e1e2aba8a2eba520e1a5aceca820afaee5aea6a820a4e0e3a320ada020a4e0e3a3a02c20aaa0a6a4a0ef20ada5e1e7a0e1e2aba8a2a0ef20e1a5acecef20ada5e1e7a0e1e2aba8a2a020afae2de1a2aea5ace32e"},
+	{"iso-8859-5", "Все счастливые семьи похожи друг на друга, каждая несчастливая семья несчастлива по-своему.", "b2e1d520e1e7d0e1e2dbd8d2ebd520e1d5dcecd820dfdee5ded6d820d4e0e3d320ddd020d4e0e3d3d02c20dad0d6d4d0ef20ddd5e1e7d0e1e2dbd8d2d0ef20e1d5dcecef20ddd5e1e7d0e1e2dbd8d2d020dfde2de1d2ded5dce32e"},
+	{"macintosh", "Der Käse schmeckt süß, größer als früher. L’été, déjà à Genève: «où est la forêt?»", "446572204b8a7365207363686d65636b7420739fa72c2067729aa7657220616c732066729f6865722e204cd58e748e2c20648e6a8820882047656e8f76653a20c76f9d20657374206c6120666f7290743fc8"},
+	{"ibm850", "Der Käse schmeckt süß, größer als früher. Été, déjà à Genève: «où est la forêt?»", "446572204b847365207363686d65636b74207381e12c20677294e1657220616c73206672816865722e209074822c2064826a8520852047656e8a76653a20ae6f9720657374206c6120666f7288743faf"},
+	{"iso-8859-6", "في البدء خلق الله السموات والأرض وكانت الأرض خربة وخالية", "e1ea20c7e4c8cfc120cee4e220c7e4e4e720c7e4d3e5e8c7ca20e8c7e4c3d1d620e8e3c7e6ca20c7e4c3d1d620ced1c8c920e8cec7e4eac9"},
+	{"windows-1258", "Tu\u0300 xưa đê\u0301n nay, ngươ\u0300i ta vâ\u0303n sô\u0301ng bên sông.", "5475cc2078fd6120f0eaec6e206e61792c206e67fdf5cc692074612076e2de6e2073f4ec6e672062ea6e2073f46e672e"},
 	{"gb18030", "床前明月光，疑是地上霜。举头望明月，低头思故乡。", "b4b2c7b0c3f7d4c2b9e2a3acd2c9cac7b5d8c9cfcbaaa1a3bed9cdb7cdfbc3f7d4c2a3acb5cdcdb7cbbcb9cacfe7a1a3"},
 	{"big5", "床前明月光，疑是地上霜。舉頭望明月，低頭思故鄉。", "a7c9ab65a9faa4eba5faa141bac3ac4fa661a457c1f7a143c17cc059b1e6a9faa4eba141a743c059abe4ac47b66da143"},
 }
@@ -175,10 +183,60 @@ func TestOther(t *testing.T) {
 	for data, want := range map[string]string{
 		"\xff\xfe\x00\x00a\x00\x00\x00": "UTF-32", "\x00\x00\xfe\xff\x00\x00\x00a": "UTF-32",
 		"%PDF-1.4\n%\xe2\xe3\xcf\xd3": "application/pdf", "PK\x03\x04\xe9\xe9": "application/zip",
-		"\xff\xd8\xff\xe0": "image/jpeg", "%PDF-1.4 in ASCII": "", "\xe9t\xe9": "", "<html>\xe9": "", "\xff\xfea\x00": "",
+		"\xff\xd8\xff\xe0": "image/jpeg", "BZh91AY&SY\x8b\xd9": "application/x-bzip2", "\xfd7zXZ\x00\x00\x04": "application/x-xz",
+		"\x28\xb5\x2f\xfd\x24\x00": "application/zstd", "7z\xbc\xaf\x27\x1c\x00\x04": "application/x-7z-compressed", "BZh in a text": "",
+		"a\xc0\x80b": "modified UTF-8", "\xed\xa0\xb4\xed\xb4\x9e": "modified UTF-8", "é \xed\xa0\xb4\xed\xb4\x9e ü\xc0\x80": "modified UTF-8",
+		strings.Repeat("\xed\xa0\xb4\xed\xb4\x9e", 20000): "modified UTF-8", strings.Repeat("\xed\xa0\xb4\xed\xb4\x9e", 2000) + "\xff": "",
+		"a\xed\xa0\xb4 and \xed\xb4\x9e": "", "a\xed\xb4\x9e\xed\xa0\xb4": "",
+		"a\xc0\x80b\xff": "", "a\xc0\x80b\xc0": "", "%PDF-1.4 in ASCII": "", "\xe9t\xe9": "", "<html>\xe9": "", "\xff\xfea\x00": "",
 	} {
 		if s := signs(t, data); s.Other != want || want != "" && (s.UTF16 != "" || s.Likely != "") {
 			t.Errorf("%q: %+v, want %q", data, s, want)
+		}
+	}
+}
+
+// TestNoGuess: where nothing speaks for an encoding, none is likely.
+func TestNoGuess(t *testing.T) {
+	russian, japanese := "Все счастливые семьи похожи друг на друга.", "吾輩は猫である。名前はまだ無い。どこで生れたかとんと見当がつかぬ"
+	random := rand.New(rand.NewPCG(1, 2))
+	noise := func(n, lowest int) string {
+		b := make([]byte, n)
+		for i := range b {
+			b[i] = byte(lowest + random.IntN(256-lowest))
+		}
+		return string(b)
+	}
+	for name, data := range map[string]string{
+		"cut":                 japanese[:len(japanese)-1],
+		"cut, Russian":        strings.TrimSuffix(russian, "а.") + "\xd0",
+		"cut in front":        japanese[1:],
+		"a byte dropped":      russian[:21] + russian[22:],
+		"a byte damaged":      russian[:20] + "\xff" + russian[21:],
+		"long":                strings.Repeat(russian+"\n", 3000) + "caf\xe9\n", // beyond the samples of the beginning
+		"Latin-1 in UTF-8":    russian + "\nD\xe9j\xe0 vu \xe0 la carte\n",
+		"half a pair":         "half \xed\xa0\xb4 of a pair",
+		"overlong":            "a\xc0\xafb \xe0\x80\xaf",
+		"beyond Unicode":      "\xf8\x88\x80\x80\x80 \xf4\x90\x80\x80 \xfd\xbf\xbf\xbf\xbf\xbf",
+		"one byte":            "abc\xff",
+		"one byte in a word":  "ab\x80cd",
+		"noise":               noise(3000, 1),
+		"noise, not ASCII":    noise(3000, 128),
+		"a control character": "D\xe9j\xe0 vu \xe0 la carte\x01",
+		"EBCDIC":              strings.Repeat(unhex(t, "c88593939640e6969993846b40a38889a24089a24094a8"), 20), // Hello World, this is my, in cp037
+		"Johab":               unhex(t, "a1a1976520b7a58865b76520c881b4e19069209881"),
+		"kanji alone":         unhex(t, "b4c1bbfacab8bdf1baeec0aec6fccbdcb8ec20c2e7b3d820c5ecb5fec5d4c0e9c2e5c5c4b6e8"), // euc-jp
+		"a few of a Mac":      "K\x8ase",
+	} {
+		if s := signs(t, data); s.Likely != "" || s.Other != "" || s.UTF16 != "" || s.Invalid.Count == 0 {
+			t.Errorf("%s: %+v", name, s)
+		}
+	}
+	for data, want := range map[string]string{
+		"caf\xe9": "windows-1252", "It\x92s a \x93test\x94 \x96 ok": "windows-1252", "\x95 one\n\x95 two\n": "windows-1252",
+	} {
+		if s := signs(t, data); s.Likely != want {
+			t.Errorf("%q: %+v, want %s", data, s, want)
 		}
 	}
 }

@@ -3,6 +3,7 @@ package charset
 import (
 	"bytes"
 	"encoding/binary"
+	"math/bits"
 	"net/http"
 	"strings"
 	"unicode/utf8"
@@ -107,16 +108,88 @@ func (s *Scanner) Signs() Signs {
 		x.UTF16, x.CR = "", false
 	case x.UTF16 != "":
 		x.CR = false
-	case x.Invalid.Count > 0:
+	case x.Invalid.Count > 0 && modified(s.sample):
+		x.Other = "modified UTF-8"
+	case x.Invalid.Count > 0 && !damaged(s.head, s.sample):
 		x.Likely = likely(s.sample)
 	}
 	return x
+}
+
+// modified reports whether a sample is the UTF-8 of Java and of some databases: NUL is C0 80, and
+// characters above U+FFFF are two surrogates. All bytes that are not UTF-8 are such characters.
+func modified(sample []byte) bool {
+	full, pairs := len(sample) == sampleBytes, 0
+	for len(sample) > 0 {
+		c, n := utf8.DecodeRune(sample)
+		switch {
+		case c != utf8.RuneError || n > 1:
+		case bytes.HasPrefix(sample, []byte{0xC0, 0x80}):
+			n, pairs = 2, pairs+1
+		case surrogate(sample, 0xA0) && surrogate(sample[3:], 0xB0):
+			n, pairs = 6, pairs+1
+		default:
+			return pairs > 0 && full && len(sample) < 6 // the sample may cut a character
+		}
+		sample = sample[n:]
+	}
+	return pairs > 0
+}
+
+// surrogate reports whether bytes begin with a surrogate: a high one for 0xA0, a low one for 0xB0.
+func surrogate(b []byte, half byte) bool {
+	return len(b) >= 3 && b[0] == 0xED && b[1]&0xF0 == half && b[2]&0xC0 == 0x80
+}
+
+// damaged reports whether samples are UTF-8 with damage: they have sequences of UTF-8's form, and few
+// other bytes that are not ASCII. EUC-JP has as many of these as of those.
+func damaged(samples ...[]byte) bool {
+	wide, alone := 0, 0
+	for _, sample := range samples {
+		for i := 0; i < len(sample); {
+			n := sequence(sample[i:])
+			switch {
+			case n > 1:
+				wide++
+			case sample[i] >= utf8.RuneSelf:
+				alone++
+			}
+			i += n
+		}
+	}
+	return wide > 0 && wide >= 4*alone
+}
+
+// sequence returns the length of the sequence that bytes begin with: a first byte and as many others
+// as it asks for, whether UTF-8 allows it or not; else 1.
+func sequence(b []byte) int {
+	n := bits.LeadingZeros8(^b[0])
+	if n < 2 || n > 6 || n > len(b) {
+		return 1
+	}
+	for _, c := range b[1:n] {
+		if utf8.RuneStart(c) {
+			return 1
+		}
+	}
+	return n
+}
+
+// formats are the kinds of files that http.DetectContentType does not know, by their first bytes.
+var formats = []struct{ magic, name string }{
+	{"BZh", "application/x-bzip2"}, {"\xfd7zXZ\x00", "application/x-xz"}, {"\x28\xb5\x2f\xfd", "application/zstd"},
+	{"7z\xbc\xaf\x27\x1c", "application/x-7z-compressed"},
 }
 
 // other returns what a document is that is neither UTF-8 nor in another encoding, or "".
 func other(head []byte) string {
 	if bytes.HasPrefix(head, []byte(mark32le)) || bytes.HasPrefix(head, []byte(mark32be)) {
 		return "UTF-32"
+	}
+	for _, f := range formats {
+		if bytes.HasPrefix(head, []byte(f.magic)) {
+			return f.name
+		}
 	}
 	kind := http.DetectContentType(head)
 	if kind == "application/octet-stream" || strings.HasPrefix(kind, "text/") {
