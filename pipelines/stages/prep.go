@@ -58,8 +58,7 @@ type PrepResult struct {
 
 	// Drift says how much the validation part is unlike the training part. Repeated is
 	// the share of the held-out text that the training part has too. nil: there is no
-	// validation part, or the set is not new. Repeated is nil for a large corpus, too;
-	// the gate then tells.
+	// validation part. Repeated is nil for a large corpus, too; the gate then tells.
 	Drift    *dataset.Drift `json:"drift,omitempty"`
 	Repeated *float64       `json:"repeated,omitempty"`
 
@@ -101,7 +100,7 @@ func Prep(ctx context.Context, c *configs.Config, found *text.Corpus, o PrepOpti
 	case ctx.Err() != nil:
 		return nil, ctx.Err()
 	case err == nil && h.finished():
-		return reuseSet(ctx, st, o.Out, began)
+		return reuseSet(ctx, st, o, began)
 	case err == nil && h.exists:
 		o.Console.Line("prep: %s is missing: making the set again", st.Join(h.missing))
 	case err != nil && !(o.Fresh && h.exists || o.Replace && replaceable(err)):
@@ -141,7 +140,7 @@ func withLease(ctx context.Context, st *store.Store, c *configs.Config, found *t
 	defer func() { err = errors.Join(err, lease.Release(context.WithoutCancel(ctx))) }()
 	if !replace { // another process may have made the set before the lease was free
 		if h, err := look(ctx, st, c, found, o); err == nil && h.finished() {
-			return reuseSet(ctx, st, o.Out, began)
+			return reuseSet(ctx, st, o, began)
 		}
 	}
 	now := mark{Sets: []map[string]int{prepareOptions(c, o.Out).ShardCounts(corpus.Bytes(found.Documents))}}
@@ -210,9 +209,10 @@ func runPrep(ctx context.Context, st *store.Store, c *configs.Config, found *tex
 	if err != nil {
 		return nil, err
 	}
-	res, err := describeSet(ctx, o.Out, began, true)
+	res, err := describeSet(ctx, o.Out, began)
 	if err == nil {
 		summarizePrep(o.Console, res, corpus.Bytes(found.Documents))
+		warnOfSet(o.Console, res)
 	}
 	return res, err
 }

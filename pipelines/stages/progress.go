@@ -50,8 +50,7 @@ func showProgress(ctx context.Context, console *report.Console, runner string, d
 	}, nil
 }
 
-// summarizePrep writes the figures of a new set, and warns where its validation part
-// says little of other text.
+// summarizePrep writes the figures of a new set.
 func summarizePrep(console *report.Console, r *PrepResult, bytes int64) {
 	if console == nil {
 		return
@@ -60,6 +59,14 @@ func summarizePrep(console *report.Console, r *PrepResult, bytes int64) {
 	console.Line("prep: %d characters, %d different, %d dropped; %d sequences for training, %d for validation, %d for test;"+
 		" %.1f s, %.1f MB/s",
 		r.Chars, r.Vocab, r.DroppedChars, s.Train, s.Validation, s.Test, r.Seconds, float64(bytes)/1e6/r.Seconds)
+}
+
+// warnOfSet warns where much of the text is in no sequence, and where the validation
+// part says little of other text.
+func warnOfSet(console *report.Console, r *PrepResult) {
+	if console == nil {
+		return
+	}
 	if share := float64(r.DroppedChars) / float64(r.Chars); r.documents > 1 && share > muchDropped {
 		console.Warn("prep: %.0f %% of the characters are in no sequence: the ends of %d documents;"+
 			" pack newline joins the documents to one text",

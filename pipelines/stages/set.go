@@ -201,9 +201,8 @@ func prepOf(m *dataset.Manifest) configs.Prep {
 	return p
 }
 
-// describeSet opens the set, which checks every size, and returns its figures. Those
-// of a new set say how its parts compare.
-func describeSet(ctx context.Context, out string, began time.Time, isNew bool) (*PrepResult, error) {
+// describeSet opens the set, which checks every size, and returns its figures.
+func describeSet(ctx context.Context, out string, began time.Time) (*PrepResult, error) {
 	set, done, err := text.OpenSet(ctx, out)
 	if err != nil {
 		return nil, err
@@ -223,10 +222,7 @@ func describeSet(ctx context.Context, out string, began time.Time, isNew bool) (
 			*n = s.Len()
 		}
 	}
-	if isNew {
-		err = res.compare(ctx, set)
-	}
-	return res, err
+	return res, res.compare(ctx, set)
 }
 
 // comparedChars bounds the corpora whose parts prep compares passage by passage, in
@@ -249,13 +245,14 @@ func (r *PrepResult) compare(ctx context.Context, set *dataset.Set) (err error) 
 
 // reuseSet returns the figures of a finished set. It removes the temporary files of
 // a job that was not waited for.
-func reuseSet(ctx context.Context, st *store.Store, out string, began time.Time) (*PrepResult, error) {
+func reuseSet(ctx context.Context, st *store.Store, o PrepOptions, began time.Time) (*PrepResult, error) {
 	if err := prepare.Clean(ctx, st, noFile); err != nil {
 		return nil, err
 	}
-	res, err := describeSet(ctx, out, began, false)
+	res, err := describeSet(ctx, o.Out, began)
 	if err == nil {
 		res.Skipped = true
+		warnOfSet(o.Console, res)
 	}
 	return res, err
 }

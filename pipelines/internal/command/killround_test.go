@@ -12,14 +12,14 @@ import (
 
 // made returns what a round must leave, by name: sets, checkpoints, pointers,
 // and of each stage the digest and the value of what it made. Not compared are
-// times, rates, and the paths of this test in config.yaml.
+// times, rates, leases, and the paths of this test in config.yaml.
 func (l *lab) made() map[string]string {
 	l.t.Helper()
 	all := map[string]string{}
 	for name, digest := range l.contents() {
 		base := filepath.Base(name)
 		switch {
-		case strings.HasPrefix(name, "rounds/") || base == "config.yaml" || base == "run.json":
+		case strings.HasPrefix(name, "rounds/") || base == "config.yaml" || base == "run.json" || base == ".prep.json":
 		case base == "metrics.jsonl":
 			for _, line := range strings.Split(l.read(filepath.Join(l.work, name)), "\n") {
 				rest, _, _ := strings.Cut(line, `,"chars_per_second"`)
