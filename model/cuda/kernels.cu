@@ -15,6 +15,7 @@ typedef unsigned long long u64;
 #define KERNEL(threads) extern "C" __attribute__((global, launch_bounds(threads))) void
 #define DEVICE static inline __attribute__((device, always_inline))
 #define SHARED __attribute__((shared))
+#define ALIGNED __attribute__((aligned(16)))
 #define UNROLL _Pragma("unroll")
 
 #define thread_x ((int)__nvvm_read_ptx_sreg_tid_x())
@@ -88,213 +89,345 @@ DEVICE double log_(double x) {
 	return fma64((double)e, 0x1.62e42fee00000p-1, fma64((double)e, 0x1.a39ef35793c76p-33, t));
 }
 
+typedef float f4 __attribute__((ext_vector_type(4)));
+
+// vector is the aligned values at p. (Of an array clang would believe the alignment of its elements.)
+template <typename V> DEVICE V &vector(float *p) { return *(V *)p; }
+
 // ---- Products: kernel.Team.Gemm
 
-// Rows and columns of a block's tile of c, and the terms that are in shared memory at once.
-enum { tile = 64, depth = 16 };
-
-// A block computes a tile of c (M, N), a thread of it a part of 4 by 4.
-//   A(i, k), B(k, j)  offsets of the factors' values
-template <typename A, typename B>
+// A block of 128 threads computes a tile of c, 16·RM by 8·RN, and a thread RM rows by RN columns of it, which lie in vectors of up to
+// four. While the block multiplies depth terms in shared memory, the next are on their way to registers. What lies beyond an edge is
+// read as the last row, column or term; a term is never multiplied twice.
+//   at(i, k), bt(k, j)  offsets of the factors' values    a_across, b_across  whether the values of a term lie side by side
+template <int RM, int RN, int depth, bool a_across, bool b_across, typename A, typename B>
 DEVICE void gemm(int M, int N, int K, const float *a, A at, const float *b, B bt, const float *init, int irs, float *c, int crs) {
-	SHARED float as[depth][tile + 1];
-	SHARED float bs[depth][tile + 1];
-	int t = thread_x, i0 = block_x * tile, j0 = block_y * tile, row = t / 16, col = t % 16;
-	float acc[4][4];
-	UNROLL for (int i = 0; i < 4; i++)
-		UNROLL for (int j = 0; j < 4; j++) {
-			int r = i0 + row + 16 * i, q = j0 + col + 16 * j;
-			acc[i][j] = init && r < M && q < N ? init[(i64)r * irs + q] : 0.f;
-		}
-	for (int k0 = 0; k0 < K; k0 += depth) {
-		int n = least(depth, K - k0);
-		for (int e = t; e < depth * tile; e += 256) {
-			int k = e / tile, x = e % tile;
-			as[k][x] = k < n && i0 + x < M ? a[at(i0 + x, k0 + k)] : 0.f;
-			bs[k][x] = k < n && j0 + x < N ? b[bt(k0 + k, j0 + x)] : 0.f;
-		}
-		barrier();
-		for (int k = 0; k < n; k++) {
-			float x[4], y[4];
-			UNROLL for (int i = 0; i < 4; i++) {
-				x[i] = as[k][row + 16 * i];
-				y[i] = bs[k][col + 16 * i];
-			}
-			UNROLL for (int i = 0; i < 4; i++)
-				UNROLL for (int j = 0; j < 4; j++) acc[i][j] = fma(x[i], y[j], acc[i][j]);
-		}
+	enum { TM = 16 * RM, TN = 8 * RN, VM = RM < 4 ? RM : 4, VN = RN < 4 ? RN : 4, LA = TM * depth / 128, LB = TN * depth / 128 };
+	typedef float vm __attribute__((ext_vector_type(VM)));
+	typedef float vn __attribute__((ext_vector_type(VN)));
+	SHARED ALIGNED float as[2][depth][TM + 4];
+	SHARED ALIGNED float bs[2][depth][TN + 4];
+	int t = thread_x, i0 = block_x * TM, j0 = block_y * TN;
+	auto row = [&](int i) { return t / 8 * VM + i / VM * 16 * VM + i % VM; };
+	auto column = [&](int j) { return t % 8 * VN + j / VN * 8 * VN + j % VN; };
+	float acc[RM][RN];
+	UNROLL for (int i = 0; i < RM; i++)
+		UNROLL for (int j = 0; j < RN; j++)
+			acc[i][j] = init ? init[(i64)least(i0 + row(i), M - 1) * irs + least(j0 + column(j), N - 1)] : 0.f;
+
+	// A thread brings values t, t + 128, … of each factor's depth terms.
+	float next_a[LA], next_b[LB];
+	auto a_row = [&](int l) { return a_across ? (t + 128 * l) % TM : (t + 128 * l) / depth; };
+	auto a_term = [&](int l) { return a_across ? (t + 128 * l) / TM : (t + 128 * l) % depth; };
+	auto b_column = [&](int l) { return b_across ? (t + 128 * l) % TN : (t + 128 * l) / depth; };
+	auto b_term = [&](int l) { return b_across ? (t + 128 * l) / TN : (t + 128 * l) % depth; };
+	auto fetch = [&](int k0, int n) {
+		UNROLL for (int l = 0; l < LA; l++) next_a[l] = a[at(least(i0 + a_row(l), M - 1), k0 + least(a_term(l), n - 1))];
+		UNROLL for (int l = 0; l < LB; l++) next_b[l] = b[bt(k0 + least(b_term(l), n - 1), least(j0 + b_column(l), N - 1))];
+	};
+	auto store = [&](int s) {
+		UNROLL for (int l = 0; l < LA; l++) as[s][a_term(l)][a_row(l)] = next_a[l];
+		UNROLL for (int l = 0; l < LB; l++) bs[s][b_term(l)][b_column(l)] = next_b[l];
+	};
+	auto multiply = [&](int s, int k) {
+		vm x[RM / VM];
+		vn y[RN / VN];
+		UNROLL for (int i = 0; i < RM / VM; i++) x[i] = vector<vm>(&as[s][k][row(i * VM)]);
+		UNROLL for (int j = 0; j < RN / VN; j++) y[j] = vector<vn>(&bs[s][k][column(j * VN)]);
+		UNROLL for (int i = 0; i < RM; i++)
+			UNROLL for (int j = 0; j < RN; j++) acc[i][j] = fma(x[i / VM][i % VM], y[j / VN][j % VN], acc[i][j]);
+	};
+	int whole = K / depth * depth, s = 0;
+	if (whole > 0) {
+		fetch(0, depth);
+		store(0);
 		barrier();
 	}
-	UNROLL for (int i = 0; i < 4; i++)
-		UNROLL for (int j = 0; j < 4; j++) {
-			int r = i0 + row + 16 * i, q = j0 + col + 16 * j;
+	for (int k0 = depth; k0 <= whole; k0 += depth, s ^= 1) {
+		if (k0 < whole) fetch(k0, depth);
+		UNROLL for (int k = 0; k < depth; k++) multiply(s, k);
+		if (k0 < whole) store(s ^ 1);
+		barrier();
+	}
+	if (whole < K) {
+		fetch(whole, K - whole);
+		store(0);
+		barrier();
+		for (int k = 0; k < K - whole; k++) multiply(0, k);
+	}
+	UNROLL for (int i = 0; i < RM; i++)
+		UNROLL for (int j = 0; j < RN; j++) {
+			int r = i0 + row(i), q = j0 + column(j);
 			if (r < M && q < N) c[(i64)r * crs + q] = acc[i][j];
 		}
 }
 
+#define GEMM(name, a_across, a_offset, b_across, b_offset) \
+	KERNEL(128) name(int M, int N, int K, const float *a, int lda, const float *b, int ldb, const float *init, int irs, float *c, int ldc) { \
+		gemm<8, 8, 8, a_across, b_across>(M, N, K, a, [=](int i, int k) { return a_offset; }, b, [=](int k, int j) { return b_offset; }, init, irs, c, ldc); \
+	} \
+	KERNEL(128) name##_small(int M, int N, int K, const float *a, int lda, const float *b, int ldb, const float *init, int irs, float *c, int ldc) { \
+		gemm<2, 4, 32, a_across, b_across>(M, N, K, a, [=](int i, int k) { return a_offset; }, b, [=](int k, int j) { return b_offset; }, init, irs, c, ldc); \
+	}
+
 // c = init + a·bᵀ    a (M, K)  b (N, K)  c (M, N), rows lda, ldb and ldc apart; init has rows irs apart, 0 for one row; null: zeros
-// Grid (M/64, N/64).
-KERNEL(256) gemm_nt(int M, int N, int K, const float *a, int lda, const float *b, int ldb, const float *init, int irs, float *c, int ldc) {
-	gemm(M, N, K, a, [=](int i, int k) { return (i64)i * lda + k; }, b, [=](int k, int j) { return (i64)j * ldb + k; }, init, irs, c, ldc);
-}
+// Grid (M/128, N/64); small: (M/32, N/32).
+GEMM(gemm_nt, false, (i64)i * lda + k, false, (i64)j * ldb + k)
 
 // c = init + a·b    a (M, K)  b (K, N)
-KERNEL(256) gemm_nn(int M, int N, int K, const float *a, int lda, const float *b, int ldb, const float *init, int irs, float *c, int ldc) {
-	gemm(M, N, K, a, [=](int i, int k) { return (i64)i * lda + k; }, b, [=](int k, int j) { return (i64)k * ldb + j; }, init, irs, c, ldc);
-}
+GEMM(gemm_nn, false, (i64)i * lda + k, true, (i64)k * ldb + j)
 
 // c = init + aᵀ·b    a (K, M)  b (K, N)
-KERNEL(256) gemm_tn(int M, int N, int K, const float *a, int lda, const float *b, int ldb, const float *init, int irs, float *c, int ldc) {
-	gemm(M, N, K, a, [=](int i, int k) { return (i64)k * lda + i; }, b, [=](int k, int j) { return (i64)k * ldb + j; }, init, irs, c, ldc);
-}
+GEMM(gemm_tn, true, (i64)k * lda + i, true, (i64)k * ldb + j)
 
 // ---- Time steps of the recurrent layers
 
 // kernel.TmpWidth
 DEVICE i64 tmp_width(int H) { return 4 * (i64)H + 16; }
 
-enum { chunk = 32 }; // terms of a recurrent product in shared memory at once
+// four loads four values side by side: at once where W is 4 and they are aligned, else one by one, as the last in p[last] beyond it.
+template <int W>
+DEVICE f4 four(const float *p, int last) {
+	if (W == 4) return *(const f4 *)p;
+	return f4{p[0], p[least(1, last)], p[least(2, last)], p[least(3, last)]};
+}
 
-// recurrent computes W_hh·h + b_hh of G gates. A block has 16 batch rows and 8 units, a thread the G sums of a unit.
-template <int G>
-DEVICE void recurrent(int B, int H, const float *whh, const float *bhh, const float *h, float acc[G]) {
-	SHARED float hs[16][chunk + 1];
-	SHARED float ws[G * 8][chunk + 1];
-	int t = thread_x, unit = t % 8, row = t / 8, u0 = block_x * 8, b0 = block_y * 16, u = u0 + unit;
-	UNROLL for (int g = 0; g < G; g++) acc[g] = u < H ? bhh[(i64)g * H + u] : 0.f;
-	for (int k0 = 0; k0 < H; k0 += chunk) {
-		int n = least(chunk, H - k0);
-		for (int e = t; e < 16 * chunk; e += 128) {
-			int b = e / chunk, k = e % chunk;
-			hs[b][k] = b0 + b < B && k < n ? h[(i64)(b0 + b) * H + k0 + k] : 0.f;
-		}
-		for (int e = t; e < G * 8 * chunk; e += 128) {
-			int g = e / chunk / 8, q = u0 + e / chunk % 8, k = e % chunk;
-			ws[e / chunk][k] = q < H && k < n ? whh[((i64)g * H + q) * H + k0 + k] : 0.f;
-		}
+// A block has 32 batch rows and C·L columns of weights, and a thread rows row and row + 16 of C columns that are L apart, so that the
+// block has 16·L threads. A warp is 4 rows by 8 columns: its reads of shared memory meet in no bank.
+template <int L> DEVICE int row_of() { return thread_x % 32 / 8 + thread_x / 32 / (L / 8) * 4; }
+template <int L> DEVICE int column_of() { return thread_x % 8 + thread_x / 32 % (L / 8) * 8; }
+
+// recurrent adds K terms to a thread's sums. While the block multiplies depth terms in shared memory, the next are on their way to
+// registers.
+//   x(b)  the values of batch row b, side by side
+//   w(n)  term 0 of column n    stride  from a term to the next: 1, or where across, H: then columns lie side by side, and
+//         column n exists for n < columns
+template <int C, int L, int depth, int W, bool across, typename X, typename Y>
+DEVICE void recurrent(int K, X x, Y w, i64 stride, int columns, float acc[2][C]) {
+	enum { threads = 16 * L, N = C * L, pitch = depth + 4, LX = 32 * depth / 4 / threads, LW = (N * depth / 4 + threads - 1) / threads };
+	SHARED ALIGNED float xs[2][32][pitch];
+	SHARED ALIGNED float ws[2][N][pitch];
+	int t = thread_x, row = row_of<L>(), column = column_of<L>();
+	const float *px[LX], *pw[LW];
+	int last[LW];
+	f4 next_x[LX], next_w[LW];
+	auto term = [&](int l) { return across ? (t + l * threads) / (N / 4) : (t + l * threads) % (depth / 4) * 4; };
+	auto quad = [&](int l) { return across ? (t + l * threads) % (N / 4) * 4 : (t + l * threads) / (depth / 4); }; // its first column
+	auto there = [&](int l) { return t + l * threads < N * depth / 4; };
+	UNROLL for (int l = 0; l < LX; l++) px[l] = x((t + l * threads) / (depth / 4)) + (t + l * threads) % (depth / 4) * 4;
+	UNROLL for (int l = 0; l < LW; l++) {
+		int first = across ? least(quad(l), columns - W) : least(quad(l), N - 1);
+		pw[l] = w(first) + term(l) * stride;
+		last[l] = across ? columns - 1 - first : 3;
+	}
+	auto fetch = [&](int k0) {
+		UNROLL for (int l = 0; l < LX; l++) next_x[l] = four<W>(px[l] + k0, 3);
+		UNROLL for (int l = 0; l < LW; l++)
+			if (there(l)) next_w[l] = four<W>(pw[l] + k0 * stride, last[l]);
+	};
+	auto store = [&](int s) {
+		UNROLL for (int l = 0; l < LX; l++) vector<f4>(&xs[s][(t + l * threads) / (depth / 4)][(t + l * threads) % (depth / 4) * 4]) = next_x[l];
+		UNROLL for (int l = 0; l < LW; l++)
+			if (there(l)) {
+				if (across)
+					UNROLL for (int j = 0; j < 4; j++) ws[s][quad(l) + j][term(l)] = next_w[l][j];
+				else
+					vector<f4>(&ws[s][quad(l)][term(l)]) = next_w[l];
+			}
+	};
+	int whole = K / depth * depth, s = 0;
+	if (whole > 0) {
+		fetch(0);
+		store(0);
 		barrier();
-		for (int k = 0; k < n; k++)
-			UNROLL for (int g = 0; g < G; g++) acc[g] = fma(hs[row][k], ws[8 * g + unit][k], acc[g]);
+	}
+	for (int k0 = depth; k0 <= whole; k0 += depth, s ^= 1) {
+		if (k0 < whole) fetch(k0);
+		UNROLL for (int k = 0; k < depth; k += 4) {
+			f4 a[2], b[C];
+			UNROLL for (int i = 0; i < 2; i++) a[i] = vector<f4>(&xs[s][row + 16 * i][k]);
+			UNROLL for (int j = 0; j < C; j++) b[j] = vector<f4>(&ws[s][column + L * j][k]);
+			UNROLL for (int q = 0; q < 4; q++)
+				UNROLL for (int i = 0; i < 2; i++)
+					UNROLL for (int j = 0; j < C; j++) acc[i][j] = fma(a[i][q], b[j][q], acc[i][j]);
+		}
+		if (k0 < whole) store(s ^ 1);
 		barrier();
+	}
+	int rest = K - whole;
+	if (rest == 0) return;
+	for (int e = t; e < 32 * depth; e += threads)
+		if (e % depth < rest) xs[0][e / depth][e % depth] = x(e / depth)[whole + e % depth];
+	for (int e = t; e < N * depth; e += threads)
+		if (e % depth < rest) ws[0][e / depth][e % depth] = w(across ? least(e / depth, columns - 1) : e / depth)[(whole + e % depth) * stride];
+	barrier();
+	for (int k = 0; k < rest; k++)
+		UNROLL for (int i = 0; i < 2; i++)
+			UNROLL for (int j = 0; j < C; j++) acc[i][j] = fma(xs[0][row + 16 * i][k], ws[0][column + L * j][k], acc[i][j]);
+}
+
+// forward computes W_hh·h + b_hh for the G gates of unit u in batch rows b and b + 16. A block has 32 rows and 16 units.
+template <int G, int W>
+DEVICE void forward(int B, int H, const float *whh, const float *bhh, const float *h, float acc[2][G], int *u, int *b) {
+	int u0 = block_x * 16, b0 = block_y * 32;
+	*u = u0 + column_of<16>();
+	*b = b0 + row_of<16>();
+	UNROLL for (int g = 0; g < G; g++) acc[0][g] = acc[1][g] = bhh[(i64)g * H + least(*u, H - 1)];
+	recurrent<G, 16, 32, W, false>(H, [=](int r) { return h + (i64)least(b0 + r, B - 1) * H; },
+		[=](int n) { return whh + ((i64)(n / 16) * H + least(u0 + n % 16, H - 1)) * H; }, 1, G * 16, acc);
+}
+
+template <int W>
+DEVICE void gru_step(int B, int H, const float *x, const int *ids, const float *whh, const float *bhh, const float *h, float *out, float *tmp) {
+	float acc[2][3];
+	int u, b0;
+	forward<3, W>(B, H, whh, bhh, h, acc, &u, &b0);
+	UNROLL for (int i = 0; i < 2; i++) {
+		int b = b0 + 16 * i;
+		if (u >= H || b >= B) continue;
+		const float *xr = x + (i64)(ids ? ids[b] : b) * 3 * H + u;
+		i64 at = (i64)b * H + u;
+		float r = sigmoid(xr[0] + acc[i][0]);
+		float z = sigmoid(xr[H] + acc[i][1]);
+		float n = tanh_(fma(r, acc[i][2], xr[2 * (i64)H]));
+		out[at] = fma(z, h[at] - n, n);
+		if (!tmp) continue;
+		float *p = tmp + b * tmp_width(H) + u;
+		p[0] = r;
+		p[H] = z;
+		p[2 * (i64)H] = acc[i][2];
+		p[3 * (i64)H] = n;
 	}
 }
 
-// kernel.GRUForward with the product before it. Grid (H/8, B/16).
+template <int W>
+DEVICE void lstm_step(int B, int H, const float *x, const int *ids, const float *whh, const float *bhh, const float *h, const float *c,
+                      float *c_out, float *out, float *tmp) {
+	float acc[2][4];
+	int u, b0;
+	forward<4, W>(B, H, whh, bhh, h, acc, &u, &b0);
+	UNROLL for (int j = 0; j < 2; j++) {
+		int b = b0 + 16 * j;
+		if (u >= H || b >= B) continue;
+		const float *xr = x + (i64)(ids ? ids[b] : b) * 4 * H + u;
+		i64 at = (i64)b * H + u;
+		float i = sigmoid(xr[0] + acc[j][0]);
+		float f = sigmoid(xr[H] + acc[j][1]);
+		float g = tanh_(xr[2 * (i64)H] + acc[j][2]);
+		float o = sigmoid(xr[3 * (i64)H] + acc[j][3]);
+		float cell = fma(f, c[at], i * g);
+		c_out[at] = cell;
+		out[at] = o * tanh_(cell);
+		if (!tmp) continue;
+		float *p = tmp + b * tmp_width(H) + u;
+		p[0] = i;
+		p[H] = f;
+		p[2 * (i64)H] = g;
+		p[3 * (i64)H] = o;
+	}
+}
+
+// Of each recurrent kernel there are two: by4 loads four values at once. H is then a multiple of 4, and the addresses are of 16.
+
+// kernel.GRUForward with the product before it. Grid (H/16, B/32).
 //   x (…, 3H): batch row b reads row ids[b], or row b where ids is null    whh (3H, H)  bhh (3H)
 //   h (B, H) before the step  out (B, H) after it  tmp (B, TmpWidth): r z a_n n for the way back, or null
-KERNEL(128) gru_forward(int B, int H, const float *x, const int *ids, const float *whh, const float *bhh, const float *h, float *out, float *tmp) {
-	float acc[3];
-	recurrent<3>(B, H, whh, bhh, h, acc);
-	int u = block_x * 8 + thread_x % 8, b = block_y * 16 + thread_x / 8;
-	if (u >= H || b >= B) return;
-	const float *xr = x + (i64)(ids ? ids[b] : b) * 3 * H + u;
-	i64 at = (i64)b * H + u;
-	float r = sigmoid(xr[0] + acc[0]);
-	float z = sigmoid(xr[H] + acc[1]);
-	float n = tanh_(fma(r, acc[2], xr[2 * (i64)H]));
-	out[at] = fma(z, h[at] - n, n);
-	if (!tmp) return;
-	float *p = tmp + b * tmp_width(H) + u;
-	p[0] = r;
-	p[H] = z;
-	p[2 * (i64)H] = acc[2];
-	p[3 * (i64)H] = n;
+KERNEL(256) gru_forward(int B, int H, const float *x, const int *ids, const float *whh, const float *bhh, const float *h, float *out, float *tmp) {
+	gru_step<1>(B, H, x, ids, whh, bhh, h, out, tmp);
+}
+KERNEL(256) gru_forward_by4(int B, int H, const float *x, const int *ids, const float *whh, const float *bhh, const float *h, float *out, float *tmp) {
+	gru_step<4>(B, H, x, ids, whh, bhh, h, out, tmp);
 }
 
-// kernel.LSTMForward with the product before it. Grid (H/8, B/16).
+// kernel.LSTMForward with the product before it. Grid (H/16, B/32).
 //   x, ids, h, out, tmp (i f g o) as for the GRU    whh (4H, H)  bhh (4H)    c (B, H) before the step  c_out after it, may be c
-KERNEL(128) lstm_forward(int B, int H, const float *x, const int *ids, const float *whh, const float *bhh, const float *h, const float *c,
+KERNEL(256) lstm_forward(int B, int H, const float *x, const int *ids, const float *whh, const float *bhh, const float *h, const float *c,
                          float *c_out, float *out, float *tmp) {
-	float acc[4];
-	recurrent<4>(B, H, whh, bhh, h, acc);
-	int u = block_x * 8 + thread_x % 8, b = block_y * 16 + thread_x / 8;
-	if (u >= H || b >= B) return;
-	const float *xr = x + (i64)(ids ? ids[b] : b) * 4 * H + u;
-	i64 at = (i64)b * H + u;
-	float i = sigmoid(xr[0] + acc[0]);
-	float f = sigmoid(xr[H] + acc[1]);
-	float g = tanh_(xr[2 * (i64)H] + acc[2]);
-	float o = sigmoid(xr[3 * (i64)H] + acc[3]);
-	float cell = fma(f, c[at], i * g);
-	c_out[at] = cell;
-	out[at] = o * tanh_(cell);
-	if (!tmp) return;
-	float *p = tmp + b * tmp_width(H) + u;
-	p[0] = i;
-	p[H] = f;
-	p[2 * (i64)H] = g;
-	p[3 * (i64)H] = o;
+	lstm_step<1>(B, H, x, ids, whh, bhh, h, c, c_out, out, tmp);
+}
+KERNEL(256) lstm_forward_by4(int B, int H, const float *x, const int *ids, const float *whh, const float *bhh, const float *h, const float *c,
+                             float *c_out, float *out, float *tmp) {
+	lstm_step<4>(B, H, x, ids, whh, bhh, h, c, c_out, out, tmp);
 }
 
-// through adds to d the gradient that reaches the hidden of a block's 16 batch rows and 16 units through W_hh.
+// backward adds to d the gradient that reaches units u and u + 8 of batch rows b and b + 16 through W_hh. A block has 32 rows and 16
+// units.
 //   next (B, TmpWidth): gradients of the G gates of the step after    whh (G·H, H)
-template <int G>
-DEVICE float through(int B, int H, const float *next, const float *whh, float d) {
-	SHARED float gs[16][chunk + 1];
-	SHARED float ws[chunk][17];
-	int t = thread_x, unit = t % 16, row = t / 16, u0 = block_x * 16, b0 = block_y * 16;
-	for (int k0 = 0; k0 < G * H; k0 += chunk) {
-		int n = least(chunk, G * H - k0);
-		for (int e = t; e < 16 * chunk; e += 256) {
-			int b = e / chunk, k = e % chunk;
-			gs[b][k] = b0 + b < B && k < n ? next[(b0 + b) * tmp_width(H) + k0 + k] : 0.f;
-		}
-		for (int e = t; e < 16 * chunk; e += 256) {
-			int k = e / 16, u = e % 16;
-			ws[k][u] = u0 + u < H && k < n ? whh[(i64)(k0 + k) * H + u0 + u] : 0.f;
-		}
-		barrier();
-		for (int k = 0; k < n; k++) d = fma(gs[row][k], ws[k][unit], d);
-		barrier();
-	}
-	return d;
+template <int G, int W>
+DEVICE void backward(int B, int H, const float *next, const float *whh, float d[2][2]) {
+	int u0 = block_x * 16, b0 = block_y * 32;
+	recurrent<2, 8, 64, W, true>(G * H, [=](int r) { return next + least(b0 + r, B - 1) * tmp_width(H); },
+		[=](int n) { return whh + u0 + n; }, H, H - u0, d);
 }
 
-// kernel.GRUBackward with the product through W_hh of the step after it before it. Grid (H/16, B/16).
+template <int W>
+DEVICE void gru_step_back(int B, int H, const float *next, const float *whh, float *tmp, const float *h, const float *dout, float *dh) {
+	float d[2][2] = {};
+	int u0 = block_x * 16 + column_of<8>(), b0 = block_y * 32 + row_of<8>();
+	if (next) {
+		UNROLL for (int i = 0; i < 2; i++)
+			UNROLL for (int j = 0; j < 2; j++) d[i][j] = dh[(i64)least(b0 + 16 * i, B - 1) * H + least(u0 + 8 * j, H - 1)];
+		backward<3, W>(B, H, next, whh, d);
+	}
+	UNROLL for (int i = 0; i < 2; i++)
+		UNROLL for (int j = 0; j < 2; j++) {
+			int u = u0 + 8 * j, b = b0 + 16 * i;
+			if (u >= H || b >= B) continue;
+			i64 at = (i64)b * H + u;
+			float *p = tmp + b * tmp_width(H) + u;
+			float r = p[0], z = p[H], an = p[2 * (i64)H], n = p[3 * (i64)H];
+			float all = d[i][j] + dout[at];
+			float dxn = all * (1.f - z) * fma(-n, n, 1.f);
+			p[0] = dxn * an * (r * (1.f - r));
+			p[H] = all * (h[at] - n) * (z * (1.f - z));
+			p[2 * (i64)H] = dxn * r;
+			p[3 * (i64)H] = dxn;
+			dh[at] = all * z;
+		}
+}
+
+template <int W>
+DEVICE void lstm_step_back(int B, int H, const float *next, const float *whh, float *tmp, const float *c, const float *c_out, const float *dout, float *dc) {
+	float d[2][2] = {};
+	int u0 = block_x * 16 + column_of<8>(), b0 = block_y * 32 + row_of<8>();
+	if (next) backward<4, W>(B, H, next, whh, d);
+	UNROLL for (int k = 0; k < 2; k++)
+		UNROLL for (int j = 0; j < 2; j++) {
+			int u = u0 + 8 * j, b = b0 + 16 * k;
+			if (u >= H || b >= B) continue;
+			i64 at = (i64)b * H + u;
+			float *p = tmp + b * tmp_width(H) + u;
+			float i = p[0], f = p[H], g = p[2 * (i64)H], o = p[3 * (i64)H];
+			float tc = tanh_(c_out[at]);
+			float dh = d[k][j] + dout[at];
+			float cell = fma(dh * o, fma(-tc, tc, 1.f), next ? dc[at] : 0.f);
+			p[0] = cell * g * (i * (1.f - i));
+			p[H] = cell * c[at] * (f * (1.f - f));
+			p[2 * (i64)H] = cell * i * fma(-g, g, 1.f);
+			p[3 * (i64)H] = dh * tc * (o * (1.f - o));
+			dc[at] = cell * f;
+		}
+}
+
+// kernel.GRUBackward with the product through W_hh of the step after it before it. Grid (H/16, B/32).
 //   next (B, TmpWidth): gradients of the step after; null for the last step, which has none: dh is then not read
 //   tmp  (B, TmpWidth): from r z a_n n to the gradients of a_r = x_r, a_z = x_z, a_n and x_n
 //   h (B, H) before the step  dout (B, H)  dh (B, H): the part of the gradient of the hidden that goes past W_hh, in and out
-KERNEL(256) gru_backward(int B, int H, const float *next, const float *whh, float *tmp, const float *h, const float *dout, float *dh) {
-	int u = block_x * 16 + thread_x % 16, b = block_y * 16 + thread_x / 16;
-	bool ok = u < H && b < B;
-	i64 at = (i64)b * H + u;
-	float d = 0.f;
-	if (next) d = through<3>(B, H, next, whh, ok ? dh[at] : 0.f);
-	if (!ok) return;
-	float *p = tmp + b * tmp_width(H) + u;
-	float r = p[0], z = p[H], an = p[2 * (i64)H], n = p[3 * (i64)H];
-	d = d + dout[at];
-	float dxn = d * (1.f - z) * fma(-n, n, 1.f);
-	p[0] = dxn * an * (r * (1.f - r));
-	p[H] = d * (h[at] - n) * (z * (1.f - z));
-	p[2 * (i64)H] = dxn * r;
-	p[3 * (i64)H] = dxn;
-	dh[at] = d * z;
+KERNEL(128) gru_backward(int B, int H, const float *next, const float *whh, float *tmp, const float *h, const float *dout, float *dh) {
+	gru_step_back<1>(B, H, next, whh, tmp, h, dout, dh);
+}
+KERNEL(128) gru_backward_by4(int B, int H, const float *next, const float *whh, float *tmp, const float *h, const float *dout, float *dh) {
+	gru_step_back<4>(B, H, next, whh, tmp, h, dout, dh);
 }
 
-// kernel.LSTMBackward with the product through W_hh of the step after it before it. Grid (H/16, B/16).
+// kernel.LSTMBackward with the product through W_hh of the step after it before it. Grid (H/16, B/32).
 //   next, dout as for the GRU    tmp: from i f g o to the gradients of their pre-activations
 //   c, c_out (B, H) before and after the step    dc (B, H): the gradient of c_out from later steps, then that of c
-KERNEL(256) lstm_backward(int B, int H, const float *next, const float *whh, float *tmp, const float *c, const float *c_out, const float *dout, float *dc) {
-	int u = block_x * 16 + thread_x % 16, b = block_y * 16 + thread_x / 16;
-	bool ok = u < H && b < B;
-	i64 at = (i64)b * H + u;
-	float d = 0.f, cell = 0.f;
-	if (next) {
-		d = through<4>(B, H, next, whh, 0.f);
-		if (ok) cell = dc[at];
-	}
-	if (!ok) return;
-	float *p = tmp + b * tmp_width(H) + u;
-	float i = p[0], f = p[H], g = p[2 * (i64)H], o = p[3 * (i64)H];
-	float tc = tanh_(c_out[at]);
-	d = d + dout[at];
-	cell = fma(d * o, fma(-tc, tc, 1.f), cell);
-	p[0] = cell * g * (i * (1.f - i));
-	p[H] = cell * c[at] * (f * (1.f - f));
-	p[2 * (i64)H] = cell * i * fma(-g, g, 1.f);
-	p[3 * (i64)H] = d * tc * (o * (1.f - o));
-	dc[at] = cell * f;
+KERNEL(128) lstm_backward(int B, int H, const float *next, const float *whh, float *tmp, const float *c, const float *c_out, const float *dout, float *dc) {
+	lstm_step_back<1>(B, H, next, whh, tmp, c, c_out, dout, dc);
+}
+KERNEL(128) lstm_backward_by4(int B, int H, const float *next, const float *whh, float *tmp, const float *c, const float *c_out, const float *dout, float *dc) {
+	lstm_step_back<4>(B, H, next, whh, tmp, c, c_out, dout, dc);
 }
 
 // ---- The loss and the sums

@@ -25,12 +25,19 @@ type function int
 
 const (
 	gemmNT function = iota
+	gemmNTSmall
 	gemmNN
+	gemmNNSmall
 	gemmTN
+	gemmTNSmall
 	gruForward
+	gruForwardBy4
 	gruBackward
+	gruBackwardBy4
 	lstmForward
+	lstmForwardBy4
 	lstmBackward
+	lstmBackwardBy4
 	crossEntropy
 	columnSum
 	segmentSum
@@ -48,22 +55,31 @@ type entry struct {
 	threads int   // of a block
 }
 
+var gemmParams = []int{4, 4, 4, 8, 4, 8, 4, 8, 4, 8, 4}
+
 // entries are the kernels of functions.cu, which says what they compute.
 var entries = [functionCount]entry{
-	gemmNT:       {"gemm_nt", []int{4, 4, 4, 8, 4, 8, 4, 8, 4, 8, 4}, 256},
-	gemmNN:       {"gemm_nn", []int{4, 4, 4, 8, 4, 8, 4, 8, 4, 8, 4}, 256},
-	gemmTN:       {"gemm_tn", []int{4, 4, 4, 8, 4, 8, 4, 8, 4, 8, 4}, 256},
-	gruForward:   {"gru_forward", []int{4, 4, 8, 8, 8, 8, 8, 8, 8}, 128},
-	gruBackward:  {"gru_backward", []int{4, 4, 8, 8, 8, 8, 8, 8}, 256},
-	lstmForward:  {"lstm_forward", []int{4, 4, 8, 8, 8, 8, 8, 8, 8, 8, 8}, 128},
-	lstmBackward: {"lstm_backward", []int{4, 4, 8, 8, 8, 8, 8, 8, 8}, 256},
-	crossEntropy: {"cross_entropy", []int{8, 8, 8, 8, 4, 4, 4}, 128},
-	columnSum:    {"column_sum", []int{8, 8, 4, 4, 4}, 128},
-	segmentSum:   {"segment_sum", []int{8, 4, 8, 4, 8, 8, 4, 4, 4}, 128},
-	gatherRows:   {"gather", []int{8, 8, 8, 4}, 128},
-	sumSquares:   {"sum_squares", []int{8, 8, 4}, 128},
-	updateAdam:   {"adam", []int{8, 8, 8, 8, 8, 4, 8}, 256},
-	applyDropout: {"dropout", []int{8, 8, 4, 8, 4, 4}, 256},
+	gemmNT:          {"gemm_nt", gemmParams, 128},
+	gemmNTSmall:     {"gemm_nt_small", gemmParams, 128},
+	gemmNN:          {"gemm_nn", gemmParams, 128},
+	gemmNNSmall:     {"gemm_nn_small", gemmParams, 128},
+	gemmTN:          {"gemm_tn", gemmParams, 128},
+	gemmTNSmall:     {"gemm_tn_small", gemmParams, 128},
+	gruForward:      {"gru_forward", []int{4, 4, 8, 8, 8, 8, 8, 8, 8}, 256},
+	gruForwardBy4:   {"gru_forward_by4", []int{4, 4, 8, 8, 8, 8, 8, 8, 8}, 256},
+	gruBackward:     {"gru_backward", []int{4, 4, 8, 8, 8, 8, 8, 8}, 128},
+	gruBackwardBy4:  {"gru_backward_by4", []int{4, 4, 8, 8, 8, 8, 8, 8}, 128},
+	lstmForward:     {"lstm_forward", []int{4, 4, 8, 8, 8, 8, 8, 8, 8, 8, 8}, 256},
+	lstmForwardBy4:  {"lstm_forward_by4", []int{4, 4, 8, 8, 8, 8, 8, 8, 8, 8, 8}, 256},
+	lstmBackward:    {"lstm_backward", []int{4, 4, 8, 8, 8, 8, 8, 8, 8}, 128},
+	lstmBackwardBy4: {"lstm_backward_by4", []int{4, 4, 8, 8, 8, 8, 8, 8, 8}, 128},
+	crossEntropy:    {"cross_entropy", []int{8, 8, 8, 8, 4, 4, 4}, 128},
+	columnSum:       {"column_sum", []int{8, 8, 4, 4, 4}, 128},
+	segmentSum:      {"segment_sum", []int{8, 4, 8, 4, 8, 8, 4, 4, 4}, 128},
+	gatherRows:      {"gather", []int{8, 8, 8, 4}, 128},
+	sumSquares:      {"sum_squares", []int{8, 8, 4}, 128},
+	updateAdam:      {"adam", []int{8, 8, 8, 8, 8, 4, 8}, 256},
+	applyDropout:    {"dropout", []int{8, 8, 4, 8, 4, 4}, 256},
 }
 
 // A launcher starts kernels, one after another. shared is the number of bytes of
@@ -161,6 +177,9 @@ func (k *kernels) start(f function, x, y int) error {
 // blocks returns the number of blocks of size values that hold n.
 func blocks(n, size int) int { return (n + size - 1) / size }
 
+// manyBlocks is the number of blocks that keep most of a GPU busy.
+const manyBlocks = 64
+
 // gemm is kernel.Team.Gemm. Of each factor one stride is 1, and not both factors
 // are read transposed. An init of 0 is zeros.
 func (k *kernels) gemm(M, N, K int, a Ptr, ars, acs int, b Ptr, brs, bcs int, init Ptr, irs int, c Ptr, crs int) error {
@@ -184,7 +203,19 @@ func (k *kernels) gemm(M, N, K int, a Ptr, ars, acs int, b Ptr, brs, bcs int, in
 	p.i32(irs)
 	p.ptrs(c)
 	p.i32(crs)
-	return k.start(f, blocks(M, 64), blocks(N, 64))
+	if blocks(M, 128)*blocks(N, 64) < manyBlocks {
+		return k.start(f+1, blocks(M, 32), blocks(N, 32)) // the same product by small blocks
+	}
+	return k.start(f, blocks(M, 128), blocks(N, 64))
+}
+
+// recurrent starts f, a time step of a layer, or the kernel behind it that reads
+// four values of the factors x and y at once, where they lie so.
+func (k *kernels) recurrent(f function, B, H int, x, y Ptr) error {
+	if H%4 == 0 && (x|y)%16 == 0 {
+		f++
+	}
+	return k.start(f, blocks(H, 16), blocks(B, 32))
 }
 
 // gruForward is kernel.GRUForward after the product W_hh·h + b_hh. ids 0: batch
@@ -193,7 +224,7 @@ func (k *kernels) gruForward(B, H int, x, ids, whh, bhh, h, out, tmp Ptr) error 
 	a := k.begin()
 	a.i32(B, H)
 	a.ptrs(x, ids, whh, bhh, h, out, tmp)
-	return k.start(gruForward, blocks(H, 8), blocks(B, 16))
+	return k.recurrent(gruForward, B, H, h, whh)
 }
 
 // lstmForward is kernel.LSTMForward after the product W_hh·h + b_hh; ids and tmp
@@ -202,7 +233,7 @@ func (k *kernels) lstmForward(B, H int, x, ids, whh, bhh, h, c, cOut, out, tmp P
 	a := k.begin()
 	a.i32(B, H)
 	a.ptrs(x, ids, whh, bhh, h, c, cOut, out, tmp)
-	return k.start(lstmForward, blocks(H, 8), blocks(B, 16))
+	return k.recurrent(lstmForward, B, H, h, whh)
 }
 
 // gruBackward is kernel.GRUBackward after the product through W_hh of next, the tmp
@@ -211,7 +242,7 @@ func (k *kernels) gruBackward(B, H int, next, whh, tmp, h, dout, dh Ptr) error {
 	a := k.begin()
 	a.i32(B, H)
 	a.ptrs(next, whh, tmp, h, dout, dh)
-	return k.start(gruBackward, blocks(H, 16), blocks(B, 16))
+	return k.recurrent(gruBackward, B, H, next, whh)
 }
 
 // lstmBackward is kernel.LSTMBackward; next as for gruBackward, with dc for dh.
@@ -219,7 +250,7 @@ func (k *kernels) lstmBackward(B, H int, next, whh, tmp, c, cOut, dout, dc Ptr) 
 	a := k.begin()
 	a.i32(B, H)
 	a.ptrs(next, whh, tmp, c, cOut, dout, dc)
-	return k.start(lstmBackward, blocks(H, 16), blocks(B, 16))
+	return k.recurrent(lstmBackward, B, H, next, whh)
 }
 
 // crossEntropy is kernel.CrossEntropy. dlogits may be logits, or 0: losses alone.
