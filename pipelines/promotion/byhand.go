@@ -33,31 +33,36 @@ func Promote(ctx context.Context, workdir, path, which string) (*Result, error) 
 // rollback restores the model before that, and so on. The model that it replaces is
 // withdrawn. Errors are those of Promote, and one where there is no model to restore.
 func Rollback(ctx context.Context, workdir string) (*Result, error) {
-	return byHand(ctx, workdir, func(st *store.Store, now *Promoted) (m *text.Model, next Promoted, err error) {
-		if now == nil {
-			return nil, next, errors.New("promotion: no model is promoted: there is nothing to roll back from")
-		}
-		if now, _, err = arrival(ctx, st, now, ""); err != nil {
-			return nil, next, err
-		}
-		if now.Previous == "" {
-			return nil, next, fmt.Errorf("promotion: %s is the first model that was promoted: there is none to roll back to",
-				now.Checkpoint)
-		}
-		before, _, err := readRecord(ctx, st, now.Previous, "")
-		if err != nil {
-			return nil, next, err
-		}
-		before, name, err := arrival(ctx, st, before, now.Previous)
-		if err != nil {
-			return nil, next, err
-		}
-		if m, err = before.model(ctx, st); err != nil {
-			return nil, next, err
-		}
-		return m, Promoted{By: ByRollback, From: before.From, Round: before.Round, Decision: before.Decision, Nats: before.Nats,
-			Restores: name}, nil
-	})
+	return byHand(ctx, workdir, func(st *store.Store, now *Promoted) (*text.Model, Promoted, error) { return now.before(ctx, st) })
+}
+
+// before returns the model that a rollback from p, the model in service, restores, and its
+// record. A nil p is none in service.
+func (p *Promoted) before(ctx context.Context, st *store.Store) (m *text.Model, next Promoted, err error) {
+	if p == nil {
+		return nil, next, errors.New("promotion: no model is promoted: there is nothing to roll back from")
+	}
+	now, _, err := arrival(ctx, st, p, "")
+	if err != nil {
+		return nil, next, err
+	}
+	if now.Previous == "" {
+		return nil, next, fmt.Errorf("promotion: %s is the first model that was promoted: there is none to roll back to",
+			now.Checkpoint)
+	}
+	before, _, err := readRecord(ctx, st, now.Previous, "")
+	if err != nil {
+		return nil, next, err
+	}
+	before, name, err := arrival(ctx, st, before, now.Previous)
+	if err != nil {
+		return nil, next, err
+	}
+	if m, err = before.model(ctx, st); err != nil {
+		return nil, next, err
+	}
+	return m, Promoted{By: ByRollback, From: before.From, Round: before.Round, Decision: before.Decision, Nats: before.Nats,
+		Restores: name}, nil
 }
 
 // arrival returns the record with which the model of p, a record called name, first

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/quire-ml/quire/pipelines/text"
 	"github.com/quire-ml/quire/runners/store"
 )
 
@@ -26,6 +27,22 @@ type Incumbent struct {
 func (b *Incumbent) Digest() (string, error) {
 	data, err := json.Marshal(Incumbent{Checkpoint: cmp.Or(b.SHA256, b.Checkpoint), Withdrawn: b.Withdrawn})
 	return fmt.Sprintf("%x", sha256.Sum256(data)), err
+}
+
+// Check returns why the incumbent cannot be read; nil where it can, or where there is none.
+// The error is a *ModelError where it is the model in service.
+func (b *Incumbent) Check(ctx context.Context, st *store.Store) error {
+	if b.Checkpoint == "" {
+		return nil
+	}
+	_, err := text.OpenModel(ctx, store.Locate(st.URL(), b.Checkpoint), "best")
+	if err == nil || ctx.Err() != nil {
+		return err
+	}
+	if now, _, rerr := Read(ctx, st); rerr == nil && now.is(b.SHA256, b.Checkpoint) {
+		return now.unusable(ctx, st, err)
+	}
+	return err
 }
 
 // FindIncumbent returns the model that a candidate must be better than: the promoted

@@ -14,7 +14,8 @@ import (
 // A ModelError says that the model in service cannot be used. It wraps the cause.
 type ModelError struct {
 	Number int64  // of the promotion
-	From   string // path or URL of the file that was promoted
+	From   string // path or URL of a file of the model, from which Promote makes the copy again; empty: there is none
+	Back   bool   // Rollback restores the model before it
 	Err    error  // names the copy
 }
 
@@ -40,9 +41,21 @@ func Open(ctx context.Context, workdir string) (*text.Model, error) {
 	}
 	m, err := p.model(ctx, st)
 	if err != nil && ctx.Err() == nil {
-		err = &ModelError{p.Number, store.Locate(st.URL(), cmp.Or(p.From, p.Checkpoint)), err}
+		err = p.unusable(ctx, st, err)
 	}
 	return m, err
+}
+
+// unusable returns the error about the model in service, p's, with what mends it.
+func (p *Promoted) unusable(ctx context.Context, st *store.Store, err error) *ModelError {
+	e := &ModelError{Number: p.Number, Err: err}
+	from := store.Locate(st.URL(), cmp.Or(p.From, p.Checkpoint))
+	if m, err := text.OpenModel(ctx, from, "best"); err == nil && p.is(m.SHA256, p.Checkpoint) {
+		e.From = from
+	}
+	_, _, err = p.before(ctx, st)
+	e.Back = err == nil
+	return e
 }
 
 // model reads the model of a record.

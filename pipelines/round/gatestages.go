@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 
 	"github.com/quire-ml/quire/configs"
 	"github.com/quire-ml/quire/pipelines/gate"
@@ -95,6 +96,13 @@ func (r *Stages) Gate() workflow.Node {
 		Inputs:   []workflow.Input{SetArtifact, ModelArtifact, BaselineArtifact},
 		Uses:     []workflow.Input{CorpusArtifact}, // its documents are those of the set
 		Artifact: DecisionArtifact,
+		Estimate: func(ctx context.Context, _ *configs.Config, task *workflow.Task) (cost workflow.Cost, err error) {
+			base, err := BaselineArtifact.Of(task)
+			if err == nil {
+				err = unusable(base.Check(ctx, task.Store))
+			}
+			return cost, err
+		},
 		Run: func(ctx context.Context, c *configs.Config, task *workflow.Task) (out workflow.Product[gate.Result], err error) {
 			set, err := SetArtifact.Of(task)
 			if err != nil {
@@ -125,6 +133,15 @@ func (r *Stages) Gate() workflow.Node {
 			out.Value = *res
 			return out, nil
 		}}
+}
+
+// unusable is the error of the gate where the model to beat cannot be read, as a round and
+// a plan know before the gate runs.
+func unusable(err error) error {
+	if err == nil || errors.Is(err, context.Canceled) {
+		return err
+	}
+	return fmt.Errorf("round: %w, because it could not run: %w", gate.ErrRefused, err)
 }
 
 // identity returns the sha256 of the model's checkpoint. It reads the checkpoint where

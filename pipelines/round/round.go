@@ -115,6 +115,7 @@ func checkMemory(ctx context.Context, p *workflow.Pipeline, st *store.Store, c *
 	if large == nil {
 		return nil
 	}
+	o.Judge = nil
 	plan, err := p.Plan(ctx, st, o)
 	if err != nil {
 		return err
@@ -125,7 +126,8 @@ func checkMemory(ctx context.Context, p *workflow.Pipeline, st *store.Store, c *
 	return nil
 }
 
-// Plan returns the decisions of Run with the same options.
+// Plan returns the decisions of Run with the same options, and an error where Run would
+// end with it: gate.ErrRefused comes with all decisions.
 func Plan(ctx context.Context, c *configs.Config, o Options) (*workflow.Plan, error) {
 	p, err := Pipeline(c, o)
 	if err != nil {
@@ -141,7 +143,17 @@ func Plan(ctx context.Context, c *configs.Config, o Options) (*workflow.Plan, er
 		return nil, err
 	}
 	options.Observe = func(e workflow.Event) { Announce(o.Console, e) } // of a plan's events there are only warnings
-	return p.Plan(ctx, st, options)
+	plan, err := p.Plan(ctx, st, options)
+	gated := func(s workflow.PlanStage) bool {
+		return s.Name == "gate" && s.Action == workflow.ActionRun && s.Key == ""
+	}
+	if err == nil && slices.ContainsFunc(plan.Stages, gated) { // it will compare a new model with the one in service
+		var gone *promotion.ModelError
+		if _, failed := promotion.Open(ctx, c.Workdir); errors.As(failed, &gone) {
+			err = unusable(gone)
+		}
+	}
+	return plan, err
 }
 
 // Workflow returns the options for a pipeline of these stages.

@@ -28,6 +28,7 @@ type PlanStage struct {
 // the same product again. A stage with an input that is not known yet counts as one
 // that runs; where the input comes out as before, Run skips it. Where Run would stop
 // with an error that Plan can know, that is Plan's error, beside the decisions until then.
+// Judge is asked about the artifacts that stay as they are.
 func (p *Pipeline) Plan(ctx context.Context, st *store.Store, o Options) (*Plan, error) {
 	x, err := p.begin(ctx, st, o)
 	if err != nil {
@@ -36,17 +37,33 @@ func (p *Pipeline) Plan(ctx context.Context, st *store.Store, o Options) (*Plan,
 	plan := &Plan{}
 	for _, n := range p.nodes {
 		s, err := x.plan(ctx, n)
-		if err != nil {
-			return plan, err
-		}
 		if s != nil {
 			plan.Stages = append(plan.Stages, *s)
+		}
+		if err != nil {
+			return plan, err
 		}
 		if n.name == o.To {
 			break
 		}
 	}
-	return plan, nil
+	if o.Judge != nil {
+		err = o.Judge(x.staying())
+	}
+	return plan, err
+}
+
+// staying returns the record of the artifacts that the round of a plan leaves as they are.
+func (x *pass) staying() *Record {
+	r := &Record{}
+	for _, n := range x.p.nodes {
+		if p, ok := x.made[n.artifact]; ok && x.again[n.artifact] == "" {
+			s := StageRecord{Name: n.name, Live: n.live, Artifact: n.artifact}
+			s.set(p)
+			r.Stages = append(r.Stages, s)
+		}
+	}
+	return r
 }
 
 // plan decides about a stage; it returns nil for a live one.
@@ -82,7 +99,7 @@ func (x *pass) plan(ctx context.Context, n *node) (*PlanStage, error) {
 		case err == nil:
 			s.Cost = &cost
 		case x.waits(n, x.again) == "":
-			return nil, err
+			return s, err
 		}
 	}
 	s.Seconds = expected(x.last.Stage(n.name), s.Cost)

@@ -176,11 +176,26 @@ func remedy(err error) string {
 	case few != nil:
 		return "; use a smaller prep.seq_length or more text"
 	case errors.As(err, &service):
-		return fmt.Sprintf("; make the copy again: promote %s, or go back: promote --rollback", service.From)
+		return serviceRemedy(service)
 	case errors.As(err, &damage) && damage.Stage != "":
 		return ", or make it again: run --force " + damage.Stage
 	}
 	return cmp.Or(corpusRemedy(err), textRemedy(err)+see(prepKeys(err)...))
+}
+
+// serviceRemedy is remedy for a model in service that cannot be used.
+func serviceRemedy(e *promotion.ModelError) string {
+	var ways []string
+	if e.From != "" {
+		ways = append(ways, "make the copy again: promote "+e.From)
+	}
+	if e.Back {
+		ways = append(ways, "go back: promote --rollback")
+	}
+	if len(ways) == 0 {
+		ways = append(ways, "put an intact copy there, or promote another model: promote CHECKPOINT")
+	}
+	return "; " + strings.Join(ways, ", or ")
 }
 
 // corpusRemedy is remedy for the errors about sources and documents.
@@ -234,7 +249,7 @@ func textRemedy(err error) string {
 	case errors.Is(err, checkpoint.ErrForeign):
 		return "; name a " + checkpoint.Suffix + " file that a training wrote, or the directory of a run"
 	case errors.Is(err, gate.ErrRefused):
-		return "; promote a model by hand, or go back: promote --rollback"
+		return "; put an intact copy there, or promote a model by hand"
 	case errors.Is(err, store.ErrNotExist):
 		return "; train a model first, or name one with --checkpoint"
 	case run.IsFile(model.Path):

@@ -1,6 +1,7 @@
 package command
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"time"
@@ -8,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/quire-ml/quire/pipelines/gate"
 	"github.com/quire-ml/quire/pipelines/report"
 	"github.com/quire-ml/quire/pipelines/round"
 	"github.com/quire-ml/quire/runners/workflow"
@@ -40,7 +42,8 @@ func Plan(mine ...round.Stage) *cobra.Command {
 		`Plan prints for each stage whether run, with the same config and flags, would run or skip
 it, why, and in what time by earlier rounds. It reads the corpus, and downloads it if
 necessary. It makes nothing. Files of a workdir that are missing would be made again. A file
-that is damaged stops the round, and the plan.`,
+that is damaged stops the round, and the plan. Where the gate would refuse the model, as far as that
+is known before the round, the exit code is 3, as that of run.`,
 		"  plan --config shakespeare\n  plan --set train.lr=0.002 --to evaluate",
 		func(c *cobra.Command) error {
 			r, err := o.load()
@@ -50,13 +53,14 @@ that is damaged stops the round, and the plan.`,
 			options := round.Options{Console: o.console(c), Stages: mine, AnyPrompt: r.Shipped("generate.prompt")}
 			f.set(&options)
 			plan, err := round.Plan(c.Context(), &r.Config, options)
-			if err != nil && plan != nil && !o.json {
+			refused := errors.Is(err, gate.ErrRefused)
+			if err != nil && !refused && plan != nil && !o.json {
 				printPlan(c.OutOrStdout(), plan) // up to the stage that stops
 			}
-			if err != nil {
+			if err != nil && !refused || plan == nil {
 				return wrongStages(c, err)
 			}
-			return o.print(c, plan, func(w io.Writer) { printPlan(w, plan) })
+			return errors.Join(o.print(c, plan, func(w io.Writer) { printPlan(w, plan) }), err)
 		})
 	f.add(c.Flags())
 	return c

@@ -25,7 +25,11 @@ var (
 func (l *lab) planned(args ...string) map[string][]string {
 	l.t.Helper()
 	runs := map[string][]string{}
-	for i, s := range l.result("stages", append([]string{"plan"}, args...)...)["stages"].([]any) {
+	o := l.run(append([]string{"plan", "--json"}, args...)...)
+	if o.code != 0 && o.code != 3 {
+		l.t.Fatal(o)
+	}
+	for i, s := range l.parse("stages", o)["stages"].([]any) {
 		stage := s.(map[string]any)
 		var reasons []string
 		for _, r := range stage["reasons"].([]any) {

@@ -135,7 +135,7 @@ func TestPromotedIs(t *testing.T) {
 		{"inspect", "--diff", copied, first["promoted"].(string)}, {"run", "--set", "train.seed=2"}, {"run", "--set", "train.from=" + copied}} {
 		l.fails(1, []string{copied}, args...)
 	}
-	if o := l.run("run", "--set", "train.seed=3"); o.code != 3 || !strings.Contains(o.stderr, copied) || !strings.Contains(o.stderr, "promote a model by hand") {
+	if o := l.run("run", "--set", "train.seed=3"); o.code != 3 || !strings.Contains(o.stderr, copied) || !strings.Contains(o.stderr, "make the copy again: promote ") {
 		t.Errorf("the gate compares with another model: %v", o)
 	}
 	l.write(copied, whole)
