@@ -154,7 +154,7 @@ func (l *Lease) take(ctx context.Context) error {
 			absent++
 		}
 		if err = l.put(ctx, found.Value); !errors.Is(err, ErrConflict) || absent == maxAbsent {
-			return err // a link to nothing is no object, and cannot be replaced
+			return err
 		}
 		if ctx.Err() != nil { // another taker was quicker
 			return ctx.Err()

@@ -85,8 +85,11 @@ func (l *local) openIn(root *tree, name string) (f *os.File, info fs.FileInfo, e
 		f, err = root.OpenFile(filepath.FromSlash(name), os.O_RDONLY|syscall.O_NONBLOCK, 0)
 		return err
 	})
+	if err = localError(err); errors.Is(err, ErrNotExist) && brokenLink(root, name) {
+		err = errToNothing
+	}
 	if err != nil {
-		return nil, nil, localError(err)
+		return nil, nil, err
 	}
 	if info, err = f.Stat(); err == nil && !info.Mode().IsRegular() {
 		err = notRegular(info)
@@ -96,6 +99,16 @@ func (l *local) openIn(root *tree, name string) (f *os.File, info fs.FileInfo, e
 		return nil, nil, localError(err)
 	}
 	return f, info, nil
+}
+
+// brokenLink reports whether a name that is absent, or a folder that it is in, is a link.
+func brokenLink(root *tree, name string) bool {
+	for ; name != "."; name = path.Dir(name) {
+		if info, err := root.Lstat(filepath.FromSlash(name)); err == nil {
+			return info.Mode()&fs.ModeSymlink != 0 && !linksFolder(root, name)
+		}
+	}
+	return false
 }
 
 // notRegular is the error of a file that is not an object. A folder counts as absent, as
@@ -208,7 +221,7 @@ func (l *local) walk(ctx context.Context, root *tree, dir, prefix string, infos 
 		name := path.Join(dir, entry.Name())
 		switch {
 		case hidden(entry.Name()) || !strings.HasPrefix(name+"/", prefix) && !strings.HasPrefix(prefix, name+"/"):
-		case entry.IsDir() || dir == "." && linksFolder(root, entry):
+		case entry.IsDir() || dir == "." && entry.Type() == fs.ModeSymlink && linksFolder(root, name):
 			if err := l.walk(ctx, root, name, prefix, infos); err != nil {
 				return err
 			}
@@ -221,22 +234,23 @@ func (l *local) walk(ctx context.Context, root *tree, dir, prefix string, infos 
 	return nil
 }
 
-// linksFolder reports whether an entry of the store's folder is a link to a folder.
-func linksFolder(root *tree, entry fs.DirEntry) bool {
-	if entry.Type() != fs.ModeSymlink {
-		return false
-	}
-	info, err := root.Stat(entry.Name())
+// linksFolder reports whether a link leads to a folder.
+func linksFolder(root *tree, name string) bool {
+	info, err := root.Stat(filepath.FromSlash(name))
 	return err == nil && info.IsDir()
 }
 
-// listFile appends the object name. A link to a folder is not followed.
+// listFile appends the object name. A link to a folder is not followed. A link that is
+// no object is listed without a generation: whoever reads it has the error.
 func (l *local) listFile(root *tree, name string, infos *[]Info) error {
 	f, info, err := l.openIn(root, name)
-	if errors.Is(err, ErrNotExist) {
+	switch {
+	case errors.Is(err, ErrNotExist):
 		return nil
-	}
-	if err != nil {
+	case errors.Is(err, errLeadsOut), errors.Is(err, errToNothing):
+		*infos = append(*infos, Info{Name: name})
+		return nil
+	case err != nil:
 		return err
 	}
 	defer f.Close()
@@ -336,7 +350,14 @@ func localError(err error) error {
 	case errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT):
 		return fmt.Errorf("%w; make room on its file system, then start again: nothing incomplete is visible", err)
 	case err.Error() == "path escapes from parent": // an error of package os without a name
-		return errors.New("a link leads out of its folder; only a folder directly in the store may be a link")
+		return errLeadsOut
 	}
 	return err
 }
+
+// Errors of a link that is no object.
+var (
+	errLeadsOut = errors.New("a link leads out of its folder, and only a folder directly in the store may be a link;" +
+		" put the file itself in its place, or delete the link")
+	errToNothing = errors.New("it is a link to nothing, or its folder is; put the file itself in its place, or delete the link")
+)

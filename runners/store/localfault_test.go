@@ -254,6 +254,45 @@ func TestLinkToNothing(t *testing.T) {
 	}
 }
 
+// TestBrokenLinks: a link to nothing, at any depth, is an error with its address and not an
+// absent object. It is listed, and deleting it makes room for the object.
+func TestBrokenLinks(t *testing.T) {
+	for _, target := range []string{"gone", "/nothing/here"} {
+		for _, at := range []string{"a/b/c", "a/b"} {
+			s := mustOpen(t, t.TempDir())
+			if err := os.MkdirAll(filepath.Dir(s.Join(at)), 0o777); err != nil {
+				t.Fatal(err)
+			}
+			link(t, target, s.Join(at))
+			_, _, read := s.Read(ctx, "a/b/c")
+			_, stat := s.Stat(ctx, "a/b/c")
+			_, open := s.OpenObject(ctx, "a/b/c")
+			errs := map[string]error{"read": read, "stat": stat, "open": open}
+			if at == "a/b/c" {
+				_, errs["swap"] = s.Swap(ctx, "a/b/c", nil, "")
+				_, errs["put"] = s.Put(ctx, "a/b/c", nil)
+				errs["replace"] = s.Replace(ctx, "a/b/c", nil)
+				_, errs["lease"] = Acquire(ctx, s, "a/b/c", nil)
+			}
+			for what, err := range errs {
+				if err == nil || errors.Is(err, ErrNotExist) || errors.Is(err, ErrConflict) != (what == "put") || !strings.Contains(err.Error(), s.Join("a/b/c")+": ") ||
+					!strings.Contains(err.Error(), "put the file itself in its place, or delete the link") {
+					t.Errorf("%s: %s → %s: %v", what, at, target, err)
+				}
+			}
+			if infos, err := s.List(ctx, "a/"); err != nil || len(infos) != 1 || infos[0] != (Info{Name: at}) {
+				t.Errorf("%s → %s: listed %v, %v", at, target, infos, err)
+			}
+			if err := os.Remove(s.Join(at)); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := s.Put(ctx, "a/b/c", nil); err != nil {
+				t.Errorf("%s → %s: after the link is deleted: %v", at, target, err)
+			}
+		}
+	}
+}
+
 // TestLinksThatLeave holds that links further below do not lead out of a store.
 func TestLinksThatLeave(t *testing.T) {
 	outside := t.TempDir()
@@ -274,8 +313,8 @@ func TestLinksThatLeave(t *testing.T) {
 	if err := s.Delete(ctx, "in/out/secret", ""); err == nil {
 		t.Error("deleted outside")
 	}
-	if infos, err := s.List(ctx, ""); err == nil {
-		t.Errorf("listed %v", infos)
+	if infos, err := s.List(ctx, ""); err != nil || len(infos) != 1 || infos[0] != (Info{Name: "in/out"}) {
+		t.Errorf("listed %v, %v", infos, err)
 	}
 	if entries, err := os.ReadDir(outside); err != nil || len(entries) != 1 {
 		t.Errorf("outside: %v, %v", entries, err)

@@ -200,14 +200,13 @@ func (u *localUpload) settle() (Info, error) {
 func (u *localUpload) compare() (Info, error) {
 	f, info, err := u.l.openIn(u.root, u.name)
 	if errors.Is(err, ErrNotExist) {
-		info, err := u.root.Lstat(filepath.FromSlash(u.name))
-		switch {
-		case errors.Is(err, fs.ErrNotExist):
-			return Info{}, errTakenBack
-		case err == nil && info.IsDir():
+		if info, err := u.root.Lstat(filepath.FromSlash(u.name)); err == nil && info.IsDir() {
 			return Info{}, errFolder
 		}
-		return Info{}, fmt.Errorf("%w: the name is taken by a link to nothing", ErrConflict)
+		return Info{}, errTakenBack
+	}
+	if errors.Is(err, errLeadsOut) || errors.Is(err, errToNothing) {
+		err = fmt.Errorf("%w: %w", ErrConflict, err)
 	}
 	if err != nil {
 		return Info{}, err

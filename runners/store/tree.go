@@ -33,7 +33,7 @@ func openTree(dir string) (*tree, error) {
 // folder is a link to nothing, such as a disk that is not there.
 func broken(dir string, err error) error {
 	if to, linkErr := os.Readlink(dir); linkErr == nil && errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("%s is a link to %s, and there is none", dir, to)
+		return fmt.Errorf("%s is a link to %s, and there is none; put that back, or delete the link", dir, to)
 	}
 	return err
 }

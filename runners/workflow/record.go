@@ -197,8 +197,7 @@ func (r *Record) write(ctx context.Context, st *store.Store, fixed bool) error {
 	}
 }
 
-// maxMoves bounds the attempts to move the pointer among other rounds that move it. A
-// link to nothing in its place conflicts each time.
+// maxMoves bounds the attempts to move the pointer among other rounds that move it.
 const maxMoves = 20
 
 // point moves the pointer to the record, also from a damaged pointer.

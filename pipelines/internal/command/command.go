@@ -14,7 +14,6 @@ import (
 	"io"
 	"os"
 	"os/signal"
-	"regexp"
 	"runtime"
 	"runtime/debug"
 	"slices"
@@ -25,24 +24,15 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/quire-ml/quire/configs"
-	"github.com/quire-ml/quire/model/checkpoint"
 	"github.com/quire-ml/quire/model/kernel"
 	"github.com/quire-ml/quire/model/run"
 	"github.com/quire-ml/quire/model/train"
 	"github.com/quire-ml/quire/pipelines/gate"
-	"github.com/quire-ml/quire/pipelines/promotion"
 	"github.com/quire-ml/quire/pipelines/report"
-	"github.com/quire-ml/quire/pipelines/stages"
-	"github.com/quire-ml/quire/pipelines/sweep"
 	"github.com/quire-ml/quire/pipelines/text"
 	"github.com/quire-ml/quire/runners/engine"
 	"github.com/quire-ml/quire/runners/memory"
-	"github.com/quire-ml/quire/runners/schedule"
 	"github.com/quire-ml/quire/runners/store"
-	"github.com/quire-ml/quire/runners/workflow"
-	"github.com/quire-ml/quire/transforms/corpus"
-	"github.com/quire-ml/quire/transforms/dataset"
-	"github.com/quire-ml/quire/transforms/prepare"
 )
 
 // Exit codes.
@@ -143,146 +133,6 @@ func (o *output) Write(p []byte) (int, error) {
 		o.err = fmt.Errorf("command: the result cannot be written: %w", err)
 	}
 	return n, o.err
-}
-
-// remedy returns the advice to append to an error of a package that knows neither
-// commands nor keys.
-func remedy(err error) string {
-	var few *train.TooFewError
-	var refused *gate.RefusedError
-	var service *promotion.ModelError
-	var damage *workflow.DamageError
-	switch {
-	case errors.As(err, new(*schedule.FutureError)):
-		return "; without --slot the last one runs"
-	case errors.As(err, &refused):
-		return gateRemedy(refused.Result)
-	case errors.As(err, new(*stages.OtherSetError)):
-		return "; use another prep.out, or prep --replace to make the set again"
-	case errors.As(err, new(*stages.ForeignError)):
-		return "; use another prep.out or train.out, or move what is there away"
-	case errors.Is(err, stages.ErrCannotGoOn):
-		return "; to start from zero, use train --fresh, or delete its directory"
-	case errors.As(err, new(*stages.StartError)):
-		return "; correct train.from, or use the model section and prep.unit of that checkpoint"
-	case errors.Is(err, dataset.ErrDamaged):
-		return "; make the set again: prep --replace, or delete its directory"
-	case errors.As(err, new(*train.DivergedError)), errors.Is(err, sweep.ErrDiverged):
-		return "; use a smaller train.lr, or train.clip_norm: 1"
-	case errors.As(err, new(*memory.ShortError)):
-		return "; use a smaller model.hidden, train.batch or prep.seq_length, or a larger machine"
-	case errors.As(err, &few) && few.Sequences > 0:
-		return fmt.Sprintf("; use a smaller train.batch (%d at most), a smaller prep.seq_length or more text", few.Sequences)
-	case few != nil:
-		return "; use a smaller prep.seq_length or more text"
-	case errors.As(err, &service):
-		return serviceRemedy(service)
-	case errors.As(err, &damage) && damage.Stage != "":
-		return ", or make it again: run --force " + damage.Stage
-	}
-	return cmp.Or(corpusRemedy(err), textRemedy(err)+see(prepKeys(err)...))
-}
-
-// serviceRemedy is remedy for a model in service that cannot be used.
-func serviceRemedy(e *promotion.ModelError) string {
-	var ways []string
-	if e.From != "" {
-		ways = append(ways, "make the copy again: promote "+e.From)
-	}
-	if e.Back {
-		ways = append(ways, "go back: promote --rollback")
-	}
-	if len(ways) == 0 {
-		ways = append(ways, "put an intact copy there, or promote another model: promote CHECKPOINT")
-	}
-	return "; " + strings.Join(ways, ", or ")
-}
-
-// corpusRemedy is remedy for the errors about sources and documents.
-func corpusRemedy(err error) string {
-	var wrong *corpus.FieldError
-	var notText *prepare.TextError
-	switch {
-	case errors.As(err, &wrong):
-		advice := "; correct corpus." + wrong.Field
-		if dir, failed := os.Getwd(); failed == nil && errors.Is(err, corpus.ErrNone) {
-			advice += ": a relative path begins where the command was started, " + dir
-		}
-		return advice
-	case errors.As(err, &notText) && notText.Likely != "":
-		return "; to read it so: --set corpus.encoding=" + notText.Likely
-	case notText != nil:
-		return see(append([]string{"corpus.encoding"}, prepKeys(err)...)...)
-	}
-	return ""
-}
-
-// gateRemedy is remedy for a model that the gate has refused.
-func gateRemedy(r *gate.Result) string {
-	if k := r.Failed("ancestors"); k != nil && k.Value != nil {
-		return "; use another train.from, or none"
-	} else if k != nil {
-		return "; put the missing set into the folder sets of the workdir, and run --force train," +
-			" or use another train.from, or none, or promote it by hand"
-	}
-	if r.Failed("loss", "gap", "promoted") != nil && r.Drift != nil && r.Drift.Large() {
-		return "; the held-out text is unlike the rest: prep.validation.by: block holds out blocks of all of it"
-	}
-	if r.Failed("loss") != nil {
-		return "; train longer, with a larger train.epochs, or learn from more text"
-	}
-	return ""
-}
-
-// textRemedy is remedy for the errors of package text.
-func textRemedy(err error) string {
-	var model *text.ModelError
-	switch {
-	case errors.Is(err, text.ErrNoSet):
-		return "; run prep first, or set prep.out to where one is"
-	case errors.Is(err, text.ErrNotContinuous):
-		return "; make a set with prep.validation.by tail and prep.stride 0, or use train.hidden zero"
-	case errors.Is(err, text.ErrPrompt):
-		return "; change generate.prompt, or set it to nothing"
-	case !errors.As(err, &model):
-		return ""
-	case errors.Is(err, checkpoint.ErrForeign):
-		return "; name a " + checkpoint.Suffix + " file that a training wrote, or the directory of a run"
-	case errors.Is(err, gate.ErrRefused):
-		return "; put an intact copy there, or promote a model by hand"
-	case errors.Is(err, store.ErrNotExist):
-		return "; train a model first, or name one with --checkpoint"
-	case run.IsFile(model.Path):
-		return "; use another checkpoint: a file, or the directory of a run"
-	case model.Which == run.Latest:
-		return "; use another checkpoint: --which best, or a file"
-	}
-	return "; use another checkpoint: --which latest, or a file"
-}
-
-// prepKeys returns the keys of the fields that an error of transforms speaks of. The
-// error may have crossed a Beam engine, so its text is all that is left of it.
-func prepKeys(err error) (keys []string) {
-	text := err.Error()
-	for _, key := range configs.KeysOf("prep") {
-		field := strings.TrimPrefix(key, "prep.")
-		// A word by itself: no end of another key, such as train.curriculum.seq_length, and no part of a path.
-		if strings.ContainsAny(field, "._") && regexp.MustCompile(`(^|[\s(])`+regexp.QuoteMeta(field)+`\b`).MatchString(text) {
-			keys = append(keys, key)
-		}
-	}
-	if strings.Contains(text, "pack newline") {
-		keys = append(keys, "prep.pack")
-	}
-	return keys
-}
-
-// see points to the explanations of keys.
-func see(keys ...string) string {
-	if len(keys) == 0 {
-		return ""
-	}
-	return "; see " + strings.Join(keys, ", ")
 }
 
 // usageError is a mistake in the command line.

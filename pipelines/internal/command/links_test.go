@@ -75,3 +75,49 @@ func TestLinkedWorkdir(t *testing.T) {
 		t.Errorf("the round has made %q", made)
 	}
 }
+
+// TestBrokenLinks puts a link to nothing in the place of each file of a workdir. The round
+// does what the plan says: it goes on with a warning where the file only serves reports,
+// and else stops in the same words, which say what to do.
+func TestBrokenLinks(t *testing.T) {
+	l := newLab(t)
+	l.slot("01", 0)
+	l.ok("run", "--set", "generate.seed=2")
+	for _, kind := range []string{"rounds", "promotions", "runs", "sets", "stages", "promoted", "schedule"} {
+		for _, name := range l.files(filepath.Join(l.work, kind)) {
+			path := filepath.Join(l.work, kind, name)
+			if err := os.Rename(path, path+".kept"); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.Symlink("/nothing/here", path); err != nil {
+				t.Fatal(err)
+			}
+			p, o := l.run("plan", "--set", "generate.seed=2"), l.run("run", "--set", "generate.seed=2")
+			stopped := kind == "promoted" || kind == "sets" || kind == "stages" || kind == "runs" && p.code != 0
+			if p.code != o.code || lastLine(p) != lastLine(o) || stopped && (p.code != 1 && strings.Contains(o.stderr+p.stderr, path) || p.code == 1 && !strings.Contains(lastLine(p), path)) {
+				t.Errorf("%s: %v\n%v", path, p, o)
+			}
+			if !stopped && p.code != 0 {
+				t.Errorf("%s stops the round: %v", path, o)
+			}
+			if p.code != 0 && !strings.Contains(lastLine(p), "or delete the link") {
+				t.Errorf("%s: no advice: %v", path, p)
+			}
+			if kind == "rounds" && strings.Contains(o.stderr, "WARNING") && !strings.Contains(o.stderr, "WARNING: store: "+path) {
+				t.Errorf("%s: the warning names another file: %v", path, o)
+			}
+			if kind == "rounds" {
+				list := l.ok("runs", "list")
+				if (name != "latest.json") != strings.Contains(list.stderr, "WARNING: store: "+path+": ") {
+					t.Errorf("%s: %v", path, list)
+				}
+			}
+			if kind == "schedule" {
+				l.ok("retrain", "--list")
+			}
+			if err := os.Rename(path+".kept", path); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+}
