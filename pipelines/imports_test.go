@@ -24,6 +24,7 @@ const (
 	hm       = "github.com/chewxy/hm"
 	cobra    = "github.com/spf13/cobra"
 	pflag    = "github.com/spf13/pflag"
+	purego   = "github.com/ebitengine/purego"
 )
 
 // mayImport is policy, not a description: do not edit it to make a build pass.
@@ -62,8 +63,10 @@ var mayImport = map[string][2][]string{
 	// decode draws the characters that it writes.
 	"model/decode": {{"model/kernel", "model/rnn", "model/sample"}, {}},
 	"model/sample": {},
-	// The GPU: the same bytes.
-	"model/cuda": {},
+	// The GPU: the same bytes. Only cuda knows purego, which opens the driver's library without C.
+	"model/cuda": {{}, {purego}},
+	// A stand-in for the driver, for tests alone: C addresses of Go functions, by purego too.
+	"model/cuda/cudatest": {{"model/cuda/ptx"}, {purego}},
 	// An interpreter of PTX, for tests alone. kernel rounds a fused multiply-add.
 	"model/cuda/ptx": {{"model/kernel"}, {}},
 	// rnn for the names and shapes of the parameters: a checkpoint gives a network its weights.
