@@ -170,7 +170,7 @@ func (n *Network) drop(x *gorgonia.Node, p float64) (*gorgonia.Node, error) {
 // SetMask chooses the values that the next runs drop, by seed and step alone.
 func (n *Network) SetMask(seed, step int64) {
 	for i, m := range n.masks {
-		m.Key = kernel.Hash(kernel.Hash(kernel.Hash(uint64(seed))+uint64(step)) + uint64(i))
+		m.Key = kernel.StepKey(seed, step, uint64(i))
 	}
 }
 
@@ -203,11 +203,8 @@ func (n *Network) Run(ids, targets []int32) (loss float64, err error) {
 			len(ids), len(targets), len(n.ids), n.T, n.B)
 	}
 	for _, list := range [][]int32{ids, targets} {
-		for i, id := range list {
-			if id < 0 || int(id) >= n.weights.Shape.Vocabulary {
-				return 0, fmt.Errorf("graph: batch: id %d at step %d of sequence %d is outside the vocabulary of %d",
-					id, i/n.B, i%n.B, n.weights.Shape.Vocabulary)
-			}
+		if err := n.weights.Shape.CheckIDs(list, n.B); err != nil {
+			return 0, fmt.Errorf("graph: batch: %w", err)
 		}
 	}
 	copy(n.ids, ids)

@@ -5,8 +5,8 @@ package kernel
 // without the others.
 type Mask struct {
 	Key       uint64
-	threshold uint16
-	scale     float32
+	Threshold uint16
+	Scale     float32 // factor of a value that is kept
 }
 
 // NewMask returns a mask that drops a share p of the values, 0 ≤ p < 1, rounded
@@ -14,7 +14,7 @@ type Mask struct {
 // which preserves the mean.
 func NewMask(p float64) Mask {
 	n := uint16(p * (1 << 16))
-	return Mask{threshold: n, scale: float32(1 / (1 - float64(n)/(1<<16)))}
+	return Mask{Threshold: n, Scale: float32(1 / (1 - float64(n)/(1<<16)))}
 }
 
 // Apply sets dst[i] to src[i] scaled, or to 0 where i is dropped, for i = lo …
@@ -26,7 +26,7 @@ func (m Mask) Apply(dst, src []float32, lo, hi int) {
 		n := (hi - from) &^ (2*use.lanes - 1)
 		if n > 0 {
 			_, _ = dst[from+n-1], src[from+n-1]
-			use.dropout(n, &dst[from], &src[from], m.Key+uint64(from/4), uint32(m.threshold), m.scale)
+			use.dropout(n, &dst[from], &src[from], m.Key+uint64(from/4), uint32(m.Threshold), m.Scale)
 		}
 		from += n
 	}
@@ -38,8 +38,8 @@ func (m Mask) apply(dst, src []float32, lo, hi int) {
 	for i := lo; i < hi; {
 		bits := Hash(m.Key + uint64(i/4))
 		for bits >>= 16 * (i % 4); ; bits >>= 16 {
-			x := src[i] * m.scale
-			if uint16(bits) < m.threshold {
+			x := src[i] * m.Scale
+			if uint16(bits) < m.Threshold {
 				x = 0
 			}
 			dst[i] = x
@@ -48,6 +48,12 @@ func (m Mask) apply(dst, src []float32, lo, hi int) {
 			}
 		}
 	}
+}
+
+// StepKey returns the key of a stream of random numbers of one training step. The
+// masks of a network have the streams 0, 1, …, from the input to the dense layer.
+func StepKey(seed, step int64, stream uint64) uint64 {
+	return Hash(Hash(Hash(uint64(seed))+uint64(step)) + stream)
 }
 
 // Hash is one step of SplitMix64 (Steele, Lea and Flood, 2014).

@@ -82,3 +82,7 @@ func (c Cell) Gates() int { return c.kind().gates }
 // Memory reports whether the cell keeps a second value beside its hidden, the
 // LSTM's c, which only the next step reads.
 func (c Cell) Memory() bool { return c.kind().memory }
+
+// Shared returns the number of gates, the first ones, whose two pre-activations
+// have one gradient.
+func (c Cell) Shared() int { return c.kind().shared }

@@ -81,6 +81,16 @@ func (s Shape) Count() int {
 	return n
 }
 
+// CheckIDs returns an error for the first of ids (T, B) outside the vocabulary.
+func (s Shape) CheckIDs(ids []int32, B int) error {
+	for i, id := range ids {
+		if id < 0 || int(id) >= s.Vocabulary {
+			return fmt.Errorf("id %d at step %d of sequence %d is outside the vocabulary of %d", id, i/B, i%B, s.Vocabulary)
+		}
+	}
+	return nil
+}
+
 // StepFlops returns the multiplications and additions that the matrix products
 // of one training step need, forward and backward, for B sequences of T steps.
 // The input of layer 0 counts as its table, (V, I)·(I, G·H).

@@ -14,7 +14,7 @@ func (t *Trainer) draw() error {
 		return err
 	}
 	V := t.Weights.Shape.Vocabulary
-	key := kernel.Hash(kernel.Hash(kernel.Hash(uint64(t.o.Seed))+uint64(t.Solver.T)) + samplingStream)
+	key := kernel.StepKey(t.o.Seed, t.Solver.T, samplingStream)
 	for i := 0; i+1 < t.T; i++ {
 		logits, err := m.Step(t.ids[i*t.B : (i+1)*t.B])
 		if err != nil {
