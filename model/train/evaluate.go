@@ -73,7 +73,7 @@ func (r *training) validate(ctx context.Context) (*float64, error) {
 	if r.val == nil {
 		return nil, nil
 	}
-	m, err := r.trainer.machine.validator(evaluateRows)
+	m, err := r.trainer.machine.validator()
 	if err != nil {
 		return nil, err
 	}

@@ -34,9 +34,9 @@ type machine interface {
 	// sampler returns B streams of the weights, with the hidden from which the next
 	// loss starts; valid until the next apply.
 	sampler() (predictor, error)
-	// validator returns streams of the trainer's model with zero hidden; valid until
-	// the next apply.
-	validator(streams int) (predictor, error)
+	// validator returns evaluateRows streams of the trainer's model with zero hidden;
+	// valid until the next apply.
+	validator() (predictor, error)
 	// pull copies the machine's memory to the host. push copies the host's memory
 	// to the machine.
 	pull() error
@@ -113,7 +113,7 @@ func (c *cpu) sampler() (predictor, error) {
 	return c.draws, nil
 }
 
-func (c *cpu) validator(n int) (predictor, error) { return decode.New(c.t.model(), n), nil }
+func (c *cpu) validator() (predictor, error) { return decode.New(c.t.model(), evaluateRows), nil }
 
 func (c *cpu) pull() error { return nil }
 func (c *cpu) push() error { return nil }

@@ -55,9 +55,8 @@ func (a *apart) squares() ([]float64, error)    { return a.own.machine.squares()
 func (a *apart) apply(r adam.Rates) error       { return a.own.machine.apply(r) }
 func (a *apart) forget(b int)                   { a.own.Forget(b) }
 func (a *apart) sampler() (predictor, error)    { return a.own.machine.sampler() }
+func (a *apart) validator() (predictor, error)  { return a.own.machine.validator() }
 func (a *apart) close() error                   { return a.own.Close() }
-
-func (a *apart) validator(n int) (predictor, error) { return a.own.machine.validator(n) }
 
 // TestMachine trains on the processor and on a machine apart from it, which must
 // have the same losses, gradients and tensors, also after a restore.
@@ -100,7 +99,7 @@ func TestMachine(t *testing.T) {
 						t.Fatal(err)
 					}
 					grads[i] = append(grads[i], tr.Gradient("rnn.weight_hh_l1")...)
-					m, err := tr.machine.validator(evaluateRows)
+					m, err := tr.machine.validator()
 					if err != nil {
 						t.Fatal(err)
 					}

@@ -7,11 +7,13 @@
 package train
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 
 	"github.com/quire-ml/quire/model/adam"
 	"github.com/quire-ml/quire/model/checkpoint"
+	"github.com/quire-ml/quire/model/cuda"
 	"github.com/quire-ml/quire/model/kernel"
 	"github.com/quire-ml/quire/model/rnn"
 )
@@ -50,6 +52,10 @@ type TrainerOptions struct {
 	// layer, of the embedded input, and of the recurrent weights.
 	Dropout, InputDropout, WeightDropout float64
 
+	// Device is the GPU that computes, nil for the processor. It changes no value. The
+	// caller closes it after the trainer. A GPU computes in FP32 alone.
+	Device *cuda.Device
+
 	// Hidden is the start of a batch's sequences; empty is Zero. Carry starts
 	// sequence b from the hidden after sequence b of the last applied batch. No
 	// gradient goes back to an earlier batch.
@@ -57,10 +63,15 @@ type TrainerOptions struct {
 }
 
 // NewTrainer returns a trainer for batches of B sequences of T+1 ids, with zero
-// moments. It changes the given weights in place. A precision that the processor
-// lacks is an error. o may be nil.
+// moments. It changes the given weights in place. A precision that the device lacks
+// is an error, and too little memory on a GPU a *cuda.MemoryError. o may be nil.
 func NewTrainer(w *rnn.Weights, T, B int, lr float64, o *TrainerOptions) (*Trainer, error) {
-	return newTrainer(w, T, B, lr, o, func(t *Trainer) machine { return &cpu{t: t} })
+	return newTrainer(w, T, B, lr, o, func(t *Trainer) machine {
+		if t.o.Device != nil {
+			return &gpu{t: t}
+		}
+		return &cpu{t: t}
+	})
 }
 
 // newTrainer is NewTrainer with the machine that on returns.
@@ -84,9 +95,12 @@ func newTrainer(w *rnn.Weights, T, B int, lr float64, o *TrainerOptions, on func
 	}
 	t.machine = on(t)
 	if err := t.resize(T); err != nil {
-		return nil, err
+		return nil, errors.Join(err, t.Close())
 	}
-	return t, t.machine.push()
+	if err := t.machine.push(); err != nil {
+		return nil, errors.Join(err, t.Close())
+	}
+	return t, nil
 }
 
 // resize makes the sequences T+1 ids long from now on. Everything else stays.
