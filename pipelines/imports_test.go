@@ -64,7 +64,7 @@ var mayImport = map[string][2][]string{
 	"model/decode": {{"model/kernel", "model/rnn", "model/sample"}, {}},
 	"model/sample": {},
 	// The GPU: the same bytes. Only cuda knows purego, which opens the driver's library without C.
-	"model/cuda": {{}, {purego}},
+	"model/cuda": {{"model/kernel", "model/rnn"}, {purego}},
 	// A stand-in for the driver, for tests alone: C addresses of Go functions, by purego too.
 	"model/cuda/cudatest": {{"model/cuda/ptx"}, {purego}},
 	// An interpreter of PTX, for tests alone. kernel rounds a fused multiply-add.
@@ -74,7 +74,7 @@ var mayImport = map[string][2][]string{
 	// run knows the files and steps of a training; train, which writes there, knows no store.
 	"model/run": {{"model/checkpoint", "runners/store"}, {}},
 	// kernel for the precision that a training passes on to its graph.
-	"model/train": {{"model/adam", "model/checkpoint", "model/decode", "model/graph", "model/kernel", "model/rnn", "model/run"}, {}},
+	"model/train": {{"model/adam", "model/checkpoint", "model/cuda", "model/decode", "model/graph", "model/kernel", "model/rnn", "model/run"}, {}},
 
 	// Only configs knows viper, and the decoder below it; yaml finds the line of a key, which viper forgets.
 	// go-cron reads schedule.cron, encoding has the names that corpus.encoding may be.

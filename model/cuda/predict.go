@@ -82,8 +82,8 @@ func (p *Predictor) Start() error {
 func (p *Predictor) doLoad() error {
 	n, s := p.n, p.n.shape
 	GH := s.Cell.Gates() * s.Hidden
-	n.kernels.gemm(s.Vocabulary, GH, s.Embedding, p.param(0), s.Embedding, 1, p.param(1), 1, s.Embedding, p.param(3), 0, n.home.table, GH)
-	if err := n.kernels.take(); err != nil {
+	err := n.kernels.gemm(s.Vocabulary, GH, s.Embedding, p.param(0), s.Embedding, 1, p.param(1), 1, s.Embedding, p.param(3), 0, n.home.table, GH)
+	if err != nil {
 		return err
 	}
 	p.failed, p.odd = nil, 0
@@ -183,11 +183,10 @@ func (p *Predictor) doStep() error {
 	if err := d.upload(p.in, p.host[:8*p.streams]); err != nil {
 		return err
 	}
-	p.forward()
-	p.odd = 1 - p.odd
-	if err := p.n.kernels.take(); err != nil {
+	if err := p.forward(); err != nil {
 		return err
 	}
+	p.odd = 1 - p.odd
 	out, at := bytesOf(p.outputs), p.logits
 	if p.judged {
 		out, at = bytesOf(p.nats), p.losses
@@ -200,7 +199,7 @@ func (p *Predictor) doStep() error {
 
 // forward launches one step of all layers, the dense layer, and the losses where
 // they are wanted.
-func (p *Predictor) forward() {
+func (p *Predictor) forward() error {
 	k, s, N := &p.n.kernels, p.n.shape, p.streams
 	V, H, GH := s.Vocabulary, s.Hidden, s.Cell.Gates()*s.Hidden
 	step := forwardStep{x: p.n.home.table, ids: p.in}
@@ -208,19 +207,24 @@ func (p *Predictor) forward() {
 	for i := range p.h {
 		at := 1 + 4*i
 		if i > 0 {
-			k.gemm(N, GH, H, below, H, 1, p.param(at), 1, H, p.param(at+2), 0, p.pre, GH)
+			if err := k.gemm(N, GH, H, below, H, 1, p.param(at), 1, H, p.param(at+2), 0, p.pre, GH); err != nil {
+				return err
+			}
 			step = forwardStep{x: p.pre}
 		}
 		step.whh, step.bhh, step.h, step.out = p.param(at+1), p.param(at+3), p.h[i][p.odd], p.h[i][1-p.odd]
 		if p.c != nil {
 			step.c, step.cOut = p.c[i], p.c[i]
 		}
-		cells[s.Cell].forward(k, N, H, &step)
+		if err := cells[s.Cell].forward(k, N, H, &step); err != nil {
+			return err
+		}
 		below = step.out
 	}
 	dense := len(p.n.list) - 2
-	k.gemm(N, V, H, below, H, 1, p.param(dense), 1, H, p.param(dense+1), 0, p.logits, V)
-	if p.judged {
-		k.crossEntropy(p.losses, 0, p.logits, p.in+4*Ptr(N), 1, N, V)
+	err := k.gemm(N, V, H, below, H, 1, p.param(dense), 1, H, p.param(dense+1), 0, p.logits, V)
+	if err != nil || !p.judged {
+		return err
 	}
+	return k.crossEntropy(p.losses, 0, p.logits, p.in+4*Ptr(N), 1, N, V)
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"os"
 	"slices"
 	"testing"
 
@@ -23,6 +24,12 @@ func OpenStandIn(t testing.TB, o cudatest.Options) (*cuda.Device, *cudatest.Driv
 	if err != nil {
 		t.Fatal(err)
 	}
+	return openGPU(t, l), s
+}
+
+// openGPU opens the GPU of a driver, with l nil the machine's.
+func openGPU(t testing.TB, l *cuda.Library) *cuda.Device {
+	t.Helper()
 	d, err := cuda.Open(l)
 	if err != nil {
 		t.Fatal(err)
@@ -32,7 +39,7 @@ func OpenStandIn(t testing.TB, o cudatest.Options) (*cuda.Device, *cudatest.Driv
 			t.Error(err)
 		}
 	})
-	return d, s
+	return d
 }
 
 // gpuCase is a training of some steps.
@@ -84,17 +91,23 @@ func gpuCases() []gpuCase {
 }
 
 // TestGPUHasTheCPUsBytes takes the same steps on both devices and compares all that
-// they compute.
+// they compute. The GPU is a stand-in, or with QUIRE_GPU=1 the machine's.
 func TestGPUHasTheCPUsBytes(t *testing.T) {
 	for i, c := range gpuCases() {
 		t.Run(fmt.Sprint(i), func(t *testing.T) {
 			t.Parallel()
-			d, _ := OpenStandIn(t, cudatest.Options{Seed: uint64(i)})
 			t.Cleanup(func() {
+				answer := "yes"
 				if t.Failed() {
-					t.Logf("%+v", c)
+					answer = "no"
 				}
+				t.Logf("bytes equal: %s: %+v", answer, c)
 			})
+			if os.Getenv("QUIRE_GPU") == "1" {
+				c.run(t, openGPU(t, nil))
+				return
+			}
+			d, _ := OpenStandIn(t, cudatest.Options{Seed: uint64(i)})
 			c.run(t, d)
 		})
 	}
