@@ -1,7 +1,9 @@
 package store
 
 import (
+	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -157,6 +159,11 @@ func jitter(d time.Duration) time.Duration { return d/2 + rand.N(d+1) }
 // 5xx, a lost connection, a timeout, or without a network.
 func retryable(err error) bool {
 	var timeout net.Error
+	var token *oauth2.RetrieveError
+	if errors.As(err, &token) && token.Response != nil {
+		code := token.Response.StatusCode
+		return code == http.StatusRequestTimeout || code == http.StatusTooManyRequests || code >= 500
+	}
 	return err != nil && (storage.ShouldRetry(err) || errors.Is(err, io.ErrUnexpectedEOF) ||
 		errors.As(err, &timeout) && timeout.Timeout() || slices.ContainsFunc(away, func(e error) bool { return errors.Is(err, e) }))
 }
@@ -206,6 +213,7 @@ func gcsError(err error) error {
 	var api *googleapi.Error
 	var done *answer
 	var timeout net.Error
+	var token *oauth2.RetrieveError
 	switch {
 	case err == nil || errors.Is(err, ErrConflict) || errors.Is(err, ErrNotExist) || errors.As(err, &done):
 		return err
@@ -215,6 +223,8 @@ func gcsError(err error) error {
 		return ErrNotExist
 	case errors.As(err, &timeout) && timeout.Timeout():
 		return &answer{text: "no answer", err: err}
+	case errors.As(err, &token) && token.Response != nil:
+		return &answer{text: tokenError(token), err: err}
 	case errors.As(err, &api):
 		text := strings.Join(strings.Fields(api.Message), " ")
 		if text == "" {
@@ -227,6 +237,22 @@ func gcsError(err error) error {
 		return &answer{text: text, err: err}
 	}
 	return err
+}
+
+// tokenError is gcsError for an answer without a token.
+func tokenError(e *oauth2.RetrieveError) string {
+	text := fmt.Sprintf("no token for Cloud Storage: %s answers %d", e.Response.Request.URL.Host, e.Response.StatusCode)
+	var body struct {
+		Error       string
+		Description string `json:"error_description"`
+	}
+	if err := json.Unmarshal(e.Body, &body); err == nil && body.Error != "" {
+		text += ": " + strings.Join(strings.Fields(cmp.Or(body.Description, body.Error)), " ")
+	}
+	if !retryable(e) {
+		text += "; sign in again (gcloud auth application-default login), or use another key"
+	}
+	return text
 }
 
 func gcsInfo(a *storage.ObjectAttrs) Info {

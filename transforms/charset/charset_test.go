@@ -180,11 +180,15 @@ func TestOrder(t *testing.T) {
 
 // TestOther recognises what no encoding reads.
 func TestOther(t *testing.T) {
+	// The first block of an archive: name, mode, owner, group, size, time, sum, type, 100 bytes, "ustar".
+	tar := "t.txt" + strings.Repeat("\x00", 95) + "0000644\x000000000\x000000000\x0000000000004\x0014000000000\x00010000\x00 0" +
+		strings.Repeat("\x00", 100) + "ustar  \x00" + strings.Repeat("\x00", 247) + "text"
 	for data, want := range map[string]string{
 		"\xff\xfe\x00\x00a\x00\x00\x00": "UTF-32", "\x00\x00\xfe\xff\x00\x00\x00a": "UTF-32",
 		"%PDF-1.4\n%\xe2\xe3\xcf\xd3": "application/pdf", "PK\x03\x04\xe9\xe9": "application/zip",
 		"\xff\xd8\xff\xe0": "image/jpeg", "BZh91AY&SY\x8b\xd9": "application/x-bzip2", "\xfd7zXZ\x00\x00\x04": "application/x-xz",
 		"\x28\xb5\x2f\xfd\x24\x00": "application/zstd", "7z\xbc\xaf\x27\x1c\x00\x04": "application/x-7z-compressed", "BZh in a text": "",
+		tar: "application/x-tar", tar + "\xe9\xe9": "application/x-tar", tar[:300]: "", strings.ReplaceAll(tar, "\x00", "0"): "",
 		"a\xc0\x80b": "modified UTF-8", "\xed\xa0\xb4\xed\xb4\x9e": "modified UTF-8", "é \xed\xa0\xb4\xed\xb4\x9e ü\xc0\x80": "modified UTF-8",
 		strings.Repeat("\xed\xa0\xb4\xed\xb4\x9e", 20000): "modified UTF-8", strings.Repeat("\xed\xa0\xb4\xed\xb4\x9e", 2000) + "\xff": "",
 		"a\xed\xa0\xb4 and \xed\xb4\x9e": "", "a\xed\xb4\x9e\xed\xa0\xb4": "",

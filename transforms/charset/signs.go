@@ -100,7 +100,10 @@ func (s *Scanner) Signs() Signs {
 	s.check(s.rest, true)
 	s.rest = nil
 	x := Signs{Mark: bytes.HasPrefix(s.head, []byte(mark8)), UTF16: utf16(s.head), Invalid: s.invalid, CR: s.cr && !s.lf}
-	if x.UTF16 != "" || x.Invalid.Count > 0 {
+	switch {
+	case isTar(s.head):
+		x.Other = "application/x-tar"
+	case x.UTF16 != "" || x.Invalid.Count > 0:
 		x.Other = other(s.head)
 	}
 	switch {
@@ -179,6 +182,12 @@ func sequence(b []byte) int {
 var formats = []struct{ magic, name string }{
 	{"BZh", "application/x-bzip2"}, {"\xfd7zXZ\x00", "application/x-xz"}, {"\x28\xb5\x2f\xfd", "application/zstd"},
 	{"7z\xbc\xaf\x27\x1c", "application/x-7z-compressed"},
+}
+
+// isTar reports whether a document is an archive of tar, which of ASCII files is ASCII.
+func isTar(head []byte) bool {
+	const magicAt = 257
+	return len(head) >= 512 && bytes.HasPrefix(head[magicAt:], []byte("ustar")) && bytes.IndexByte(head[:magicAt], 0) > 0
 }
 
 // other returns what a document is that is neither UTF-8 nor in another encoding, or "".

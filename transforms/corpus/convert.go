@@ -195,6 +195,9 @@ type gunzip struct {
 }
 
 func newGunzip(r io.Reader, packed int64) (io.Reader, error) {
+	if packed == 0 {
+		return nil, fmt.Errorf("it has 0 bytes, and is not in the format of gzip; copy it again, or leave it out")
+	}
 	z, err := gzip.NewReader(r)
 	if err != nil {
 		return nil, fmt.Errorf("it is not in the format of gzip: %w", err)

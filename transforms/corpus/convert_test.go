@@ -99,7 +99,7 @@ func TestBadGzip(t *testing.T) {
 	for _, c := range []struct{ name, data, want string }{
 		{"bomb.gz", zipped(t, strings.Repeat("\x00", 3<<20)), "it may be a bomb; if it is a text, decompress it (gunzip)"},
 		{"text.gz", "some text", "it is not in the format of gzip"},
-		{"none.gz", "", "it is not in the format of gzip"},
+		{"none.gz", "", "it has 0 bytes, and is not in the format of gzip; copy it again, or leave it out"},
 		{"cut.gz", whole[:len(whole)-20], "damaged or cut off, after "},
 		{"trailer.gz", whole[:len(whole)-3], "damaged or cut off, after 109989 bytes"},
 		{"flipped.gz", whole[:100] + "?" + whole[101:], "damaged or cut off, after "},

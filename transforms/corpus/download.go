@@ -167,7 +167,7 @@ func (w *web) ask(ctx context.Context, conditions http.Header, old *note) (*note
 	if err != nil {
 		return nil, err
 	}
-	t := &transfer{source: w.source, transport: w.o.Transport, packed: strings.HasSuffix(w.base, gzipSuffix), limit: limit}
+	t := &transfer{source: w.source, transport: w.o.Transport, packed: strings.HasSuffix(w.base, gzipSuffix), known: old != nil, limit: limit}
 	resp, err := t.get(ctx, conditions)
 	if err != nil {
 		return nil, err

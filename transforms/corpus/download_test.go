@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -272,6 +273,40 @@ func TestNoNetwork(t *testing.T) {
 	_, file, _ := strings.Cut(err.Error(), " UTC is ")
 	if text, rerr := os.ReadFile(file); !errors.Is(err, store.ErrTransient) || rerr != nil || string(text) != l.text {
 		t.Errorf("a copy: %v", err)
+	}
+}
+
+// TestNoHost: a host that does not exist is a mistake, unless a download from it was possible before.
+func TestNoHost(t *testing.T) {
+	l := newLibrary(t)
+	transport := l.o.Transport
+	for _, c := range []struct {
+		dns  net.DNSError
+		want string
+	}{
+		{net.DNSError{Err: "no such host", Name: "libary.test", IsNotFound: true}, "no host has the name libary.test"},
+		{net.DNSError{Err: "server misbehaving", Name: "library.test", IsTemporary: true}, ""},
+		{net.DNSError{Err: "i/o timeout", Name: "library.test", IsTimeout: true}, ""},
+	} {
+		l.o.Transport = page(func(*http.Request) (*http.Response, error) {
+			return nil, &net.OpError{Op: "dial", Net: "tcp", Err: &c.dns}
+		})
+		err := l.fails()
+		var field *FieldError
+		if store.Transient(err) != (c.want == "") || !strings.HasSuffix(err.Error(), c.want) || !errors.As(err, &field) || field.Field != Sources {
+			t.Errorf("%v: %v", &c.dns, err)
+		}
+		if c.want == "" {
+			continue
+		}
+		failing := l.o.Transport
+		l.o.Transport = transport
+		l.get("")
+		l.o.Transport = failing
+		if err := l.fails(); !store.Transient(err) {
+			t.Errorf("with a copy: %v", err)
+		}
+		l.o.Cache = t.TempDir()
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"slices"
@@ -31,12 +32,14 @@ type transfer struct {
 	source    string
 	transport http.RoundTripper // nil: http.DefaultTransport
 	packed    bool              // the document is in the format of gzip
+	known     bool              // the source was downloaded before
 	limit     int64             // bytes; 0: none
 
-	ctx   context.Context
-	stop  context.CancelFunc
-	came  atomic.Int64 // bytes
-	stall atomic.Bool
+	ctx    context.Context
+	cancel context.CancelFunc
+	end    chan struct{} // closed when watch has returned
+	came   atomic.Int64  // bytes
+	stall  atomic.Bool
 }
 
 // get asks for the source and follows redirects to https. The answer's status is 200, or 304
@@ -45,7 +48,8 @@ type transfer struct {
 // The request goes through the transport alone: a client would send the URL as Referer, and
 // its errors repeat URLs.
 func (t *transfer) get(ctx context.Context, conditions http.Header) (resp *http.Response, err error) {
-	t.ctx, t.stop = context.WithCancel(ctx)
+	t.ctx, t.cancel = context.WithCancel(ctx)
+	t.end = make(chan struct{})
 	go t.watch()
 	defer func() {
 		if err != nil {
@@ -74,6 +78,12 @@ func (t *transfer) get(ctx context.Context, conditions http.Header) (resp *http.
 		}
 	}
 	return nil, wrong(Sources, "the server redirects more than %d times", maxRedirects)
+}
+
+// stop ends the transfer.
+func (t *transfer) stop() {
+	t.cancel()
+	<-t.end
 }
 
 // checkEncoding refuses an encoding that was not asked for. Servers call a .gz document, which
@@ -129,21 +139,25 @@ func (t *transfer) send(at *url.URL, conditions http.Header) (*http.Response, er
 	return nil, wrong(Sources, "%w", t.failed(err))
 }
 
-// failed returns the error of a transfer, which may pass unless ctx has ended or the server
-// is not the one that it says.
+// failed returns the error of a transfer, which may pass unless ctx has ended, the server
+// is not the one that it says, or the source has a host that there never was.
 func (t *transfer) failed(err error) error {
 	var untrusted *tls.CertificateVerificationError
+	var name *net.DNSError
 	switch {
 	case t.stall.Load():
 		return fmt.Errorf("fewer than %d bytes came in %v: %w", progressBytes, progressTime, store.ErrTransient)
 	case t.ctx.Err() != nil, errors.As(err, &untrusted):
 		return secret.Error(err)
+	case errors.As(err, &name) && name.IsNotFound && !t.known:
+		return fmt.Errorf("no host has the name %s", name.Name)
 	}
 	return fmt.Errorf("%w: %w", secret.Error(err), store.ErrTransient)
 }
 
 // watch ends the transfer where it makes no progress, and tells the notices how far it is.
 func (t *transfer) watch() {
+	defer close(t.end)
 	ticker, notices := time.NewTicker(progressTime), time.NewTicker(noticeTime)
 	defer ticker.Stop()
 	defer notices.Stop()
@@ -158,7 +172,7 @@ func (t *transfer) watch() {
 			now := t.came.Load()
 			if now-before < progressBytes {
 				t.stall.Store(true)
-				t.stop()
+				t.cancel()
 				return
 			}
 			before = now

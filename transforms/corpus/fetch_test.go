@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"testing/iotest"
 	"testing/synctest"
 	"time"
 
@@ -110,13 +111,35 @@ func TestProgress(t *testing.T) {
 			ctx := store.WithNotices(t.Context(), func(line string) { said = append(said, line) })
 			docs, err := Resolve(ctx, []string{"https://h.test/x"}, o)
 			took := time.Since(began)
-			synctest.Wait() // for the last notice
 			if n := 1 + int((c.took-10*time.Second)/time.Minute); len(said) != n || !strings.HasPrefix(said[0], "corpus: https://h.test/x: downloading, ") {
 				t.Errorf("%s: said %q", name, said)
 			}
 			if took != c.took || (err == nil) != c.ok || c.ok && docs[0].Bytes != int64(c.bytes*c.drips) ||
 				!c.ok && (!errors.Is(err, store.ErrTransient) || !strings.Contains(err.Error(), "fewer than 65536 bytes came in 1m0s")) {
 				t.Errorf("%s: after %v: %v", name, took, err)
+			}
+		})
+	}
+}
+
+// TestNothingRuns: Resolve returns when all that it has started has ended, here a notice that is slow.
+func TestNothingRuns(t *testing.T) {
+	for name, last := range map[string]error{"whole": io.EOF, "cut": io.ErrUnexpectedEOF} {
+		synctest.Test(t, func(t *testing.T) {
+			o := &ResolveOptions{Cache: t.TempDir(), Transport: page(func(r *http.Request) (*http.Response, error) {
+				resp := answer(200, "")
+				resp.Body = io.NopCloser(io.MultiReader(&drip{r: r, bytes: 1, every: 11 * time.Second, left: 1}, iotest.ErrReader(last)))
+				return resp, nil
+			})}
+			said := false
+			ctx := store.WithNotices(t.Context(), func(string) {
+				time.Sleep(5 * time.Second)
+				said = true
+			})
+			began := time.Now()
+			_, err := Resolve(ctx, []string{"https://h.test/x"}, o)
+			if took := time.Since(began); !said || took != 15*time.Second || (err == nil) != (last == io.EOF) {
+				t.Errorf("%s: after %v: said %v, %v", name, took, said, err)
 			}
 		})
 	}

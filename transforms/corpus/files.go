@@ -1,6 +1,7 @@
 package corpus
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -56,9 +57,33 @@ func files(_ context.Context, source string, o *ResolveOptions) ([]Document, err
 	}
 	docs, err := matching(root, pattern, o)
 	if err == nil && len(docs) == 0 {
-		err = wrong(Sources, "no file matches the pattern")
+		err = noFile(root, pattern, o)
 	}
 	return docs, err
+}
+
+// noFile returns the error of a pattern that matches no file.
+func noFile(root, pattern string, o *ResolveOptions) error {
+	t, err := newTree(root, o)
+	if err != nil {
+		return err
+	}
+	folder := ""
+	err = doublestar.GlobWalk(t, pattern, func(name string, _ fs.DirEntry) error {
+		if info, err := os.Stat(t.path(name)); err == nil && info.IsDir() && name != "." {
+			folder = t.path(name)
+			return fs.SkipAll
+		}
+		return nil
+	}, doublestar.WithNoHidden())
+	if folder != "" {
+		return onlyFolders(folder)
+	}
+	return cmp.Or(err, wrong(Sources, "no file matches the pattern"))
+}
+
+func onlyFolders(folder string) error {
+	return wrong(Sources, "no file matches the pattern, but the folder %s does; for the files below it, write /** behind the pattern", folder)
 }
 
 // splitPattern cuts a pattern behind the folders that exist under their very names.

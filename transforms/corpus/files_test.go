@@ -104,6 +104,11 @@ var patterns = map[string]string{
 	"d,e/*":                 "f.txt:4",
 	".hid/*.txt":            "h.txt:7",
 	"[^a-c].txt":            "no file matches the pattern",
+	"sub/d*":                "/sub/deep does; for the files below it, write /** behind the pattern",
+	"su[b]":                 "/sub does; for the files below it, write /** behind the pattern",
+	"*/*/*/**":              "no file matches the pattern",
+	"*/deep/**":             "c.txt:3 sub/deep/x.md:5",
+	"*.txt/**":              "no file matches the pattern",
 	"{a,b":                  "the pattern is malformed",
 	"sub/deep/../../[ab].*": "a.txt:1",
 }
@@ -145,7 +150,7 @@ func TestObjectPatterns(t *testing.T) {
 		switch pattern {
 		case "sub/deep/../../[ab].*": // an object's name has no such elements
 			continue
-		case "[^a-c].txt":
+		case "[^a-c].txt", "*/*/*/**", "*.txt/**":
 			want = "no such object"
 		}
 		if got := resolved(t, "gs://bucket/texts/"+pattern, nil); got != want && !strings.Contains(got, want) {

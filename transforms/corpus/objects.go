@@ -46,6 +46,9 @@ func objects(ctx context.Context, source string, o *ResolveOptions) (docs []Docu
 		root = name[:strings.LastIndexByte(name[:i], '/')+1]
 		infos, err = st.List(ctx, name[:i])
 	}
+	if strings.HasSuffix(pattern, "/**") {
+		pattern += "/*" // an object is no folder
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -58,6 +61,13 @@ func objects(ctx context.Context, source string, o *ResolveOptions) (docs []Docu
 			return nil, notText(st.Join(info.Name))
 		default:
 			docs = append(docs, Document{Name: below, Path: st.Join(info.Name), Bytes: info.Bytes, generation: info.Generation})
+		}
+	}
+	for _, info := range infos {
+		for dir := path.Dir(info.Name); len(docs) == 0 && pattern != "" && dir != "."; dir = path.Dir(dir) {
+			if doublestar.MatchUnvalidated(pattern, dir) && !hiddenFrom(pattern, dir) {
+				return nil, onlyFolders(st.Join(dir))
+			}
 		}
 	}
 	if len(docs) == 0 {

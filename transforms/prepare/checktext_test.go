@@ -19,6 +19,9 @@ func TestCheckText(t *testing.T) {
 	wide := corpus.Document{Name: "b.txt", Signs: charset.Signs{UTF16: "utf-16le"}}
 	partly := corpus.Document{Name: "b.txt", Signs: charset.Signs{Likely: "big5", Invalid: charset.Invalid{Count: 2, Byte: 0xff}}, Undefined: bad}
 	binary := corpus.Document{Name: "b.txt", Signs: charset.Signs{Other: "application/pdf", Invalid: bad}}
+	of := func(kind string) corpus.Document {
+		return corpus.Document{Name: "b.txt", Signs: charset.Signs{Other: kind}}
+	}
 	const ways = "; correct it, or use invalid_utf8 replace"
 	for _, c := range []struct {
 		doc          corpus.Document
@@ -36,6 +39,14 @@ func TestCheckText(t *testing.T) {
 		{wide, Options{Encoding: "koi8-r"}, "prepare: b.txt: it is UTF-16, and was read as koi8-r", "utf-16le"},
 		{binary, Options{}, "prepare: b.txt: it is application/pdf, no text in UTF-8; convert it to UTF-8, or leave it out", ""},
 		{binary, Options{InvalidUTF8: "replace"}, "", ""},
+		{of("application/x-gzip"), Options{}, "prepare: b.txt: it is compressed by gzip, and its name does not end in .gz; rename it, or decompress it (gunzip)", ""},
+		{of("application/x-bzip2"), Options{}, "prepare: b.txt: it is compressed by bzip2; decompress it (bunzip2)", ""},
+		{of("application/x-xz"), Options{}, "prepare: b.txt: it is compressed by xz; decompress it (unxz)", ""},
+		{of("application/zstd"), Options{}, "prepare: b.txt: it is compressed by zstd; decompress it (unzstd)", ""},
+		{of("application/zip"), Options{}, "prepare: b.txt: it is a zip archive; unpack it (unzip) and name the files, or their folder", ""},
+		{of("application/x-tar"), Options{}, "prepare: b.txt: it is a tar archive; unpack it (tar -xf) and name the files, or their folder", ""},
+		{of("application/x-tar"), Options{Unit: vocab.Byte}, "", ""},
+		{corpus.Document{Name: "b.tgz", Signs: charset.Signs{Other: "application/x-gzip", Invalid: bad}}, Options{}, "prepare: b.tgz: it is a tar archive; unpack it (tar -xf) and name the files, or their folder", ""},
 		{binary, Options{Unit: vocab.Byte}, "", ""},
 		{partly, Options{Encoding: "windows-1255"}, "prepare: b.txt: byte 7 (0xe9) is not valid windows-1255, the first of 3" + ways, ""},
 		{partly, Options{Encoding: "windows-1255", Unit: vocab.Byte}, "prepare: b.txt: byte 7 (0xe9) is not valid windows-1255, the first of 3" + ways, ""},
@@ -46,7 +57,7 @@ func TestCheckText(t *testing.T) {
 		switch {
 		case c.want == "" && err != nil:
 			t.Errorf("%+v: %v", c, err)
-		case c.want != "" && (!errors.As(err, &text) || text.Error() != c.want || text.Likely != c.likely):
+		case c.want != "" && (!errors.As(err, &text) || text.Error() != c.want || text.Likely != c.likely || text.Binary != (c.doc.Signs.Other != "")):
 			t.Errorf("%+v: %v, %+v", c, err, text)
 		}
 	}

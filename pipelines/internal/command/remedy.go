@@ -92,6 +92,8 @@ func corpusRemedy(err error) string {
 		return advice
 	case errors.As(err, &notText) && notText.Likely != "":
 		return "; to read it so: --set corpus.encoding=" + notText.Likely
+	case notText != nil && notText.Binary:
+		return ""
 	case notText != nil:
 		return see(append([]string{"corpus.encoding"}, prepKeys(err)...)...)
 	}
