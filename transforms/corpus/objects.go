@@ -46,11 +46,16 @@ func objects(ctx context.Context, source string, o *ResolveOptions) (docs []Docu
 		root = name[:strings.LastIndexByte(name[:i], '/')+1]
 		infos, err = st.List(ctx, name[:i])
 	}
-	if strings.HasSuffix(pattern, "/**") {
-		pattern += "/*" // an object is no folder
-	}
 	if err != nil {
 		return nil, err
+	}
+	return matchingObjects(st, infos, root, pattern, o)
+}
+
+// matchingObjects returns the objects below root whose names match a pattern; of an empty one, all.
+func matchingObjects(st *store.Store, infos []store.Info, root, pattern string, o *ResolveOptions) (docs []Document, err error) {
+	if strings.HasSuffix(pattern, "/**") {
+		pattern += "/*" // an object is no folder
 	}
 	for _, info := range infos {
 		below := strings.TrimPrefix(info.Name, root)
