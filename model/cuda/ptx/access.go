@@ -2,7 +2,6 @@ package ptx
 
 import (
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"regexp"
 	"slices"
@@ -18,7 +17,7 @@ type access struct {
 	offset   uint64
 	width    uint64 // bytes of an element
 	elements []register
-	extend   func(uint64) uint64 // of a load
+	extend   func(uint64) uint64 // of a load of signed elements
 }
 
 var accesses = regexp.MustCompile(`^(ld|st)(?:\.(global|shared|const|param))?(\.nc)?(?:\.(v2|v4))?\.([bsuf])(8|16|32|64)$`)
@@ -34,11 +33,9 @@ func (b *builder) access(name string, operands []string) (step, error) {
 		return nil, errUndone
 	}
 	a.width = map[string]uint64{"8": 1, "16": 2, "32": 4, "64": 8}[v[6]]
-	sign := "u"
 	if v[5] == "s" {
-		sign = "s"
+		a.extend = extend["s"+v[6]]
 	}
-	a.extend = extend[sign+v[6]]
 	place, list := operands[1], operands[0]
 	if a.write {
 		place, list = list, place
@@ -56,10 +53,7 @@ func (b *builder) access(name string, operands []string) (step, error) {
 	if err := b.located(a, place); err != nil {
 		return nil, err
 	}
-	if a.write {
-		return a.store, nil
-	}
-	return a.load, nil
+	return a.step, nil
 }
 
 // elements reads the registers, or for a store the values, of a vector or of one.
@@ -75,6 +69,8 @@ func (b *builder) elements(a *access, list, vector string) error {
 		r, err := b.register(s, 0)
 		if err != nil && a.write {
 			r.slot, err = b.source(s)
+		} else if err == nil && uint64(r.bits) < 8*a.width {
+			err = fmt.Errorf("register %s has %d bits", s, r.bits)
 		}
 		if err != nil {
 			return err
@@ -126,73 +122,101 @@ func (b *builder) parameter(a *access, place string) (step, error) {
 	}, nil
 }
 
+// step executes the access for the lanes in active.
+func (a *access) step(w *warp, active []uint8) *Fault {
+	var (
+		n         = a.width * uint64(len(a.elements))
+		addresses = &w.frame[a.base]
+		r         = &region{} // that of the last lane
+		from      uint64      // its address
+		t         *clock
+		err       error
+	)
+	for _, l := range active {
+		p := addresses[l&31] + a.offset
+		at := p - from
+		if size := uint64(len(r.bytes)); at >= size || n > size-at || p&(n-1) != 0 {
+			if r, from, t, err = a.find(w.block, p, n); err != nil {
+				return w.fault(l, "%v", err)
+			}
+			at = p - from
+		}
+		if r.cells != nil {
+			me := t.interval | uint64(w.thread(l))
+			cells := r.cells[at/4 : (at+n+3)/4]
+			for i := range cells {
+				if c := &cells[i]; !c.note(t, me, a.write, a.constant) {
+					return w.fault(l, "%s", w.block.explain(c, t, me, a.write, a.constant))
+				}
+			}
+		}
+		if bytes := r.bytes[at : at+n]; a.write {
+			a.put(w, l, bytes)
+		} else {
+			a.take(w, l, bytes)
+		}
+	}
+	return nil
+}
+
+// find returns the region that has n bytes at p, the address at which it begins, and
+// the clock of its accesses, or says what is wrong with p.
+func (a *access) find(b *block, p, n uint64) (r *region, from uint64, t *clock, err error) {
+	space, window := &b.memory.global, uint64(0)
+	t = &b.global
+	switch {
+	case p%n != 0:
+		return nil, 0, nil, fmt.Errorf("address %#x is not a multiple of %d", p, n)
+	case a.space == "shared":
+		space, t = &b.variables, &b.shared
+	case a.space == "" && p&sharedWindow != 0:
+		space, t, window = &b.variables, &b.shared, sharedWindow
+	case p&dataWindow != 0 && !a.write:
+		space, window = &b.kernel.module.constant, dataWindow
+	case a.space == "const":
+		return nil, 0, nil, fmt.Errorf("address %#x is not in constant memory", p)
+	}
+	r, _, err = space.find(p-window, n)
+	if err != nil {
+		return nil, 0, nil, err
+	}
+	return r, r.base + window, t, nil
+}
+
 // take puts the elements in bytes into the registers of a lane.
 func (a *access) take(w *warp, l uint8, bytes []byte) {
 	for i, r := range a.elements {
-		var b [8]byte
-		copy(b[:a.width], bytes[uint64(i)*a.width:])
-		w.frame[r.slot][l] = a.extend(binary.LittleEndian.Uint64(b[:])) & r.mask()
+		var v uint64
+		switch b := bytes[uint64(i)*a.width:]; a.width {
+		case 1:
+			v = uint64(b[0])
+		case 2:
+			v = uint64(binary.LittleEndian.Uint16(b))
+		case 4:
+			v = uint64(binary.LittleEndian.Uint32(b))
+		default:
+			v = binary.LittleEndian.Uint64(b)
+		}
+		if a.extend != nil {
+			v = a.extend(v) & r.mask()
+		}
+		w.frame[r.slot][l&31] = v
 	}
 }
 
-func (a *access) load(w *warp, active []uint8) *Fault {
-	for _, l := range active {
-		bytes, err := a.reach(w, l)
-		if err != nil {
-			return w.fault(l, "%v", err)
-		}
-		a.take(w, l, bytes)
-	}
-	return nil
-}
-
-func (a *access) store(w *warp, active []uint8) *Fault {
-	for _, l := range active {
-		bytes, err := a.reach(w, l)
-		if err != nil {
-			return w.fault(l, "%v", err)
-		}
-		for i, r := range a.elements {
-			var b [8]byte
-			binary.LittleEndian.PutUint64(b[:], w.frame[r.slot][l])
-			copy(bytes[uint64(i)*a.width:], b[:a.width])
+// put does the reverse.
+func (a *access) put(w *warp, l uint8, bytes []byte) {
+	for i, r := range a.elements {
+		v := w.frame[r.slot][l&31]
+		switch b := bytes[uint64(i)*a.width:]; a.width {
+		case 1:
+			b[0] = byte(v)
+		case 2:
+			binary.LittleEndian.PutUint16(b, uint16(v))
+		case 4:
+			binary.LittleEndian.PutUint32(b, uint32(v))
+		default:
+			binary.LittleEndian.PutUint64(b, v)
 		}
 	}
-	return nil
-}
-
-// reach returns the bytes at the address of a lane, or says why the lane may not have
-// them.
-func (a *access) reach(w *warp, l uint8) ([]byte, error) {
-	b := w.block
-	n := a.width * uint64(len(a.elements))
-	p := w.frame[a.base][l] + a.offset
-	if p%n != 0 {
-		return nil, fmt.Errorf("address %#x is not a multiple of %d", p, n)
-	}
-	space, clock := &b.memory.global, &b.global
-	switch {
-	case a.space == "shared":
-		space, clock = &b.variables, &b.shared
-	case a.space == "" && p&sharedWindow != 0:
-		space, clock, p = &b.variables, &b.shared, p-sharedWindow
-	case p&dataWindow != 0 && !a.write:
-		space, p = &b.kernel.module.constant, p-dataWindow
-	case a.space == "const":
-		return nil, fmt.Errorf("address %#x is not in constant memory", p)
-	}
-	r, at, err := space.find(p, n)
-	if err != nil {
-		return nil, err
-	}
-	if r.cells == nil {
-		return r.bytes[at : at+n], nil
-	}
-	me := clock.interval | uint64(w.thread(l))
-	for i := at / 4; i < (at+n+3)/4; i++ {
-		if c := &r.cells[i]; !c.note(clock, me, a.write, a.constant) {
-			return nil, errors.New(b.explain(c, clock, me, a.write, a.constant))
-		}
-	}
-	return r.bytes[at : at+n], nil
 }

@@ -13,16 +13,24 @@ var (
 	errUndone = errors.New("unknown instruction")
 )
 
-// refused says why an instruction that PTX has is not executed, by what its name has.
-var refused = []struct {
-	name  *regexp.Regexp
-	cause string
-}{
-	{regexp.MustCompile(`\.approx\b`), ".approx: PTX does not define its bits"},
-	{regexp.MustCompile(`\.ftz\b`), ".ftz: it takes subnormal numbers for zero"},
-	{regexp.MustCompile(`^(atom|red)\.`), "an atomic: its result follows the order of the threads"},
-	{regexp.MustCompile(`^(ld|st)\.local\b`), errLocal.Error()},
-	{regexp.MustCompile(`^(add|sub|mul|mad|fma|div|sqrt|rcp)\.(\w+\.)*f(32|64)$`), "a float operation that is not .rn: it may be fused, or is rounded otherwise"},
+var rounded = regexp.MustCompile(`^(add|sub|mul|fma|div|sqrt|rcp)\.(\w+\.)*f(32|64)$`)
+
+// refusal says why an instruction of that name is not executed.
+func refusal(name string) error {
+	has := func(part string) bool { return strings.Contains(name+".", part) }
+	switch {
+	case has(".approx."):
+		return errors.New(".approx: PTX does not define its bits")
+	case has(".ftz."):
+		return errors.New(".ftz: it takes subnormal numbers for zero")
+	case strings.HasPrefix(name, "atom.") || strings.HasPrefix(name, "red."):
+		return errors.New("an atomic: its result follows the order of the threads")
+	case has(".local."):
+		return errLocal
+	case rounded.MatchString(name) && !has(".rn."):
+		return errors.New("a float operation that is not .rn: it may be fused, or is rounded otherwise")
+	}
+	return errUndone
 }
 
 // decode reads an instruction.
@@ -59,12 +67,7 @@ func (b *builder) decode(s string) (instruction, error) {
 		in.do, err = b.compute(name, operands)
 	}
 	if errors.Is(err, errUndone) {
-		for _, r := range refused {
-			if r.name.MatchString(name) {
-				err = errors.New(r.cause)
-				break
-			}
-		}
+		err = refusal(name)
 	}
 	return in, err
 }

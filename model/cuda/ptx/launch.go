@@ -99,7 +99,7 @@ func newBlock(m *Memory, k *Kernel, grid, threads [3]uint32, shared uint32, para
 		if v.dynamic {
 			v.size = uint64(shared)
 		}
-		b.variables.add(v.size, v.align)
+		b.variables.add(v.name, v.size, v.align)
 	}
 	b.global.launch = (m.interval + 1) << stampBits
 	if !m.Unwritten {

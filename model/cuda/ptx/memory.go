@@ -20,6 +20,7 @@ const (
 
 // A region is an allocation, or a variable in shared memory.
 type region struct {
+	name  string
 	base  uint64
 	bytes []byte
 	cells []cell // one a word; nil for memory that is only read
@@ -44,8 +45,8 @@ func newSpace(name string, bits int) space {
 }
 
 // add makes a region of n bytes, aligned to align and to no more.
-func (s *space) add(n, align uint64) *region {
-	r := &region{base: base(s.bits, len(s.regions), align), bytes: make([]byte, n), cells: make([]cell, (n+3)/4)}
+func (s *space) add(name string, n, align uint64) *region {
+	r := &region{name: name, base: base(s.bits, len(s.regions), align), bytes: make([]byte, n), cells: make([]cell, (n+3)/4)}
 	for i := range r.bytes {
 		r.bytes[i] = 0xFF // not a number
 	}
@@ -57,15 +58,15 @@ func (s *space) add(n, align uint64) *region {
 func (s *space) find(p, n uint64) (*region, uint64, error) {
 	slot := p >> s.bits
 	if slot >= uint64(len(s.regions)) || s.regions[slot] == nil {
-		return nil, 0, fmt.Errorf("%s address %#x is in no allocation", s.name, p)
+		return nil, 0, fmt.Errorf("%s memory: nothing is at address %#x", s.name, p)
 	}
 	r := s.regions[slot]
 	at := p - r.base
 	switch {
 	case r.freed:
-		return nil, 0, fmt.Errorf("%s address %#x is in memory that was freed", s.name, p)
+		return nil, 0, fmt.Errorf("%s memory: address %#x was freed", s.name, p)
 	case at > uint64(len(r.bytes)) || n > uint64(len(r.bytes))-at:
-		return nil, 0, fmt.Errorf("%d bytes at byte %d of %d of %s memory", n, int64(at), len(r.bytes), s.name)
+		return nil, 0, fmt.Errorf("%s memory: %d bytes at byte %d of %s of %d", s.name, n, int64(at), r.name, len(r.bytes))
 	}
 	return r, at, nil
 }
@@ -91,7 +92,7 @@ func NewMemory() *Memory {
 
 // Alloc returns the address of n fresh bytes, a multiple of 256 and of no higher
 // power of two.
-func (m *Memory) Alloc(n int) uint64 { return m.global.add(uint64(n), alignment).base }
+func (m *Memory) Alloc(n int) uint64 { return m.global.add("an allocation", uint64(n), alignment).base }
 
 // Free ends an allocation; p is what Alloc returned.
 func (m *Memory) Free(p uint64) error {

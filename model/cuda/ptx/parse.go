@@ -161,7 +161,7 @@ func (p *parser) constant(v []string) error {
 	if err != nil {
 		return err
 	}
-	r := p.module.constant.add(size, align)
+	r := p.module.constant.add(v[4], size, align)
 	p.module.symbols[v[4]] = dataWindow + r.base
 	r.cells = nil
 	clear(r.bytes)

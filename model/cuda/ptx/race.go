@@ -31,11 +31,11 @@ type clock struct {
 // note records an access by the thread with stamp me. It reports whether the access
 // may be made.
 func (c *cell) note(t *clock, me uint64, write, constant bool) bool {
-	if w := c.written; w != me {
-		if w >= t.launch && (w < t.block || w >= t.interval || constant) || w < t.since && !write {
-			return false
-		}
-	} else if constant {
+	switch w := c.written; {
+	case w == me && !constant:
+	case w >= t.launch && (w < t.block || w >= t.interval || constant):
+		return false
+	case w < t.since && !write:
 		return false
 	}
 	if write {
@@ -72,7 +72,7 @@ func (b *block) explain(c *cell, t *clock, me uint64, write, constant bool) stri
 		return "race: " + b.accessor(w) + " wrote it, and no barrier is in between"
 	case constant:
 		return "ld.global.nc of memory that this launch has written"
-	case r >= t.block && r&others != 0 && r < t.interval, r&^others == me:
+	case r&others != 0:
 		return "race: another block, or ld.global.nc, read it in this launch"
 	}
 	return "race: " + b.accessor(r) + " read it, and no barrier is in between"
