@@ -222,6 +222,10 @@ func (b *builder) compute(name string, operands []string) (step, error) {
 		if n == 3 {
 			do = of3(f, to, from[0], from[1], from[2])
 		}
+	case func(a, b, c, d uint64) uint64:
+		if n == 4 {
+			do = of4(f, to, from)
+		}
 	case division:
 		if n == 2 {
 			do = f.step(to, from[0], from[1])
@@ -261,6 +265,16 @@ func of3(f func(a, b, c uint64) uint64, to register, a, b, c int) step {
 		to, a, b, c := &w.frame[to.slot], &w.frame[a], &w.frame[b], &w.frame[c]
 		for _, l := range active {
 			to[l&31] = f(a[l&31], b[l&31], c[l&31]) & mask
+		}
+		return nil
+	}
+}
+
+func of4(f func(a, b, c, d uint64) uint64, to register, from []int) step {
+	mask := to.mask()
+	return func(w *warp, active []uint8) *Fault {
+		for _, l := range active {
+			w.frame[to.slot][l] = f(w.frame[from[0]][l], w.frame[from[1]][l], w.frame[from[2]][l], w.frame[from[3]][l]) & mask
 		}
 		return nil
 	}

@@ -112,11 +112,13 @@ func (b *builder) limit(s string) error {
 // body reads the statements between the braces.
 func (b *builder) body(p *parser) error {
 	for {
-		b.line, b.text = p.next()
+		line, s := p.next()
+		if line == 0 {
+			return errors.New("no closing brace behind it")
+		}
+		b.line, b.text = line, s
 		var err error
-		switch s := b.text; {
-		case s == "":
-			return errors.New("no closing brace")
+		switch {
 		case s == "{":
 			b.scopes = append(b.scopes, map[string]register{})
 		case s == "}":

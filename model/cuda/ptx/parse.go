@@ -15,7 +15,7 @@ func Parse(text string) (*Module, error) {
 		module: &Module{kernels: map[string]*Kernel{}, symbols: map[string]uint64{}, shared: map[string]shared{}, constant: newSpace("constant", sharedSlot)}}
 	for {
 		line, s := p.next()
-		if s == "" {
+		if line == 0 {
 			return p.module, nil
 		}
 		if err := p.declare(line, s); err != nil {
@@ -44,13 +44,13 @@ var (
 	entry  = regexp.MustCompile(`^(\.\w+ )*\.(entry|func) `)
 )
 
-// next returns the next statement and its line, "" at the end of the text: a brace, a
+// next returns the next statement and its line, which is 0 at the end of the text: a brace, a
 // label, a line of the file's header, the head of an entry up to its brace, or what
 // ends with a semicolon, without it. White space becomes single spaces.
 func (p *parser) next() (line int, statement string) {
 	p.skip(len(p.text) - len(strings.TrimLeft(p.text, " \t\r\n")))
 	if p.text == "" {
-		return p.line, ""
+		return 0, ""
 	}
 	line = p.line
 	n, end := 1, 0 // length of the statement and of what ends it
