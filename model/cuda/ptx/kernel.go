@@ -33,7 +33,7 @@ var (
 	head      = regexp.MustCompile(`^(?:\.visible |\.weak )?\.entry ([$\w]+) ?\((.*)\)(.*)$`)
 	parameter = regexp.MustCompile(`^\.param(?: \.align (\d+))? \.([bsuf]\d+) ([$\w]+)(?:\[(\d+)\])?$`)
 	limits    = regexp.MustCompile(`\.(\w+) ([\d, ]+)`)
-	registers = regexp.MustCompile(`^\.reg \.(pred|[bsuf](?:16|32|64)) ([%$\w]+)(?:<(\d+)>)?$`)
+	registers = regexp.MustCompile(`^\.reg \.(pred|[bsu](?:16|32|64)|f(?:32|64)) ([%$\w]+)(?:<(\d+)>)?$`)
 )
 
 // kernel reads an entry from its head to its closing brace.
