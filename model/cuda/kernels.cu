@@ -12,7 +12,8 @@ typedef unsigned int u32;
 typedef long long i64;
 typedef unsigned long long u64;
 
-#define KERNEL(threads) extern "C" __attribute__((global, launch_bounds(threads))) void
+// One block on a multiprocessor is enough: the assembler may use as many registers as loads on their way need.
+#define KERNEL(threads) extern "C" __attribute__((global, launch_bounds(threads, 1))) void
 #define DEVICE static inline __attribute__((device, always_inline))
 #define SHARED __attribute__((shared))
 #define ALIGNED __attribute__((aligned(16)))
@@ -97,37 +98,50 @@ template <typename V> DEVICE V &vector(float *p) { return *(V *)p; }
 // ---- Products: kernel.Team.Gemm
 
 // A block of 128 threads computes a tile of c, 16·RM by 8·RN, and a thread RM rows by RN columns of it, which lie in vectors of up to
-// four. While the block multiplies depth terms in shared memory, the next are on their way to registers. What lies beyond an edge is
-// read as the last row, column or term; a term is never multiplied twice.
-//   at(i, k), bt(k, j)  offsets of the factors' values    a_across, b_across  whether the values of a term lie side by side
-template <int RM, int RN, int depth, bool a_across, bool b_across, typename A, typename B>
-DEVICE void gemm(int M, int N, int K, const float *a, A at, const float *b, B bt, const float *init, int irs, float *c, int crs) {
+// four. While the block multiplies depth terms in shared memory, the next are on their way to registers. Beyond an edge the last row or
+// column is read again; no term is multiplied twice.
+//   a_across  term k of row i of a is at k·lda + i, else at i·lda + k    b_across  so for the columns of b
+template <int RM, int RN, int depth, bool a_across, bool b_across>
+DEVICE void gemm(int M, int N, int K, const float *a, int lda, const float *b, int ldb, const float *init, int irs, float *c, int crs) {
 	enum { TM = 16 * RM, TN = 8 * RN, VM = RM < 4 ? RM : 4, VN = RN < 4 ? RN : 4, LA = TM * depth / 128, LB = TN * depth / 128 };
 	typedef float vm __attribute__((ext_vector_type(VM)));
 	typedef float vn __attribute__((ext_vector_type(VN)));
 	SHARED ALIGNED float as[2][depth][TM + 4];
 	SHARED ALIGNED float bs[2][depth][TN + 4];
 	int t = thread_x, i0 = block_x * TM, j0 = block_y * TN;
-	auto row = [&](int i) { return t / 8 * VM + i / VM * 16 * VM + i % VM; };
-	auto column = [&](int j) { return t % 8 * VN + j / VN * 8 * VN + j % VN; };
+	__builtin_assume(t >= 0 && t < 128);
+	auto row = [=](int i) { return t / 8 * VM + i / VM * 16 * VM + i % VM; };
+	auto column = [=](int j) { return t % 8 * VN + j / VN * 8 * VN + j % VN; };
 	float acc[RM][RN];
 	UNROLL for (int i = 0; i < RM; i++)
 		UNROLL for (int j = 0; j < RN; j++)
 			acc[i][j] = init ? init[(i64)least(i0 + row(i), M - 1) * irs + least(j0 + column(j), N - 1)] : 0.f;
 
-	// A thread brings values t, t + 128, … of each factor's depth terms.
-	float next_a[LA], next_b[LB];
-	auto a_row = [&](int l) { return a_across ? (t + 128 * l) % TM : (t + 128 * l) / depth; };
-	auto a_term = [&](int l) { return a_across ? (t + 128 * l) / TM : (t + 128 * l) % depth; };
-	auto b_column = [&](int l) { return b_across ? (t + 128 * l) % TN : (t + 128 * l) / depth; };
-	auto b_term = [&](int l) { return b_across ? (t + 128 * l) / TN : (t + 128 * l) % depth; };
-	auto fetch = [&](int k0, int n) {
-		UNROLL for (int l = 0; l < LA; l++) next_a[l] = a[at(least(i0 + a_row(l), M - 1), k0 + least(a_term(l), n - 1))];
-		UNROLL for (int l = 0; l < LB; l++) next_b[l] = b[bt(k0 + least(b_term(l), n - 1), least(j0 + b_column(l), N - 1))];
+	// A thread brings LA values of a and LB of b: value l is of that row or column, and that term.
+	auto a_row = [=](int l) { return a_across ? t % TM : t / depth + l * (128 / depth); };
+	auto a_term = [=](int l) { return a_across ? t / TM + l * (128 / TM) : t % depth; };
+	auto b_column = [=](int l) { return b_across ? t % TN : t / depth + l * (128 / depth); };
+	auto b_term = [=](int l) { return b_across ? t / TN + l * (128 / TN) : t % depth; };
+	auto a_at = [=](int l, int k0) {
+		i64 i = least(i0 + a_row(l), M - 1), k = k0 + a_term(l);
+		return a[a_across ? k * lda + i : i * lda + k];
 	};
-	auto store = [&](int s) {
-		UNROLL for (int l = 0; l < LA; l++) as[s][a_term(l)][a_row(l)] = next_a[l];
-		UNROLL for (int l = 0; l < LB; l++) bs[s][b_term(l)][b_column(l)] = next_b[l];
+	auto b_at = [=](int l, int k0) {
+		i64 j = least(j0 + b_column(l), N - 1), k = k0 + b_term(l);
+		return b[b_across ? k * ldb + j : j * ldb + k];
+	};
+	struct terms {
+		float a[LA], b[LB];
+	};
+	auto fetch = [=](int k0) {
+		terms x;
+		UNROLL for (int l = 0; l < LA; l++) x.a[l] = a_at(l, k0);
+		UNROLL for (int l = 0; l < LB; l++) x.b[l] = b_at(l, k0);
+		return x;
+	};
+	auto store = [=](int s, const terms &x) {
+		UNROLL for (int l = 0; l < LA; l++) as[s][a_term(l)][a_row(l)] = x.a[l];
+		UNROLL for (int l = 0; l < LB; l++) bs[s][b_term(l)][b_column(l)] = x.b[l];
 	};
 	auto multiply = [&](int s, int k) {
 		vm x[RM / VM];
@@ -137,23 +151,28 @@ DEVICE void gemm(int M, int N, int K, const float *a, A at, const float *b, B bt
 		UNROLL for (int i = 0; i < RM; i++)
 			UNROLL for (int j = 0; j < RN; j++) acc[i][j] = fma(x[i / VM][i % VM], y[j / VN][j % VN], acc[i][j]);
 	};
-	int whole = K / depth * depth, s = 0;
+	int whole = K / depth * depth, rest = K - whole, s = 0;
+	terms next; // on its way while the block multiplies
 	if (whole > 0) {
-		fetch(0, depth);
-		store(0);
+		store(0, fetch(0));
+		next = fetch(least(depth, whole - depth));
 		barrier();
 	}
 	for (int k0 = depth; k0 <= whole; k0 += depth, s ^= 1) {
-		if (k0 < whole) fetch(k0, depth);
 		UNROLL for (int k = 0; k < depth; k++) multiply(s, k);
-		if (k0 < whole) store(s ^ 1);
+		if (k0 < whole) {
+			store(s ^ 1, next);
+			next = fetch(least(k0 + depth, whole - depth));
+		}
 		barrier();
 	}
-	if (whole < K) {
-		fetch(whole, K - whole);
-		store(0);
+	if (rest > 0) {
+		for (int l = 0; l < LA; l++)
+			if (a_term(l) < rest) as[0][a_term(l)][a_row(l)] = a_at(l, whole);
+		for (int l = 0; l < LB; l++)
+			if (b_term(l) < rest) bs[0][b_term(l)][b_column(l)] = b_at(l, whole);
 		barrier();
-		for (int k = 0; k < K - whole; k++) multiply(0, k);
+		for (int k = 0; k < rest; k++) multiply(0, k);
 	}
 	UNROLL for (int i = 0; i < RM; i++)
 		UNROLL for (int j = 0; j < RN; j++) {
@@ -162,34 +181,33 @@ DEVICE void gemm(int M, int N, int K, const float *a, A at, const float *b, B bt
 		}
 }
 
-#define GEMM(name, a_across, a_offset, b_across, b_offset) \
+#define GEMM(name, a_across, b_across) \
 	KERNEL(128) name(int M, int N, int K, const float *a, int lda, const float *b, int ldb, const float *init, int irs, float *c, int ldc) { \
-		gemm<8, 8, 8, a_across, b_across>(M, N, K, a, [=](int i, int k) { return a_offset; }, b, [=](int k, int j) { return b_offset; }, init, irs, c, ldc); \
+		gemm<8, 8, 8, a_across, b_across>(M, N, K, a, lda, b, ldb, init, irs, c, ldc); \
 	} \
 	KERNEL(128) name##_small(int M, int N, int K, const float *a, int lda, const float *b, int ldb, const float *init, int irs, float *c, int ldc) { \
-		gemm<2, 4, 32, a_across, b_across>(M, N, K, a, [=](int i, int k) { return a_offset; }, b, [=](int k, int j) { return b_offset; }, init, irs, c, ldc); \
+		gemm<2, 4, 32, a_across, b_across>(M, N, K, a, lda, b, ldb, init, irs, c, ldc); \
 	}
 
 // c = init + a·bᵀ    a (M, K)  b (N, K)  c (M, N), rows lda, ldb and ldc apart; init has rows irs apart, 0 for one row; null: zeros
 // Grid (M/128, N/64); small: (M/32, N/32).
-GEMM(gemm_nt, false, (i64)i * lda + k, false, (i64)j * ldb + k)
+GEMM(gemm_nt, false, false)
 
 // c = init + a·b    a (M, K)  b (K, N)
-GEMM(gemm_nn, false, (i64)i * lda + k, true, (i64)k * ldb + j)
+GEMM(gemm_nn, false, true)
 
 // c = init + aᵀ·b    a (K, M)  b (K, N)
-GEMM(gemm_tn, true, (i64)k * lda + i, true, (i64)k * ldb + j)
+GEMM(gemm_tn, true, true)
 
 // ---- Time steps of the recurrent layers
 
 // kernel.TmpWidth
 DEVICE i64 tmp_width(int H) { return 4 * (i64)H + 16; }
 
-// four loads four values side by side: at once where W is 4 and they are aligned, else one by one, as the last in p[last] beyond it.
-template <int W>
-DEVICE f4 four(const float *p, int last) {
+// four loads four values side by side: at once where W is 4 and they are aligned, else one by one.
+template <int W> DEVICE f4 four(const float *p) {
 	if (W == 4) return *(const f4 *)p;
-	return f4{p[0], p[least(1, last)], p[least(2, last)], p[least(3, last)]};
+	return f4{p[0], p[1], p[2], p[3]};
 }
 
 // A block has 32 batch rows and C·L columns of weights, and a thread rows row and row + 16 of C columns that are L apart, so that the
@@ -198,72 +216,85 @@ template <int L> DEVICE int row_of() { return thread_x % 32 / 8 + thread_x / 32 
 template <int L> DEVICE int column_of() { return thread_x % 8 + thread_x / 32 % (L / 8) * 8; }
 
 // recurrent adds K terms to a thread's sums. While the block multiplies depth terms in shared memory, the next are on their way to
-// registers.
-//   x(b)  the values of batch row b, side by side
-//   w(n)  term 0 of column n    stride  from a term to the next: 1, or where across, H: then columns lie side by side, and
-//         column n exists for n < columns
-template <int C, int L, int depth, int W, bool across, typename X, typename Y>
-DEVICE void recurrent(int K, X x, Y w, i64 stride, int columns, float acc[2][C]) {
-	enum { threads = 16 * L, N = C * L, pitch = depth + 4, LX = 32 * depth / 4 / threads, LW = (N * depth / 4 + threads - 1) / threads };
-	SHARED ALIGNED float xs[2][32][pitch];
-	SHARED ALIGNED float ws[2][N][pitch];
-	int t = thread_x, row = row_of<L>(), column = column_of<L>();
-	const float *px[LX], *pw[LW];
-	int last[LW];
-	f4 next_x[LX], next_w[LW];
-	auto term = [&](int l) { return across ? (t + l * threads) / (N / 4) : (t + l * threads) % (depth / 4) * 4; };
-	auto quad = [&](int l) { return across ? (t + l * threads) % (N / 4) * 4 : (t + l * threads) / (depth / 4); }; // its first column
-	auto there = [&](int l) { return t + l * threads < N * depth / 4; };
-	UNROLL for (int l = 0; l < LX; l++) px[l] = x((t + l * threads) / (depth / 4)) + (t + l * threads) % (depth / 4) * 4;
-	UNROLL for (int l = 0; l < LW; l++) {
-		int first = across ? least(quad(l), columns - W) : least(quad(l), N - 1);
-		pw[l] = w(first) + term(l) * stride;
-		last[l] = across ? columns - 1 - first : 3;
-	}
+// registers. WX and WY are 4 where x and w are aligned. Offsets have 32 bits.
+//   x  the block's first batch row; rows are x_row apart, and the last of rows is read again
+//   w  term k of column n is at w[at(n) + k]; or where across, at w[n + k·H], and the last of columns is read again
+template <int C, int L, int depth, int WX, int WY, bool across, typename At>
+DEVICE void recurrent(int K, const float *x, u32 x_row, int rows, const float *w, At at, u32 H, int columns, float acc[2][C]) {
+	enum { threads = 16 * L, N = C * L, quads = depth / 4, LX = 32 * quads / threads, LW = (N * quads + threads - 1) / threads };
+	SHARED ALIGNED float both[2][32 + N][depth + 4]; // rows of x, then columns of w
+	int t = thread_x, row = row_of<L>(), column = 32 + column_of<L>();
+
+	// A thread brings LX quads of x and LW of w: four terms of a row or column, or where across, four columns of a term; or if WY is 1
+	// then, four times LW terms of one column.
+	enum { single = across && WY == 1 };
+	auto x_row_of = [=](int l) { return t / quads + l * (threads / quads); };
+	auto x_term = t % quads * 4;
+	auto w_column = [=](int l) { return single ? t % N : across ? t % (N / 4) * 4 : t / quads + l * (threads / quads); };
+	auto w_term = [=](int l) { return single ? t / N + l * (threads / N) : across ? t / (N / 4) + l * (threads / (N / 4)) : t % quads * 4; };
+	auto there = [=](int l) { return (l + 1) * threads <= N * quads || t + l * threads < N * quads; };
+	u32 px[LX], pw[LW];
+	UNROLL for (int l = 0; l < LX; l++) px[l] = least(x_row_of(l), rows - 1) * x_row + x_term;
+	UNROLL for (int l = 0; l < LW; l++)
+		pw[l] = across ? w_term(l) * H + least(w_column(l), columns - WY) : at(least(w_column(l), N - 1)) + w_term(l);
+	struct terms {
+		f4 x[LX], w[LW];
+	};
 	auto fetch = [&](int k0) {
-		UNROLL for (int l = 0; l < LX; l++) next_x[l] = four<W>(px[l] + k0, 3);
-		UNROLL for (int l = 0; l < LW; l++)
-			if (there(l)) next_w[l] = four<W>(pw[l] + k0 * stride, last[l]);
+		terms y;
+		const float *wk = w + (across ? (i64)k0 * H : k0);
+		UNROLL for (int l = 0; l < LX; l++) y.x[l] = four<WX>(x + (px[l] + k0));
+		UNROLL for (int l = 0; l < LW; l++) {
+			if (single)
+				UNROLL for (int j = 0; j < 4; j++) y.w[l][j] = (wk + pw[0])[(i64)H * ((4 * l + j) * (threads / N))];
+			else if (there(l))
+				y.w[l] = four<WY>(wk + pw[l]);
+		}
+		return y;
 	};
-	auto store = [&](int s) {
-		UNROLL for (int l = 0; l < LX; l++) vector<f4>(&xs[s][(t + l * threads) / (depth / 4)][(t + l * threads) % (depth / 4) * 4]) = next_x[l];
-		UNROLL for (int l = 0; l < LW; l++)
-			if (there(l)) {
-				if (across)
-					UNROLL for (int j = 0; j < 4; j++) ws[s][quad(l) + j][term(l)] = next_w[l][j];
-				else
-					vector<f4>(&ws[s][quad(l)][term(l)]) = next_w[l];
-			}
+	auto store = [&](int s, const terms &y) {
+		UNROLL for (int l = 0; l < LX; l++) vector<f4>(&both[s][x_row_of(l)][x_term]) = y.x[l];
+		UNROLL for (int l = 0; l < LW; l++) {
+			if (across)
+				UNROLL for (int j = 0; j < 4; j++) both[s][32 + w_column(l) + (single ? 0 : j)][w_term(single ? 4 * l + j : l)] = y.w[l][j];
+			else if (there(l))
+				vector<f4>(&both[s][32 + w_column(l)][w_term(l)]) = y.w[l];
+		}
 	};
-	int whole = K / depth * depth, s = 0;
+	int whole = K / depth * depth, rest = K - whole, s = 0;
+	terms next; // on its way while the block multiplies
 	if (whole > 0) {
-		fetch(0);
-		store(0);
+		store(0, fetch(0));
+		next = fetch(least(depth, whole - depth));
 		barrier();
 	}
 	for (int k0 = depth; k0 <= whole; k0 += depth, s ^= 1) {
-		if (k0 < whole) fetch(k0);
 		UNROLL for (int k = 0; k < depth; k += 4) {
 			f4 a[2], b[C];
-			UNROLL for (int i = 0; i < 2; i++) a[i] = vector<f4>(&xs[s][row + 16 * i][k]);
-			UNROLL for (int j = 0; j < C; j++) b[j] = vector<f4>(&ws[s][column + L * j][k]);
+			UNROLL for (int i = 0; i < 2; i++) a[i] = vector<f4>(&both[s][row + 16 * i][k]);
+			UNROLL for (int j = 0; j < C; j++) b[j] = vector<f4>(&both[s][column + L * j][k]);
 			UNROLL for (int q = 0; q < 4; q++)
 				UNROLL for (int i = 0; i < 2; i++)
 					UNROLL for (int j = 0; j < C; j++) acc[i][j] = fma(a[i][q], b[j][q], acc[i][j]);
 		}
-		if (k0 < whole) store(s ^ 1);
+		if (k0 < whole) {
+			store(s ^ 1, next);
+			next = fetch(least(k0 + depth, whole - depth));
+		}
 		barrier();
 	}
-	int rest = K - whole;
 	if (rest == 0) return;
 	for (int e = t; e < 32 * depth; e += threads)
-		if (e % depth < rest) xs[0][e / depth][e % depth] = x(e / depth)[whole + e % depth];
-	for (int e = t; e < N * depth; e += threads)
-		if (e % depth < rest) ws[0][e / depth][e % depth] = w(across ? least(e / depth, columns - 1) : e / depth)[(whole + e % depth) * stride];
+		if (e % depth < rest) both[0][e / depth][e % depth] = x[(u32)least(e / depth, rows - 1) * x_row + whole + e % depth];
+	for (int e = t; e < N * depth; e += threads) {
+		int n = e / depth;
+		i64 k = whole + e % depth;
+		if (e % depth < rest) both[0][32 + n][e % depth] = w[across ? k * H + least(n, columns - 1) : at(n) + k];
+	}
 	barrier();
 	for (int k = 0; k < rest; k++)
 		UNROLL for (int i = 0; i < 2; i++)
-			UNROLL for (int j = 0; j < C; j++) acc[i][j] = fma(xs[0][row + 16 * i][k], ws[0][column + L * j][k], acc[i][j]);
+			UNROLL for (int j = 0; j < C; j++) acc[i][j] = fma(both[0][row + 16 * i][k], both[0][column + L * j][k], acc[i][j]);
 }
 
 // forward computes W_hh·h + b_hh for the G gates of unit u in batch rows b and b + 16. A block has 32 rows and 16 units.
@@ -273,8 +304,8 @@ DEVICE void forward(int B, int H, const float *whh, const float *bhh, const floa
 	*u = u0 + column_of<16>();
 	*b = b0 + row_of<16>();
 	UNROLL for (int g = 0; g < G; g++) acc[0][g] = acc[1][g] = bhh[(i64)g * H + least(*u, H - 1)];
-	recurrent<G, 16, 32, W, false>(H, [=](int r) { return h + (i64)least(b0 + r, B - 1) * H; },
-		[=](int n) { return whh + ((i64)(n / 16) * H + least(u0 + n % 16, H - 1)) * H; }, 1, G * 16, acc);
+	recurrent<G, 16, 32, W, W, false>(H, h + (i64)b0 * H, H, B - b0, whh,
+		[=](int n) { return ((u32)(n / 16) * H + least(u0 + n % 16, H - 1)) * H; }, H, 0, acc);
 }
 
 template <int W>
@@ -356,8 +387,7 @@ KERNEL(256) lstm_forward_by4(int B, int H, const float *x, const int *ids, const
 template <int G, int W>
 DEVICE void backward(int B, int H, const float *next, const float *whh, float d[2][2]) {
 	int u0 = block_x * 16, b0 = block_y * 32;
-	recurrent<2, 8, 64, W, true>(G * H, [=](int r) { return next + least(b0 + r, B - 1) * tmp_width(H); },
-		[=](int n) { return whh + u0 + n; }, H, H - u0, d);
+	recurrent<2, 8, 64, 4, W, true>(G * H, next + b0 * tmp_width(H), tmp_width(H), B - b0, whh + u0, [](int) { return 0u; }, H, H - u0, d);
 }
 
 template <int W>
@@ -479,13 +509,23 @@ KERNEL(128) cross_entropy(double *losses, float *dlogits, const float *logits, c
 	}
 }
 
-// kernel.ColumnSum from zeros: sum[j] = Σ_r x[r, j]    x (R, N), rows ldx apart. Grid (N/128).
-KERNEL(128) column_sum(float *sum, const float *x, int ldx, int R, int N) {
-	int j = block_x * 128 + thread_x;
-	if (j >= N) return;
-	float s = 0.f;
-	for (int r = 0; r < R; r++) s = s + x[(i64)r * ldx + j];
-	sum[j] = s;
+// kernel.ColumnSum from zeros: sum[j] = Σ_r x[r, j]    x (R, N), rows ldx apart. Grid (N/32).
+// A block has 32 columns. Its first 32 threads add up what all have brought, while the next 128 rows are on their way.
+KERNEL(256) column_sum(float *sum, const float *x, int ldx, int R, int N) {
+	enum { rows = 128, L = rows / 8 };
+	SHARED float xs[2][rows][32];
+	int column = thread_x % 32, row = thread_x / 32, j = block_x * 32 + column, s = 0;
+	x += least(j, N - 1);
+	float next[L], total = 0.f;
+	UNROLL for (int l = 0; l < L; l++) next[l] = x[(i64)least(row + 8 * l, R - 1) * ldx];
+	for (int r = 0; r < R; r += rows, s ^= 1) {
+		UNROLL for (int l = 0; l < L; l++) xs[s][row + 8 * l][column] = next[l];
+		UNROLL for (int l = 0; l < L; l++) next[l] = x[(i64)least(r + rows + row + 8 * l, R - 1) * ldx];
+		barrier();
+		if (row == 0)
+			for (int k = 0; k < least(rows, R - r); k++) total = total + xs[s][k][column];
+	}
+	if (row == 0 && j < N) sum[j] = total;
 }
 
 // kernel.SegmentSum from zeros. Grid (rows, N/128).
@@ -495,11 +535,17 @@ KERNEL(128) segment_sum(float *sums, int lds, const float *x, int ldx, const int
 	int v = block_x, j = block_y * 128 + thread_x;
 	if (j >= N) return;
 	x += j < split ? j : j + shift;
+	int from = first ? first[v] : v, to = first ? first[v + 1] : v + 1;
 	float s = 0.f;
-	if (first)
-		for (int i = first[v]; i < first[v + 1]; i++) s = s + x[(i64)list[i] * ldx];
-	else
-		s = s + x[(i64)v * ldx];
+	for (int i = from; i < to; i += 8) { // eight loads on their way at once
+		float next[8];
+		UNROLL for (int l = 0; l < 8; l++) {
+			int r = least(i + l, to - 1);
+			next[l] = x[(i64)(first ? list[r] : r) * ldx];
+		}
+		UNROLL for (int l = 0; l < 8; l++)
+			if (i + l < to) s = s + next[l];
+	}
 	sums[(i64)v * lds + j] = s;
 }
 

@@ -57,7 +57,7 @@ type entry struct {
 
 var gemmParams = []int{4, 4, 4, 8, 4, 8, 4, 8, 4, 8, 4}
 
-// entries are the kernels of functions.cu, which says what they compute.
+// entries are the kernels of kernels.cu, which says what they compute.
 var entries = [functionCount]entry{
 	gemmNT:          {"gemm_nt", gemmParams, 128},
 	gemmNTSmall:     {"gemm_nt_small", gemmParams, 128},
@@ -74,7 +74,7 @@ var entries = [functionCount]entry{
 	lstmBackward:    {"lstm_backward", []int{4, 4, 8, 8, 8, 8, 8, 8, 8}, 128},
 	lstmBackwardBy4: {"lstm_backward_by4", []int{4, 4, 8, 8, 8, 8, 8, 8, 8}, 128},
 	crossEntropy:    {"cross_entropy", []int{8, 8, 8, 8, 4, 4, 4}, 128},
-	columnSum:       {"column_sum", []int{8, 8, 4, 4, 4}, 128},
+	columnSum:       {"column_sum", []int{8, 8, 4, 4, 4}, 256},
 	segmentSum:      {"segment_sum", []int{8, 4, 8, 4, 8, 8, 4, 4, 4}, 128},
 	gatherRows:      {"gather", []int{8, 8, 8, 4}, 128},
 	sumSquares:      {"sum_squares", []int{8, 8, 4}, 128},
@@ -94,7 +94,7 @@ type args struct {
 	n      int
 	values [maxArgs]uint64 // each in the low bytes of its own word
 	sizes  [maxArgs]uint8  // bytes of each: 4 or 8
-	tooBig int             // the first size that an int32 cannot hold; 0 for none
+	tooBig int             // the first size that is below 0 or above maxSize; 0 for none
 }
 
 const maxArgs = 12
@@ -112,10 +112,13 @@ func (a *args) ptrs(list ...Ptr) {
 	}
 }
 
+// maxSize is the greatest size or stride: an int32 holds it, and a tile more.
+const maxSize = math.MaxInt32 - 1<<12
+
 // i32 adds sizes and strides, which are not negative.
 func (a *args) i32(list ...int) {
 	for _, n := range list {
-		if (n < 0 || n > math.MaxInt32) && a.tooBig == 0 {
+		if (n < 0 || n > maxSize) && a.tooBig == 0 {
 			a.tooBig = n
 		}
 		a.add(uint64(uint32(n)), 4)
@@ -139,8 +142,8 @@ func (a *args) pack(dst []byte) []byte {
 }
 
 // kernels launches the kernels, with the grid that each needs. Sizes are those of
-// the functions of model/kernel. An empty result launches nothing. A size of 2^31
-// or more, or a grid that no device takes, is an error before the launch.
+// the functions of model/kernel. An empty result launches nothing. A size above
+// maxSize, or a grid that no device takes, is an error before the launch.
 //
 // kernels is for one goroutine at a time.
 type kernels struct {
@@ -163,7 +166,7 @@ const (
 func (k *kernels) start(f function, x, y int) error {
 	e := &entries[f]
 	if n := k.args.tooBig; n != 0 {
-		return fmt.Errorf("cuda: %s: a size is %d, want 0 … %d", e.name, n, math.MaxInt32)
+		return fmt.Errorf("cuda: %s: a size is %d, want 0 … %d", e.name, n, maxSize)
 	}
 	if x <= 0 || y <= 0 {
 		return nil
@@ -210,9 +213,13 @@ func (k *kernels) gemm(M, N, K int, a Ptr, ars, acs int, b Ptr, brs, bcs int, in
 }
 
 // recurrent starts f, a time step of a layer, or the kernel behind it that reads
-// four values of the factors x and y at once, where they lie so.
-func (k *kernels) recurrent(f function, B, H int, x, y Ptr) error {
-	if H%4 == 0 && (x|y)%16 == 0 {
+// four values of the factors x and whh at once, where they lie so.
+func (k *kernels) recurrent(f function, B, H int, x, whh Ptr) error {
+	const maxHidden = 1<<15 - 1 // four gates of H·H have offsets of 32 bits
+	if H > maxHidden {
+		return fmt.Errorf("cuda: %s: hidden width %d, at most %d", entries[f].name, H, maxHidden)
+	}
+	if H%4 == 0 && (x|whh)%16 == 0 {
 		f++
 	}
 	return k.start(f, blocks(H, 16), blocks(B, 32))
@@ -236,13 +243,21 @@ func (k *kernels) lstmForward(B, H int, x, ids, whh, bhh, h, c, cOut, out, tmp P
 	return k.recurrent(lstmForward, B, H, h, whh)
 }
 
+// backward is recurrent of a kernel that reads four values of next at once always.
+func (k *kernels) backward(f function, B, H int, next, whh Ptr) error {
+	if next%16 != 0 {
+		return fmt.Errorf("cuda: %s: the next step's gradients lie at %#x, want a multiple of 16", entries[f].name, uint64(next))
+	}
+	return k.recurrent(f, B, H, next, whh)
+}
+
 // gruBackward is kernel.GRUBackward after the product through W_hh of next, the tmp
-// of the step after it. next 0: there is none, and dh is not read.
+// of the step after it, a multiple of 16. next 0: there is none, and dh is not read.
 func (k *kernels) gruBackward(B, H int, next, whh, tmp, h, dout, dh Ptr) error {
 	a := k.begin()
 	a.i32(B, H)
 	a.ptrs(next, whh, tmp, h, dout, dh)
-	return k.recurrent(gruBackward, B, H, next, whh)
+	return k.backward(gruBackward, B, H, next, whh)
 }
 
 // lstmBackward is kernel.LSTMBackward; next as for gruBackward, with dc for dh.
@@ -250,7 +265,7 @@ func (k *kernels) lstmBackward(B, H int, next, whh, tmp, c, cOut, dout, dc Ptr) 
 	a := k.begin()
 	a.i32(B, H)
 	a.ptrs(next, whh, tmp, c, cOut, dout, dc)
-	return k.recurrent(lstmBackward, B, H, next, whh)
+	return k.backward(lstmBackward, B, H, next, whh)
 }
 
 // crossEntropy is kernel.CrossEntropy. dlogits may be logits, or 0: losses alone.
@@ -267,7 +282,7 @@ func (k *kernels) columnSum(sum, x Ptr, ldx, R, N int) error {
 	a := k.begin()
 	a.ptrs(sum, x)
 	a.i32(ldx, R, N)
-	return k.start(columnSum, blocks(N, 128), 1)
+	return k.start(columnSum, blocks(N, 32), 1)
 }
 
 // segmentSum is kernel.SegmentSum into zeros: row v of sums (rows, N) is the sum of
@@ -301,7 +316,7 @@ func (k *kernels) sumSquares(sums, x Ptr, n int) error {
 }
 
 // adam is kernel.Adam, then kernel.Follow of mean, 0 for none. rates points at
-// seven float32: the fields of function.AdamRates in order, then the rate of Follow.
+// seven float32: the fields of kernel.AdamRates in order, then the rate of Follow.
 func (k *kernels) adam(p, m, v, grad, mean Ptr, n int, rates Ptr) error {
 	a := k.begin()
 	a.ptrs(p, m, v, grad, mean)
