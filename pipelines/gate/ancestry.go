@@ -49,8 +49,8 @@ func (c *candidate) ancestors() *Check {
 	share := share(found, of)
 	switch {
 	case found >= minCovered && share > maxCovered:
-		return atMost(share, maxCovered, fmt.Sprintf("%.3g of the held-out text was trained on by a checkpoint"+
-			" that the training started from, or an ancestor of it; %g is allowed", share, maxCovered))
+		return atMost(share, maxCovered, fmt.Sprintf("%s of the held-out text was trained on by a checkpoint"+
+			" that the training started from, or an ancestor of it; %s is allowed", percent(share), percent(maxCovered)))
 	case len(a.Unknown) > 0:
 		return holds(false, fmt.Sprintf("the training that started from the checkpoint %.12s is of an earlier program,"+
 			" and does not say what that was trained on: it may know the held-out text", a.Unknown[0]))
@@ -61,5 +61,6 @@ func (c *candidate) ancestors() *Check {
 		return holds(false, fmt.Sprintf("the held-out text is too short to tell whether an ancestor was trained on it:"+
 			" %d passages of it can be compared, %d are needed", of, minPassages))
 	}
-	return figure(true, share, maxCovered, fmt.Sprintf("%.3g of the held-out text was trained on by ancestors; %g, or less than %d passages, is allowed", share, maxCovered, minCovered))
+	return figure(true, share, maxCovered, fmt.Sprintf("%s of the held-out text was trained on by ancestors;"+
+		" %s, or less than %d passages, is allowed", percent(share), percent(maxCovered), minCovered))
 }

@@ -13,8 +13,8 @@
 //	utf8        its samples are valid text
 //	loop        they repeat themselves hardly more than the held-out part does
 //	coverage    they use the characters of the held-out part
-//	span        their longest span that is in the training text is short
-//	copied_50   few of their 50-grams are in the training text
+//	span        their longest span that is copied is short
+//	copied_50   few of their 50-grams are copied
 //	copied_20   not too many of their 20-grams are
 //	leaked      hardly any of their 20-grams are in the held-out part alone
 //
@@ -23,8 +23,10 @@
 // judgement, too.
 //
 // Samples continue the beginnings of sequences of the training part and of the
-// held-out part. The overlap of the held-out part with the training text is
-// allowed to samples, too: a corpus that repeats itself makes models that do.
+// held-out part. An n-gram is copied where the training text has it and it is no
+// formula of the text, such as a licence or a heading: the held-out part has it too, or
+// the training text has it 8 times or more. What texts of the held-out part have in
+// common with the training text, counted alike, is allowed to samples, too.
 package gate
 
 import (
@@ -34,9 +36,10 @@ import (
 	"github.com/quire-ml/quire/transforms/vocab"
 )
 
-// Version is raised with every change of the checks that can change a decision.
-// Decisions of an earlier version are made again.
-const Version = 4
+// Version is raised with every change of the checks that can change a decision. It is
+// part of the key of a round's gate, and is kept with each decision: a decision of an
+// earlier version stays in its record, and the next round judges the model again.
+const Version = 5
 
 // A check makes one finding about a candidate; nil where it does not apply.
 type check struct {
@@ -147,15 +150,16 @@ func (c *candidate) better() *Check {
 }
 
 func (c *candidate) utf8() *Check {
-	const more = 0.02
-	worst := func(texts [][]int32) (worst float64) {
+	const less = 0.02
+	worst := func(texts [][]int32) float64 {
+		valid := 1.0
 		for _, ids := range texts {
-			worst = max(worst, invalid(bytesOf(c.model.Vocab, ids)))
+			valid = min(valid, 1-invalid(bytesOf(c.model.Vocab, ids)))
 		}
-		return worst
+		return valid
 	}
-	found, limit := worst(c.written), worst(c.held)+more
-	return atMost(found, limit, fmt.Sprintf("%.3g of the characters of a sample are no valid text; %.3g are allowed", found, limit))
+	found, limit := worst(c.written), worst(c.held)-less
+	return figure(found >= limit, found, limit, fmt.Sprintf("the worst of its samples is %s valid UTF-8; it must be %s", percent(found), percent(limit)))
 }
 
 func bytesOf(v *vocab.Vocab, ids []int32) (text []byte) {
@@ -168,8 +172,8 @@ func bytesOf(v *vocab.Vocab, ids []int32) (text []byte) {
 func (c *candidate) loop() *Check {
 	found, natural := meanLooped(c.written), meanLooped(c.held)
 	limit := min(1, natural+c.limits.MaxLoop)
-	return atMost(found, limit, fmt.Sprintf("%.3g of its samples is loops (of the held-out part %.3g); %.3g is allowed",
-		found, natural, limit))
+	return atMost(found, limit, fmt.Sprintf("%s of its samples is loops (of the held-out part %s); %s is allowed",
+		percent(found), percent(natural), percent(limit)))
 }
 
 func (c *candidate) coverage() *Check {
@@ -178,27 +182,33 @@ func (c *candidate) coverage() *Check {
 	}
 	found, limit := coverage(c.written, c.held), c.limits.MinCoverage
 	return figure(found >= limit, found, limit,
-		fmt.Sprintf("its samples use characters that make up %.3g of the held-out part; it must be %.3g", found, limit))
+		fmt.Sprintf("its samples use characters that make up %s of the held-out part; it must be %s", percent(found), percent(limit)))
 }
 
 func (c *candidate) span() *Check {
 	limit := max(c.limits.MaxSpan, c.theirs.longest)
 	return atMost(float64(c.ours.longest), float64(limit),
-		fmt.Sprintf("the longest span of its samples in the training text has %d characters (of the held-out part %d); %d are allowed",
+		fmt.Sprintf("the longest copied span of its samples has %d characters (of the held-out part %d); %d are allowed",
 			c.ours.longest, c.theirs.longest, limit))
 }
 
-// copied is the finding that samples have hardly more n-grams of the training text
-// than the held-out part has; n is grams[k].
+// copied is the finding that samples have hardly more copied n-grams than the held-out
+// part has; n is grams[k].
 func (c *candidate) copied(k int, more float64) *Check {
 	ours, theirs := c.ours.copied[k], c.theirs.copied[k]
 	limit := min(1, theirs+more)
-	return atMost(ours, limit, fmt.Sprintf("%.3g of the %d-grams of its samples are in the training text"+
-		" (of the held-out part %.3g); %.3g are allowed", ours, grams[k], theirs, limit))
+	found := atMost(ours, limit, fmt.Sprintf("%s of the %d-grams of its samples are copied from the training text (of the held-out part %s),"+
+		" and %s are formulas of that text; %s may be copied",
+		percent(ours), grams[k], percent(theirs), percent(c.ours.formula[k]), percent(limit)))
+	found.Formula = c.ours.formula[k]
+	return found
 }
 
 func (c *candidate) leaked() *Check {
 	found, limit := c.ours.leaked[gram20], c.limits.MaxLeaked
-	return atMost(found, limit, fmt.Sprintf("%.3g of the 20-grams of its samples are in the held-out part"+
-		" and not in the training text; %.3g are allowed", found, limit))
+	return atMost(found, limit, fmt.Sprintf("%s of the 20-grams of its samples are in the held-out part"+
+		" and not in the training text; %s are allowed", percent(found), percent(limit)))
 }
+
+// percent is a share for a person.
+func percent(share float64) string { return fmt.Sprintf("%.3g %%", 100*share) }

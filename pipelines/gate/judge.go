@@ -23,7 +23,20 @@ var ErrRefused = errors.New("the gate refused the model")
 type RefusedError struct{ *Result }
 
 func (e *RefusedError) Error() string {
-	return fmt.Sprintf("%v: %s", ErrRefused, strings.TrimPrefix(e.Reason, "refused: "))
+	findings := e.findings()
+	if len(findings) == 1 {
+		return fmt.Sprintf("%v: %s", ErrRefused, findings[0])
+	}
+	return fmt.Sprintf("%v:\n  %s", ErrRefused, strings.Join(findings, "\n  "))
+}
+
+// findings are the lines of the reason, without the verdict.
+func (r *Result) findings() []string {
+	lines := strings.Split(r.Reason, "\n")
+	for i, line := range lines {
+		lines[i] = strings.TrimPrefix(line, "refused: ")
+	}
+	return lines
 }
 
 // Unwrap returns ErrRefused.
@@ -54,10 +67,11 @@ type Options struct {
 // in nats a character.
 type Result struct {
 	Passed      bool       `json:"passed"`
-	Reason      string     `json:"reason"`
+	Reason      string     `json:"reason"` // a line for each finding
 	Nats        *float64   `json:"nats"` // nil: not a finite number, or not measured
 	UnigramNats float64    `json:"unigram_nats"`
 	Candidate   store.Path `json:"candidate"`
+	SHA256      string     `json:"sha256,omitempty"` // of the candidate's file: a promotion of another file is refused
 	Against     store.Path `json:"against,omitempty"` // the promoted model
 	Checks      []Check    `json:"checks"`
 
@@ -75,6 +89,8 @@ type Check struct {
 	Value  *float64 `json:"value"` // nil: there is none, or it is not finite
 	Limit  *float64 `json:"limit"`
 	Text   string   `json:"text"`
+
+	Formula float64 `json:"formula,omitempty"` // of a check of copies: share of the n-grams that do not count
 }
 
 // Judge decides whether the checkpoint at path may be promoted: a file, or the
@@ -93,7 +109,9 @@ func Judge(ctx context.Context, limits configs.Gate, path string, o Options) (*R
 		return nil, fmt.Errorf("gate: %w, because it could not run: %w", ErrRefused, err)
 	}
 	c.decide()
-	o.Console.Line("gate: %s", c.res.Reason)
+	for line := range strings.SplitSeq(c.res.Reason, "\n") {
+		o.Console.Line("gate: %s", line)
+	}
 	return c.res, nil
 }
 
@@ -128,7 +146,7 @@ func (c *candidate) examine(ctx context.Context, path string) (err error) {
 	if c.model, err = text.OpenModel(ctx, path, "best"); err != nil {
 		return err
 	}
-	c.res.Candidate = store.Path(c.model.Path)
+	c.res.Candidate, c.res.SHA256 = store.Path(c.model.Path), c.model.SHA256
 	set, done, err := text.OpenSet(ctx, c.o.Set)
 	if err != nil {
 		return err
@@ -174,22 +192,22 @@ func (c *candidate) refused() bool {
 	return slices.ContainsFunc(c.res.Checks, func(k Check) bool { return !k.Passed })
 }
 
-// decide sums the findings up.
+// decide sums the findings up: those that refuse the candidate, or the losses that it
+// passed with.
 func (c *candidate) decide() {
 	var failed, losses []string
 	for _, k := range c.res.Checks {
 		if !k.Passed {
-			failed = append(failed, k.Text)
+			failed = append(failed, "refused: "+k.Text)
 		}
 		if k.Name == "loss" || k.Name == "promoted" {
-			losses = append(losses, k.Text)
+			losses = append(losses, "passed: "+k.Text)
 		}
 	}
-	if c.res.Passed = len(failed) == 0; c.res.Passed {
-		c.res.Reason = "passed: " + strings.Join(losses, "; ")
-	} else {
-		c.res.Reason = "refused: " + strings.Join(failed, "; ")
+	if c.res.Passed = len(failed) == 0; !c.res.Passed {
+		losses = failed
 	}
+	c.res.Reason = strings.Join(losses, "\n")
 }
 
 // Finite returns x, or nil where x is NaN or infinite, which JSON cannot say.

@@ -1,5 +1,10 @@
 package gate
 
+import (
+	"math"
+	"slices"
+)
+
 // An index finds the substrings that a long text and some short ones have in
 // common, exactly and without keeping the long text: it is the suffix automaton of
 // the short ones. The long text is fed to it character by character.
@@ -8,15 +13,16 @@ package gate
 // texts, those of lengths length(link)+1 … length. So an n-gram has one state, and
 // there are at most 2 states a character of the short texts.
 type index struct {
-	states  []state
-	texts   [][]int32
-	longest [streams]int // common substring so far
+	states   []state
+	texts    [][]int32
+	overlaps bool // the long text repeats itself by the way in which it is cut: nothing is a formula
 }
 
 type state struct {
 	length, link int32
 	edges        []edge
-	seen         [streams]uint8 // bit k is set where the n-gram of grams[k] that ends here was fed
+	fed          [streams][len(grams)]uint8 // how often the n-gram that ends here was fed; 255: or more
+	trained      int32                      // length of the longest substring of this state that the training text has
 }
 
 type edge struct{ id, to int32 }
@@ -28,6 +34,9 @@ const (
 	gram20 = iota
 	gram50
 )
+
+// formulaTimes is how often the training text has an n-gram that is a formula of it.
+const formulaTimes = 8
 
 // Streams of text that can be fed.
 const (
@@ -120,10 +129,15 @@ func (c *cursor) feed(id int32) {
 		c.state = x.states[c.state].link
 		c.length = int(x.states[c.state].length)
 	}
-	x.longest[c.stream] = max(x.longest[c.stream], c.length)
+	if c.stream == trainStream {
+		x.states[c.state].trained = max(x.states[c.state].trained, int32(c.length))
+	}
 	for k, n := range grams {
-		if c.length >= n {
-			x.states[x.gram(c.state, n)].seen[c.stream] |= 1 << k
+		if c.length < n {
+			continue
+		}
+		if fed := &x.states[x.gram(c.state, n)].fed[c.stream][k]; *fed < math.MaxUint8 {
+			*fed++
 		}
 	}
 }
@@ -137,41 +151,99 @@ func (x *index) gram(state int32, n int) int32 {
 	return state
 }
 
-// count returns the number of n-grams of the texts, n = grams[k]; of those that the
-// training text has; and of those that the held-out text alone has.
-func (x *index) count(k int) (all, train, held int) {
-	n := grams[k]
+// A kind is what an n-gram of a text is.
+type kind int
+
+const (
+	novel   kind = iota // neither part of the corpus has it
+	copied              // the training text has it
+	leaked              // the held-out text alone has it
+	formula             // the training text has it, as has the held-out text elsewhere, or formulaTimes places
+)
+
+// kind returns the kind of the n-gram that ends in a state, n = grams[k]. own is how
+// often the held-out text has it by its place: 1 for the n-grams of a held-out text, 0
+// for those of samples.
+func (x *index) kind(state int32, k, own int) kind {
+	fed := &x.states[x.gram(state, grams[k])].fed
+	switch train, held := int(fed[trainStream][k]), int(fed[heldStream][k]); {
+	case train > 0 && !x.overlaps && (held > own || train >= formulaTimes):
+		return formula
+	case train > 0:
+		return copied
+	case held > 0:
+		return leaked
+	}
+	return novel
+}
+
+// visit calls f for every character of the texts: its place in its text, from 0, and
+// the state in which the text up to it ends.
+func (x *index) visit(f func(i int, state int32)) {
 	for _, text := range x.texts {
 		at := int32(0)
 		for i, id := range text {
-			if at = x.step(at, id); i+1 < n {
-				continue
-			}
-			all++
-			switch seen := x.states[x.gram(at, n)].seen; {
-			case seen[trainStream]>>k&1 == 1:
-				train++
-			case seen[heldStream]>>k&1 == 1:
-				held++
-			}
+			at = x.step(at, id)
+			f(i, at)
 		}
 	}
-	return all, train, held
+}
+
+// count returns the number of n-grams of the texts, n = grams[k], and of those of each
+// kind.
+func (x *index) count(k, own int) (all int, of [formula + 1]int) {
+	x.visit(func(i int, state int32) {
+		if i+1 >= grams[k] {
+			all++
+			of[x.kind(state, k, own)]++
+		}
+	})
+	return all, of
+}
+
+// span returns the number of characters of the longest span of a text that the training
+// text has, and in which there is no formula of 50 characters.
+func (x *index) span(own int) (longest int) {
+	order := make([]int32, len(x.states))
+	for i := range order {
+		order[i] = int32(i)
+	}
+	slices.SortFunc(order, func(a, b int32) int { return int(x.states[b].length - x.states[a].length) })
+	for _, i := range order { // the training text has the ends of what it has
+		if s := &x.states[i]; s.trained > 0 && s.link >= 0 {
+			x.states[s.link].trained = max(x.states[s.link].trained, min(s.trained, x.states[s.link].length))
+		}
+	}
+	from := 0 // of the text: the place after the last formula
+	x.visit(func(i int, state int32) {
+		if i == 0 {
+			from = 0
+		}
+		if i+1 >= grams[gram50] && x.kind(state, gram50, own) == formula {
+			from = i + 1
+		}
+		for x.states[state].trained == 0 && state > 0 {
+			state = x.states[state].link
+		}
+		longest = max(longest, min(int(x.states[state].trained), i+1-from))
+	})
+	return longest
 }
 
 // An overlap is the text that some texts have in common with a corpus.
 type overlap struct {
-	longest int                 // substring that the training text has, in characters
-	copied  [len(grams)]float64 // share of the n-grams that the training text has
-	leaked  [len(grams)]float64 // share of the n-grams that the held-out text alone has
+	longest int                 // span that the training text has, formulas aside, in characters
+	copied  [len(grams)]float64 // share of the n-grams that are copied
+	formula [len(grams)]float64 // share of the n-grams that are formulas
+	leaked  [len(grams)]float64 // share of the n-grams that are leaked
 }
 
-// overlap sums up the texts that were fed.
-func (x *index) overlap() overlap {
-	o := overlap{longest: x.longest[trainStream]}
+// overlap sums up the texts that were fed; own as in kind.
+func (x *index) overlap(own int) overlap {
+	o := overlap{longest: x.span(own)}
 	for k := range grams {
-		all, train, held := x.count(k)
-		o.copied[k], o.leaked[k] = share(train, all), share(held, all)
+		all, of := x.count(k, own)
+		o.copied[k], o.formula[k], o.leaked[k] = share(of[copied], all), share(of[formula], all), share(of[leaked], all)
 	}
 	return o
 }

@@ -43,11 +43,18 @@ func (c *candidate) sampleFrom(ctx context.Context) error {
 	if c.written, err = c.write(ctx, begun, length); err != nil {
 		return err
 	}
+	return c.compareTexts(ctx)
+}
+
+// compareTexts finds how much of the samples and of the held-out texts is in the corpus.
+func (c *candidate) compareTexts(ctx context.Context) error {
 	ours, theirs := newIndex(c.written), newIndex(c.held)
+	ours.overlaps = c.fromSet && c.set.Manifest().Stride > 0
+	theirs.overlaps = ours.overlaps
 	if err := c.feed(ctx, ours, theirs); err != nil {
 		return err
 	}
-	c.ours, c.theirs = ours.overlap(), theirs.overlap()
+	c.ours, c.theirs = ours.overlap(0), theirs.overlap(1)
 	return nil
 }
 

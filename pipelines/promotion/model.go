@@ -72,8 +72,12 @@ func (p *Promoted) model(ctx context.Context, st *store.Store) (*text.Model, err
 }
 
 // Install keeps a copy of the model m and then makes it the promoted one; see Swap. It
-// fills next's facts of the model. A copy that is damaged is replaced.
+// fills next's facts of the model. Where next has the digest of a model that was judged,
+// m must be that model. A copy that is damaged is replaced.
 func Install(ctx context.Context, st *store.Store, m *text.Model, next Promoted, seen string) (now, before *Promoted, err error) {
+	if next.SHA256 != "" && next.SHA256 != m.SHA256 {
+		return nil, nil, fmt.Errorf("promotion: %s: %w: its sha256 is %s, and the model that was judged has %s", m.Path, store.ErrDamaged, m.SHA256, next.SHA256)
+	}
 	if err := next.keep(ctx, st, m); err != nil {
 		return nil, nil, err
 	}

@@ -67,6 +67,38 @@ func TestOpen(t *testing.T) {
 	}
 }
 
+// TestJudged: a model with another digest than the one that was judged is not promoted, and
+// leaves no copy. The judged one is.
+func TestJudged(t *testing.T) {
+	dir, paths := variants(t, 2)
+	st, err := store.Open(t.Context(), dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer st.Close()
+	m, err := text.OpenModel(t.Context(), paths[0], "best")
+	if err != nil {
+		t.Fatal(err)
+	}
+	other, err := text.OpenModel(t.Context(), paths[1], "best")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, _, err = Install(t.Context(), st, other, Promoted{By: ByRound, SHA256: m.SHA256}, "")
+	if !errors.Is(err, store.ErrDamaged) || !strings.Contains(err.Error(), paths[1]+": ") || !strings.Contains(err.Error(), "the model that was judged has "+m.SHA256) {
+		t.Errorf("the error is %v", err)
+	}
+	for _, name := range []string{"promoted.json", "promoted", "promotions"} {
+		if _, err := os.Stat(filepath.Join(dir, name)); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	now, before, err := Install(t.Context(), st, m, Promoted{By: ByRound, SHA256: m.SHA256}, "")
+	if err != nil || before != nil || now.SHA256 != m.SHA256 {
+		t.Errorf("the judged model: %+v, %+v, %v", now, before, err)
+	}
+}
+
 // TestLyingRecord: a record that names the copy, and has another size or set, is not believed.
 func TestLyingRecord(t *testing.T) {
 	dir, paths := variants(t, 1)

@@ -196,7 +196,8 @@ func (r *Stages) runPromote(ctx context.Context, c *configs.Config, task *workfl
 	if err != nil {
 		return out, err
 	}
-	next := promotion.Promoted{By: promotion.ByRound, Round: task.Key, Decision: DecisionArtifact.Digest(task)}
+	next := promotion.Promoted{By: promotion.ByRound, Round: task.Key, Decision: DecisionArtifact.Digest(task),
+		SHA256: decision.SHA256}
 	if decision.Nats != nil {
 		next.Nats = *decision.Nats
 	}

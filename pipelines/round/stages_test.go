@@ -162,3 +162,22 @@ func TestOtherModel(t *testing.T) {
 		t.Errorf("promoted.json: %v", err)
 	}
 }
+
+// TestOtherJudged: what a gate has judged is promoted, and nothing else.
+func TestOtherJudged(t *testing.T) {
+	c := tiny.Config(t, tiny.Line(), "train.epochs=1")
+	jury := func(*Stages) workflow.Node {
+		return workflow.Stage[struct{}, gate.Result]{Name: "jury", Version: 1, Inputs: []workflow.Input{ModelArtifact}, Artifact: DecisionArtifact,
+			Run: func(context.Context, struct{}, *workflow.Task) (out workflow.Product[gate.Result], err error) {
+				out.Value = gate.Result{Passed: true, Reason: "applause", SHA256: strings.Repeat("0", 64)}
+				return out, nil
+			}}
+	}
+	_, err := Run(t.Context(), c, Options{Runner: "direct", Console: tiny.Console(), Stages: []Stage{jury, Without("evaluate")}})
+	if !errors.Is(err, store.ErrDamaged) || !strings.Contains(err.Error(), "the model that was judged has 000000") {
+		t.Errorf("the error is %v", err)
+	}
+	if _, err := os.Stat(filepath.Join(c.Workdir, "promoted.json")); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("promoted.json: %v", err)
+	}
+}

@@ -37,7 +37,11 @@ func remedy(err error) string {
 	case errors.As(err, new(*schedule.FutureError)):
 		return "; without --slot the last one runs"
 	case errors.As(err, &refused):
-		return gateRemedy(refused.Result)
+		if advice := gateRemedy(refused.Result); strings.Contains(refused.Error(), "\n") {
+			return strings.Replace(advice, "; ", "\n", 1) // it is about all lines
+		} else {
+			return advice
+		}
 	case errors.As(err, new(*stages.OtherSetError)):
 		return "; use another prep.out, or prep --replace to make the set again"
 	case errors.As(err, new(*stages.ForeignError)):

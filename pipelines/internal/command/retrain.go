@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -110,7 +111,7 @@ func slots(c *cobra.Command, o *common, r *configs.Resolved, reset bool) error {
 func printSlots(w io.Writer, r *round.SlotsResult) {
 	fmt.Fprintf(w, "%-16s  %-7s  %-9s  %-18s  %s\n", "slot", "status", "exit", "round", "reason")
 	for _, s := range r.Slots {
-		fmt.Fprintf(w, "%-16s  %-7s  %-9s  %-18s  %s\n", s.Slot, s.Status, cmp.Or(s.Exit, "-"), cmp.Or(s.Round, "-"), s.Reason)
+		fmt.Fprintf(w, "%-16s  %-7s  %-9s  %-18s  %s\n", s.Slot, s.Status, cmp.Or(s.Exit, "-"), cmp.Or(s.Round, "-"), below(58, s.Reason))
 	}
 	if r.Running != "" {
 		fmt.Fprintf(w, "%-16s  running  -          -                   by %s\n", r.Running, r.Holder)
@@ -118,6 +119,11 @@ func printSlots(w io.Writer, r *round.SlotsResult) {
 	if r.Next != "" {
 		fmt.Fprintf(w, "%-16s  next\n", r.Next)
 	}
+}
+
+// below returns a text whose lines after the first are indented by n columns.
+func below(n int, text string) string {
+	return strings.ReplaceAll(text, "\n", "\n"+strings.Repeat(" ", n))
 }
 
 func printReset(w io.Writer, r *round.ResetResult) {
@@ -131,7 +137,7 @@ func printReset(w io.Writer, r *round.ResetResult) {
 func printSlot(w io.Writer, r *round.RetrainResult) {
 	fmt.Fprintf(w, "slot      %s\nstatus    %s\n", r.Slot, r.Status)
 	if r.Reason != "" {
-		fmt.Fprintf(w, "reason    %s\n", r.Reason)
+		fmt.Fprintf(w, "reason    %s\n", below(10, r.Reason))
 	}
 	if r.Round != "" {
 		fmt.Fprintf(w, "round     %s\n", r.Round)

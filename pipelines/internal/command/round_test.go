@@ -9,6 +9,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -147,6 +148,17 @@ func TestRoundRefused(t *testing.T) {
 	promoted := l.read(filepath.Join(l.work, "promoted.json"))
 	if o = l.run(args...); o.code != 3 || l.read(filepath.Join(l.work, "promoted.json")) != promoted || good["promoted"] == "" {
 		t.Errorf("a refused round after a good one: %v", o)
+	}
+	// Each finding is a line: of the error, which the advice follows, and of the round that is shown.
+	if !regexp.MustCompile(`the gate refused the model:\n  validation loss .*\n  .* nats, the promoted model .*\ntrain longer, .*\n$`).MatchString(o.stderr) {
+		t.Errorf("the findings are %s", o.stderr)
+	}
+	shown := l.ok("runs", "show").stdout
+	for _, want := range []string{`refused: round: the gate refused the model:\n  validation loss .*\n  .* nats, the promoted model .*\n\n`,
+		`\n  passed   gap +\S.*\n`, `\n  refused  loss +validation loss .*\n`, `\n  refused  promoted +\d.*\n`} {
+		if !regexp.MustCompile(want).MatchString(shown) {
+			t.Errorf("the round does not show %s: %s", want, shown)
+		}
 	}
 }
 

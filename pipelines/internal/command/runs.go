@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/quire-ml/quire/pipelines/gate"
 	"github.com/quire-ml/quire/pipelines/round"
 	"github.com/quire-ml/quire/runners/workflow"
 )
@@ -84,6 +85,7 @@ func printShown(w io.Writer, r *round.Shown) {
 	if r.Error != nil {
 		fmt.Fprintf(w, "error     %s: %s\n", strings.TrimSpace(r.Error.Stage+" "+r.Error.Class), r.Error.Message)
 	}
+	decision, judged, _ := round.DecisionArtifact.Recorded(r.Record) // one that cannot be read has no findings
 	for _, s := range r.Stages {
 		if s.Live {
 			continue
@@ -98,12 +100,26 @@ func printShown(w io.Writer, r *round.Shown) {
 		for _, m := range round.Figures(s) {
 			fmt.Fprintf(w, "  %-28s %v\n", m.Key, m.Value)
 		}
+		if judged != nil && s.Name == judged.Name {
+			printChecks(w, decision.Checks)
+		}
 	}
 	if len(r.Lineage) > 0 {
 		fmt.Fprintf(w, "\nlineage of the sample\n")
 	}
 	for _, l := range r.Lineage {
 		fmt.Fprintf(w, "  %-10s  %s  sha256 %s\n", l.What, l.Name, l.SHA256)
+	}
+}
+
+// printChecks prints the findings of a gate, a line each.
+func printChecks(w io.Writer, checks []gate.Check) {
+	for _, k := range checks {
+		verdict := "refused"
+		if k.Passed {
+			verdict = "passed"
+		}
+		fmt.Fprintf(w, "  %-7s  %-10s  %s\n", verdict, k.Name, k.Text)
 	}
 }
 
