@@ -68,10 +68,10 @@ type Options struct {
 type Result struct {
 	Passed      bool       `json:"passed"`
 	Reason      string     `json:"reason"` // a line for each finding
-	Nats        *float64   `json:"nats"` // nil: not a finite number, or not measured
+	Nats        *float64   `json:"nats"`   // nil: not a finite number, or not measured
 	UnigramNats float64    `json:"unigram_nats"`
 	Candidate   store.Path `json:"candidate"`
-	SHA256      string     `json:"sha256,omitempty"` // of the candidate's file: a promotion of another file is refused
+	SHA256      string     `json:"sha256,omitempty"`  // of the candidate's file: a promotion of another file is refused
 	Against     store.Path `json:"against,omitempty"` // the promoted model
 	Checks      []Check    `json:"checks"`
 
