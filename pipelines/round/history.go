@@ -294,6 +294,16 @@ func FindModel(ctx context.Context, c *configs.Config, damaged func(error)) (*Ma
 	})
 }
 
+// FindAny returns the newest round of a workdir that came to a set; nil: none did.
+func FindAny(ctx context.Context, workdir string) (*Made, error) {
+	return find(ctx, &configs.Config{Workdir: workdir}, anySettings, func(error) {}, func(r *workflow.Record) int {
+		if _, s, err := SetArtifact.Recorded(r); s == nil || err != nil {
+			return unfit
+		}
+		return anySettings
+	})
+}
+
 // find returns the newest of the nearest rounds. It reads no record but the newest where
 // that is as near as top.
 func find(ctx context.Context, c *configs.Config, top int, damaged func(error), near func(*workflow.Record) int) (*Made, error) {

@@ -1,6 +1,7 @@
 package command_test
 
 import (
+	"fmt"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -121,4 +122,22 @@ func TestFallsBack(t *testing.T) {
 	if o := l.ok(append(train, "--replace")...); !strings.Contains(o.stderr, "has ended at step 4") || l.read(newest) != whole {
 		t.Errorf("--replace, where the journal alone is damaged: %v", o)
 	}
+}
+
+// TestWorkdirNamed: a workdir in the place of a run or a set is answered with those of its
+// latest round, as inspect finds them without a path.
+func TestWorkdirNamed(t *testing.T) {
+	l := newLab(t)
+	first := l.result(runKeys, "run", "--to", "prep")
+	for _, args := range [][]string{{"inspect"}, {"inspect", "--metrics"}, {"generate", "--checkpoint"}, {"promote"}} {
+		l.fails(1, []string{"it is a workdir, in which round " + first["round"].(string) + " made the set " + first["set"].(string)}, append(args, l.work)...)
+	}
+	r := l.result(runKeys, "run")
+	advice := fmt.Sprintf("it is a workdir, in which round %v made the set %v and the run %v", r["round"], r["set"], r["run"])
+	for _, args := range [][]string{{"inspect"}, {"inspect", "--metrics"}, {"inspect", "--diff", l.work}, {"generate", "--checkpoint"}, {"promote"}} {
+		l.fails(1, []string{advice}, append(args, l.work)...)
+	}
+	l.ok("inspect", r["set"].(string))
+	l.ok("inspect", "--metrics", r["run"].(string))
+	l.fails(1, []string{"train a model first"}, "generate", "--checkpoint", l.dir)
 }

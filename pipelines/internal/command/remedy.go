@@ -2,6 +2,7 @@ package command
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -14,6 +15,7 @@ import (
 	"github.com/quire-ml/quire/model/train"
 	"github.com/quire-ml/quire/pipelines/gate"
 	"github.com/quire-ml/quire/pipelines/promotion"
+	"github.com/quire-ml/quire/pipelines/round"
 	"github.com/quire-ml/quire/pipelines/stages"
 	"github.com/quire-ml/quire/pipelines/sweep"
 	"github.com/quire-ml/quire/pipelines/text"
@@ -137,6 +139,8 @@ func textRemedy(err error) string {
 		return "; name a " + checkpoint.Suffix + " file that a training wrote, or the directory of a run"
 	case errors.Is(err, gate.ErrRefused):
 		return "; put an intact copy there, or promote a model by hand"
+	case errors.Is(err, store.ErrNotExist) && workdirRemedy(model.Path) != "":
+		return workdirRemedy(model.Path)
 	case errors.Is(err, store.ErrNotExist):
 		return "; train a model first, or name one with --checkpoint"
 	case run.IsFile(model.Path):
@@ -145,6 +149,23 @@ func textRemedy(err error) string {
 		return "; use another checkpoint: --which best, or a file"
 	}
 	return "; use another checkpoint: --which latest, or a file"
+}
+
+// workdirRemedy names what is in a local workdir, for who gave one in place of a run or set;
+// empty: path is no workdir with rounds.
+func workdirRemedy(path string) string {
+	if store.IsURL(path) {
+		return ""
+	}
+	made, err := round.FindAny(context.Background(), path)
+	if err != nil || made == nil {
+		return ""
+	}
+	advice := "; it is a workdir, in which round " + made.Round + " made the set " + made.Set
+	if made.Run != "" {
+		advice += " and the run " + made.Run
+	}
+	return advice
 }
 
 // prepKeys returns the keys of the fields that an error of transforms speaks of. The
