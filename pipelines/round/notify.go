@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/http"
 	"os/exec"
+	"strings"
 	"syscall"
 	"time"
 
@@ -70,25 +71,49 @@ func news(c *configs.Config, r *workflow.Record, failed error) *News {
 
 // tell notifies of the news of a round; r is nil where it has no record.
 func tell(ctx context.Context, c *configs.Config, o Options, r *workflow.Record, failed error) {
-	if n := news(c, r, failed); n != nil {
-		if err := notify(ctx, c.Notify, n); err != nil {
-			o.Console.Warn("%v", err)
-		}
+	n := news(c, r, failed)
+	if n == nil {
+		return
+	}
+	if n.Message != "" {
+		n.Message = o.message(failed)
+	}
+	defer sayWait(c.Notify, o)()
+	if err := notify(ctx, c.Notify, n); err != nil {
+		o.Console.Warn("%v", err)
 	}
 }
 
-// webhookTime bounds one attempt at a webhook.
-const webhookTime = 10 * time.Second
+// sayWait warns if notices take more than a few seconds. They are delivered with stop.
+func sayWait(c configs.Notify, o Options) (stop func()) {
+	var keys []string
+	longest := time.Now()
+	if c.Command != "" {
+		keys, longest = append(keys, "notify.command"), longest.Add(commandTime)
+	}
+	if c.Webhook != "" {
+		attempts := time.Duration(webhookRetry.Attempts)
+		keys, longest = append(keys, "notify.webhook"), longest.Add(attempts*webhookTime+(attempts-1)*webhookRetry.MaxPause)
+	}
+	timer := time.AfterFunc(quietTime, func() {
+		o.Console.Warn("round: waits for %s to be done, until %s at most", strings.Join(keys, " and "), longest.Format(time.TimeOnly))
+	})
+	return func() { timer.Stop() }
+}
 
-// commandTime bounds notify.command. Tests shorten it.
-var commandTime = time.Minute
+// webhookTime bounds one attempt at a webhook.
+const webhookTime = 5 * time.Second
+
+// commandTime bounds notify.command, and quietTime is the wait of which nobody is told.
+// Tests shorten them.
+var commandTime, quietTime = time.Minute, 3 * time.Second
 
 // webhookTransport sends one request. It follows no redirect: a redirected POST may become
 // a GET without the news, and its Referer would be the URL. Tests replace it.
 var webhookTransport = http.DefaultTransport
 
 // webhookRetry says how a webhook is tried again. Tests shorten its pauses.
-var webhookRetry = workflow.Retry{Attempts: 4, Pause: time.Second, MaxPause: 30 * time.Second, Transient: store.Transient}
+var webhookRetry = workflow.Retry{Attempts: 4, Pause: time.Second, MaxPause: 10 * time.Second, Transient: store.Transient}
 
 // notify sends n to the command and the webhook, once each also where ctx has
 // ended. Errors omit both values: they may hold secrets. A process that dies

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -180,4 +181,53 @@ func TestNotifyPauses(t *testing.T) {
 	if err := notify(t.Context(), c, &News{Event: "failed"}); posts != 1 || !errors.Is(err, store.ErrTransient) {
 		t.Errorf("asked to wait longer than it would: %d posts, %v", posts, err)
 	}
+}
+
+// TestNotifyWaits: a webhook or a command that does not end is named after a few seconds,
+// with the time at which the wait ends; one that is quick is not.
+func TestNotifyWaits(t *testing.T) {
+	oldQuiet, oldTime := quietTime, commandTime
+	t.Cleanup(func() { quietTime, commandTime = oldQuiet, oldTime })
+	commandTime = 40 * time.Second
+	said, answer := make(chan string, 1), make(chan bool)
+	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-answer }))
+	t.Cleanup(server.Close)
+	c := tiny.Config(t, tiny.Line())
+	o := Options{Console: report.NewConsole(lineWriter(said), true)}
+	for keys, n := range map[string]struct {
+		notify  configs.Notify
+		longest time.Duration // 4 attempts of 5 s, and 3 pauses of 10 s
+	}{
+		"notify.webhook":                    {configs.Notify{Webhook: server.URL}, 50 * time.Second},
+		"notify.command and notify.webhook": {configs.Notify{Command: "true", Webhook: server.URL}, 90 * time.Second},
+	} {
+		quietTime = time.Millisecond
+		c.Notify = n.notify
+		began := time.Now().Truncate(time.Second)
+		done := make(chan bool)
+		go func() { tell(t.Context(), c, o, nil, errors.New("failed")); close(done) }()
+		line, found := <-said, false
+		for now := began; !now.After(time.Now()); now = now.Add(time.Second) {
+			found = found || line == fmt.Sprintf("WARNING: round: waits for %s to be done, until %s at most\n", keys, now.Add(n.longest).Format(time.TimeOnly))
+		}
+		if !found {
+			t.Errorf("%s: said %q", keys, line)
+		}
+		answer <- true
+		<-done
+	}
+	quietTime = time.Hour
+	c.Notify = configs.Notify{Command: "true"}
+	tell(t.Context(), c, o, nil, errors.New("failed"))
+	if len(said) != 0 {
+		t.Errorf("said %q of a quick command", <-said)
+	}
+}
+
+// lineWriter passes on what is written.
+type lineWriter chan string
+
+func (w lineWriter) Write(p []byte) (int, error) {
+	w <- string(p)
+	return len(p), nil
 }

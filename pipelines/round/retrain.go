@@ -42,8 +42,23 @@ func Retrain(ctx context.Context, c *configs.Config, o Options) error {
 		return err
 	}
 	defer s.st.Close()
-	return s.Run(ctx, s.round)
+	return s.Run(ctx, func(ctx context.Context, slot time.Time, after string) (schedule.Outcome, error) {
+		out, err := s.round(ctx, slot, after)
+		if err != nil {
+			err = &explained{err, o.message(err)}
+		}
+		return out, err
+	})
 }
+
+// explained is an error with what to do about it.
+type explained struct {
+	error
+	text string
+}
+
+func (e *explained) Error() string { return e.text }
+func (e *explained) Unwrap() error { return e.error }
 
 // RetrainOnce runs the round of one slot, zero for the last one that came, unless it
 // was decided before; again runs it in any case. Where its round failed, now or before,
@@ -218,7 +233,8 @@ func (s *slots) round(ctx context.Context, slot time.Time, after string) (schedu
 			return r != nil && r.Exit == workflow.Transient && time.Since(began) < window
 		},
 		Waiting: func(_ int, wait time.Duration, err error) {
-			s.o.Console.Warn("slot %s: %v; trying again in %v", schedule.ID(slot), err, wait.Round(time.Second))
+			s.o.Console.Warn("slot %s: %s; trying again in %v, until %s", schedule.ID(slot), s.o.message(err), wait.Round(time.Second),
+				began.Add(window).Format(time.TimeOnly))
 		}}
 	var failed error // of the round of r
 	_, err := retry.Do(ctx, func() (err error) {

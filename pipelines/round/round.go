@@ -45,6 +45,10 @@ type Options struct {
 	Force    []string // stages that run although they are done
 	Verify   bool     // reads everything again, not only what seems changed
 
+	// Remedy returns what to do about an error, for its message in records, notices and on
+	// the console; nil: nothing is added.
+	Remedy func(error) string
+
 	// Stages are the program's own. A stage takes the place of the shipped stage that
 	// makes the same artifact; the others run beside the shipped ones, before the
 	// stages that need their artifacts.
@@ -160,7 +164,15 @@ func Plan(ctx context.Context, c *configs.Config, o Options) (*workflow.Plan, er
 func (o Options) Workflow(c *configs.Config) workflow.Options {
 	return workflow.Options{ID: o.ID, Config: c, From: o.From, To: o.To, Force: o.Force, Verify: o.Verify,
 		Attempts: c.Round.Attempts, Pause: time.Duration(c.Round.PauseSeconds * float64(time.Second)),
-		Versions: versions(), Host: host(), Judge: judge, Class: class}
+		Versions: versions(), Host: host(), Judge: judge, Class: class, Message: o.message}
+}
+
+// message is the text of an error with what to do about it.
+func (o Options) message(err error) string {
+	if o.Remedy == nil {
+		return err.Error()
+	}
+	return err.Error() + o.Remedy(err)
 }
 
 // Announce tells the console of an event.

@@ -75,10 +75,11 @@ func (s *Scheduler) Once(ctx context.Context, slot time.Time, again bool, round 
 			if failed.IsZero() {
 				failed = time.Now()
 			}
-			if time.Since(failed) >= s.o.Timetable.Window(slot) {
+			end := failed.Add(s.o.Timetable.Window(slot))
+			if !end.After(time.Now()) {
 				return nil, err
 			}
-			s.o.Warn("slot %s: %v; trying again in %v", ID(slot), err, pause)
+			s.o.Warn("slot %s: %v; trying again in %v, until %s", ID(slot), err, pause, end.Format(time.TimeOnly))
 			wait, pause = pause, min(2*pause, retryMax)
 		}
 		if err := sleep(ctx, wait); err != nil {

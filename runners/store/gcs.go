@@ -115,16 +115,13 @@ func (g *gcs) try(ctx context.Context, f func(ctx context.Context) error) (err e
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		g.outage.failed(start, g.timing)
+		g.outage.failed(start, g.timing, gcsError(err))
 		if time.Now().Add(pause).After(g.outage.end(ctx, began, g.timing)) {
 			attempts := fmt.Sprintf("%d attempts", n)
 			if n == 1 {
 				attempts = "1 attempt"
 			}
 			return passing{fmt.Errorf("gave up after %s in %v: %w", attempts, time.Since(began).Round(time.Millisecond), gcsError(err))}
-		}
-		if g.outage.tell(began, g.timing) {
-			Notice(ctx, "store: %s: tries again, after %v: %v", g.join(""), time.Since(began).Round(time.Second), gcsError(err))
 		}
 		if err := wait(ctx, jitter(pause)); err != nil {
 			return err
@@ -138,12 +135,23 @@ func (g *gcs) try(ctx context.Context, f func(ctx context.Context) error) (err e
 func (g *gcs) tellWait(ctx context.Context) (stop func()) {
 	began := time.Now()
 	timer := time.AfterFunc(g.timing.quiet, func() {
-		left := time.Until(g.outage.end(ctx, began, g.timing))
-		if left > 0 && g.outage.tell(began, g.timing) {
-			Notice(ctx, "store: %s: waits for Cloud Storage since %v, and tries for %v more", g.join(""), g.timing.quiet, left.Round(time.Second))
+		end := g.outage.end(ctx, began, g.timing)
+		if !end.After(time.Now()) {
+			return
+		}
+		if cause, tell := g.outage.tell(g.timing); tell {
+			Notice(ctx, "store: %s: Cloud Storage has not answered for %v%s; tries until %s",
+				g.join(""), g.timing.quiet, because(cause), end.Format(time.TimeOnly))
 		}
 	})
 	return func() { timer.Stop() }
+}
+
+func because(cause string) string {
+	if cause == "" || cause == noReply {
+		return ""
+	}
+	return " (" + cause + ")"
 }
 
 // answered notes that the service has answered.
@@ -199,6 +207,8 @@ func hasStatus(err error, status int) bool {
 	return errors.As(err, &api) && api.Code == status
 }
 
+const noReply = "no answer"
+
 // An answer is the service's error, in one line.
 type answer struct {
 	text string
@@ -214,6 +224,7 @@ func gcsError(err error) error {
 	var done *answer
 	var timeout net.Error
 	var token *oauth2.RetrieveError
+	var request *url.Error
 	switch {
 	case err == nil || errors.Is(err, ErrConflict) || errors.Is(err, ErrNotExist) || errors.As(err, &done):
 		return err
@@ -222,7 +233,7 @@ func gcsError(err error) error {
 	case hasStatus(err, http.StatusNotFound):
 		return ErrNotExist
 	case errors.As(err, &timeout) && timeout.Timeout():
-		return &answer{text: "no answer", err: err}
+		return &answer{text: noReply, err: err}
 	case errors.As(err, &token) && token.Response != nil:
 		return &answer{text: tokenError(token), err: err}
 	case errors.As(err, &api):
@@ -235,6 +246,8 @@ func gcsError(err error) error {
 			text += "; grant the account a role on the bucket that allows it"
 		}
 		return &answer{text: text, err: err}
+	case errors.As(err, &request):
+		return &answer{text: request.Err.Error(), err: err} // the address is in the error of the object
 	}
 	return err
 }

@@ -120,7 +120,7 @@ func (u *gcsUpload) guard(f func() error) error {
 	err := f()
 	stuck := err != nil && errors.Is(context.Cause(u.ctx), errStuck)
 	if stuck || retryable(err) {
-		u.g.outage.failed(began, u.g.timing)
+		u.g.outage.failed(began, u.g.timing, gcsError(err))
 	}
 	if stuck {
 		return errStuck

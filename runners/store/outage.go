@@ -16,7 +16,8 @@ type outage struct {
 	answered bool      // at least once
 	since    time.Time // beginning of the first failed attempt since the last answer; zero: none
 	last     time.Time // end of the last failed attempt
-	said     time.Time // when a person was last told; zero: the outage was not worth telling
+	cause    string    // of that failure
+	said     bool      // a person was told
 }
 
 // outages are by address of the service.
@@ -49,34 +50,35 @@ func (o *outage) end(ctx context.Context, began time.Time, t timing) time.Time {
 func (o *outage) over(t timing) bool { return o.since.IsZero() || time.Since(o.last) > t.call }
 
 // failed notes a failed attempt, which began at start.
-func (o *outage) failed(start time.Time, t timing) {
+func (o *outage) failed(start time.Time, t timing, err error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.over(t) {
-		o.since, o.said = start, time.Time{}
+		o.said = o.said && o.since.IsZero()
+		o.since = start
 	}
-	o.last = time.Now()
+	o.last, o.cause = time.Now(), err.Error()
 }
 
 // answer notes an answer, and reports whether it ends an outage that a person was told of.
 func (o *outage) answer() (told bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	told = !o.said.IsZero()
-	o.answered, o.since, o.said = true, time.Time{}, time.Time{}
+	told = o.said
+	o.answered, o.since, o.cause, o.said = true, time.Time{}, "", false
 	return told
 }
 
-// tell reports whether a person should be told of a wait that began then.
-func (o *outage) tell(began time.Time, t timing) bool {
+// tell reports whether a person should be told of the outage, which nobody was yet, and its
+// cause; empty: not known.
+func (o *outage) tell(t timing) (cause string, tell bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	now := time.Now()
-	if now.Sub(began) < t.quiet || now.Sub(o.said) < t.quiet {
-		return false
+	if o.said && (o.since.IsZero() || !o.over(t)) {
+		return "", false
 	}
-	o.said = now
-	return true
+	o.said = true
+	return o.cause, true
 }
 
 type (
@@ -91,8 +93,8 @@ func Action(ctx context.Context) context.Context {
 	return context.WithValue(ctx, actionKey{}, time.Now())
 }
 
-// WithNotices returns a context for calls to a service. say gets a line when a call waits
-// longer than a few seconds, when the call tries again, and when the service answers again.
+// WithNotices returns a context for calls to a service. say gets a line of an outage when a
+// call waits longer than a few seconds, and when the service answers again.
 // Other contexts write such lines to stderr. Several goroutines call say at a time.
 func WithNotices(ctx context.Context, say func(line string)) context.Context {
 	return context.WithValue(ctx, noticeKey{}, say)

@@ -38,6 +38,8 @@ type Options struct {
 	// Class returns the class of an error that this package does not know; empty:
 	// none.
 	Class func(error) string
+	// Message returns the message of an error in the record; nil: its text.
+	Message func(error) string
 }
 
 // Event announces what is about to happen to a stage, or warns.
@@ -180,6 +182,9 @@ func (p *Pipeline) Run(ctx context.Context, st *store.Store, o Options) (*Record
 	if err != nil {
 		r.Exit = o.class(err)
 		r.Error = &Failure{Stage: at, Class: r.Exit, Message: err.Error()}
+		if o.Message != nil {
+			r.Error.Message = o.Message(err)
+		}
 	}
 	return x.close(ctx, r, err)
 }

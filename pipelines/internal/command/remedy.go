@@ -36,6 +36,8 @@ func remedy(err error) string {
 	var service *promotion.ModelError
 	var damage *workflow.DamageError
 	switch {
+	case errors.As(err, new(*round.SlotError)):
+		return "" // the slot's record has it
 	case errors.As(err, new(*schedule.FutureError)):
 		return "; without --slot the last one runs"
 	case errors.As(err, &refused):

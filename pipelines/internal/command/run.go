@@ -30,7 +30,7 @@ stages and says why. It writes sets, runs, records and promoted.json below workd
 				return err
 			}
 			options := round.Options{Runner: runner, Verbose: verbose, Config: r.YAML(), Console: o.console(c), Stages: mine,
-				AnyPrompt: r.Shipped("generate.prompt")}
+				AnyPrompt: r.Shipped("generate.prompt"), Remedy: remedy}
 			o.begin(options.Console, r)
 			f.set(&options)
 			res, err := round.Run(c.Context(), &r.Config, options)

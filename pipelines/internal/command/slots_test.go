@@ -183,3 +183,52 @@ func TestDaemonQuiet(t *testing.T) {
 		t.Errorf("exit code %d: %s", code, said)
 	}
 }
+
+// TestSlotRemedy: what run says to do about an error is in the error of a night, in the
+// slot's record, in the round's record and in the notice, in the same words.
+func TestSlotRemedy(t *testing.T) {
+	for day, c := range []struct {
+		remedy string
+		code   int
+		with   []string
+	}{
+		{"; correct corpus.sources: a relative path begins where the command was started", 1, set("corpus.sources=none.txt")},
+		{"; train longer, with a larger train.epochs, or learn from more text", 3, set("train.epochs=0")},
+		{"; use a smaller train.lr, or train.clip_norm: 1", 1, set("train.lr=10", "train.weight_decay=10")},
+		{"; use a smaller train.batch (245 at most), a smaller prep.seq_length or more text", 1, set("train.batch=4096")},
+		{"; change generate.prompt, or set it to nothing", 1, set("generate.prompt=ß")},
+		{"; use a smaller model.hidden, train.batch or prep.seq_length, or a larger machine", 1, set("model.hidden=65536")},
+	} {
+		l := newLab(t)
+		told := filepath.Join(l.dir, "told")
+		t.Setenv("QUIRE_NOTIFY_COMMAND", "cat >> "+told)
+		hand := l.run(append([]string{"run"}, c.with...)...)
+		message := strings.TrimPrefix(lastLine(hand), "quire: ")
+		if !strings.Contains(message, c.remedy) {
+			t.Errorf("run: want %q: %v", c.remedy, hand)
+			continue
+		}
+		if text := l.read(told); !strings.Contains(text, c.remedy) || strings.Count(text, c.remedy) != 1 {
+			t.Errorf("%s: the notice of run is %s", c.remedy, text)
+		}
+		night := l.run(append([]string{"retrain", "--once", "--slot", fmt.Sprintf("2025-11-%02dT03:00:00Z", 1+day)}, c.with...)...)
+		if strings.Contains(c.remedy, "machine") { // there is no record: the slot stays due
+			if !strings.Contains(lastLine(night), message) {
+				t.Errorf("the night: %v", night)
+			}
+			continue
+		}
+		if !strings.Contains(night.stderr, message) || !strings.Contains(night.stdout, message) || strings.Count(lastLine(night), c.remedy) > 1 {
+			t.Errorf("the night does not say %q: %v", message, night)
+		}
+		if text := l.read(told); strings.Count(text, c.remedy) != 2-hand.code/3 { // the decision is not made, nor told, again
+			t.Errorf("%s: the notices are %s", c.remedy, text)
+		}
+		if o := l.ok("retrain", "--list"); !strings.Contains(o.stdout, message) {
+			t.Errorf("the list: %v", o)
+		}
+		if o := l.ok("runs", "show"); !strings.Contains(o.stdout, message) {
+			t.Errorf("the record: %v", o)
+		}
+	}
+}
