@@ -64,7 +64,8 @@ type PrepResult struct {
 
 	Skipped bool `json:"skipped"` // the set was finished before
 
-	documents int // of the manifest
+	documents int  // of the manifest
+	byTail    bool // how the validation part is held out
 
 	Submitted *engine.Job `json:"submitted,omitempty"` // a job that Prep did not wait for: all but Set is zero
 }

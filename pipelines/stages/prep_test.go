@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -294,6 +295,9 @@ func TestPrepParts(t *testing.T) {
 		}
 		if r := *res.Repeated; r < test.repeated || r > test.spared {
 			t.Errorf("%s: %v is repeated", test.name, r)
+		}
+		if tail := "hold out blocks of the whole text in place of its tail"; unlike && !strings.Contains(lines, fmt.Sprintf("unlike the training part: %v; %s", res.Drift, tail)) {
+			t.Errorf("%s: %s", test.name, lines)
 		}
 		for want, is := range map[string]bool{"WARNING: prep: the validation part is unlike the training part": unlike, "of the held-out text is in the training text too": test.repeated > 0} {
 			if got := strings.Contains(lines, want); got != is {

@@ -73,10 +73,11 @@ func warnOfSet(console *report.Console, r *PrepResult) {
 			100*share, r.documents)
 	}
 	if d := r.Drift; d != nil && d.Large() {
-		console.Warn("prep: the validation part is unlike the training part, by %.2f nats for pairs of characters"+
-			" and %.2f for their frequencies;"+
-			" hold out blocks of the whole text in place of its tail",
-			d.PairNats, d.CharNats)
+		remedy := ""
+		if r.byTail {
+			remedy = "; hold out blocks of the whole text in place of its tail"
+		}
+		console.Warn("prep: the validation part is unlike the training part: %v%s", d, remedy)
 	}
 	if r.Repeated != nil && text.MuchRepeated(*r.Repeated) {
 		console.Warn("prep: %.0f %% of the held-out text is in the training text too: its loss says little of new text", 100**r.Repeated)

@@ -212,7 +212,7 @@ func describeSet(ctx context.Context, out string, began time.Time) (*PrepResult,
 	res := &PrepResult{Set: store.Path(out), ManifestSHA256: set.SHA256(), Chars: m.Chars, Vocab: set.Vocab().Size(),
 		DroppedChars: m.DroppedChars, UnigramNats: m.Entropy.UnigramNats, BigramNats: m.Entropy.BigramNats,
 		TrigramNats: m.Entropy.TrigramNats, Seconds: time.Since(began).Seconds()}
-	res.documents = len(m.Documents)
+	res.documents, res.byTail = len(m.Documents), m.Validation.By == "tail"
 	for _, d := range m.Documents {
 		res.Records += d.Records
 	}

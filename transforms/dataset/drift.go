@@ -2,20 +2,26 @@ package dataset
 
 import (
 	"context"
+	"fmt"
 	"math"
+	"strings"
 )
 
 // Drift says how much the validation part of a set is unlike its training part, by
-// random samples of both.
+// random samples of both. Both figures are what chance does not explain: 0 where it may
+// explain all, and where the sample of the validation part is shorter than driftChars.
 type Drift struct {
 	// PairNats is the loss, in nats a character, that a model of pairs of characters of
-	// the training part has more on the validation part than on other training text:
-	// at least, with two standard errors taken off. 0 where it has not more.
+	// the training part has more on the validation part than on other training text, less
+	// two standard errors, and more of them where the samples have few sequences.
 	PairNats float64 `json:"pair_nats"`
 	// CharNats is the Jensen-Shannon divergence of the frequencies of characters, from
-	// 0 to ln 2, less that of as much training text.
+	// 0 to ln 2, less twice that of as much training text.
 	CharNats float64 `json:"char_nats"`
 }
+
+// driftChars is the length in characters of the shortest validation part that Drift measures.
+const driftChars = 250
 
 // Drifts above these are no chance. Books, plays, programs, manuals, CSV, logs and
 // FASTA have up to 0.14 and 0.02, two books in one 0.10 and 0.01. A tail in capitals has
@@ -29,6 +35,18 @@ const (
 
 // Large reports whether the two parts are of different kinds.
 func (d Drift) Large() bool { return d.PairNats > maxPairDrift || d.CharNats > maxCharDrift }
+
+// String says what is large.
+func (d Drift) String() string {
+	var says []string
+	if d.PairNats > maxPairDrift {
+		says = append(says, fmt.Sprintf("a model of pairs of characters loses %.2f nats a character more on it", d.PairNats))
+	}
+	if d.CharNats > maxCharDrift {
+		says = append(says, fmt.Sprintf("the frequencies of its characters are %.2f nats away", d.CharNats))
+	}
+	return strings.Join(says, ", and ")
+}
 
 // driftSequences bounds the sequences that Drift reads of each text.
 const driftSequences = 4096
@@ -45,11 +63,14 @@ func (s *Set) Drift(ctx context.Context) (*Drift, error) {
 	}
 	size, n := s.manifest.Vocab.Size, min(driftSequences, train.Len()/2)
 	m := pairModel{chars: make([]float64, size), pairs: map[[2]int32]float64{}, followers: make([]float64, size)}
+	h := min(n, held.Len())
+	if h*int64(s.manifest.SeqLength+1) < driftChars {
+		return &Drift{}, nil
+	}
 	if err := each(ctx, train, 0, n, m.learn); err != nil {
 		return nil, err
 	}
 	known, unknown := sampled{chars: make([]float64, size)}, sampled{chars: make([]float64, size)}
-	h := min(n, held.Len())
 	err := each(ctx, train, n, 2*n, func(ids []int32) { known.add(m.loss(ids), ids, known.n < float64(h)) })
 	if err != nil {
 		return nil, err
@@ -58,7 +79,7 @@ func (s *Set) Drift(ctx context.Context) (*Drift, error) {
 		return nil, err
 	}
 	return &Drift{PairNats: max(0, unknown.mean()-known.mean()-2*math.Sqrt(unknown.squaredError()+known.squaredError())),
-		CharNats: max(0, m.divergence(unknown.chars)-m.divergence(known.chars))}, nil
+		CharNats: max(0, m.divergence(unknown.chars)-2*m.divergence(known.chars))}, nil
 }
 
 // Divergence is what a character with the frequencies p and q adds to the
@@ -105,13 +126,14 @@ func (l *sampled) add(loss float64, ids []int32, count bool) {
 
 func (l *sampled) mean() float64 { return l.sum / l.n }
 
-// squaredError returns the square of the mean's standard error. One sequence alone
-// says as little as if its loss were the error.
+// squaredError returns the square of the mean's standard error, of few sequences a larger
+// one. One sequence alone says as little as if its loss were the error.
 func (l *sampled) squaredError() float64 {
 	if l.n < 2 {
 		return l.squares
 	}
-	return max(0, l.squares/l.n-l.mean()*l.mean()) / (l.n - 1)
+	few := 1 + 4/(l.n-1) // as Student's t: two values say little of their spread
+	return few * few * max(0, l.squares/l.n-l.mean()*l.mean()) / (l.n - 1)
 }
 
 // A pairModel predicts a character from the one before it, with Witten and Bell's

@@ -21,10 +21,14 @@ type sketch struct {
 	vocab     int            // characters, from 'A'
 	splits    map[string]int // sequences
 	shards    int            // of each split
+	rule      map[string]func(rank, i int) int
 }
 
 // id returns an id of a sequence of a sketch, by a rule.
 func (k sketch) id(split string, rank int64, i int) int32 {
+	if rule := k.rule[split]; rule != nil {
+		return int32(rule(int(rank), i))
+	}
 	return int32((int(rank)*31 + i*i*7 + len(split)) % k.vocab)
 }
 
