@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/quire-ml/quire/model/cuda/cudatest"
@@ -227,9 +228,19 @@ func TestCounts(t *testing.T) {
 	}
 }
 
-// TestOneThread: calls made beside run are on a thread that has no context.
+// TestOneThread: run has one thread, and calls made beside it are on a thread that has
+// no context.
 func TestOneThread(t *testing.T) {
 	d := open(t, cudatest.New(t, cudatest.Options{}))
+	threads := map[int]bool{}
+	for range 100 {
+		done := make(chan struct{})
+		go close(done) // takes a free thread
+		on(t, d, func() error { threads[syscall.Gettid()] = true; <-done; return nil })
+	}
+	if len(threads) != 1 {
+		t.Errorf("%d threads, want 1", len(threads))
+	}
 	if _, err := d.alloc(4); err == nil || !strings.Contains(err.Error(), "CUDA_ERROR_INVALID_CONTEXT (201)") {
 		t.Errorf("alloc beside run: %v, want CUDA_ERROR_INVALID_CONTEXT (201)", err)
 	}

@@ -119,13 +119,27 @@ func canBuild(ctx context.Context) error {
 	return nil
 }
 
-// build builds this program for Linux.
+// build builds this program for Linux, without what needs a loader.
 func build(ctx context.Context, file, arch string) error {
-	c := exec.CommandContext(ctx, "go", "build", "-ldflags=-s -w", "-o", file, mainPackage())
-	c.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH="+arch)
-	if out, err := c.CombinedOutput(); err != nil {
+	if out, err := buildCommand(ctx, file, arch).CombinedOutput(); err != nil {
 		return fmt.Errorf("engine: building the worker for linux/%s: %w: %s; give one with --worker_binary",
 			arch, err, blank.ReplaceAllString(strings.TrimSpace(string(out)), " "))
 	}
 	return nil
+}
+
+// buildCommand has the tags of this program too, which may choose its code. Workers
+// train nothing: without the GPUs' driver they are static.
+func buildCommand(ctx context.Context, file, arch string) *exec.Cmd {
+	tags := "nogpu"
+	if info, ok := debug.ReadBuildInfo(); ok {
+		for _, s := range info.Settings {
+			if s.Key == "-tags" {
+				tags += "," + s.Value
+			}
+		}
+	}
+	c := exec.CommandContext(ctx, "go", "build", "-tags="+tags, "-ldflags=-s -w", "-o", file, mainPackage())
+	c.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH="+arch)
+	return c
 }

@@ -181,7 +181,7 @@ func binaryLack(ctx context.Context) string {
 	ctx, stop := context.WithTimeout(ctx, time.Minute)
 	defer stop()
 	arch := workerArch()
-	how := fmt.Sprintf("CGO_ENABLED=0 GOOS=linux GOARCH=%s go build -o worker ./pipelines/prep, then --worker_binary=worker", arch)
+	how := fmt.Sprintf("CGO_ENABLED=0 GOOS=linux GOARCH=%s go build -tags nogpu -o worker ./pipelines/prep, then --worker_binary=worker", arch)
 	if file := *jobopts.WorkerBinary; file != "" {
 		if err := checkBinary(file, arch); err != nil {
 			return fmt.Sprintf("--worker_binary: %s: %s", strings.TrimPrefix(err.Error(), "engine: "), how)

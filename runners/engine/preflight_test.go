@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -201,6 +202,33 @@ func TestCheckBinary(t *testing.T) {
 		}
 		if err := checkBinary(self, "arm64"); err == nil || !strings.Contains(err.Error(), elf.EM_X86_64.String()) {
 			t.Errorf("arm64: %v", err)
+		}
+	}
+}
+
+// TestBuildCommand: with the tags and the environment of a worker's build, no command
+// of this module has a package that needs a loader.
+func TestBuildCommand(t *testing.T) {
+	for _, arch := range []string{"amd64", "arm64"} {
+		c := buildCommand(t.Context(), "worker", arch)
+		at := slices.IndexFunc(c.Args, func(a string) bool { return strings.HasPrefix(a, "-tags=nogpu") })
+		if at < 0 {
+			t.Fatalf("%s has no tag nogpu", c.Args)
+		}
+		list := exec.CommandContext(t.Context(), "go", "list", "-deps", c.Args[at], "github.com/quire-ml/quire/pipelines/quire")
+		list.Env = c.Env
+		out, err := list.Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		deps := strings.Fields(string(out))
+		if !slices.Contains(deps, "github.com/quire-ml/quire/runners/engine") {
+			t.Errorf("%s: %d packages without this one", arch, len(deps))
+		}
+		for _, loader := range []string{"runtime/cgo", "github.com/ebitengine/purego"} {
+			if slices.Contains(deps, loader) {
+				t.Errorf("%s: a worker has %s", arch, loader)
+			}
 		}
 	}
 }

@@ -103,21 +103,21 @@ func (c *client) pinned(n int) ([]byte, uintptr) {
 	return unsafe.Slice(c.out.text, n), p
 }
 
-// double is a kernel with parameters (x of n int32, n): x[i] = 2 x[i].
+// double is a kernel with parameters (n int32, x of n int32): x[i] = 2 x[i].
 const double = `
 .version 7.0
 .target sm_70
 .address_size 64
 .visible .entry double(
-	.param .u64 double_param_0,
-	.param .u32 double_param_1
+	.param .u32 double_param_0,
+	.param .u64 double_param_1
 )
 {
 	.reg .pred %p<2>;
 	.reg .b32 %r<8>;
 	.reg .b64 %rd<5>;
-	ld.param.u64 %rd1, [double_param_0];
-	ld.param.u32 %r1, [double_param_1];
+	ld.param.u32 %r1, [double_param_0];
+	ld.param.u64 %rd1, [double_param_1];
 	mov.u32 %r2, %tid.x;
 	setp.ge.s32 %p1, %r2, %r1;
 	@%p1 bra $L__BB0_2;
@@ -164,7 +164,7 @@ func (c *client) text(s string) uintptr {
 // launch launches a kernel with x and n.
 func (c *client) launch(f, x uintptr, n uint32, grid, block [3]uint32, on, extra uintptr) code {
 	o := c.out
-	o.values[0], o.values[1] = uint64(x), uint64(n)|0xFFFF<<32 // what lies beside a parameter is not read
+	o.values[0], o.values[1] = uint64(n)|0xFFFF<<32, uint64(x) // what lies beside a parameter is not read
 	o.params[0], o.params[1] = unsafe.Pointer(&o.values[0]), unsafe.Pointer(&o.values[1])
 	return c.call("cuLaunchKernel", f, uintptr(grid[0]), uintptr(grid[1]), uintptr(grid[2]), uintptr(block[0]), uintptr(block[1]), uintptr(block[2]),
 		0, on, uintptr(unsafe.Pointer(&o.params[0])), extra)
@@ -418,12 +418,17 @@ func TestSkip(t *testing.T) {
 func TestFault(t *testing.T) {
 	c := newClient(t, Options{})
 	s, p := c.stream(), c.alloc(8)
+	b, h := c.pinned(8)
 	c.must("cuMemsetD8Async", p, 0, 8, s)
 	_, f := c.kernel()
 	if e := c.launch(f, p, 3, [3]uint32{1, 1, 1}, [3]uint32{3, 1, 1}, s, 0); e != ok {
 		t.Errorf("launch: %d", e)
 	}
+	c.must("cuMemcpyDtoHAsync_v2", h, p, 8, s)
 	c.want(illegalAddress, "cuStreamSynchronize", s)
+	if b[0] != spoilt {
+		t.Errorf("%d: a copy was made after the fault", b[0])
+	}
 	c.want(illegalAddress, "cuMemAlloc_v2", c.numberOut(), 4)
 	c.want(illegalAddress, "cuMemFree_v2", p)
 	c.must("cuDeviceGetCount", c.numberOut())
