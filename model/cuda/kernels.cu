@@ -109,7 +109,6 @@ DEVICE void gemm(int M, int N, int K, const float *a, int lda, const float *b, i
 	SHARED ALIGNED float as[2][depth][TM + 4];
 	SHARED ALIGNED float bs[2][depth][TN + 4];
 	int t = thread_x, i0 = block_x * TM, j0 = block_y * TN;
-	__builtin_assume(t >= 0 && t < 128);
 	auto row = [=](int i) { return t / 8 * VM + i / VM * 16 * VM + i % VM; };
 	auto column = [=](int j) { return t % 8 * VN + j / VN * 8 * VN + j % VN; };
 	float acc[RM][RN];
@@ -204,62 +203,47 @@ GEMM(gemm_tn, true, true)
 // kernel.TmpWidth
 DEVICE i64 tmp_width(int H) { return 4 * (i64)H + 16; }
 
-// four loads four values side by side: at once where W is 4 and they are aligned, else one by one.
-template <int W> DEVICE f4 four(const float *p) {
-	if (W == 4) return *(const f4 *)p;
-	return f4{p[0], p[1], p[2], p[3]};
-}
-
 // A block has 32 batch rows and C·L columns of weights, and a thread rows row and row + 16 of C columns that are L apart, so that the
 // block has 16·L threads. A warp is 4 rows by 8 columns: its reads of shared memory meet in no bank.
 template <int L> DEVICE int row_of() { return thread_x % 32 / 8 + thread_x / 32 / (L / 8) * 4; }
 template <int L> DEVICE int column_of() { return thread_x % 8 + thread_x / 32 % (L / 8) * 8; }
 
 // recurrent adds K terms to a thread's sums. While the block multiplies depth terms in shared memory, the next are on their way to
-// registers. WX and WY are 4 where x and w are aligned. Offsets have 32 bits.
-//   x  the block's first batch row; rows are x_row apart, and the last of rows is read again
-//   w  term k of column n is at w[at(n) + k]; or where across, at w[n + k·H], and the last of columns is read again
-template <int C, int L, int depth, int WX, int WY, bool across, typename At>
-DEVICE void recurrent(int K, const float *x, u32 x_row, int rows, const float *w, At at, u32 H, int columns, float acc[2][C]) {
-	enum { threads = 16 * L, N = C * L, quads = depth / 4, LX = 32 * quads / threads, LW = (N * quads + threads - 1) / threads };
+// registers.
+//   x  the block's first batch row; rows are x_row apart, and the last of rows is read again; V values are loaded at once
+//   w  term k of column n is at w[at(n) + k·stride]; where across, neighbouring columns are neighbours in memory, else terms: stride is 1
+template <int C, int L, int depth, int V, bool across, typename At>
+DEVICE void recurrent(int K, const float *x, int x_row, int rows, const float *w, At at, u32 stride, float acc[2][C]) {
+	enum { threads = 16 * L, N = C * L, LX = 32 * depth / V / threads, LW = N * depth / threads };
+	typedef float value __attribute__((ext_vector_type(V)));
 	SHARED ALIGNED float both[2][32 + N][depth + 4]; // rows of x, then columns of w
 	int t = thread_x, row = row_of<L>(), column = 32 + column_of<L>();
 
-	// A thread brings LX quads of x and LW of w: four terms of a row or column, or where across, four columns of a term; or if WY is 1
-	// then, four times LW terms of one column.
-	enum { single = across && WY == 1 };
-	auto x_row_of = [=](int l) { return t / quads + l * (threads / quads); };
-	auto x_term = t % quads * 4;
-	auto w_column = [=](int l) { return single ? t % N : across ? t % (N / 4) * 4 : t / quads + l * (threads / quads); };
-	auto w_term = [=](int l) { return single ? t / N + l * (threads / N) : across ? t / (N / 4) + l * (threads / (N / 4)) : t % quads * 4; };
-	auto there = [=](int l) { return (l + 1) * threads <= N * quads || t + l * threads < N * quads; };
-	u32 px[LX], pw[LW];
-	UNROLL for (int l = 0; l < LX; l++) px[l] = least(x_row_of(l), rows - 1) * x_row + x_term;
-	UNROLL for (int l = 0; l < LW; l++)
-		pw[l] = across ? w_term(l) * H + least(w_column(l), columns - WY) : at(least(w_column(l), N - 1)) + w_term(l);
+	// A thread brings LX vectors of a row of x, and of w LW terms of a column where across, else LK terms of each of LN columns.
+	// Neighbours in a warp read neighbours in memory, and the offsets of a thread's loads are known as far as can be.
+	enum { x_side = threads / 32, side = N % 32 ? 16 : 8, LK = across ? LW : depth / side, LN = LW / LK };
+	int x_at = t / x_side, x_term = t % x_side * V;
+	int w_at = across ? t % N : t / side, w_term = across ? t / N : t % side;
+	const float *mine = x + least(x_at, rows - 1) * x_row + x_term;
+	int offset[LN];
+	UNROLL for (int n = 0; n < LN; n++) offset[n] = at(w_at + n * (threads / side));
 	struct terms {
-		f4 x[LX], w[LW];
+		value x[LX];
+		float w[LN][LK];
 	};
 	auto fetch = [&](int k0) {
 		terms y;
-		const float *wk = w + (across ? (i64)k0 * H : k0);
-		UNROLL for (int l = 0; l < LX; l++) y.x[l] = four<WX>(x + (px[l] + k0));
-		UNROLL for (int l = 0; l < LW; l++) {
-			if (single)
-				UNROLL for (int j = 0; j < 4; j++) y.w[l][j] = (wk + pw[0])[(i64)H * ((4 * l + j) * (threads / N))];
-			else if (there(l))
-				y.w[l] = four<WY>(wk + pw[l]);
+		UNROLL for (int l = 0; l < LX; l++) y.x[l] = *(const value *)(mine + k0 + l * x_side * V);
+		UNROLL for (int n = 0; n < LN; n++) {
+			const float *p = w + (i64)(k0 + w_term) * stride + offset[n];
+			UNROLL for (int l = 0; l < LK; l++) y.w[n][l] = p[across ? (u64)stride * (l * (threads / N)) : l * side];
 		}
 		return y;
 	};
 	auto store = [&](int s, const terms &y) {
-		UNROLL for (int l = 0; l < LX; l++) vector<f4>(&both[s][x_row_of(l)][x_term]) = y.x[l];
-		UNROLL for (int l = 0; l < LW; l++) {
-			if (across)
-				UNROLL for (int j = 0; j < 4; j++) both[s][32 + w_column(l) + (single ? 0 : j)][w_term(single ? 4 * l + j : l)] = y.w[l][j];
-			else if (there(l))
-				vector<f4>(&both[s][32 + w_column(l)][w_term(l)]) = y.w[l];
-		}
+		UNROLL for (int l = 0; l < LX; l++) vector<value>(&both[s][x_at][x_term + l * x_side * V]) = y.x[l];
+		UNROLL for (int n = 0; n < LN; n++)
+			UNROLL for (int l = 0; l < LK; l++) both[s][32 + w_at + n * (threads / side)][w_term + l * (across ? threads / N : side)] = y.w[n][l];
 	};
 	int whole = K / depth * depth, rest = K - whole, s = 0;
 	terms next; // on its way while the block multiplies
@@ -284,12 +268,9 @@ DEVICE void recurrent(int K, const float *x, u32 x_row, int rows, const float *w
 		barrier();
 	}
 	if (rest == 0) return;
-	for (int e = t; e < 32 * depth; e += threads)
-		if (e % depth < rest) both[0][e / depth][e % depth] = x[(u32)least(e / depth, rows - 1) * x_row + whole + e % depth];
-	for (int e = t; e < N * depth; e += threads) {
-		int n = e / depth;
-		i64 k = whole + e % depth;
-		if (e % depth < rest) both[0][32 + n][e % depth] = w[across ? k * H + least(n, columns - 1) : at(n) + k];
+	for (int e = t; e < (32 + N) * depth; e += threads) {
+		int n = e / depth, k = e % depth;
+		if (k < rest) both[0][n][k] = n < 32 ? x[least(n, rows - 1) * x_row + whole + k] : w[at(n - 32) + (i64)(whole + k) * stride];
 	}
 	barrier();
 	for (int k = 0; k < rest; k++)
@@ -298,21 +279,23 @@ DEVICE void recurrent(int K, const float *x, u32 x_row, int rows, const float *w
 }
 
 // forward computes W_hh·h + b_hh for the G gates of unit u in batch rows b and b + 16. A block has 32 rows and 16 units.
-template <int G, int W>
+template <int G>
 DEVICE void forward(int B, int H, const float *whh, const float *bhh, const float *h, float acc[2][G], int *u, int *b) {
 	int u0 = block_x * 16, b0 = block_y * 32;
 	*u = u0 + column_of<16>();
 	*b = b0 + row_of<16>();
 	UNROLL for (int g = 0; g < G; g++) acc[0][g] = acc[1][g] = bhh[(i64)g * H + least(*u, H - 1)];
-	recurrent<G, 16, 32, W, W, false>(H, h + (i64)b0 * H, H, B - b0, whh,
-		[=](int n) { return ((u32)(n / 16) * H + least(u0 + n % 16, H - 1)) * H; }, H, 0, acc);
+	recurrent<G, 16, 32, 1, false>(H, h + (i64)b0 * H, H, B - b0, whh,
+		[=](int n) { return (n / 16 * H + least(u0 + n % 16, H - 1)) * H; }, 1, acc);
 }
 
-template <int W>
-DEVICE void gru_step(int B, int H, const float *x, const int *ids, const float *whh, const float *bhh, const float *h, float *out, float *tmp) {
+// kernel.GRUForward with the product before it. Grid (H/16, B/32).
+//   x (…, 3H): batch row b reads row ids[b], or row b where ids is null    whh (3H, H)  bhh (3H)
+//   h (B, H) before the step  out (B, H) after it  tmp (B, TmpWidth): r z a_n n for the way back, or null
+KERNEL(256) gru_forward(int B, int H, const float *x, const int *ids, const float *whh, const float *bhh, const float *h, float *out, float *tmp) {
 	float acc[2][3];
 	int u, b0;
-	forward<3, W>(B, H, whh, bhh, h, acc, &u, &b0);
+	forward<3>(B, H, whh, bhh, h, acc, &u, &b0);
 	UNROLL for (int i = 0; i < 2; i++) {
 		int b = b0 + 16 * i;
 		if (u >= H || b >= B) continue;
@@ -331,12 +314,13 @@ DEVICE void gru_step(int B, int H, const float *x, const int *ids, const float *
 	}
 }
 
-template <int W>
-DEVICE void lstm_step(int B, int H, const float *x, const int *ids, const float *whh, const float *bhh, const float *h, const float *c,
-                      float *c_out, float *out, float *tmp) {
+// kernel.LSTMForward with the product before it. Grid (H/16, B/32).
+//   x, ids, h, out, tmp (i f g o) as for the GRU    whh (4H, H)  bhh (4H)    c (B, H) before the step  c_out after it, may be c
+KERNEL(256) lstm_forward(int B, int H, const float *x, const int *ids, const float *whh, const float *bhh, const float *h, const float *c,
+                         float *c_out, float *out, float *tmp) {
 	float acc[2][4];
 	int u, b0;
-	forward<4, W>(B, H, whh, bhh, h, acc, &u, &b0);
+	forward<4>(B, H, whh, bhh, h, acc, &u, &b0);
 	UNROLL for (int j = 0; j < 2; j++) {
 		int b = b0 + 16 * j;
 		if (u >= H || b >= B) continue;
@@ -358,46 +342,26 @@ DEVICE void lstm_step(int B, int H, const float *x, const int *ids, const float 
 	}
 }
 
-// Of each recurrent kernel there are two: by4 loads four values at once. H is then a multiple of 4, and the addresses are of 16.
-
-// kernel.GRUForward with the product before it. Grid (H/16, B/32).
-//   x (…, 3H): batch row b reads row ids[b], or row b where ids is null    whh (3H, H)  bhh (3H)
-//   h (B, H) before the step  out (B, H) after it  tmp (B, TmpWidth): r z a_n n for the way back, or null
-KERNEL(256) gru_forward(int B, int H, const float *x, const int *ids, const float *whh, const float *bhh, const float *h, float *out, float *tmp) {
-	gru_step<1>(B, H, x, ids, whh, bhh, h, out, tmp);
-}
-KERNEL(256) gru_forward_by4(int B, int H, const float *x, const int *ids, const float *whh, const float *bhh, const float *h, float *out, float *tmp) {
-	gru_step<4>(B, H, x, ids, whh, bhh, h, out, tmp);
-}
-
-// kernel.LSTMForward with the product before it. Grid (H/16, B/32).
-//   x, ids, h, out, tmp (i f g o) as for the GRU    whh (4H, H)  bhh (4H)    c (B, H) before the step  c_out after it, may be c
-KERNEL(256) lstm_forward(int B, int H, const float *x, const int *ids, const float *whh, const float *bhh, const float *h, const float *c,
-                         float *c_out, float *out, float *tmp) {
-	lstm_step<1>(B, H, x, ids, whh, bhh, h, c, c_out, out, tmp);
-}
-KERNEL(256) lstm_forward_by4(int B, int H, const float *x, const int *ids, const float *whh, const float *bhh, const float *h, const float *c,
-                             float *c_out, float *out, float *tmp) {
-	lstm_step<4>(B, H, x, ids, whh, bhh, h, c, c_out, out, tmp);
-}
-
 // backward adds to d the gradient that reaches units u and u + 8 of batch rows b and b + 16 through W_hh. A block has 32 rows and 16
 // units.
-//   next (B, TmpWidth): gradients of the G gates of the step after    whh (G·H, H)
-template <int G, int W>
+//   next (B, TmpWidth), aligned to 16 bytes: gradients of the G gates of the step after    whh (G·H, H)
+template <int G>
 DEVICE void backward(int B, int H, const float *next, const float *whh, float d[2][2]) {
 	int u0 = block_x * 16, b0 = block_y * 32;
-	recurrent<2, 8, 64, 4, W, true>(G * H, next + b0 * tmp_width(H), tmp_width(H), B - b0, whh + u0, [](int) { return 0u; }, H, H - u0, d);
+	recurrent<2, 8, 64, 4, true>(G * H, next + b0 * tmp_width(H), tmp_width(H), B - b0, whh, [=](int n) { return least(u0 + n, H - 1); }, H, d);
 }
 
-template <int W>
-DEVICE void gru_step_back(int B, int H, const float *next, const float *whh, float *tmp, const float *h, const float *dout, float *dh) {
+// kernel.GRUBackward with the product through W_hh of the step after it before it. Grid (H/16, B/32).
+//   next (B, TmpWidth): gradients of the step after; null for the last step, which has none: dh is then not read
+//   tmp  (B, TmpWidth): from r z a_n n to the gradients of a_r = x_r, a_z = x_z, a_n and x_n
+//   h (B, H) before the step  dout (B, H)  dh (B, H): the part of the gradient of the hidden that goes past W_hh, in and out
+KERNEL(128) gru_backward(int B, int H, const float *next, const float *whh, float *tmp, const float *h, const float *dout, float *dh) {
 	float d[2][2] = {};
 	int u0 = block_x * 16 + column_of<8>(), b0 = block_y * 32 + row_of<8>();
 	if (next) {
 		UNROLL for (int i = 0; i < 2; i++)
 			UNROLL for (int j = 0; j < 2; j++) d[i][j] = dh[(i64)least(b0 + 16 * i, B - 1) * H + least(u0 + 8 * j, H - 1)];
-		backward<3, W>(B, H, next, whh, d);
+		backward<3>(B, H, next, whh, d);
 	}
 	UNROLL for (int i = 0; i < 2; i++)
 		UNROLL for (int j = 0; j < 2; j++) {
@@ -416,11 +380,13 @@ DEVICE void gru_step_back(int B, int H, const float *next, const float *whh, flo
 		}
 }
 
-template <int W>
-DEVICE void lstm_step_back(int B, int H, const float *next, const float *whh, float *tmp, const float *c, const float *c_out, const float *dout, float *dc) {
+// kernel.LSTMBackward with the product through W_hh of the step after it before it. Grid (H/16, B/32).
+//   next, dout as for the GRU    tmp: from i f g o to the gradients of their pre-activations
+//   c, c_out (B, H) before and after the step    dc (B, H): the gradient of c_out from later steps, then that of c
+KERNEL(128) lstm_backward(int B, int H, const float *next, const float *whh, float *tmp, const float *c, const float *c_out, const float *dout, float *dc) {
 	float d[2][2] = {};
 	int u0 = block_x * 16 + column_of<8>(), b0 = block_y * 32 + row_of<8>();
-	if (next) backward<4, W>(B, H, next, whh, d);
+	if (next) backward<4>(B, H, next, whh, d);
 	UNROLL for (int k = 0; k < 2; k++)
 		UNROLL for (int j = 0; j < 2; j++) {
 			int u = u0 + 8 * j, b = b0 + 16 * k;
@@ -437,27 +403,6 @@ DEVICE void lstm_step_back(int B, int H, const float *next, const float *whh, fl
 			p[3 * (i64)H] = dh * tc * (o * (1.f - o));
 			dc[at] = cell * f;
 		}
-}
-
-// kernel.GRUBackward with the product through W_hh of the step after it before it. Grid (H/16, B/32).
-//   next (B, TmpWidth): gradients of the step after; null for the last step, which has none: dh is then not read
-//   tmp  (B, TmpWidth): from r z a_n n to the gradients of a_r = x_r, a_z = x_z, a_n and x_n
-//   h (B, H) before the step  dout (B, H)  dh (B, H): the part of the gradient of the hidden that goes past W_hh, in and out
-KERNEL(128) gru_backward(int B, int H, const float *next, const float *whh, float *tmp, const float *h, const float *dout, float *dh) {
-	gru_step_back<1>(B, H, next, whh, tmp, h, dout, dh);
-}
-KERNEL(128) gru_backward_by4(int B, int H, const float *next, const float *whh, float *tmp, const float *h, const float *dout, float *dh) {
-	gru_step_back<4>(B, H, next, whh, tmp, h, dout, dh);
-}
-
-// kernel.LSTMBackward with the product through W_hh of the step after it before it. Grid (H/16, B/32).
-//   next, dout as for the GRU    tmp: from i f g o to the gradients of their pre-activations
-//   c, c_out (B, H) before and after the step    dc (B, H): the gradient of c_out from later steps, then that of c
-KERNEL(128) lstm_backward(int B, int H, const float *next, const float *whh, float *tmp, const float *c, const float *c_out, const float *dout, float *dc) {
-	lstm_step_back<1>(B, H, next, whh, tmp, c, c_out, dout, dc);
-}
-KERNEL(128) lstm_backward_by4(int B, int H, const float *next, const float *whh, float *tmp, const float *c, const float *c_out, const float *dout, float *dc) {
-	lstm_step_back<4>(B, H, next, whh, tmp, c, c_out, dout, dc);
 }
 
 // ---- The loss and the sums

@@ -31,13 +31,9 @@ const (
 	gemmTN
 	gemmTNSmall
 	gruForward
-	gruForwardBy4
 	gruBackward
-	gruBackwardBy4
 	lstmForward
-	lstmForwardBy4
 	lstmBackward
-	lstmBackwardBy4
 	crossEntropy
 	columnSum
 	segmentSum
@@ -59,27 +55,23 @@ var gemmParams = []int{4, 4, 4, 8, 4, 8, 4, 8, 4, 8, 4}
 
 // entries are the kernels of kernels.cu, which says what they compute.
 var entries = [functionCount]entry{
-	gemmNT:          {"gemm_nt", gemmParams, 128},
-	gemmNTSmall:     {"gemm_nt_small", gemmParams, 128},
-	gemmNN:          {"gemm_nn", gemmParams, 128},
-	gemmNNSmall:     {"gemm_nn_small", gemmParams, 128},
-	gemmTN:          {"gemm_tn", gemmParams, 128},
-	gemmTNSmall:     {"gemm_tn_small", gemmParams, 128},
-	gruForward:      {"gru_forward", []int{4, 4, 8, 8, 8, 8, 8, 8, 8}, 256},
-	gruForwardBy4:   {"gru_forward_by4", []int{4, 4, 8, 8, 8, 8, 8, 8, 8}, 256},
-	gruBackward:     {"gru_backward", []int{4, 4, 8, 8, 8, 8, 8, 8}, 128},
-	gruBackwardBy4:  {"gru_backward_by4", []int{4, 4, 8, 8, 8, 8, 8, 8}, 128},
-	lstmForward:     {"lstm_forward", []int{4, 4, 8, 8, 8, 8, 8, 8, 8, 8, 8}, 256},
-	lstmForwardBy4:  {"lstm_forward_by4", []int{4, 4, 8, 8, 8, 8, 8, 8, 8, 8, 8}, 256},
-	lstmBackward:    {"lstm_backward", []int{4, 4, 8, 8, 8, 8, 8, 8, 8}, 128},
-	lstmBackwardBy4: {"lstm_backward_by4", []int{4, 4, 8, 8, 8, 8, 8, 8, 8}, 128},
-	crossEntropy:    {"cross_entropy", []int{8, 8, 8, 8, 4, 4, 4}, 128},
-	columnSum:       {"column_sum", []int{8, 8, 4, 4, 4}, 256},
-	segmentSum:      {"segment_sum", []int{8, 4, 8, 4, 8, 8, 4, 4, 4}, 128},
-	gatherRows:      {"gather", []int{8, 8, 8, 4}, 128},
-	sumSquares:      {"sum_squares", []int{8, 8, 4}, 128},
-	updateAdam:      {"adam", []int{8, 8, 8, 8, 8, 4, 8}, 256},
-	applyDropout:    {"dropout", []int{8, 8, 4, 8, 4, 4}, 256},
+	gemmNT:       {"gemm_nt", gemmParams, 128},
+	gemmNTSmall:  {"gemm_nt_small", gemmParams, 128},
+	gemmNN:       {"gemm_nn", gemmParams, 128},
+	gemmNNSmall:  {"gemm_nn_small", gemmParams, 128},
+	gemmTN:       {"gemm_tn", gemmParams, 128},
+	gemmTNSmall:  {"gemm_tn_small", gemmParams, 128},
+	gruForward:   {"gru_forward", []int{4, 4, 8, 8, 8, 8, 8, 8, 8}, 256},
+	gruBackward:  {"gru_backward", []int{4, 4, 8, 8, 8, 8, 8, 8}, 128},
+	lstmForward:  {"lstm_forward", []int{4, 4, 8, 8, 8, 8, 8, 8, 8, 8, 8}, 256},
+	lstmBackward: {"lstm_backward", []int{4, 4, 8, 8, 8, 8, 8, 8, 8}, 128},
+	crossEntropy: {"cross_entropy", []int{8, 8, 8, 8, 4, 4, 4}, 128},
+	columnSum:    {"column_sum", []int{8, 8, 4, 4, 4}, 256},
+	segmentSum:   {"segment_sum", []int{8, 4, 8, 4, 8, 8, 4, 4, 4}, 128},
+	gatherRows:   {"gather", []int{8, 8, 8, 4}, 128},
+	sumSquares:   {"sum_squares", []int{8, 8, 4}, 128},
+	updateAdam:   {"adam", []int{8, 8, 8, 8, 8, 4, 8}, 256},
+	applyDropout: {"dropout", []int{8, 8, 4, 8, 4, 4}, 256},
 }
 
 // A launcher starts kernels, one after another. shared is the number of bytes of
@@ -212,15 +204,11 @@ func (k *kernels) gemm(M, N, K int, a Ptr, ars, acs int, b Ptr, brs, bcs int, in
 	return k.start(f, blocks(M, 128), blocks(N, 64))
 }
 
-// recurrent starts f, a time step of a layer, or the kernel behind it that reads
-// four values of the factors x and whh at once, where they lie so.
-func (k *kernels) recurrent(f function, B, H int, x, whh Ptr) error {
-	const maxHidden = 1<<15 - 1 // four gates of H·H have offsets of 32 bits
+// recurrent starts f, a time step of a layer.
+func (k *kernels) recurrent(f function, B, H int) error {
+	const maxHidden = 23170 // offsets in four gates of H·H have 31 bits
 	if H > maxHidden {
 		return fmt.Errorf("cuda: %s: hidden width %d, at most %d", entries[f].name, H, maxHidden)
-	}
-	if H%4 == 0 && (x|whh)%16 == 0 {
-		f++
 	}
 	return k.start(f, blocks(H, 16), blocks(B, 32))
 }
@@ -231,7 +219,7 @@ func (k *kernels) gruForward(B, H int, x, ids, whh, bhh, h, out, tmp Ptr) error 
 	a := k.begin()
 	a.i32(B, H)
 	a.ptrs(x, ids, whh, bhh, h, out, tmp)
-	return k.recurrent(gruForward, B, H, h, whh)
+	return k.recurrent(gruForward, B, H)
 }
 
 // lstmForward is kernel.LSTMForward after the product W_hh·h + b_hh; ids and tmp
@@ -240,15 +228,15 @@ func (k *kernels) lstmForward(B, H int, x, ids, whh, bhh, h, c, cOut, out, tmp P
 	a := k.begin()
 	a.i32(B, H)
 	a.ptrs(x, ids, whh, bhh, h, c, cOut, out, tmp)
-	return k.recurrent(lstmForward, B, H, h, whh)
+	return k.recurrent(lstmForward, B, H)
 }
 
-// backward is recurrent of a kernel that reads four values of next at once always.
-func (k *kernels) backward(f function, B, H int, next, whh Ptr) error {
+// backward is recurrent of a kernel that reads four values of next at once.
+func (k *kernels) backward(f function, B, H int, next Ptr) error {
 	if next%16 != 0 {
 		return fmt.Errorf("cuda: %s: the next step's gradients lie at %#x, want a multiple of 16", entries[f].name, uint64(next))
 	}
-	return k.recurrent(f, B, H, next, whh)
+	return k.recurrent(f, B, H)
 }
 
 // gruBackward is kernel.GRUBackward after the product through W_hh of next, the tmp
@@ -257,7 +245,7 @@ func (k *kernels) gruBackward(B, H int, next, whh, tmp, h, dout, dh Ptr) error {
 	a := k.begin()
 	a.i32(B, H)
 	a.ptrs(next, whh, tmp, h, dout, dh)
-	return k.backward(gruBackward, B, H, next, whh)
+	return k.backward(gruBackward, B, H, next)
 }
 
 // lstmBackward is kernel.LSTMBackward; next as for gruBackward, with dc for dh.
@@ -265,7 +253,7 @@ func (k *kernels) lstmBackward(B, H int, next, whh, tmp, c, cOut, dout, dc Ptr) 
 	a := k.begin()
 	a.i32(B, H)
 	a.ptrs(next, whh, tmp, c, cOut, dout, dc)
-	return k.backward(lstmBackward, B, H, next, whh)
+	return k.backward(lstmBackward, B, H, next)
 }
 
 // crossEntropy is kernel.CrossEntropy. dlogits may be logits, or 0: losses alone.

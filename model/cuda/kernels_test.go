@@ -19,7 +19,7 @@ type simulator struct {
 	memory *ptx.Memory
 	kernels
 
-	plain    bool // runs the kernels for any size where the launch chose another
+	large    bool // computes products by large blocks, however small they are
 	launches [functionCount]int
 }
 
@@ -37,14 +37,9 @@ func newSimulator(t testing.TB) *simulator {
 }
 
 func (s *simulator) launch(f function, grid, block [3]uint32, shared uint32, a *args) error {
-	if s.plain {
-		switch f {
-		case gemmNTSmall, gemmNNSmall, gemmTNSmall:
-			f--
-			grid = [3]uint32{uint32(blocks(int(a.values[0]), 128)), uint32(blocks(int(a.values[1]), 64)), 1}
-		case gruForwardBy4, gruBackwardBy4, lstmForwardBy4, lstmBackwardBy4:
-			f--
-		}
+	if s.large {
+		f-- // of a product that the launch gave to small blocks
+		grid = [3]uint32{uint32(blocks(int(a.values[0]), 128)), uint32(blocks(int(a.values[1]), 64)), 1}
 	}
 	s.launches[f]++
 	return s.memory.Launch(s.module.Kernel(entries[f].name), grid, block, shared, a.pack(nil))
@@ -165,10 +160,10 @@ func TestGemm(t *testing.T) {
 				brs, bcs = 1, K+pad
 			}
 			start := (i + f) % 3 // zeros, a row, rows
-			for _, plain := range []bool{false, true} {
-				t.Run(fmt.Sprintf("%s/%dx%dx%d/%d/%v", form, M, N, K, start, plain), func(t *testing.T) {
+			for _, large := range []bool{false, true} {
+				t.Run(fmt.Sprintf("%s/%dx%dx%d/%d/%v", form, M, N, K, start, large), func(t *testing.T) {
 					s := newSimulator(t)
-					s.plain = plain
+					s.large = large
 					a, b := either(r, max(M*(ars+acs)*max(K, 1), 1)), either(r, max(N*(brs+bcs)*max(K, 1), 1))
 					if form == "tn" {
 						a = a[:max(K*acs, 1)]
@@ -200,8 +195,8 @@ func TestGemm(t *testing.T) {
 }
 
 // steps are (B, H) around the tiles of the recurrent kernels: 32 rows by 16 units,
-// 32 terms forward, 64 terms back. Each even H comes with either kernel.
-var steps = [][2]int{{1, 1}, {2, 3}, {5, 4}, {5, 4}, {17, 7}, {16, 12}, {31, 16}, {32, 16}, {33, 17}, {3, 20}, {5, 32}, {1, 33}, {2, 36}, {2, 36}, {7, 64}, {1, 68}, {65, 5}}
+// 32 terms forward, 64 terms back.
+var steps = [][2]int{{1, 1}, {2, 3}, {5, 4}, {17, 7}, {16, 12}, {31, 16}, {32, 16}, {33, 17}, {3, 20}, {5, 32}, {1, 33}, {2, 36}, {7, 64}, {1, 68}, {65, 5}}
 
 // TestForward has both cells: rows of x by ids and by themselves, with and without
 // the values for the way back, the memory in place and not.
@@ -212,7 +207,6 @@ func TestForward(t *testing.T) {
 			B, H := step[0], step[1]
 			t.Run(fmt.Sprintf("%d/%dx%d", G, B, H), func(t *testing.T) {
 				s := newSimulator(t)
-				s.plain = i%2 == 1
 				rows, W := B, kernel.TmpWidth(H)
 				var ids []int32
 				var pids Ptr
@@ -258,7 +252,6 @@ func TestBackward(t *testing.T) {
 			B, H, last := step[0], step[1], i%4 == 3
 			t.Run(fmt.Sprintf("%d/%dx%d/%v", G, B, H, last), func(t *testing.T) {
 				s := newSimulator(t)
-				s.plain = i%2 == 1
 				W := kernel.TmpWidth(H)
 				next, tmp, whh := either(r, B*W), either(r, B*W), either(r, G*H*H)
 				h, c, cOut, dout, dh := either(r, B*H), either(r, B*H), either(r, B*H), either(r, B*H), either(r, B*H)
@@ -543,8 +536,8 @@ func TestSizes(t *testing.T) {
 		{s.dropout(0, 0, -1, 0, 1, 1), "cuda: dropout: a size is -1, want 0 … 2147479551"},
 		{s.adam(0, 0, 0, 0, 0, big, 0), "cuda: adam: a size is 2147483648, want 0 … 2147479551"},
 		{s.columnSum(0, 0, 1<<31-1<<12, 1, 1), "cuda: column_sum: a size is 2147479552, want 0 … 2147479551"},
-		{s.gruForward(1, 1<<15, 0, 0, 0, 0, 0, 0, 0), "cuda: gru_forward: hidden width 32768, at most 32767"},
-		{s.lstmBackward(1, 1<<15, 0, 0, 0, 0, 0, 0, 0), "cuda: lstm_backward: hidden width 32768, at most 32767"},
+		{s.gruForward(1, 23171, 0, 0, 0, 0, 0, 0, 0), "cuda: gru_forward: hidden width 23171, at most 23170"},
+		{s.lstmBackward(1, 23171, 0, 0, 0, 0, 0, 0, 0), "cuda: lstm_backward: hidden width 23171, at most 23170"},
 		{s.gruBackward(1, 4, 264, 0, 0, 0, 0, 0), "cuda: gru_backward: the next step's gradients lie at 0x108, want a multiple of 16"},
 		{s.gemm(2, 2, 2, 0, 1, 2, 0, 1, 2, 0, 0, 0, 2), "cuda: gemm: strides 1, 2 of a and 1, 2 of b: no kernel reads them"},
 		{s.gemm(2, 1<<30, 2, 0, 2, 1, 0, 1<<30, 1, 0, 0, 0, 2), "cuda: gemm_nn: a grid of 1 by 16777216 blocks, at most 2147483647 by 65535"},
