@@ -129,6 +129,9 @@ var specials = regexp.MustCompile(`^%(?:(tid|ntid|ctaid|nctaid)\.([xyz])|(laneid
 
 // source returns the slot of an operand that is read.
 func (b *builder) source(s string) (int, error) {
+	if r, err := b.register(s, 0); err == nil {
+		return r.slot, nil
+	}
 	if v := specials.FindStringSubmatch(s); v != nil {
 		x := special{slot: b.slot(), name: v[1] + v[3]}
 		if v[2] != "" {
@@ -136,9 +139,6 @@ func (b *builder) source(s string) (int, error) {
 		}
 		b.special = append(b.special, x)
 		return x.slot, nil
-	}
-	if r, err := b.register(s, 0); err == nil {
-		return r.slot, nil
 	}
 	v, err := b.address(s)
 	if err != nil {

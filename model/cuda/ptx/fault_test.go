@@ -22,6 +22,9 @@ func neighbour(bit string) string {
 // that differ in that alone. They run with 2 blocks of 64 threads; a and b are 128
 // words of zeros, c is memory that was freed.
 func TestFaults(t *testing.T) {
+	// %p9 is the first thread of a block, %p1 that of the first block and %p2 of the second; %rd6 is a.
+	const first = index + "mov.u32 %r4, %tid.x; setp.eq.s32 %p9, %r4, 0; setp.eq.s32 %p1, %r1, 0; setp.eq.s32 %p2, %r1, 64; ld.param.u64 %rd6, [a];"
+	// %p9 is the sixth thread of a block, %p1 that of the first block.
 	const one = "mov.u32 %r8, %ctaid.x; setp.eq.s32 %p8, %r8, 0; mov.u32 %r9, %tid.x; setp.eq.s32 %p9, %r9, 5; and.pred %p1, %p8, %p9;"
 	for _, c := range []struct {
 		name, body, twin string
@@ -54,15 +57,32 @@ func TestFaults(t *testing.T) {
 		{"global: written and read as constant", index + "st.global.u32 [%rd1], %r1; ld.global.nc.u32 %r5, [%rd1];",
 			index + "st.global.u32 [%rd1], %r1; ld.global.nc.u32 %r5, [%rd2];", "ld.global.nc"},
 
+		{"global: written, and read as constant behind a barrier", index + "st.global.u32 [%rd1], %r1; bar.sync 0; ld.global.nc.u32 %r5, [%rd1];",
+			index + "st.global.u32 [%rd1], %r1; bar.sync 0; ld.global.u32 %r5, [%rd1];", "ld.global.nc"},
+		{"global: a block only reads, the next only writes", first + "@%p1 ld.global.u32 %r5, [%rd6]; @%p2 st.global.u32 [%rd6], 1;",
+			first + "@%p1 ld.global.u32 %r5, [%rd6]; @%p2 st.global.u32 [%rd6+4], 1;", "race: thread [0 0 0] of another block read it"},
+		{"global: one thread of two blocks reads, that of the second writes", first + "@%p9 ld.global.u32 %r5, [%rd6]; @%p2 st.global.u32 [%rd6], 1;",
+			first + "@%p2 ld.global.u32 %r5, [%rd6]; @%p2 st.global.u32 [%rd6], 1;", "race: another block"},
+		{"global: one thread of two blocks reads, that of the second reads again and writes",
+			first + "@%p9 ld.global.u32 %r5, [%rd6]; bar.sync 0; @%p9 ld.global.u32 %r5, [%rd6]; @%p2 st.global.u32 [%rd6], 1;",
+			first + "@%p2 ld.global.u32 %r5, [%rd6]; bar.sync 0; @%p2 ld.global.u32 %r5, [%rd6]; @%p2 st.global.u32 [%rd6], 1;", "race: another block"},
+		{"shared: two threads read, the one of them writes", own + "setp.lt.u32 %p1, %r4, 2; setp.lt.u32 %p2, %r4, 1; @%p1 ld.shared.u32 %r5, [s]; @%p2 st.shared.u32 [s], 1;",
+			own + "setp.lt.u32 %p1, %r4, 1; setp.lt.u32 %p2, %r4, 1; @%p1 ld.shared.u32 %r5, [s]; @%p2 st.shared.u32 [s], 1;", "race"},
+		{"shared: two threads read, the other of them writes", own + "setp.lt.u32 %p1, %r4, 2; setp.eq.u32 %p2, %r4, 1; @%p1 ld.shared.u32 %r5, [s]; @%p2 st.shared.u32 [s], 1;",
+			own + "setp.eq.u32 %p1, %r4, 1; setp.eq.u32 %p2, %r4, 1; @%p1 ld.shared.u32 %r5, [s]; @%p2 st.shared.u32 [s], 1;", "race"},
+
 		{"the word behind an allocation", index + "ld.global.u32 %r5, [%rd1+4];", index + "ld.global.u32 %r5, [%rd1];", "4 bytes at byte 512 of an allocation of 512"},
 		{"a vector over the end", index + "ld.param.u64 %rd6, [a]; ld.global.v4.u32 {%r10, %r11, %r12, %r13}, [%rd6+512];",
 			index + "ld.param.u64 %rd6, [a]; ld.global.v4.u32 {%r10, %r11, %r12, %r13}, [%rd6+496];", "16 bytes at byte 512"},
 		{"the word before an allocation", index + "st.global.u32 [%rd1+-4], %r1;", index + "st.global.u32 [%rd1], %r1;", "4 bytes at byte -4 of"},
+		{"far before an allocation", index + "ld.global.u32 %r5, [%rd1+-1048576];", index + "ld.global.u32 %r5, [%rd1];", "4 bytes at byte -10"},
 		{"an index with 32 bits too few", index + "ld.global.u32 %r5, [%rd1+4294967296];", index + "ld.global.u32 %r5, [%rd1+0];", "at byte 4294967"},
 		{"no pointer", index + "mov.u64 %rd6, 0; ld.global.u32 %r5, [%rd6];", index + "mov.u64 %rd6, %rd1; ld.global.u32 %r5, [%rd6];", "nothing is at"},
 		{"a number that is no pointer", index + "cvt.u32.u64 %r6, %rd1; cvt.u64.u32 %rd6, %r6; ld.global.u32 %r5, [%rd6];", "", "nothing is at"},
 		{"freed memory", "ld.param.u64 %rd6, [c]; ld.global.u32 %r5, [%rd6];", "ld.param.u64 %rd6, [a]; ld.global.u32 %r5, [%rd6];", "was freed"},
 		{"not aligned", index + "ld.param.u64 %rd6, [a]; ld.global.u32 %r5, [%rd6+2];", index + "ld.param.u64 %rd6, [a]; ld.global.u16 %r5, [%rd6+2];", "not a multiple of 4"},
+		{"one thread that is not aligned", index + "setp.eq.s32 %p1, %r1, 21; selp.u64 %rd6, 2, 0, %p1; add.s64 %rd6, %rd1, %rd6; ld.global.u32 %r5, [%rd6];",
+			index + "setp.eq.s32 %p1, %r1, 21; selp.u64 %rd6, 4, 0, %p1; add.s64 %rd6, %rd1, %rd6; ld.global.u32 %r5, [%rd6];", "not a multiple of 4"},
 		{"a vector that is not aligned", index + "ld.param.u64 %rd6, [a]; ld.global.v4.u32 {%r10, %r11, %r12, %r13}, [%rd6+8];",
 			index + "ld.param.u64 %rd6, [a]; ld.global.v2.u32 {%r10, %r11}, [%rd6+8];", "not a multiple of 16"},
 		{"a vector of memory that is aligned to words alone", one + "@%p1 st.shared.v2.u32 [s], {1, 2};", one + "@%p1 st.shared.v2.u32 [wide], {1, 2};", "not a multiple of 8"},
@@ -87,6 +107,8 @@ func TestFaults(t *testing.T) {
 		{"a shuffle of a lane that its mask lacks", index + "shfl.sync.idx.b32 %r5, %r1, 1, 31, 2;",
 			index + "mov.u32 %r4, %laneid; setp.eq.s32 %p1, %r4, 1; @%p1 shfl.sync.idx.b32 %r5, %r1, 1, 31, 2;", "not in its mask"},
 		{"a shuffle from a lane that the mask lacks", index + "mov.u32 %r4, %laneid; setp.eq.s32 %p1, %r4, 1; @%p1 shfl.sync.idx.b32 %r5, %r1, 2, 31, 2;", "", "lane 2"},
+		{"a shuffle from a lane that is there with another mask", index + "mov.u32 %r4, %laneid; mov.u32 %r5, 1; shl.b32 %r5, %r5, %r4; shfl.sync.idx.b32 %r6, %r1, 2, 31, %r5;",
+			index + "mov.u32 %r4, %laneid; mov.u32 %r5, 1; shl.b32 %r5, %r5, %r4; shfl.sync.idx.b32 %r6, %r1, %r4, 31, %r5;", "reads lane 2"},
 		{"a shuffle with masks that differ", index + "mov.u32 %r4, %laneid; setp.eq.s32 %p1, %r4, 1; selp.b32 %r5, 3, -1, %p1; shfl.sync.idx.b32 %r6, %r1, 1, 31, %r5;",
 			index + "mov.u32 %r5, -1; shfl.sync.idx.b32 %r6, %r1, 1, 31, %r5;", "is not there"},
 		{"a shuffle that does not order memory", own + "st.shared.u32 [%rd4], 1; shfl.sync.bfly.b32 %r5, %r4, 1, 31, -1; ld.shared.u32 %r5, [s+4];",

@@ -65,6 +65,7 @@ func TestUnwritten(t *testing.T) {
 		"next word": {func(m *Memory, p uint64) error { return m.Write(p, []byte{1, 2, 3, 4}) }, 0, true},
 		"written":   {func(m *Memory, p uint64) error { return m.Write(p+4, []byte{1, 2, 3, 4}) }, 0x04030201, false},
 		"filled":    {func(m *Memory, p uint64) error { return m.Fill(p, 9, 2) }, 9, false},
+		"in part":   {func(m *Memory, p uint64) error { return m.Write(p+2, []byte{1, 2, 3}) }, 0xFFFFFF03, false},
 		"by a kernel": {func(m *Memory, p uint64) error {
 			return launch(m, program("", "ld.param.u64 %rd1, [a]; st.global.u32 [%rd1+4], 7;"), 1, 1, p, 0, 0)
 		}, 7, false},

@@ -24,11 +24,27 @@ func Parse(text string) (*Module, error) {
 	}
 }
 
-// blank replaces comments by spaces and keeps the lines.
+// blank takes comments out and keeps the lines.
 func blank(text string) string {
-	return regexp.MustCompile(`(?s)//[^\n]*|/\*.*?\*/`).ReplaceAllStringFunc(text, func(c string) string {
-		return strings.Repeat("\n", strings.Count(c, "\n")) + " "
-	})
+	var b strings.Builder
+	for {
+		code, rest, found := strings.Cut(text, "/")
+		b.WriteString(code)
+		switch {
+		case !found:
+			return b.String()
+		case strings.HasPrefix(rest, "/"):
+			_, text, _ = strings.Cut(rest, "\n")
+			b.WriteByte('\n')
+		case strings.HasPrefix(rest, "*"):
+			comment, after, _ := strings.Cut(rest[1:], "*/")
+			b.WriteString(" " + strings.Repeat("\n", strings.Count(comment, "\n")))
+			text = after
+		default:
+			b.WriteByte('/')
+			text = rest
+		}
+	}
 }
 
 // A parser reads a text statement by statement.
@@ -39,7 +55,6 @@ type parser struct {
 }
 
 var (
-	label  = regexp.MustCompile(`^[$\w]+:`)
 	header = regexp.MustCompile(`^\.(version|target|address_size)\b[^\n]*`)
 	entry  = regexp.MustCompile(`^(\.\w+ )*\.(entry|func) `)
 )
@@ -54,15 +69,16 @@ func (p *parser) next() (line int, statement string) {
 	}
 	line = p.line
 	n, end := 1, 0 // length of the statement and of what ends it
-	switch {
+	dot := p.text[0] == '.'
+	switch colon := strings.IndexFunc(p.text, notInName); {
 	case strings.ContainsRune("{}", rune(p.text[0])):
-	case label.MatchString(p.text):
-		n = len(label.FindString(p.text))
-	case header.MatchString(p.text):
+	case colon > 0 && p.text[colon] == ':':
+		n = colon + 1
+	case dot && header.MatchString(p.text):
 		n = len(header.FindString(p.text))
 	default:
 		ends := ";"
-		if entry.MatchString(p.text) {
+		if dot && entry.MatchString(p.text) {
 			ends = "{"
 		}
 		i := strings.Index(p.text, ends)
@@ -76,6 +92,10 @@ func (p *parser) next() (line int, statement string) {
 	statement = strings.Join(strings.Fields(p.text[:n]), " ")
 	p.skip(n + end)
 	return line, statement
+}
+
+func notInName(c rune) bool {
+	return c != '$' && c != '_' && (c < '0' || c > '9') && (c < 'A' || c > 'Z') && (c < 'a' || c > 'z')
 }
 
 func (p *parser) skip(n int) {

@@ -70,6 +70,7 @@ func TestRefusals(t *testing.T) {
 		{"ld.global.f32 %f1, [%rd1+x];", "ld.global.f32 %f1, [%rd1+8];", "x"},
 		{"ld.param.u64 %rd1, [z];", "ld.param.u64 %rd1, [c];", "no parameter z"},
 		{"ld.param.u64 %rd1, [a+4];", "ld.param.u32 %r1, [a+4];", "8 bytes at byte 4"},
+		{"ld.param.u32 %r1, [a+2];", "ld.param.u16 %r1, [a+2];", "4 bytes at byte 2"},
 		{"shfl.bfly.b32 %r1, %r2, 1, 31;", "shfl.sync.bfly.b32 %r1, %r2, 1, 31, -1;", "unknown instruction"},
 		{"mov.b64 %rd1, {%r1, %r2, %r3};", "mov.b64 %rd1, {%r1, %r2};", "%rd1"},
 		{".reg .f16 %h<3>;", ".reg .f32 %h<3>;", "unknown directive"},

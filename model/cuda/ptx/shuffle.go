@@ -39,7 +39,7 @@ func (w *warp) shuffle(first uint8, in *instruction) *Fault {
 	for l := range uint8(lanes) {
 		switch {
 		case mask>>l&1 == 0 || w.state[l] == exit:
-		case w.state[l] != exchange || w.pc[l] != w.pc[first] || uint32(w.frame[s.member][l]) != mask:
+		case w.pc[l] != w.pc[first] || uint32(w.frame[s.member][l]) != mask:
 			return w.fault(first, "shuffle: lane %d, which the mask %#x names, is not there", l, mask)
 		default:
 			takes = append(takes, l)
