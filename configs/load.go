@@ -142,7 +142,7 @@ func nest(key string, value any) map[string]any {
 const variablePrefix = "QUIRE_"
 
 // switches are variables for developers. They are not config.
-var switches = []string{"QUIRE_VARIANT", "QUIRE_VECTORS", "QUIRE_PYTHON", "QUIRE_FLINK", "QUIRE_GPU"}
+var switches = []string{"QUIRE_VARIANT", "QUIRE_VECTORS", "QUIRE_PYTHON", "QUIRE_FLINK", "QUIRE_GPU", "QUIRE_PTXAS"}
 
 // fromEnviron reads the QUIRE_ variables, in order of name. It also refuses a
 // variable whose name differs only in case from the variable of a key.

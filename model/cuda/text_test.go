@@ -167,3 +167,102 @@ func TestAssembles(t *testing.T) {
 		}
 	}
 }
+
+// The tuned kernels, and the least share of multiplications in their inner loops.
+var tuned = []string{"gru_forward", "gru_backward", "lstm_forward", "lstm_backward", "gemm_nt", "gemm_nn", "gemm_tn"}
+
+const leastShare = 0.65
+
+// TestInnerLoops looks at the machine code for an H100. The inner loop of a tuned
+// kernel multiplies most of the time. It stores the terms that the turn before has
+// asked for, and then asks for more before its barrier: a whole turn hides their
+// way from memory. (An assembler likes to ask just before the store.)
+func TestInnerLoops(t *testing.T) {
+	assembler := ptxas(t)
+	disassembler := filepath.Join(filepath.Dir(assembler), "nvdisasm")
+	if _, err := os.Stat(disassembler); err != nil {
+		if disassembler, err = exec.LookPath("nvdisasm"); err != nil {
+			t.Skip("there is no nvdisasm, neither beside ptxas nor in PATH: pip install nvidia-cuda-nvdisasm has it")
+		}
+	}
+	made := filepath.Join(t.TempDir(), "kernels.cubin")
+	if out, err := exec.Command(assembler, "-arch=sm_90", "-o", made, "kernels.ptx").CombinedOutput(); err != nil {
+		t.Fatalf("ptxas: %v\n%s", err, out)
+	}
+	out, err := exec.Command(disassembler, "-c", made).Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	functions := machineCode(string(out))
+	for _, name := range tuned {
+		loop := innerLoop(functions[name])
+		multiplications := count(loop, "FFMA")
+		share := float64(multiplications) / float64(len(loop))
+		t.Logf("%-13s %d of %d instructions, %.1f %%", name, multiplications, len(loop), 100*share)
+		if !(share >= leastShare) {
+			t.Errorf("%s: %d of the %d instructions of the inner loop are FFMA, want %.0f %%", name, multiplications, len(loop), 100*leastShare)
+		}
+		store, load, barrier := slices.IndexFunc(loop, is("STS")), slices.IndexFunc(loop, is("LDG")), slices.IndexFunc(loop, is("BAR"))
+		if !(0 <= store && store < load && load < barrier) {
+			t.Errorf("%s: the inner loop first stores at instruction %d, loads at %d and waits at %d, want this order", name, store, load, barrier)
+		}
+	}
+}
+
+var (
+	sectionLine = regexp.MustCompile(`^\.text\.(\w+):`)
+	labelLine   = regexp.MustCompile(`^(\.L_x_\d+):`)
+	opLine      = regexp.MustCompile(`^\s+/\*[0-9a-f]{4,}\*/\s+(?:@!?U?P\w+ )?(.*?);`)
+	branchOp    = regexp.MustCompile("^BRA.*`\\((\\.L_x_\\d+)\\)")
+)
+
+// machineCode returns the lines of each function: labels, which begin with a
+// point, and instructions.
+func machineCode(text string) map[string][]string {
+	functions, name := map[string][]string{}, ""
+	for _, line := range strings.Split(text, "\n") {
+		if m := sectionLine.FindStringSubmatch(line); m != nil {
+			name = m[1]
+		} else if m := labelLine.FindStringSubmatch(line); m != nil {
+			functions[name] = append(functions[name], m[1])
+		} else if m := opLine.FindStringSubmatch(line); m != nil {
+			functions[name] = append(functions[name], m[1])
+		}
+	}
+	return functions
+}
+
+// innerLoop returns the instructions of the loop with the most multiplications, and
+// no loop inside of another.
+func innerLoop(code []string) (best []string) {
+	labels := map[string]int{}
+	for i, line := range code {
+		if strings.HasPrefix(line, ".") {
+			labels[line] = i
+		}
+		m := branchOp.FindStringSubmatch(line)
+		if m == nil {
+			continue
+		}
+		if from, ok := labels[m[1]]; ok {
+			loop := slices.DeleteFunc(slices.Clone(code[from:i+1]), is("."))
+			if count(loop, "FFMA") > count(best, "FFMA") {
+				best = loop
+			}
+		}
+	}
+	return best
+}
+
+func is(op string) func(string) bool {
+	return func(line string) bool { return strings.HasPrefix(line, op) }
+}
+
+func count(code []string, op string) (n int) {
+	for _, line := range code {
+		if is(op)(line) {
+			n++
+		}
+	}
+	return n
+}
