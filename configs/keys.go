@@ -161,7 +161,7 @@ var keys = []key{
 	{name: "gate.max_loop", domain: number{lo: 0, hi: 1}, initial: 0.2, effect: Verdict, always: inKeys,
 		meaning: "share of these texts that may be loops, beyond the share in the held-out text"},
 	{name: "gate.min_coverage", domain: number{lo: 0, hi: 1}, initial: 0.8, effect: Verdict, always: inKeys,
-		meaning: "share of the held-out text that the characters of these texts must account for"},
+		meaning: "share of the held-out text that the characters of these texts must account for, of the share that other held-out texts do"},
 	{name: "gate.max_span", domain: whole{1, 1_000_000}, initial: 100, effect: Verdict, always: inKeys,
 		meaning: "longest passage of these texts that may be copied from the training text, unless the held-out text shares a longer one"},
 	{name: "gate.max_copied_20", domain: number{lo: 0, hi: 1}, initial: 0.2, effect: Verdict, always: inKeys,

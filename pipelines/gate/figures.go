@@ -2,6 +2,7 @@ package gate
 
 import (
 	"bytes"
+	"slices"
 	"unicode/utf8"
 )
 
@@ -66,6 +67,30 @@ func coverage(samples, texts [][]int32) float64 {
 		for _, id := range text {
 			all++
 			if has[id] {
+				covered++
+			}
+		}
+	}
+	return share(covered, all)
+}
+
+// coverageOfRest returns the share of the ids of texts that occur in another of them; 1 for
+// fewer than two texts. Of thousands of characters, as Chinese has, many are rare.
+func coverageOfRest(texts [][]int32) float64 {
+	if len(texts) < 2 {
+		return 1
+	}
+	in := map[int32]int{} // texts with an id
+	for _, text := range texts {
+		for _, id := range slices.Compact(slices.Sorted(slices.Values(text))) {
+			in[id]++
+		}
+	}
+	covered, all := 0, 0
+	for _, text := range texts {
+		for _, id := range text {
+			all++
+			if in[id] > 1 {
 				covered++
 			}
 		}

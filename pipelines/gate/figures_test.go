@@ -19,4 +19,18 @@ func TestFigures(t *testing.T) {
 	if got := coverage([][]int32{runeIDs("ab")}, [][]int32{runeIDs("aab"), runeIDs("c")}); got != 0.75 {
 		t.Errorf("coverage is %v, want 0.75", got)
 	}
+	for _, c := range []struct {
+		texts []string
+		want  float64
+	}{
+		{nil, 1}, {[]string{"abc"}, 1}, {[]string{"abc", "abc"}, 1}, {[]string{"aab", "ac"}, 0.6}, {[]string{"aa", "bb", "ab", "cccc"}, 0.6}, {[]string{"ab", "cd"}, 0},
+	} {
+		var texts [][]int32
+		for _, text := range c.texts {
+			texts = append(texts, runeIDs(text))
+		}
+		if got := coverageOfRest(texts); got != c.want {
+			t.Errorf("%q cover %v of each other, want %v", c.texts, got, c.want)
+		}
+	}
 }

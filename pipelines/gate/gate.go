@@ -39,7 +39,7 @@ import (
 // Version is raised with every change of the checks that can change a decision. It is
 // part of the key of a round's gate, and is kept with each decision: a decision of an
 // earlier version stays in its record, and the next round judges the model again.
-const Version = 5
+const Version = 6
 
 // A check makes one finding about a candidate; nil where it does not apply.
 type check struct {
@@ -180,9 +180,11 @@ func (c *candidate) coverage() *Check {
 	if len(c.held) == 0 {
 		return nil
 	}
-	found, limit := coverage(c.written, c.held), c.limits.MinCoverage
+	natural := coverageOfRest(c.held)
+	found, limit := coverage(c.written, c.held), c.limits.MinCoverage*natural
 	return figure(found >= limit, found, limit,
-		fmt.Sprintf("its samples use characters that make up %s of the held-out part; it must be %s", percent(found), percent(limit)))
+		fmt.Sprintf("its samples use characters that make up %s of the held-out part (other texts of it, %s); it must be %s",
+			percent(found), percent(natural), percent(limit)))
 }
 
 func (c *candidate) span() *Check {

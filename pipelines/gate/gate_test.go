@@ -23,6 +23,7 @@ import (
 // change: the decisions of a version are kept in workdirs, under keys that the
 // version is part of.
 var checksOf = map[int]string{
+	6: "weights set vocabulary withdrawn ancestors loss gap promoted utf8 loop coverage span copied_50 copied_20 leaked",
 	5: "weights set vocabulary withdrawn ancestors loss gap promoted utf8 loop coverage span copied_50 copied_20 leaked",
 	4: "weights set vocabulary withdrawn ancestors loss gap promoted utf8 loop coverage span copied_50 copied_20 leaked",
 	3: "weights set vocabulary withdrawn loss gap promoted utf8 loop coverage span copied_50 copied_20 leaked",

@@ -3,9 +3,11 @@ package corpus
 import (
 	"bytes"
 	"compress/gzip"
+	"context"
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -263,6 +265,37 @@ func TestConvertChanged(t *testing.T) {
 	got, err := convert(t.Context(), docs[0], &ResolveOptions{Cache: cache})
 	if err != nil || got.Bytes != 3 {
 		t.Errorf("the beginning: %+v, %v", got, err)
+	}
+}
+
+// A canceller cancels a context at the first write.
+type canceller struct {
+	cancel func()
+	bytes  int
+}
+
+func (c *canceller) Write(p []byte) (int, error) {
+	c.cancel()
+	c.bytes += len(p)
+	return len(p), nil
+}
+
+// TestInterrupted: a conversion and a packing end when their context does, not at the document's end.
+func TestInterrupted(t *testing.T) {
+	d := put(t, t.TempDir(), "a.txt", strings.Repeat("caf\xe9 au lait\n", 1<<20))
+	for name, work := range map[string]func(ctx context.Context, w io.Writer) error{
+		"convert": func(ctx context.Context, w io.Writer) error {
+			return writeText(ctx, w, d, charset.Form{Encoding: "windows-1252"}, &converted{})
+		},
+		"pack": func(ctx context.Context, w io.Writer) error {
+			return (&packer{to: w, p: Packing{Records: RecordLine}}).document(ctx, d)
+		},
+	} {
+		ctx, cancel := context.WithCancel(t.Context())
+		w := &canceller{cancel: cancel}
+		if err := work(ctx, w); !errors.Is(err, context.Canceled) || w.bytes == 0 || int64(w.bytes) > d.Bytes/2 {
+			t.Errorf("%s: %v, after %d bytes", name, err, w.bytes)
+		}
 	}
 }
 

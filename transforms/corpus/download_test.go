@@ -365,6 +365,41 @@ func TestCopies(t *testing.T) {
 	}
 }
 
+// TestKeepConflict: of two processes that note their downloads at the same time, neither fails, and
+// the copies of both stay. Another failure to note is an error.
+func TestKeepConflict(t *testing.T) {
+	for _, cause := range []error{store.ErrConflict, errors.New("the disk is on fire")} {
+		dir := t.TempDir()
+		for name, age := range map[string]time.Duration{"ours": 0, "theirs": time.Hour, "old": 25 * time.Hour} {
+			d := put(t, dir, name, "a text")
+			if err := os.Chtimes(d.Path, time.Time{}, time.Now().Add(-age)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		st, err := store.Open(t.Context(), dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		faulty := st.WithFaults(func(op, name string) error {
+			if op == "commit" && name == noteName {
+				return fmt.Errorf("%s: %w", name, cause)
+			}
+			return nil
+		})
+		err = (&web{dir: dir, st: faulty}).keep(t.Context(), &note{Copy: "ours"})
+		if conflict := cause == store.ErrConflict; (err == nil) != conflict || !conflict && !errors.Is(err, cause) {
+			t.Errorf("%v: %v", cause, err)
+		}
+		left, _ := filepath.Glob(filepath.Join(dir, "*"))
+		if want := map[bool]int{true: 2, false: 3}[err == nil]; len(left) != want {
+			t.Errorf("%v: %q are left", cause, left)
+		}
+		if err := st.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 // A page answers requests.
 type page func(r *http.Request) (*http.Response, error)
 

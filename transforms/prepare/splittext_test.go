@@ -138,6 +138,19 @@ func TestSplitTextChanged(t *testing.T) {
 	if err := SplitText(t.Context(), docs, manifest("tail", 1000), ignore); !errors.Is(err, ErrChanged) {
 		t.Errorf("other text of as many characters: %v", err)
 	}
+	two := write(t, text{"a.txt", strings.Repeat("to be or not to be. ", 50)}, text{"b.txt", strings.Repeat("that is the question", 20)})
+	if _, err := corpus.Digests(t.Context(), two); err != nil {
+		t.Fatal(err)
+	}
+	if err := SplitText(t.Context(), two, manifest("tail", 1000, 400), ignore); err != nil {
+		t.Errorf("two digested documents: %v", err)
+	}
+	if err := os.WriteFile(two[1].Path, []byte(strings.Repeat("that is the answer, ", 20)), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	if err := SplitText(t.Context(), two, manifest("tail", 1000, 400), ignore); !errors.Is(err, ErrChanged) || !strings.HasPrefix(err.Error(), "prepare: b.txt: ") {
+		t.Errorf("another text in the second: %v", err)
+	}
 	err := SplitText(t.Context(), []corpus.Document{{Name: "gone.txt", Path: docs[0].Path + "x", Bytes: 4}}, manifest("tail", 4), ignore)
 	if err == nil || !strings.Contains(err.Error(), "gone.txt") {
 		t.Errorf("a document that is gone: %v", err)
