@@ -312,7 +312,14 @@ func find(ctx context.Context, c *configs.Config, top int, damaged func(error), 
 		return nil, err
 	}
 	defer st.Close()
-	best, err := workflow.Latest(ctx, st, func(error) {}) // Records tells of it
+	told := map[string]bool{} // Latest and Records may speak of the same file
+	tell := func(err error) {
+		if !told[err.Error()] {
+			told[err.Error()] = true
+			damaged(err)
+		}
+	}
+	best, err := workflow.Latest(ctx, st, tell)
 	if err != nil {
 		return nil, err
 	}
@@ -321,7 +328,7 @@ func find(ctx context.Context, c *configs.Config, top int, damaged func(error), 
 		fit = near(best)
 	}
 	if fit < top {
-		records, err := workflow.Records(ctx, st, damaged)
+		records, err := workflow.Records(ctx, st, tell)
 		if err != nil {
 			return nil, err
 		}

@@ -3,6 +3,7 @@ package schedule
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/quire-ml/quire/runners/store"
@@ -15,7 +16,7 @@ const (
 	grace = 5 * time.Minute // a slot that is noticed within it was not missed; clocks may differ by it
 	tell  = time.Hour       // between two warnings of the same
 	look  = 100             // slots in which a scheduler looks for the last record
-	most  = 1000            // slots that are skipped at a time; older ones get no record
+	most  = 50              // slots that are skipped at a time; older ones get no record
 )
 
 // Options are the options of a Scheduler.
@@ -224,19 +225,23 @@ func (s *Scheduler) choose(due []time.Time, st state, now time.Time) (run, upTo 
 }
 
 // skip writes the records of the slots that are not decided and have come, up to r.UpTo,
-// without r.Slot: the last most of them.
+// without r.Slot: the last most of them. The first record says where there were more.
 func (s *Scheduler) skip(ctx context.Context, st state, r running) error {
 	upTo := r.UpTo
 	if now := s.now(); upTo.After(now) {
 		upTo = now
 	}
-	for _, slot := range s.o.Timetable.last(most, s.decided(&st), upTo) {
+	decided := s.decided(&st)
+	for i, slot := range s.o.Timetable.last(most, decided, upTo) {
 		if slot.Equal(r.Slot) {
 			continue
 		}
 		reason := "missed: no scheduler was there"
 		if st.overlaps(slot) {
 			reason = st.overlap()
+		}
+		if first := s.o.Timetable.Next(decided); i == 0 && first.Before(slot) {
+			reason += fmt.Sprintf("; nor have the slots from %s until this one a record", ID(first))
 		}
 		if _, err := s.writeRecord(ctx, slot, SlotRecord{Status: Skipped, Reason: reason}, false); err != nil {
 			return err

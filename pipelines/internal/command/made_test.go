@@ -110,4 +110,12 @@ func TestAfterRefusal(t *testing.T) {
 	if o := l.ok("inspect", "--metrics", "--set", "train.epochs=0"); !strings.Contains(o.stderr, "WARNING: ") || !strings.Contains(o.stderr, records[0]) {
 		t.Errorf("a damaged record: %v", o)
 	}
+	// Damage of the pointer is told once, whether or not the older records fit.
+	pointer := filepath.Join(l.work, "rounds", "latest.json")
+	l.write(pointer, "{")
+	for _, args := range [][]string{{"inspect"}, {"inspect", "--metrics"}, {"inspect", "--metrics", "--set", "train.epochs=0"}} {
+		if o := l.ok(args...); strings.Count(o.stderr, "WARNING: store: "+pointer) != 1 || strings.Count(o.stderr, records[0]) > 1 {
+			t.Errorf("a damaged pointer: %v", o)
+		}
+	}
 }
