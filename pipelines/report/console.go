@@ -7,6 +7,7 @@ import (
 	"cmp"
 	"fmt"
 	"io"
+	"os"
 	"strings"
 	"sync"
 	"time"
@@ -32,7 +33,7 @@ type Console struct {
 // A quiet console writes warnings only.
 func NewConsole(w io.Writer, quiet bool) *Console {
 	c := &Console{w: w, quiet: quiet, every: 5 * time.Second, draw: 100 * time.Millisecond, now: time.Now}
-	c.bars = IsTerminal(w)
+	c.bars = IsTerminal(w) && os.Getenv("TERM") != "dumb" // else it does not draw
 	return c
 }
 

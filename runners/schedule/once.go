@@ -82,7 +82,7 @@ func (s *Scheduler) Once(ctx context.Context, slot time.Time, again bool, round 
 			s.o.Warn("slot %s: %v; trying again in %v, until %s", ID(slot), err, pause, end.Format(time.TimeOnly))
 			wait, pause = pause, min(2*pause, retryMax)
 		}
-		if err := sleep(ctx, wait); err != nil {
+		if err := store.Wait(ctx, wait); err != nil {
 			return nil, err
 		}
 	}

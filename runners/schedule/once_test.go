@@ -31,7 +31,7 @@ func until(slot time.Time) { time.Sleep(time.Until(slot)) }
 // lasting is a round that takes d.
 func lasting(d time.Duration) Round {
 	return func(ctx context.Context, slot time.Time, _ string) (Outcome, error) {
-		return Outcome{Round: "r" + ID(slot)}, sleep(ctx, d)
+		return Outcome{Round: "r" + ID(slot)}, store.Wait(ctx, d)
 	}
 }
 
@@ -226,7 +226,7 @@ func TestFence(t *testing.T) {
 		cut = time.Now().Add(10*time.Minute + time.Second)
 		var ended time.Time
 		_, err := a.Once(t.Context(), first, false, func(ctx context.Context, slot time.Time, _ string) (Outcome, error) {
-			err := sleep(ctx, time.Hour)
+			err := store.Wait(ctx, time.Hour)
 			ended = time.Now()
 			return Outcome{}, err
 		})

@@ -86,7 +86,7 @@ func TestOnceAgainBeside(t *testing.T) {
 		for _, holder := range []string{"b", "c"} {
 			both.Go(func() {
 				r, err := nightly(t, dir, holder, "skip").Once(t.Context(), first, true, func(ctx context.Context, _ time.Time, after string) (Outcome, error) {
-					return Outcome{Round: after + "+"}, sleep(ctx, time.Hour)
+					return Outcome{Round: after + "+"}, store.Wait(ctx, time.Hour)
 				})
 				mu.Lock()
 				defer mu.Unlock()

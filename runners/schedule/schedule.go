@@ -108,7 +108,7 @@ func (s *Scheduler) Run(ctx context.Context, round Round) error {
 		default:
 			failing = ""
 		}
-		if err := sleep(ctx, min(wait, poll)); err != nil {
+		if err := store.Wait(ctx, min(wait, poll)); err != nil {
 			return err
 		}
 	}
@@ -255,16 +255,4 @@ func later(a, b time.Time) time.Time {
 		return b
 	}
 	return a
-}
-
-// sleep returns after d, or with the error of ctx once ctx ends.
-func sleep(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(max(d, 0))
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-t.C:
-		return nil
-	}
 }

@@ -86,7 +86,7 @@ func (w *world) round(ctx context.Context, slot time.Time, after string) (Outcom
 	if w.chance(10) {
 		length *= 5
 	}
-	if err := sleep(ctx, length); err != nil {
+	if err := store.Wait(ctx, length); err != nil {
 		return Outcome{}, err
 	}
 	w.mu.Lock()
@@ -112,7 +112,7 @@ func (w *world) orchestrate() {
 	defer st.Close()
 	o := w.o
 	o.Holder, o.Now = "orchestrator", w.true
-	for sleep(ctx, w.between(time.Minute, 2*time.Hour)) == nil {
+	for store.Wait(ctx, w.between(time.Minute, 2*time.Hour)) == nil {
 		s := New(st.OnMachine(fmt.Sprintf("pod of %v", w.true())), o)
 		slot, again, kind := s.Last(), false, "last"
 		switch w.between(0, 6) {
@@ -201,7 +201,7 @@ func (w *world) life(name, machine string) {
 				far := offset > time.Hour
 				clock.Unlock()
 				w.count(&w.jumps)
-				if far && sleep(ctx, 2*time.Minute) == nil { // somebody has seen it
+				if far && store.Wait(ctx, 2*time.Minute) == nil { // somebody has seen it
 					clock.Lock()
 					offset = 0
 					clock.Unlock()

@@ -123,7 +123,7 @@ func (g *gcs) try(ctx context.Context, f func(ctx context.Context) error) (err e
 			}
 			return passing{fmt.Errorf("gave up after %s in %v: %w", attempts, time.Since(began).Round(time.Millisecond), gcsError(err))}
 		}
-		if err := wait(ctx, jitter(pause)); err != nil {
+		if err := Wait(ctx, jitter(pause)); err != nil {
 			return err
 		}
 		pause = min(2*pause, g.timing.pauseMax)

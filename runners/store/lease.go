@@ -143,7 +143,7 @@ func (l *Lease) take(ctx context.Context) error {
 			case watched != generation:
 				return &HeldError{Where: l.st.Join(l.name), Host: h.Host, PID: h.PID, Until: h.Until}
 			case time.Since(since) < length:
-				if err := wait(ctx, length/leaseBeats); err != nil {
+				if err := Wait(ctx, length/leaseBeats); err != nil {
 					return err
 				}
 				continue

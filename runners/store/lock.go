@@ -41,7 +41,7 @@ func (l *local) lock(ctx context.Context, root *tree, dir string) (unlock func()
 			f.Close()
 			return nil, localError(err)
 		}
-		if err := wait(ctx, pause); err != nil {
+		if err := Wait(ctx, pause); err != nil {
 			f.Close()
 			return nil, err
 		}
@@ -57,7 +57,7 @@ func (l *local) settled(ctx context.Context, f *os.File, name string) error {
 		if !errors.Is(err, unix.EWOULDBLOCK) {
 			return nil
 		}
-		if err := wait(ctx, pause); err != nil {
+		if err := Wait(ctx, pause); err != nil {
 			return err
 		}
 	}

@@ -259,8 +259,8 @@ func (s *Store) wrap(name string, err error) error {
 	return fmt.Errorf("store: %s: %w", s.Join(name), err)
 }
 
-// wait returns after d, or the error of ctx once ctx ends.
-func wait(ctx context.Context, d time.Duration) error {
+// Wait returns after d, or with the error of ctx once ctx ends.
+func Wait(ctx context.Context, d time.Duration) error {
 	t := time.NewTimer(d)
 	defer t.Stop()
 	select {

@@ -88,7 +88,7 @@ func (x *pass) do(ctx context.Context, n *node) (*StageRecord, error) {
 			x.o.observe(n.name, Waits, err.Error())
 			told = time.Now()
 		}
-		if err := sleep(ctx, pause); err != nil {
+		if err := store.Wait(ctx, pause); err != nil {
 			return nil, err
 		}
 		pause = min(2*pause, lookMax)

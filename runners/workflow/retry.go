@@ -5,6 +5,8 @@ import (
 	"errors"
 	"math/rand/v2"
 	"time"
+
+	"github.com/quire-ml/quire/runners/store"
 )
 
 // Retry says how a call that may fail for a while is repeated.
@@ -44,21 +46,9 @@ func (r Retry) Do(ctx context.Context, call func() error) (calls int, err error)
 		if r.Waiting != nil {
 			r.Waiting(calls+1, wait, err)
 		}
-		if err := sleep(ctx, wait); err != nil {
+		if err := store.Wait(ctx, wait); err != nil {
 			return calls, err
 		}
 		pause = min(2*pause, r.MaxPause)
-	}
-}
-
-// sleep returns after d, or with the error of ctx once ctx ends.
-func sleep(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-timer.C:
-		return nil
 	}
 }

@@ -38,7 +38,7 @@ func await[T any](ctx context.Context, read func() (T, error)) (T, error) {
 func readFile(c *cobra.Command, corpus configs.Corpus, file string) ([]byte, error) {
 	in, name := c.InOrStdin(), "standard input"
 	typed := file == "" || file == "-"
-	if typed && report.Interactive(in) {
+	if typed && report.IsTerminal(in) {
 		fmt.Fprintf(c.ErrOrStderr(), "quire: reads the text from standard input; Ctrl-D on a new line ends it\n")
 	}
 	data, err := await(c.Context(), func() ([]byte, error) {
