@@ -12,7 +12,7 @@ import (
 type access struct {
 	space    string // global, shared, const, "" for generic
 	write    bool
-	constant bool // ld.global.nc: nobody writes there in this launch
+	cached   bool // ld.global.nc: nobody writes there in this launch
 	base     int  // slot of the address
 	offset   uint64
 	width    uint64 // bytes of an element
@@ -28,8 +28,8 @@ func (b *builder) access(name string, operands []string) (step, error) {
 	if v == nil || v[5]+v[6] == "f8" || v[5]+v[6] == "f16" || len(operands) != 2 {
 		return nil, errUndone
 	}
-	a := &access{space: v[2], write: v[1] == "st", constant: v[3] != ""}
-	if a.constant && name[:9] != "ld.global" || a.write && (a.space == "const" || a.space == "param") {
+	a := &access{space: v[2], write: v[1] == "st", cached: v[3] != ""}
+	if a.cached && name[:9] != "ld.global" || a.write && (a.space == "const" || a.space == "param") {
 		return nil, errUndone
 	}
 	a.width = map[string]uint64{"8": 1, "16": 2, "32": 4, "64": 8}[v[6]]
@@ -145,8 +145,8 @@ func (a *access) step(w *warp, active []uint8) *Fault {
 			me := t.interval | uint64(w.thread(l))
 			cells := r.cells[at/4 : (at+n+3)/4]
 			for i := range cells {
-				if c := &cells[i]; !c.note(t, me, a.write, a.constant) {
-					return w.fault(l, "%s", w.block.explain(c, t, me, a.write, a.constant))
+				if c := &cells[i]; !c.note(t, me, a.write, a.cached) {
+					return w.fault(l, "%s", w.block.explain(c, t, me, a.write, a.cached))
 				}
 			}
 		}

@@ -66,7 +66,8 @@ func runForm(t *testing.T, instruction string, n int, from ...uint64) []uint64 {
 		values = binary.LittleEndian.AppendUint64(values, v)
 	}
 	results := make([]byte, 8*n)
-	for _, err := range []error{m.Write(in, values), m.Write(out, results), launch(m, form(instruction, names[:n], names[n:]), 1, 1, in, out), m.Read(out, results)} {
+	text := form(instruction, names[:n], names[n:])
+	for _, err := range []error{m.Write(in, values), m.Write(out, results), launch(m, text, 1, 1, in, out), m.Read(out, results)} {
 		if err != nil {
 			t.Fatalf("%s: %v", instruction, err)
 		}

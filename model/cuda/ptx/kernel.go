@@ -32,7 +32,6 @@ type builder struct {
 var (
 	head      = regexp.MustCompile(`^(?:\.visible |\.weak )?\.entry ([$\w]+) ?\((.*)\)(.*)$`)
 	parameter = regexp.MustCompile(`^\.param(?: \.align (\d+))? \.([bsuf]\d+) ([$\w]+)(?:\[(\d+)\])?$`)
-	limits    = regexp.MustCompile(`\.(\w+) ([\d, ]+)`)
 	registers = regexp.MustCompile(`^\.reg \.(pred|[bsu](?:16|32|64)|f(?:32|64)) ([%$\w]+)(?:<(\d+)>)?$`)
 )
 
@@ -90,15 +89,17 @@ func (b *builder) parameters(list string) error {
 
 // limit reads the directives between the parameters and the body.
 func (b *builder) limit(s string) error {
-	for _, v := range limits.FindAllStringSubmatch(s, -1) {
-		if v[1] == "minnctapersm" {
+	for _, directive := range strings.Split(strings.TrimSpace(s), ".") {
+		name, numbers, _ := strings.Cut(directive, " ")
+		switch name {
+		case "", "minnctapersm":
 			continue
-		}
-		if v[1] != "maxntid" {
-			return fmt.Errorf("directive .%s", v[1])
+		case "maxntid":
+		default:
+			return fmt.Errorf("unknown directive %s", name)
 		}
 		b.maximum = 1
-		for _, n := range strings.Split(v[2], ",") {
+		for _, n := range strings.Split(numbers, ",") {
 			x, err := strconv.ParseUint(strings.TrimSpace(n), 10, 16)
 			if err != nil {
 				return err
@@ -114,7 +115,7 @@ func (b *builder) body(p *parser) error {
 	for {
 		line, s := p.next()
 		if line == 0 {
-			return errors.New("no closing brace behind it")
+			return errors.New("its closing brace is missing")
 		}
 		b.line, b.text = line, s
 		var err error
@@ -168,11 +169,14 @@ func (b *builder) directive(s string) error {
 		scope[v[2]] = register{b.slot(), bits}
 		return nil
 	}
-	n, err := strconv.Atoi(v[3])
-	for i := range n {
+	n, err := strconv.ParseUint(v[3], 10, 16)
+	if err != nil {
+		return err
+	}
+	for i := range int(n) {
 		scope[v[2]+strconv.Itoa(i)] = register{b.slot(), bits}
 	}
-	return err
+	return nil
 }
 
 // slot returns the next slot of a frame.
@@ -187,7 +191,7 @@ func (b *builder) place(v shared) uint64 {
 		return at
 	}
 	b.shared = append(b.shared, v)
-	b.places[v.name] = base(sharedSlot, len(b.shared), v.align)
+	b.places[v.name] = base(sharedSpan, len(b.shared), v.align)
 	return b.places[v.name]
 }
 

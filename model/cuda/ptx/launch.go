@@ -17,7 +17,7 @@ var (
 )
 
 // Launch runs a kernel on blocks of threads. shared is the size of the dynamic shared
-// memory in bytes, params the parameters, each at a multiple of its size. The error
+// memory in bytes, params the parameters, each at a multiple of its alignment. The error
 // is a *Fault where the kernel did what it may not do; memory is then as it was left.
 func (m *Memory) Launch(k *Kernel, grid, block [3]uint32, shared uint32, params []byte) error {
 	if err := k.check(grid, block, shared, params); err != nil {
@@ -94,7 +94,7 @@ type block struct {
 func newBlock(m *Memory, k *Kernel, grid, threads [3]uint32, shared uint32, params []byte) *block {
 	b := &block{memory: m, kernel: k, params: params, grid: grid, threads: threads,
 		random:    rand.New(rand.NewPCG(m.Seed, m.interval)),
-		variables: newSpace("shared", sharedSlot)}
+		variables: newSpace("shared", sharedSpan)}
 	for _, v := range k.shared {
 		if v.dynamic {
 			v.size = uint64(shared)
@@ -133,7 +133,8 @@ func (b *block) position(thread uint32) [3]uint32 {
 func (b *block) start(index [3]uint32) {
 	b.index = index
 	b.next()
-	b.global.block, b.shared.launch, b.shared.block, b.shared.since = b.global.interval, b.global.interval, b.global.interval, b.global.interval
+	now := b.global.interval
+	b.global.block, b.shared = now, clock{launch: now, block: now, interval: now, since: now}
 	for _, w := range b.warps {
 		w.pc, w.state = [lanes]int{}, [lanes]kind{}
 		for l := w.size; l < lanes; l++ {

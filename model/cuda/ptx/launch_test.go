@@ -101,7 +101,7 @@ func TestDivergence(t *testing.T) {
 	zeros := make([]uint32, 128)
 	a := words(t, m, zeros...)
 	err := launch(m, program(".shared .align 4 .b8 s[256];", index+`
-mov.u32 %r4, 0; mov.u32 %r5, %tid.x; and.b32 %r5, %r5, 7; mov.u32 %r6, 0;
+mov.u32 %r4, 0; mov.u32 %r5, %tid.x; and.b32 %r5, %r5, 7; mov.u32 %r6, 0; setp.ne.s32 %p2, %r4, 0;
 $loop:
 setp.ge.u32 %p1, %r6, %r5;
 @%p1 bra $out;
@@ -120,11 +120,10 @@ st.global.u32 [%rd1], %r4;`), 2, 64, a, a, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	// Turns 0, 2, 4, 6 add 100, the others 1; the last turn decides of the 1000. The
-	// predicate of a thread without turns is left from nowhere: it is not compared.
+	// Turns 0, 2, 4 and 6 add 100, the others 1; the last turn decides of the 1000.
 	want := []uint32{0, 1100, 101, 1201, 202, 1302, 303, 1403}
 	for i, got := range readWords(t, m, a, 128) {
-		if i%8 != 0 && got != want[i%8] {
+		if got != want[i%8] {
 			t.Errorf("thread %d: %d, want %d", i, got, want[i%8])
 		}
 	}
@@ -240,6 +239,7 @@ func TestAccesses(t *testing.T) {
 		{"ld.global.s32 %rd3, [%rd1]; st.global.u64 [%rd2], %rd3;", []uint32{0x80010203, 0xFFFFFFFF}},
 		{"ld.global.u32 %rd3, [%rd1]; st.global.u64 [%rd2], %rd3;", []uint32{0x80010203, 0}},
 		{"ld.global.s8 %rs1, [%rd1+3]; st.global.u16 [%rd2], %rs1; st.global.u8 [%rd2+2], %rs1; st.global.u8 [%rd2+3], 7;", []uint32{0x0780FF80}},
+		{"ld.global.s8 %rs1, [%rd1+3]; mov.u16 %rs2, 5; mov.b32 %r1, {%rs1, %rs2}; st.global.u32 [%rd2], %r1;", []uint32{0x0005FF80}},
 		{"ld.global.b64 %rd3, [%rd1+8]; st.global.u32 [%rd2], %rd3;", []uint32{3}},
 		{"add.s64 %rd1, %rd1, 16; ld.global.nc.v2.f32 {%f1, %f2}, [%rd1+-16]; st.global.v2.f32 [%rd2], {%f2, %f1};", []uint32{2, 0x80010203}},
 		{"ld.global.v4.u32 {%r1, %r2, %r3, %r4}, [%rd1]; st.global.v4.u32 [%rd2], {%r4, %r3, 9, %r1};", []uint32{4, 3, 9, 0x80010203}},
@@ -270,7 +270,8 @@ func TestAccesses(t *testing.T) {
 
 // TestParams has parameters of each size, packed at multiples of their sizes.
 func TestParams(t *testing.T) {
-	module, err := Parse(fileHeader + `.visible .entry k(.param .u64 out, .param .u8 a, .param .u16 b, .param .f32 c, .param .u8 d, .param .f64 e, .param .align 8 .b8 f[12])
+	module, err := Parse(fileHeader + `.visible .entry k(.param .u64 out, .param .u8 a, .param .u16 b, .param .f32 c,
+	.param .u8 d, .param .f64 e, .param .align 8 .b8 f[12])
 .maxntid 32, 2, 1
 .minnctapersm 2
 {

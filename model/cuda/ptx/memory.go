@@ -6,12 +6,12 @@ import (
 )
 
 // Addresses are sparse, so that a pointer that went astray meets nothing. An
-// allocation has a slot of addresses of its own, used once, and lies in the middle
-// of it: an index that is too small or too large by less than half a slot is still
+// allocation has a span of addresses of its own, used once, and lies in the middle
+// of it: an index that is too small or too large by less than half a span is still
 // known to belong to it.
 const (
-	globalSlot = 38 // log2 of the addresses in a slot of device memory
-	sharedSlot = 20 // of shared memory, whose addresses have 32 bits
+	globalSpan = 38 // log2 of the addresses in a span of device memory
+	sharedSpan = 20 // of shared and constant memory, whose addresses have 32 bits
 	alignment  = 256
 
 	sharedWindow = 1 << 63 // shared memory among generic addresses
@@ -27,16 +27,16 @@ type region struct {
 	freed bool
 }
 
-// A space is the regions of a kind of memory by slot; slot 0 has none.
+// A space is the regions of a kind of memory, one a span; the first span has none.
 type space struct {
 	name    string
-	bits    int // log2 of the addresses in a slot
+	bits    int // log2 of the addresses in a span
 	regions []*region
 }
 
-// base returns the address of what lies in a slot.
-func base(bits, slot int, align uint64) uint64 {
-	return uint64(slot)<<bits + 1<<(bits-1) + align
+// base returns the address of what lies in a span.
+func base(bits, span int, align uint64) uint64 {
+	return uint64(span)<<bits + 1<<(bits-1) + align
 }
 
 // newSpace returns a space without regions.
@@ -56,11 +56,11 @@ func (s *space) add(name string, n, align uint64) *region {
 
 // find returns the region of an address, or what is wrong with n bytes there.
 func (s *space) find(p, n uint64) (*region, uint64, error) {
-	slot := p >> s.bits
-	if slot >= uint64(len(s.regions)) || s.regions[slot] == nil {
+	span := p >> s.bits
+	if span >= uint64(len(s.regions)) || s.regions[span] == nil {
 		return nil, 0, fmt.Errorf("%s memory: nothing is at address %#x", s.name, p)
 	}
-	r := s.regions[slot]
+	r := s.regions[span]
 	at := p - r.base
 	switch {
 	case r.freed:
@@ -87,7 +87,7 @@ type Memory struct {
 
 // NewMemory returns a memory without allocations.
 func NewMemory() *Memory {
-	return &Memory{global: newSpace("global", globalSlot)}
+	return &Memory{global: newSpace("global", globalSpan)}
 }
 
 // Alloc returns the address of n fresh bytes, a multiple of 256 and of no higher

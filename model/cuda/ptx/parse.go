@@ -12,7 +12,7 @@ import (
 // Parse reads a PTX file. It refuses what this package does not execute, with the line.
 func Parse(text string) (*Module, error) {
 	p := &parser{text: blank(text), line: 1,
-		module: &Module{kernels: map[string]*Kernel{}, symbols: map[string]uint64{}, shared: map[string]shared{}, constant: newSpace("constant", sharedSlot)}}
+		module: &Module{kernels: map[string]*Kernel{}, constant: newSpace("constant", sharedSpan), symbols: map[string]uint64{}, shared: map[string]shared{}}}
 	for {
 		line, s := p.next()
 		if line == 0 {
@@ -59,9 +59,9 @@ var (
 	entry  = regexp.MustCompile(`^(\.\w+ )*\.(entry|func) `)
 )
 
-// next returns the next statement and its line, which is 0 at the end of the text: a brace, a
-// label, a line of the file's header, the head of an entry up to its brace, or what
-// ends with a semicolon, without it. White space becomes single spaces.
+// next returns the next statement and its line, which is 0 at the end of the text. A
+// statement is a brace, a label, a line of the file's header, the head of an entry up
+// to its brace, or what a semicolon ends. White space becomes single spaces.
 func (p *parser) next() (line int, statement string) {
 	p.skip(len(p.text) - len(strings.TrimLeft(p.text, " \t\r\n")))
 	if p.text == "" {
@@ -164,7 +164,7 @@ func extent(v []string) (size, align uint64, err error) {
 			return 0, 0, err
 		}
 	}
-	if element == 0 || align == 0 || align&(align-1) != 0 || size > 1<<(sharedSlot-2) {
+	if element == 0 || align == 0 || align&(align-1) != 0 || size > 1<<(sharedSpan-2) {
 		return 0, 0, fmt.Errorf("a variable of %d bytes, aligned to %d", size, align)
 	}
 	return size, align, nil

@@ -30,10 +30,10 @@ type clock struct {
 
 // note records an access by the thread with stamp me. It reports whether the access
 // may be made.
-func (c *cell) note(t *clock, me uint64, write, constant bool) bool {
+func (c *cell) note(t *clock, me uint64, write, cached bool) bool {
 	switch w := c.written; {
-	case w == me && !constant:
-	case w >= t.launch && (w < t.block || w >= t.interval || constant):
+	case w == me && !cached:
+	case w >= t.launch && (w < t.block || w >= t.interval || cached):
 		return false
 	case w < t.since && !write:
 		return false
@@ -56,21 +56,21 @@ func (c *cell) note(t *clock, me uint64, write, constant bool) bool {
 	case r&many != me&many:
 		c.read = r | many
 	}
-	if constant {
+	if cached {
 		c.read |= others
 	}
 	return true
 }
 
 // explain says why note refused.
-func (b *block) explain(c *cell, t *clock, me uint64, write, constant bool) string {
+func (b *block) explain(c *cell, t *clock, me uint64, write, cached bool) string {
 	w, r := c.written, c.read
 	switch {
 	case w < t.since && !write:
 		return "nobody has written this memory"
 	case w >= t.launch && (w < t.block || w >= t.interval && w != me):
 		return "race: " + b.accessor(w) + " wrote it, and no barrier is in between"
-	case constant:
+	case cached:
 		return "ld.global.nc of memory that this launch has written"
 	case r&others != 0:
 		return "race: another block, or ld.global.nc, read it in this launch"
