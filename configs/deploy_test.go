@@ -159,10 +159,12 @@ func TestDeployKubernetes(t *testing.T) {
 	}
 	checkContainer(t, pod.Containers[0], j.Spec.Schedule, j.Spec.TimeZone)
 	rule := j.Spec.JobTemplate.Spec.PodFailurePolicy.Rules[0]
-	if rule.Action != "FailJob" || rule.OnExitCodes.Operator != "In" || rule.OnExitCodes.ContainerName != pod.Containers[0].Name || !slices.Equal(rule.OnExitCodes.Values, []int{2, 3}) {
+	if rule.Action != "FailJob" || rule.OnExitCodes.Operator != "In" || rule.OnExitCodes.ContainerName != pod.Containers[0].Name ||
+		!slices.Equal(rule.OnExitCodes.Values, []int{2, 3}) {
 		t.Errorf("the rule is %+v", rule)
 	}
-	if m, v := pod.Containers[0].VolumeMounts, pod.Volumes; len(m) != 1 || len(v) != 1 || m[0].Name != v[0].Name || v[0].ConfigMap.Name == "" || !strings.HasPrefix(pod.Containers[0].Args[3], m[0].MountPath) {
+	if m, v := pod.Containers[0].VolumeMounts, pod.Volumes; len(m) != 1 || len(v) != 1 || m[0].Name != v[0].Name || v[0].ConfigMap.Name == "" ||
+		!strings.HasPrefix(pod.Containers[0].Args[3], m[0].MountPath) {
 		t.Errorf("mounts %+v, volumes %+v", m, v)
 	}
 }
@@ -225,7 +227,8 @@ func TestDeploySystemd(t *testing.T) {
 		t.Errorf("the service runs %q", command)
 	}
 	// A restart on exit code 1 would repeat a failed slot's code for ever, and a refused model is no success.
-	if service["Service.Restart"][0] != "on-abnormal" || service["Service.RestartForceExitStatus"][0] != "75" || service["Service.SuccessExitStatus"] != nil || service["Service.Type"][0] != "oneshot" {
+	if service["Service.Restart"][0] != "on-abnormal" || service["Service.RestartForceExitStatus"][0] != "75" ||
+		service["Service.SuccessExitStatus"] != nil || service["Service.Type"][0] != "oneshot" {
 		t.Errorf("the service is %v", service)
 	}
 	if timer["Timer.OnCalendar"][0] != "*-*-* 03:00:00 Europe/Berlin" || timer["Install.WantedBy"][0] != "timers.target" {

@@ -111,8 +111,10 @@ func TestIdentity(t *testing.T) {
 		{"train.hidden=carry", "", strings.Replace(quickstart, `"lr"`, `"hidden":"carry","lr"`, 1)},
 		{"train.average=0.99", "", strings.Replace(quickstart, `"batch"`, `"average":0.99,"batch"`, 1)},
 		{"train.curriculum.sampling=0.25", "", strings.Replace(quickstart, `"epochs"`, `"curriculum":{"sampling":0.25},"epochs"`, 1)},
-		{"train.hidden=carry train.curriculum.seq_length=7", "", strings.NewReplacer(`"epochs"`, `"curriculum":{"epochs":1,"seq_length":7},"epochs"`, `"lr"`, `"hidden":"carry","lr"`).Replace(quickstart)},
-		{"model.input_dropout=0.1 model.weight_dropout=0.2", "", strings.NewReplacer(`"layers":1`, `"input_dropout":0.1,"layers":1,"weight_dropout":0.2`).Replace(quickstart)},
+		{"train.hidden=carry train.curriculum.seq_length=7", "", strings.NewReplacer(`"epochs"`, `"curriculum":{"epochs":1,"seq_length":7},"epochs"`,
+			`"lr"`, `"hidden":"carry","lr"`).Replace(quickstart)},
+		{"model.input_dropout=0.1 model.weight_dropout=0.2", "", strings.NewReplacer(`"layers":1`,
+			`"input_dropout":0.1,"layers":1,"weight_dropout":0.2`).Replace(quickstart)},
 	} {
 		got, err := loaded(t, "quickstart", strings.Fields(test.set)...).Identity(test.from)
 		if err != nil || string(got) != test.want {
@@ -203,7 +205,8 @@ func TestDigestOfSources(t *testing.T) {
 		o    Options
 		want string
 	}{
-		{Options{Config: "tutorial", Set: []string{"corpus.sources=a"}}, "corpus.sha256 = \"\"\n  set by    --set corpus.sources, with other sources\n  over      \"" + tutorial + "\" of embedded tutorial.yaml:"},
+		{Options{Config: "tutorial", Set: []string{"corpus.sources=a"}},
+			"corpus.sha256 = \"\"\n  set by    --set corpus.sources, with other sources\n  over      \"" + tutorial + "\" of embedded tutorial.yaml:"},
 		{Options{Config: at("sources.yaml")}, "set by    " + at("sources.yaml") + ":2, with other sources\n"},
 		{Options{Config: "quickstart", Set: []string{"corpus.sources=a"}}, "set by    default\n"},
 	} {
@@ -211,7 +214,8 @@ func TestDigestOfSources(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if text, err := r.Explain("corpus.sha256"); err != nil || !strings.Contains(text, test.want) || !strings.Contains(text, "it belongs to the sources beside it") {
+		if text, err := r.Explain("corpus.sha256"); err != nil || !strings.Contains(text, test.want) ||
+			!strings.Contains(text, "it belongs to the sources beside it") {
 			t.Errorf("%+v: %v\n%s, want\n%s", test.o, err, text, test.want)
 		}
 	}

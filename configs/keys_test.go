@@ -126,7 +126,8 @@ func TestNearest(t *testing.T) {
 	for name, want := range map[string]string{
 		"train.lrr": "train.lr", "TRAIN.LR": "train.lr", "train.batch_size": "train.batch", "batch": "train.batch", "hiden": "model.hidden",
 		"prep.hidden": "model.hidden", "trian": "train", "corpus.source": "corpus.sources", "early_stop.patience": "train.early_stop.patience",
-		"train.learning_rate": "train.lr", "learning_rate": "train.lr", "train.learning_rat": "train.lr", "model.units": "model.hidden", "generate.num_generate": "generate.length",
+		"train.learning_rate": "train.lr", "learning_rate": "train.lr", "train.learning_rat": "train.lr", "model.units": "model.hidden",
+		"generate.num_generate":  "generate.length",
 		"train.checkpoint.every": "train.checkpoint.every_steps", "sweep.train.learning_rate": "sweep.train.lr", "train.grad_clip": "train.clip_norm",
 		"train.keep_last": "train.checkpoint.keep_last", "checkpoint": "train.checkpoint", "Name": "name", "extend": "extends", "x": "name", "": "name",
 	} {

@@ -95,8 +95,10 @@ var fileMistakes = []struct {
 	{"variable in source", `corpus: {sources: ["${HOME}/x"]}`, "corpus.sources", ":1", "", "only ${GOROOT} is expanded"},
 	{"curriculum too long", "train: {hidden: carry, curriculum: {seq_length: 101}}", "train.curriculum.seq_length", ":1", "", "more than prep.seq_length 100"},
 	{"curriculum of zeros", "train: {curriculum: {seq_length: 10}}", "train.curriculum.seq_length", ":1", "", "use train.hidden carry, or 0"},
-	{"carried over overlaps", "prep: {stride: 5}\ntrain:\n  hidden: carry\n", "train.hidden", ":3", "", "with prep.stride 5 sequences overlap; use train.hidden zero, or prep.stride 0"},
-	{"carried between blocks", "prep.validation.by: block\ntrain.hidden: carry\n", "train.hidden", ":2", "", "with prep.validation.by block sequences do not follow one another"},
+	{"carried over overlaps", "prep: {stride: 5}\ntrain:\n  hidden: carry\n", "train.hidden", ":3", "",
+		"with prep.stride 5 sequences overlap; use train.hidden zero, or prep.stride 0"},
+	{"carried between blocks", "prep.validation.by: block\ntrain.hidden: carry\n", "train.hidden", ":2", "",
+		"with prep.validation.by block sequences do not follow one another"},
 	{"digest of many", "corpus:\n  sources: [a, b]\n  sha256: " + strings.Repeat("a", 64), "corpus.sha256", ":3", "", "one source"},
 	{"planned: gpu", "train: {device: gpu}", "train.device", ":1", "", "not supported yet; use auto or cpu"},
 
@@ -245,14 +247,16 @@ func TestOtherMistakes(t *testing.T) {
 			continue
 		}
 		e := mistake(t, err)
-		if e.Key != c.key || e.Source != c.source || c.nearest != "*" && e.Nearest != c.nearest || c.nearest == "*" && e.Nearest == "" || !strings.Contains(e.Error(), c.says) {
+		if e.Key != c.key || e.Source != c.source || c.nearest != "*" && e.Nearest != c.nearest || c.nearest == "*" && e.Nearest == "" ||
+			!strings.Contains(e.Error(), c.says) {
 			t.Errorf("%+v: key %q, source %q, nearest %q, %v; want %q, %q, %q, %q", c.o, e.Key, e.Source, e.Nearest, e, c.key, c.source, c.nearest, c.says)
 		}
 	}
 }
 
 func TestDeveloperSwitches(t *testing.T) {
-	_, err := Load(Options{Environ: []string{"QUIRE_VARIANT=avx2", "QUIRE_VECTORS=/x", "QUIRE_PYTHON=python3", "QUIRE_FLINK=host", "quire_variant=x", "QUIREX=1", "=C:=x", "X"}})
+	_, err := Load(Options{Environ: []string{"QUIRE_VARIANT=avx2", "QUIRE_VECTORS=/x", "QUIRE_PYTHON=python3", "QUIRE_FLINK=host", "quire_variant=x",
+		"QUIREX=1", "=C:=x", "X"}})
 	if err != nil {
 		t.Error(err)
 	}

@@ -68,7 +68,8 @@ var mutators = []struct {
 	}},
 	{"deep", func(r *rand.Rand, lines []string, at leaf) ([]string, Error, int) {
 		n := 7 + r.IntN(300)
-		return replace(lines, at.line, at.start+last(at.key.name)+": "+strings.Repeat("{a: ", n)+"1"+strings.Repeat("}", n)), Error{Nearest: "*", Reason: "is nested deeper"}, at.line + 1
+		return replace(lines, at.line, at.start+last(at.key.name)+": "+strings.Repeat("{a: ", n)+"1"+strings.Repeat("}", n)),
+			Error{Nearest: "*", Reason: "is nested deeper"}, at.line + 1
 	}},
 	{"alias bomb", func(r *rand.Rand, lines []string, at leaf) ([]string, Error, int) {
 		bomb := []string{"b0: &b0 [x, x, x, x, x, x, x, x, x]"}
@@ -95,7 +96,8 @@ func wrongType(k *key) []string {
 		return append(both, "3.9", "3.0", "1e2", `"3"`, "'3'", "0x10", "010", "1_000", "0b1", "x", "true", "[3]", ".nan", "NaN", ".inf", "-.inf", "1e400",
 			"9223372036854775808", "-9223372036854775809", "18446744073709551617", "99999999999999999999999", "2024-01-01", "3 4", "3s")
 	case number:
-		return append(both, `"0.5"`, "'0.5'", ".nan", "nan", ".NaN", "NaN", ".inf", "+.Inf", "-.INF", "inf", "Infinity", "1e400", "-1e999", "1e-400", "0x1p-1", "1_0.5", "1,5", "x", "false", "[0.5]", "1:30", "0o7")
+		return append(both, `"0.5"`, "'0.5'", ".nan", "nan", ".NaN", "NaN", ".inf", "+.Inf", "-.INF", "inf", "Infinity", "1e400", "-1e999", "1e-400",
+			"0x1p-1", "1_0.5", "1,5", "x", "false", "[0.5]", "1:30", "0o7")
 	case truth:
 		return append(both, "yes", "on", "1", "0", "True", "TRUE", `"true"`, "'false'", "[true]", "t")
 	case sources:

@@ -47,8 +47,10 @@ func TestYAMLGolden(t *testing.T) {
 
 // TestYAMLRoundTrip loads what YAML wrote of values that are hard to write.
 func TestYAMLRoundTrip(t *testing.T) {
-	texts := []string{"", " ", "ROMEO: ", "\n", "a\n", "\na\n\n", "a\n  b\n", "\t", "\r\n", "true", "null", "~", "3", "1e3", ".nan", "0x1", "2024-01-01", "- a", "# a", "a # b",
-		"a: b", "'", `"`, `\n`, "${GOROOT}", "<<", "*a", "&a", "!a", "%a", "@a", "`a", "[a]", "{a}", "---", "...", "\x00\x01\x7f", "\u0085\u2028\u2029\u00a0", "\ufeff", "\ufffd\ufffe\uffff",
+	texts := []string{"", " ", "ROMEO: ", "\n", "a\n", "\na\n\n", "a\n  b\n", "\t", "\r\n", "true", "null", "~", "3", "1e3", ".nan", "0x1",
+		"2024-01-01", "- a", "# a", "a # b",
+		"a: b", "'", `"`, `\n`, "${GOROOT}", "<<", "*a", "&a", "!a", "%a", "@a", "`a", "[a]", "{a}", "---", "...", "\x00\x01\x7f",
+		"\u0085\u2028\u2029\u00a0", "\ufeff", "\ufffd\ufffe\uffff",
 		"äöü", "日本語", "😀", "yes", "=", strings.Repeat("long ", 100), strings.Repeat("x", 5000) + " \n"}
 	for _, s := range texts {
 		r, err := Load(Options{Flags: []Flag{{"generate.prompt", s, "--prompt"}}})
@@ -60,8 +62,10 @@ func TestYAMLRoundTrip(t *testing.T) {
 			t.Errorf("%q comes back as %q", s, got.Generate.Prompt)
 		}
 	}
-	for _, set := range []string{"train.lr=1e-9", "train.lr=0.1234567890123456789", "train.clip_norm=1e6", "train.clip_norm=123456.7", "train.seed=-9223372036854775808",
-		"prep.min_count=9223372036854775807", `corpus.sources=["a, b", "[x]", "3", "true", "#", "ä: b"]`, "corpus.sources=", "train.checkpoint.keep_best=false"} {
+	for _, set := range []string{"train.lr=1e-9", "train.lr=0.1234567890123456789", "train.clip_norm=1e6", "train.clip_norm=123456.7",
+		"train.seed=-9223372036854775808",
+		"prep.min_count=9223372036854775807", `corpus.sources=["a, b", "[x]", "3", "true", "#", "ä: b"]`, "corpus.sources=",
+		"train.checkpoint.keep_best=false"} {
 		r, err := Load(Options{Set: []string{set}})
 		if err != nil {
 			t.Errorf("%q: %v", set, err)
@@ -97,7 +101,8 @@ func TestExplain(t *testing.T) {
 		t.Fatal(err)
 	}
 	for key, want := range map[string][]string{
-		"train.lr":          {"train.lr = 0.03\n", "set by    --set train.lr\n", "over      0.02 of QUIRE_TRAIN_LR\n", "over      0.01 of " + file + ":3\n", "default   0.001\n", "range     number, at least 1e-09 and at most 10\n", "effect    weights\n", "variable  QUIRE_TRAIN_LR"},
+		"train.lr": {"train.lr = 0.03\n", "set by    --set train.lr\n", "over      0.02 of QUIRE_TRAIN_LR\n", "over      0.01 of " + file +
+			":3\n", "default   0.001\n", "range     number, at least 1e-09 and at most 10\n", "effect    weights\n", "variable  QUIRE_TRAIN_LR"},
 		"train.clip_norm":   {"train.clip_norm = 1\n", "set by    embedded base.yaml:7\n", "default   0\n"},
 		"train.batch":       {"train.batch = 64\n", "set by    default\n", "range     whole number, 1 to 65536\n"},
 		"train.device":      {`train.device = "auto"`, "range     auto, cpu or gpu (only auto or cpu is supported yet)\n"},
@@ -121,13 +126,32 @@ func TestExplain(t *testing.T) {
 		"train.lrr": "configs: train.lrr is an unknown key; the nearest is train.lr",
 		"Train.LR":  "configs: Train.LR is an unknown key; the nearest is train.lr",
 		"epochs":    "configs: epochs is an unknown key; the nearest is train.epochs",
-		"model":     "configs: model is a section; its keys are model.cell, model.layers, model.embedding, model.hidden, model.dropout, model.input_dropout, model.weight_dropout",
+		"model": "configs: model is a section; its keys are model.cell, model.layers, model.embedding, model.hidden, model.dropout, " +
+			"model.input_dropout, model.weight_dropout",
 	} {
 		_, err := r.Explain(key)
 		if e := mistake(t, err); e.Error() != want {
 			t.Errorf("%s: %v, want %s", key, e, want)
 		}
 	}
+}
+
+// shown returns everything that is shown of a config, and of a key of it.
+func shown(t *testing.T, r *Resolved, key string) map[string]string {
+	t.Helper()
+	values, err := json.Marshal(r.Values())
+	if err != nil {
+		t.Fatal(err)
+	}
+	config, err := json.Marshal(&r.Config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	explained, err := r.Explain(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return map[string]string{"YAML": string(r.YAML()), "Over": string(r.Over("")), "Values": string(values), "JSON": string(config), "Explain": explained}
 }
 
 // TestSecrets looks for a secret in everything that is shown of a config.
@@ -140,19 +164,7 @@ func TestSecrets(t *testing.T) {
 	if r.Config.Notify.Webhook != webhook || r.Config.Notify.Command != "mail s3cr3t" {
 		t.Fatalf("notify is %+v", r.Config.Notify)
 	}
-	values, err := json.Marshal(r.Values())
-	if err != nil {
-		t.Fatal(err)
-	}
-	config, err := json.Marshal(&r.Config)
-	if err != nil {
-		t.Fatal(err)
-	}
-	explained, err := r.Explain("notify.webhook")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for what, text := range map[string]string{"YAML": string(r.YAML()), "Values": string(values), "JSON": string(config), "Explain": explained} {
+	for what, text := range shown(t, r, "notify.webhook") {
 		if strings.Contains(text, "s3cr3t") || !strings.Contains(text, "secret") {
 			t.Errorf("%s shows the secret, or does not say that there is one: %s", what, text)
 		}
@@ -161,7 +173,8 @@ func TestSecrets(t *testing.T) {
 	if again.Notify != (Notify{}) {
 		t.Errorf("YAML loads to %+v", again.Notify)
 	}
-	for _, set := range []string{"notify.webhook=ftp://s3cr3t", "notify.webhook=s3cr3t", "notify.command=s3cr3t\nrm", "notify.webhook=(secret)", "notify.command=(secret)"} {
+	for _, set := range []string{"notify.webhook=ftp://s3cr3t", "notify.webhook=s3cr3t", "notify.command=s3cr3t\nrm", "notify.webhook=(secret)",
+		"notify.command=(secret)"} {
 		_, err := Load(Options{Set: []string{set}})
 		if e := mistake(t, err); strings.Contains(e.Error(), "s3cr3t") || e.Key != set[:len("notify.webhook")] {
 			t.Errorf("%s: %v", set, err)
@@ -172,7 +185,7 @@ func TestSecrets(t *testing.T) {
 // TestSecretsOfSources looks for the secrets of a source's URL in everything that is shown of
 // a config. The URL itself is read, and a config without the secrets is not.
 func TestSecretsOfSources(t *testing.T) {
-	const source, shown = "https://me:s3cr3t@h/x.txt?sig=s3cr3t#s3cr3t", "https://(secret)@h/x.txt?(secret)#(secret)"
+	const source, safe = "https://me:s3cr3t@h/x.txt?sig=s3cr3t#s3cr3t", "https://(secret)@h/x.txt?(secret)#(secret)"
 	r, err := Load(Options{Set: []string{"corpus.sources=[other.txt, '" + source + "']"}})
 	if err != nil {
 		t.Fatal(err)
@@ -180,26 +193,15 @@ func TestSecretsOfSources(t *testing.T) {
 	if list, err := r.Config.Corpus.Expanded(); err != nil || list[1] != source {
 		t.Errorf("the sources are %q, %v", list, err)
 	}
-	values, err := json.Marshal(r.Values())
-	if err != nil {
-		t.Fatal(err)
-	}
-	config, err := json.Marshal(&r.Config)
-	if err != nil {
-		t.Fatal(err)
-	}
-	explained, err := r.Explain("corpus.sources")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for what, text := range map[string]string{"YAML": string(r.YAML()), "Over": string(r.Over("")), "Values": string(values), "JSON": string(config), "Explain": explained} {
-		if strings.Contains(text, "s3cr3t") || !strings.Contains(text, shown) || !strings.Contains(text, "other.txt") {
+	for what, text := range shown(t, r, "corpus.sources") {
+		if strings.Contains(text, "s3cr3t") || !strings.Contains(text, safe) || !strings.Contains(text, "other.txt") {
 			t.Errorf("%s shows the secret, or not the rest: %s", what, text)
 		}
 	}
 	again := reload(t, r.YAML()).Config
 	_, err = again.Corpus.Expanded()
-	if want := `configs: corpus.sources has the item "` + shown + `", a URL whose secrets quire has left out: give it with them`; err == nil || err.Error() != want {
+	if want := `configs: corpus.sources has the item "` + safe + `", a URL whose secrets quire has left out: give it with them`; err == nil ||
+		err.Error() != want {
 		t.Errorf("the sources that YAML loads to are %q, %v", again.Corpus.Sources, err)
 	}
 	for _, set := range []string{"corpus.sources " + source, "corpus.sources=" + source + "${X}", "corpus.sources=['" + source + "]", "train.lr=" + source} {
@@ -212,10 +214,12 @@ func TestSecretsOfSources(t *testing.T) {
 
 // TestOver loads configs that extend another one and have what differs.
 func TestOver(t *testing.T) {
-	dir := write(t, map[string]string{"base.yaml": "extends: shakespeare\ntrain: {lr: 0.5}\n", "grid.yaml": "extends: base.yaml\nsweep: {train.lr: [0.1, 0.2]}\n",
+	dir := write(t, map[string]string{"base.yaml": "extends: shakespeare\ntrain: {lr: 0.5}\n",
+		"grid.yaml":   "extends: base.yaml\nsweep: {train.lr: [0.1, 0.2]}\n",
 		"broken.yaml": "train: {epochs: 2}\nmodel: {cell: none}\n"})
 	grid := filepath.Join(dir, "grid.yaml")
-	r, err := Load(Options{Config: grid, Environ: []string{"QUIRE_TRAIN_EPOCHS=7", "QUIRE_NOTIFY_WEBHOOK=https://secret.example"}, Set: []string{"prep.seed=3"}})
+	r, err := Load(Options{Config: grid, Environ: []string{"QUIRE_TRAIN_EPOCHS=7", "QUIRE_NOTIFY_WEBHOOK=https://secret.example"},
+		Set: []string{"prep.seed=3"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -227,11 +231,13 @@ func TestOver(t *testing.T) {
 		r            *Resolved
 		config, want string
 	}{
-		{trials[1].Resolved, grid, "# notify.webhook is set, and secret\nextends: " + grid + "\nprep:\n  seed: 3\ntrain:\n  epochs: 7\n  lr: 0.2\nsweep:\n  train.lr: []\n"},
+		{trials[1].Resolved, grid, "# notify.webhook is set, and secret\nextends: " + grid +
+			"\nprep:\n  seed: 3\ntrain:\n  epochs: 7\n  lr: 0.2\nsweep:\n  train.lr: []\n"},
 		{r, grid, "# notify.webhook is set, and secret\nextends: " + grid + "\nprep:\n  seed: 3\ntrain:\n  epochs: 7\n"},
 		{resolvedOf(t, Options{}), "", "extends: quickstart\n"},
 		{resolvedOf(t, Options{Config: "tutorial", Set: []string{"train.seed=9"}}), "tutorial", "extends: tutorial\ntrain:\n  seed: 9\n"},
-		{resolvedOf(t, Options{Config: "tutorial", Set: []string{"corpus.sources=a.txt", "corpus.sha256="}}), "tutorial", "extends: tutorial\ncorpus:\n  sources: [a.txt]\n  sha256: \"\"\n"},
+		{resolvedOf(t, Options{Config: "tutorial", Set: []string{"corpus.sources=a.txt", "corpus.sha256="}}), "tutorial",
+			"extends: tutorial\ncorpus:\n  sources: [a.txt]\n  sha256: \"\"\n"},
 	} {
 		text := string(c.r.Over(c.config))
 		if text != c.want {

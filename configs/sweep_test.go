@@ -34,7 +34,8 @@ func TestTrials(t *testing.T) {
 		set  []string
 		want string
 	}{
-		{[]string{"sweep.train.lr=[0.001, 0.002]", "sweep.model.cell=gru,lstm"}, "model.cell=gru train.lr=0.001; model.cell=gru train.lr=0.002; model.cell=lstm train.lr=0.001; model.cell=lstm train.lr=0.002"},
+		{[]string{"sweep.train.lr=[0.001, 0.002]", "sweep.model.cell=gru,lstm"},
+			"model.cell=gru train.lr=0.001; model.cell=gru train.lr=0.002; model.cell=lstm train.lr=0.001; model.cell=lstm train.lr=0.002"},
 		{[]string{"sweep.model.hidden={from: 128, to: 1000, by: x2}"}, "model.hidden=128; model.hidden=256; model.hidden=512"},
 		{[]string{"sweep.train.batch={from: 16, to: 48, by: 16}"}, "train.batch=16; train.batch=32; train.batch=48"},
 		{[]string{"sweep.model.dropout={from: 0.1, to: 0.3, by: 0.1}"}, "model.dropout=0.1; model.dropout=0.2; model.dropout=0.3"},
@@ -144,7 +145,8 @@ func TestSweepMistakes(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err = r.Trials()
-	want := "configs: trial 2 of the sweep (train.curriculum.seq_length=200): train.curriculum.seq_length is 200, more than prep.seq_length 100, to which it rises; refused are trials 2, 3"
+	want := "configs: trial 2 of the sweep (train.curriculum.seq_length=200): train.curriculum.seq_length is 200, more than prep.seq_length 100, to " +
+		"which it rises; refused are trials 2, 3"
 	if err == nil || err.Error() != want {
 		t.Errorf("got %v, want %s", err, want)
 	}

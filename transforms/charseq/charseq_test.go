@@ -100,7 +100,8 @@ func TestCutterUnknown(t *testing.T) {
 	c := NewCutter(v)
 	text := corpus.Text{Unit: vocab.Rune, Bytes: []byte("aaéa"), Offset: 1000, Last: 4}
 	_, _, err = c.Pack(text, 9)
-	if want := "charseq: character 'é' (U+00E9) at byte 1002 is not in the vocabulary: the document changed while the set was made; make the set again"; err == nil || err.Error() != want {
+	if want := "charseq: character 'é' (U+00E9) at byte 1002 is not in the vocabulary: the document changed while the set was made; make the set " +
+		"again"; err == nil || err.Error() != want {
 		t.Errorf("got %v", err)
 	}
 	text.Bytes, text.Last = []byte("aaa!"), 3

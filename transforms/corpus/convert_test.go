@@ -89,7 +89,8 @@ func TestGzip(t *testing.T) {
 		t.Error(err)
 	}
 	put(t, dir, "a/plain.txt.gz", zipped(t, "other"))
-	if _, err := Resolve(t.Context(), []string{filepath.Join(dir, "a")}, &ResolveOptions{Cache: cache}); err == nil || !strings.Contains(err.Error(), `would both be document "plain.txt"`) {
+	if _, err := Resolve(t.Context(), []string{filepath.Join(dir, "a")}, &ResolveOptions{Cache: cache}); err == nil ||
+		!strings.Contains(err.Error(), `would both be document "plain.txt"`) {
 		t.Errorf("two of one name: %v", err)
 	}
 }
@@ -192,11 +193,13 @@ func TestConverted(t *testing.T) {
 		}
 	}
 	file := filepath.Join(dir, "mark.txt")
-	if _, err := Resolve(t.Context(), []string{file}, nil); err == nil || err.Error() != "corpus: "+file+": there is no folder to convert it to UTF-8 in; convert it, without a byte order mark" {
+	if _, err := Resolve(t.Context(), []string{file}, nil); err == nil ||
+		err.Error() != "corpus: "+file+": there is no folder to convert it to UTF-8 in; convert it, without a byte order mark" {
 		t.Errorf("without a cache: %v", err)
 	}
 	var wrong *FieldError
-	if _, err := Resolve(t.Context(), []string{file}, &ResolveOptions{Form: charset.Form{Encoding: "klingon"}}); !errors.As(err, &wrong) || wrong.Field != Encoding {
+	if _, err := Resolve(t.Context(), []string{file}, &ResolveOptions{Form: charset.Form{Encoding: "klingon"}}); !errors.As(err, &wrong) ||
+		wrong.Field != Encoding {
 		t.Errorf("an unknown encoding: %v", err)
 	}
 }

@@ -169,7 +169,8 @@ func TestLimit(t *testing.T) {
 		want int64
 	}{{endless, 5 << 20}, {large, 1}} {
 		f := &transfer{limit: 4 << 20}
-		if n, err := f.copy(io.Discard, c.resp); n != c.want || err == nil || !strings.Contains(err.Error(), "a download may fill half of the disk's free space, 4194304 bytes") {
+		if n, err := f.copy(io.Discard, c.resp); n != c.want || err == nil ||
+			!strings.Contains(err.Error(), "a download may fill half of the disk's free space, 4194304 bytes") {
 			t.Errorf("after %d bytes: %v", n, err)
 		}
 	}

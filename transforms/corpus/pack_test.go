@@ -112,7 +112,8 @@ func TestPackedChanged(t *testing.T) {
 			t.Fatal(err)
 		}
 		put(t, dir, "a.txt", strings.Replace(before, "a", "b", 2))
-		if got, err := Packed(t.Context(), docs, p, &ResolveOptions{Cache: cache}); !errors.Is(err, ErrChanged) || !strings.HasPrefix(err.Error(), "corpus: a.txt: ") {
+		if got, err := Packed(t.Context(), docs, p, &ResolveOptions{Cache: cache}); !errors.Is(err, ErrChanged) ||
+			!strings.HasPrefix(err.Error(), "corpus: a.txt: ") {
 			t.Errorf("%+v: another text is packed: %+v, %v", p, got, err)
 		}
 		put(t, dir, "a.txt", before+"\nand more")
@@ -148,7 +149,8 @@ func TestPackedErrors(t *testing.T) {
 func TestPackedNoText(t *testing.T) {
 	dir := t.TempDir()
 	o := &ResolveOptions{Cache: t.TempDir()}
-	for text, allowed := range map[string]Packing{"ab\nc\xffd\n": {Replace: true}, "ab\nc\xff\n": {Bytes: true}, "a\x00b\x00\n\x00c\x00\n\x00d\x00": {Bytes: true}} {
+	for text, allowed := range map[string]Packing{"ab\nc\xffd\n": {Replace: true}, "ab\nc\xff\n": {Bytes: true},
+		"a\x00b\x00\n\x00c\x00\n\x00d\x00": {Bytes: true}} {
 		docs := []Document{put(t, dir, "a.txt", "one\n"), put(t, dir, "b.txt", text)}
 		if same, err := Packed(t.Context(), docs, Packing{Records: RecordLine}, o); err != nil || &same[0] != &docs[0] {
 			t.Errorf("%q: %v, %v", text, same, err)

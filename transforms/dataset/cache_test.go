@@ -148,7 +148,8 @@ func TestCacheDamage(t *testing.T) {
 	}
 	defer s.Close()
 	err = s.Split("train").Read(t.Context(), 8, make([]int32, 10))
-	if !errors.Is(err, ErrDamaged) || !strings.Contains(err.Error(), st.Join(name)) || !strings.Contains(err.Error(), "the manifest says "+m.Splits[0].Shards[0].SHA256) {
+	if !errors.Is(err, ErrDamaged) || !strings.Contains(err.Error(), st.Join(name)) ||
+		!strings.Contains(err.Error(), "the manifest says "+m.Splits[0].Shards[0].SHA256) {
 		t.Errorf("got %v", err)
 	}
 	if n := size(t, dir); n != 0 {
@@ -165,7 +166,8 @@ func TestCacheDamage(t *testing.T) {
 // TestChoose: the shards that are cached fit together, and a smaller one may follow
 // one that does not fit.
 func TestChoose(t *testing.T) {
-	m := &Manifest{Splits: []Split{{Shards: []Shard{{Bytes: 6, SHA256: "a"}, {Bytes: 5, SHA256: "b"}}}, {Shards: []Shard{{Bytes: 4, SHA256: "c"}, {Bytes: 1, SHA256: "d"}}}}}
+	m := &Manifest{Splits: []Split{{Shards: []Shard{{Bytes: 6, SHA256: "a"}, {Bytes: 5, SHA256: "b"}}},
+		{Shards: []Shard{{Bytes: 4, SHA256: "c"}, {Bytes: 1, SHA256: "d"}}}}}
 	c := &cache{limit: 10, keep: map[string]bool{}}
 	if c.choose(m); len(c.keep) != 2 || !c.keep["a"] || !c.keep["c"] {
 		t.Errorf("cached are %v, want a and c", c.keep)

@@ -51,7 +51,8 @@ func TestEveryByteFlipped(t *testing.T) {
 			damaged[i] ^= 1 << (i % 8)
 			put(t, dir, name, damaged)
 			read, verify := reading(t, dir)
-			if !errors.Is(read, ErrDamaged) || !errors.Is(verify, ErrDamaged) || !strings.Contains(read.Error(), filepath.Join(dir, name)) || read.Error() != verify.Error() {
+			if !errors.Is(read, ErrDamaged) || !errors.Is(verify, ErrDamaged) || !strings.Contains(read.Error(), filepath.Join(dir, name)) ||
+				read.Error() != verify.Error() {
 				t.Fatalf("%s, byte %d: read %v, verify %v", name, i, read, verify)
 			}
 			if size := m.Splits[0].RecordBytes; strings.HasSuffix(name, ".tfrecord") {
@@ -87,14 +88,16 @@ func TestEveryLengthCut(t *testing.T) {
 			if !errors.Is(err, ErrDamaged) || !strings.Contains(err.Error(), filepath.Join(dir, name)) {
 				t.Fatalf("%s with %d of %d bytes: %v", name, len(data), len(whole), err)
 			}
-			if want := fmt.Sprintf("has %d bytes, the manifest says %d", len(data), len(whole)); strings.HasSuffix(name, ".tfrecord") && !strings.Contains(err.Error(), want) {
+			if want := fmt.Sprintf("has %d bytes, the manifest says %d", len(data), len(whole)); strings.HasSuffix(name, ".tfrecord") &&
+				!strings.Contains(err.Error(), want) {
 				t.Fatalf("%s with %d bytes: %v, want %s", name, len(data), err, want)
 			}
 		}
 		if err := os.Remove(filepath.Join(dir, name)); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := tryOpen(t, dir); !errors.Is(err, store.ErrNotExist) || errors.Is(err, ErrDamaged) != (name != ManifestName) || !strings.Contains(err.Error(), filepath.Join(dir, name)) {
+		if _, err := tryOpen(t, dir); !errors.Is(err, store.ErrNotExist) || errors.Is(err, ErrDamaged) != (name != ManifestName) ||
+			!strings.Contains(err.Error(), filepath.Join(dir, name)) {
 			t.Fatalf("without %s: %v", name, err)
 		}
 		put(t, dir, name, whole)
@@ -123,7 +126,8 @@ func TestExchanged(t *testing.T) {
 		other := tfrecord.AppendFrame(bytes.Clone(whole[:size]), tfexample.AppendIDs(nil, c.ids, 1))
 		put(t, dir, name, other)
 		read, verify := reading(t, dir)
-		if !errors.Is(read, ErrDamaged) || !errors.Is(verify, ErrDamaged) || !strings.Contains(read.Error(), c.want) || !strings.Contains(verify.Error(), c.want) {
+		if !errors.Is(read, ErrDamaged) || !errors.Is(verify, ErrDamaged) || !strings.Contains(read.Error(), c.want) ||
+			!strings.Contains(verify.Error(), c.want) {
 			t.Errorf("%v: %v, %v", c.ids, read, verify)
 		}
 	}
@@ -133,7 +137,8 @@ func TestExchanged(t *testing.T) {
 	otherDir := t.TempDir()
 	sketch{seqLength: 3, vocab: 5, splits: map[string]int{"train": 4}, shards: 2}.write(t, otherDir)
 	put(t, dir, VocabName, get(t, otherDir, VocabName))
-	if _, err := tryOpen(t, dir); !errors.Is(err, ErrDamaged) || !strings.Contains(err.Error(), VocabName+": sha256 is ") || !strings.Contains(err.Error(), m.Vocab.SHA256) {
+	if _, err := tryOpen(t, dir); !errors.Is(err, ErrDamaged) || !strings.Contains(err.Error(), VocabName+": sha256 is ") ||
+		!strings.Contains(err.Error(), m.Vocab.SHA256) {
 		t.Errorf("another vocabulary: %v", err)
 	}
 }

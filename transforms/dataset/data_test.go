@@ -61,7 +61,8 @@ func TestStretches(t *testing.T) {
 	m := sketch{seqLength: 4, vocab: 5, splits: map[string]int{"train": 9, "validation": 4}, shards: 1}.write(t, dir)
 	m.Validation.By, m.Validation.Fraction = "tail", 0.3
 	m.Documents[0].Chars, m.Documents[0].Bytes = 40, 40
-	m.Documents = append(m.Documents, Document{Name: "b", Bytes: 7, Chars: 7, SHA256: m.Documents[0].SHA256}, Document{Name: "c", Bytes: 21, Chars: 21, SHA256: m.Documents[0].SHA256})
+	m.Documents = append(m.Documents, Document{Name: "b", Bytes: 7, Chars: 7, SHA256: m.Documents[0].SHA256},
+		Document{Name: "c", Bytes: 21, Chars: 21, SHA256: m.Documents[0].SHA256})
 	// Of 40, 7 and 21 characters 12, 3 and 7 are held out.
 	for name, want := range map[string][]int64{"train": {25, 10}, "validation": {10, 5}} {
 		m.split(name).Sequences = (want[0] + want[1]) / 5
@@ -97,7 +98,8 @@ func TestTextDamaged(t *testing.T) {
 		t.Fatal(err)
 	}
 	put(t, dir, ManifestName, data)
-	if _, err := open(t, dir).Text("train", 0); !errors.Is(err, ErrDamaged) || !strings.Contains(err.Error(), ManifestName+": 9 sequences for train, the documents' lengths give 7") {
+	if _, err := open(t, dir).Text("train", 0); !errors.Is(err, ErrDamaged) ||
+		!strings.Contains(err.Error(), ManifestName+": 9 sequences for train, the documents' lengths give 7") {
 		t.Errorf("got %v", err)
 	}
 }

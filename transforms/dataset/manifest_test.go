@@ -85,7 +85,8 @@ func TestContradictions(t *testing.T) {
 		{func(m *Manifest) { m.Documents[0].Name = "" }, "document 0 is"},
 		{func(m *Manifest) { // consistent, but a record is larger than memory
 			m.SeqLength, m.Chars, m.DroppedChars = 1<<40, 3, 3
-			m.Splits = []Split{{Name: "train", RecordBytes: tfexample.Size(1<<40+1, 1) + tfrecord.Overhead, Shards: []Shard{{Name: ShardName("train", 0, 1), CRC32C: "00000000", SHA256: m.Vocab.SHA256}}}}
+			m.Splits = []Split{{Name: "train", RecordBytes: tfexample.Size(1<<40+1, 1) + tfrecord.Overhead,
+				Shards: []Shard{{Name: ShardName("train", 0, 1), CRC32C: "00000000", SHA256: m.Vocab.SHA256}}}}
 			m.Documents[0].Bytes, m.Documents[0].Chars = 3, 3
 		}, "seq_length is 1099511627776"},
 		{func(m *Manifest) { // consistent where 2⁶⁴ is 0
@@ -106,7 +107,8 @@ func TestContradictions(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := decodeManifest("set/manifest.json", sealed); err == nil || !strings.Contains(err.Error(), "dataset: set/manifest.json: ") || !strings.Contains(err.Error(), c.want) {
+		if _, err := decodeManifest("set/manifest.json", sealed); err == nil || !strings.Contains(err.Error(), "dataset: set/manifest.json: ") ||
+			!strings.Contains(err.Error(), c.want) {
 			t.Errorf("got %v, want %s", err, c.want)
 		}
 	}

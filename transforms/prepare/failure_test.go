@@ -35,11 +35,14 @@ func TestBadInput(t *testing.T) {
 			"prepare: a sequence takes seq_length+1 = 11 characters, and the corpus has 10; use more text or a smaller seq_length (9 at most)"},
 		{"less than a batch", []text{{"a.txt", "0123456789"}}, Options{SeqLength: 10, Batch: 3}, "use more text or a smaller seq_length (2 at most)"},
 		{"short ones", []text{{"a.txt", "0123456789"}, {"b.txt", "é日"}}, Options{SeqLength: 10},
-			"prepare: a sequence takes seq_length+1 = 11 characters of one document, and the longest of 2 has 10; join the documents with pack newline, or use longer ones or a smaller seq_length (9 at most)"},
+			"prepare: a sequence takes seq_length+1 = 11 characters of one document, and the longest of 2 has 10; join the documents with pack " +
+				"newline, or use longer ones or a smaller seq_length (9 at most)"},
 		{"no training", []text{{"a.txt", "0123456789"}}, Options{SeqLength: 6, ValidationFraction: 0.5},
-			"with validation.fraction 0.5 no document has a sequence of seq_length+1 = 7 characters left for training (the longest has 10 in all); use more text, a smaller fraction or a smaller seq_length (4 at most)"},
+			"with validation.fraction 0.5 no document has a sequence of seq_length+1 = 7 characters left for training (the longest has 10 in all); " +
+				"use more text, a smaller fraction or a smaller seq_length (4 at most)"},
 		{"no validation", []text{{"a.txt", "0123456789"}}, Options{SeqLength: 1, ValidationFraction: 0.1},
-			"with validation.fraction 0.1 no document has a sequence of seq_length+1 = 2 characters left for validation (the longest has 10 in all); use more text, a larger fraction or fraction 0 for no validation"},
+			"with validation.fraction 0.1 no document has a sequence of seq_length+1 = 2 characters left for validation (the longest has 10 in all); " +
+				"use more text, a larger fraction or fraction 0 for no validation"},
 		{"no test", []text{{"a.txt", "01234567890123456789"}}, Options{SeqLength: 4, Stride: 5, ValidationFraction: 0.25, TestFraction: 0.2},
 			"for test (the longest has 20 in all); use more text, a larger fraction, a smaller seq_length (3 at most) or fraction 0 for no test"},
 		{"by block", []text{{"a.txt", "0123456789"}}, Options{SeqLength: 10, ValidationBy: "block"}, "use more text or a smaller seq_length"},
@@ -54,7 +57,8 @@ func TestBadInput(t *testing.T) {
 		for _, runner := range []string{"direct", "prism"} {
 			c.o.Dir = t.TempDir()
 			err := run(t.Context(), runner, docs, c.o)
-			if err == nil || !strings.HasPrefix(err.Error(), "engine: "+runner+": ") || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "\n") {
+			if err == nil || !strings.HasPrefix(err.Error(), "engine: "+runner+": ") || !strings.Contains(err.Error(), c.want) ||
+				strings.Contains(err.Error(), "\n") {
 				t.Errorf("%s: got  %v\nwant %s", c.name, err, c.want)
 			}
 			if left := files(t, c.o.Dir); len(left) > 0 {
@@ -77,13 +81,15 @@ func TestMissingDocument(t *testing.T) {
 	if err := os.WriteFile(docs[0].Path, []byte("some tex"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if err := run(t.Context(), "direct", docs, o); err == nil || !strings.Contains(err.Error(), "corpus: a.txt: has 8 bytes, but had 9 when the corpus was listed: the text has changed: it was cut off") {
+	if err := run(t.Context(), "direct", docs, o); err == nil || !strings.Contains(err.Error(),
+		"corpus: a.txt: has 8 bytes, but had 9 when the corpus was listed: the text has changed: it was cut off") {
 		t.Errorf("cut off: %v", err)
 	}
 	if err := os.Remove(docs[0].Path); err != nil {
 		t.Fatal(err)
 	}
-	if err := run(t.Context(), "direct", docs, o); err == nil || !strings.Contains(err.Error(), "corpus: a.txt: ") || !strings.Contains(err.Error(), "no such file") {
+	if err := run(t.Context(), "direct", docs, o); err == nil || !strings.Contains(err.Error(), "corpus: a.txt: ") ||
+		!strings.Contains(err.Error(), "no such file") {
 		t.Errorf("gone: %v", err)
 	}
 }
@@ -130,7 +136,8 @@ func TestPlanChanged(t *testing.T) {
 		t.Error(err)
 	}
 	for _, d := range []corpus.Digest{{Name: "a.txt", Bytes: 4, CRC: 2}, {Name: "a.txt", Bytes: 5, CRC: 1}} {
-		if _, err := newPlan(o, st, []corpus.Digest{d}); err == nil || err.Error() != "prepare: a.txt: the text has changed while the set was made; make the set again" {
+		if _, err := newPlan(o, st, []corpus.Digest{d}); err == nil ||
+			err.Error() != "prepare: a.txt: the text has changed while the set was made; make the set again" {
 			t.Errorf("%+v: got %v", d, err)
 		}
 	}
@@ -142,7 +149,8 @@ func TestManifestNeedsShards(t *testing.T) {
 	dir := made(t, "direct", docs, Options{SeqLength: 1})
 	v := openSet(t, dir).Vocab()
 	for _, shards := range [][]dataset.Shard{nil, {{Name: "train-00000-of-00001.tfrecord", Records: 2}}} {
-		if _, err := p.manifest(Options{Shards: 1}, v, "", shards); err == nil || !strings.Contains(err.Error(), "train-00000-of-00001.tfrecord was not written") {
+		if _, err := p.manifest(Options{Shards: 1}, v, "", shards); err == nil ||
+			!strings.Contains(err.Error(), "train-00000-of-00001.tfrecord was not written") {
 			t.Errorf("got %v", err)
 		}
 	}

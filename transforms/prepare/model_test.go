@@ -272,7 +272,8 @@ func TestModel(t *testing.T) {
 	}{
 		{"one", []text{{"play.txt", play}}, Options{SeqLength: 10, Seed: 1}},
 		{"validation", []text{{"play.txt", play}}, Options{SeqLength: 7, Seed: 2, MinCount: 50, ValidationFraction: 0.2}},
-		{"many", []text{{"a/b.txt", play[:100]}, {"a/c.txt", ""}, {"b.txt", "short"}, {"c.txt", wide(500)}, {"d.txt", play}}, Options{SeqLength: 4, Seed: -5, ValidationFraction: 0.1}},
+		{"many", []text{{"a/b.txt", play[:100]}, {"a/c.txt", ""}, {"b.txt", "short"}, {"c.txt", wide(500)}, {"d.txt", play}},
+			Options{SeqLength: 4, Seed: -5, ValidationFraction: 0.1}},
 		{"bytes", []text{{"x", wide(300)}, {"y", "\xff\xfe\x80" + play[:50]}}, Options{SeqLength: 12, Unit: vocab.Byte, MinCount: 2, ValidationFraction: 0.3}},
 		{"invalid", []text{{"x", wide(200) + "\x80\xe2\x82" + wide(9)}, {"y", "\xf0\x9d\x84"}}, Options{SeqLength: 5, InvalidUTF8: "replace"}},
 		{"barely", []text{{"x", "abcde"}}, Options{SeqLength: 4}},
@@ -281,11 +282,16 @@ func TestModel(t *testing.T) {
 		{"test", []text{{"a", play}, {"b", wide(400)}, {"c", "x"}}, Options{SeqLength: 6, Seed: 3, ValidationFraction: 0.2, TestFraction: 0.1}},
 		{"only test", []text{{"a", play}}, Options{SeqLength: 6, Seed: 3, TestFraction: 0.3}},
 		{"stride", []text{{"a", play[:700]}, {"b", wide(300)}}, Options{SeqLength: 9, Stride: 3, Seed: 4, ValidationFraction: 0.2}},
-		{"nfc", []text{{"a", marks}, {"b", "\u0301\u0301" + wide(200) + "\u0301"}, {"c", "\u1161\u11a8"}}, Options{SeqLength: 4, Normalize: "nfc", ValidationFraction: 0.1}},
-		{"nfc, invalid", []text{{"a", "e\xcc\u0301" + marks + "\xff\u0301\xe1\x84"}}, Options{SeqLength: 4, Normalize: "nfc", InvalidUTF8: "replace", MinCount: 20}},
-		{"block", []text{{"a", wide(3000)}, {"b", wide(700)}, {"c", play[:30]}}, Options{SeqLength: 4, Seed: 6, ValidationBy: "block", ValidationFraction: 0.2, TestFraction: 0.2}},
-		{"block, stride, nfc", []text{{"a", marks + wide(3000)}}, Options{SeqLength: 5, Stride: 2, Normalize: "nfc", ValidationBy: "block", ValidationFraction: 0.3}},
-		{"block, bytes", []text{{"a", wide(3000) + "\xff"}}, Options{SeqLength: 5, Stride: 6, Unit: vocab.Byte, ValidationBy: "block", ValidationFraction: 0.3}},
+		{"nfc", []text{{"a", marks}, {"b", "\u0301\u0301" + wide(200) + "\u0301"}, {"c", "\u1161\u11a8"}},
+			Options{SeqLength: 4, Normalize: "nfc", ValidationFraction: 0.1}},
+		{"nfc, invalid", []text{{"a", "e\xcc\u0301" + marks + "\xff\u0301\xe1\x84"}},
+			Options{SeqLength: 4, Normalize: "nfc", InvalidUTF8: "replace", MinCount: 20}},
+		{"block", []text{{"a", wide(3000)}, {"b", wide(700)}, {"c", play[:30]}},
+			Options{SeqLength: 4, Seed: 6, ValidationBy: "block", ValidationFraction: 0.2, TestFraction: 0.2}},
+		{"block, stride, nfc", []text{{"a", marks + wide(3000)}}, Options{SeqLength: 5, Stride: 2, Normalize: "nfc", ValidationBy: "block",
+			ValidationFraction: 0.3}},
+		{"block, bytes", []text{{"a", wide(3000) + "\xff"}}, Options{SeqLength: 5, Stride: 6, Unit: vocab.Byte, ValidationBy: "block",
+			ValidationFraction: 0.3}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			docs := write(t, c.texts...)

@@ -218,7 +218,8 @@ func TestClean(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer st.Close()
-	names := []string{"notes.txt", "train.txt", "train-00000-of-00001.tfrecord", "validation-00000-of-00001.tfrecord", "vocab.json", ".parts/00000000-00000000000000"}
+	names := []string{"notes.txt", "train.txt", "train-00000-of-00001.tfrecord", "validation-00000-of-00001.tfrecord", "vocab.json",
+		".parts/00000000-00000000000000"}
 	put := func(names ...string) {
 		for _, name := range names {
 			if _, err := st.Put(t.Context(), name, []byte(name)); err != nil {

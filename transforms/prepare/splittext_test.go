@@ -148,7 +148,8 @@ func TestSplitTextChanged(t *testing.T) {
 	if err := os.WriteFile(two[1].Path, []byte(strings.Repeat("that is the answer, ", 20)), 0o666); err != nil {
 		t.Fatal(err)
 	}
-	if err := SplitText(t.Context(), two, manifest("tail", 1000, 400), ignore); !errors.Is(err, ErrChanged) || !strings.HasPrefix(err.Error(), "prepare: b.txt: ") {
+	if err := SplitText(t.Context(), two, manifest("tail", 1000, 400), ignore); !errors.Is(err, ErrChanged) ||
+		!strings.HasPrefix(err.Error(), "prepare: b.txt: ") {
 		t.Errorf("another text in the second: %v", err)
 	}
 	err := SplitText(t.Context(), []corpus.Document{{Name: "gone.txt", Path: docs[0].Path + "x", Bytes: 4}}, manifest("tail", 4), ignore)

@@ -22,7 +22,8 @@ import (
 // (tensorflow/core/example/example.proto and feature.proto).
 var exampleType = func() protoreflect.MessageDescriptor {
 	const optional, repeated = descriptorpb.FieldDescriptorProto_LABEL_OPTIONAL, descriptorpb.FieldDescriptorProto_LABEL_REPEATED
-	field := func(name string, number int32, label descriptorpb.FieldDescriptorProto_Label, kind descriptorpb.FieldDescriptorProto_Type, message string) *descriptorpb.FieldDescriptorProto {
+	field := func(name string, number int32, label descriptorpb.FieldDescriptorProto_Label, kind descriptorpb.FieldDescriptorProto_Type,
+		message string) *descriptorpb.FieldDescriptorProto {
 		f := &descriptorpb.FieldDescriptorProto{Name: &name, Number: &number, Label: &label, Type: &kind}
 		if message != "" {
 			f.TypeName = proto.String(".tf." + message)
@@ -88,7 +89,8 @@ func decode(payload []byte) (ids []int64, ok bool) {
 }
 
 func TestWidth(t *testing.T) {
-	for _, c := range []struct{ vocab, want int }{{1, 1}, {65, 1}, {128, 1}, {129, 2}, {1 << 14, 2}, {1<<14 + 1, 3}, {1114112, 3}, {1 << 21, 3}, {1<<21 + 1, 4}, {math.MaxInt32, 5}} {
+	for _, c := range []struct{ vocab, want int }{{1, 1}, {65, 1}, {128, 1}, {129, 2}, {1 << 14, 2}, {1<<14 + 1, 3}, {1114112, 3}, {1 << 21, 3},
+		{1<<21 + 1, 4}, {math.MaxInt32, 5}} {
 		if got := Width(c.vocab); got != c.want {
 			t.Errorf("vocabulary of %d: %d bytes, want %d", c.vocab, got, c.want)
 		}

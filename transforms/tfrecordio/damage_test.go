@@ -52,7 +52,8 @@ func TestDamagedPart(t *testing.T) {
 	// Entries that are whole, but in the wrong place.
 	last := len(whole) - entry
 	check("exchanged", "no byte range has rank 0", slices.Concat(whole[last:], whole[entry:last], whole[:entry]))
-	check("doubled", fmt.Sprintf("part .parts/000: entry at byte %d: rank 0 is out of order or comes twice", entry), slices.Concat(whole[:entry], whole[:entry], whole[2*entry:]))
+	check("doubled", fmt.Sprintf("part .parts/000: entry at byte %d: rank 0 is out of order or comes twice", entry),
+		slices.Concat(whole[:entry], whole[:entry], whole[2*entry:]))
 
 	if err := os.Remove(file); err != nil {
 		t.Fatal(err)
@@ -156,7 +157,8 @@ func TestDamagedParcel(t *testing.T) {
 		{"twice", 0, [][]byte{first, first[size:]}, where + "entry at byte 0: rank 1 is out of order or comes twice"},
 		{"missing", 0, [][]byte{first[:size]}, "tfrecordio: shard train-00000-of-00002.tfrecord: no byte range has rank 1"},
 		{"elsewhere", slabKey(1, 0), [][]byte{first}, "shard train-00001-of-00002.tfrecord: slab 0: entry at byte 0: rank 0 is out of order"},
-		{"after", slabKey(0, 0), [][]byte{first, scatter(t, openStore(t, t.TempDir()), o, all, 100)[1].Data}, where + "entry at byte 0: is cut, or its rank is not less than 2"},
+		{"after", slabKey(0, 0), [][]byte{first, scatter(t, openStore(t, t.TempDir()), o, all, 100)[1].Data}, where +
+			"entry at byte 0: is cut, or its rank is not less than 2"},
 		{"unknown", slabKey(2, 0), [][]byte{first}, "tfrecordio: shard number 2 has no target"},
 	} {
 		if err := run(c.key, c.data...); err == nil || !strings.Contains(err.Error(), c.want) {

@@ -86,7 +86,8 @@ func targets(base, n int64, shards int) []Target {
 	all := make([]Target, shards)
 	for k := range all {
 		lo, hi := dataset.ShardRange(n, shards, k)
-		all[k] = Target{Number: int64(k), Name: dataset.ShardName("train", k, shards), Lo: base + lo, Hi: base + hi, Ranks: base + n, RecordBytes: RecordBytes(seqIDs, chars)}
+		all[k] = Target{Number: int64(k), Name: dataset.ShardName("train", k, shards), Lo: base + lo, Hi: base + hi, Ranks: base + n,
+			RecordBytes: RecordBytes(seqIDs, chars)}
 	}
 	return all
 }

@@ -128,7 +128,8 @@ func TestCharError(t *testing.T) {
 		at    int
 		want  string
 	}{
-		{"éaz", 'z', 2, 3, "vocab: character 'z' (U+007A) at position 2 (byte 3) is not one of the 3 characters that the model knows; use others, or train on text that has it or with a min_count of 2 or more, which adds [UNK]"},
+		{"éaz", 'z', 2, 3, "vocab: character 'z' (U+007A) at position 2 (byte 3) is not one of the 3 characters that the model knows; use others, or " +
+			"train on text that has it or with a min_count of 2 or more, which adds [UNK]"},
 		{"é\ufffd", '\ufffd', 1, 2, "character '�' (U+FFFD) at position 1 (byte 2) is not one of"},
 		{"éa\xc3", '\ufffd', 2, 3, "vocab: byte 3 of the text is not valid UTF-8; correct the text"},
 	} {
@@ -142,7 +143,8 @@ func TestCharError(t *testing.T) {
 		}
 	}
 	b := must(t, Byte, map[rune]int64{'a': 1, 0xc3: 1}, 1)
-	const want = "vocab: byte 0xd7 at position 2 is not one of the 2 bytes that the model knows; use others, or train on text that has it or with a min_count of 2 or more, which adds [UNK]"
+	const want = "vocab: byte 0xd7 at position 2 is not one of the 2 bytes that the model knows; use others, or train on text that has it or with a " +
+		"min_count of 2 or more, which adds [UNK]"
 	if _, err := b.Encode(nil, []byte("a\xc3\xd7")); err == nil || err.Error() != want {
 		t.Errorf("of bytes: %v, want %s", err, want)
 	}
