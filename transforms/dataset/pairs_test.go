@@ -37,7 +37,8 @@ func TestPairModel(t *testing.T) {
 	for _, loss := range []float64{1, 2, 3, 6} {
 		x.add(loss, nil, false)
 	}
-	if x.mean() != 3 || x.squaredError() != 3.5/3 { // variance 14/4, over n-1
+	// Variance 14/4, over n-1, and (1+4/3)² times as much for so few.
+	if want := 3.5 / 3 * 49 / 9; x.mean() != 3 || math.Abs(x.squaredError()-want) > 1e-12 {
 		t.Errorf("mean %v, squared error %v", x.mean(), x.squaredError())
 	}
 }
