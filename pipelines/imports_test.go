@@ -105,7 +105,7 @@ var mayImport = map[string][2][]string{
 		"google.golang.org/protobuf/encoding/protowire", "git.sr.ht/~sbinet/gg", "golang.org/x/image/font"}},
 	// Configs of small corpora, for tests alone.
 	"pipelines/internal/tiny": {{"configs", "pipelines/report"}, {}},
-	"pipelines/text": {{"configs", "model/checkpoint", "model/decode", "model/rnn", "model/run", "model/sample", "model/train", "pipelines/report", "runners/store",
+	"pipelines/text": {{"configs", "model/checkpoint", "model/decode", "model/rnn", "model/run", "model/sample", "model/train", "pipelines/report", "runners/memory", "runners/store",
 		"transforms/charset", "transforms/corpus", "transforms/dataset", "transforms/passage", "transforms/vocab"}, {}},
 	// stages builds the Beam pipeline that it hands to the engine.
 	"pipelines/stages": {{"configs", "model/checkpoint", "model/kernel", "model/rnn", "model/run", "model/train", "pipelines/report", "pipelines/text",

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -181,6 +182,27 @@ func TestLength(t *testing.T) {
 			if _, _, err := decode(bytes.NewReader(file), size); err == nil || !strings.Contains(err.Error(), fmt.Sprintf("byte 0: the header's length is %d, want at most", n)) {
 				t.Errorf("length %d in a file of %d: %v", n, size, err)
 			}
+		}
+	}
+}
+
+// TestClaims: an intact header that claims a tensor of 1 TiB, in a small file, is refused by
+// the size of the file before memory is taken.
+func TestClaims(t *testing.T) {
+	c := tiny()
+	h := &header{c.Metadata, []Tensor{{Name: "dense.weight", Shape: []int{1 << 20, 1 << 18}}}, map[string]string{"dense.weight": strings.Repeat("0", hexBytes)}}
+	file, err := h.encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	copy(file[digestAt:], digest(file))
+	for _, size := range []int{len(file), len(file) + 4} {
+		data := append(slices.Clone(file), make([]byte, size-len(file))...)
+		var err error
+		n := allocated(func() { _, _, err = decode(bytes.NewReader(data), int64(size)) })
+		want := fmt.Sprintf("tensor dense.weight at byte %d of %d: shape [1048576 262144] has more than %d values", len(file), size, (size-len(file))/4)
+		if err == nil || !strings.Contains(err.Error(), want) || n > 1<<20 {
+			t.Errorf("%d bytes: %v after %d bytes of memory, want %s", size, err, n, want)
 		}
 	}
 }

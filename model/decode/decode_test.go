@@ -3,6 +3,7 @@ package decode_test
 import (
 	"fmt"
 	"math"
+	"runtime"
 	"testing"
 
 	"github.com/quire-ml/quire/model/decode"
@@ -213,4 +214,25 @@ func TestReload(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestMemory compares Memory with what New allocates.
+func TestMemory(t *testing.T) {
+	for _, cell := range rnn.Cells() {
+		for _, layers := range []int{1, 2} {
+			for _, B := range []int{1, 256} {
+				w := rnn.NewWeights(rnn.Shape{Cell: cell, Layers: layers, Vocabulary: 2000, Embedding: 16, Hidden: 256})
+				var before, after runtime.MemStats
+				runtime.ReadMemStats(&before)
+				decode.New(w, B)
+				runtime.ReadMemStats(&after)
+				if got, want := float64(decode.Memory(w.Shape, B)), float64(after.TotalAlloc-before.TotalAlloc); math.Abs(got/want-1) > 0.15 { // a product at its beginning takes a buffer
+					t.Errorf("%s, %d layers, B %d: %.2f MB, New takes %.2f", cell, layers, B, got/1e6, want/1e6)
+				}
+			}
+		}
+	}
+	if got := decode.Memory(rnn.Shape{Cell: rnn.GRU, Layers: 1 << 40, Vocabulary: 1 << 40, Hidden: 1 << 40}, 1<<40); got != 1<<62 {
+		t.Errorf("an absurd shape takes %d bytes", got)
+	}
 }

@@ -56,6 +56,35 @@ func Open(ctx context.Context, path, which string) (c *checkpoint.Checkpoint, at
 	}
 }
 
+// Bytes returns the size of the file that Open reads, without reading it. Where Open has
+// no such file, neither has Bytes.
+func Bytes(ctx context.Context, path, which string) (int64, error) {
+	dir, name := fileOf(path)
+	st, err := store.Open(ctx, dir)
+	if err != nil {
+		return 0, err
+	}
+	defer st.Close()
+	if step, ok, err := parseStep(which); err != nil {
+		return 0, err
+	} else if name == "" && ok {
+		name = checkpoint.Path(step)
+	}
+	if name == "" {
+		p, err := Find(ctx, st, which)
+		if err != nil {
+			return 0, err
+		}
+		name = p.Name
+	}
+	o, err := st.OpenObject(ctx, name)
+	if err != nil {
+		return 0, err
+	}
+	defer o.Close()
+	return o.Size(), nil
+}
+
 // Find reads the pointer Latest or Best of a run; where there is no best.json,
 // Best is Latest. The error wraps store.ErrNotExist where there is no pointer.
 func Find(ctx context.Context, st *store.Store, which string) (checkpoint.Pointer, error) {

@@ -33,7 +33,21 @@ func TestOpen(t *testing.T) {
 		if err != nil || c.Step != step || at != st.Join(checkpoint.Path(step)) {
 			t.Errorf("Open(%s, %s) = %+v, %s, %v, want step %d", path, which, c, at, err, step)
 		}
+		if n, err := Bytes(ctx, path, which); err != nil || n != c.Bytes || n == 0 {
+			t.Errorf("Bytes(%s, %s) = %d, %v, want %d", path, which, n, err, c.Bytes)
+		}
 	}
+	none := func(path, which string) {
+		t.Helper()
+		if n, err := Bytes(ctx, path, which); err == nil || n != 0 {
+			t.Errorf("Bytes(%s, %s) = %d, %v, want an error", path, which, n, err)
+		}
+	}
+	none(dir, Best)
+	none(dir, "step:9")
+	none(dir, "step:x")
+	none(st.Join("checkpoints/step-00000009.safetensors"), Best)
+	open(dir, "step:200", 200)
 	if _, _, err := Open(ctx, dir, Best); !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), "there is no checkpoint at "+dir) {
 		t.Errorf("without pointers: %v", err)
 	}

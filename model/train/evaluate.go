@@ -28,6 +28,10 @@ func Evaluate(ctx context.Context, w *rnn.Weights, text Text) (nats float64, cha
 	return evaluate(ctx, decode.New(w, evaluateRows), text)
 }
 
+// EvaluateMemory returns the bytes that Evaluate takes for weights of a shape, beside the
+// weights.
+func EvaluateMemory(s rnn.Shape) int64 { return decode.Memory(s, evaluateRows) }
+
 // evaluate is Evaluate with evaluateRows streams that have zero hidden.
 func evaluate(ctx context.Context, m predictor, text Text) (nats float64, chars int64, err error) {
 	e := newEvaluation(text)

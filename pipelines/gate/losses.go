@@ -34,6 +34,9 @@ func (c *candidate) measure(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := c.model.CheckMemory("evaluate", train.EvaluateMemory(c.model.Weights.Shape)); err != nil {
+		return err
+	}
 	if c.nats, _, err = train.Evaluate(ctx, c.model.Weights, data); err != nil {
 		return err
 	}

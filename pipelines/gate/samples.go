@@ -83,6 +83,9 @@ func prompts(ctx context.Context, set *dataset.Set, n int) ([][]int32, error) {
 
 // write continues each prompt by length characters, all at the same time.
 func (c *candidate) write(ctx context.Context, prompts [][]int32, length int) ([][]int32, error) {
+	if err := c.model.CheckMemory("write samples", decode.Memory(c.model.Weights.Shape, len(prompts))); err != nil {
+		return nil, err
+	}
 	samplers, out := make([]*sample.Sampler, len(prompts)), make([][]int32, len(prompts))
 	for i := range samplers {
 		s, err := sample.New(sample.Options{Temperature: c.limits.Temperature, TopP: 1}, 0, uint64(i))

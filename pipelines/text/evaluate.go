@@ -54,6 +54,9 @@ func Evaluate(ctx context.Context, m *Model, setDir, split string) (*EvaluateRes
 	if err != nil {
 		return nil, err
 	}
+	if err := m.CheckMemory("evaluate", train.EvaluateMemory(m.Weights.Shape)); err != nil {
+		return nil, err
+	}
 	nats, chars, err := train.Evaluate(ctx, m.Weights, data)
 	if err != nil {
 		return nil, err
@@ -128,6 +131,9 @@ func Score(ctx context.Context, m *Model, text []byte, chars bool) (*ScoreResult
 	res := &ScoreResult{Chars: int64(max(len(ids)-1, 0))}
 	if chars {
 		res.LogProbs = make([]*float64, len(ids))
+	}
+	if err := m.CheckMemory("score", decode.Memory(m.Weights.Shape, 1)); err != nil {
+		return nil, err
 	}
 	model := decode.New(m.Weights, 1)
 	var sum float64

@@ -36,6 +36,9 @@ func Generate(ctx context.Context, m *Model, g configs.Generate, w io.Writer) (*
 	if err != nil {
 		return nil, err
 	}
+	if err := m.CheckMemory("generate", decode.Memory(m.Weights.Shape, 1)); err != nil {
+		return nil, err
+	}
 	out := &stream{w: w, m: m}
 	if err := out.text(prompt); err != nil {
 		return nil, err

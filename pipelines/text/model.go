@@ -14,6 +14,7 @@ import (
 	"github.com/quire-ml/quire/model/checkpoint"
 	"github.com/quire-ml/quire/model/rnn"
 	"github.com/quire-ml/quire/model/run"
+	"github.com/quire-ml/quire/runners/memory"
 	"github.com/quire-ml/quire/transforms/vocab"
 )
 
@@ -54,19 +55,44 @@ type modelConfig struct {
 
 // OpenModel reads a checkpoint: a file, the directory of a run, in which which is
 // best, latest or step:500, or a gs:// URL of either. Every byte of the file is
-// verified. Errors are of type *ModelError, or those of ctx.
+// verified. Errors are of type *ModelError, or those of ctx. A file that is too large for
+// this machine is not read: the error wraps a *memory.ShortError.
 func OpenModel(ctx context.Context, path, which string) (*Model, error) {
-	c, at, err := run.Open(ctx, path, which)
+	err := checkSize(ctx, path, which)
 	if err == nil {
-		var m *Model
-		if m, err = newModel(c, at); err == nil {
-			return m, nil
+		c, at, openErr := run.Open(ctx, path, which)
+		if err = openErr; err == nil {
+			var m *Model
+			if m, err = newModel(c, at); err == nil {
+				return m, nil
+			}
 		}
 	}
 	if ctx.Err() != nil {
 		return nil, err
 	}
 	return nil, &ModelError{Path: path, Which: which, Err: err}
+}
+
+// checkSize returns a *memory.ShortError where the file and a copy of its weights need more
+// memory than there is. Of each weight a file has four values at most: it, its moments, and
+// its last value. Where there is no file, run.Open says why.
+func checkSize(ctx context.Context, path, which string) error {
+	bytes, err := run.Bytes(ctx, path, which)
+	if err != nil {
+		return nil
+	}
+	return memory.Check("to read the checkpoint at "+path, bytes+bytes/4)
+}
+
+// CheckMemory returns a *ModelError with a *memory.ShortError where the model and work
+// with it that takes bytes need more memory than there is.
+func (m *Model) CheckMemory(work string, bytes int64) error {
+	held := m.Bytes + 4*int64(len(m.Weights.Flat)) // the checkpoint is kept, and its weights are a copy
+	if err := memory.Check(fmt.Sprintf("to %s with %s", work, m.Path), held+min(bytes, 1<<62)); err != nil {
+		return &ModelError{Path: m.Path, Err: err}
+	}
+	return nil
 }
 
 // newModel returns the model of the checkpoint that was read at a path.

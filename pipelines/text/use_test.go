@@ -21,6 +21,7 @@ import (
 	"github.com/quire-ml/quire/pipelines/stages"
 	"github.com/quire-ml/quire/pipelines/text"
 	"github.com/quire-ml/quire/runners/engine"
+	"github.com/quire-ml/quire/runners/memory"
 	"github.com/quire-ml/quire/runners/store"
 	"github.com/quire-ml/quire/transforms/dataset"
 	"github.com/quire-ml/quire/transforms/vocab"
@@ -223,6 +224,41 @@ func prepared(t *testing.T, c *configs.Config) string {
 		t.Fatal(err)
 	}
 	return set
+}
+
+// TestTooLarge: a checkpoint that is larger than any memory is not read, and a model that
+// leaves no memory for work with it is not used.
+func TestTooLarge(t *testing.T) {
+	path := constant(t, "ab", []float64{3, 1}, nil)
+	set := prepared(t, tiny.Config(t, strings.Repeat("ab", 330)))
+	m := open(t, path)
+	m.Bytes = 1 << 60
+	var short *memory.ShortError
+	refused := func(work string, err error) {
+		t.Helper()
+		if !errors.As(err, &short) || short.Work != work || !errors.As(err, new(*text.ModelError)) {
+			t.Errorf("%s: %v", work, err)
+		}
+	}
+	_, err := text.Evaluate(t.Context(), m, set, "")
+	refused("to evaluate with "+path, err)
+	_, err = text.Score(t.Context(), m, []byte("ab"), false)
+	refused("to score with "+path, err)
+	var out strings.Builder
+	_, err = text.Generate(t.Context(), m, configs.Generate{Prompt: "a", Length: 1, Sampling: configs.Sampling{TopP: 1}}, &out)
+	refused("to generate with "+path, err)
+	if out.Len() > 0 {
+		t.Errorf("text was written: %q", out.String())
+	}
+	const sparse = 1 << 42
+	if err := os.Truncate(path, sparse); err != nil {
+		t.Skip(err)
+	}
+	_, err = text.OpenModel(t.Context(), path, "best")
+	refused("to read the checkpoint at "+path, err)
+	if short.Needs != sparse*5/4 {
+		t.Errorf("the checkpoint needs %d bytes, want %d", short.Needs, int64(sparse*5/4))
+	}
 }
 
 // TestEvaluate: a held-out text of 66 characters, a and b by turns, of which 65

@@ -58,6 +58,8 @@ func remedy(err error) string {
 		return "; make the set again: prep --replace, or delete its directory"
 	case errors.As(err, new(*train.DivergedError)), errors.Is(err, sweep.ErrDiverged):
 		return "; use a smaller train.lr, or train.clip_norm: 1"
+	case errors.As(err, new(*memory.ShortError)) && errors.As(err, new(*text.ModelError)):
+		return "; use a smaller model, or a larger machine"
 	case errors.As(err, new(*memory.ShortError)):
 		return "; use a smaller model.hidden, train.batch or prep.seq_length, or a larger machine"
 	case errors.As(err, &few) && few.Sequences > 0:
