@@ -1,9 +1,11 @@
 package store
 
 import (
+	"bytes"
 	"cmp"
 	"crypto/rand"
 	"errors"
+	"fmt"
 	"os"
 	"sync"
 	"syscall"
@@ -66,7 +68,7 @@ var machine = sync.OnceValue(func() string {
 func (s *Store) where() string { return cmp.Or(s.machine, machine()) }
 
 // dead reports whether the holder is known to have ended without a release: its process
-// on the machine here is gone, or this process no longer has the lease. Nothing is known
+// on the machine here is gone or a zombie, or this process no longer has the lease. Nothing is known
 // of the processes of other machines.
 func (h *holder) dead(here string) bool {
 	if h.Machine == "" || h.Machine != here {
@@ -76,5 +78,25 @@ func (h *holder) dead(here string) bool {
 		_, ok := live.Load(h.ID)
 		return !ok
 	}
-	return errors.Is(syscall.Kill(h.PID, 0), syscall.ESRCH)
+	return errors.Is(syscall.Kill(h.PID, 0), syscall.ESRCH) || ended(h.PID)
+}
+
+// ended reports whether a process has ended and waits for its parent to ask how; false
+// where there is no /proc.
+func ended(pid int) bool {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return false
+	}
+	state := stateOf(stat)
+	return state == 'Z' || state == 'X'
+}
+
+// stateOf returns the state of a process in the text of its stat, 0 where there is none:
+// "2300 (a name) Z 1 …". The name may hold anything, parentheses too.
+func stateOf(stat []byte) byte {
+	if at := bytes.LastIndexByte(stat, ')') + 2; at > 1 && at < len(stat) {
+		return stat[at]
+	}
+	return 0
 }

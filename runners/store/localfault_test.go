@@ -293,6 +293,54 @@ func TestBrokenLinks(t *testing.T) {
 	}
 }
 
+// TestTakenMeanwhile: between the look of a swap and its link, something else takes the
+// name. The error says what.
+func TestTakenMeanwhile(t *testing.T) {
+	for _, without := range []bool{false, true} { // hard links
+		for what, c := range map[string]struct {
+			take     func(path string) error
+			conflict bool
+			want     string
+		}{
+			"an object":             {func(p string) error { return os.WriteFile(p, []byte("theirs"), 0o666) }, true, "another writer has just made it"},
+			"a link to nothing":     {func(p string) error { return os.Symlink("gone", p) }, true, "it is a link to nothing"},
+			"a link that leads out": {func(p string) error { return os.Symlink("../../../../../../../../../dev/null", p) }, true, "a link leads out of its folder"},
+			"a folder":              {func(p string) error { return os.Mkdir(p, 0o777) }, false, "a folder is in its place"},
+		} {
+			var s *Store
+			taken := false
+			s = failing(t, func(op, name string) error {
+				if op != "link" {
+					return nil
+				}
+				if !taken {
+					taken = true
+					if err := c.take(s.Join("a/b")); err != nil {
+						t.Fatal(err)
+					}
+				}
+				if without {
+					return syscall.EPERM
+				}
+				return nil
+			})
+			if without { // the rename of a create-only write
+				_, err := s.Put(ctx, "a/b", []byte("ours"))
+				if c.want == "another writer has just made it" {
+					c.want = "it holds other bytes and is not replaced"
+				}
+				if err == nil || errors.Is(err, ErrConflict) != c.conflict || !strings.Contains(err.Error(), c.want) {
+					t.Errorf("%s, without links: %v, want %s", what, err, c.want)
+				}
+				continue
+			}
+			if _, err := s.Swap(ctx, "a/b", []byte("ours"), ""); err == nil || errors.Is(err, ErrConflict) != c.conflict || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("%s: %v, want %s", what, err, c.want)
+			}
+		}
+	}
+}
+
 // TestLinksThatLeave holds that links further below do not lead out of a store.
 func TestLinksThatLeave(t *testing.T) {
 	outside := t.TempDir()

@@ -180,6 +180,24 @@ var errFolder = errors.New("a folder is in its place; move the folder away")
 // name durable.
 var errTakenBack = fmt.Errorf("%w: another writer made it and took it back", ErrConflict)
 
+// errJustMade is the error of a swap of an absent object that is there meanwhile.
+var errJustMade = fmt.Errorf("%w: another writer has just made it", ErrConflict)
+
+// taken says what has the name of the object, which err says of opening it. gone is for
+// a name that is free again.
+func (u *localUpload) taken(err, gone error) error {
+	switch {
+	case errors.Is(err, errLeadsOut), errors.Is(err, errToNothing):
+		return fmt.Errorf("%w: %w", ErrConflict, err)
+	case !errors.Is(err, ErrNotExist):
+		return err
+	}
+	if info, err := u.root.Lstat(filepath.FromSlash(u.name)); err == nil && info.IsDir() {
+		return errFolder
+	}
+	return gone
+}
+
 // settle makes a new name durable, or takes it back: a folder that failed to
 // sync may have lost it. Other writers of the same bytes wait in compare until the
 // lock on the file is released, so that none of them is told "stored" before.
@@ -199,17 +217,8 @@ func (u *localUpload) settle() (Info, error) {
 // compare decides a create-only write whose name exists.
 func (u *localUpload) compare() (Info, error) {
 	f, info, err := u.l.openIn(u.root, u.name)
-	if errors.Is(err, ErrNotExist) {
-		if info, err := u.root.Lstat(filepath.FromSlash(u.name)); err == nil && info.IsDir() {
-			return Info{}, errFolder
-		}
-		return Info{}, errTakenBack
-	}
-	if errors.Is(err, errLeadsOut) || errors.Is(err, errToNothing) {
-		err = fmt.Errorf("%w: %w", ErrConflict, err)
-	}
 	if err != nil {
-		return Info{}, err
+		return Info{}, u.taken(err, errTakenBack)
 	}
 	defer f.Close()
 	if err := u.l.settled(u.ctx, f, u.name); err != nil {
@@ -281,10 +290,11 @@ func (u *localUpload) linkNew() (Info, error) {
 	})
 	switch {
 	case errors.Is(err, fs.ErrExist):
-		if info, err := u.root.Lstat(filepath.FromSlash(u.name)); err == nil && info.IsDir() {
-			return Info{}, errFolder
+		f, _, err := u.l.openIn(u.root, u.name)
+		if err != nil {
+			return Info{}, u.taken(err, errJustMade)
 		}
-		return Info{}, fmt.Errorf("%w: another writer has just made it", ErrConflict)
+		return Info{}, errors.Join(errJustMade, f.Close())
 	case errors.Is(err, syscall.EPERM) || errors.Is(err, syscall.ENOTSUP) || errors.Is(err, syscall.ENOSYS):
 		err = u.rename()
 	}
