@@ -3,6 +3,7 @@ package round
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/quire-ml/quire/configs"
@@ -10,6 +11,7 @@ import (
 	"github.com/quire-ml/quire/model/train"
 	"github.com/quire-ml/quire/pipelines/gate"
 	"github.com/quire-ml/quire/pipelines/promotion"
+	"github.com/quire-ml/quire/pipelines/report"
 	"github.com/quire-ml/quire/pipelines/stages"
 	"github.com/quire-ml/quire/pipelines/text"
 	"github.com/quire-ml/quire/runners/store"
@@ -64,6 +66,7 @@ type Stages struct {
 	corpus  *text.Corpus
 	folder  store.Path  // of corpus; empty: it is the sources
 	model   *text.Model // the one that was opened last
+	few     bool        // it was said that a training has few steps
 }
 
 // stage is a shipped stage. Its config is the whole config, its key takes Keys.
@@ -108,6 +111,7 @@ func (r *Stages) Prep() workflow.Node {
 		Inputs: []workflow.Input{CorpusArtifact}, Artifact: SetArtifact,
 		Estimate: func(_ context.Context, _ *configs.Config, task *workflow.Task) (workflow.Cost, error) {
 			c, err := CorpusArtifact.Of(task)
+			r.warnOf(c)
 			return workflow.Cost{Bytes: c.Bytes}, err
 		},
 		Run: r.runPrep}
@@ -117,6 +121,9 @@ func (r *Stages) runPrep(ctx context.Context, c *configs.Config, task *workflow.
 	found, err := r.documents(ctx, task)
 	if err != nil {
 		return out, err
+	}
+	if facts, err := CorpusArtifact.Of(task); err == nil {
+		r.warnOf(facts)
 	}
 	name := "sets/" + task.Key
 	res, err := stages.Prep(ctx, c, found, stages.PrepOptions{Out: store.Locate(c.Workdir, name), Owned: true, Fresh: task.Forced,
@@ -187,9 +194,11 @@ func (r *Stages) estimateTrain(ctx context.Context, c *configs.Config, task *wor
 	if err != nil {
 		return cost, err
 	}
-	if cost.Steps, _, err = train.Steps(data, stages.Course(&c.Train, opened.Manifest().SeqLength)); err != nil {
+	var perEpoch int64
+	if cost.Steps, perEpoch, err = train.Steps(data, stages.Course(&c.Train, opened.Manifest().SeqLength)); err != nil {
 		return cost, err
 	}
+	r.warnFew(cost.Steps, perEpoch)
 	st, err := task.Store.Sub("runs/" + task.Key)
 	if err != nil || task.Forced {
 		return cost, err
@@ -205,6 +214,7 @@ func (r *Stages) runTrain(ctx context.Context, c *configs.Config, task *workflow
 	if err != nil {
 		return out, err
 	}
+	_, _ = r.estimateTrain(ctx, c, task) // it says where the steps are few; the training has its errors
 	name := "runs/" + task.Key
 	st, err := task.Store.Sub(name)
 	if err != nil {
@@ -250,6 +260,44 @@ func (r *Stages) open(ctx context.Context, task *workflow.Task) (*text.Model, er
 		return nil, fmt.Errorf("round: %s: %w: its sha256 is %s, and was %s when the round began", path, store.ErrDamaged, r.model.SHA256, f.SHA256)
 	}
 	return r.model, nil
+}
+
+// Of a training with fewer steps, at the shipped learning rate, the loss stays above the
+// unigram entropy, and the gate refuses the model. Measured: English of 2 to 10 KB.
+const (
+	fewSteps    = 20
+	enoughSteps = 60
+)
+
+// warnOf is warnFew before the set is made, by the most steps that the bytes of a corpus may
+// give.
+func (r *Stages) warnOf(c text.CorpusFacts) {
+	p, t := &r.Config.Prep, &r.Config.Train
+	for _, d := range c.Listed {
+		if strings.HasSuffix(d.Name, ".gz") {
+			return // its bytes are not those of the text
+		}
+	}
+	if len(c.Listed) == 0 || p.Stride > 0 || t.Curriculum.SeqLength > 0 {
+		return
+	}
+	perEpoch := int64(float64(c.Bytes)*(1-p.Validation.Fraction-p.Test.Fraction)) / int64(p.SeqLength+1) / int64(t.Batch)
+	if perEpoch > 0 { // prep and train have an error for none
+		r.warnFew(perEpoch*int64(t.Epochs), perEpoch)
+	}
+}
+
+// warnFew says that a training with so few steps, and so many of them an epoch, ends before
+// it has learned much. It says so once.
+func (r *Stages) warnFew(steps, perEpoch int64) {
+	t := &r.Config.Train
+	if r.few || t.From != "" || t.Epochs == 0 || perEpoch == 0 || steps >= fewSteps || t.MaxSteps > 0 && t.MaxSteps < fewSteps {
+		return
+	}
+	r.few = true
+	r.Options.Console.Warn("train: %s in all are few: with less than %d the loss hardly falls below the unigram entropy, and the gate refuses the model;"+
+		" use train.epochs=%d, a smaller train.batch, or more text",
+		report.Count(int(steps), "step"), fewSteps, (enoughSteps+perEpoch-1)/perEpoch)
 }
 
 // Evaluate is the stage that measures the loss of the model.

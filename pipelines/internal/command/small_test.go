@@ -33,3 +33,43 @@ func TestSmallText(t *testing.T) {
 	l.write(l.corpus, text(9))
 	l.fails(1, []string{"use more text; see prep.seq_length"}, "run", "--set", "prep.validation.fraction=0.01")
 }
+
+// TestFewSteps: plan and run say before any work that a text gives few steps, once, and with
+// the epochs that help; of enough steps, and of a training that is done, they say nothing.
+func TestFewSteps(t *testing.T) {
+	l := newLab(t)
+	l.write(l.config, "extends: quickstart\n")
+	small := set("workdir="+l.work, "model.hidden=8", "model.embedding=4", "gate.samples=0")
+	warnings := func(chars int, unit string, more ...string) (plan, run int) {
+		t.Helper()
+		said := "WARNING: train: 12 steps in all are few: with less than 20 the loss hardly falls below the unigram entropy, and the gate refuses the model;" +
+			" use train.epochs=30, a smaller train.batch, or more text\n"
+		l.write(l.corpus, strings.Repeat(unit, chars))
+		args := append(append([]string{}, small...), set(append(more, "corpus.sources="+l.corpus)...)...)
+		o := l.run(append([]string{"plan"}, args...)...)
+		plan = strings.Count(o.stderr, said) + 10*strings.Count(o.stderr, "WARNING: train:")
+		o = l.run(append([]string{"run"}, args...)...)
+		if before, _, found := strings.Cut(o.stderr, said); found && strings.Contains(before, "characters, ") && unit == "a" {
+			t.Errorf("it is said after the set is made: %s", o.stderr)
+		}
+		return plan, strings.Count(o.stderr, said) + 10*strings.Count(o.stderr, "WARNING: train:")
+	}
+	for _, test := range []struct {
+		chars     int
+		unit      string
+		more      []string
+		plan, run int
+	}{
+		{4000, "a", nil, 11, 11},
+		{4000, "a", []string{"train.epochs=10"}, 0, 0},
+		{4000, "a", []string{"train.max_steps=5"}, 0, 0},
+		{4000, "ש", []string{"prep.seed=2"}, 0, 11}, // two bytes a character: known when the set is made
+	} {
+		if plan, run := warnings(test.chars, test.unit, test.more...); plan != test.plan || run != test.run {
+			t.Errorf("%d of %q, %v: said %d by plan, %d by run, want %d, %d", test.chars, test.unit, test.more, plan, run, test.plan, test.run)
+		}
+		if plan, run := warnings(test.chars, test.unit, test.more...); plan != 0 || run != 0 {
+			t.Errorf("%d of %q, %v: said again %d by plan, %d by run", test.chars, test.unit, test.more, plan, run)
+		}
+	}
+}
