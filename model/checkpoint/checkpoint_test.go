@@ -119,7 +119,8 @@ func TestSaveLoad(t *testing.T) {
 	ctx := context.Background()
 	st, p := save(t, tiny())
 	file := goldenFile()
-	want := Pointer{Format: "quire-pointer/1", Name: "checkpoints/step-00000172.safetensors", Bytes: int64(len(file)), SHA256: "eb171b71d26c6b72d239dfc6c6e405c52fd8b047b926053550731f7a3cb73a13", Step: 172}
+	want := Pointer{Format: "quire-pointer/1", Name: "checkpoints/step-00000172.safetensors", Bytes: int64(len(file)),
+		SHA256: "eb171b71d26c6b72d239dfc6c6e405c52fd8b047b926053550731f7a3cb73a13", Step: 172}
 	if p != want {
 		t.Errorf("pointer %+v, want %+v", p, want)
 	}
@@ -186,7 +187,8 @@ func TestKeep(t *testing.T) {
 	if err := os.WriteFile(st.Join(name), intact, 0o666); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Read(ctx, st, name); !Damaged(err) || !strings.Contains(err.Error(), st.Join(name)) || !strings.Contains(err.Error(), p.SHA256+", not that of its name") {
+	if _, err := Read(ctx, st, name); !Damaged(err) || !strings.Contains(err.Error(), st.Join(name)) ||
+		!strings.Contains(err.Error(), p.SHA256+", not that of its name") {
 		t.Errorf("another checkpoint under the name: %v", err)
 	}
 	if _, err := Keep(ctx, st, "kept", c); !errors.Is(err, store.ErrConflict) {
@@ -274,7 +276,8 @@ func TestLoadAgainstPointer(t *testing.T) {
 }
 
 func TestNames(t *testing.T) {
-	for step, want := range map[int64]string{0: "checkpoints/step-00000000.safetensors", 172: "checkpoints/step-00000172.safetensors", 1234567890: "checkpoints/step-1234567890.safetensors"} {
+	for step, want := range map[int64]string{0: "checkpoints/step-00000000.safetensors", 172: "checkpoints/step-00000172.safetensors",
+		1234567890: "checkpoints/step-1234567890.safetensors"} {
 		if got := Path(step); got != want {
 			t.Errorf("step %d is at %s, want %s", step, got, want)
 		}

@@ -84,7 +84,8 @@ func TestEveryBit(t *testing.T) {
 func TestReadFails(t *testing.T) {
 	file, cause := goldenFile(), errors.New("the disk is on fire")
 	for n := range file {
-		if _, _, err := decode(bytes.NewReader(file[:n]), int64(len(file))); !errors.Is(err, io.ErrUnexpectedEOF) || !strings.Contains(err.Error(), fmt.Sprintf("byte %d", n)) {
+		if _, _, err := decode(bytes.NewReader(file[:n]), int64(len(file))); !errors.Is(err, io.ErrUnexpectedEOF) ||
+			!strings.Contains(err.Error(), fmt.Sprintf("byte %d", n)) {
 			t.Fatalf("ends at byte %d: %v", n, err)
 		}
 		r := io.MultiReader(bytes.NewReader(file[:n]), failing{cause})
@@ -179,7 +180,8 @@ func TestLength(t *testing.T) {
 	for _, n := range []uint64{16<<20 + 1, 91_000_000, 1 << 40, 1<<64 - 1} {
 		file := append(binary.LittleEndian.AppendUint64(nil, n), digestPrefix...)
 		for _, size := range []int64{int64(len(file)), 1 << 62} {
-			if _, _, err := decode(bytes.NewReader(file), size); err == nil || !strings.Contains(err.Error(), fmt.Sprintf("byte 0: the header's length is %d, want at most", n)) {
+			if _, _, err := decode(bytes.NewReader(file), size); err == nil || !strings.Contains(err.Error(),
+				fmt.Sprintf("byte 0: the header's length is %d, want at most", n)) {
 				t.Errorf("length %d in a file of %d: %v", n, size, err)
 			}
 		}
@@ -229,7 +231,8 @@ func TestForeign(t *testing.T) {
 		{"\x93NUMPY\x01\x00" + long, "byte 0: it is an array of NumPy, no checkpoint of quire"},
 		{"GGUF\x03\x00\x00\x00" + long, "byte 0: it is a GGUF file, no checkpoint of quire"},
 		{"PAR1\x15\x04" + long, "byte 0: it is a Parquet file, no checkpoint of quire"},
-		{"\x80\x00\x00\x00\x00\x00\x00\x00" + `{"w":{"dtype":"F32","shape":[2]}}` + long, "byte 0: it is a safetensors file of another program, no checkpoint of quire"},
+		{"\x80\x00\x00\x00\x00\x00\x00\x00" + `{"w":{"dtype":"F32","shape":[2]}}` + long,
+			"byte 0: it is a safetensors file of another program, no checkpoint of quire"},
 		{"\x20\x00\x00\x00\x00\x00\x00\x00" + `{"w":{"dtype":"F32","shape":[]}} `, "byte 0: it is a safetensors file of another program, no checkpoint of quire"},
 		{"\xff\x00\x00\x00\x00\x00\x00\x01" + `{"w":{"dtype":"F32","shape":[2]}}` + long, `header at byte 8: found "{\"w\":`}, // longer than the file
 		{"\x08\x07\x12\x07pytorch\x1a\x051.9.0" + long, `header at byte 8: found "rch\x1a\x051.9.0xxx`},                       // ONNX: nothing says so

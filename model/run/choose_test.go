@@ -105,7 +105,8 @@ func TestOpenStep(t *testing.T) {
 			t.Errorf("%s is %+v, %s, %v", which, c, at, err)
 		}
 	}
-	if _, _, err := Open(ctx, st.URL(), "step:4"); !errors.Is(err, fs.ErrNotExist) || !strings.HasSuffix(err.Error(), "; the run has those of steps 3, 6") || !strings.Contains(err.Error(), st.Join(checkpoint.Path(4))) {
+	if _, _, err := Open(ctx, st.URL(), "step:4"); !errors.Is(err, fs.ErrNotExist) ||
+		!strings.HasSuffix(err.Error(), "; the run has those of steps 3, 6") || !strings.Contains(err.Error(), st.Join(checkpoint.Path(4))) {
 		t.Errorf("a missing step: %v", err)
 	}
 	// The journal shows that an intact file is not the committed one.
@@ -144,7 +145,8 @@ func TestOpenWhileDeleted(t *testing.T) {
 		t.Errorf("%+v, %s, %v; armed %v", c, at, err, armed)
 	}
 	damage(t, st, checkpoint.Path(2))
-	if _, _, err := Open(ctx, st.URL(), Latest); err == nil || !strings.Contains(err.Error(), st.Join(checkpoint.Path(2))) || !strings.HasSuffix(err.Error(), "; put back an intact copy") {
+	if _, _, err := Open(ctx, st.URL(), Latest); err == nil || !strings.Contains(err.Error(), st.Join(checkpoint.Path(2))) ||
+		!strings.HasSuffix(err.Error(), "; put back an intact copy") {
 		t.Errorf("damaged: %v", err)
 	}
 }

@@ -17,7 +17,8 @@ import (
 
 func testPointer() checkpoint.Pointer {
 	loss := 1.25
-	return checkpoint.Pointer{Format: checkpoint.PointerFormat, Name: "checkpoints/step-00000172.safetensors", Bytes: 1000, SHA256: strings.Repeat("ab", 32), Step: 172, Loss: &loss}
+	return checkpoint.Pointer{Format: checkpoint.PointerFormat, Name: "checkpoints/step-00000172.safetensors", Bytes: 1000,
+		SHA256: strings.Repeat("ab", 32), Step: 172, Loss: &loss}
 }
 
 func TestPointer(t *testing.T) {
@@ -107,7 +108,8 @@ func TestPointerRefuses(t *testing.T) {
 	} {
 		p := testPointer()
 		change(&p)
-		if err := (&pointer{which: Latest}).swap(ctx, st, p); err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), st.Join("latest.json")) {
+		if err := (&pointer{which: Latest}).swap(ctx, st, p); err == nil || !strings.Contains(err.Error(), want) ||
+			!strings.Contains(err.Error(), st.Join("latest.json")) {
 			t.Errorf("swap: %v, want %s", err, want)
 		}
 		data, err := store.MarshalSealed(p)

@@ -46,7 +46,8 @@ func TestRetention(t *testing.T) {
 			if err != nil || (warning != nil) != (c.warned != "") {
 				t.Fatal(warning, err)
 			}
-			if warning != nil && (!strings.Contains(warning.Error(), st.Join(PinsName)+": "+c.warned) || !strings.HasSuffix(warning.Error(), "; no checkpoint is deleted until this file is mended")) {
+			if warning != nil && (!strings.Contains(warning.Error(), st.Join(PinsName)+": "+c.warned) ||
+				!strings.HasSuffix(warning.Error(), "; no checkpoint is deleted until this file is mended")) {
 				t.Errorf("warned %v, want %s", warning, c.warned)
 			}
 		}

@@ -44,7 +44,8 @@ func TestAncestors(t *testing.T) {
 	}
 	older := func(path string) string { return l.changed(path, func(c *checkpoint.Checkpoint) { c.Ancestors = nil }) }
 	layout := strings.NewReplacer("\n", "\r\n", ". ", ".\n\n", "e", "e\u0301")
-	const covers, unknown, missing = "of the held-out text was trained on by a checkpoint", "is of an earlier program", "which was not found when the training began"
+	const covers, unknown, missing = "of the held-out text was trained on by a checkpoint", "is of an earlier program",
+		"which was not found when the training began"
 	for _, test := range []struct {
 		name, parent, reason string
 	}{
@@ -100,7 +101,8 @@ func TestAncestors(t *testing.T) {
 	limits.Samples = 0
 	var lines bytes.Buffer
 	res, err := Judge(t.Context(), limits, candidate, Options{Set: twice, Console: report.NewConsole(&lines, true)})
-	if err != nil || res.Repeated < 0.99 || res.Drift == nil || !strings.Contains(lines.String(), "WARNING: gate: 100 % of the held-out text is in the training text too") {
+	if err != nil || res.Repeated < 0.99 || res.Drift == nil || !strings.Contains(lines.String(),
+		"WARNING: gate: 100 % of the held-out text is in the training text too") {
 		t.Errorf("a text that comes twice: %+v, %v; %s", res, err, lines.String())
 	}
 	whole := filepath.Join(l.dir, "sets/all")

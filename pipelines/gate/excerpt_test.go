@@ -49,7 +49,8 @@ func TestSpread(t *testing.T) {
 	}
 	// 1,600 sequences of 2: every hundredth is the first of 32, and the second span crosses from one document to the next.
 	got := spread(numberedText{220, 2980}, 2).spans
-	if want := []layout.Span{{From: 0, To: 64}, {From: 200, To: 220}, {From: 220, To: 264}, {From: 400, To: 464}}; len(got) != 17 || !slices.Equal(got[:4], want) || got[16] != (layout.Span{From: 3000, To: 3064}) {
+	if want := []layout.Span{{From: 0, To: 64}, {From: 200, To: 220}, {From: 220, To: 264}, {From: 400, To: 464}}; len(got) != 17 ||
+		!slices.Equal(got[:4], want) || got[16] != (layout.Span{From: 3000, To: 3064}) {
 		t.Errorf("of 1,600 sequences: %v, want 17 that begin with %v and end with {3000 3064}", got, want)
 	}
 }

@@ -11,7 +11,8 @@ func TestFigures(t *testing.T) {
 			t.Errorf("%q is looped to %v, want %v", text, got, want)
 		}
 	}
-	for text, want := range map[string]float64{"": 0, "text": 0, "\xff\xffab": 0.5, "\xc3\xa9t\xc3": 0, "\xa9\xa9té": 0, "a\uFFFDb\uFFFD": 0.5, "t\xc3t": 1.0 / 3} {
+	for text, want := range map[string]float64{"": 0, "text": 0, "\xff\xffab": 0.5, "\xc3\xa9t\xc3": 0, "\xa9\xa9té": 0, "a\uFFFDb\uFFFD": 0.5,
+		"t\xc3t": 1.0 / 3} {
 		if got := invalid([]byte(text)); got != want {
 			t.Errorf("%q is invalid to %v, want %v", text, got, want)
 		}
@@ -23,7 +24,8 @@ func TestFigures(t *testing.T) {
 		texts []string
 		want  float64
 	}{
-		{nil, 1}, {[]string{"abc"}, 1}, {[]string{"abc", "abc"}, 1}, {[]string{"aab", "ac"}, 0.6}, {[]string{"aa", "bb", "ab", "cccc"}, 0.6}, {[]string{"ab", "cd"}, 0},
+		{nil, 1}, {[]string{"abc"}, 1}, {[]string{"abc", "abc"}, 1}, {[]string{"aab", "ac"}, 0.6}, {[]string{"aa", "bb", "ab", "cccc"}, 0.6},
+			{[]string{"ab", "cd"}, 0},
 	} {
 		var texts [][]int32
 		for _, text := range c.texts {

@@ -124,7 +124,8 @@ func TestFindings(t *testing.T) {
 		t.Errorf("the digest is %s, want %s, %v", res.SHA256, want, err)
 	}
 	limits.Margin = 0
-	if res, err = Judge(t.Context(), limits, l.promoted, Options{Set: l.set, Promoted: "", Console: tiny.Console()}); err != nil || res.Reason != "passed: "+find(t, res, "loss").Text {
+	if res, err = Judge(t.Context(), limits, l.promoted, Options{Set: l.set, Promoted: "", Console: tiny.Console()}); err != nil ||
+		res.Reason != "passed: "+find(t, res, "loss").Text {
 		t.Errorf("got %+v, %v", res, err)
 	}
 }

@@ -89,7 +89,8 @@ func TestGate(t *testing.T) {
 			t.Errorf("%s: %+v", name, res)
 		}
 	}
-	if _, err := Judge(t.Context(), l.c.Gate, good, Options{Set: l.set, Promoted: filepath.Join(l.dir, "gone"), Console: tiny.Console()}); !errors.Is(err, ErrRefused) {
+	if _, err := Judge(t.Context(), l.c.Gate, good, Options{Set: l.set, Promoted: filepath.Join(l.dir, "gone"),
+		Console: tiny.Console()}); !errors.Is(err, ErrRefused) {
 		t.Errorf("a promoted model that is gone: %v, want a refusal", err)
 	}
 }

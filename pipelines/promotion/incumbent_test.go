@@ -16,7 +16,8 @@ func TestFindIncumbent(t *testing.T) {
 		if incumbent != "" {
 			named = fake(incumbent, "")
 		}
-		if err != nil || b.SHA256 != named.SHA256 || b.Checkpoint != named.Checkpoint || !strings.Contains(b.Withdrawn, withdrawn) || (withdrawn == "") != (b.Withdrawn == "") {
+		if err != nil || b.SHA256 != named.SHA256 || b.Checkpoint != named.Checkpoint || !strings.Contains(b.Withdrawn, withdrawn) ||
+			(withdrawn == "") != (b.Withdrawn == "") {
 			t.Errorf("the incumbent of %s is %+v, %v, want %q, %q", candidate, b, err, incumbent, withdrawn)
 		}
 		if _, seen, err := Read(t.Context(), st); b.Generation != seen || err == nil && seen == "" {
@@ -65,7 +66,8 @@ func TestIncumbentDigest(t *testing.T) {
 		want string // sha256 of the text, by coreutils
 	}{
 		{`{"checkpoint":"","withdrawn":""}`, Incumbent{Generation: "7"}, "cd1576f6230441681cbe7e89734ffee6f764e3a13090702e72da08fa61ae38d2"},
-		{`{"checkpoint":"runs/a/best","withdrawn":""}`, Incumbent{Checkpoint: "runs/a/best", Generation: "8"}, "0471fd4079926d9e7995816c997205a60889bdfbace358bc8316bfdf5eecc7fd"},
+		{`{"checkpoint":"runs/a/best","withdrawn":""}`, Incumbent{Checkpoint: "runs/a/best", Generation: "8"},
+			"0471fd4079926d9e7995816c997205a60889bdfbace358bc8316bfdf5eecc7fd"},
 		{`{"checkpoint":"ca978112…","withdrawn":"by hand"}`, Incumbent{Checkpoint: a.Checkpoint, SHA256: a.SHA256, Withdrawn: "by hand"},
 			"b78204c24f5e57c40250b7e3ef7246917aec84938d3686998d4030a3863d6a83"},
 	} {

@@ -85,7 +85,8 @@ func TestJudged(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, _, err = Install(t.Context(), st, other, Promoted{By: ByRound, SHA256: m.SHA256}, "")
-	if !errors.Is(err, store.ErrDamaged) || !strings.Contains(err.Error(), paths[1]+": ") || !strings.Contains(err.Error(), "the model that was judged has "+m.SHA256) {
+	if !errors.Is(err, store.ErrDamaged) || !strings.Contains(err.Error(), paths[1]+": ") ||
+		!strings.Contains(err.Error(), "the model that was judged has "+m.SHA256) {
 		t.Errorf("the error is %v", err)
 	}
 	for _, name := range []string{"promoted.json", "promoted", "promotions"} {

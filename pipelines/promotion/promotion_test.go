@@ -52,7 +52,8 @@ func TestSwap(t *testing.T) {
 		t.Errorf("again %+v after %+v, %v", again, before, err)
 	}
 	for _, old := range []string{seen, ""} { // generations before b
-		if _, _, err := Swap(t.Context(), st, fake("c", ByRound), old); !errors.Is(err, store.ErrConflict) || !strings.Contains(err.Error(), "promotion 2, by round, came between") {
+		if _, _, err := Swap(t.Context(), st, fake("c", ByRound), old); !errors.Is(err, store.ErrConflict) ||
+			!strings.Contains(err.Error(), "promotion 2, by round, came between") {
 			t.Errorf("a swap on the generation %q: %v", old, err)
 		}
 	}
@@ -66,7 +67,8 @@ func TestSwap(t *testing.T) {
 	if err := st.Delete(t.Context(), pointerName, ""); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := Swap(t.Context(), st, fake("c", ByRound), seen); !errors.Is(err, store.ErrConflict) || !strings.Contains(err.Error(), "it was deleted meanwhile") {
+	if _, _, err := Swap(t.Context(), st, fake("c", ByRound), seen); !errors.Is(err, store.ErrConflict) ||
+		!strings.Contains(err.Error(), "it was deleted meanwhile") {
 		t.Errorf("a swap on what was deleted: %v", err)
 	}
 }
@@ -163,7 +165,8 @@ func TestHistory(t *testing.T) {
 	if err := st.Delete(t.Context(), mustName(t, first), ""); err != nil {
 		t.Fatal(err)
 	}
-	if all, err := History(t.Context(), dir, func(err error) { t.Error(err) }); !errors.Is(err, store.ErrNotExist) || len(all) != 1 || !strings.Contains(fmt.Sprint(err), mustName(t, first)) {
+	if all, err := History(t.Context(), dir, func(err error) { t.Error(err) }); !errors.Is(err, store.ErrNotExist) || len(all) != 1 ||
+		!strings.Contains(fmt.Sprint(err), mustName(t, first)) {
 		t.Errorf("a history without its first record: %+v, %v", all, err)
 	}
 }
@@ -258,7 +261,8 @@ func TestRecords(t *testing.T) {
 	if err := os.WriteFile(second, data, 0o666); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := History(t.Context(), dir, func(err error) { t.Error(err) }); err == nil || !strings.Contains(err.Error(), second+": the record is intact, but another: it is "+mustName(t, &all[2])) {
+	if _, err := History(t.Context(), dir, func(err error) { t.Error(err) }); err == nil ||
+		!strings.Contains(err.Error(), second+": the record is intact, but another: it is "+mustName(t, &all[2])) {
 		t.Errorf("another record in place of the second: %v", err)
 	}
 	for _, change := range []func(p *Promoted){

@@ -48,7 +48,8 @@ func TestRoundInBucket(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if s := plan.Stages[1]; plan.Stages[0].Action != workflow.ActionSkip || s.Action != workflow.ActionRun || !slices.Equal(s.Reasons, []string{"train.seed: 1 → 2"}) {
+	if s := plan.Stages[1]; plan.Stages[0].Action != workflow.ActionSkip || s.Action != workflow.ActionRun ||
+		!slices.Equal(s.Reasons, []string{"train.seed: 1 → 2"}) {
 		t.Errorf("the plan is %+v", plan.Stages)
 	}
 }

@@ -142,7 +142,8 @@ func Example_stage() {
 	dir, file := book()
 	defer os.RemoveAll(dir)
 	r, err := configs.Load(configs.Options{Config: "quickstart", Set: []string{"corpus.sources=" + file, "workdir=" + dir,
-		"prep.seq_length=20", "model.embedding=8", "model.hidden=16", "train.batch=8", "train.epochs=4", "train.lr=0.01", "generate.prompt=3 sheep", "generate.length=60"}})
+		"prep.seq_length=20", "model.embedding=8", "model.hidden=16", "train.batch=8", "train.epochs=4", "train.lr=0.01", "generate.prompt=3 sheep",
+		"generate.length=60"}})
 	if err != nil {
 		log.Fatal(err)
 	}

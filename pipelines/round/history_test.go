@@ -39,7 +39,8 @@ func keep(t *testing.T, records ...workflow.Record) (workdir string) {
 
 // value is the record of a stage that ran.
 func value(stage, artifact, text string) workflow.StageRecord {
-	return workflow.StageRecord{Name: stage, Action: workflow.ActionRun, Key: "key", Artifact: artifact, Digest: "digest of " + stage, Value: json.RawMessage(text)}
+	return workflow.StageRecord{Name: stage, Action: workflow.ActionRun, Key: "key", Artifact: artifact, Digest: "digest of " + stage,
+		Value: json.RawMessage(text)}
 }
 
 func TestList(t *testing.T) {
@@ -51,7 +52,8 @@ func TestList(t *testing.T) {
 	workdir := keep(t,
 		workflow.Record{Round: "b", Began: at, Ended: at.Add(90 * time.Second), Exit: "done", Config: json.RawMessage(`{}`),
 			Stages: []workflow.StageRecord{corpus, value("train", "model", `{}`), value("evaluate", "evaluation", `{"nats_per_char":1.25}`), promoted}},
-		workflow.Record{Round: "a", Began: at.Add(time.Hour), Ended: at.Add(time.Hour), Exit: "user", Config: json.RawMessage(`{}`), Stages: []workflow.StageRecord{corpus, skipped}},
+		workflow.Record{Round: "a", Began: at.Add(time.Hour), Ended: at.Add(time.Hour), Exit: "user", Config: json.RawMessage(`{}`),
+			Stages: []workflow.StageRecord{corpus, skipped}},
 		workflow.Record{Round: "c", Began: at.Add(2 * time.Hour), Ended: at.Add(2 * time.Hour), Exit: "refused", Config: json.RawMessage(`{}`),
 			Stages: []workflow.StageRecord{value("promote", "promotion", `{"checkpoint":""}`)}})
 	list, err := List(t.Context(), workdir)
@@ -110,7 +112,8 @@ func TestLineage(t *testing.T) {
 		got = append(got, a.What+" "+a.Name)
 	}
 	r := shown.Record
-	want := []string{"sample stages/sample/" + r.Stage("sample").Key + ".json", "checkpoint runs/" + r.Stage("train").Key + "/checkpoints/step-00000034.safetensors",
+	want := []string{"sample stages/sample/" + r.Stage("sample").Key + ".json",
+		"checkpoint runs/" + r.Stage("train").Key + "/checkpoints/step-00000034.safetensors",
 		"set sets/" + r.Stage("prep").Key, "source a.txt", "source b.txt"}
 	if !slices.Equal(got, want) || shown.Lineage[4].SHA256 != "f21d85913f8c67175ccdfff8145b2fb2cf0df133c0657b4d87f498a88043070d" {
 		t.Errorf("the lineage is %q, want %q", got, want)

@@ -39,13 +39,16 @@ func TestNews(t *testing.T) {
 		failed error
 		want   string
 	}{
-		"promoted":         {stages: []workflow.StageRecord{loss, promoted}, want: `{"event":"promoted","experiment":"mine","round":"r","checkpoint":"work/runs/a/best","nats_per_char":1.25}`},
-		"promoted before":  {stages: []workflow.StageRecord{loss, skipped}, want: "null"},
-		"not promoted":     {stages: []workflow.StageRecord{loss, none}, want: "null"},
-		"without promote":  {stages: []workflow.StageRecord{loss}, want: "null"},
-		"refused":          {stages: []workflow.StageRecord{loss, decided}, failed: no, want: `{"event":"refused","experiment":"mine","round":"r","stage":"jury","class":"refused","message":"` + no.Error() + `","nats_per_char":1.25}`},
-		"refused before":   {stages: []workflow.StageRecord{loss, skippedDecision}, failed: no, want: "null"},
-		"failed":           {error: broken, failed: errors.New("long"), want: `{"event":"failed","experiment":"mine","round":"r","stage":"train","class":"transient","message":"long"}`},
+		"promoted": {stages: []workflow.StageRecord{loss, promoted},
+			want: `{"event":"promoted","experiment":"mine","round":"r","checkpoint":"work/runs/a/best","nats_per_char":1.25}`},
+		"promoted before": {stages: []workflow.StageRecord{loss, skipped}, want: "null"},
+		"not promoted":    {stages: []workflow.StageRecord{loss, none}, want: "null"},
+		"without promote": {stages: []workflow.StageRecord{loss}, want: "null"},
+		"refused": {stages: []workflow.StageRecord{loss, decided}, failed: no,
+			want: `{"event":"refused","experiment":"mine","round":"r","stage":"jury","class":"refused","message":"` + no.Error() + `","nats_per_char":1.25}`},
+		"refused before": {stages: []workflow.StageRecord{loss, skippedDecision}, failed: no, want: "null"},
+		"failed": {error: broken, failed: errors.New("long"),
+			want: `{"event":"failed","experiment":"mine","round":"r","stage":"train","class":"transient","message":"long"}`},
 		"interrupted":      {failed: train.ErrInterrupted, want: "null"},
 		"cancelled":        {failed: fmt.Errorf("prep: %w", context.Canceled), want: "null"},
 		"a wrong choice":   {failed: workflow.SelectionError{}, want: "null"},

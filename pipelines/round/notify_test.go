@@ -143,7 +143,8 @@ func TestNotifyFails(t *testing.T) {
 	if _, err := Run(t.Context(), c, Options{Runner: "direct", Console: report.NewConsole(&lines, true)}); err != nil {
 		t.Fatal(err)
 	}
-	if text := lines.String(); !strings.Contains(text, "notify.command: exit status 7") || !strings.Contains(text, "notify.webhook: ") || strings.Contains(text, "s3cr3t") {
+	if text := lines.String(); !strings.Contains(text, "notify.command: exit status 7") || !strings.Contains(text, "notify.webhook: ") ||
+		strings.Contains(text, "s3cr3t") {
 		t.Errorf("the warning is %q", text)
 	}
 }

@@ -97,7 +97,8 @@ func TestPlanIsRun(t *testing.T) {
 		{"another sample", func() { c.Generate.Seed = 1 }, "sample", func() string { return "generate.seed: 0 → 1" }, ""},
 		{"another limit", func() { c.Gate.MaxSpan = 200 }, "gate", func() string { return "gate.max_span: 100 → 200" }, "promote"},
 		{"another seed", func() { c.Train.Seed = 2 }, "train", func() string { return "train.seed: 1 → 2" }, "evaluate gate promote sample"},
-		{"another split", func() { c.Prep.Validation.Fraction = 0.2 }, "prep", func() string { return "prep.validation.fraction: 0.1 → 0.2" }, "train evaluate gate promote sample"},
+		{"another split", func() { c.Prep.Validation.Fraction = 0.2 }, "prep", func() string { return "prep.validation.fraction: 0.1 → 0.2" },
+			"train evaluate gate promote sample"},
 		{"the sample's outcome is gone", func() {
 			plan, err := Plan(t.Context(), c, quiet())
 			if err != nil {
@@ -280,7 +281,8 @@ func TestInterrupted(t *testing.T) {
 	if !errors.Is(err, train.ErrInterrupted) || res != nil {
 		t.Fatalf("the round ends with %+v, %v, want %v", res, err, train.ErrInterrupted)
 	}
-	if list, err := List(t.Context(), c.Workdir); err != nil || len(list.Rounds) != 2 || list.Rounds[1].Exit != workflow.Interrupted || !slices.Equal(list.Rounds[1].Ran, []string{"train"}) {
+	if list, err := List(t.Context(), c.Workdir); err != nil || len(list.Rounds) != 2 || list.Rounds[1].Exit != workflow.Interrupted ||
+		!slices.Equal(list.Rounds[1].Ran, []string{"train"}) {
 		t.Errorf("the rounds are %+v, %v, want the second one interrupted in train", list, err)
 	}
 	begun := cost()

@@ -32,7 +32,8 @@ func TestSlots(t *testing.T) {
 			errors.Is(failed, gate.ErrRefused) != errors.Is(err, gate.ErrRefused) {
 			t.Errorf("slot %d: %v, want %v", day, err, failed)
 		}
-		if r == nil || r.Slot != id || r.Round != id+round || r.Status != status || r.Exit != exit || !strings.HasPrefix(r.Reason, reason) || reason == "" && r.Reason != "" {
+		if r == nil || r.Slot != id || r.Round != id+round || r.Status != status || r.Exit != exit || !strings.HasPrefix(r.Reason, reason) ||
+			reason == "" && r.Reason != "" {
 			t.Errorf("slot %d: %+v, want %s %s: %q", day, r, status, exit, reason)
 		}
 	}

@@ -45,7 +45,8 @@ func TestPrep(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if res.Chars != 129 || res.Vocab != 3 || res.Sequences != (Sequences{Train: 9, Validation: 1}) || res.DroppedChars != 19 || res.Skipped || res.Submitted != nil {
+	if res.Chars != 129 || res.Vocab != 3 || res.Sequences != (Sequences{Train: 9, Validation: 1}) || res.DroppedChars != 19 || res.Skipped ||
+		res.Submitted != nil {
 		t.Errorf("%+v", res)
 	}
 	for _, want := range []string{"prep: 2 documents, 129 bytes, on direct\n",
@@ -229,7 +230,8 @@ func TestPrepWrong(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := Prep(ctx, c, found, PrepOptions{Out: store.Locate(c.Workdir, c.Prep.Out), Runner: "direct", Console: tiny.Console()}); !errors.Is(err, context.Canceled) {
+	if _, err := Prep(ctx, c, found, PrepOptions{Out: store.Locate(c.Workdir, c.Prep.Out), Runner: "direct",
+		Console: tiny.Console()}); !errors.Is(err, context.Canceled) {
 		t.Errorf("cancelled: %v", err)
 	}
 	if _, err := os.Stat(filepath.Join(store.Locate(c.Workdir, c.Prep.Out), dataset.ManifestName)); err == nil {
@@ -296,10 +298,12 @@ func TestPrepParts(t *testing.T) {
 		if r := *res.Repeated; r < test.repeated || r > test.spared {
 			t.Errorf("%s: %v is repeated", test.name, r)
 		}
-		if tail := "hold out blocks of the whole text in place of its tail"; unlike && !strings.Contains(lines, fmt.Sprintf("unlike the training part: %v; %s", res.Drift, tail)) {
+		if tail := "hold out blocks of the whole text in place of its tail"; unlike &&
+			!strings.Contains(lines, fmt.Sprintf("unlike the training part: %v; %s", res.Drift, tail)) {
 			t.Errorf("%s: %s", test.name, lines)
 		}
-		for want, is := range map[string]bool{"WARNING: prep: the validation part is unlike the training part": unlike, "of the held-out text is in the training text too": test.repeated > 0} {
+		for want, is := range map[string]bool{"WARNING: prep: the validation part is unlike the training part": unlike,
+			"of the held-out text is in the training text too": test.repeated > 0} {
 			if got := strings.Contains(lines, want); got != is {
 				t.Errorf("%s: it warns of %q: %v, want %v: %s", test.name, want, got, is, lines)
 			}

@@ -40,7 +40,8 @@ func TestWarmStart(t *testing.T) {
 	c := tiny.Config(t, strings.Repeat("abcabcacbya", 60), "train.epochs=0", "train.from="+old.Path)
 	var lines bytes.Buffer
 	m := trained(t, c, report.NewConsole(&lines, false))
-	for _, want := range []string{fmt.Sprintf("train: starts from %s, step %d\n", old.Path, old.Step), "train: 1 new character: \"y\"\n", "train: 1 unused character: \"x\"\n"} {
+	for _, want := range []string{fmt.Sprintf("train: starts from %s, step %d\n", old.Path, old.Step), "train: 1 new character: \"y\"\n",
+		"train: 1 unused character: \"x\"\n"} {
 		if !strings.Contains(lines.String(), want) {
 			t.Errorf("the console has no %q: %s", want, lines.String())
 		}
@@ -72,7 +73,8 @@ func TestWarmStart(t *testing.T) {
 	}
 
 	c.Train.From = ""
-	if _, err := Train(t.Context(), c, TrainOptions{Set: store.Locate(c.Workdir, c.Prep.Out), Out: store.Locate(c.Workdir, c.Train.Out), Console: tiny.Console()}); err == nil || !strings.Contains(err.Error(), "train.from: the run has "+`"`+old.Digest) {
+	if _, err := Train(t.Context(), c, TrainOptions{Set: store.Locate(c.Workdir, c.Prep.Out), Out: store.Locate(c.Workdir, c.Train.Out),
+		Console: tiny.Console()}); err == nil || !strings.Contains(err.Error(), "train.from: the run has "+`"`+old.Digest) {
 		t.Errorf("going on without train.from: %v", err)
 	}
 }
@@ -115,7 +117,8 @@ func TestAncestry(t *testing.T) {
 	var lines bytes.Buffer
 	second := tiny.Config(t, strings.Repeat("acbbacbaabx", 60), "train.epochs=1", "train.from="+a.Path)
 	b := trained(t, second, report.NewConsole(&lines, true))
-	if got := ancestry(b); !slices.Equal(got.Sets, []string{a.Set}) || len(got.Passages) != 11 || got.Unread != nil || got.Unknown != nil || strings.Contains(lines.String(), "is not found") {
+	if got := ancestry(b); !slices.Equal(got.Sets, []string{a.Set}) || len(got.Passages) != 11 || got.Unread != nil || got.Unknown != nil ||
+		strings.Contains(lines.String(), "is not found") {
 		t.Errorf("the second: %+v %s", got, lines.String())
 	}
 	third := tiny.Config(t, strings.Repeat("bxaccabxacb", 60), "train.epochs=1", "train.from="+b.Path, "train.max_steps=3")
@@ -162,13 +165,15 @@ func TestAncestry(t *testing.T) {
 			move(elsewhere, test.at)
 		}
 		if strings.HasPrefix(test.place, "where") {
-			if err := os.WriteFile(filepath.Join(second.Workdir, second.Train.Out, configName), []byte("workdir: "+second.Workdir+"\nprep: {out: set2}\n"), 0o666); err != nil {
+			if err := os.WriteFile(filepath.Join(second.Workdir, second.Train.Out, configName), []byte("workdir: "+second.Workdir+"\nprep: {out: set2}\n"),
+				0o666); err != nil {
 				t.Fatal(err)
 			}
 		}
 		third.Train.Out, lines = "run-"+strings.ReplaceAll(test.place, " ", "-"), bytes.Buffer{}
 		got := ancestry(trained(t, third, report.NewConsole(&lines, true)))
-		if test.found && !reflect.DeepEqual(got, both) || !test.found && (!slices.Equal(got.Unread, []string{b.Set}) || !slices.Equal(got.Sets, both.Sets) || len(got.Passages) != 11) {
+		if test.found && !reflect.DeepEqual(got, both) || !test.found && (!slices.Equal(got.Unread, []string{b.Set}) ||
+			!slices.Equal(got.Sets, both.Sets) || len(got.Passages) != 11) {
 			t.Errorf("the second set is %s: %+v", test.place, got)
 		}
 		if warned := strings.Contains(lines.String(), fmt.Sprintf("WARNING: train: the set %.12s", b.Set)); warned == test.found {

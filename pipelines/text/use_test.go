@@ -102,7 +102,8 @@ func TestScore(t *testing.T) {
 		if err != nil || r.Chars != int64(n) || !near(r.NatsPerChar, test.nats/float64(n)) || !near(r.BitsPerChar, test.nats/float64(n)/math.Ln2) {
 			t.Fatalf("%s: %+v, %v", test.text, r, err)
 		}
-		if len(r.LogProbs) != n+1 || r.LogProbs[0] != nil || !near(r.LogProbs[n], map[byte]float64{'a': -math.Ln2, 'b': -2 * math.Ln2, 'c': -2 * math.Ln2}[test.text[n]]) {
+		if len(r.LogProbs) != n+1 || r.LogProbs[0] != nil || !near(r.LogProbs[n], map[byte]float64{'a': -math.Ln2, 'b': -2 * math.Ln2,
+			'c': -2 * math.Ln2}[test.text[n]]) {
 			t.Errorf("%s: log-probabilities %v", test.text, r.LogProbs)
 		}
 	}
@@ -175,7 +176,8 @@ func TestOpenModelRefuses(t *testing.T) {
 	} {
 		path := constant(t, "abc", []float64{1, 1, 1}, change)
 		var refused *text.ModelError
-		if m, err := text.OpenModel(t.Context(), path, "best"); !errors.As(err, &refused) || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), path) || m != nil {
+		if m, err := text.OpenModel(t.Context(), path, "best"); !errors.As(err, &refused) || !strings.Contains(err.Error(), want) ||
+			!strings.Contains(err.Error(), path) || m != nil {
 			t.Errorf("want %q: %v, %v", want, m, err)
 		}
 	}
@@ -197,7 +199,8 @@ func TestModelError(t *testing.T) {
 	for path, missing := range map[string]bool{t.TempDir(): true, filepath.Join(t.TempDir(), "none.safetensors"): true, damaged: false} {
 		var refused *text.ModelError
 		_, err := text.OpenModel(t.Context(), path, "latest")
-		if !errors.As(err, &refused) || refused.Path != path || refused.Which != "latest" || errors.Is(err, store.ErrNotExist) != missing || !strings.Contains(err.Error(), path) {
+		if !errors.As(err, &refused) || refused.Path != path || refused.Which != "latest" || errors.Is(err, store.ErrNotExist) != missing ||
+			!strings.Contains(err.Error(), path) {
 			t.Errorf("%s: %v", path, err)
 		}
 		if strings.Contains(fmt.Sprint(err), "--") {
@@ -271,13 +274,15 @@ func TestEvaluate(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := (32*math.Log(4./3) + 33*math.Log(4)) / 65
-	if r.Chars != 65 || math.Abs(r.NatsPerChar-want) > 1e-6 || math.Abs(r.BitsPerChar-want/math.Ln2) > 1e-6 || r.Split != "validation" || string(r.Checkpoint) != path {
+	if r.Chars != 65 || math.Abs(r.NatsPerChar-want) > 1e-6 || math.Abs(r.BitsPerChar-want/math.Ln2) > 1e-6 || r.Split != "validation" ||
+		string(r.Checkpoint) != path {
 		t.Errorf("%+v, want %g nats over 65 characters", r, want)
 	}
 	if r.UniformNats != math.Ln2 || math.Abs(r.UnigramNats-math.Ln2) > 1e-12 || r.BigramNats > 0.01 {
 		t.Errorf("the entropies are %+v", r)
 	}
-	if line := r.String(); !strings.HasPrefix(line, fmt.Sprintf("%.4f nats, %.4f bits a character over 65 characters of the validation part", want, want/math.Ln2)) {
+	if line := r.String(); !strings.HasPrefix(line, fmt.Sprintf("%.4f nats, %.4f bits a character over 65 characters of the validation part", want,
+		want/math.Ln2)) {
 		t.Error(line)
 	}
 	if r, err = text.Evaluate(t.Context(), open(t, path), set, "train"); err != nil || r.Split != "train" || r.Chars != 593 {
@@ -286,7 +291,8 @@ func TestEvaluate(t *testing.T) {
 	if _, err := text.Evaluate(t.Context(), open(t, path), set, "test"); err == nil || !strings.Contains(err.Error(), "train, validation") {
 		t.Errorf("a split that the set lacks: %v", err)
 	}
-	if _, err := text.Evaluate(t.Context(), open(t, constant(t, "abc", []float64{1, 1, 1}, nil)), set, ""); err == nil || !strings.Contains(err.Error(), "vocabularies differ") {
+	if _, err := text.Evaluate(t.Context(), open(t, constant(t, "abc", []float64{1, 1, 1}, nil)), set, ""); err == nil ||
+		!strings.Contains(err.Error(), "vocabularies differ") {
 		t.Errorf("another vocabulary: %v", err)
 	}
 	if _, err := text.Evaluate(t.Context(), open(t, path), t.TempDir(), ""); !errors.Is(err, text.ErrNoSet) {

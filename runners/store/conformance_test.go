@@ -24,7 +24,8 @@ import (
 var shipped = defaultTiming
 
 func TestMain(m *testing.M) {
-	defaultTiming = timing{attempt: 5 * time.Second, call: 20 * time.Second, first: 20 * time.Second, quiet: time.Minute, pause: time.Millisecond, pauseMax: 10 * time.Millisecond}
+	defaultTiming = timing{attempt: 5 * time.Second, call: 20 * time.Second, first: 20 * time.Second, quiet: time.Minute, pause: time.Millisecond,
+		pauseMax: 10 * time.Millisecond}
 	digestBytes, chunkBytes, rangeBytes, aheadBytes = 128<<10, 256<<10, 200<<10, 32<<10
 	sizes = []int{0, 1, 1000, int(digestBytes) + 1, chunkBytes, chunkBytes + 1, 2*chunkBytes + 12345}
 	if os.Getenv(childVariable) != "" {
@@ -131,7 +132,8 @@ func TestPutReadStat(t *testing.T) {
 			if got, _, err := s.ReadUpTo(ctx, name, int64(n)); err != nil || !bytes.Equal(got, data) {
 				t.Fatalf("read up to %d: %d bytes, %v", n, len(got), err)
 			}
-			if _, _, err := s.ReadUpTo(ctx, name, int64(n)-1); !errors.Is(err, ErrDamaged) || !strings.Contains(err.Error(), fmt.Sprintf("%s: it has %d bytes, want at most %d", s.Join(name), n, n-1)) {
+			if _, _, err := s.ReadUpTo(ctx, name, int64(n)-1); !errors.Is(err, ErrDamaged) ||
+				!strings.Contains(err.Error(), fmt.Sprintf("%s: it has %d bytes, want at most %d", s.Join(name), n, n-1)) {
 				t.Fatalf("read up to %d: %v", n-1, err)
 			}
 			stat, err := s.Stat(ctx, name)

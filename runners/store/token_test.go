@@ -71,7 +71,8 @@ func TestToken(t *testing.T) {
 			s.d.(*gcs).outage = &outage{}
 			_, err = s.Stat(ctx, "o")
 		}
-		if err == nil || !strings.Contains(err.Error(), strings.TrimPrefix(url, "http://")+want.says) || Transient(err) != want.passes || strings.Contains(err.Error(), "\n") || strings.Contains(err.Error(), "PRIVATE") {
+		if err == nil || !strings.Contains(err.Error(), strings.TrimPrefix(url, "http://")+want.says) || Transient(err) != want.passes ||
+			strings.Contains(err.Error(), "\n") || strings.Contains(err.Error(), "PRIVATE") {
 			t.Errorf("%s: %v", url, err)
 		}
 	}
