@@ -25,7 +25,7 @@ func TestFigures(t *testing.T) {
 		want  float64
 	}{
 		{nil, 1}, {[]string{"abc"}, 1}, {[]string{"abc", "abc"}, 1}, {[]string{"aab", "ac"}, 0.6}, {[]string{"aa", "bb", "ab", "cccc"}, 0.6},
-			{[]string{"ab", "cd"}, 0},
+		{[]string{"ab", "cd"}, 0},
 	} {
 		var texts [][]int32
 		for _, text := range c.texts {
