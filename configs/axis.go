@@ -92,9 +92,6 @@ func (d axis) fromNode(n *yaml.Node) (any, error) {
 	}
 	for i, item := range n.Content {
 		value, err := d.of.fromNode(item)
-		if err == nil {
-			err = d.of.supported(value)
-		}
 		if err == nil && slices.Contains(list, value) {
 			err = fmt.Errorf("is %v a second time", value)
 		}

@@ -241,12 +241,12 @@ func (c *Config) Validate() error {
 		if err := k.domain.check(values[k.name]); err != nil {
 			return &Error{Key: k.name, Reason: err.Error()}
 		}
-		if err := k.supported(values[k.name]); err != nil {
-			return &Error{Key: k.name, Reason: err.Error()}
-		}
 	}
 	if c.Corpus.SHA256 != "" && len(c.Corpus.Sources) > 1 {
 		return &Error{Key: "corpus.sha256", Reason: "is for a corpus of one source, but corpus.sources has more; remove the digest"}
+	}
+	if t := &c.Train; t.Device == "gpu" && t.Precision == "bf16" {
+		return &Error{Key: "train.device", Reason: "is gpu, but train.precision is bf16, products of a processor's; use train.precision fp32, or train.device cpu"}
 	}
 	return c.checkHidden()
 }

@@ -1,9 +1,7 @@
 package configs
 
 import (
-	"fmt"
 	"math"
-	"slices"
 	"strings"
 )
 
@@ -21,7 +19,6 @@ type key struct {
 	with    string // the key alters an outcome only while this key has not its default
 	over    string // the key follows a course over this length, unless it has one of these values
 	unless  []any
-	only    []any    // the values supported so far; nil: all
 	also    []string // last parts of names that other programs have for the key
 	meaning string   // one line
 }
@@ -130,8 +127,8 @@ var keys = []key{
 		meaning: "epochs over which train.curriculum.seq_length rises to L"},
 	{name: "train.curriculum.sampling", domain: number{lo: 0, hi: 1}, initial: 0.0, effect: Weights, always: inKeys, over: "train.epochs", unless: []any{0.0},
 		meaning: "scheduled sampling: share of the inputs drawn from the model itself, rising from 0 to this value over all epochs"},
-	{name: "train.device", domain: words{"auto", "cpu", "gpu"}, initial: "auto", effect: None, only: []any{"auto", "cpu"},
-		meaning: "processor that computes"},
+	{name: "train.device", domain: words{"auto", "cpu", "gpu"}, initial: "auto", effect: None,
+		meaning: "what trains: cpu, gpu (NVIDIA's), or auto: a GPU where there is one; the same bytes come of each"},
 	{name: "train.precision", domain: words{"fp32", "bf16"}, initial: "fp32", effect: Weights, always: inIdentity, also: []string{"dtype", "bf16"},
 		meaning: "number format of the recurrent matrix products; bf16 needs AVX512-BF16 and trained a GRU of 1024 units 1.7 times as fast"},
 	{name: "train.log_every", domain: whole{1, math.MaxInt64}, initial: 10, effect: None, also: []string{"log_interval"},
@@ -263,23 +260,6 @@ var keyByName, sections = func() (map[string]*key, map[string]bool) {
 // variable returns the environment variable that sets a key.
 func (k *key) variable() string {
 	return variablePrefix + strings.ToUpper(strings.ReplaceAll(k.name, ".", "_"))
-}
-
-// supported returns an error for a value that is planned but not usable yet.
-func (k *key) supported(value any) error {
-	if k.only == nil || slices.Contains(k.only, value) {
-		return nil
-	}
-	return fmt.Errorf("is %v, which is not supported yet; use %s", value, k.usable())
-}
-
-// usable lists the supported values of a key that has others too.
-func (k *key) usable() string {
-	list := make([]string, len(k.only))
-	for i, v := range k.only {
-		list[i] = fmt.Sprint(v)
-	}
-	return either(list)
 }
 
 // read turns bare text into a value in range.

@@ -25,14 +25,6 @@ func TestKeys(t *testing.T) {
 		if err := k.domain.check(k.initial); err != nil {
 			t.Errorf("%s: the default %v", k.name, err)
 		}
-		if err := k.supported(k.initial); err != nil {
-			t.Errorf("%s: the default %v", k.name, err)
-		}
-		for _, v := range k.only {
-			if err := k.domain.check(v); err != nil {
-				t.Errorf("%s: the supported value %v", k.name, err)
-			}
-		}
 		if other := variables[k.variable()]; other != "" || slices.Contains(switches, k.variable()) {
 			t.Errorf("%s: %s is also of %q", k.name, k.variable(), other)
 		}

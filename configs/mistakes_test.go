@@ -100,7 +100,8 @@ var fileMistakes = []struct {
 	{"carried between blocks", "prep.validation.by: block\ntrain.hidden: carry\n", "train.hidden", ":2", "",
 		"with prep.validation.by block sequences do not follow one another"},
 	{"digest of many", "corpus:\n  sources: [a, b]\n  sha256: " + strings.Repeat("a", 64), "corpus.sha256", ":3", "", "one source"},
-	{"planned: gpu", "train: {device: gpu}", "train.device", ":1", "", "not supported yet; use auto or cpu"},
+	{"another device", "train: {device: cuda}", "train.device", ":1", "", "must be auto, cpu or gpu"},
+	{"bf16 on a GPU", "train:\n  precision: bf16\n  device: gpu\n", "train.device", ":3", "", "use train.precision fp32, or train.device cpu"},
 
 	{"not YAML", "name: x\ntrain: [\n", "", ":2", "", "not a valid config file"},
 	{"bytes", "name: \xff\n", "", "", "", "not a valid config file"},
@@ -214,7 +215,7 @@ var otherMistakes = []struct {
 	{ofEnviron("QUIRE_TRAIN_BATCH= 3"), "train.batch", "QUIRE_TRAIN_BATCH", "", "not a whole number"},
 	{ofEnviron("QUIRE_TRAIN_LR=NaN"), "train.lr", "QUIRE_TRAIN_LR", "", "not a finite decimal number"},
 	{ofEnviron("QUIRE_TRAIN_LR=+Inf"), "train.lr", "QUIRE_TRAIN_LR", "", "not a finite decimal number"},
-	{ofEnviron("QUIRE_TRAIN_DEVICE=gpu"), "train.device", "QUIRE_TRAIN_DEVICE", "", "not supported yet"},
+	{ofEnviron("QUIRE_TRAIN_DEVICE=cuda:1"), "train.device", "QUIRE_TRAIN_DEVICE", "", "must be auto, cpu or gpu"},
 	{ofEnviron("QUIRE_TRAIN_CHECKPOINT_KEEP_BEST=1"), "train.checkpoint.keep_best", "QUIRE_TRAIN_CHECKPOINT_KEEP_BEST", "", "true or false"},
 	{ofEnviron("QUIRE_GENERATE_PROMPT=\xff"), "generate.prompt", "QUIRE_GENERATE_PROMPT", "", "not UTF-8"},
 	{ofEnviron("QUIRE_NAME=a\nb"), "name", "QUIRE_NAME", "", "one line"},
@@ -283,7 +284,7 @@ func TestValidate(t *testing.T) {
 		"generate.prompt":           func(c *Config) { c.Generate.Prompt = "\xff" },
 		"prep.validation.by":        func(c *Config) { c.Prep.Validation.By = "dice" },
 		"prep.stride":               func(c *Config) { c.Prep.Stride = -1 },
-		"train.device":              func(c *Config) { c.Train.Device = "gpu" },
+		"train.device":              func(c *Config) { c.Train.Device = "tpu" },
 		"train.early_stop.patience": func(c *Config) { c.Train.EarlyStop.Patience = -1 },
 	} {
 		c := r.Config

@@ -206,9 +206,6 @@ func (r *Resolved) Explain(key string) (string, error) {
 	}
 	fmt.Fprintf(&b, "  default   %s\n", format(k.initial))
 	fmt.Fprintf(&b, "  range     %v", k.domain)
-	if k.only != nil {
-		fmt.Fprintf(&b, " (only %s is supported yet)", k.usable())
-	}
 	fmt.Fprintf(&b, "\n  meaning   %s\n", k.meaning)
 	fmt.Fprintf(&b, "  effect    %s\n", k.effect)
 	fmt.Fprintf(&b, "  variable  %s", k.variable())

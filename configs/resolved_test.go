@@ -105,7 +105,7 @@ func TestExplain(t *testing.T) {
 			":3\n", "default   0.001\n", "range     number, at least 1e-09 and at most 10\n", "effect    weights\n", "variable  QUIRE_TRAIN_LR"},
 		"train.clip_norm":   {"train.clip_norm = 1\n", "set by    embedded base.yaml:7\n", "default   0\n"},
 		"train.batch":       {"train.batch = 64\n", "set by    default\n", "range     whole number, 1 to 65536\n"},
-		"train.device":      {`train.device = "auto"`, "range     auto, cpu or gpu (only auto or cpu is supported yet)\n"},
+		"train.device":      {`train.device = "auto"`, "range     auto, cpu or gpu\n"},
 		"corpus.sources":    {"corpus.sources = []\n"},
 		"generate.seed":     {"range     whole number of 64 bits\n"},
 		"prep.min_count":    {"range     whole number, 1 or more\n"},

@@ -107,8 +107,10 @@ var mayImport = map[string][2][]string{
 	"pipelines/internal/tiny": {{"configs", "pipelines/report"}, {}},
 	"pipelines/text": {{"configs", "model/checkpoint", "model/decode", "model/rnn", "model/run", "model/sample", "model/train", "pipelines/report", "runners/memory", "runners/store",
 		"transforms/charset", "transforms/corpus", "transforms/dataset", "transforms/passage", "transforms/vocab"}, {}},
+	// What trains, for training and for the measurement of it. kernel for the precision, which a GPU may lack.
+	"pipelines/device": {{"model/cuda", "model/kernel"}, {}},
 	// stages builds the Beam pipeline that it hands to the engine.
-	"pipelines/stages": {{"configs", "model/checkpoint", "model/kernel", "model/rnn", "model/run", "model/train", "pipelines/report", "pipelines/text",
+	"pipelines/stages": {{"configs", "model/checkpoint", "model/kernel", "model/rnn", "model/run", "model/train", "pipelines/device", "pipelines/report", "pipelines/text",
 		"runners/engine", "runners/memory", "runners/store", "transforms/charset", "transforms/corpus", "transforms/dataset", "transforms/prepare", "transforms/vocab"}, {beam + "pkg/beam"}},
 	// layout for the spans of an excerpt, prepare for the text of a set by split.
 	"pipelines/gate": {{"configs", "model/decode", "model/sample", "model/train", "pipelines/report", "pipelines/text", "runners/store",
@@ -122,10 +124,10 @@ var mayImport = map[string][2][]string{
 	"pipelines/inspect": {{"model/checkpoint", "model/train", "pipelines/report", "pipelines/text", "runners/store",
 		"transforms/dataset", "transforms/tfexample", "transforms/tfrecord"}, {}},
 	// kernel for the peak that a speed is compared with.
-	"pipelines/bench": {{"model/decode", "model/kernel", "model/rnn", "model/sample", "model/train", "pipelines/report", "runners/memory"}, {}},
-	// command prints the plans of workflow, says which formats checkpoint, dataset and workflow read, and asks run what --which may be, kernel whether QUIRE_VARIANT can be had, rnn for the cell of bench, and train, store, corpus, prepare, dataset and vocab for errors that have an exit code or a remedy.
-	"pipelines/internal/command": {{"configs", "model/checkpoint", "model/kernel", "model/rnn", "model/run", "model/train",
-		"pipelines/bench", "pipelines/gate", "pipelines/inspect", "pipelines/promotion", "pipelines/report", "pipelines/round", "pipelines/stages", "pipelines/sweep", "pipelines/text",
+	"pipelines/bench": {{"model/cuda", "model/decode", "model/kernel", "model/rnn", "model/sample", "model/train", "pipelines/report", "runners/memory"}, {}},
+	// command prints the plans of workflow, says which formats checkpoint, dataset and workflow read, and asks run what --which may be, kernel whether QUIRE_VARIANT can be had, rnn for the cell of bench, and cuda, train, store, corpus, prepare, dataset and vocab for errors that have an exit code or a remedy.
+	"pipelines/internal/command": {{"configs", "model/checkpoint", "model/cuda", "model/kernel", "model/rnn", "model/run", "model/train",
+		"pipelines/bench", "pipelines/device", "pipelines/gate", "pipelines/inspect", "pipelines/promotion", "pipelines/report", "pipelines/round", "pipelines/stages", "pipelines/sweep", "pipelines/text",
 		"runners/engine", "runners/memory", "runners/schedule", "runners/store", "runners/workflow", "transforms/corpus", "transforms/dataset", "transforms/prepare", "transforms/vocab"}, {cobra, pflag}},
 	"pipelines/prep": {{"pipelines/internal/command"}, {}},
 	// app is command for programs outside of this module; round for their stages.

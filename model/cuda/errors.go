@@ -20,6 +20,19 @@ const (
 	OldDevice                      // the GPU's compute capability is below 7.0
 )
 
+// String says the reason in a few words.
+func (r Reason) String() string {
+	return map[Reason]string{
+		NotBuilt:     "this program was built without GPUs",
+		OtherSystem:  "GPUs are used on Linux alone",
+		NoDriver:     "libcuda.so.1 was not found",
+		BrokenDriver: "libcuda.so.1 does not start",
+		NoDevice:     "the driver shows no GPU",
+		OldDriver:    "the driver is older than CUDA 11.4",
+		OldDevice:    "the GPU's compute capability is below 7.0",
+	}[r]
+}
+
 // Unavailable is the error of a machine without a GPU that quire can use. It says
 // what is missing and how to get it. A GPU that is there and fails is no
 // Unavailable error.

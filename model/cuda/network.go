@@ -186,7 +186,7 @@ func (n *Network) add(T int) error {
 	p := n.layPlan(&arena{base: n.plansAt}, T)
 	n.plans = append(n.plans, p)
 	n.use(p)
-	return nil
+	return n.device.fill(p.out, 0, p.result.bytes) // what lies between its parts is copied with them
 }
 
 // grow replaces the memory of the plans, of which there is none.

@@ -1,6 +1,9 @@
 package train
 
-import "github.com/quire-ml/quire/model/kernel"
+import (
+	"github.com/quire-ml/quire/model/cuda"
+	"github.com/quire-ml/quire/model/kernel"
+)
 
 // processBytes is the memory of a process beside its training.
 const processBytes = 64 << 20
@@ -10,7 +13,25 @@ const processBytes = 64 << 20
 // moments, gradients, the copy that is saved, and the model that is validated or writes
 // a sample. Measured peaks are within a tenth of it.
 func (o *Options) Memory() int64 {
-	// In floating point, because an absurd shape must not overflow.
+	values := o.kept() + o.network(o.SeqLength)
+	if c := o.Curriculum; c.SeqLength > 0 {
+		values += o.network(c.SeqLength) // while the length changes
+	}
+	return bytesOf(values)
+}
+
+// GPUMemory is Memory of a training on a GPU: the host's, beside what the driver takes,
+// and the GPU's.
+func (o *Options) GPUMemory() (host, gpu int64) {
+	return bytesOf(o.kept()), cuda.Memory(o.Shape, o.SeqLength, o.Batch, evaluateRows, o.gpuOptions())
+}
+
+// bytesOf returns the memory of a process with so many float32.
+func bytesOf(values float64) int64 { return int64(min(4*values+processBytes, 1<<62)) }
+
+// kept returns the number of values that a training has beside its network. In
+// floating point, because an absurd shape must not overflow.
+func (o *Options) kept() float64 {
 	s := o.Shape
 	p, v, h, g := o.parameters(), float64(s.Vocabulary), float64(s.Hidden), float64(s.Cell.Gates())
 	copies := 6.0 // weights, moments, and the copy of both that is saved
@@ -20,12 +41,7 @@ func (o *Options) Memory() int64 {
 	if o.Start != nil {
 		copies++
 	}
-	values := copies*p + o.network(o.SeqLength)
-	if c := o.Curriculum; c.SeqLength > 0 {
-		values += o.network(c.SeqLength) // while the length changes
-	}
-	values += v*g*h + float64(2*s.Layers-1)*g*h*h + v*h // decode.Model
-	return int64(min(4*values+processBytes, 1<<62))
+	return copies*p + v*g*h + float64(2*s.Layers-1)*g*h*h + v*h // and those of decode.Model
 }
 
 // parameters is Shape.Count.

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/quire-ml/quire/model/cuda"
 	"github.com/quire-ml/quire/model/decode"
 	"github.com/quire-ml/quire/model/kernel"
 	"github.com/quire-ml/quire/model/rnn"
@@ -28,6 +29,17 @@ type Options struct {
 	Generate int // characters a stream, 0 for none
 
 	Precision kernel.Precision // of training
+	Device    *cuda.Device     // that trains; nil for the processor, which generates in any case
+}
+
+// Needs returns the bytes of a GPU that training takes.
+func (o Options) Needs() int64 {
+	_, gpu := o.training().GPUMemory()
+	return gpu
+}
+
+func (o Options) training() *train.Options {
+	return &train.Options{Shape: o.Shape, Batch: o.Batch, SeqLength: o.Length}
 }
 
 // Check refuses sizes that are out of range. The error begins with the name of the size.
@@ -58,6 +70,8 @@ type Result struct {
 	Embedding        int                `json:"embedding"`
 	Batch            int                `json:"batch"`
 	Length           int                `json:"length"`
+	Device           string             `json:"device"` // cpu or gpu
+	GPU              string             `json:"gpu"`    // its name; empty for none
 	Variant          string             `json:"variant"`
 	Precision        string             `json:"precision"`
 	Threads          int                `json:"threads"`
@@ -65,9 +79,9 @@ type Result struct {
 	StepMilliseconds float64            `json:"step_milliseconds"`
 	CharsPerSecond   float64            `json:"chars_per_second"`
 	GFLOPS           float64            `json:"gflops"`      // of the multiplications and additions that a step needs
-	PeakGFLOPS       float64            `json:"peak_gflops"` // of this machine, in the same run
-	PeakShare        float64            `json:"peak_share"`
-	Generate         map[string]float64 `json:"generate"` // characters a second, by streams side by side
+	PeakGFLOPS       float64            `json:"peak_gflops"` // of this machine, in the same run; 0 for a GPU, whose peak is not measured
+	PeakShare        float64            `json:"peak_share"`  // 0 for a GPU
+	Generate         map[string]float64 `json:"generate"`    // characters a second, by streams side by side
 }
 
 // generateSizes are the numbers of streams that Run generates side by side.
@@ -80,23 +94,35 @@ func Run(ctx context.Context, o Options, console *report.Console) (*Result, erro
 		return nil, err
 	}
 	s := o.Shape
-	needs := train.Options{Shape: s, Batch: o.Batch, SeqLength: o.Length}
-	if err := memory.Check("to train this network", needs.Memory()); err != nil {
+	needs, _ := o.training().GPUMemory()
+	if o.Device == nil {
+		needs = o.training().Memory()
+	}
+	if err := memory.Check("to train this network", needs); err != nil {
 		return nil, err
 	}
-	res := &Result{Cell: s.Cell, Layers: s.Layers, Hidden: s.Hidden, Embedding: s.Embedding, Batch: o.Batch, Length: o.Length,
+	res := &Result{Device: "cpu", Cell: s.Cell, Layers: s.Layers, Hidden: s.Hidden, Embedding: s.Embedding, Batch: o.Batch, Length: o.Length,
 		Variant: variant, Precision: o.Precision.String(), Threads: runtime.GOMAXPROCS(0), Steps: o.Steps, Generate: map[string]float64{}}
 	w := rnn.NewWeights(s)
 	w.Init(1)
 	if err := o.Precision.Check(); err != nil {
 		return nil, err
 	}
-	peak := kernel.Peak(o.Precision)
+	var peak float64
+	if o.Device == nil {
+		peak = kernel.Peak(o.Precision)
+	} else if info, err := o.Device.Info(); err != nil {
+		return nil, err
+	} else {
+		res.Device, res.GPU = "gpu", info.Name
+	}
 	if err := measureTraining(ctx, o, w, res, console); err != nil {
 		return nil, err
 	}
-	res.PeakGFLOPS = max(peak, kernel.Peak(o.Precision)) / 1e9
-	res.PeakShare = res.GFLOPS / res.PeakGFLOPS
+	if o.Device == nil {
+		res.PeakGFLOPS = max(peak, kernel.Peak(o.Precision)) / 1e9
+		res.PeakShare = res.GFLOPS / res.PeakGFLOPS
+	}
 	for _, streams := range generateSizes {
 		if o.Generate == 0 {
 			break
@@ -113,7 +139,7 @@ func Run(ctx context.Context, o Options, console *report.Console) (*Result, erro
 
 // measureTraining fills in the median of the steps.
 func measureTraining(ctx context.Context, o Options, w *rnn.Weights, res *Result, console *report.Console) error {
-	trainer, err := train.NewTrainer(w, o.Length, o.Batch, 1e-3, &train.TrainerOptions{Precision: o.Precision})
+	trainer, err := train.NewTrainer(w, o.Length, o.Batch, 1e-3, &train.TrainerOptions{Precision: o.Precision, Device: o.Device})
 	if err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package stages
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -13,6 +14,7 @@ import (
 	"github.com/quire-ml/quire/model/rnn"
 	"github.com/quire-ml/quire/model/run"
 	"github.com/quire-ml/quire/model/train"
+	"github.com/quire-ml/quire/pipelines/device"
 	"github.com/quire-ml/quire/pipelines/report"
 	"github.com/quire-ml/quire/pipelines/text"
 	"github.com/quire-ml/quire/runners/memory"
@@ -75,15 +77,16 @@ func Train(ctx context.Context, c *configs.Config, o TrainOptions) (_ *TrainResu
 	if _, result.StepsPerEpoch, err = train.Steps(data, opts); err != nil {
 		return nil, err
 	}
+	closeDevice, err := openDevice(c, &opts, o.Console)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, closeDevice()) }()
 	dir, state, err := acquireRun(ctx, st, data, opts, o)
 	if err != nil {
 		return nil, err
 	}
-	defer func() {
-		if releaseErr := dir.Release(ctx); err == nil {
-			err = releaseErr
-		}
-	}()
+	defer func() { err = cmp.Or(err, dir.Release(ctx)) }()
 	if err := begin(ctx, st, c, set, from, state, &opts, o); err != nil {
 		return nil, err
 	}
@@ -106,6 +109,20 @@ func Train(ctx context.Context, c *configs.Config, o TrainOptions) (_ *TrainResu
 		return nil, errors.Join(err, rerr)
 	}
 	return result, err
+}
+
+// openDevice opens what trains, and says what that is. done closes it.
+func openDevice(c *configs.Config, o *train.Options, console *report.Console) (done func() error, err error) {
+	_, needs := o.GPUMemory()
+	d, taken, err := device.Open(c.Train.Device, o.Precision, needs)
+	if err != nil {
+		return nil, err
+	}
+	console.Line("train: device %s", taken)
+	if o.Device = d; d == nil {
+		return func() error { return nil }, nil
+	}
+	return d.Close, nil
 }
 
 // take fills in the figures of the run in st, which has ended or was interrupted.
@@ -183,13 +200,26 @@ func sizeOptions(c *configs.Config, vocabulary, seqLength int) train.Options {
 const SmallestVocabulary = 2
 
 // CheckMemory returns a *memory.ShortError where a training needs more memory than this
-// machine has.
+// machine has. Where a GPU is asked for, a *cuda.Unavailable says that there is none,
+// and a *cuda.MemoryError that it is too small.
 func CheckMemory(c *configs.Config, vocabulary, seqLength int) error {
 	o := sizeOptions(c, vocabulary, seqLength)
 	if c.Train.From != "" {
 		o.Start = &rnn.Weights{}
 	}
-	return memory.Check(fmt.Sprintf("to train %s, on %d sequences of %d", describe(o.Shape), o.Batch, seqLength), o.Memory())
+	precision, err := kernel.ParsePrecision(c.Train.Precision)
+	if err != nil {
+		return err
+	}
+	needs, ofGPU := o.GPUMemory()
+	gpu, err := device.Check(c.Train.Device, precision, ofGPU)
+	if err != nil {
+		return err
+	}
+	if !gpu {
+		needs = o.Memory()
+	}
+	return memory.Check(fmt.Sprintf("to train %s, on %d sequences of %d", describe(o.Shape), o.Batch, seqLength), needs)
 }
 
 // configName is the resolved config of a run.

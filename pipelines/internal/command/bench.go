@@ -1,8 +1,10 @@
 package command
 
 import (
+	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"sort"
 	"strconv"
 
@@ -11,18 +13,20 @@ import (
 	"github.com/quire-ml/quire/model/kernel"
 	"github.com/quire-ml/quire/model/rnn"
 	"github.com/quire-ml/quire/pipelines/bench"
+	"github.com/quire-ml/quire/pipelines/device"
 )
 
 // Bench is the command that measures the speed of training and generation.
 func Bench() *cobra.Command {
 	var o common
 	b := bench.Options{}
-	var cell, precision string
+	var cell, precision, on string
 	c := build(&o, "bench", "Measure training and generation on this machine",
 		`Bench trains a model on random characters and generates with it, and prints the medians:
 characters a second, the work that a step needs in GFLOPS, and its share of the peak of this
-machine's fused multiply-adds, measured in the same run. The defaults are the tutorial's sizes.`,
-		"  bench\n  bench --cell lstm --hidden 512 --embedding 128 --steps 20",
+machine's fused multiply-adds, measured in the same run. The defaults are the tutorial's sizes.
+The peak of a GPU is not measured.`,
+		"  bench\n  bench --cell lstm --hidden 512 --embedding 128 --steps 20\n  bench --device gpu --steps 50",
 		func(c *cobra.Command) error {
 			b.Shape.Cell = rnn.Cell(cell)
 			var err error
@@ -32,7 +36,19 @@ machine's fused multiply-adds, measured in the same run. The defaults are the tu
 			if err := b.Check(); err != nil {
 				return usage(c, fmt.Errorf("--%w", err)) // a flag has the name of its size
 			}
+			if !slices.Contains(device.Names, on) {
+				return usage(c, fmt.Errorf("--device is %q; it must be one of %v", on, device.Names))
+			}
+			gpu, taken, err := device.Open(on, b.Precision, b.Needs())
+			if err != nil {
+				return usage(c, fmt.Errorf("--device %s: %v", on, err)) // the remedies of errors speak of keys
+			}
+			o.console(c).Line("bench: device %s", taken)
+			b.Device = gpu
 			res, err := bench.Run(c.Context(), b, o.console(c))
+			if gpu != nil {
+				err = errors.Join(err, gpu.Close())
+			}
 			if err != nil {
 				return err
 			}
@@ -40,6 +56,7 @@ machine's fused multiply-adds, measured in the same run. The defaults are the tu
 		})
 	f := c.Flags()
 	f.StringVar(&cell, "cell", "gru", fmt.Sprintf("kind of recurrent cell, one of %v", rnn.Cells()))
+	f.StringVar(&on, "device", device.CPU, fmt.Sprintf("what trains, one of %v; the processor generates in any case", device.Names))
 	f.StringVar(&precision, "precision", "fp32", "number format of the recurrent products in training: fp32 or bf16")
 	f.IntVar(&b.Shape.Hidden, "hidden", 1024, "hidden width")
 	f.IntVar(&b.Shape.Embedding, "embedding", 256, "embedding width")
@@ -53,9 +70,16 @@ machine's fused multiply-adds, measured in the same run. The defaults are the tu
 }
 
 func printBench(w io.Writer, r *bench.Result) {
+	if r.Device == device.GPU {
+		fmt.Fprintf(w, "device      gpu: %s\n", r.GPU)
+	}
 	fmt.Fprintf(w, "kernels     %s, %s, %d threads\n", r.Variant, r.Precision, r.Threads)
 	fmt.Fprintf(w, "training    %.0f characters a second, %.1f ms a step (median of %d)\n", r.CharsPerSecond, r.StepMilliseconds, r.Steps)
-	fmt.Fprintf(w, "work        %.1f GFLOPS of %.1f at the peak: %.0f %%\n", r.GFLOPS, r.PeakGFLOPS, 100*r.PeakShare)
+	if r.PeakGFLOPS > 0 {
+		fmt.Fprintf(w, "work        %.1f GFLOPS of %.1f at the peak: %.0f %%\n", r.GFLOPS, r.PeakGFLOPS, 100*r.PeakShare)
+	} else {
+		fmt.Fprintf(w, "work        %.1f GFLOPS\n", r.GFLOPS)
+	}
 	var sizes []int
 	for size := range r.Generate {
 		n, _ := strconv.Atoi(size)

@@ -24,6 +24,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/quire-ml/quire/configs"
+	"github.com/quire-ml/quire/model/cuda"
 	"github.com/quire-ml/quire/model/kernel"
 	"github.com/quire-ml/quire/model/run"
 	"github.com/quire-ml/quire/model/train"
@@ -170,7 +171,8 @@ func exitCode(err error) int {
 		return exitInterrupted
 	case errors.Is(err, gate.ErrRefused):
 		return exitRefused
-	case errors.As(err, &config), errors.As(err, &wrong), errors.Is(err, text.ErrPrompt), errors.As(err, new(*memory.ShortError)):
+	case errors.As(err, &config), errors.As(err, &wrong), errors.Is(err, text.ErrPrompt), errors.As(err, new(*memory.ShortError)),
+		errors.As(err, new(*cuda.Unavailable)), errors.As(err, new(*cuda.MemoryError)):
 		return exitUsage
 	}
 	return exitFailed
@@ -203,14 +205,11 @@ func (o *common) load(flags ...configs.Flag) (*configs.Resolved, error) {
 	return await(o.ctx, load) // a config may come from a pipe
 }
 
-// device is the device of every command.
-const device = "cpu"
-
 // begin says on the console with which config, where and on what a command works.
 func (o *common) begin(console *report.Console, r *configs.Resolved) {
 	variant, _ := kernel.Variant() // Execute has checked it
 	console.Line("quire: config %s, workdir %s, device %s, %s kernels, %s", cmp.Or(o.config, r.Config.Name), r.Config.Workdir,
-		device, variant, report.Count(runtime.GOMAXPROCS(0), "thread"))
+		r.Config.Train.Device, variant, report.Count(runtime.GOMAXPROCS(0), "thread"))
 }
 
 // console is where progress goes.

@@ -11,6 +11,7 @@ import (
 
 	"github.com/quire-ml/quire/configs"
 	"github.com/quire-ml/quire/model/checkpoint"
+	"github.com/quire-ml/quire/model/cuda"
 	"github.com/quire-ml/quire/model/run"
 	"github.com/quire-ml/quire/model/train"
 	"github.com/quire-ml/quire/pipelines/gate"
@@ -58,6 +59,8 @@ func remedy(err error) string {
 		return "; make the set again: prep --replace, or delete its directory"
 	case errors.As(err, new(*train.DivergedError)), errors.Is(err, sweep.ErrDiverged):
 		return "; use a smaller train.lr, or train.clip_norm: 1"
+	case deviceRemedy(err) != "":
+		return deviceRemedy(err)
 	case errors.As(err, new(*memory.ShortError)) && errors.As(err, new(*text.ModelError)):
 		return "; use a smaller model, or a larger machine"
 	case errors.As(err, new(*memory.ShortError)):
@@ -72,6 +75,19 @@ func remedy(err error) string {
 		return ", or make it again: run --force " + damage.Stage
 	}
 	return cmp.Or(corpusRemedy(err), textRemedy(err)+see(prepKeys(err)...))
+}
+
+// deviceRemedy is remedy for the errors of a GPU.
+func deviceRemedy(err error) string {
+	switch {
+	case errors.As(err, new(*cuda.Unavailable)), errors.As(err, new(*cuda.CompileError)):
+		return "; or use train.device cpu, which makes the same bytes"
+	case errors.As(err, new(*cuda.MemoryError)):
+		return "; or use train.device cpu, which makes the same bytes, or a smaller model.hidden, train.batch or prep.seq_length"
+	case errors.As(err, new(*cuda.LostError)):
+		return "; training goes on from its last checkpoint, with train.device cpu too"
+	}
+	return ""
 }
 
 // serviceRemedy is remedy for a model in service that cannot be used.

@@ -1,6 +1,7 @@
 package command
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"runtime"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/quire-ml/quire/model/checkpoint"
 	"github.com/quire-ml/quire/model/kernel"
+	"github.com/quire-ml/quire/pipelines/device"
 	"github.com/quire-ml/quire/pipelines/report"
 	"github.com/quire-ml/quire/runners/workflow"
 	"github.com/quire-ml/quire/transforms/dataset"
@@ -24,20 +26,24 @@ type versionResult struct {
 	Go       string            `json:"go"`
 	Platform string            `json:"platform"`
 	Kernels  string            `json:"kernels"` // the variant in use
-	Device   string            `json:"device"`
+	Device   string            `json:"device"`  // gpu where there is one that can be used, else cpu
+	GPU      string            `json:"gpu"`     // its name and driver; empty for none
+	Lacks    string            `json:"lacks"`   // why there is none
 	Threads  int               `json:"threads"`
 	Formats  map[string]string `json:"formats"` // set, checkpoint, record: the formats that this program reads
 }
 
-// version returns the facts of this program on this machine.
+// version returns the facts of this program on this machine. It asks the driver for a
+// GPU, which takes a part of a second where there is one.
 func version() (*versionResult, error) {
 	variant, err := kernel.Variant()
 	if err != nil {
 		return nil, err
 	}
 	v := &versionResult{Version: "unknown", Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH,
-		Kernels: variant, Device: device, Threads: runtime.GOMAXPROCS(0),
+		Kernels: variant, Threads: runtime.GOMAXPROCS(0),
 		Formats: map[string]string{"set": dataset.Format, "checkpoint": checkpoint.Format, "record": workflow.RecordFormat}}
+	v.Device, v.GPU, v.Lacks = device.Find()
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
 		return v, nil
@@ -69,6 +75,7 @@ func (v *versionResult) String() string {
 		"go        " + v.Go + " " + v.Platform,
 		"kernels   " + v.Kernels,
 		"device    " + v.Device + ", " + report.Count(v.Threads, "thread"),
+		"gpu       " + cmp.Or(v.GPU, "none: "+v.Lacks),
 		"formats   " + strings.Join([]string{v.Formats["set"], v.Formats["checkpoint"], v.Formats["record"]}, ", "),
 	}, "\n")
 }
@@ -78,7 +85,8 @@ func Version() *cobra.Command {
 	var o common
 	return build(&o, "version", "Print the version, the kernels, the device and the formats",
 		`Version prints the module's version and revision, the Go that built it, the kernels and the
-device that it computes with, and the formats of sets, checkpoints and records that it reads.`,
+device that train.device auto takes, the GPU and its driver, and the formats of sets, checkpoints
+and records that it reads.`,
 		"  version\n  version --json",
 		func(c *cobra.Command) error {
 			v, err := version()
@@ -89,10 +97,11 @@ device that it computes with, and the formats of sets, checkpoints and records t
 		})
 }
 
+// The driver is asked when the text is printed, not when a program starts.
+func init() { cobra.AddTemplateFunc("facts", version) }
+
 // addVersion gives a program the flag --version.
 func addVersion(c *cobra.Command) {
-	if v, err := version(); err == nil {
-		c.Version = v.String()
-		c.SetVersionTemplate("{{.Version}}\n")
-	}
+	c.Version = "version" // any text gives the program the flag
+	c.SetVersionTemplate("{{facts}}\n")
 }

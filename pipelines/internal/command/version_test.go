@@ -15,13 +15,13 @@ import (
 
 func TestVersion(t *testing.T) {
 	l := newLab(t)
-	r := l.result("version revision modified go platform kernels device threads formats", "version")
+	r := l.result("version revision modified go platform kernels device gpu lacks threads formats", "version")
 	variant, err := kernel.Variant()
 	if err != nil {
 		t.Fatal(err)
 	}
 	for key, want := range map[string]any{"go": runtime.Version(), "platform": runtime.GOOS + "/" + runtime.GOARCH, "kernels": variant,
-		"device": "cpu", "threads": float64(runtime.GOMAXPROCS(0))} {
+		"threads": float64(runtime.GOMAXPROCS(0))} {
 		if r[key] != want {
 			t.Errorf("%s is %v, want %v", key, r[key], want)
 		}
@@ -121,7 +121,7 @@ func TestFirstLine(t *testing.T) {
 		t.Fatal(err)
 	}
 	l := newLab(t)
-	want := "quire: config " + l.config + ", workdir " + l.work + ", device cpu, " + variant + " kernels, "
+	want := "quire: config " + l.config + ", workdir " + l.work + ", device auto, " + variant + " kernels, "
 	for _, name := range []string{"prep", "train", "run"} {
 		first, _, _ := strings.Cut(l.ok(name).stderr, "\n")
 		if !strings.HasPrefix(first, want) || !strings.HasSuffix(first, " threads") && !strings.HasSuffix(first, " 1 thread") {

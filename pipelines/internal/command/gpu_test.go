@@ -1,0 +1,166 @@
+//go:build linux && !nogpu
+
+package command_test
+
+import (
+	"fmt"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/quire-ml/quire/model/cuda"
+	"github.com/quire-ml/quire/model/cuda/cudatest"
+	"github.com/quire-ml/quire/pipelines/device"
+)
+
+// standIn makes a stand-in the driver of the commands of a test.
+func standIn(t *testing.T, o cudatest.Options) *cudatest.Driver {
+	t.Helper()
+	s := cudatest.New(t, o)
+	l, err := cuda.NewLibrary(s.Lookup)
+	if err != nil {
+		t.Fatal(err)
+	}
+	device.Driver = l
+	t.Cleanup(func() { device.Driver = nil })
+	return s
+}
+
+// newGPULab is a lab with a set, and settings with which a training takes 6 steps.
+func newGPULab(t *testing.T) (*lab, func(args ...string) []string) {
+	l := newLab(t)
+	small := func(args ...string) []string {
+		for _, set := range []string{"prep.validation.fraction=0.02", "train.max_steps=6", "train.checkpoint.every_steps=2"} {
+			args = append(args, "--set", set)
+		}
+		return args
+	}
+	l.ok(small("prep")...)
+	return l, small
+}
+
+// checkpointOf is the sha256 of the last checkpoint of a run, by its pointer.
+func (l *lab) checkpointOf(run string) string {
+	return l.read(filepath.Join(l.work, run, "latest.json"))
+}
+
+// TestTrainOnGPU: the run of the GPU has the bytes of the processor's, and says what it
+// was taken for, also where it goes on from the processor's. What auto takes too.
+func TestTrainOnGPU(t *testing.T) {
+	s := standIn(t, cudatest.Options{})
+	l, small := newGPULab(t)
+	const name = "train: device gpu: Stand-in GPU, compute capability 7.0, driver of CUDA 12.4\n"
+	if out := l.ok(small("train", "--out", "cpu", "--set", "train.device=cpu")...); !strings.Contains(out.stderr, "train: device cpu\n") {
+		t.Error(out)
+	}
+	for run, devices := range map[string][2]string{"gpu": {"gpu", "gpu"}, "auto": {"auto", "auto"}, "both": {"cpu", "gpu"}, "other": {"gpu", "cpu"}} {
+		counts := s.Count(func() {
+			for i, device := range devices {
+				args := append(small("train", "--out", run, "--set", "train.device="+device), "--set", fmt.Sprint("train.max_steps=", 3+3*i))
+				if out := l.ok(args...); strings.Contains(out.stderr, name) != (device != "cpu") {
+					t.Error(out)
+				}
+			}
+		})
+		if counts.GraphLaunches == 0 {
+			t.Errorf("%s: no step on the GPU", run)
+		}
+		if got, want := l.checkpointOf(run), l.checkpointOf("cpu"); got != want {
+			t.Errorf("%s: %s, the processor's is %s", run, got, want)
+		}
+	}
+}
+
+// TestNoGPU: gpu never falls back, and nothing is done before it is refused. auto falls
+// back and says why.
+func TestNoGPU(t *testing.T) {
+	for _, c := range []struct {
+		o              cudatest.Options
+		fail           string // a call that fails
+		why, short     string
+		remedy         string
+		planned, fatal bool // whether plan sees it; whether the exit code is 1
+	}{
+		{o: cudatest.Options{NoDevice: true}, why: "the driver shows no GPU", short: "the driver shows no GPU", remedy: "or use train.device cpu", planned: true},
+		{o: cudatest.Options{Version: 11030}, why: "it supports CUDA 11.3", short: "the driver is older than CUDA 11.4", remedy: "or use train.device cpu", planned: true},
+		{o: cudatest.Options{Major: 6, Minor: 1}, why: "has compute capability 6.1", short: "the GPU's compute capability is below 7.0", remedy: "or use train.device cpu", planned: true},
+		{o: cudatest.Options{Bytes: 20000}, why: "out of memory", short: "out of memory", remedy: "or a smaller model.hidden", planned: true},
+		{o: cudatest.Options{Refuse: "no"}, why: "does not compile the kernels", short: "does not compile the kernels", remedy: "or use train.device cpu", fatal: true},
+		{fail: "cuCtxSetCurrent", why: "the GPU failed", short: "the GPU failed", remedy: "goes on from its last checkpoint", fatal: true},
+	} {
+		t.Run(c.why, func(t *testing.T) {
+			l, small := newGPULab(t)
+			s := standIn(t, c.o)
+			code := 2
+			if c.fatal {
+				code = 1
+			}
+			before := l.files(l.work)
+			for _, command := range []string{"train", "plan", "run"} {
+				if command != "train" && !c.planned {
+					continue
+				}
+				if c.fail != "" {
+					s.Fail(c.fail, 1, 46)
+				}
+				l.fails(code, []string{c.why, c.remedy}, small(command, "--set", "train.device=gpu")...)
+			}
+			if after := l.files(l.work); fmt.Sprint(after) != fmt.Sprint(before) {
+				t.Errorf("refused commands left %v, before were %v", after, before)
+			}
+			if c.fail != "" {
+				s.Fail(c.fail, 1, 46)
+			}
+			if out := l.ok(small("train")...); !strings.Contains(out.stderr, "train: device cpu: ") || !strings.Contains(out.stderr, c.short) {
+				t.Error(out)
+			}
+		})
+	}
+}
+
+// TestPrecisionOnGPU: bf16 is refused by name with gpu; auto takes the processor.
+func TestPrecisionOnGPU(t *testing.T) {
+	l, small := newGPULab(t)
+	standIn(t, cudatest.Options{})
+	l.fails(2, []string{"train.device", "use train.precision fp32, or train.device cpu"}, small("train", "--set", "train.device=gpu", "--set", "train.precision=bf16")...)
+	out := l.run(small("train", "--set", "train.precision=bf16")...)
+	if took := strings.Contains(out.stderr, "train: device cpu: only a processor has products in bf16\n"); took != (out.code == 0) || !took && !strings.Contains(out.stderr, "AVX512-BF16") {
+		t.Error(out)
+	}
+}
+
+// TestLostInTraining: a GPU that fails in mid-training ends the command, which says that
+// the next one goes on, and it does.
+func TestLostInTraining(t *testing.T) {
+	s := standIn(t, cudatest.Options{})
+	l, small := newGPULab(t)
+	s.Fail("cuGraphLaunch", 9, 719) // of the loss of step 5
+	l.fails(1, []string{"step 5", "cuGraphLaunch", "goes on from its last checkpoint, with train.device cpu too"}, small("train", "--set", "train.device=gpu")...)
+	l.ok(small("train", "--set", "train.device=cpu")...)
+	l.ok(small("train", "--out", "whole", "--set", "train.device=cpu")...)
+	if l.checkpointOf("run") != l.checkpointOf("whole") {
+		t.Error("the run that went on has other bytes")
+	}
+}
+
+func TestGPUInVersionAndBench(t *testing.T) {
+	l := newLab(t)
+	standIn(t, cudatest.Options{})
+	if out := l.ok("version").stdout; !strings.Contains(out, "\ndevice    gpu, ") || !strings.Contains(out, "\ngpu       Stand-in GPU, compute capability 7.0, driver of CUDA 12.4\n") {
+		t.Error(out)
+	}
+	args := []string{"bench", "--hidden", "8", "--embedding", "4", "--vocab", "7", "--batch", "2", "--length", "3", "--steps", "2", "--generate", "0"}
+	r := l.result("device gpu step_milliseconds gflops peak_gflops", append(args, "--device", "gpu")...)
+	if r["device"] != "gpu" || r["gpu"] != "Stand-in GPU" || r["peak_gflops"] != 0.0 || r["step_milliseconds"].(float64) <= 0 {
+		t.Errorf("bench on the GPU: %v", r)
+	}
+	if out := l.ok(append(args, "--device", "gpu")...).stdout; !strings.Contains(out, "device      gpu: Stand-in GPU\n") || strings.Contains(out, "peak") {
+		t.Error(out)
+	}
+	if r := l.result("device gpu", args...); r["device"] != "cpu" || r["gpu"] != "" {
+		t.Errorf("bench: %v", r)
+	}
+	l.fails(2, []string{`--device is "tpu"`, "auto cpu gpu"}, append(args, "--device", "tpu")...)
+	standIn(t, cudatest.Options{NoDevice: true})
+	l.fails(2, []string{"--device gpu: cuda: the driver shows no GPU"}, append(args, "--device", "gpu")...)
+}
