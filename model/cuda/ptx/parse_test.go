@@ -129,3 +129,16 @@ func TestFileRefusals(t *testing.T) {
 		t.Error("the kernels of a file are others than its entries")
 	}
 }
+
+// FuzzParse parses texts that may be anything: each is a module or an error of this package.
+func FuzzParse(f *testing.F) {
+	f.Add(program(".const .align 4 .b8 x[2] = {1, 2};\n.shared .align 4 .b8 s[4];", index+"@!%p1 st.global.v2.u32 [%rd1+4], {%r1, 3};"))
+	f.Add(program("", "{ .reg .b32 %t; mov.b64 {%t, %r1}, %rd1; } $l: setp.lt.and.s32 %p1|%p2, %r1, 0, !%p3; bra $l; /* c"))
+	f.Add(program("", "setp.00.. ,,,0;"))
+	f.Add(fileHeader + ".visible .entry k(.param .align 8 .b8 x[12])\n.maxntid 32, 1, 1\n{ ld.param.u32 %r1, [x+8]; shfl.sync.up.b32 %r1|%p1, %r1, 1, 0, -1; }")
+	f.Fuzz(func(t *testing.T, text string) {
+		if _, err := Parse(text); err != nil && !strings.HasPrefix(err.Error(), "ptx: ") {
+			t.Errorf("%v", err)
+		}
+	})
+}

@@ -62,8 +62,12 @@ func (b *builder) compare(name string, operands []string) (step, error) {
 		return nil, errUndone
 	}
 	t := parts[len(parts)-1]
-	values, holds := comparisons[t], relation(parts[1], t)
-	if values == nil || holds == nil {
+	values := comparisons[t]
+	if values == nil {
+		return nil, errUndone
+	}
+	holds := relation(parts[1], t)
+	if holds == nil {
 		return nil, errUndone
 	}
 	names := strings.Split(operands[0], "|")
