@@ -128,7 +128,7 @@ func TestFaults(t *testing.T) {
 		{"a shuffle from a lane that the mask lacks", index + "mov.u32 %r4, %laneid; setp.eq.s32 %p1, %r4, 1;" +
 			"@%p1 shfl.sync.idx.b32 %r5, %r1, 2, 31, 2;", "", "lane 2"},
 		{"a shuffle from a lane that is there with another mask", index + "mov.u32 %r4, %laneid; mov.u32 %r5, 1; shl.b32 %r5, %r5, %r4;" +
-			"shfl.sync.idx.b32 %r6, %r1, 2, 31, %r5;",
+			"setp.eq.s32 %p1, %r4, 1; selp.b32 %r4, 2, %r4, %p1; shfl.sync.idx.b32 %r6, %r1, %r4, 31, %r5;",
 			index + "mov.u32 %r4, %laneid; mov.u32 %r5, 1; shl.b32 %r5, %r5, %r4; shfl.sync.idx.b32 %r6, %r1, %r4, 31, %r5;", "reads lane 2"},
 		{"a shuffle with masks that differ", index + "mov.u32 %r4, %laneid; setp.eq.s32 %p1, %r4, 1; selp.b32 %r5, 3, -1, %p1;" +
 			"shfl.sync.idx.b32 %r6, %r1, 1, 31, %r5;",

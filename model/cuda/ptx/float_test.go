@@ -104,6 +104,7 @@ func TestFloatSpecials(t *testing.T) {
 		{"abs.f32 %f0, %f1", []uint64{minusInf}, inf},
 		{"abs.f64 %fd0, %fd1", []uint64{0xBFF0000000000000}, 0x3FF0000000000000},
 		{"min.f32 %f0, %f1, %f2", []uint64{zero, minus0}, minus0},
+		{"min.f32 %f0, %f1, %f2", []uint64{minus0, zero}, minus0},
 		{"min.f32 %f0, %f1, %f2", []uint64{nan, one}, one},
 		{"min.f32 %f0, %f1, %f2", []uint64{one, nan}, one},
 		{"min.f32 %f0, %f1, %f2", []uint64{nan, nan}, none},

@@ -26,6 +26,8 @@ func TestIntegerForms(t *testing.T) {
 		{"mul.wide.u32 %rd0, %r1, %r2", []uint64{0xFFFFFFFF, 3}, 0x2FFFFFFFD},
 		{"mul.hi.u16 %rs0, %rs1, %rs2", []uint64{0xFFFF, 0xFFFF}, 0xFFFE},
 		{"mul.hi.s16 %rs0, %rs1, %rs2", []uint64{0xFFFF, 1}, 0xFFFF},
+		{"mul.hi.s16 %rs0, %rs1, %rs2", []uint64{0x4000, 4}, 1},
+		{"mul.hi.s32 %r0, %r1, %r2", []uint64{2, 0xFFFFFFFF}, 0xFFFFFFFF},
 		{"mul.hi.u32 %r0, %r1, %r2", []uint64{0xFFFFFFFF, 0xFFFFFFFF}, 0xFFFFFFFE},
 		{"mul.hi.s32 %r0, %r1, %r2", []uint64{0xFFFFFFFF, 1}, 0xFFFFFFFF},
 		{"mul.hi.u64 %rd0, %rd1, %rd2", []uint64{0xFFFFFFFFFFFFFFFF, 0xFFFFFFFFFFFFFFFF}, 0xFFFFFFFFFFFFFFFE},
