@@ -1,9 +1,6 @@
 package ptx
 
-import (
-	"encoding/binary"
-	"fmt"
-)
+import "fmt"
 
 // Addresses are sparse, so that a pointer that went astray meets nothing. An
 // allocation has a span of addresses of its own, used once, and lies in the middle
@@ -76,7 +73,7 @@ func (s *space) find(p, n uint64) (*region, uint64, error) {
 type Memory struct {
 	// Seed orders the threads: warps within a block and lanes within a warp.
 	Seed uint64
-	// Unwritten permits reads of device memory that nobody has written. Such bytes are 0xFF.
+	// Unwritten permits reads of device memory that nobody has written, whose bytes are 0xFF.
 	Unwritten bool
 
 	global   space
@@ -118,29 +115,18 @@ func (m *Memory) Write(p uint64, b []byte) error {
 	return nil
 }
 
-// Read copies from the device into b.
+// Read copies from the device into b, what somebody has written.
 func (m *Memory) Read(p uint64, b []byte) error {
 	r, at, err := m.global.find(p, uint64(len(b)))
 	if err != nil {
 		return fmt.Errorf("ptx: read: %w", err)
 	}
+	for i := at / 4; !m.Unwritten && i < (at+uint64(len(b))+3)/4; i++ {
+		if r.cells[i].written == 0 {
+			return fmt.Errorf("ptx: read: nobody has written byte %d of %d", 4*i, len(r.bytes))
+		}
+	}
 	copy(b, r.bytes[at:])
-	return nil
-}
-
-// Fill writes n words of value; p is a multiple of 4.
-func (m *Memory) Fill(p uint64, value uint32, n int) error {
-	r, at, err := m.global.find(p, 4*uint64(n))
-	switch {
-	case err != nil:
-		return fmt.Errorf("ptx: fill: %w", err)
-	case at%4 != 0:
-		return fmt.Errorf("ptx: fill: address %#x is not a multiple of 4", p)
-	}
-	for i := range n {
-		binary.LittleEndian.PutUint32(r.bytes[at+4*uint64(i):], value)
-	}
-	r.mark(at, 4*n)
 	return nil
 }
 
