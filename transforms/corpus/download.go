@@ -137,9 +137,9 @@ func (w *web) find(ctx context.Context) (*note, error) {
 	case !errors.Is(err, store.ErrTransient):
 		return n, err
 	case old == nil:
-		return nil, fmt.Errorf("%w; without network, use a local file", err)
+		return nil, fmt.Errorf("%w; until then, use a local file", err)
 	}
-	return nil, fmt.Errorf("%w; without network, use a local file: the copy of %s is %s",
+	return nil, fmt.Errorf("%w; until then, use a local file: the copy of %s is %s",
 		err, old.At.Format("2006-01-02 15:04 UTC"), w.document(old).Path)
 }
 
@@ -180,6 +180,9 @@ func (w *web) ask(ctx context.Context, conditions http.Header, old *note) (*note
 		}
 		old.Status, old.At = http.StatusNotModified, time.Now().UTC()
 		return old, nil
+	}
+	if kind := resp.Header.Get("Content-Type"); strings.HasPrefix(kind, "text/html") && path.Ext(w.base) == ".txt" {
+		store.Notice(ctx, "corpus: %s: the server sends HTML; look whether it is the text", secret.URL(w.source))
 	}
 	n := &note{Fetch: Fetch{Source: secret.URL(w.source), At: time.Now().UTC(), Status: resp.StatusCode,
 		ETag: resp.Header.Get("ETag"), LastModified: resp.Header.Get("Last-Modified")},

@@ -262,7 +262,7 @@ func TestNoNetwork(t *testing.T) {
 	l := newLibrary(t)
 	l.header["Etag"] = `"1"`
 	l.Close()
-	if err := l.fails(); !errors.Is(err, store.ErrTransient) || !strings.HasSuffix(err.Error(), "without network, use a local file") {
+	if err := l.fails(); !errors.Is(err, store.ErrTransient) || !strings.HasSuffix(err.Error(), "this may pass; until then, use a local file") {
 		t.Errorf("no copy: %v", err)
 	}
 	l.Server = httptest.NewTLSServer(l)
@@ -316,6 +316,22 @@ func TestUntrusted(t *testing.T) {
 	l.o.Transport = &http.Transport{}
 	if err := l.fails(); errors.Is(err, store.ErrTransient) || !strings.Contains(err.Error(), "certificate") || len(l.asked) > 0 {
 		t.Errorf("asked %q: %v", l.asked, err)
+	}
+}
+
+// TestHTML: a page in the place of a text, such as one to sign in, is told of.
+func TestHTML(t *testing.T) {
+	l := newLibrary(t)
+	var said []string
+	ctx := store.WithNotices(t.Context(), func(line string) { said = append(said, line) })
+	for kind, want := range map[string][]string{
+		"text/plain; charset=utf-8": nil,
+		"text/html; charset=utf-8":  {"corpus: " + l.URL + "/books/hamlet.txt?(secret): the server sends HTML; look whether it is the text"},
+	} {
+		l.header["Content-Type"], said = kind, nil
+		if _, err := Resolve(ctx, []string{l.url}, l.o); err != nil || !slices.Equal(said, want) {
+			t.Errorf("%s: said %q, %v", kind, said, err)
+		}
 	}
 }
 

@@ -41,7 +41,7 @@ func (p Packing) joins() bool { return p.Pack != "" && p.Pack != PackNone }
 // noText reports whether d is no text, as far as its digest tells. prepare.CheckText
 // refuses it, and says what it may be.
 func (p Packing) noText(d Document) bool {
-	return !p.Bytes && d.Signs.UTF16 != "" || !p.Replace && d.Undefined.Count > 0 || !p.Bytes && !p.Replace && d.Signs.Invalid.Count > 0
+	return !p.Bytes && d.Signs.UTF16 != "" || !p.Replace && d.Undefined.Count > 0 || !p.Bytes && !p.Replace && (d.Signs.Invalid.Count > 0 || d.Signs.Other != "")
 }
 
 // separator is what ends a record.
@@ -89,7 +89,7 @@ func Packed(ctx context.Context, docs []Document, p Packing, o *ResolveOptions) 
 		}
 	}
 	if Bytes(packed) == 0 {
-		return nil, wrong(Records, "corpus: no record of %d documents has a character", len(docs))
+		return nil, wrong(Records, "corpus: no record has a character")
 	}
 	return packed, nil
 }

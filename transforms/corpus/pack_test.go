@@ -135,8 +135,8 @@ func TestPackedErrors(t *testing.T) {
 		{Packing{Records: "jsonl:t"}, o, `corpus: b.jsonl: line 2: no key "t"`},
 		{Packing{Records: "csv:x"}, o, `corpus: a.jsonl: line 1: the first row`},
 		{Packing{Records: RecordLine}, &ResolveOptions{}, "no folder"},
-		{Packing{Records: "jsonl:e"}, o, "corpus: no record of 2 documents has a character"},
-		{Packing{Records: "jsonl:e", Pack: PackNewline}, o, "corpus: no record of 2 documents has a character"},
+		{Packing{Records: "jsonl:e"}, o, "corpus: no record has a character"},
+		{Packing{Records: "jsonl:e", Pack: PackNewline}, o, "corpus: no record has a character"},
 	} {
 		if _, err := Packed(t.Context(), docs, c.p, c.o); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%+v: %v, want %q", c.p, err, c.want)
@@ -155,6 +155,11 @@ func TestPackedNoText(t *testing.T) {
 		if same, err := Packed(t.Context(), docs, Packing{Records: RecordLine}, o); err != nil || &same[0] != &docs[0] {
 			t.Errorf("%q: %v, %v", text, same, err)
 		}
+		docs[0].Signs.Other = "application/x-tar" // which may be ASCII
+		if same, err := Packed(t.Context(), docs[:1], Packing{Records: RecordLine}, o); err != nil || &same[0] != &docs[0] {
+			t.Errorf("an archive: %v, %v", same, err)
+		}
+		docs[0].Signs.Other = ""
 		docs[0].Undefined.Count = 1 // in bytes that were decoded
 		if same, err := Packed(t.Context(), docs, Packing{Records: RecordLine, Bytes: true}, o); err != nil || &same[0] != &docs[0] {
 			t.Errorf("%q, decoded: %v, %v", text, same, err)

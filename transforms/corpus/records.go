@@ -237,10 +237,20 @@ func (c *csvRecords) next() ([]byte, int, error) {
 	if !errors.As(err, &bad) {
 		return nil, 0, err
 	}
+	if errors.Is(err, csv.ErrFieldCount) {
+		return nil, bad.Line, fmt.Errorf("the row has %s, the first row %d", fields(len(row)), c.rows.FieldsPerRecord)
+	}
 	if bad.Line != bad.StartLine {
 		return nil, bad.Line, fmt.Errorf("column %d of the row that starts at line %d: %w", bad.Column, bad.StartLine, bad.Err)
 	}
 	return nil, bad.Line, fmt.Errorf("column %d: %w", bad.Column, bad.Err)
+}
+
+func fields(n int) string {
+	if n == 1 {
+		return "1 field"
+	}
+	return fmt.Sprint(n, " fields")
 }
 
 // begin reads the first row.

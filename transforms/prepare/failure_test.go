@@ -37,6 +37,8 @@ func TestBadInput(t *testing.T) {
 		{"short ones", []text{{"a.txt", "0123456789"}, {"b.txt", "é日"}}, Options{SeqLength: 10},
 			"prepare: a sequence takes seq_length+1 = 11 characters of one document, and the longest of 2 has 10; join the documents with pack " +
 				"newline, or use longer ones or a smaller seq_length (9 at most)"},
+		{"too little in all", []text{{"a.txt", "01234"}, {"b.txt", "é日"}}, Options{SeqLength: 10},
+			"characters of one document, and the longest of 2 has 5; use longer ones or a smaller seq_length (4 at most)"},
 		{"no training", []text{{"a.txt", "0123456789"}}, Options{SeqLength: 6, ValidationFraction: 0.5},
 			"with validation.fraction 0.5 no document has a sequence of seq_length+1 = 7 characters left for training (the longest has 10 in all); " +
 				"use more text, a smaller fraction or a smaller seq_length (4 at most)"},

@@ -165,7 +165,7 @@ func (p *plan) checkTotals(o Options) error {
 		chars[i] = d.Chars
 	}
 	longest, join := slices.Max(chars), ""
-	if len(chars) > 1 {
+	if len(chars) > 1 && p.Chars >= int64(need) {
 		join = "join the documents with pack newline, or "
 	}
 	if totals[layout.Train] == 0 && longest < int64(need) {

@@ -145,7 +145,7 @@ func TestSecrets(t *testing.T) {
 	w.runs(1, []string{"https://(secret)@h?(secret)"}, "plan", "--set", "workdir="+strings.Replace(address, "/x", "", 1))
 
 	w.server.Close()
-	w.runs(1, []string{shown + ": ", "without network, use a local file: the copy of 20"}, "run", "--set", "round.attempts=1")
+	w.runs(1, []string{shown + ": ", "until then, use a local file: the copy of 20"}, "run", "--set", "round.attempts=1")
 	if w.notices.Len() == 0 || strings.Contains(w.notices.String(), theSecret) {
 		t.Errorf("the webhook was told %s", w.notices.String())
 	}
