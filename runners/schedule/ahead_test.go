@@ -207,3 +207,113 @@ func TestTakeoverAhead(t *testing.T) {
 		}
 	})
 }
+
+// TestTakeoverUpTo takes over from a scheduler whose clock was years ahead: the slots that
+// it would have skipped stay open.
+func TestTakeoverUpTo(t *testing.T) {
+	for _, slot := range []string{"20000101T030000Z", "20050101T030000Z"} {
+		dir := memory(t)
+		synctest.Test(t, func(t *testing.T) {
+			s, first, far := nightly(t, dir, "b", "skip"), at(t, "20000101T030000Z"), at(t, "20050101T030000Z")
+			until(first)
+			st := state{Format: stateFormat, Decided: first.Add(-time.Second), Running: &running{Slot: at(t, slot), UpTo: far, Began: first, Holder: "a"}}
+			if _, err := s.swap(t.Context(), &st, ""); err != nil {
+				t.Fatal(err)
+			}
+			r, err := s.Once(t.Context(), first, false, lasting(0))
+			wantRecord(t, r, err, "20000101T030000Z", Ran, "", "r20000101T030000Z")
+			if st, _, err := s.read(t.Context()); err != nil || st.Running != nil || st.Decided.After(time.Now()) {
+				t.Errorf("slot %s: the state is %+v, %v", slot, st, err)
+			}
+		})
+	}
+}
+
+// TestFloor: where the state is ahead, a scheduler goes on after the last slot that has a
+// record, whoever can read it; a record of a clock that is ahead is none. Without any it
+// goes on with the last slot.
+func TestFloor(t *testing.T) {
+	const last, before = "20000310T030000Z", "20000309T030000Z"
+	ran := func(slot string) SlotRecord { return SlotRecord{Slot: slot, Status: Ran, Round: "r"} }
+	for what, c := range map[string]struct {
+		records []SlotRecord
+		damage  string // slot of a record to damage
+		floor   string
+		due     int
+	}{
+		"none":           {floor: "20000310T025959Z", due: 1},
+		"the last":       {records: []SlotRecord{ran(last)}, floor: last},
+		"damaged":        {records: []SlotRecord{ran(last)}, damage: last, floor: last},
+		"one before":     {records: []SlotRecord{ran(before)}, floor: before, due: 1},
+		"years ahead":    {records: []SlotRecord{ran(before), {Slot: last, Status: Skipped, At: at(t, "20050101T030000Z")}}, floor: before, due: 1},
+		"a skip of ours": {records: []SlotRecord{{Slot: last, Status: Skipped, At: at(t, last)}}, floor: last},
+		"long ago":       {records: []SlotRecord{ran("19991201T030000Z")}, floor: "20000310T025959Z", due: 1}, // the 101st slot
+		"not so long":    {records: []SlotRecord{ran("19991202T030000Z")}, floor: "19991202T030000Z", due: 50},
+	} {
+		dir := memory(t)
+		synctest.Test(t, func(t *testing.T) {
+			failing := false
+			restore := store.InjectFaults(func(op, name string) error {
+				if failing && op == "open" && strings.HasSuffix(name, last+".json") {
+					return fmt.Errorf("no network: %w", store.ErrTransient)
+				}
+				return nil
+			})
+			s := nightly(t, dir, "a", "skip")
+			restore()
+			until(at(t, last).Add(time.Hour))
+			st := state{Format: stateFormat, Decided: at(t, "20050101T030000Z")}
+			if _, err := s.swap(t.Context(), &st, ""); err != nil {
+				t.Fatal(err)
+			}
+			for _, r := range c.records {
+				r.Format = recordFormat
+				data, err := store.MarshalSealed(&r)
+				if err == nil && r.Slot == c.damage {
+					data = data[:len(data)/2]
+				}
+				if err == nil {
+					_, err = s.st.Put(t.Context(), slotsPrefix+r.Slot+".json", data)
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+			}
+			failing = true
+			if _, _, err := s.read(t.Context()); !store.Transient(err) || !s.floor.IsZero() {
+				t.Errorf("%s: while the records cannot be read: %v, floor %v", what, err, s.floor)
+			}
+			failing = false
+			st, _, err := s.read(t.Context())
+			if err != nil || ID(s.floor) != c.floor {
+				t.Errorf("%s: the floor is %v, %v, want %s", what, s.floor, err, c.floor)
+			}
+			due, err := s.due(t.Context(), &st, s.now())
+			if err != nil || len(due) != c.due {
+				t.Errorf("%s: due are %v, %v, want %d", what, due, err, c.due)
+			}
+			s.decide(&st, at(t, last))
+			if ID(s.floor) != last || ID(st.Decided) != "20050101T030000Z" {
+				t.Errorf("%s: after the last slot the floor is %v, decided %v", what, s.floor, st.Decided)
+			}
+			if due, err = s.due(t.Context(), &st, s.now()); err != nil || len(due) != 0 {
+				t.Errorf("%s: after the last slot due are %v, %v", what, due, err)
+			}
+			st.Decided = time.Now()
+			if err := s.compare(t.Context(), &st); err != nil || !s.floor.IsZero() {
+				t.Errorf("%s: a state that is ahead no more: floor %v, %v", what, s.floor, err)
+			}
+		})
+	}
+	synctest.Test(t, func(t *testing.T) {
+		s := nightly(t, t.TempDir(), "a", "skip")
+		never, err := NewTimetable(func(time.Time) time.Time { return time.Time{} }, "UTC")
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.o.Timetable = never
+		if err := s.compare(t.Context(), &state{Decided: time.Now().AddDate(5, 0, 0)}); err != nil || !s.floor.Equal(s.now()) {
+			t.Errorf("without slots the floor is %v, %v", s.floor, err)
+		}
+	})
+}

@@ -114,7 +114,7 @@ func (s *Scheduler) try(ctx context.Context, o *once) (r *SlotRecord, wait time.
 	if generation == "" {
 		st.Decided = o.slot.Add(-time.Second)
 	}
-	next := running{Slot: o.slot, UpTo: later(s.decided(&st), o.slot), Began: now}
+	next := running{Slot: o.slot, UpTo: o.slot, Began: now}
 	if o.over != nil {
 		next.Again, next.After = true, o.over.Round
 	}

@@ -226,3 +226,29 @@ func TestRunWarns(t *testing.T) {
 		}
 	})
 }
+
+// TestOnceAgainAfterCrash: a scheduler died when the slot had its record and the state did
+// not say so. Asked for again, the slot is finished and then runs again.
+func TestOnceAgainAfterCrash(t *testing.T) {
+	dir := memory(t)
+	synctest.Test(t, func(t *testing.T) {
+		s, first := nightly(t, dir, "b", "skip"), at(t, "20000101T030000Z")
+		until(first)
+		if _, err := s.writeRecord(t.Context(), first, SlotRecord{Status: Ran, Round: "one"}, false); err != nil {
+			t.Fatal(err)
+		}
+		st := state{Format: stateFormat, Decided: first.Add(-time.Second), Running: &running{Slot: first, UpTo: first, Began: first, Holder: "a"}}
+		if _, err := s.swap(t.Context(), &st, ""); err != nil {
+			t.Fatal(err)
+		}
+		var after []string
+		r, err := s.Once(t.Context(), first, true, func(_ context.Context, _ time.Time, of string) (Outcome, error) {
+			after = append(after, of)
+			return Outcome{Round: "after " + of}, nil
+		})
+		wantRecord(t, r, err, "20000101T030000Z", Ran, "", "after one")
+		if !slices.Equal(after, []string{"", "one"}) {
+			t.Errorf("rounds ran after %q", after)
+		}
+	})
+}
