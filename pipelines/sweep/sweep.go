@@ -171,8 +171,7 @@ func withSets(ctx context.Context, st *store.Store, trials []configs.Trial, o Op
 			sets[t.Config.Prep] = set
 		}
 		t.Set = set
-		// Secrets do not leave this process. A trial reads no corpus: it has the set.
-		t.Config.Notify, t.Config.Corpus.Sources = configs.Notify{}, secret.URLs(t.Config.Corpus.Sources)
+		t.hide()
 		var err error
 		if t.Config.Workdir, err = store.Absolute(t.Config.Workdir); err != nil {
 			return nil, err
@@ -180,6 +179,12 @@ func withSets(ctx context.Context, st *store.Store, trials []configs.Trial, o Op
 		all = append(all, t)
 	}
 	return all, nil
+}
+
+// hide leaves out the secrets, which do not leave this process. A trial reads no corpus: it
+// has the set.
+func (t *trial) hide() {
+	t.Config.Notify, t.Config.Corpus.Sources = configs.Notify{}, secret.URLs(t.Config.Corpus.Sources)
 }
 
 // prepare makes the set of a config.

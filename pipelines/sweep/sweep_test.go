@@ -387,6 +387,16 @@ func TestSecrets(t *testing.T) {
 	}
 }
 
+// TestHide: the sources of a trial have no secrets.
+func TestHide(t *testing.T) {
+	tried := &trial{Config: configs.Config{Notify: configs.Notify{Webhook: "https://hushhush", Command: "hushhush"},
+		Corpus: configs.Corpus{Sources: []string{"https://me:hushhush@h.test/x?hushhush", "text.txt"}}}}
+	tried.hide()
+	if got := fmt.Sprintf("%+v", tried); strings.Contains(got, "hushhush") || !strings.Contains(got, "https://(secret)@h.test/x?(secret) text.txt") {
+		t.Errorf("the trial is %s", got)
+	}
+}
+
 // TestWorkdir sends workers the absolute path of a relative workdir.
 func TestWorkdir(t *testing.T) {
 	l := newLab(t, "sweep.train.lr=0.01", "workdir=work")

@@ -1,6 +1,8 @@
 package corpus
 
 import (
+	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -109,9 +111,9 @@ func TestProgress(t *testing.T) {
 			began := time.Now()
 			var said []string
 			ctx := store.WithNotices(t.Context(), func(line string) { said = append(said, line) })
-			docs, err := Resolve(ctx, []string{"https://h.test/x"}, o)
+			docs, err := Resolve(ctx, []string{"https://h.test/x?s3cr3t"}, o)
 			took := time.Since(began)
-			if n := 1 + int((c.took-10*time.Second)/time.Minute); len(said) != n || !strings.HasPrefix(said[0], "corpus: https://h.test/x: downloading, ") {
+			if n := 1 + int((c.took-10*time.Second)/time.Minute); len(said) != n || !strings.HasPrefix(said[0], "corpus: https://h.test/x?(secret): downloading, ") {
 				t.Errorf("%s: said %q", name, said)
 			}
 			if took != c.took || (err == nil) != c.ok || c.ok && docs[0].Bytes != int64(c.bytes*c.drips) ||
@@ -158,6 +160,33 @@ func TestNoAnswer(t *testing.T) {
 			t.Errorf("after %v: %v", took, err)
 		}
 	})
+}
+
+// TestFailureSecrets: the error of a transport, which names what it was asked for, has no
+// secrets of the source, whether or not it may pass.
+func TestFailureSecrets(t *testing.T) {
+	const source = "https://me:s3cr3t@h.test/x?s3cr3t"
+	ctx, stop := context.WithCancel(t.Context())
+	for what, err := range map[string]error{
+		"passes":    errors.New("proxy " + source + " is away"),
+		"untrusted": &tls.CertificateVerificationError{Err: errors.New(source)},
+		"stopped":   fmt.Errorf("%s: %w", source, context.Canceled),
+	} {
+		o := &ResolveOptions{Cache: t.TempDir(), Transport: page(func(*http.Request) (*http.Response, error) {
+			if what == "stopped" {
+				stop()
+			}
+			return nil, err
+		})}
+		in := t.Context()
+		if what == "stopped" {
+			in = ctx
+		}
+		if _, got := Resolve(in, []string{source}, o); got == nil || strings.Contains(got.Error(), "s3cr3t") || store.Transient(got) != (what == "passes") ||
+			what != "stopped" && strings.Count(got.Error(), "https://(secret)@h.test/x?(secret)") < 2 {
+			t.Errorf("%s: %v", what, got)
+		}
+	}
 }
 
 // TestLimit: a download that would fill the disk ends, at once where the server says its size.

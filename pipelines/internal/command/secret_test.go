@@ -144,6 +144,11 @@ func TestSecrets(t *testing.T) {
 	w.runs(1, []string{"https://(secret)@h/x?(secret)"}, "generate", "--checkpoint", address)
 	w.runs(1, []string{"https://(secret)@h?(secret)"}, "plan", "--set", "workdir="+strings.Replace(address, "/x", "", 1))
 
+	w.text = ""
+	w.runs(1, []string{shown + ": the corpus has 0 bytes"}, "run")
+	w.env = append(w.env, "QUIRE_CORPUS_SOURCES="+strings.Replace(old, "://", ":/", 1)) // no URL of an engine's
+	w.runs(2, []string{"source https://(secret) is on this machine"}, "prep", "--runner", "dataflow")
+	w.env = append(w.env, "QUIRE_CORPUS_SOURCES="+old)
 	w.server.Close()
 	w.runs(1, []string{shown + ": ", "until then, use a local file: the copy of 20"}, "run", "--set", "round.attempts=1")
 	if w.notices.Len() == 0 || strings.Contains(w.notices.String(), theSecret) {
