@@ -167,6 +167,7 @@ func TestNoAnswer(t *testing.T) {
 func TestFailureSecrets(t *testing.T) {
 	const source = "https://me:s3cr3t@h.test/x?s3cr3t"
 	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
 	for what, err := range map[string]error{
 		"passes":    errors.New("proxy " + source + " is away"),
 		"untrusted": &tls.CertificateVerificationError{Err: errors.New(source)},
