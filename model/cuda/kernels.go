@@ -11,8 +11,8 @@ import (
 
 //go:generate ./gen.sh
 
-// ptxText is the kernels as a driver takes them. Its first line names the
-// kernels.cu that it is made of.
+// ptxText is the kernels as a driver takes them. Its first line says of which
+// source it is made.
 //
 //go:embed kernels.ptx
 var ptxText string
@@ -53,7 +53,8 @@ type entry struct {
 
 var gemmParams = []int{4, 4, 4, 8, 4, 8, 4, 8, 4, 8, 4}
 
-// entries are the kernels of kernels.cu, which says what they compute.
+// entries are the kernels of kernels.cu and what it includes, which say what they
+// compute.
 var entries = [functionCount]entry{
 	gemmNT:       {"gemm_nt", gemmParams, 128},
 	gemmNTSmall:  {"gemm_nt_small", gemmParams, 128},

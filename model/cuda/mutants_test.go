@@ -26,7 +26,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// A mutant is a bug planted in kernels.cu, or in the flags of gen.sh: the first
+// A mutant is a bug planted in kernels.cu and what it includes, or in the flags of gen.sh: the first
 // old in the function or the kernel that begins with the text after becomes new.
 type mutant struct {
 	bug             string
@@ -67,7 +67,8 @@ var mutants = []mutant{
 
 	{"recurrent: no barrier between two blocks of terms", "DEVICE void recurrent(", "\t\t}\n\t\tbarrier();\n\t}", "\t\t}\n\t}", false},
 	{"recurrent: no barrier before the last terms", "DEVICE void recurrent(", "\t}\n\tbarrier();\n\tfor (int k = 0; k < rest", "\t}\n\tfor (int k = 0; k < rest", false},
-	{"recurrent: terms two by two", "DEVICE void recurrent(", "q = 0; q < 4; q++", "q = 3; q >= 0; q--", true},
+	{"recurrent: the same terms twice", "DEVICE void recurrent(", "fetch(least(k0 + depth, whole - depth))", "fetch(least(k0, whole - depth))", false},
+	{"recurrent: four terms from the last to the first", "DEVICE void recurrent(", "q = 0; q < 4; q++", "q = 3; q >= 0; q--", true},
 	{"recurrent: a batch row beyond the edge is read", "DEVICE void recurrent(", "least(x_at, rows - 1)", "x_at", false},
 	{"recurrent: the last terms of the wrong batch row", "DEVICE void recurrent(", "x[least(n, rows - 1) * x_row", "x[least(n, 0) * x_row", false},
 	{"forward: the units of the next gate", "DEVICE void forward(", "n / 16 * H + least(u0 + n % 16, H - 1)", "n / 16 * H + u0 + n % 16", false},
@@ -135,7 +136,7 @@ func TestMutants(t *testing.T) {
 		t.Run(m.bug, func(t *testing.T) {
 			folder := t.TempDir()
 			planted := 0
-			for _, name := range []string{"kernels.cu", "gen.sh"} {
+			for _, name := range append(sources(t), "gen.sh") {
 				b, err := os.ReadFile(name)
 				if err != nil {
 					t.Fatal(err)
