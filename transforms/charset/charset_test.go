@@ -2,6 +2,7 @@ package charset
 
 import (
 	"bytes"
+	"encoding/binary"
 	"encoding/hex"
 	"io"
 	"math/rand/v2"
@@ -191,6 +192,19 @@ func TestOrder(t *testing.T) {
 	}
 }
 
+// TestOrderOfSpaces: a character whose bytes are those of a space the other way round.
+func TestOrderOfSpaces(t *testing.T) {
+	var le, be []byte
+	for _, c := range strings.Repeat("plain\u2000text\u2000with\u2000some quads ", 10) {
+		le, be = binary.LittleEndian.AppendUint16(le, uint16(c)), binary.BigEndian.AppendUint16(be, uint16(c))
+	}
+	for data, want := range map[string]string{string(le): "utf-16le", string(be): "utf-16be"} {
+		if s := signs(t, data); s.UTF16 != want {
+			t.Errorf("%+v, want %s", s, want)
+		}
+	}
+}
+
 // TestOther recognises what no encoding reads.
 func TestOther(t *testing.T) {
 	// The first block of an archive: name, mode, owner, group, size, time, sum, type, 100 bytes, "ustar".
@@ -235,6 +249,7 @@ func TestNoGuess(t *testing.T) {
 		"half a pair":         "half \xed\xa0\xb4 of a pair",
 		"overlong":            "a\xc0\xafb \xe0\x80\xaf",
 		"beyond Unicode":      "\xf8\x88\x80\x80\x80 \xf4\x90\x80\x80 \xfd\xbf\xbf\xbf\xbf\xbf",
+		"undefined bytes":     "D\xe9j\xe0 \x81 vu, \xe9t\xe9, for\xeat, \x8d p\xe2te, \x90 na\xefve",
 		"one byte":            "abc\xff",
 		"one byte in a word":  "ab\x80cd",
 		"noise":               noise(3000, 1),
@@ -296,6 +311,11 @@ func TestMark(t *testing.T) {
 		}
 		if s := signs(t, data); s.Mark != strings.HasPrefix(data, "\ufeff") {
 			t.Errorf("%q: %+v", data, s)
+		}
+	}
+	for data, want := range map[string]string{"\xfe\xffab": "þÿab", "\xff\xfeab": "ÿþab"} { // the marks of UTF-16, which this is not
+		if text, _ := decoded(t, data, Form{Encoding: "windows-1252"}); text != want {
+			t.Errorf("%q as windows-1252: %q, want %q", data, text, want)
 		}
 	}
 }
