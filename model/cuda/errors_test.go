@@ -269,3 +269,77 @@ func TestFault(t *testing.T) {
 		t.Errorf("%v, want CUDA_ERROR_ILLEGAL_ADDRESS (700)", err)
 	}
 }
+
+// TestRecordingFails: whichever call of a recording fails, nothing of it is left.
+func TestRecordingFails(t *testing.T) {
+	for _, call := range []string{"cuStreamBeginCapture_v2", "cuGraphInstantiateWithFlags"} {
+		s := cudatest.New(t, cudatest.Options{})
+		b := newBench(t, open(t, s))
+		s.Fail(call, 1, 2)
+		capture := func() error { _, err := b.capture(b.work); return err }
+		var full *MemoryError
+		if err := b.run(capture); !errors.As(err, &full) {
+			t.Errorf("%s: %v, want a *MemoryError", call, err)
+		}
+		testGraph(t, b) // the stream works on
+	}
+	b := newBench(t, open(t, cudatest.New(t, cudatest.Options{})))
+	err := b.run(func() error {
+		_, err := b.capture(func() error { _, err := b.alloc(4); return err })
+		return err
+	})
+	if err == nil || !strings.Contains(err.Error(), "cuMemAlloc_v2: CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED (900)") {
+		t.Errorf("alloc in a recording: %v", err)
+	}
+	for call, code := range map[string]int{"cuStreamEndCapture": 719, "cuGraphDestroy": 719, "cuLaunchKernel": 719} {
+		s := cudatest.New(t, cudatest.Options{})
+		b := newBench(t, open(t, s))
+		s.Fail(call, 1, code)
+		var g graph
+		err := b.run(func() (err error) { g, err = b.capture(b.work); return err })
+		var lost *LostError
+		var failed *CallError
+		if !errors.As(err, &lost) || !errors.As(err, &failed) || failed.Call != call || failed.Code != code || g != 0 {
+			t.Errorf("%s: %v and graph %d, want error %d and none", call, err, g, code)
+		}
+	}
+}
+
+// TestCloseFails: Close returns the first error, and gives the rest back.
+func TestCloseFails(t *testing.T) {
+	for _, call := range []string{"cuStreamSynchronize", "cuModuleUnload", "cuStreamDestroy_v2"} {
+		s := cudatest.New(t, cudatest.Options{})
+		d, err := Open(library(t, s))
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.Fail(call, 1, 719)
+		want := "cuda: the GPU failed: " + call + ": CUDA_ERROR_LAUNCH_FAILED (719): unspecified launch failure: "
+		if err := d.Close(); err == nil || !strings.HasPrefix(err.Error(), want) {
+			t.Errorf("%v, want %s…", err, want)
+		}
+		if left := s.Left(); left != "" {
+			t.Errorf("%s: left behind: %s", call, left)
+		}
+	}
+	s := cudatest.New(t, cudatest.Options{})
+	l := library(t, s)
+	d, err := Open(l)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Fail("cuDevicePrimaryCtxRelease_v2", 1, 999)
+	if err := d.Close(); err == nil || err.Error() != "cuda: cuDevicePrimaryCtxRelease_v2: CUDA_ERROR_UNKNOWN (999): unknown error" {
+		t.Errorf("Close: %v", err)
+	}
+	if left := s.Left(); left != "a context" {
+		t.Errorf("left behind: %q, want the context that was not released", left)
+	}
+	again, err := newSession(l)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := again.call(cuDevicePrimaryCtxRelease, uintptr(d.number)); err != nil {
+		t.Error(err)
+	}
+}

@@ -128,7 +128,11 @@ func (d *Device) capture(f func() error) (graph, error) {
 		return 0, err
 	}
 	failed := f()
-	// Ended even so: until then the stream takes no work.
+	// Ended even so: until then the stream takes no work, and the driver nothing back.
+	if d.lost != nil {
+		d.try(cuStreamEndCapture, d.stream, at(&d.out.handle))
+		return 0, d.lost
+	}
 	if err := d.do(cuStreamEndCapture, d.stream, at(&d.out.handle)); err != nil {
 		return 0, err
 	}
