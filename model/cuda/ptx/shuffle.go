@@ -1,5 +1,11 @@
 package ptx
 
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
 // A shuffle is the operands of shfl.sync: the slots of the value, the distance or
 // lane, the clamp with the segment mask, and the mask of the lanes that take part.
 type shuffle struct {
@@ -7,6 +13,36 @@ type shuffle struct {
 	to                             register
 	reached                        int // slot of the predicate, -1 for none
 	value, distance, clamp, member int
+}
+
+// shuffle reads shfl.sync.
+func (b *builder) shuffle(name string, operands []string) (*shuffle, error) {
+	mode := strings.TrimSuffix(strings.TrimPrefix(name, "shfl.sync."), ".b32")
+	if !slices.Contains([]string{"up", "down", "bfly", "idx"}, mode) || name != "shfl.sync."+mode+".b32" {
+		return nil, errUndone
+	}
+	if len(operands) != 5 {
+		return nil, fmt.Errorf("%d operands", len(operands))
+	}
+	s := &shuffle{mode: mode, reached: -1}
+	names := strings.Split(operands[0], "|")
+	var err error
+	if s.to, err = b.register(names[0], 32); err != nil {
+		return nil, err
+	}
+	if len(names) == 2 {
+		p, err := b.register(names[1], 1)
+		if err != nil {
+			return nil, err
+		}
+		s.reached = p.slot
+	}
+	from, err := b.sources(operands[1:])
+	if err != nil {
+		return nil, err
+	}
+	s.value, s.distance, s.clamp, s.member = from[0], from[1], from[2], from[3]
+	return s, nil
 }
 
 // exchange executes a shuffle that lanes wait for, where none of them can run. It

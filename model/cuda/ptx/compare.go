@@ -3,7 +3,6 @@ package ptx
 import (
 	"cmp"
 	"errors"
-	"fmt"
 	"slices"
 	"strings"
 )
@@ -112,77 +111,4 @@ func (b *builder) compare(name string, operands []string) (step, error) {
 		}
 		return nil
 	}, nil
-}
-
-// pack reads mov between a register and its halves or quarters in braces.
-func (b *builder) pack(name string, operands []string) (step, error) {
-	if len(operands) != 2 || !slices.Contains([]string{"mov.b32", "mov.b64"}, name) {
-		return nil, errUndone
-	}
-	joins := operands[1][0] == '{'
-	whole, list := operands[1], operands[0]
-	if joins {
-		whole, list = list, whole
-	}
-	parts := split(strings.Trim(list, "{}"))
-	width := map[string]int{"mov.b32": 32, "mov.b64": 64}[name] / max(len(parts), 1)
-	all, err := b.register(whole, width*len(parts))
-	if err != nil {
-		return nil, err
-	}
-	var pieces []register
-	for _, s := range parts {
-		p, err := b.register(s, width)
-		if err != nil {
-			return nil, err
-		}
-		pieces = append(pieces, p)
-	}
-	return func(w *warp, active []uint8) *Fault {
-		for _, l := range active {
-			v := w.frame[all.slot][l]
-			if joins {
-				v = 0
-			}
-			for i, p := range pieces {
-				if joins {
-					v |= w.frame[p.slot][l] << (i * width)
-				} else {
-					w.frame[p.slot][l] = v >> (i * width) & p.mask()
-				}
-			}
-			w.frame[all.slot][l] = v
-		}
-		return nil
-	}, nil
-}
-
-// shuffle reads shfl.sync.
-func (b *builder) shuffle(name string, operands []string) (*shuffle, error) {
-	mode := strings.TrimSuffix(strings.TrimPrefix(name, "shfl.sync."), ".b32")
-	if !slices.Contains([]string{"up", "down", "bfly", "idx"}, mode) || name != "shfl.sync."+mode+".b32" {
-		return nil, errUndone
-	}
-	if len(operands) != 5 {
-		return nil, fmt.Errorf("%d operands", len(operands))
-	}
-	s := &shuffle{mode: mode, reached: -1}
-	names := strings.Split(operands[0], "|")
-	var err error
-	if s.to, err = b.register(names[0], 32); err != nil {
-		return nil, err
-	}
-	if len(names) == 2 {
-		p, err := b.register(names[1], 1)
-		if err != nil {
-			return nil, err
-		}
-		s.reached = p.slot
-	}
-	from, err := b.sources(operands[1:])
-	if err != nil {
-		return nil, err
-	}
-	s.value, s.distance, s.clamp, s.member = from[0], from[1], from[2], from[3]
-	return s, nil
 }
