@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"regexp"
 	"strings"
@@ -69,7 +70,7 @@ func remedy(err error) string {
 		return fmt.Sprintf("; use a smaller train.batch (%d at most), a smaller prep.seq_length or more text", few.Sequences)
 	case few != nil:
 		return "; use a smaller prep.seq_length or more text"
-	case errors.As(err, &service):
+	case errors.As(err, &service) && !errors.Is(err, fs.ErrPermission):
 		return serviceRemedy(service)
 	case errors.As(err, &damage) && damage.Stage != "":
 		return ", or make it again: run --force " + damage.Stage
