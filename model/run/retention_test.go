@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/quire-ml/quire/model/checkpoint"
 )
 
 // TestRetention commits eight checkpoints, of which steps 3 and 5 have the lowest
@@ -86,5 +88,28 @@ func TestBest(t *testing.T) {
 	}
 	if _, best := at(t, st); err != nil || best != 3 {
 		t.Errorf("resumed, best.json, no longer followed, names step %d, %v", best, err)
+	}
+}
+
+// TestLowest: of equal losses the earlier step is the best, and a checkpoint without a loss
+// is none.
+func TestLowest(t *testing.T) {
+	at := func(step int64, loss ...float64) checkpoint.Pointer {
+		p := checkpoint.Pointer{Step: step}
+		if len(loss) > 0 {
+			p.Loss = &loss[0]
+		}
+		return p
+	}
+	for _, c := range []struct {
+		list []checkpoint.Pointer
+		want int64 // step; 0: none
+	}{
+		{nil, 0}, {[]checkpoint.Pointer{at(1)}, 0}, {[]checkpoint.Pointer{at(1), at(2, 3)}, 2},
+		{[]checkpoint.Pointer{at(1, 2), at(2, 1), at(3, 1)}, 2}, {[]checkpoint.Pointer{at(1, 2), at(2), at(3, 1.5)}, 3},
+	} {
+		if best, ok := (journal{c.list}).lowest(); best.Step != c.want || ok != (c.want > 0) {
+			t.Errorf("of %v: step %d, %v, want %d", c.list, best.Step, ok, c.want)
+		}
 	}
 }

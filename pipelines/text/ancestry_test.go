@@ -128,3 +128,12 @@ func TestSketchHeld(t *testing.T) {
 		}
 	}
 }
+
+// TestMuchRepeated: a fifth of the held-out text is not much.
+func TestMuchRepeated(t *testing.T) {
+	for share, want := range map[float64]bool{0: false, 0.2: false, 0.21: true, 1: true} {
+		if got := text.MuchRepeated(share); got != want {
+			t.Errorf("%v: %v, want %v", share, got, want)
+		}
+	}
+}
