@@ -342,3 +342,16 @@ func TestAncestors(t *testing.T) {
 		t.Errorf("ancestors that are no JSON: %v", err)
 	}
 }
+
+// TestShortHexName: a name of hex digits that is no sha256 says nothing of the file.
+func TestShortHexName(t *testing.T) {
+	st := openStore(t, t.TempDir())
+	for _, name := range []string{"cafe.safetensors", "20261126.safetensors", strings.Repeat("a", 63) + ".safetensors"} {
+		if err := os.WriteFile(st.Join(name), goldenFile(), 0o666); err != nil {
+			t.Fatal(err)
+		}
+		if c, err := Read(t.Context(), st, name); err != nil || c.Step != 172 {
+			t.Errorf("%s: %+v, %v", name, c, err)
+		}
+	}
+}

@@ -162,3 +162,22 @@ func TestDamagedPointer(t *testing.T) {
 	}
 	check("a byte more", append(append([]byte{}, intact...), '\n'))
 }
+
+// TestIs: a pointer to another file under the same name, or with another loss, is another.
+func TestIs(t *testing.T) {
+	p, loss := pointer{Pointer: testPointer()}, 9.0
+	if !p.is(testPointer()) {
+		t.Error("it is not itself")
+	}
+	for what, change := range map[string]func(q *checkpoint.Pointer){
+		"name":    func(q *checkpoint.Pointer) { q.Name = checkpoint.Path(9) },
+		"sha256":  func(q *checkpoint.Pointer) { q.SHA256 = strings.Repeat("0", 64) },
+		"loss":    func(q *checkpoint.Pointer) { q.Loss = &loss },
+		"no loss": func(q *checkpoint.Pointer) { q.Loss = nil },
+	} {
+		q := testPointer()
+		if change(&q); p.is(q) {
+			t.Errorf("another %s: it is the same", what)
+		}
+	}
+}

@@ -13,6 +13,7 @@ import (
 	"github.com/quire-ml/quire/pipelines/internal/tiny"
 	"github.com/quire-ml/quire/pipelines/text"
 	"github.com/quire-ml/quire/transforms/dataset"
+	"github.com/quire-ml/quire/transforms/passage"
 )
 
 // sentences are n sentences, numbered from first on, that have no passage in common.
@@ -135,5 +136,22 @@ func TestMuchRepeated(t *testing.T) {
 		if got := text.MuchRepeated(share); got != want {
 			t.Errorf("%v: %v, want %v", share, got, want)
 		}
+	}
+}
+
+// TestIn: where the sketch of a long text is full, held-out passages above its highest hash
+// cannot be compared, and do not count.
+func TestIn(t *testing.T) {
+	full := make(passage.Sketch, passage.Most)
+	for i := range full {
+		full[i] = uint64(2 * i)
+	}
+	limit := full.Limit()
+	h := &text.HeldSketch{All: passage.Sketch{2, 3, 4, limit, limit + 1, limit + 2}, Alone: []uint64{2, 3, limit, limit + 2}}
+	if found, of := h.In(full); found != 2 || of != 4 {
+		t.Errorf("of a long text: %d of %d, want 2 of 4", found, of)
+	}
+	if found, of := h.In(full[:8]); found != 1 || of != 6 {
+		t.Errorf("of a short text: %d of %d, want 1 of 6", found, of)
 	}
 }
