@@ -181,3 +181,21 @@ func TestIs(t *testing.T) {
 		}
 	}
 }
+
+// TestWorse: an equal loss does not move a pointer; no pointer and an unknown loss are worse
+// than any.
+func TestWorse(t *testing.T) {
+	at := func(loss float64) checkpoint.Pointer { return checkpoint.Pointer{Loss: &loss} }
+	for _, c := range []struct {
+		p    pointer
+		loss float64
+		want bool
+	}{
+		{pointer{}, 3, true}, {pointer{generation: "1"}, 3, true}, {pointer{generation: "1", Pointer: at(2)}, 3, false},
+		{pointer{generation: "1", Pointer: at(2)}, 2, false}, {pointer{generation: "1", Pointer: at(2)}, 1.5, true},
+	} {
+		if got := c.p.worse(at(c.loss)); got != c.want {
+			t.Errorf("%+v and %g: %v, want %v", c.p, c.loss, got, c.want)
+		}
+	}
+}
