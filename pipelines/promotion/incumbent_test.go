@@ -1,8 +1,14 @@
 package promotion
 
 import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/quire-ml/quire/runners/store"
 )
 
 // TestFindIncumbent says what a candidate is compared with: the same before and after
@@ -99,5 +105,65 @@ func TestIncumbentRace(t *testing.T) {
 	b, err := FindIncumbent(t.Context(), racing, fake("a", "").SHA256, "")
 	if err != nil || reads < 2 || b.SHA256 != fake("b", "").SHA256 || b.Generation != seen || !strings.Contains(b.Withdrawn, "withdrawn by hand, promotion 2") {
 		t.Errorf("%+v, %v, want b, of the generation %s", b, err, seen)
+	}
+}
+
+// TestUnusable: the error about a model in service says from which file it can be promoted
+// again, and whether there is one to go back to. About another model it says neither.
+func TestUnusable(t *testing.T) {
+	dir, paths := variants(t, 3)
+	st, err := store.Open(t.Context(), dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer st.Close()
+	do := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	promote := func(path string) {
+		t.Helper()
+		_, err := Promote(t.Context(), dir, path, "best")
+		do(err)
+	}
+	want := func(what, from string, back bool) {
+		t.Helper()
+		now, _, err := Read(t.Context(), st)
+		do(err)
+		var e *ModelError
+		b := Incumbent{Checkpoint: now.Checkpoint, SHA256: now.SHA256}
+		for by, err := range map[string]error{"checked": b.Check(t.Context(), st), "opened": func() error { _, err := Open(t.Context(), dir); return err }()} {
+			if !errors.As(err, &e) || e.From != from || e.Back != back || e.Number != now.Number {
+				t.Errorf("%s, %s: %+v, want from %q, back %v", what, by, err, from, back)
+			}
+		}
+	}
+	if b := (Incumbent{}); b.Check(t.Context(), st) != nil {
+		t.Error("no incumbent is no error")
+	}
+	promote(paths[0])
+	if b := (Incumbent{Checkpoint: "promoted/" + filepath.Base(copyOf(t, dir, paths[0]))}); b.Check(t.Context(), st) != nil {
+		t.Error("the incumbent can be read")
+	}
+	do(os.Remove(copyOf(t, dir, paths[0])))
+	want("the first", paths[0], false)
+	promote(paths[0])
+	promote(paths[1])
+	do(os.Remove(copyOf(t, dir, paths[1])))
+	want("the second", paths[1], true)
+	other, err := os.ReadFile(paths[2])
+	do(err)
+	do(os.WriteFile(paths[1], other, 0o666))
+	want("its file is another's", "", true)
+	do(os.Remove(paths[1]))
+	want("its file is gone", "", true)
+	do(os.Remove(copyOf(t, dir, paths[0])))
+	want("both are gone", "", false)
+	b := Incumbent{Checkpoint: "promoted/" + filepath.Base(copyOf(t, dir, paths[0])), SHA256: fmt.Sprintf("%064x", 1)}
+	var e *ModelError
+	if err := b.Check(t.Context(), st); err == nil || errors.As(err, &e) {
+		t.Errorf("the model before: %v", err)
 	}
 }

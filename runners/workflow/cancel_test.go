@@ -2,8 +2,10 @@ package workflow_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -148,5 +150,51 @@ func TestPlanWaits(t *testing.T) {
 	}
 	if _, err := p2.Plan(stopped, st, workflow.Options{}); !errors.Is(err, context.Canceled) {
 		t.Errorf("stopped while it looks: %v", err)
+	}
+}
+
+// TestPlanJudge: a plan asks Judge about the artifacts that stay, and ends with its error,
+// beside all decisions.
+func TestPlanJudge(t *testing.T) {
+	l := newLab(t)
+	p, err := workflow.New(l.stages()...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.Run(ctx, l.st, workflow.Options{}); err != nil {
+		t.Fatal(err)
+	}
+	for force, want := range map[string]string{"": "look live 3, multiply 6, say 6!", "say": "look live 3, multiply 6", "multiply": "look live 3, say 6!"} {
+		said, wrong := "", errors.New("wrong")
+		o := workflow.Options{Judge: func(r *workflow.Record) error {
+			for i, s := range r.Stages {
+				live := map[bool]string{true: " live"}[s.Live]
+				said += fmt.Sprint([]string{"", ", "}[min(i, 1)], s.Name, live, " ", digits(s.Value))
+			}
+			return wrong
+		}}
+		if force != "" {
+			o.Force = []string{force}
+		}
+		plan, err := p.Plan(ctx, l.st, o)
+		if !errors.Is(err, wrong) || plan == nil || len(plan.Stages) != 2 || said != want {
+			t.Errorf("forced %q: judged %q, want %q; %+v, %v", force, said, want, plan, err)
+		}
+	}
+}
+
+// digits is a value of the lab without its quotes and braces.
+func digits(value json.RawMessage) string {
+	return strings.Trim(strings.TrimPrefix(strings.Join(strings.Fields(string(value)), ""), `{"N":`), `"}`)
+}
+
+// TestMessage: the record has the message that the options give an error.
+func TestMessage(t *testing.T) {
+	broken := errors.New("broken")
+	for want, message := range map[string]func(error) string{"broken": nil, "broken; mend it": func(err error) string { return err.Error() + "; mend it" }} {
+		r, err := one(t, ctx, 0, workflow.Options{Message: message}, func(context.Context) error { return broken })
+		if !errors.Is(err, broken) || r == nil || r.Error == nil || r.Error.Message != want {
+			t.Errorf("want %q: %+v, %v", want, r, err)
+		}
 	}
 }
