@@ -198,3 +198,55 @@ func TestMessage(t *testing.T) {
 		}
 	}
 }
+
+// TestNoNews: a round that ends as the last one did is that round; one without news that
+// ends in another way has no record.
+func TestNoNews(t *testing.T) {
+	l := newLab(t)
+	p, err := workflow.New(l.stages()...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	wrong := errors.New("wrong")
+	judge := workflow.Options{Judge: func(*workflow.Record) error { return wrong }}
+	first, err := p.Run(ctx, l.st, judge)
+	if !errors.Is(err, wrong) || first == nil {
+		t.Fatalf("%+v, %v", first, err)
+	}
+	if again, err := p.Run(ctx, l.st, judge); !errors.Is(err, wrong) || again == nil || again.Round != first.Round {
+		t.Errorf("again: %+v, %v, want round %s", again, err, first.Round)
+	}
+	judge.Class = func(error) string { return "other" }
+	if other, err := p.Run(ctx, l.st, judge); !errors.Is(err, wrong) || other != nil {
+		t.Errorf("in another way: %+v, %v", other, err)
+	}
+	all, err := workflow.Records(ctx, l.st, func(err error) { t.Error(err) })
+	if err != nil || len(all) != 1 {
+		t.Errorf("%d records, %v", len(all), err)
+	}
+}
+
+// TestSizeOfFile: a file that is shorter or longer is damaged, and the reason says both sizes.
+func TestSizeOfFile(t *testing.T) {
+	for text, want := range map[string]string{"0 of": "it has 4 bytes, not 6", "0 of 6, and more": "it has 16 bytes, not 6"} {
+		l := newLab(t)
+		p, err := workflow.New(l.stages()...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := p.Run(ctx, l.st, workflow.Options{}); err != nil {
+			t.Fatal(err)
+		}
+		plan, err := p.Plan(ctx, l.st, workflow.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := l.st.Replace(ctx, plan.Stages[0].Key+"/end", []byte(text)); err != nil {
+			t.Fatal(err)
+		}
+		var damage *workflow.DamageError
+		if _, err := p.Run(ctx, l.st, workflow.Options{}); !errors.As(err, &damage) || damage.Reason != want {
+			t.Errorf("%q: %v, want %q", text, err, want)
+		}
+	}
+}
