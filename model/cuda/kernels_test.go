@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand"
+	"os"
 	"sync"
 	"testing"
 
@@ -12,75 +13,103 @@ import (
 	"github.com/quire-ml/quire/model/kernel"
 )
 
-// simulator is a device without a driver: it executes kernels.ptx.
-type simulator struct {
-	t      testing.TB
+// A target executes kernels: an interpreter, or the machine's GPU.
+type target interface {
+	alloc(n int) (Ptr, error)
+	write(p Ptr, b []byte) error
+	read(b []byte, p Ptr) error
+	launcher
+}
+
+// interpreter executes kernels.ptx without a driver.
+type interpreter struct {
 	module *ptx.Module
 	memory *ptx.Memory
+}
+
+var parsed = sync.OnceValues(func() (*ptx.Module, error) { return ptx.Parse(ptxText) })
+
+func (i *interpreter) alloc(n int) (Ptr, error)    { return Ptr(i.memory.Alloc(n)), nil }
+func (i *interpreter) write(p Ptr, b []byte) error { return i.memory.Write(uint64(p), b) }
+func (i *interpreter) read(b []byte, p Ptr) error  { return i.memory.Read(uint64(p), b) }
+func (i *interpreter) launch(f function, grid, block [3]uint32, shared uint32, a *args) error {
+	return i.memory.Launch(i.module.Kernel(entries[f].name), grid, block, shared, a.pack(nil))
+}
+
+// gpuTarget returns the machine's GPU; nil in a build without a driver.
+var gpuTarget func(testing.TB) target
+
+// kernelBench launches kernels on a target.
+type kernelBench struct {
+	t  testing.TB
+	on target
 	kernels
 
 	large    bool // computes products by large blocks, however small they are
 	launches [functionCount]int
 }
 
-var parsed = sync.OnceValues(func() (*ptx.Module, error) { return ptx.Parse(ptxText) })
-
-func newSimulator(t testing.TB) *simulator {
+// newKernelBench returns a bench of the interpreter, or with QUIRE_GPU=1 of the machine's
+// GPU.
+func newKernelBench(t testing.TB) *kernelBench {
+	s := &kernelBench{t: t}
+	s.kernels.launcher = s
+	if os.Getenv("QUIRE_GPU") == "1" && gpuTarget != nil {
+		s.on = gpuTarget(t)
+		return s
+	}
 	m, err := parsed()
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &simulator{t: t, module: m, memory: ptx.NewMemory()}
-	s.memory.Seed = 1
-	s.kernels.launcher = s
+	i := &interpreter{m, ptx.NewMemory()}
+	i.memory.Seed = 1
+	s.on = i
 	return s
 }
 
-func (s *simulator) launch(f function, grid, block [3]uint32, shared uint32, a *args) error {
+func (s *kernelBench) launch(f function, grid, block [3]uint32, shared uint32, a *args) error {
 	if s.large {
 		f-- // of a product that the launch gave to small blocks
 		grid = [3]uint32{uint32(blocks(int(a.values[0]), 128)), uint32(blocks(int(a.values[1]), 64)), 1}
 	}
 	s.launches[f]++
-	return s.memory.Launch(s.module.Kernel(entries[f].name), grid, block, shared, a.pack(nil))
+	return s.on.launch(f, grid, block, shared, a)
 }
 
 // put copies float32, float64, int32 or uint64 values to new memory, and fetch
 // copies the values there back.
-func put[V any](s *simulator, x []V) Ptr {
+func put[V any](s *kernelBench, x []V) Ptr {
 	b, err := binary.Append(nil, binary.LittleEndian, x)
-	if err != nil {
-		s.t.Fatal(err)
+	s.check(err)
+	p, err := s.on.alloc(max(len(b), 1))
+	s.check(err)
+	if len(b) > 0 {
+		s.check(s.on.write(p, b))
 	}
-	p := s.memory.Alloc(max(len(b), 1))
-	if err := s.memory.Write(p, b); err != nil {
-		s.t.Fatal(err)
-	}
-	return Ptr(p)
+	return p
 }
 
-func fetch[V any](s *simulator, p Ptr, n int) []V {
+func fetch[V any](s *kernelBench, p Ptr, n int) []V {
 	x := make([]V, n)
 	b := make([]byte, binary.Size(x))
-	if err := s.memory.Read(uint64(p), b); err != nil {
-		s.t.Fatal(err)
-	}
-	if _, err := binary.Decode(b, binary.LittleEndian, x); err != nil {
-		s.t.Fatal(err)
-	}
+	s.check(s.on.read(b, p))
+	_, err := binary.Decode(b, binary.LittleEndian, x)
+	s.check(err)
 	return x
 }
 
-// check ends the test for an error, and reports the first value at p that is not
-// the one wanted. A NaN is any NaN.
-func (s *simulator) check(err error) {
+// check ends the test for an error.
+func (s *kernelBench) check(err error) {
 	s.t.Helper()
 	if err != nil {
 		s.t.Fatal(err)
 	}
 }
 
-func same(s *simulator, what string, p Ptr, want []float32) {
+// same and same64 report the first value at p that is not the one wanted. A NaN is
+// any NaN.
+func same(s *kernelBench, what string, p Ptr, want []float32) {
 	s.t.Helper()
 	for i, got := range fetch[float32](s, p, len(want)) {
 		if math.Float32bits(got) != math.Float32bits(want[i]) && (got == got || want[i] == want[i]) {
@@ -90,7 +119,7 @@ func same(s *simulator, what string, p Ptr, want []float32) {
 	}
 }
 
-func same64(s *simulator, what string, p Ptr, want []float64) {
+func same64(s *kernelBench, what string, p Ptr, want []float64) {
 	s.t.Helper()
 	for i, got := range fetch[float64](s, p, len(want)) {
 		if math.Float64bits(got) != math.Float64bits(want[i]) && (got == got || want[i] == want[i]) {
@@ -162,7 +191,7 @@ func TestGemm(t *testing.T) {
 			start := (i + f) % 3 // zeros, a row, rows
 			for _, large := range []bool{false, true} {
 				t.Run(fmt.Sprintf("%s/%dx%dx%d/%d/%v", form, M, N, K, start, large), func(t *testing.T) {
-					s := newSimulator(t)
+					s := newKernelBench(t)
 					s.large = large
 					a, b := either(r, max(M*(ars+acs)*max(K, 1), 1)), either(r, max(N*(brs+bcs)*max(K, 1), 1))
 					if form == "tn" {
@@ -206,7 +235,7 @@ func TestForward(t *testing.T) {
 		for i, step := range steps {
 			B, H := step[0], step[1]
 			t.Run(fmt.Sprintf("%d/%dx%d", G, B, H), func(t *testing.T) {
-				s := newSimulator(t)
+				s := newKernelBench(t)
 				rows, W := B, kernel.TmpWidth(H)
 				var ids []int32
 				var pids Ptr
@@ -251,7 +280,7 @@ func TestBackward(t *testing.T) {
 		for i, step := range steps {
 			B, H, last := step[0], step[1], i%4 == 3
 			t.Run(fmt.Sprintf("%d/%dx%d/%v", G, B, H, last), func(t *testing.T) {
-				s := newSimulator(t)
+				s := newKernelBench(t)
 				W := kernel.TmpWidth(H)
 				next, tmp, whh := either(r, B*W), either(r, B*W), either(r, G*H*H)
 				h, c, cOut, dout, dh := either(r, B*H), either(r, B*H), either(r, B*H), either(r, B*H), either(r, B*H)

@@ -16,7 +16,7 @@ func TestCrossEntropy(t *testing.T) {
 	for _, R := range []int{1, 7, 8, 9, 17} {
 		for i, V := range []int{1, 2, 15, 16, 17, 31, 32, 33, 66, 150} {
 			t.Run(fmt.Sprintf("%dx%d", R, V), func(t *testing.T) {
-				s := newSimulator(t)
+				s := newKernelBench(t)
 				logits, targets := random(r, R*V), indexes(r, R, V)
 				for b := range min(R, 6) {
 					row := logits[b*V : (b+1)*V]
@@ -54,7 +54,7 @@ func TestColumnSum(t *testing.T) {
 	r := rand.New(rand.NewSource(5))
 	for _, R := range []int{1, 2, 7, 8, 9, 127, 128, 129, 300} {
 		for _, N := range []int{1, 31, 32, 33, 65} {
-			s, ldx := newSimulator(t), N+R%3
+			s, ldx := newKernelBench(t), N+R%3
 			x, sum := either(r, R*ldx), make([]float32, N)
 			p := put(s, random(r, N))
 			s.check(s.columnSum(p, put(s, x), ldx, R, N))
@@ -80,7 +80,7 @@ func TestSegmentSum(t *testing.T) {
 				x[j] = special[1]
 			}
 			for _, list := range [][]int32{ids, nil} {
-				s, rows := newSimulator(t), V
+				s, rows := newKernelBench(t), V
 				var pf, pl Ptr
 				if list == nil {
 					rows = R
@@ -120,7 +120,7 @@ func TestGather(t *testing.T) {
 	r := rand.New(rand.NewSource(7))
 	for _, size := range [][3]int{{1, 1, 1}, {5, 7, 127}, {2, 9, 128}, {9, 3, 129}, {4, 4, 300}} {
 		V, R, K := size[0], size[1], size[2]
-		s := newSimulator(t)
+		s := newKernelBench(t)
 		table, ids := random(r, V*K), indexes(r, R, V)
 		var want []float32
 		for _, id := range ids {
@@ -135,7 +135,7 @@ func TestGather(t *testing.T) {
 func TestSumSquares(t *testing.T) {
 	r := rand.New(rand.NewSource(8))
 	for _, n := range []int{1, 15, 16, 17, 4095, 4096, 4097, 8 * 4096, 8*4096 + 1, 9*4096 + 21} {
-		s := newSimulator(t)
+		s := newKernelBench(t)
 		x, sums := random(r, n), make([]float64, kernel.Chunks(n))
 		p := put(s, sums)
 		s.check(s.sumSquares(p, put(s, x), n))
@@ -149,7 +149,7 @@ func TestAdam(t *testing.T) {
 	rates := []float32{0.37, 0.0123, 1 - 0.9, 0.001, 1e-7, 0.99987, 0.0321}
 	for _, n := range []int{1, 255, 256, 257, 1000} {
 		for _, mean := range []bool{false, true} {
-			s := newSimulator(t)
+			s := newKernelBench(t)
 			p, m, v, g, a := either(r, n), ordinary(r, n), ordinary(r, n), ordinary(r, n), ordinary(r, n)
 			for i := range v {
 				v[i] *= v[i]
@@ -178,7 +178,7 @@ func TestDropout(t *testing.T) {
 	r := rand.New(rand.NewSource(10))
 	for i, n := range []int{1, 2, 3, 4, 5, 7, 8, 9, 1023, 1024, 1025, 5000} {
 		for _, share := range []float64{1.0 / (1 << 16), 0.3, 0.5, 65535.0 / (1 << 16)} {
-			s := newSimulator(t)
+			s := newKernelBench(t)
 			mask := kernel.NewMask(share)
 			mask.Key = r.Uint64()
 			if i%2 == 0 {
@@ -202,7 +202,7 @@ func TestDropout(t *testing.T) {
 func TestFarRows(t *testing.T) {
 	r := rand.New(rand.NewSource(11))
 	const far = 1<<31 - 2
-	s := newSimulator(t)
+	s := newKernelBench(t)
 	row := ordinary(r, 12)
 	at := func(width int) Ptr { return put(s, row) - Ptr(4*far*width) } // row far is row
 
@@ -233,7 +233,7 @@ func TestFarRows(t *testing.T) {
 // TestSizes: an empty result needs no launch, and a size or grid that the kernels
 // cannot count is refused before one.
 func TestSizes(t *testing.T) {
-	s := newSimulator(t)
+	s := newKernelBench(t)
 	const big = 1 << 31
 	for _, c := range []struct {
 		err  error
