@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/quire-ml/quire/runners/store"
 	"github.com/quire-ml/quire/runners/store/gcstest"
@@ -160,6 +161,41 @@ func TestCacheDamage(t *testing.T) {
 	}
 	if _, err := OpenCached(t.Context(), st, dir, 1<<30); !errors.Is(err, store.ErrNotExist) {
 		t.Errorf("without the shard: %v", err)
+	}
+}
+
+// TestOpenAgain: a cached shard that is opened again goes later than before; one that has grown is copied anew.
+func TestOpenAgain(t *testing.T) {
+	from, dir := t.TempDir(), t.TempDir()
+	h := Shard{Name: "shard", Bytes: 4, SHA256: digest([]byte("data"))}
+	put(t, from, h.Name, []byte("data"))
+	far, err := store.Open(t.Context(), from)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer far.Close()
+	near, err := store.Open(t.Context(), dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer near.Close()
+	c := &cache{st: near, dir: dir, limit: 1 << 20}
+	file, old := filepath.Join(dir, h.SHA256), time.Now().Add(-time.Hour)
+	for _, cached := range []string{"data", "data and more", "data"} {
+		put(t, dir, h.SHA256, []byte(cached))
+		if err := os.Chtimes(file, old, old); err != nil {
+			t.Fatal(err)
+		}
+		o, err := c.open(t.Context(), far, h)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if o.Size() != 4 || o.Close() != nil || string(get(t, dir, h.SHA256)) != "data" {
+			t.Errorf("of %q: %d bytes", cached, o.Size())
+		}
+		if info, err := os.Stat(file); err != nil || time.Since(info.ModTime()) > time.Minute {
+			t.Errorf("of %q: used at %v, %v", cached, info.ModTime(), err)
+		}
 	}
 }
 
