@@ -240,6 +240,7 @@ func TestAccesses(t *testing.T) {
 		{"ld.global.u32 %rd3, [%rd1]; st.global.u64 [%rd2], %rd3;", []uint32{0x80010203, 0}},
 		{"ld.global.s8 %rs1, [%rd1+3]; st.global.u16 [%rd2], %rs1; st.global.u8 [%rd2+2], %rs1; st.global.u8 [%rd2+3], 7;", []uint32{0x0780FF80}},
 		{"ld.global.s8 %rs1, [%rd1+3]; mov.u16 %rs2, 5; mov.b32 %r1, {%rs1, %rs2}; st.global.u32 [%rd2], %r1;", []uint32{0x0005FF80}},
+		{"mov.u64 %rd3, -1; mov.u32 %r1, 3; mov.b64 %rd3, {%r1, %r1}; st.global.u64 [%rd2], %rd3;", []uint32{3, 3}},
 		{"mov.u32 %r1, 3; { .reg .b32 %r1; mov.u32 %r1, 5; } st.global.u32 [%rd2], %r1;", []uint32{3}},
 		{"ld.global.b64 %rd3, [%rd1+8]; st.global.u32 [%rd2], %rd3;", []uint32{3}},
 		{"add.s64 %rd1, %rd1, 16; ld.global.nc.v2.f32 {%f1, %f2}, [%rd1+-16]; st.global.v2.f32 [%rd2], {%f2, %f1};", []uint32{2, 0x80010203}},

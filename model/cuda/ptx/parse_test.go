@@ -101,6 +101,7 @@ func TestFileRefusals(t *testing.T) {
 	const entry = ".visible .entry k() { ret; }\n"
 	for _, c := range []struct{ text, cause string }{
 		{".version 8.0\n", "line 1 `.version 8.0`: only 7.0"},
+		{"/* two\nlines */ // and\n.version 8.0\n", "line 3 `.version 8.0`: only 7.0"},
 		{".version 7.0\n.target sm_90\n", "line 2 `.target sm_90`: only sm_70"},
 		{".version 7.0\n.address_size 32\n", "only 64"},
 		{fileHeader + ".func f() { ret; }\n", "no functions"},

@@ -16,6 +16,7 @@
 //   - write to what ld.global.nc has read, which may be stale, in one launch
 //   - barrier at which some threads of a block wait while others wait elsewhere
 //   - shuffle that a lane of its mask does not reach, or from a lane that is not there
+//   - trap, or division of an integer by zero
 //
 // A thread that has exited is not waited for: bar.sync waits for all threads of the
 // block that have not exited, shfl.sync for those of its mask, as PTX says of sm_70.
@@ -24,6 +25,11 @@
 //
 // The unit of races and of written memory is the word: two threads that write
 // neighbouring bytes of one word are refused.
+//
+// A launch runs on one goroutine, block after block, and within a block warp after
+// warp from barrier to barrier, in an order that Memory.Seed decides. Which accesses
+// race does not depend on it. A result of float32 that is not a number has the bits
+// 0x7FFFFFFF, as on a GPU.
 package ptx
 
 import "fmt"
