@@ -123,7 +123,9 @@ func (d *Device) open() error {
 	return d.load()
 }
 
-// load gives the driver the kernels and finds each by its name.
+// load gives the driver the kernels and finds each by its name. A driver that loads as
+// late as can be (CUDA_MODULE_LOADING=LAZY) may compile, and write its log, when a kernel
+// is asked for.
 func (d *Device) load() error {
 	// The driver's options of cuModuleLoadDataEx: a buffer for the log of its compiler, and the buffer's size.
 	const errorLog, errorLogBytes = 5, 6
@@ -131,7 +133,6 @@ func (d *Device) load() error {
 	j := d.jit
 	j.values = [2]uintptr{at(&j.log[0]), uintptr(len(j.log))}
 	err := d.do(cuModuleLoadData, at(&d.out.handle), at(&j.image[0]), 2, at(&j.options[0]), at(&j.values[0]))
-	d.jit = nil
 	if lost, ok := errors.AsType[*LostError](err); ok {
 		log, _, _ := bytes.Cut(j.log[:], []byte{0})
 		return &CompileError{Log: string(log), cause: lost.cause}
@@ -147,6 +148,7 @@ func (d *Device) load() error {
 		}
 		d.kernels[k] = d.out.handle
 	}
+	d.jit = nil
 	return nil
 }
 

@@ -73,6 +73,7 @@ type MemoryError struct {
 	Needed int64 // bytes; 0 for what the driver wanted for itself
 	Free   int64 // bytes of the GPU's memory at the time of the call
 	Host   bool  // whether the memory is the machine's, not the GPU's
+	Whole  bool  // whether Free is all memory that the GPU has
 }
 
 func (e *MemoryError) Error() string {
@@ -80,6 +81,8 @@ func (e *MemoryError) Error() string {
 	switch needed, free := float64(e.Needed)/mib, float64(e.Free)/mib; {
 	case e.Host:
 		return fmt.Sprintf("cuda: out of memory: the machine cannot pin %.1f MiB more for copies to the GPU: end other programs, or raise the limit on memory (of a container, or ulimit -l)", needed)
+	case e.Whole:
+		return fmt.Sprintf("cuda: out of memory: %.1f MiB are needed, the whole GPU has %.1f MiB: train with smaller batches, shorter sequences or a smaller model, or on a larger GPU", needed, free)
 	case e.Needed == 0:
 		return fmt.Sprintf("cuda: out of memory: the GPU has %.1f MiB free, too little for the driver itself: end other programs on the GPU (nvidia-smi lists them)", free)
 	default:
@@ -114,7 +117,7 @@ type LostError struct {
 func (e *LostError) Error() string {
 	advice := "start again; if it fails again, see the system's log (dmesg, lines with Xid) and nvidia-smi"
 	if e.cause.Code == deviceUnavailable {
-		advice = "another program has the GPU for itself: end it (nvidia-smi lists them)"
+		advice = "another program has the GPU for itself: end it (nvidia-smi lists them), or let more than one in (nvidia-smi -c DEFAULT)"
 	}
 	return fmt.Sprintf("cuda: the GPU failed: %s: %s", e.cause.words(), advice)
 }
@@ -128,8 +131,10 @@ const (
 	stubLibrary       = 34
 	deviceUnavailable = 46
 	noDevice          = 100
+	notReady          = 802
 	driverMismatch    = 803
 	noCompat          = 804
+	unknown           = 999
 )
 
 // startError is the error of a driver that cannot be used because a call failed.
@@ -140,6 +145,10 @@ func startError(e *CallError) error {
 		return noDeviceError(e)
 	case stubLibrary:
 		advice = "a stand-in of the CUDA toolkit was loaded in place of the driver's library: take its folder, stubs, out of LD_LIBRARY_PATH"
+	case notReady:
+		advice = "a machine with NVSwitch needs the service nvidia-fabricmanager, of the driver's version: start it"
+	case unknown:
+		advice += ", and load the kernel's module nvidia_uvm (modprobe nvidia_uvm)"
 	case driverMismatch:
 		advice = "libcuda.so.1 and the kernel's driver are of two versions: restart the machine after the driver's update"
 	case noCompat:
@@ -149,7 +158,7 @@ func startError(e *CallError) error {
 }
 
 func noDeviceError(cause error) error {
-	advice := "see whether nvidia-smi shows one; a container must be started with access to it"
+	advice := "see whether nvidia-smi -L shows one, and in MIG mode an instance of it; a container must be started with access to it"
 	if v, ok := os.LookupEnv("CUDA_VISIBLE_DEVICES"); ok {
 		advice = fmt.Sprintf("CUDA_VISIBLE_DEVICES=%q hides all that it does not name: unset it, or name a GPU that nvidia-smi -L lists", v)
 	}

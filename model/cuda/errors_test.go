@@ -22,7 +22,7 @@ func TestUnavailable(t *testing.T) {
 		want    string
 	}{
 		"no device": {call: "cuInit", code: 100, visible: "-", reason: NoDevice,
-			want: "cuda: the driver shows no GPU: see whether nvidia-smi shows one; a container must be started with access to it"},
+			want: "cuda: the driver shows no GPU: see whether nvidia-smi -L shows one, and in MIG mode an instance of it; a container must be started with access to it"},
 		"hidden": {call: "cuInit", code: 100, visible: "7", reason: NoDevice,
 			want: `cuda: the driver shows no GPU: CUDA_VISIBLE_DEVICES="7" hides all that it does not name: unset it, or name a GPU that nvidia-smi -L lists`},
 		"all hidden": {o: cudatest.Options{NoDevice: true}, visible: "", reason: NoDevice,
@@ -34,11 +34,13 @@ func TestUnavailable(t *testing.T) {
 		"compat": {call: "cuInit", code: 804, visible: "-", reason: BrokenDriver,
 			want: "cuda: the driver cannot be used: cuInit: CUDA_ERROR_COMPAT_NOT_SUPPORTED_ON_DEVICE (804): forward compatibility was attempted on non supported HW: a library for compatibility was loaded in place of the driver's: take its folder, compat, out of LD_LIBRARY_PATH"},
 		"unknown": {call: "cuInit", code: 999, visible: "-", reason: BrokenDriver,
-			want: "cuda: the driver cannot be used: cuInit: CUDA_ERROR_UNKNOWN (999): unknown error: see whether nvidia-smi shows the GPU"},
+			want: "cuda: the driver cannot be used: cuInit: CUDA_ERROR_UNKNOWN (999): unknown error: see whether nvidia-smi shows the GPU, and load the kernel's module nvidia_uvm (modprobe nvidia_uvm)"},
+		"no fabric": {call: "cuInit", code: 802, visible: "-", reason: BrokenDriver,
+			want: "cuda: the driver cannot be used: cuInit: CUDA_ERROR_SYSTEM_NOT_READY (802): system not yet initialized: a machine with NVSwitch needs the service nvidia-fabricmanager, of the driver's version: start it"},
 		"a code without a name": {call: "cuInit", code: 12345, visible: "-", reason: BrokenDriver,
 			want: "cuda: the driver cannot be used: cuInit: error 12345: see whether nvidia-smi shows the GPU"},
 		"later": {call: "cuDeviceGetName", code: 999, visible: "-", reason: BrokenDriver,
-			want: "cuda: the driver cannot be used: cuDeviceGetName: CUDA_ERROR_UNKNOWN (999): unknown error: see whether nvidia-smi shows the GPU"},
+			want: "cuda: the driver cannot be used: cuDeviceGetName: CUDA_ERROR_UNKNOWN (999): unknown error: see whether nvidia-smi shows the GPU, and load the kernel's module nvidia_uvm (modprobe nvidia_uvm)"},
 		"old driver": {o: cudatest.Options{Version: 11030}, visible: "-", reason: OldDriver,
 			want: "cuda: the driver is too old: it supports CUDA 11.3: install one of CUDA 11.4 (version 470) or later"},
 		"old library": {o: cudatest.Options{Missing: "cuGraphInstantiateWithFlags"}, visible: "-", reason: OldDriver,
@@ -116,7 +118,7 @@ func TestOpenFails(t *testing.T) {
 		s.Fail(call, 1, 46)
 		d, err := Open(library(t, s))
 		var lost *LostError
-		want := "cuda: the GPU failed: " + call + ": CUDA_ERROR_DEVICE_UNAVAILABLE (46): CUDA-capable device(s) is/are busy or unavailable: another program has the GPU for itself: end it (nvidia-smi lists them)"
+		want := "cuda: the GPU failed: " + call + ": CUDA_ERROR_DEVICE_UNAVAILABLE (46): CUDA-capable device(s) is/are busy or unavailable: another program has the GPU for itself: end it (nvidia-smi lists them), or let more than one in (nvidia-smi -c DEFAULT)"
 		if d != nil || !errors.As(err, &lost) || err.Error() != want {
 			t.Errorf("%v, want %s", err, want)
 		}
@@ -283,8 +285,21 @@ func TestRecordingFails(t *testing.T) {
 		}
 		testGraph(t, b) // the stream works on
 	}
-	b := newBench(t, open(t, cudatest.New(t, cudatest.Options{})))
+	// What failed may spoil the recording, which is then no failure of its own.
+	s := cudatest.New(t, cudatest.Options{})
+	b := newBench(t, open(t, s))
+	s.Fail("cuLaunchKernel", 1, 2)
+	var full *MemoryError
 	err := b.run(func() error {
+		_, err := b.capture(func() error { return b.k.gather(b.y, b.table, b.ids, 3, 2) })
+		return err
+	})
+	if !errors.As(err, &full) || errors.As(err, new(*LostError)) {
+		t.Errorf("a launch without memory in a recording: %v, want a *MemoryError alone", err)
+	}
+	testGraph(t, b)
+	b = newBench(t, open(t, cudatest.New(t, cudatest.Options{})))
+	err = b.run(func() error {
 		_, err := b.capture(func() error { _, err := b.alloc(4); return err })
 		return err
 	})

@@ -161,7 +161,9 @@ func (n *Network) Resize(T int) error {
 			return nil
 		}
 	}
-	return n.device.run(func() error { return n.add(T) })
+	err := n.device.run(func() error { return n.add(T) })
+	n.failed = errors.Join(n.failed, err) // the plan in use may have no memory
+	return err
 }
 
 // add makes a plan for T, in the memory that all plans share.
@@ -352,7 +354,7 @@ func (n *Network) doForget() error {
 func (n *Network) Close() error {
 	return n.device.run(func() error {
 		d := n.device
-		errs := []error{d.wait()} // the last update may read what is freed
+		errs := []error{d.undo(cuStreamSynchronize, d.stream)} // the last update may read what is freed
 		for _, p := range n.plans {
 			errs = append(errs, n.drop(p))
 		}

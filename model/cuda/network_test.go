@@ -96,6 +96,42 @@ func TestMemory(t *testing.T) {
 	}
 }
 
+// TestResizeFails: without the memory of the longer sequences a network computes no loss,
+// and says why, whatever it is asked for meanwhile.
+func TestResizeFails(t *testing.T) {
+	shape := rnn.Shape{Cell: rnn.GRU, Layers: 1, Vocabulary: 5, Embedding: 3, Hidden: 4}
+	d, _ := open(t, cudatest.Options{Bytes: cuda.Memory(shape, 100, 2, 2, nil)})
+	n, err := cuda.NewNetwork(d, shape, 2, 2, 2, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer n.Close()
+	var full *cuda.MemoryError
+	if err := n.Resize(10_000); !errors.As(err, &full) {
+		t.Fatalf("sequences of 10000: %v, want a *cuda.MemoryError", err)
+	}
+	if n.Gradient("embedding.weight") == nil {
+		t.Error("no gradient of the embedding")
+	}
+	ids := make([]int32, 4)
+	if _, err := n.Loss(0, 0, ids, ids); !errors.As(err, &full) {
+		t.Errorf("a loss without memory: %v, want a *cuda.MemoryError", err)
+	}
+}
+
+// TestNewNetworkFails: a GPU that fails is told of once.
+func TestNewNetworkFails(t *testing.T) {
+	shape := rnn.Shape{Cell: rnn.GRU, Layers: 1, Vocabulary: 5, Embedding: 3, Hidden: 4}
+	for _, call := range []string{"cuMemAlloc_v2", "cuMemsetD8Async", "cuMemAllocHost_v2", "cuStreamSynchronize"} {
+		d, s := open(t, cudatest.Options{})
+		s.Fail(call, 1, 719)
+		_, err := cuda.NewNetwork(d, shape, 2, 2, 2, nil)
+		if !errors.As(err, new(*cuda.LostError)) || strings.Count(err.Error(), "the GPU failed") != 1 {
+			t.Errorf("%s: %v, want one failure", call, err)
+		}
+	}
+}
+
 func TestNetworkRefuses(t *testing.T) {
 	d, _ := open(t, cudatest.Options{})
 	shape := rnn.Shape{Cell: rnn.GRU, Layers: 1, Vocabulary: 5, Embedding: 3, Hidden: 4}

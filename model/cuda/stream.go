@@ -1,6 +1,7 @@
 package cuda
 
 import (
+	"errors"
 	"runtime"
 	"unsafe"
 )
@@ -127,25 +128,24 @@ func (d *Device) capture(f func() error) (graph, error) {
 	if err := d.do(cuStreamBeginCapture, d.stream, threadLocal); err != nil {
 		return 0, err
 	}
-	failed := f()
-	// Ended even so: until then the stream takes no work, and the driver nothing back.
-	if d.lost != nil {
+	if failed := f(); failed != nil {
+		// Ended even so: until then the stream takes no work, and the driver nothing back. That what
+		// failed has spoilt the recording is no failure of its own.
+		d.out.handle = 0
 		d.try(cuStreamEndCapture, d.stream, at(&d.out.handle))
-		return 0, d.lost
+		return 0, errors.Join(failed, d.undo(cuGraphDestroy, d.out.handle))
 	}
 	if err := d.do(cuStreamEndCapture, d.stream, at(&d.out.handle)); err != nil {
 		return 0, err
 	}
 	recorded := d.out.handle
-	if failed == nil {
-		failed = d.do(cuGraphInstantiate, at(&d.out.handle), recorded, 0)
-	}
+	err := d.do(cuGraphInstantiate, at(&d.out.handle), recorded, 0)
 	g := graph(d.out.handle)
-	if err := d.undo(cuGraphDestroy, recorded); failed == nil {
-		failed = err
+	if failed := d.undo(cuGraphDestroy, recorded); err == nil {
+		err = failed
 	}
-	if failed != nil {
-		return 0, failed
+	if err != nil {
+		return 0, err
 	}
 	return g, nil
 }

@@ -1,6 +1,9 @@
 package cuda
 
-import "unsafe"
+import (
+	"errors"
+	"unsafe"
+)
 
 // State is the host's copy of what a network keeps between steps. What is nil is
 // not moved.
@@ -58,7 +61,8 @@ func (n *Network) Gradient(name string) []float32 {
 			n.gradients[i] = make([]float32, p.Size())
 		}
 		n.moving = []move{{n.home.param(n.home.grads, i), n.gradients[i]}}
-		if n.failed = n.device.run(n.runPull); n.failed != nil {
+		if err := n.device.run(n.runPull); err != nil {
+			n.failed = errors.Join(n.failed, err)
 			return nil
 		}
 		return n.gradients[i]

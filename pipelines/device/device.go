@@ -76,7 +76,7 @@ func Check(name string, precision kernel.Precision, needs int64) (gpu bool, err 
 	}
 	info, err := cuda.Probe(Driver)
 	if err == nil && needs > info.TotalBytes {
-		err = &cuda.MemoryError{Needed: needs, Free: info.TotalBytes}
+		err = &cuda.MemoryError{Needed: needs, Free: info.TotalBytes, Whole: true}
 	}
 	if name == Auto {
 		return err == nil, nil

@@ -43,7 +43,7 @@ func TestOpen(t *testing.T) {
 		{name: device.CPU, taken: "cpu"},
 		{name: device.GPU, needs: free, taken: "gpu: " + standInWords},
 		{name: device.Auto, needs: free, taken: "gpu: " + standInWords},
-		{name: device.GPU, needs: free + 1, err: "out of memory", checked: "out of memory"},
+		{name: device.GPU, needs: free + 1, err: "MiB more are needed, the GPU has 1.0 MiB free", checked: "MiB are needed, the whole GPU has 1.0 MiB: train with"},
 		{name: device.Auto, needs: free + 1, taken: "cpu: cuda: out of memory"},
 		{name: device.CPU, precision: kernel.BF16, taken: "cpu"},
 		{name: device.GPU, precision: kernel.BF16, err: "device: only a processor has products in bf16"},

@@ -139,6 +139,9 @@ func (d *Driver) refuse(name string, n needs) code {
 		return captureUnsupported
 	}
 	e := d.injected(name)
+	if e != ok && n >= inContext {
+		d.spoil() // a driver may go on with a recording in which a call has failed; it need not
+	}
 	if errorCodes[e].sticky && n >= inContext {
 		d.sticky = e
 	}

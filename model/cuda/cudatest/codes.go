@@ -51,6 +51,7 @@ var errorCodes = map[code]errorCode{
 	illegalAddress:     {"CUDA_ERROR_ILLEGAL_ADDRESS", "an illegal memory access was encountered", true},
 	702:                {"CUDA_ERROR_LAUNCH_TIMEOUT", "the launch timed out and was terminated", true},
 	719:                {"CUDA_ERROR_LAUNCH_FAILED", "unspecified launch failure", true},
+	802:                {"CUDA_ERROR_SYSTEM_NOT_READY", "system not yet initialized", false},
 	803:                {"CUDA_ERROR_SYSTEM_DRIVER_MISMATCH", "system has unsupported display driver / cuda driver combination", false},
 	804:                {"CUDA_ERROR_COMPAT_NOT_SUPPORTED_ON_DEVICE", "forward compatibility was attempted on non supported HW", false},
 	captureUnsupported: {"CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED", "operation not permitted when stream is capturing", false},
