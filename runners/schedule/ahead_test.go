@@ -317,3 +317,32 @@ func TestFloor(t *testing.T) {
 		}
 	})
 }
+
+// TestSkipped: of the slots that are skipped at a time the last 50 get a record, and the
+// first of these says so where there were more.
+func TestSkipped(t *testing.T) {
+	for slots, want := range map[int]string{2: "", 50: "", 51: "; nor have the slots from 20000101T030000Z until this one a record"} {
+		dir := memory(t)
+		synctest.Test(t, func(t *testing.T) {
+			s, first := nightly(t, dir, "a", "skip"), at(t, "20000101T030000Z")
+			last := first.AddDate(0, 0, slots-1)
+			until(last)
+			if err := s.skip(t.Context(), state{Decided: first.Add(-time.Second)}, running{UpTo: last}); err != nil {
+				t.Fatal(err)
+			}
+			o, err := s.Overview(t.Context(), func(err error) { t.Error(err) })
+			if err != nil || len(o.Slots) != min(slots, 50) || o.Slots[len(o.Slots)-1].Slot != ID(last) {
+				t.Fatalf("%d slots: %+v, %v", slots, o, err)
+			}
+			for i, r := range o.Slots {
+				reason := "missed: no scheduler was there"
+				if i == 0 {
+					reason += want
+				}
+				if r.Reason != reason {
+					t.Errorf("of %d slots, record %d says %q, want %q", slots, i, r.Reason, reason)
+				}
+			}
+		})
+	}
+}
