@@ -37,6 +37,37 @@ type (
 			ReadOnly  bool   `yaml:"readOnly"`
 		} `yaml:"volumeMounts"`
 	}
+	// A jobSpec is what a Job has, and what a CronJob makes Jobs of.
+	jobSpec struct {
+		BackoffLimit     int `yaml:"backoffLimit"`
+		PodFailurePolicy struct {
+			Rules []struct {
+				Action      string `yaml:"action"`
+				OnExitCodes struct {
+					ContainerName string `yaml:"containerName"`
+					Operator      string `yaml:"operator"`
+					Values        []int  `yaml:"values"`
+				} `yaml:"onExitCodes"`
+			} `yaml:"rules"`
+		} `yaml:"podFailurePolicy"`
+		Template struct {
+			Spec struct {
+				RestartPolicy                 string      `yaml:"restartPolicy"`
+				TerminationGracePeriodSeconds int         `yaml:"terminationGracePeriodSeconds"`
+				Containers                    []container `yaml:"containers"`
+				Volumes                       []struct {
+					Name      string `yaml:"name"`
+					ConfigMap meta   `yaml:"configMap"`
+				} `yaml:"volumes"`
+			} `yaml:"spec"`
+		} `yaml:"template"`
+	}
+	job struct {
+		APIVersion string  `yaml:"apiVersion"`
+		Kind       string  `yaml:"kind"`
+		Metadata   meta    `yaml:"metadata"`
+		Spec       jobSpec `yaml:"spec"`
+	}
 	cronJob struct {
 		APIVersion string `yaml:"apiVersion"`
 		Kind       string `yaml:"kind"`
@@ -49,30 +80,7 @@ type (
 			SuccessfulJobsHistoryLimit int    `yaml:"successfulJobsHistoryLimit"`
 			FailedJobsHistoryLimit     int    `yaml:"failedJobsHistoryLimit"`
 			JobTemplate                struct {
-				Spec struct {
-					BackoffLimit     int `yaml:"backoffLimit"`
-					PodFailurePolicy struct {
-						Rules []struct {
-							Action      string `yaml:"action"`
-							OnExitCodes struct {
-								ContainerName string `yaml:"containerName"`
-								Operator      string `yaml:"operator"`
-								Values        []int  `yaml:"values"`
-							} `yaml:"onExitCodes"`
-						} `yaml:"rules"`
-					} `yaml:"podFailurePolicy"`
-					Template struct {
-						Spec struct {
-							RestartPolicy                 string      `yaml:"restartPolicy"`
-							TerminationGracePeriodSeconds int         `yaml:"terminationGracePeriodSeconds"`
-							Containers                    []container `yaml:"containers"`
-							Volumes                       []struct {
-								Name      string `yaml:"name"`
-								ConfigMap meta   `yaml:"configMap"`
-							} `yaml:"volumes"`
-						} `yaml:"spec"`
-					} `yaml:"template"`
-				} `yaml:"spec"`
+				Spec jobSpec `yaml:"spec"`
 			} `yaml:"jobTemplate"`
 		} `yaml:"spec"`
 	}
@@ -152,20 +160,78 @@ func checkContainer(t *testing.T, c container, schedule, zone string) {
 func TestDeployKubernetes(t *testing.T) {
 	var j cronJob
 	decode(t, "cronjob.yaml", &j)
-	pod := j.Spec.JobTemplate.Spec.Template.Spec
-	if j.APIVersion != "batch/v1" || j.Kind != "CronJob" || j.Metadata.Name == "" || j.Spec.ConcurrencyPolicy != "Forbid" || pod.RestartPolicy != "Never" ||
-		len(pod.Containers) != 1 || pod.TerminationGracePeriodSeconds < 60 {
+	if j.APIVersion != "batch/v1" || j.Kind != "CronJob" || j.Metadata.Name == "" || j.Spec.ConcurrencyPolicy != "Forbid" {
 		t.Fatalf("cronjob.yaml is %+v", j)
 	}
-	checkContainer(t, pod.Containers[0], j.Spec.Schedule, j.Spec.TimeZone)
-	rule := j.Spec.JobTemplate.Spec.PodFailurePolicy.Rules[0]
-	if rule.Action != "FailJob" || rule.OnExitCodes.Operator != "In" || rule.OnExitCodes.ContainerName != pod.Containers[0].Name ||
+	checkContainer(t, checkPod(t, j.Spec.JobTemplate.Spec), j.Spec.Schedule, j.Spec.TimeZone)
+}
+
+// checkPod says that a pod ends softly, is repeated where that helps and has its config,
+// and returns its container.
+func checkPod(t *testing.T, s jobSpec) container {
+	t.Helper()
+	pod := s.Template.Spec
+	if pod.RestartPolicy != "Never" || len(pod.Containers) != 1 || pod.TerminationGracePeriodSeconds < 60 {
+		t.Fatalf("the pod is %+v", pod)
+	}
+	c := pod.Containers[0]
+	rule := s.PodFailurePolicy.Rules[0]
+	if rule.Action != "FailJob" || rule.OnExitCodes.Operator != "In" || rule.OnExitCodes.ContainerName != c.Name ||
 		!slices.Equal(rule.OnExitCodes.Values, []int{2, 3}) {
 		t.Errorf("the rule is %+v", rule)
 	}
-	if m, v := pod.Containers[0].VolumeMounts, pod.Volumes; len(m) != 1 || len(v) != 1 || m[0].Name != v[0].Name || v[0].ConfigMap.Name == "" ||
-		!strings.HasPrefix(pod.Containers[0].Args[3], m[0].MountPath) {
+	at := slices.Index(c.Args, "--config") + 1
+	if m, v := c.VolumeMounts, pod.Volumes; len(m) != 1 || len(v) != 1 || m[0].Name != v[0].Name || v[0].ConfigMap.Name == "" ||
+		at == 0 || !strings.HasPrefix(c.Args[at], m[0].MountPath) {
 		t.Errorf("mounts %+v, volumes %+v", m, v)
+	}
+	return c
+}
+
+// TestDeployGPU: a Job on a node with a GPU, which its config asks for, and the image.
+func TestDeployGPU(t *testing.T) {
+	var j job
+	decode(t, "gpu-job.yaml", &j)
+	c := checkPod(t, j.Spec)
+	if j.APIVersion != "batch/v1" || j.Kind != "Job" || c.Args[0] != "run" || c.Resources["limits"]["nvidia.com/gpu"] != "1" {
+		t.Errorf("gpu-job.yaml is %+v", j)
+	}
+	var environ []string
+	for _, v := range c.Env {
+		if strings.HasPrefix(v.Name, variablePrefix) {
+			environ = append(environ, v.Name+"="+v.Value)
+		}
+	}
+	checkGPU(t, environ)
+	data, err := os.ReadFile(filepath.Join("deploy", "gpu.Dockerfile"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	module, err := os.ReadFile(filepath.Join("..", "go.mod"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	release := regexp.MustCompile(`(?m)^go (\d+\.\d+)`).FindSubmatch(module)
+	text := string(data)
+	for _, want := range []string{"FROM golang:" + string(release[1]) + "-", "CGO_ENABLED=0 go build -o /quire ./pipelines/quire\n", "FROM debian:", "NVIDIA_DRIVER_CAPABILITIES=compute", `ENTRYPOINT ["quire"]`} {
+		if !strings.Contains(text, want) {
+			t.Errorf("gpu.Dockerfile has no %q", want)
+		}
+	}
+	if _, image, _ := strings.Cut(text, " -t "); !strings.HasPrefix(image, c.Image+" ") {
+		t.Errorf("gpu.Dockerfile makes another image than %s", c.Image)
+	}
+}
+
+// checkGPU says that the variables of a deployment ask for a GPU.
+func checkGPU(t *testing.T, environ []string) {
+	t.Helper()
+	r, err := Load(Options{Environ: environ})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.Config.Train.Device != "gpu" {
+		t.Errorf("%v trains on %s", environ, r.Config.Train.Device)
 	}
 }
 
@@ -234,15 +300,17 @@ func TestDeploySystemd(t *testing.T) {
 	if timer["Timer.OnCalendar"][0] != "*-*-* 03:00:00 Europe/Berlin" || timer["Install.WantedBy"][0] != "timers.target" {
 		t.Errorf("the timer is %v", timer)
 	}
-	var environ []string
-	for _, e := range service["Service.Environment"] {
-		if strings.HasPrefix(e, variablePrefix) {
-			environ = append(environ, e)
-		}
-	}
-	if _, err := Load(Options{Environ: environ}); err != nil {
+	if _, err := Load(Options{Environ: settings(service)}); err != nil {
 		t.Error(err)
 	}
+	onGPU := unit(t, "quire-gpu.service")
+	if command := onGPU["Service.ExecStart"]; len(command) != 1 || !strings.HasPrefix(command[0], "/usr/local/bin/quire run ") {
+		t.Errorf("the service of a GPU runs %q", command)
+	}
+	if onGPU["Service.Restart"][0] != "on-abnormal" || onGPU["Service.RestartForceExitStatus"][0] != "75" || onGPU["Service.Type"][0] != "oneshot" {
+		t.Errorf("the service of a GPU is %v", onGPU)
+	}
+	checkGPU(t, settings(onGPU))
 	analyze, err := exec.LookPath("systemd-analyze")
 	if err != nil {
 		t.Skipf("systemd does not read the units itself: %v", err)
@@ -250,4 +318,14 @@ func TestDeploySystemd(t *testing.T) {
 	if out, err := exec.Command(analyze, "calendar", timer["Timer.OnCalendar"][0]).CombinedOutput(); err != nil {
 		t.Errorf("systemd-analyze calendar: %v\n%s", err, out)
 	}
+}
+
+// settings are the variables of a unit that set keys.
+func settings(unit map[string][]string) (environ []string) {
+	for _, e := range unit["Service.Environment"] {
+		if strings.HasPrefix(e, variablePrefix) {
+			environ = append(environ, e)
+		}
+	}
+	return environ
 }

@@ -118,6 +118,26 @@ func TestNoGPU(t *testing.T) {
 	}
 }
 
+// TestDeviceIsNoInput: what a round has made on the processor is what a GPU would make,
+// so another device finds nothing to do, and needs no GPU for it.
+func TestDeviceIsNoInput(t *testing.T) {
+	l := newLab(t)
+	l.ok("run", "--set", "train.device=cpu")
+	standIn(t, cudatest.Options{NoDevice: true})
+	before := l.files(l.work)
+	for _, device := range []string{"auto", "gpu"} {
+		for _, stage := range l.result("stages", "plan", "--set", "train.device="+device)["stages"].([]any) {
+			if s := stage.(map[string]any); s["action"] != "skip" {
+				t.Errorf("%s: %v", device, s)
+			}
+		}
+	}
+	if after := l.files(l.work); fmt.Sprint(after) != fmt.Sprint(before) {
+		t.Errorf("plans left %v, before were %v", after, before)
+	}
+	l.ok("run", "--set", "train.device=gpu")
+}
+
 // TestPrecisionOnGPU: bf16 is refused by name with gpu; auto takes the processor.
 func TestPrecisionOnGPU(t *testing.T) {
 	l, small := newGPULab(t)
