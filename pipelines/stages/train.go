@@ -119,10 +119,10 @@ func openDevice(c *configs.Config, o *train.Options, console *report.Console) (d
 		return nil, err
 	}
 	console.Line("train: device %s", taken)
-	if o.Device = d; d == nil {
-		return func() error { return nil }, nil
+	if o.Device = d; d != nil {
+		return d.Close, nil
 	}
-	return d.Close, nil
+	return func() error { return nil }, checkHost(o, o.Memory()) // CheckMemory may have found a GPU
 }
 
 // take fills in the figures of the run in st, which has ended or was interrupted.
@@ -219,7 +219,12 @@ func CheckMemory(c *configs.Config, vocabulary, seqLength int) error {
 	if !gpu {
 		needs = o.Memory()
 	}
-	return memory.Check(fmt.Sprintf("to train %s, on %d sequences of %d", describe(o.Shape), o.Batch, seqLength), needs)
+	return checkHost(&o, needs)
+}
+
+// checkHost returns a *memory.ShortError where the machine has fewer bytes than a training needs.
+func checkHost(o *train.Options, needs int64) error {
+	return memory.Check(fmt.Sprintf("to train %s, on %d sequences of %d", describe(o.Shape), o.Batch, o.SeqLength), needs)
 }
 
 // configName is the resolved config of a run.
