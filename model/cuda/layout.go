@@ -137,7 +137,6 @@ type plan struct {
 	dLast   Ptr // (B, H): what a step back leaves to the step before it, dh of a GRU, dc of an LSTM
 
 	loss, update graph
-	recorded     bool
 }
 
 // A layer is the memory of one recurrent layer.

@@ -44,7 +44,7 @@ type Network struct {
 	homeAt, plansAt Ptr // allocations
 	plansBytes      float64
 	plan            *plan   // of the length in use
-	plans           []*plan // recorded ones, the last used last
+	plans           []*plan // the last used last
 	host            host
 	gradients       [][]float32 // of Gradient, by parameter
 	failed          error       // of a method without an error
@@ -86,9 +86,9 @@ func newNetwork(d *Device, s rnn.Shape, B, streams int, o *Options) *Network {
 
 // NewNetwork returns a network with zero weights, moments and hidden, for batches
 // of B sequences of T steps, and a validator of the given number of streams. All
-// memory of the GPU is taken here, so that a step does not fail for want of it: a
-// *MemoryError says what is needed. A cell without kernels and a dropout outside
-// [0, 1) are errors. A nil o is the zero Options.
+// memory of the GPU is taken here, and all kernels are asked for, so that a step does
+// not fail for want of memory or by its sizes: a *MemoryError says what is needed. A cell
+// without kernels and a dropout outside [0, 1) are errors. A nil o is the zero Options.
 func NewNetwork(d *Device, s rnn.Shape, T, B, streams int, o *Options) (*Network, error) {
 	n := newNetwork(d, s, B, streams, o)
 	if _, ok := cells[s.Cell]; !ok {
@@ -166,7 +166,7 @@ func (n *Network) Resize(T int) error {
 	return err
 }
 
-// add makes a plan for T, in the memory that all plans share.
+// add makes a plan for T, in the memory that all plans share, and records its graphs.
 func (n *Network) add(T int) error {
 	var size arena
 	n.layPlan(&size, T)
@@ -186,6 +186,9 @@ func (n *Network) add(T int) error {
 		}
 	}
 	p := n.layPlan(&arena{base: n.plansAt}, T)
+	if err := n.record(p); err != nil {
+		return err
+	}
 	n.plans = append(n.plans, p)
 	n.use(p)
 	return n.device.fill(p.out, 0, p.result.bytes) // what lies between its parts is copied with them
@@ -230,10 +233,6 @@ func view[T any](b []byte, at Ptr, count int) []T {
 
 // drop frees the graphs of a plan.
 func (n *Network) drop(p *plan) error {
-	if !p.recorded {
-		return nil
-	}
-	p.recorded = false
 	return errors.Join(n.device.drop(p.loss), n.device.drop(p.update))
 }
 
@@ -283,11 +282,6 @@ func group(first, list, ids []int32) {
 
 func (n *Network) doLoss() error {
 	d, p := n.device, n.plan
-	if !p.recorded {
-		if err := n.record(p); err != nil {
-			return err
-		}
-	}
 	if err := d.upload(p.in, n.host.in[:p.batch.bytes]); err != nil {
 		return err
 	}
@@ -308,7 +302,6 @@ func (n *Network) record(p *plan) (err error) {
 	if p.update, err = n.device.capture(func() error { return n.recordUpdate(p) }); err != nil {
 		return errors.Join(err, n.device.drop(p.loss))
 	}
-	p.recorded = true
 	return nil
 }
 
