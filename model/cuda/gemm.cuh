@@ -54,7 +54,7 @@ DEVICE void gemm(int M, int N, int K, const float *a, int lda, const float *b, i
 			UNROLL for (int j = 0; j < RN; j++) acc[i][j] = fma(x[i / VM][i % VM], y[j / VN][j % VN], acc[i][j]);
 	};
 	int whole = K / depth * depth, rest = K - whole, s = 0;
-	terms next; // on its way while the block multiplies
+	terms next; // on its way while the block multiplies: no compiler moves its loads behind the barrier, to their use
 	if (whole > 0) {
 		store(0, fetch(0));
 		next = fetch(least(depth, whole - depth));

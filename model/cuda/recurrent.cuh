@@ -46,7 +46,7 @@ DEVICE void recurrent(int K, const float *x, int x_row, int rows, const float *w
 			UNROLL for (int l = 0; l < LK; l++) both[s][32 + w_at + n * (threads / side)][w_term + l * (across ? threads / N : side)] = y.w[n][l];
 	};
 	int whole = K / depth * depth, rest = K - whole, s = 0;
-	terms next; // on its way while the block multiplies
+	terms next; // on its way while the block multiplies: no compiler moves its loads behind the barrier, to their use
 	if (whole > 0) {
 		store(0, fetch(0));
 		next = fetch(least(depth, whole - depth));
