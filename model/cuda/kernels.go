@@ -4,7 +4,6 @@ package cuda
 
 import (
 	_ "embed"
-	"encoding/binary"
 	"fmt"
 	"math"
 )
@@ -75,33 +74,31 @@ var entries = [functionCount]entry{
 	applyDropout: {"dropout", []int{8, 8, 4, 8, 4, 4}, 256},
 }
 
-// A launcher starts kernels, one after another. shared is the number of bytes of
-// shared memory beyond the kernel's own. The args are only read until launch
-// returns.
+// A launcher starts kernels, one after another, on a grid of x by y blocks. The args are
+// only read until launch returns.
 type launcher interface {
-	launch(f function, grid, block [3]uint32, shared uint32, a *args) error
+	launch(f function, x, y int, a *args) error
 }
 
 // args are the parameters of a launch, in a block of memory that is used again.
 type args struct {
 	n      int
 	values [maxArgs]uint64 // each in the low bytes of its own word
-	sizes  [maxArgs]uint8  // bytes of each: 4 or 8
 	tooBig int             // the first size that is below 0 or above maxSize; 0 for none
 }
 
 const maxArgs = 12
 
-func (a *args) add(x uint64, size uint8) {
-	a.values[a.n], a.sizes[a.n] = x, size
+func (a *args) add(x uint64) {
+	a.values[a.n] = x
 	a.n++
 }
 
-func (a *args) f32(x float32) { a.add(uint64(math.Float32bits(x)), 4) }
+func (a *args) f32(x float32) { a.add(uint64(math.Float32bits(x))) }
 
 func (a *args) ptrs(list ...Ptr) {
 	for _, p := range list {
-		a.add(uint64(p), 8)
+		a.add(uint64(p))
 	}
 }
 
@@ -114,24 +111,8 @@ func (a *args) i32(list ...int) {
 		if (n < 0 || n > maxSize) && a.tooBig == 0 {
 			a.tooBig = n
 		}
-		a.add(uint64(uint32(n)), 4)
+		a.add(uint64(uint32(n)))
 	}
-}
-
-// pack appends the parameters to dst as PTX lays them out: each at a multiple of
-// its size.
-func (a *args) pack(dst []byte) []byte {
-	for i, x := range a.values[:a.n] {
-		for len(dst)%int(a.sizes[i]) != 0 {
-			dst = append(dst, 0)
-		}
-		if a.sizes[i] == 4 {
-			dst = binary.LittleEndian.AppendUint32(dst, uint32(x))
-		} else {
-			dst = binary.LittleEndian.AppendUint64(dst, x)
-		}
-	}
-	return dst
 }
 
 // kernels launches the kernels, with the grid that each needs. Sizes are those of
@@ -167,7 +148,7 @@ func (k *kernels) start(f function, x, y int) error {
 	if x > maxGridX || y > maxGridY {
 		return fmt.Errorf("cuda: %s: a grid of %d by %d blocks, at most %d by %d", e.name, x, y, maxGridX, maxGridY)
 	}
-	return k.launch(f, [3]uint32{uint32(x), uint32(y), 1}, [3]uint32{uint32(e.threads), 1, 1}, 0, &k.args)
+	return k.launch(f, x, y, &k.args)
 }
 
 // blocks returns the number of blocks of size values that hold n.

@@ -95,9 +95,9 @@ func (g *gpuMemory) read(b []byte, p Ptr) error {
 	})
 }
 
-func (g *gpuMemory) launch(f function, grid, block [3]uint32, shared uint32, a *args) error {
+func (g *gpuMemory) launch(f function, x, y int, a *args) error {
 	return g.d.run(func() error {
-		if err := g.d.launch(f, grid, block, shared, a); err != nil {
+		if err := g.d.launch(f, x, y, a); err != nil {
 			return err
 		}
 		return g.d.wait() // so that a fault is this kernel's

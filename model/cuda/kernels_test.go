@@ -32,8 +32,19 @@ var parsed = sync.OnceValues(func() (*ptx.Module, error) { return ptx.Parse(ptxT
 func (i *interpreter) alloc(n int) (Ptr, error)    { return Ptr(i.memory.Alloc(n)), nil }
 func (i *interpreter) write(p Ptr, b []byte) error { return i.memory.Write(uint64(p), b) }
 func (i *interpreter) read(b []byte, p Ptr) error  { return i.memory.Read(uint64(p), b) }
-func (i *interpreter) launch(f function, grid, block [3]uint32, shared uint32, a *args) error {
-	return i.memory.Launch(i.module.Kernel(entries[f].name), grid, block, shared, a.pack(nil))
+func (i *interpreter) launch(f function, x, y int, a *args) error {
+	e := &entries[f]
+	if a.n != len(e.params) {
+		return fmt.Errorf("%s: %d parameters, want %d", e.name, a.n, len(e.params))
+	}
+	var packed []byte // each at a multiple of its size
+	for k, size := range e.params {
+		for len(packed)%size != 0 {
+			packed = append(packed, 0)
+		}
+		packed = append(packed, binary.LittleEndian.AppendUint64(nil, a.values[k])[:size]...)
+	}
+	return i.memory.Launch(i.module.Kernel(e.name), [3]uint32{uint32(x), uint32(y), 1}, [3]uint32{uint32(e.threads), 1, 1}, 0, packed)
 }
 
 // gpuTarget returns the machine's GPU; nil in a build without a driver.
@@ -68,13 +79,13 @@ func newKernelBench(t testing.TB) *kernelBench {
 	return s
 }
 
-func (s *kernelBench) launch(f function, grid, block [3]uint32, shared uint32, a *args) error {
+func (s *kernelBench) launch(f function, x, y int, a *args) error {
 	if s.large {
 		f-- // of a product that the launch gave to small blocks
-		grid = [3]uint32{uint32(blocks(int(a.values[0]), 128)), uint32(blocks(int(a.values[1]), 64)), 1}
+		x, y = blocks(int(a.values[0]), 128), blocks(int(a.values[1]), 64)
 	}
 	s.launches[f]++
-	return s.on.launch(f, grid, block, shared, a)
+	return s.on.launch(f, x, y, a)
 }
 
 // put copies float32, float64, int32 or uint64 values to new memory, and fetch

@@ -309,7 +309,7 @@ func (n *Network) record(p *plan) (err error) {
 // parameter, of the last Loss, valid until the next.
 func (n *Network) Squares() []float64 { return n.host.squares }
 
-// Update changes weights, moments and mean by the gradients of the last Loss. It
+// Update changes weights, moments and mean by the gradients of the last Loss, once. It
 // returns before the GPU is done.
 func (n *Network) Update(r *kernel.AdamRates, follow float32) error {
 	*(*kernel.AdamRates)(unsafe.Pointer(&n.host.rates[0])) = *r

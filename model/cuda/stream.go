@@ -102,14 +102,14 @@ func (d *Device) fill(p Ptr, b byte, n int) error {
 	return d.do(cuMemsetD8Async, uintptr(p), uintptr(b), uintptr(n), d.stream)
 }
 
-// launch asks for a kernel. The driver copies the arguments before launch returns;
-// args must lie on the heap.
-func (d *Device) launch(f function, grid, block [3]uint32, shared uint32, a *args) error {
+// launch asks for a kernel on a grid of x by y blocks. The driver copies the arguments
+// before launch returns; args must lie on the heap.
+func (d *Device) launch(f function, x, y int, a *args) error {
 	for i := range a.n {
 		d.params[i] = unsafe.Pointer(&a.values[i])
 	}
-	err := d.do(cuLaunchKernel, d.kernels[f], uintptr(grid[0]), uintptr(grid[1]), uintptr(grid[2]),
-		uintptr(block[0]), uintptr(block[1]), uintptr(block[2]), uintptr(shared), d.stream, at(&d.params[0]), 0)
+	const sharedBytes = 0 // beyond the kernel's own
+	err := d.do(cuLaunchKernel, d.kernels[f], uintptr(x), uintptr(y), 1, uintptr(entries[f].threads), 1, 1, sharedBytes, d.stream, at(&d.params[0]), 0)
 	runtime.KeepAlive(a)
 	return err
 }

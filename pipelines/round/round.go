@@ -112,8 +112,8 @@ func attempt(ctx context.Context, c *configs.Config, o Options, st *store.Store)
 	return p, r, err
 }
 
-// checkMemory returns a *memory.ShortError where a round would train a network that is
-// too large for this machine, whatever the vocabulary: prep would be for nothing.
+// checkMemory returns the error of stages.CheckMemory where a round would train a network
+// that is too large for this machine, whatever the vocabulary: prep would be for nothing.
 func checkMemory(ctx context.Context, p *workflow.Pipeline, st *store.Store, c *configs.Config, o workflow.Options) error {
 	large := stages.CheckMemory(c, stages.SmallestVocabulary, c.Prep.SeqLength)
 	if large == nil {
