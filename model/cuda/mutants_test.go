@@ -87,7 +87,7 @@ var mutants = []mutant{
 	{"lstm_backward: dc is read at the last step", "lstm_backward(", "next ? dc[at] : 0.f", "dc[at]", false},
 
 	{"cross_entropy: one running sum", "cross_entropy(", "for (int v = lane; v < n; v += 16) {\n\t\tfloat x = exp_(l[v] - top);\n\t\tif (dlogits) e[v] = x;\n\t\tsum = sum + x;",
-		"for (int v = lane; v < n; v += 16) {\n\t\tfloat x = exp_(l[v] - top);\n\t\tif (dlogits) e[v] = x;\n\t}\n\tfor (int v = 0; v < n && lane == 0; v++) {\n\t\tsum = sum + exp_(logits[row * V + v] - top);", true},
+		"for (int v = lane; v < n; v += 16) {\n\t\tfloat x = exp_(l[v] - top);\n\t\tif (dlogits) e[v] = x;\n\t}\n\tfor (int v = 0; v < n && lane == 0; v++) {\n\t\tsum = sum + exp_(logits[row * V + v] - top);", false},
 	{"cross_entropy: no barrier between two halves", "cross_entropy(", "mine[lane] = mine[lane] + mine[lane + w];\n\t\tbarrier();", "mine[lane] = mine[lane] + mine[lane + w];", false},
 	{"cross_entropy: the target's gradient is not scaled", "cross_entropy(", "x - scale", "x - 1.f", false},
 	{"cross_entropy: the greatest logit is at least 0", "cross_entropy(", "top = l[0];", "top = l[0] > 0.f ? l[0] : 0.f;", false},
