@@ -158,7 +158,7 @@ func (c *candidate) utf8() *Check {
 		}
 		return valid
 	}
-	found, limit := worst(c.written), worst(c.held)-less
+	found, limit := worst(c.written), max(0, worst(c.held)-less)
 	return figure(found >= limit, found, limit, fmt.Sprintf("the worst of its samples is %s valid UTF-8; it must be %s", percent(found), percent(limit)))
 }
 

@@ -16,6 +16,7 @@ import (
 	"github.com/quire-ml/quire/pipelines/internal/tiny"
 	"github.com/quire-ml/quire/pipelines/stages"
 	"github.com/quire-ml/quire/pipelines/text"
+	"github.com/quire-ml/quire/runners/store"
 	"github.com/quire-ml/quire/runners/store/gcstest"
 )
 
@@ -92,6 +93,25 @@ func TestGate(t *testing.T) {
 	if _, err := Judge(t.Context(), l.c.Gate, good, Options{Set: l.set, Promoted: filepath.Join(l.dir, "gone"),
 		Console: tiny.Console()}); !errors.Is(err, ErrRefused) {
 		t.Errorf("a promoted model that is gone: %v, want a refusal", err)
+	}
+}
+
+// TestGateOutage: an error that may pass is no verdict about the model, and stays one that
+// is worth another try. An error that stays refuses.
+func TestGateOutage(t *testing.T) {
+	for _, cause := range []error{store.ErrTransient, errors.New("a broken disk")} {
+		restore := store.InjectFaults(func(op, _ string) error {
+			if op == "open" {
+				return cause
+			}
+			return nil
+		})
+		passing := errors.Is(cause, store.ErrTransient)
+		_, err := Judge(t.Context(), configs.Gate{}, filepath.Join(t.TempDir(), "m.safetensors"), Options{})
+		restore()
+		if !errors.Is(err, cause) || errors.Is(err, ErrRefused) == passing || store.Transient(err) != passing {
+			t.Errorf("%v: %v", cause, err)
+		}
 	}
 }
 

@@ -97,13 +97,14 @@ type Check struct {
 // directory of a run, whose best one is judged.
 //
 // A judgement that fails refuses the model: the error wraps ErrRefused and the
-// cause, and there is no result to keep. When ctx is cancelled, the error is that
-// of ctx.
+// cause, and there is no result to keep. An error that may pass (store.Transient) says
+// nothing of the model, and is returned as it is. When ctx is cancelled, the error is
+// that of ctx.
 func Judge(ctx context.Context, limits configs.Gate, path string, o Options) (*Result, error) {
 	c := &candidate{limits: limits, o: o, res: &Result{Candidate: store.Path(path)}}
 	err := c.examine(ctx, path)
 	switch {
-	case err != nil && ctx.Err() != nil:
+	case err != nil && (ctx.Err() != nil || store.Transient(err)):
 		return nil, err
 	case err != nil:
 		return nil, fmt.Errorf("gate: %w, because it could not run: %w", ErrRefused, err)

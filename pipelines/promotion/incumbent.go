@@ -30,13 +30,13 @@ func (b *Incumbent) Digest() (string, error) {
 }
 
 // Check returns why the incumbent cannot be read; nil where it can, or where there is none.
-// The error is a *ModelError where it is the model in service.
+// The error is a *ModelError where it is the model in service, unless the error may pass.
 func (b *Incumbent) Check(ctx context.Context, st *store.Store) error {
 	if b.Checkpoint == "" {
 		return nil
 	}
 	_, err := text.OpenModel(ctx, store.Locate(st.URL(), b.Checkpoint), "best")
-	if err == nil || ctx.Err() != nil {
+	if err == nil || ctx.Err() != nil || store.Transient(err) {
 		return err
 	}
 	if now, _, rerr := Read(ctx, st); rerr == nil && now.is(b.SHA256, b.Checkpoint) {

@@ -28,7 +28,8 @@ func (e *ModelError) Unwrap() error { return e.Err }
 
 // Open reads the model in service of a workdir, and compares it with promoted.json.
 // The error wraps store.ErrNotExist where no model is promoted, and is a *ModelError
-// where one is and its copy is missing, damaged or another.
+// where one is and its copy is missing, damaged or another. An error that may pass
+// (store.Transient) is neither.
 func Open(ctx context.Context, workdir string) (*text.Model, error) {
 	st, err := store.Open(ctx, workdir)
 	if err != nil {
@@ -40,7 +41,7 @@ func Open(ctx context.Context, workdir string) (*text.Model, error) {
 		return nil, err
 	}
 	m, err := p.model(ctx, st)
-	if err != nil && ctx.Err() == nil {
+	if err != nil && ctx.Err() == nil && !store.Transient(err) {
 		err = p.unusable(ctx, st, err)
 	}
 	return m, err
@@ -76,7 +77,8 @@ func (p *Promoted) model(ctx context.Context, st *store.Store) (*text.Model, err
 // m must be that model. A copy that is damaged is replaced.
 func Install(ctx context.Context, st *store.Store, m *text.Model, next Promoted, seen string) (now, before *Promoted, err error) {
 	if next.SHA256 != "" && next.SHA256 != m.SHA256 {
-		return nil, nil, fmt.Errorf("promotion: %s: %w: its sha256 is %s, and the model that was judged has %s", m.Path, store.ErrDamaged, m.SHA256, next.SHA256)
+		return nil, nil, fmt.Errorf("promotion: %s: %w: its sha256 is %s, and the model that was judged has %s",
+			m.Path, store.ErrDamaged, m.SHA256, next.SHA256)
 	}
 	if err := next.keep(ctx, st, m); err != nil {
 		return nil, nil, err

@@ -67,6 +67,34 @@ func TestOpen(t *testing.T) {
 	}
 }
 
+// TestOutage: a model in service that cannot be read for a while is not called unusable,
+// and nothing is advised that does not help.
+func TestOutage(t *testing.T) {
+	dir, paths := variants(t, 1)
+	if _, err := Promote(t.Context(), dir, paths[0], "best"); err != nil {
+		t.Fatal(err)
+	}
+	restore := store.InjectFaults(func(op, name string) error {
+		if op == "open" && strings.HasSuffix(name, ".safetensors") {
+			return store.ErrTransient
+		}
+		return nil
+	})
+	defer restore()
+	st, err := store.Open(t.Context(), dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer st.Close()
+	_, opened := Open(t.Context(), dir)
+	b := Incumbent{Checkpoint: "promoted/" + filepath.Base(copyOf(t, dir, paths[0]))}
+	for _, err := range []error{opened, b.Check(t.Context(), st)} {
+		if !store.Transient(err) || errors.As(err, new(*ModelError)) {
+			t.Errorf("got %v", err)
+		}
+	}
+}
+
 // TestJudged: a model with another digest than the one that was judged is not promoted, and
 // leaves no copy. The judged one is.
 func TestJudged(t *testing.T) {

@@ -135,10 +135,10 @@ func (r *Stages) Gate() workflow.Node {
 		}}
 }
 
-// unusable is the error of the gate where the model to beat cannot be read, as a round and
-// a plan know before the gate runs.
+// unusable is the error of the gate where the model to beat cannot be read, as a plan knows
+// before the gate runs.
 func unusable(err error) error {
-	if err == nil || errors.Is(err, context.Canceled) {
+	if err == nil || errors.Is(err, context.Canceled) || store.Transient(err) {
 		return err
 	}
 	return fmt.Errorf("round: %w, because it could not run: %w", gate.ErrRefused, err)

@@ -106,6 +106,22 @@ func TestRedirects(t *testing.T) {
 	}
 }
 
+// TestMessage: an error says once what to do, also where it has come by the scheduler.
+func TestMessage(t *testing.T) {
+	o, broken := Options{Remedy: func(error) string { return "; mend it" }}, errors.New("it is broken")
+	for err, want := range map[error]string{
+		broken: "it is broken; mend it", fmt.Errorf("a: %w", broken): "a: it is broken; mend it",
+		fmt.Errorf("schedule: %w", &explained{broken, o.message(broken)}): "schedule: it is broken; mend it",
+	} {
+		if got := o.message(err); got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+	if got := (Options{}).message(broken); got != "it is broken" {
+		t.Errorf("without remedies: %q", got)
+	}
+}
+
 type roundTrip func(*http.Request) (*http.Response, error)
 
 func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }

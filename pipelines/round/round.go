@@ -167,9 +167,9 @@ func (o Options) Workflow(c *configs.Config) workflow.Options {
 		Versions: versions(), Host: host(), Judge: judge, Class: class, Message: o.message}
 }
 
-// message is the text of an error with what to do about it.
+// message is the text of an error with what to do about it, once.
 func (o Options) message(err error) string {
-	if o.Remedy == nil {
+	if o.Remedy == nil || errors.As(err, new(*explained)) {
 		return err.Error()
 	}
 	return err.Error() + o.Remedy(err)

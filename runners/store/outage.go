@@ -53,11 +53,20 @@ func (o *outage) over(t timing) bool { return o.since.IsZero() || time.Since(o.l
 func (o *outage) failed(start time.Time, t timing, err error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.over(t) {
-		o.said = o.said && o.since.IsZero()
+	o.forget(t)
+	if o.since.IsZero() {
 		o.since = start
 	}
 	o.last, o.cause = time.Now(), err.Error()
+}
+
+// forget drops an outage that is over. A notice that came before the first failure is that
+// of the next one.
+func (o *outage) forget(t timing) {
+	if o.over(t) {
+		o.said = o.said && o.since.IsZero()
+		o.since, o.cause = time.Time{}, ""
+	}
 }
 
 // answer notes an answer, and reports whether it ends an outage that a person was told of.
@@ -74,7 +83,8 @@ func (o *outage) answer() (told bool) {
 func (o *outage) tell(t timing) (cause string, tell bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.said && (o.since.IsZero() || !o.over(t)) {
+	o.forget(t)
+	if o.said {
 		return "", false
 	}
 	o.said = true

@@ -39,5 +39,12 @@ func TestOldOutage(t *testing.T) {
 		patience("a call in the new outage", time.Now(), second.Add(timing.call))
 		told("the new outage", true)
 		told("the new outage, again", false)
+		// A wait is told before an attempt has failed: the old cause is not that of the wait.
+		time.Sleep(timing.call + 1)
+		if cause, tell := o.tell(timing); !tell || cause != "" {
+			t.Errorf("a wait after an old outage: told %v of %q", tell, cause)
+		}
+		o.failed(time.Now(), timing, cause)
+		told("the failure of that wait", false)
 	})
 }
