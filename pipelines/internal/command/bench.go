@@ -49,6 +49,9 @@ The peak of a GPU is not measured.`,
 			if gpu != nil {
 				err = errors.Join(err, gpu.Close())
 			}
+			if deviceRemedy(err) != "" {
+				return fmt.Errorf("--device %s: %v", on, err)
+			}
 			if err != nil {
 				return err
 			}

@@ -165,7 +165,7 @@ func TestLostInTraining(t *testing.T) {
 
 func TestGPUInVersionAndBench(t *testing.T) {
 	l := newLab(t)
-	standIn(t, cudatest.Options{})
+	s := standIn(t, cudatest.Options{})
 	if out := l.ok("version").stdout; !strings.Contains(out, "\ndevice    gpu, ") || !strings.Contains(out, "\ngpu       Stand-in GPU, compute capability 7.0, driver of CUDA 12.4\n") {
 		t.Error(out)
 	}
@@ -179,6 +179,11 @@ func TestGPUInVersionAndBench(t *testing.T) {
 	}
 	if r := l.result("device gpu", args...); r["device"] != "cpu" || r["gpu"] != "" {
 		t.Errorf("bench: %v", r)
+	}
+	s.Fail("cuGraphLaunch", 3, 719)
+	if out := l.run(append(args, "--device", "gpu")...); out.code != 1 || !strings.Contains(out.stderr, "--device gpu: cuda: the GPU failed: cuGraphLaunch: ") ||
+		strings.Contains(out.stderr, "checkpoint") {
+		t.Error(out)
 	}
 	l.fails(2, []string{`--device is "tpu"`, "auto cpu gpu"}, append(args, "--device", "tpu")...)
 	standIn(t, cudatest.Options{NoDevice: true})
