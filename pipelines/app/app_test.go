@@ -89,13 +89,18 @@ func (l *lab) result(code int, to any, args ...string) {
 	}
 }
 
-// plan wants the stages that a round would run, in order.
+// plan wants the stages that a round would run, in order. A round that runs none would
+// refuse its model again.
 func (l *lab) plan(want ...string) {
 	l.Helper()
 	var plan struct {
 		Stages []struct{ Name, Action string }
 	}
-	l.result(0, &plan, "plan")
+	code := 0
+	if len(want) == 0 {
+		code = refused
+	}
+	l.result(code, &plan, "plan")
 	var got, all []string
 	for _, s := range plan.Stages {
 		all = append(all, s.Name)

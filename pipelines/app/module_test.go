@@ -65,7 +65,7 @@ func TestModule(t *testing.T) {
 	if err := json.Unmarshal([]byte(stdout), &res); err != nil || res.Stages.Strip.Documents != 3 || res.Stages.Prep.Chars != text {
 		t.Errorf("%s: want 3 documents of %d characters: %v", stdout, text, err)
 	}
-	if stdout, _ := run(0, "plan", "--config", file, "--set", "generate.prompt=to"); !strings.HasPrefix(stdout, "strip     skip  inputs, settings and code are as before") {
+	if stdout, _ := run(refused, "plan", "--config", file, "--set", "generate.prompt=to"); !strings.HasPrefix(stdout, "strip     skip  inputs, settings and code are as before") {
 		t.Errorf("the plan is %s", stdout)
 	}
 	if _, stderr := run(2, "run", "--nonsense"); !strings.Contains(stderr, "see `strip run --help`") {
