@@ -74,6 +74,8 @@ func TestTrainOnGPU(t *testing.T) {
 // TestNoGPU: gpu never falls back, and nothing is done before it is refused. auto falls
 // back and says why.
 func TestNoGPU(t *testing.T) {
+	standIn(t, cudatest.Options{NoDevice: true})
+	newLab(t).fails(2, []string{"the driver shows no GPU"}, "train", "--set", "train.device=gpu") // there is no set either
 	for _, c := range []struct {
 		o              cudatest.Options
 		fail           string // a call that fails
