@@ -152,7 +152,7 @@ func (n *Network) layAll(a *arena) {
 }
 
 // Resize makes the sequences T steps long from now on. Longer sequences than ever
-// before take more memory of the GPU.
+// before take more memory of the GPU. After an error each Loss returns it.
 func (n *Network) Resize(T int) error {
 	for i, p := range n.plans {
 		if p.T == T {
