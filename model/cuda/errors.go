@@ -109,13 +109,14 @@ func (e *CompileError) Unwrap() error { return e.cause }
 
 // A LostError ends a Device: after a call that failed for another reason than memory,
 // nothing in the GPU's memory can be trusted. Every later call of the Device
-// returns the same error.
+// returns the same error. After a kernel's fault the driver refuses all further work of
+// the process, so that another Device is no help either.
 type LostError struct {
 	cause *CallError
 }
 
 func (e *LostError) Error() string {
-	advice := "start again; if it fails again, see the system's log (dmesg, lines with Xid) and nvidia-smi"
+	advice := "start the program again; if it fails again, see the system's log (dmesg, lines with Xid) and nvidia-smi"
 	if e.cause.Code == deviceUnavailable {
 		advice = "another program has the GPU for itself: end it (nvidia-smi lists them), or let more than one in (nvidia-smi -c DEFAULT)"
 	}

@@ -209,7 +209,7 @@ func TestOutOfMemory(t *testing.T) {
 // TestLost: after the first failure every call returns it, also when the later ones
 // would fail with another.
 func TestLost(t *testing.T) {
-	const advice = ": start again; if it fails again, see the system's log (dmesg, lines with Xid) and nvidia-smi"
+	const advice = ": start the program again; if it fails again, see the system's log (dmesg, lines with Xid) and nvidia-smi"
 	for _, c := range []struct {
 		call  string
 		nth   int
