@@ -56,7 +56,7 @@ func TestAhead(t *testing.T) {
 		}
 		// Of the 1,818 slots that it skipped, the last 49 have a record, and the first of these says so.
 		if r, _, err := readRecord(t.Context(), s.st, at(t, "20041113T030000Z")); err != nil ||
-			r.Reason != "missed: no scheduler was there; nor have the slots from 20000102T030000Z until this one a record" {
+			r.Reason != "missed: no scheduler was there; the slots from 20000102T030000Z on, before 20041113T030000Z, have no record" {
 			t.Errorf("the first record is %+v, %v", r, err)
 		}
 		if r, _, err := readRecord(t.Context(), s.st, at(t, "20041114T030000Z")); err != nil || r.Reason != "missed: no scheduler was there" {
@@ -321,17 +321,26 @@ func TestFloor(t *testing.T) {
 // TestSkipped: of the slots that are skipped at a time the last 50 get a record, and the
 // first of these says so where there were more.
 func TestSkipped(t *testing.T) {
-	for slots, want := range map[int]string{2: "", 50: "", 51: "; nor have the slots from 20000101T030000Z until this one a record"} {
-		dir := memory(t)
+	const older = "; the slots from 20000101T030000Z on, before 20000102T030000Z, have no record"
+	for _, c := range []struct {
+		slots int
+		want  string
+		runs  int // the place of the slot that runs among the last 50; -1: none
+	}{{2, "", -1}, {50, "", -1}, {51, older, -1}, {51, older, 0}, {51, older, 1}} {
+		slots, want, dir := c.slots, c.want, memory(t)
 		synctest.Test(t, func(t *testing.T) {
 			s, first := nightly(t, dir, "a", "skip"), at(t, "20000101T030000Z")
 			last := first.AddDate(0, 0, slots-1)
 			until(last)
-			if err := s.skip(t.Context(), state{Decided: first.Add(-time.Second)}, running{UpTo: last}); err != nil {
+			r, n := running{UpTo: last}, min(slots, 50)
+			if c.runs >= 0 {
+				r.Slot, n = first.AddDate(0, 0, slots-50+c.runs), n-1
+			}
+			if err := s.skip(t.Context(), state{Decided: first.Add(-time.Second)}, r); err != nil {
 				t.Fatal(err)
 			}
 			o, err := s.Overview(t.Context(), func(err error) { t.Error(err) })
-			if err != nil || len(o.Slots) != min(slots, 50) || o.Slots[len(o.Slots)-1].Slot != ID(last) {
+			if err != nil || len(o.Slots) != n || o.Slots[len(o.Slots)-1].Slot != ID(last) {
 				t.Fatalf("%d slots: %+v, %v", slots, o, err)
 			}
 			for i, r := range o.Slots {

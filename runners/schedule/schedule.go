@@ -231,8 +231,11 @@ func (s *Scheduler) skip(ctx context.Context, st state, r running) error {
 	if now := s.now(); upTo.After(now) {
 		upTo = now
 	}
-	decided := s.decided(&st)
+	decided, older := s.decided(&st), ""
 	for i, slot := range s.o.Timetable.last(most, decided, upTo) {
+		if first := s.o.Timetable.Next(decided); i == 0 && first.Before(slot) {
+			older = fmt.Sprintf("; the slots from %s on, before %s, have no record", ID(first), ID(slot))
+		}
 		if slot.Equal(r.Slot) {
 			continue
 		}
@@ -240,12 +243,10 @@ func (s *Scheduler) skip(ctx context.Context, st state, r running) error {
 		if st.overlaps(slot) {
 			reason = st.overlap()
 		}
-		if first := s.o.Timetable.Next(decided); i == 0 && first.Before(slot) {
-			reason += fmt.Sprintf("; nor have the slots from %s until this one a record", ID(first))
-		}
-		if _, err := s.writeRecord(ctx, slot, SlotRecord{Status: Skipped, Reason: reason}, false); err != nil {
+		if _, err := s.writeRecord(ctx, slot, SlotRecord{Status: Skipped, Reason: reason + older}, false); err != nil {
 			return err
 		}
+		older = ""
 	}
 	return nil
 }

@@ -154,16 +154,14 @@ func textRemedy(err error) string {
 		return "; make a set with prep.validation.by tail and prep.stride 0, or use train.hidden zero"
 	case errors.Is(err, text.ErrPrompt):
 		return "; change generate.prompt, or set it to nothing"
-	case !errors.As(err, &model):
+	case !errors.As(err, &model), store.Transient(err):
 		return ""
 	case errors.Is(err, checkpoint.ErrForeign):
 		return "; name a " + checkpoint.Suffix + " file that a training wrote, or the directory of a run"
 	case errors.Is(err, gate.ErrRefused):
 		return "; put an intact copy there, or promote a model by hand"
-	case errors.Is(err, store.ErrNotExist) && workdirRemedy(model.Path) != "":
-		return workdirRemedy(model.Path)
 	case errors.Is(err, store.ErrNotExist):
-		return "; train a model first, or name one with --checkpoint"
+		return cmp.Or(workdirRemedy(model.Path), "; train a model first, or name one with --checkpoint")
 	case run.IsFile(model.Path):
 		return "; use another checkpoint: a file, or the directory of a run"
 	case model.Which == run.Latest:
