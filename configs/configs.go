@@ -246,7 +246,8 @@ func (c *Config) Validate() error {
 		return &Error{Key: "corpus.sha256", Reason: "is for a corpus of one source, but corpus.sources has more; remove the digest"}
 	}
 	if t := &c.Train; t.Device == "gpu" && t.Precision == "bf16" {
-		return &Error{Key: "train.device", Reason: "is gpu, but train.precision is bf16, products of a processor's; use train.precision fp32, or train.device cpu"}
+		return &Error{Key: "train.device", Reason: "is gpu, but train.precision is bf16, of which only a processor has products;" +
+			" use train.precision fp32, or train.device cpu"}
 	}
 	return c.checkHidden()
 }

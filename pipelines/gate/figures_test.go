@@ -1,6 +1,13 @@
 package gate
 
-import "testing"
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/quire-ml/quire/pipelines/text"
+	"github.com/quire-ml/quire/transforms/vocab"
+)
 
 func TestFigures(t *testing.T) {
 	for text, want := range map[string]float64{
@@ -16,6 +23,15 @@ func TestFigures(t *testing.T) {
 		if got := invalid([]byte(text)); got != want {
 			t.Errorf("%q is invalid to %v, want %v", text, got, want)
 		}
+	}
+	v, err := vocab.New(vocab.Byte, map[rune]int64{0xe9: 1}, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	latin := [][]int32{slices.Repeat([]int32{0}, 100)}
+	c := &candidate{model: &text.Model{Vocab: v}, written: latin, held: latin}
+	if k := c.utf8(); !k.Passed || *k.Limit != 0 || !strings.HasSuffix(k.Text, "it must be 0 %") {
+		t.Errorf("bytes of another encoding, as those of the held-out part are: %+v of %v", k, *k.Limit)
 	}
 	if got := coverage([][]int32{runeIDs("ab")}, [][]int32{runeIDs("aab"), runeIDs("c")}); got != 0.75 {
 		t.Errorf("coverage is %v, want 0.75", got)

@@ -41,7 +41,10 @@ func (p Packing) joins() bool { return p.Pack != "" && p.Pack != PackNone }
 // noText reports whether d is no text, as far as its digest tells. prepare.CheckText
 // refuses it, and says what it may be.
 func (p Packing) noText(d Document) bool {
-	return !p.Bytes && d.Signs.UTF16 != "" || !p.Replace && d.Undefined.Count > 0 || !p.Bytes && !p.Replace && (d.Signs.Invalid.Count > 0 || d.Signs.Other != "")
+	if !p.Replace && d.Undefined.Count > 0 {
+		return true
+	}
+	return !p.Bytes && (d.Signs.UTF16 != "" || !p.Replace && (d.Signs.Invalid.Count > 0 || d.Signs.Other != ""))
 }
 
 // separator is what ends a record.

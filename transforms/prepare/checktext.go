@@ -59,7 +59,7 @@ func CheckText(docs []corpus.Document, o Options) error {
 		case d.Signs.Other != "" && d.Undefined.Count == 0:
 			e.Binary = true
 			kind := d.Signs.Other
-			if strings.HasSuffix(d.Name, ".tgz") {
+			if kind == "application/x-gzip" && strings.HasSuffix(d.Name, ".tgz") {
 				kind = "application/x-tar"
 			}
 			if e.Reason = packed[kind]; e.Reason == "" {

@@ -49,6 +49,8 @@ func TestCheckText(t *testing.T) {
 		{of("application/x-tar"), Options{Unit: vocab.Byte}, "", ""},
 		{corpus.Document{Name: "b.tgz", Signs: charset.Signs{Other: "application/x-gzip", Invalid: bad}}, Options{},
 			"prepare: b.tgz: it is a tar archive; unpack it (tar -xf) and name the files, or their folder", ""},
+		{corpus.Document{Name: "b.tgz", Signs: charset.Signs{Other: "application/pdf", Invalid: bad}}, Options{},
+			"prepare: b.tgz: it is application/pdf, no text in UTF-8; convert it to UTF-8, or leave it out", ""},
 		{binary, Options{Unit: vocab.Byte}, "", ""},
 		{partly, Options{Encoding: "windows-1255"}, "prepare: b.txt: byte 7 (0xe9) is not valid windows-1255, the first of 3" + ways, ""},
 		{partly, Options{Encoding: "windows-1255", Unit: vocab.Byte}, "prepare: b.txt: byte 7 (0xe9) is not valid windows-1255, the first of 3" + ways, ""},
