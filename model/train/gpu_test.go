@@ -9,10 +9,12 @@ import (
 	"math/rand/v2"
 	"os"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/quire-ml/quire/model/cuda"
 	"github.com/quire-ml/quire/model/cuda/cudatest"
+	"github.com/quire-ml/quire/model/kernel"
 	"github.com/quire-ml/quire/model/rnn"
 )
 
@@ -110,6 +112,28 @@ func TestGPUHasTheCPUsBytes(t *testing.T) {
 			d, _ := OpenStandIn(t, cudatest.Options{Seed: uint64(i)})
 			c.run(t, d)
 		})
+	}
+}
+
+// TestGPURefuses: what a GPU cannot train is refused by name, and leaves nothing of its
+// memory taken.
+func TestGPURefuses(t *testing.T) {
+	shape := rnn.Shape{Cell: rnn.LSTM, Layers: 1, Vocabulary: 7, Embedding: 5, Hidden: 9}
+	for want, c := range map[string]struct {
+		o     TrainerOptions
+		bytes int64
+	}{
+		"train: a GPU has no products in bf16 as the processor's; it computes in fp32": {TrainerOptions{Precision: kernel.BF16}, 0},
+		"cuda: dropout is 1, want at least 0 and below 1":                              {TrainerOptions{Dropout: 1}, 0},
+		"cuda: out of memory: ": {TrainerOptions{}, cuda.Memory(shape, 3, 2, evaluateRows, nil) - 1},
+	} {
+		d, s := OpenStandIn(t, cudatest.Options{Bytes: c.bytes})
+		c.o.Device = d
+		var err error
+		counts := s.Count(func() { _, err = NewTrainer(rnn.NewWeights(shape), 3, 2, 0.01, &c.o) })
+		if err == nil || !strings.HasPrefix(err.Error(), want) || counts.Allocations > 0 {
+			t.Errorf("error %v after %d allocations, want %s", err, counts.Allocations, want)
+		}
 	}
 }
 
