@@ -270,7 +270,7 @@ const (
 )
 
 // warnOf is warnFew before the set is made, by the most steps that the bytes of a corpus may
-// give.
+// give. A round that ends with the set, such as that of a sweep, trains nothing.
 func (r *Stages) warnOf(c text.CorpusFacts) {
 	p, t := &r.Config.Prep, &r.Config.Train
 	for _, d := range c.Listed {
@@ -278,7 +278,7 @@ func (r *Stages) warnOf(c text.CorpusFacts) {
 			return // its bytes are not those of the text
 		}
 	}
-	if len(c.Listed) == 0 || p.Stride > 0 || t.Curriculum.SeqLength > 0 {
+	if r.Options.To == "prep" || len(c.Listed) == 0 || p.Stride > 0 || t.Curriculum.SeqLength > 0 {
 		return
 	}
 	perEpoch := int64(float64(c.Bytes)*(1-p.Validation.Fraction-p.Test.Fraction)) / int64(p.SeqLength+1) / int64(t.Batch)
@@ -295,8 +295,8 @@ func (r *Stages) warnFew(steps, perEpoch int64) {
 		return
 	}
 	r.few = true
-	r.Options.Console.Warn("train: %s in all are few: with less than %d the loss hardly falls below the unigram entropy, and the gate refuses the model;"+
-		" use train.epochs=%d, a smaller train.batch, or more text",
+	r.Options.Console.Warn("train: %s in all are few: with less than %d, at the default train.lr, the loss hardly falls below the unigram entropy,"+
+		" and the gate refuses such a model; use train.epochs=%d, a smaller train.batch, or more text",
 		report.Count(int(steps), "step"), fewSteps, (enoughSteps+perEpoch-1)/perEpoch)
 }
 

@@ -42,8 +42,8 @@ func TestFewSteps(t *testing.T) {
 	small := set("workdir="+l.work, "model.hidden=8", "model.embedding=4", "gate.samples=0")
 	warnings := func(chars int, unit string, more ...string) (plan, run int) {
 		t.Helper()
-		said := "WARNING: train: 12 steps in all are few: with less than 20 the loss hardly falls below the unigram entropy, and the gate refuses the model;" +
-			" use train.epochs=30, a smaller train.batch, or more text\n"
+		said := "WARNING: train: 12 steps in all are few: with less than 20, at the default train.lr, the loss hardly falls below the unigram entropy," +
+			" and the gate refuses such a model; use train.epochs=30, a smaller train.batch, or more text\n"
 		l.write(l.corpus, strings.Repeat(unit, chars))
 		args := append(append([]string{}, small...), set(append(more, "corpus.sources="+l.corpus)...)...)
 		o := l.run(append([]string{"plan"}, args...)...)
@@ -71,5 +71,10 @@ func TestFewSteps(t *testing.T) {
 		if plan, run := warnings(test.chars, test.unit, test.more...); plan != 0 || run != 0 {
 			t.Errorf("%d of %q, %v: said again %d by plan, %d by run", test.chars, test.unit, test.more, plan, run)
 		}
+	}
+	l.write(l.corpus, strings.Repeat("b", 4000))
+	args := append(append([]string{}, small...), set("corpus.sources="+l.corpus)...)
+	if o := l.ok(append([]string{"run", "--to", "prep"}, args...)...); strings.Contains(o.stderr, "steps") {
+		t.Errorf("a round without a training: %v", o)
 	}
 }
