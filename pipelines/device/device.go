@@ -42,13 +42,18 @@ func Open(name string, precision kernel.Precision, needs int64) (d *cuda.Device,
 	return d, taken, err
 }
 
-// openGPU opens a GPU that has needs bytes free.
+// driverBytes is more than what the driver takes of a GPU beside a training's memory: for
+// recorded graphs, and where it rounds up.
+const driverBytes = 64 << 20
+
+// openGPU opens a GPU that has needs bytes free, and driverBytes.
 func openGPU(needs int64) (*cuda.Device, string, error) {
 	d, err := cuda.Open(Driver)
 	if err != nil {
 		return nil, "", err
 	}
 	info, err := d.Info()
+	needs += driverBytes
 	if err == nil && needs > info.FreeBytes {
 		err = &cuda.MemoryError{Needed: needs, Free: info.FreeBytes}
 	}
@@ -75,6 +80,7 @@ func Check(name string, precision kernel.Precision, needs int64) (gpu bool, err 
 		return false, nil
 	}
 	info, err := cuda.Probe(Driver)
+	needs += driverBytes
 	if err == nil && needs > info.TotalBytes {
 		err = &cuda.MemoryError{Needed: needs, Free: info.TotalBytes, Whole: true}
 	}

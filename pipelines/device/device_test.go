@@ -30,7 +30,7 @@ const standInWords = "Stand-in GPU, compute capability 7.0, driver of CUDA 12.4"
 
 // TestOpen: what each name takes, and what Check has said before.
 func TestOpen(t *testing.T) {
-	const free = 1 << 20
+	const free = 1 << 20 // beside what the driver takes
 	for _, c := range []struct {
 		o         cudatest.Options
 		name      string
@@ -43,7 +43,7 @@ func TestOpen(t *testing.T) {
 		{name: device.CPU, taken: "cpu"},
 		{name: device.GPU, needs: free, taken: "gpu: " + standInWords},
 		{name: device.Auto, needs: free, taken: "gpu: " + standInWords},
-		{name: device.GPU, needs: free + 1, err: "MiB more are needed, the GPU has 1.0 MiB free", checked: "MiB are needed, the whole GPU has 1.0 MiB: train with"},
+		{name: device.GPU, needs: free + 1, err: "MiB more are needed, the GPU has 65.0 MiB free", checked: "MiB are needed, the whole GPU has 65.0 MiB: train with"},
 		{name: device.Auto, needs: free + 1, taken: "cpu: cuda: out of memory"},
 		{name: device.CPU, precision: kernel.BF16, taken: "cpu"},
 		{name: device.GPU, precision: kernel.BF16, err: "device: only a processor has products in bf16"},
@@ -54,7 +54,7 @@ func TestOpen(t *testing.T) {
 		{o: cudatest.Options{Refuse: "no"}, name: device.GPU, err: "does not compile the kernels"},
 		{o: cudatest.Options{Refuse: "no"}, name: device.Auto, taken: "cpu: cuda: the driver does not compile the kernels"},
 	} {
-		c.o.Bytes = free
+		c.o.Bytes = free + 64<<20
 		s := standIn(t, c.o)
 		onGPU, err := device.Check(c.name, c.precision, c.needs)
 		if c.checked != "" != (err != nil) || err != nil && !strings.Contains(err.Error(), c.checked) {
