@@ -42,8 +42,8 @@ func TestSlots(t *testing.T) {
 	slot(1, nil, "skipped", "done", "it ran before")
 	good := *c
 	c.Train.Epochs = 0
-	slot(3, gate.ErrRefused, "ran", "refused", "round: the gate refused the model: ")
-	slot(3, gate.ErrRefused, "skipped", "refused", "it ran before: round: the gate refused the model: ")
+	slot(3, gate.ErrRefused, "ran", "refused", "round: the gate refused the model:")
+	slot(3, gate.ErrRefused, "skipped", "refused", "it ran before: round: the gate refused the model:")
 	*c = good
 	c.Generate.Prompt = "ß"
 	slot(4, &SlotError{}, "ran", "user", "user: ")
@@ -56,7 +56,7 @@ func TestSlots(t *testing.T) {
 	again = false
 	slot(4, nil, "skipped", "done", "it ran before: nothing new")
 	round = ""
-	slot(3, gate.ErrRefused, "skipped", "refused", "it ran before: round: the gate refused the model: ")
+	slot(3, gate.ErrRefused, "skipped", "refused", "it ran before: round: the gate refused the model:")
 	stopped, stop := context.WithCancel(t.Context())
 	stop()
 	if r, err := RetrainOnce(stopped, c, quiet(), night(5), false); r != nil || !errors.Is(err, context.Canceled) {
