@@ -109,12 +109,23 @@ func (r *Stages) Prep() workflow.Node {
 	return stage[stages.PrepResult]{Name: "prep", Version: 2, Limit: limit(r.Config.Round.LimitMinutes.Prep),
 		Config: r.Config, Keys: r.Config.KeysOf(configs.Data),
 		Inputs: []workflow.Input{CorpusArtifact}, Artifact: SetArtifact,
-		Estimate: func(_ context.Context, _ *configs.Config, task *workflow.Task) (workflow.Cost, error) {
-			c, err := CorpusArtifact.Of(task)
-			r.warnOf(c)
-			return workflow.Cost{Bytes: c.Bytes}, err
-		},
-		Run: r.runPrep}
+		Estimate: r.estimatePrep, Run: r.runPrep}
+}
+
+// estimatePrep returns the error of a prep that refuses the text, too.
+func (r *Stages) estimatePrep(ctx context.Context, c *configs.Config, task *workflow.Task) (workflow.Cost, error) {
+	facts, err := CorpusArtifact.Of(task)
+	if err != nil {
+		return workflow.Cost{}, err
+	}
+	found, err := r.documents(ctx, task)
+	if err == nil {
+		err = stages.CheckText(c, found)
+	}
+	if err == nil {
+		r.warnOf(facts)
+	}
+	return workflow.Cost{Bytes: facts.Bytes}, err
 }
 
 func (r *Stages) runPrep(ctx context.Context, c *configs.Config, task *workflow.Task) (out workflow.Product[stages.PrepResult], err error) {

@@ -109,16 +109,20 @@ func Prep(ctx context.Context, c *configs.Config, found *text.Corpus, o PrepOpti
 	case err != nil:
 		o.Console.Line("prep: replacing the set: %v", err)
 	}
-	options := prepareOptions(c, o.Out)
-	if err := prepare.CheckText(found.Documents, options); err != nil {
+	if err := CheckText(c, found); err != nil {
 		return nil, err
 	}
-	for _, hint := range prepare.Hints(found.Documents, options.Newlines) {
+	for _, hint := range prepare.Hints(found.Documents, prepareOptions(c, o.Out).Newlines) {
 		o.Console.Warn("prep: %s", hint)
 	}
 	o.Console.Line("prep: %s, %d bytes, on %s",
 		report.Count(len(found.Documents), "document"), corpus.Bytes(found.Documents), o.Runner)
 	return withLease(ctx, st, c, found, o, began, h, err != nil)
+}
+
+// CheckText returns a *prepare.TextError where Prep refuses a document.
+func CheckText(c *configs.Config, found *text.Corpus) error {
+	return prepare.CheckText(found.Documents, prepareOptions(c, ""))
 }
 
 // leaseName is the object of the lease on making a set. Its value, a mark, says which

@@ -62,6 +62,10 @@ func TestEncodings(t *testing.T) {
 		args := []string{"prep", "--set", "corpus.sources=" + file, "--out", fmt.Sprint("set", i)}
 		if c.use != "" {
 			l.fails(1, []string{strings.TrimSuffix(c.name, ".gz"), c.why, "to read it so: --set corpus.encoding=" + c.use}, args...)
+			whole := func(command string) []string { return []string{command, "--set", "corpus.sources=" + file} }
+			if p, o := l.run(whole("plan")...), l.run(whole("run")...); p.code != 1 || o.code != 1 || lastLine(p) != lastLine(o) || !strings.Contains(lastLine(p), c.why) {
+				t.Errorf("%s: a plan is not the round: %v\n%v", c.name, p, o)
+			}
 			args = append(args, "--set", "corpus.encoding="+c.use)
 		}
 		r := l.result(prepKeys, args...)
