@@ -2,6 +2,8 @@ package run
 
 import (
 	"context"
+	"errors"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -58,6 +60,25 @@ func TestRetention(t *testing.T) {
 		if !slices.Equal(found, c.want) || !slices.Equal(listed, c.want) || latest != 8 || best != c.best {
 			t.Errorf("%+v, pins %q: files of steps %v, listed %v, latest %d, best %d; want %v, 8, %d", c.keep, c.pins, found, listed, latest, best, c.want, c.best)
 		}
+	}
+}
+
+// TestRetentionOfLinks: a link to nothing in the place of an old checkpoint, such as one on
+// a disk that is not there, does not end the training, and stays.
+func TestRetentionOfLinks(t *testing.T) {
+	st := newStore(t)
+	d := acquire(t, st)
+	commit(t, d, Retention{}, 2, 0)
+	link := st.Join(checkpoint.Path(1))
+	if err := os.Symlink("/nothing/here", link); err != nil {
+		t.Fatal(err)
+	}
+	commit(t, d, Retention{}, 3, 0)
+	if _, err := os.Lstat(link); err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Stat(st.Join(checkpoint.Path(2))); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("step 2: %v", err)
 	}
 }
 

@@ -176,7 +176,8 @@ func (d *Dir) record(ctx context.Context, j journal) error {
 func (d *Dir) sweep(ctx context.Context, files []store.Info, pinned map[int64]bool) error {
 	for _, f := range files {
 		step, ok := checkpoint.StepOf(f.Name)
-		if _, listed := d.journal.find(step); !ok || listed || pinned[step] || f.Name == d.best.Name || step >= d.latest.Step {
+		if _, listed := d.journal.find(step); !ok || listed || pinned[step] || f.Name == d.best.Name || step >= d.latest.Step ||
+			f.Generation == "" { // a link that is no object
 			continue
 		}
 		if err := d.st.Delete(ctx, f.Name, f.Generation); err != nil {

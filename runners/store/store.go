@@ -213,8 +213,9 @@ func (s *Store) Stat(ctx context.Context, name string) (Info, error) {
 }
 
 // List describes the objects whose names start with prefix, ordered by name.
-// A prefix without objects gives none. Unfinished objects are not listed. A run relies on
-// manifests and pointers, never on a listing.
+// A prefix without objects gives none. Unfinished objects are not listed. A link on a
+// local disk that is no object is listed with its name alone. A run relies on manifests
+// and pointers, never on a listing.
 func (s *Store) List(ctx context.Context, prefix string) ([]Info, error) {
 	if err := checkPrefix(prefix); err != nil {
 		return nil, s.wrap(prefix, err)
