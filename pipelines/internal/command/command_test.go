@@ -51,8 +51,17 @@ func TestMain(m *testing.M) {
 	if n, err := strconv.Atoi(os.Getenv(hastenVariable)); err == nil {
 		store.Hasten(time.Duration(n))
 	}
+	if os.Getenv(gpuVariable) != "" {
+		childGPU()
+	}
 	command.Main(command.Quire)
 }
+
+// gpuVariable makes a stand-in the driver of a child's GPU, by childGPU, which is nil where
+// the program has no binding to a driver.
+const gpuVariable = "COMMAND_TEST_GPU"
+
+var childGPU func()
 
 // A lab is a folder with a corpus, a config and a workdir.
 type lab struct {

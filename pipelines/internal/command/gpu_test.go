@@ -4,9 +4,12 @@ package command_test
 
 import (
 	"fmt"
+	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/quire-ml/quire/model/cuda"
 	"github.com/quire-ml/quire/model/cuda/cudatest"
@@ -25,6 +28,24 @@ func standIn(t *testing.T, o cudatest.Options) *cudatest.Driver {
 	t.Cleanup(func() { device.Driver = nil })
 	return s
 }
+
+func init() {
+	childGPU = func() {
+		l, err := cuda.NewLibrary(cudatest.New(child{}, cudatest.Options{}).Lookup)
+		if err != nil {
+			panic(err)
+		}
+		device.Driver = l
+	}
+}
+
+// child is the test of a stand-in in a process that may end at any moment.
+type child struct{ testing.TB }
+
+func (child) Helper()                        {}
+func (child) Cleanup(func())                 {}
+func (child) Errorf(format string, a ...any) { panic(fmt.Sprintf(format, a...)) }
+func (child) Fatalf(format string, a ...any) { panic(fmt.Sprintf(format, a...)) }
 
 // newGPULab is a lab with a set, and settings with which a training takes 6 steps.
 func newGPULab(t *testing.T) (*lab, func(args ...string) []string) {
@@ -68,6 +89,45 @@ func TestTrainOnGPU(t *testing.T) {
 		if got, want := l.checkpointOf(run), l.checkpointOf("cpu"); got != want {
 			t.Errorf("%s: %s, the processor's is %s", run, got, want)
 		}
+	}
+}
+
+// TestKilledOnGPU stops trainings on one device by SIGKILL inside a save, and lets
+// the other take the rest of the steps.
+func TestKilledOnGPU(t *testing.T) {
+	every := 43
+	if soak {
+		every = 4
+	}
+	l, small := newGPULab(t)
+	on := func(device string, args ...string) *exec.Cmd {
+		c := l.child(append(small("train", "--set", "train.device="+device), args...)...)
+		c.Env = append(c.Env, gpuVariable+"=1")
+		return c
+	}
+	if out := l.finish(on("cpu", "--out", "cpu")); out.code != 0 {
+		t.Fatal(out)
+	}
+	want := l.checkpointOf("cpu")
+	for i, devices := range [][2]string{{"gpu", "cpu"}, {"cpu", "gpu"}, {"gpu", "gpu"}} {
+		killed := 0
+		for nth := 1 + i; ; nth += every {
+			run := fmt.Sprintf("run%d-%d", i, nth)
+			c := on(devices[0], "--out", run)
+			c.Env = append(c.Env, fmt.Sprintf("%s=%d", killVariable, nth))
+			first := l.stop(c, syscall.SIGKILL, time.Hour)
+			if out := l.finish(on(devices[1], "--out", run)); out.code != 0 || l.checkpointOf(run) != want {
+				t.Errorf("on %s killed at operation %d, then on %s: %v, %s, want %s", devices[0], nth, devices[1], out, l.checkpointOf(run), want)
+			}
+			if !first.killed {
+				break
+			}
+			killed++
+		}
+		if killed < 5 {
+			t.Errorf("%v: %d trainings killed, want one at every %d operations of four saves", devices, killed, every)
+		}
+		t.Logf("%v: %d killed", devices, killed)
 	}
 }
 
