@@ -90,6 +90,16 @@ func (e *MemoryError) Error() string {
 	}
 }
 
+// A SizeError is a size of a network that no GPU trains, whatever memory it has.
+type SizeError struct {
+	Size        string // its name
+	Value, Most int
+}
+
+func (e *SizeError) Error() string {
+	return fmt.Sprintf("cuda: %s of %d, a GPU trains at most %d", e.Size, e.Value, e.Most)
+}
+
 // A CompileError is the driver's refusal of quire's kernels.
 type CompileError struct {
 	Log   string // of the driver's compiler, may be empty

@@ -186,9 +186,11 @@ func (k *kernels) gemm(M, N, K int, a Ptr, ars, acs int, b Ptr, brs, bcs int, in
 	return k.start(f, blocks(M, 128), blocks(N, 64))
 }
 
+// maxHidden is the greatest hidden width: offsets in four gates of H·H have 31 bits.
+const maxHidden = 23170
+
 // recurrent starts f, a time step of a layer.
 func (k *kernels) recurrent(f function, B, H int) error {
-	const maxHidden = 23170 // offsets in four gates of H·H have 31 bits
 	if H > maxHidden {
 		return fmt.Errorf("cuda: %s: hidden width %d, at most %d", entries[f].name, H, maxHidden)
 	}

@@ -84,16 +84,33 @@ func newNetwork(d *Device, s rnn.Shape, B, streams int, o *Options) *Network {
 	return n
 }
 
+// Check says why no GPU trains networks of a shape, whatever memory it has: a cell without
+// kernels, or a *SizeError. It is nil where one can.
+func Check(s rnn.Shape) error {
+	if _, ok := cells[s.Cell]; !ok {
+		return fmt.Errorf("cuda: no kernels for the cell %s", s.Cell)
+	}
+	if s.Hidden > maxHidden {
+		return &SizeError{"a hidden width", s.Hidden, maxHidden}
+	}
+	n := newNetwork(nil, s, 1, 1, nil)
+	n.layAll(new(arena))
+	if weights := n.home.bytes / 4; weights > maxSize { // kernels.adam takes all at once
+		return &SizeError{"a number of weights", weights, maxSize}
+	}
+	return nil
+}
+
 // NewNetwork returns a network with zero weights, moments and hidden, for batches
 // of B sequences of T steps, and a validator of the given number of streams. All
 // memory of the GPU is taken here, and all kernels are asked for, so that a step does
-// not fail for want of memory or by its sizes: a *MemoryError says what is needed. A cell
-// without kernels and a dropout outside [0, 1) are errors. A nil o is the zero Options.
+// not fail for want of memory or by its sizes: a *MemoryError says what is needed. The
+// errors of Check and a dropout outside [0, 1) are others. A nil o is the zero Options.
 func NewNetwork(d *Device, s rnn.Shape, T, B, streams int, o *Options) (*Network, error) {
-	n := newNetwork(d, s, B, streams, o)
-	if _, ok := cells[s.Cell]; !ok {
-		return nil, fmt.Errorf("cuda: no kernels for the cell %s", s.Cell)
+	if err := Check(s); err != nil {
+		return nil, err
 	}
+	n := newNetwork(d, s, B, streams, o)
 	for _, p := range []float64{n.o.Dropout, n.o.InputDropout, n.o.WeightDropout} {
 		if !(p >= 0 && p < 1) {
 			return nil, fmt.Errorf("cuda: dropout is %g, want at least 0 and below 1", p)

@@ -134,6 +134,33 @@ func TestNewNetworkFails(t *testing.T) {
 	}
 }
 
+// TestCheck: what no GPU trains is known without one.
+func TestCheck(t *testing.T) {
+	gru := func(vocabulary, embedding, hidden int) rnn.Shape {
+		return rnn.Shape{Cell: rnn.GRU, Layers: 1, Vocabulary: vocabulary, Embedding: embedding, Hidden: hidden}
+	}
+	for _, c := range []struct {
+		shape rnn.Shape
+		want  string
+	}{
+		{gru(66, 256, 1024), ""},
+		{gru(2, 1, 23170), ""},
+		{gru(2, 1, 23171), "cuda: a hidden width of 23171, a GPU trains at most 23170"},
+		{gru(1<<20, 2045, 1), ""},
+		{gru(1<<20, 2046, 1), "cuda: a number of weights of 2147489984, a GPU trains at most 2147479551"},
+		{rnn.Shape{Cell: "elman", Layers: 1, Vocabulary: 2, Embedding: 1, Hidden: 1}, "cuda: no kernels for the cell elman"},
+	} {
+		err := cuda.Check(c.shape)
+		if (err == nil) != (c.want == "") || err != nil && !strings.HasPrefix(err.Error(), c.want) {
+			t.Errorf("%+v: %v, want %q", c.shape, err, c.want)
+		}
+	}
+	d, _ := open(t, cudatest.Options{})
+	if _, err := cuda.NewNetwork(d, gru(2, 1, 23171), 1, 1, 1, nil); !errors.As(err, new(*cuda.SizeError)) {
+		t.Error(err)
+	}
+}
+
 func TestNetworkRefuses(t *testing.T) {
 	d, _ := open(t, cudatest.Options{})
 	shape := rnn.Shape{Cell: rnn.GRU, Layers: 1, Vocabulary: 5, Embedding: 3, Hidden: 4}

@@ -6,6 +6,7 @@ import (
 	"github.com/quire-ml/quire/model/adam"
 	"github.com/quire-ml/quire/model/cuda"
 	"github.com/quire-ml/quire/model/kernel"
+	"github.com/quire-ml/quire/model/rnn"
 )
 
 // gpu is the machine of a GPU, which has memory of its own.
@@ -19,12 +20,20 @@ func (g *gpu) resize(T int) error {
 		return g.net.Resize(T)
 	}
 	t, o := g.t, &g.t.o
-	if o.Precision != kernel.FP32 {
-		return fmt.Errorf("train: a GPU has no products in %s as the processor's; it computes in %s", o.Precision, kernel.FP32)
+	err := o.checkGPU(t.Weights.Shape)
+	if err != nil {
+		return err
 	}
-	var err error
 	g.net, err = cuda.NewNetwork(o.Device, t.Weights.Shape, T, t.B, evaluateRows, o.gpuOptions())
 	return err
+}
+
+// checkGPU is Options.CheckGPU.
+func (o *TrainerOptions) checkGPU(s rnn.Shape) error {
+	if o.Precision != kernel.FP32 {
+		return fmt.Errorf("train: only a processor has products in %s", o.Precision)
+	}
+	return cuda.Check(s)
 }
 
 // gpuOptions returns the options that a GPU's network has.

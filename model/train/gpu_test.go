@@ -123,9 +123,9 @@ func TestGPURefuses(t *testing.T) {
 		o     TrainerOptions
 		bytes int64
 	}{
-		"train: a GPU has no products in bf16 as the processor's; it computes in fp32": {TrainerOptions{Precision: kernel.BF16}, 0},
-		"cuda: dropout is 1, want at least 0 and below 1":                              {TrainerOptions{Dropout: 1}, 0},
-		"cuda: out of memory: ": {TrainerOptions{}, cuda.Memory(shape, 3, 2, evaluateRows, nil) - 1},
+		"train: only a processor has products in bf16":    {TrainerOptions{Precision: kernel.BF16}, 0},
+		"cuda: dropout is 1, want at least 0 and below 1": {TrainerOptions{Dropout: 1}, 0},
+		"cuda: out of memory: ":                           {TrainerOptions{}, cuda.Memory(shape, 3, 2, evaluateRows, nil) - 1},
 	} {
 		d, s := OpenStandIn(t, cudatest.Options{Bytes: c.bytes})
 		c.o.Device = d

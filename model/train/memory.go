@@ -26,6 +26,10 @@ func (o *Options) GPUMemory() (host, gpu int64) {
 	return bytesOf(o.kept()), cuda.Memory(o.Shape, o.SeqLength, o.Batch, evaluateRows, o.gpuOptions())
 }
 
+// CheckGPU says why no GPU takes the steps of a training, whatever memory it has: its
+// precision, or what cuda.Check says of its shape. It is nil where one can.
+func (o *Options) CheckGPU() error { return o.checkGPU(o.Shape) }
+
 // bytesOf returns the memory of a process with so many float32.
 func bytesOf(values float64) int64 { return int64(min(4*values+processBytes, 1<<62)) }
 

@@ -38,8 +38,11 @@ func (o Options) Needs() int64 {
 	return gpu
 }
 
+// CheckGPU is train.Options.CheckGPU of the training.
+func (o Options) CheckGPU() error { return o.training().CheckGPU() }
+
 func (o Options) training() *train.Options {
-	return &train.Options{Shape: o.Shape, Batch: o.Batch, SeqLength: o.Length}
+	return &train.Options{TrainerOptions: train.TrainerOptions{Precision: o.Precision}, Shape: o.Shape, Batch: o.Batch, SeqLength: o.Length}
 }
 
 // Check refuses sizes that are out of range. The error begins with the name of the size.

@@ -7,7 +7,6 @@ import (
 	"strings"
 
 	"github.com/quire-ml/quire/model/cuda"
-	"github.com/quire-ml/quire/model/kernel"
 )
 
 // Names of devices.
@@ -24,17 +23,15 @@ var Names = []string{Auto, CPU, GPU}
 var Driver *cuda.Library
 
 // Open opens the device of a training that takes needs bytes of a GPU, and says what it
-// took and why. d is nil for the processor, which Auto takes where no GPU can be used.
-// For GPU that is an error: *cuda.Unavailable, *cuda.MemoryError or another of package
-// cuda. A GPU multiplies in FP32 alone.
-func Open(name string, precision kernel.Precision, needs int64) (d *cuda.Device, taken string, err error) {
+// took and why. Where no GPU can train it, unfit says so. d is nil for the processor, which
+// Auto takes where no GPU can be used. For GPU that is an error: unfit,
+// *cuda.Unavailable, *cuda.MemoryError or another of package cuda.
+func Open(name string, unfit error, needs int64) (d *cuda.Device, taken string, err error) {
 	if name == CPU {
 		return nil, CPU, nil
 	}
-	if precision == kernel.FP32 {
+	if err = unfit; err == nil {
 		d, taken, err = openGPU(needs)
-	} else {
-		err = fmt.Errorf("device: only a processor has products in %s", precision)
 	}
 	if err != nil && name == Auto {
 		return nil, CPU + ": " + reason(err), nil
@@ -74,20 +71,31 @@ func Find() (name, gpu, lacks string) {
 }
 
 // Check says before any work whether a GPU will train, which takes needs bytes of its
-// memory. Where GPU will not, err is that of Open, as far as it is known before.
-func Check(name string, precision kernel.Precision, needs int64) (gpu bool, err error) {
-	if name == CPU || precision != kernel.FP32 {
+// memory; unfit is as for Open. Where GPU will not, err is that of Open, as far as it is
+// known before.
+func Check(name string, unfit error, needs int64) (gpu bool, err error) {
+	if name == CPU {
 		return false, nil
 	}
-	info, err := cuda.Probe(Driver)
-	needs += driverBytes
-	if err == nil && needs > info.TotalBytes {
-		err = &cuda.MemoryError{Needed: needs, Free: info.TotalBytes, Whole: true}
+	if err = unfit; err == nil {
+		err = checkGPU(needs)
 	}
 	if name == Auto {
 		return err == nil, nil
 	}
 	return err == nil, err
+}
+
+// checkGPU finds a GPU that has needs bytes, and driverBytes.
+func checkGPU(needs int64) error {
+	info, err := cuda.Probe(Driver)
+	if err != nil {
+		return err
+	}
+	if needs += driverBytes; needs > info.TotalBytes {
+		return &cuda.MemoryError{Needed: needs, Free: info.TotalBytes, Whole: true}
+	}
+	return nil
 }
 
 // words names a GPU and its driver.
@@ -102,5 +110,5 @@ func reason(err error) string {
 	if errors.As(err, &none) {
 		return none.Reason.String()
 	}
-	return strings.TrimPrefix(err.Error(), "device: ")
+	return strings.TrimPrefix(err.Error(), "train: ")
 }

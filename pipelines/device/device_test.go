@@ -9,7 +9,6 @@ import (
 
 	"github.com/quire-ml/quire/model/cuda"
 	"github.com/quire-ml/quire/model/cuda/cudatest"
-	"github.com/quire-ml/quire/model/kernel"
 	"github.com/quire-ml/quire/pipelines/device"
 )
 
@@ -30,24 +29,25 @@ const standInWords = "Stand-in GPU, compute capability 7.0, driver of CUDA 12.4"
 
 // TestOpen: what each name takes, and what Check has said before.
 func TestOpen(t *testing.T) {
+	bf16 := errors.New("train: only a processor has products in bf16")
 	const free = 1 << 20 // beside what the driver takes
 	for _, c := range []struct {
-		o         cudatest.Options
-		name      string
-		precision kernel.Precision
-		needs     int64
-		taken     string // how it begins; "" for an error
-		err       string // what the error has
-		checked   string // the error of Check has it; "" for none
+		o       cudatest.Options
+		name    string
+		unfit   error
+		needs   int64
+		taken   string // how it begins; "" for an error
+		err     string // what the error has
+		checked string // the error of Check has it; "" for none
 	}{
 		{name: device.CPU, taken: "cpu"},
 		{name: device.GPU, needs: free, taken: "gpu: " + standInWords},
 		{name: device.Auto, needs: free, taken: "gpu: " + standInWords},
 		{name: device.GPU, needs: free + 1, err: "MiB more are needed, the GPU has 65.0 MiB free", checked: "MiB are needed, the whole GPU has 65.0 MiB: train with"},
 		{name: device.Auto, needs: free + 1, taken: "cpu: cuda: out of memory"},
-		{name: device.CPU, precision: kernel.BF16, taken: "cpu"},
-		{name: device.GPU, precision: kernel.BF16, err: "device: only a processor has products in bf16"},
-		{name: device.Auto, precision: kernel.BF16, taken: "cpu: only a processor has products in bf16"},
+		{name: device.CPU, unfit: bf16, taken: "cpu"},
+		{name: device.GPU, unfit: bf16, err: "train: only a processor has products in bf16", checked: "train: only a processor"},
+		{name: device.Auto, unfit: bf16, taken: "cpu: only a processor has products in bf16"},
 		{o: cudatest.Options{NoDevice: true}, name: device.GPU, err: "the driver shows no GPU", checked: "the driver shows no GPU"},
 		{o: cudatest.Options{NoDevice: true}, name: device.Auto, taken: "cpu: the driver shows no GPU"},
 		{o: cudatest.Options{NoDevice: true}, name: device.CPU, taken: "cpu"},
@@ -56,11 +56,11 @@ func TestOpen(t *testing.T) {
 	} {
 		c.o.Bytes = free + 64<<20
 		s := standIn(t, c.o)
-		onGPU, err := device.Check(c.name, c.precision, c.needs)
+		onGPU, err := device.Check(c.name, c.unfit, c.needs)
 		if c.checked != "" != (err != nil) || err != nil && !strings.Contains(err.Error(), c.checked) {
 			t.Errorf("%+v: Check says %v", c, err)
 		}
-		d, taken, err := device.Open(c.name, c.precision, c.needs)
+		d, taken, err := device.Open(c.name, c.unfit, c.needs)
 		if c.err != "" != (err != nil) || err != nil && !strings.Contains(err.Error(), c.err) || !strings.HasPrefix(taken, c.taken) {
 			t.Errorf("%+v: took %q, %v", c, taken, err)
 		}
@@ -80,11 +80,11 @@ func TestOpen(t *testing.T) {
 func TestLost(t *testing.T) {
 	s := standIn(t, cudatest.Options{})
 	s.Fail("cuCtxSetCurrent", 1, 46)
-	if d, taken, err := device.Open(device.Auto, kernel.FP32, 1); d != nil || err != nil || !strings.HasPrefix(taken, "cpu: cuda: the GPU failed") {
+	if d, taken, err := device.Open(device.Auto, nil, 1); d != nil || err != nil || !strings.HasPrefix(taken, "cpu: cuda: the GPU failed") {
 		t.Errorf("auto took %q, %v", taken, err)
 	}
 	s.Fail("cuCtxSetCurrent", 1, 46)
-	if _, _, err := device.Open(device.GPU, kernel.FP32, 1); !errors.As(err, new(*cuda.LostError)) {
+	if _, _, err := device.Open(device.GPU, nil, 1); !errors.As(err, new(*cuda.LostError)) {
 		t.Errorf("gpu: %v", err)
 	}
 }

@@ -114,7 +114,7 @@ func Train(ctx context.Context, c *configs.Config, o TrainOptions) (_ *TrainResu
 // openDevice opens what trains, and says what that is. done closes it.
 func openDevice(c *configs.Config, o *train.Options, console *report.Console) (done func() error, err error) {
 	_, needs := o.GPUMemory()
-	d, taken, err := device.Open(c.Train.Device, o.Precision, needs)
+	d, taken, err := device.Open(c.Train.Device, o.CheckGPU(), needs)
 	if err != nil {
 		return nil, err
 	}
@@ -201,18 +201,18 @@ const SmallestVocabulary = 2
 
 // CheckMemory returns a *memory.ShortError where a training needs more memory than this
 // machine has. Where a GPU is asked for, a *cuda.Unavailable says that there is none,
-// and a *cuda.MemoryError that it is too small.
+// a *cuda.MemoryError that it is too small, and a *cuda.SizeError that any is.
 func CheckMemory(c *configs.Config, vocabulary, seqLength int) error {
 	o := sizeOptions(c, vocabulary, seqLength)
 	if c.Train.From != "" {
 		o.Start = &rnn.Weights{}
 	}
-	precision, err := kernel.ParsePrecision(c.Train.Precision)
-	if err != nil {
+	var err error
+	if o.Precision, err = kernel.ParsePrecision(c.Train.Precision); err != nil {
 		return err
 	}
 	needs, ofGPU := o.GPUMemory()
-	gpu, err := device.Check(c.Train.Device, precision, ofGPU)
+	gpu, err := device.Check(c.Train.Device, o.CheckGPU(), ofGPU)
 	if err != nil {
 		return err
 	}

@@ -39,7 +39,7 @@ The peak of a GPU is not measured.`,
 			if !slices.Contains(device.Names, on) {
 				return usage(c, fmt.Errorf("--device is %q; it must be one of %v", on, device.Names))
 			}
-			gpu, taken, err := device.Open(on, b.Precision, b.Needs())
+			gpu, taken, err := device.Open(on, b.CheckGPU(), b.Needs())
 			if err != nil {
 				return usage(c, fmt.Errorf("--device %s: %v", on, err)) // the remedies of errors speak of keys
 			}

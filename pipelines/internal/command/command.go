@@ -172,7 +172,7 @@ func exitCode(err error) int {
 	case errors.Is(err, gate.ErrRefused):
 		return exitRefused
 	case errors.As(err, &config), errors.As(err, &wrong), errors.Is(err, text.ErrPrompt), errors.As(err, new(*memory.ShortError)),
-		errors.As(err, new(*cuda.Unavailable)), errors.As(err, new(*cuda.MemoryError)):
+		errors.As(err, new(*cuda.Unavailable)), errors.As(err, new(*cuda.MemoryError)), errors.As(err, new(*cuda.SizeError)):
 		return exitUsage
 	}
 	return exitFailed

@@ -92,6 +92,15 @@ func TestTrainOnGPU(t *testing.T) {
 	}
 }
 
+// TestTooLargeForGPUs: what no GPU trains is refused before work, and auto knows it.
+func TestTooLargeForGPUs(t *testing.T) {
+	standIn(t, cudatest.Options{Bytes: 1 << 60})
+	l, small := newGPULab(t)
+	wide := small("plan", "--set", "model.hidden=23171")
+	l.fails(2, []string{"a hidden width of 23171, a GPU trains at most 23170; use train.device cpu"}, append(wide, "--set", "train.device=gpu")...)
+	l.fails(2, []string{"to train"}, append(wide, "--set", "train.batch=65536")...) // on the processor, which has too little memory
+}
+
 // TestKilledOnGPU stops trainings on one device by SIGKILL inside a save, and lets
 // the other take the rest of the steps.
 func TestKilledOnGPU(t *testing.T) {

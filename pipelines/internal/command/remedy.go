@@ -85,6 +85,8 @@ func deviceRemedy(err error) string {
 		return "; or use train.device cpu, which makes the same bytes"
 	case errors.As(err, new(*cuda.MemoryError)):
 		return "; or use train.device cpu, which makes the same bytes, or a smaller model.hidden, train.batch or prep.seq_length"
+	case errors.As(err, new(*cuda.SizeError)):
+		return "; use train.device cpu, which makes the same bytes, or a smaller model.hidden"
 	case errors.As(err, new(*cuda.LostError)):
 		return "; training goes on from its last checkpoint, with train.device cpu too"
 	}

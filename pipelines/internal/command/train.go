@@ -10,7 +10,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/quire-ml/quire/configs"
-	"github.com/quire-ml/quire/model/kernel"
 	"github.com/quire-ml/quire/model/train"
 	"github.com/quire-ml/quire/pipelines/device"
 	"github.com/quire-ml/quire/pipelines/report"
@@ -38,11 +37,7 @@ set that prep writes, or a round with the same settings.`,
 				return err
 			}
 			cfg, console := &r.Config, o.console(c)
-			precision, err := kernel.ParsePrecision(cfg.Train.Precision)
-			if err != nil {
-				return err
-			}
-			if _, err := device.Check(cfg.Train.Device, precision, 0); err != nil {
+			if _, err := device.Check(cfg.Train.Device, nil, 0); err != nil {
 				return err // also where there is no set yet
 			}
 			o.begin(console, r)
