@@ -35,20 +35,33 @@ func (e *SlotError) Error() string { return fmt.Sprintf("round: slot %s: %s", e.
 // Retrain runs rounds by c.Schedule until ctx ends; see package schedule. The error
 // is train.ErrInterrupted where a round was running, which has then saved. Failures
 // appear on o.Console, and are notified: of a slot once, of the scheduler when they
-// begin.
+// begin. After an error that is o.Final the next slot ends it with that error, and stays
+// due for another process.
 func Retrain(ctx context.Context, c *configs.Config, o Options) error {
 	s, err := openSlots(ctx, c, o)
 	if err != nil {
 		return err
 	}
 	defer s.st.Close()
-	return s.Run(ctx, func(ctx context.Context, slot time.Time, after string) (schedule.Outcome, error) {
+	ctx, end := context.WithCancel(ctx)
+	defer end()
+	var ended error
+	err = s.Run(ctx, func(ctx context.Context, slot time.Time, after string) (schedule.Outcome, error) {
+		if s.final != nil {
+			ended = fmt.Errorf("round: slot %s is left to another process: this one can train no more: %w", schedule.ID(slot), s.final)
+			end()
+			return schedule.Outcome{}, ctx.Err()
+		}
 		out, err := s.round(ctx, slot, after)
 		if err != nil {
 			err = &explained{err, o.message(err)}
 		}
 		return out, err
 	})
+	if ended != nil {
+		return ended
+	}
+	return err
 }
 
 // explained is an error with what to do about it.
@@ -164,6 +177,7 @@ type slots struct {
 	c     *configs.Config
 	o     Options
 	st    *store.Store
+	final error // of a round, after which this process can make no other
 }
 
 // openSlots returns the slots of c's workdir. Close its store.
@@ -256,6 +270,9 @@ func (s *slots) round(ctx context.Context, slot time.Time, after string) (schedu
 		return schedule.Outcome{}, err
 	case mine:
 		tell(ctx, s.c, s.o, r, failed)
+	}
+	if failed != nil && s.o.Final != nil && s.o.Final(failed) {
+		s.final = failed
 	}
 	out := schedule.Outcome{Round: r.Round, Reason: outcome(r)}
 	if r.Exit != workflow.Done {

@@ -49,6 +49,10 @@ type Options struct {
 	// the console; nil: nothing is added.
 	Remedy func(error) string
 
+	// Final reports whether this process can make no other round after an error of one;
+	// nil: it always can.
+	Final func(error) bool
+
 	// Stages are the program's own. A stage takes the place of the shipped stage that
 	// makes the same artifact; the others run beside the shipped ones, before the
 	// stages that need their artifacts.

@@ -72,6 +72,46 @@ func TestSlots(t *testing.T) {
 	}
 }
 
+// TestFinal: after an error that is final the next slot is left to another process, which
+// runs it.
+func TestFinal(t *testing.T) {
+	c := tiny.Config(t, tiny.Line())
+	c.Schedule.Cron = "* * * * *"
+	lost := errors.New("the GPU is lost")
+	failing := func(err error) Options {
+		return quiet(func(*Stages) workflow.Node {
+			return workflow.Stage[any, stages.PrepResult]{Name: "fail", Version: 1, Artifact: SetArtifact,
+				Run: func(context.Context, any, *workflow.Task) (out workflow.Product[stages.PrepResult], _ error) {
+					return out, err
+				}}
+		}, Without("corpus", "drift", "train", "evaluate", "gate", "promote", "sample"))
+	}
+	exit := func(t *testing.T, minute int) string {
+		t.Helper()
+		r, err := RetrainOnce(t.Context(), c, failing(nil), time.Date(2000, 1, 1, 0, minute, 0, 0, time.UTC), false)
+		if r == nil {
+			t.Fatal(err)
+		}
+		return r.Status + " " + r.Exit
+	}
+	synctest.Test(t, func(t *testing.T) {
+		ctx, stop := context.WithCancel(t.Context())
+		defer stop()
+		time.AfterFunc(10*time.Minute, stop)
+		o := failing(lost)
+		o.Final = func(err error) bool { return errors.Is(err, lost) }
+		if err := Retrain(ctx, c, o); !errors.Is(err, lost) || !strings.HasPrefix(err.Error(), "round: slot 20000101T000200Z is left to another process: ") {
+			t.Errorf("%v", err)
+		}
+		if passed := time.Since(time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)); passed > 3*time.Minute {
+			t.Errorf("it ended after %v", passed)
+		}
+		if first, second := exit(t, 1), exit(t, 2); first != "skipped failed" || second != "ran done" {
+			t.Errorf("the slots of its time: %s; %s", first, second)
+		}
+	})
+}
+
 // TestOverlap runs the scheduler on the clock of a bubble. The first round takes 90
 // seconds, so that the slot of the second minute comes during it.
 func TestOverlap(t *testing.T) {

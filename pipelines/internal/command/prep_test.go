@@ -126,7 +126,7 @@ func TestBadCorpus(t *testing.T) {
 		{filepath.Join(l.dir, "*.none"), []string{"*.none", "no file matches", "corpus.sources"}},
 		{empty, []string{"empty.txt", "0 bytes", "corpus.sources"}},
 		{short, []string{"the corpus has 9;", "seq_length+1 = 11", "prep.seq_length"}},
-		{invalid, []string{"invalid.txt", "byte 500", "0xff", "to read it so: --set corpus.encoding=windows-1252"}},
+		{invalid, []string{"invalid.txt", "byte 500", "0xff", "correct it, or use invalid_utf8 replace or unit byte; see corpus.encoding"}},
 	} {
 		for _, name := range []string{"prep", "run"} {
 			l.fails(1, c.parts, name, "--set", fmt.Sprintf("corpus.sources=[%q]", c.source))

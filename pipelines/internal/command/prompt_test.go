@@ -30,7 +30,7 @@ func TestOwnText(t *testing.T) {
 	if r := l.parse("sample", again); r["sample"] != sample || !strings.Contains(again.stderr, "sample    nothing to do") {
 		t.Errorf("again: %v", again)
 	}
-	if o := quire("plan"); o.code != 0 || strings.Contains(o.stdout, " run ") {
+	if o := quire("plan"); o.code != again.code || strings.Contains(o.stdout, " run ") {
 		t.Errorf("plan: %v", o)
 	}
 	model := []string{"generate", "--checkpoint", r["run"].(string)}
@@ -58,7 +58,7 @@ func TestOwnPrompt(t *testing.T) {
 	own := set("workdir="+l.work, "corpus.sources="+l.corpus)
 	for _, name := range []string{"run", "plan", "run"} {
 		o := l.run(append([]string{name, "--quiet"}, own...)...)
-		o.stderr = strings.Join(slices.DeleteFunc(strings.SplitAfter(o.stderr, "\n"), func(line string) bool { return strings.HasPrefix(line, "WARNING: prep: ") }), "")
+		o.stderr = strings.Join(slices.DeleteFunc(strings.SplitAfter(o.stderr, "\n"), func(line string) bool { return strings.HasPrefix(line, "WARNING: ") }), "")
 		l.failed(o, 2, "character 'T' (U+0054) at position 0", "change generate.prompt, or set it to nothing")
 		if name == "plan" {
 			continue

@@ -134,7 +134,7 @@ func TestRecordMistakes(t *testing.T) {
 	l.fails(1, []string{"posts.jsonl: line 1: no key \"text\"; the keys are \"body\"", "correct corpus.records"}, append(source, "corpus.records=jsonl:text")...)
 	l.fails(1, []string{"posts.jsonl: line 2: the value of \"body\" is a number"}, append(source, "corpus.records=jsonl:body")...)
 	l.write(posts, "the light\nof \xffglass\n")
-	l.fails(1, []string{"posts.jsonl: byte 13 (0xff) is not valid UTF-8", "--set corpus.encoding=windows-1252"}, append(source, "corpus.records=line")...)
+	l.fails(1, []string{"posts.jsonl: byte 13 (0xff) is not valid UTF-8", "correct it, or use invalid_utf8 replace"}, append(source, "corpus.records=line")...)
 	for _, allow := range []string{"prep.invalid_utf8=replace", "prep.unit=byte"} {
 		if m := l.prepared(allow, "--set", "corpus.sources="+posts, "--set", "corpus.records=line", "--set", allow, "--set", "prep.seq_length=1"); m.Documents[0].Records != 2 {
 			t.Errorf("%s: %+v, want 2 records", allow, m)

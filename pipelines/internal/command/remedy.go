@@ -78,6 +78,10 @@ func remedy(err error) string {
 	return cmp.Or(corpusRemedy(err), textRemedy(err)+see(prepKeys(err)...))
 }
 
+// lostGPU reports whether a GPU has failed. What a driver says of a kernel's fault then
+// holds for all further work of the process.
+func lostGPU(err error) bool { return errors.As(err, new(*cuda.LostError)) }
+
 // deviceRemedy is remedy for the errors of a GPU.
 func deviceRemedy(err error) string {
 	switch {

@@ -51,7 +51,7 @@ func retrain(mine ...round.Stage) *cobra.Command {
 			return err
 		}
 		options := round.Options{Runner: runner, Verbose: verbose, Config: r.YAML(), Console: o.console(c), Stages: mine,
-			AnyPrompt: r.Shipped("generate.prompt"), Remedy: remedy}
+			AnyPrompt: r.Shipped("generate.prompt"), Remedy: remedy, Final: lostGPU}
 		if !once {
 			return round.Retrain(c.Context(), &r.Config, options)
 		}

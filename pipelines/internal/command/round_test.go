@@ -154,7 +154,7 @@ func TestRoundRefused(t *testing.T) {
 		t.Errorf("the findings are %s", o.stderr)
 	}
 	shown := l.ok("runs", "show").stdout
-	for _, want := range []string{`refused: round: the gate refused the model:\n  validation loss .*\n  .* nats, the promoted model .*\n\n`,
+	for _, want := range []string{`refused: round: the gate refused the model:\n  validation loss .*\n  .* nats, the promoted model .*\n *train longer, .*\n\n`,
 		`\n  passed   gap +\S.*\n`, `\n  refused  loss +validation loss .*\n`, `\n  refused  promoted +\d.*\n`} {
 		if !regexp.MustCompile(want).MatchString(shown) {
 			t.Errorf("the round does not show %s: %s", want, shown)
@@ -260,7 +260,7 @@ func TestRoundAncestors(t *testing.T) {
 			}
 		}
 	}
-	covers := "0.979 of the held-out text was trained on by a checkpoint that the training started from"
+	covers := "97.9 % of the held-out text was trained on by a checkpoint that the training started from"
 	refused(round(whole["run"]), covers)
 	refused(round(whole["promoted"]), covers)
 	refused(round(whole["run"], "--set", "workdir="+filepath.Join(l.dir, "other")), covers)
