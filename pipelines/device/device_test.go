@@ -10,20 +10,8 @@ import (
 	"github.com/quire-ml/quire/model/cuda"
 	"github.com/quire-ml/quire/model/cuda/cudatest"
 	"github.com/quire-ml/quire/pipelines/device"
+	"github.com/quire-ml/quire/pipelines/internal/tiny"
 )
-
-// standIn makes a stand-in the driver.
-func standIn(t *testing.T, o cudatest.Options) *cudatest.Driver {
-	t.Helper()
-	s := cudatest.New(t, o)
-	l, err := cuda.NewLibrary(s.Lookup)
-	if err != nil {
-		t.Fatal(err)
-	}
-	device.Driver = l
-	t.Cleanup(func() { device.Driver = nil })
-	return s
-}
 
 const standInWords = "Stand-in GPU, compute capability 7.0, driver of CUDA 12.4"
 
@@ -55,7 +43,7 @@ func TestOpen(t *testing.T) {
 		{o: cudatest.Options{Refuse: "no"}, name: device.Auto, taken: "cpu: cuda: the driver does not compile the kernels"},
 	} {
 		c.o.Bytes = free + 64<<20
-		s := standIn(t, c.o)
+		s := tiny.GPU(t, c.o)
 		onGPU, err := device.Check(c.name, c.unfit, c.needs)
 		if c.checked != "" != (err != nil) || err != nil && !strings.Contains(err.Error(), c.checked) {
 			t.Errorf("%+v: Check says %v", c, err)
@@ -78,7 +66,7 @@ func TestOpen(t *testing.T) {
 
 // TestLost: a GPU that fails is no reason for auto to fail.
 func TestLost(t *testing.T) {
-	s := standIn(t, cudatest.Options{})
+	s := tiny.GPU(t, cudatest.Options{})
 	s.Fail("cuCtxSetCurrent", 1, 46)
 	if d, taken, err := device.Open(device.Auto, nil, 1); d != nil || err != nil || !strings.HasPrefix(taken, "cpu: cuda: the GPU failed") {
 		t.Errorf("auto took %q, %v", taken, err)
@@ -99,7 +87,7 @@ func TestFind(t *testing.T) {
 		{cudatest.Options{Version: 11030}, [3]string{"cpu", "", "the driver is older than CUDA 11.4"}},
 		{cudatest.Options{Major: 6, Minor: 1}, [3]string{"cpu", "", "the GPU's compute capability is below 7.0"}},
 	} {
-		standIn(t, c.o)
+		tiny.GPU(t, c.o)
 		name, gpu, lacks := device.Find()
 		if got := [3]string{name, gpu, lacks}; got != c.want {
 			t.Errorf("%+v: %q, want %q", c.o, got, c.want)

@@ -201,21 +201,28 @@ func (r *Stages) estimateTrain(ctx context.Context, c *configs.Config, task *wor
 	if err := stages.CheckMemory(c, opened.Vocab().Size(), opened.Manifest().SeqLength); err != nil {
 		return cost, err
 	}
-	data, _, err := text.TrainData(opened, c)
-	if err != nil {
+	if cost.Steps, err = r.steps(c, opened); err != nil {
 		return cost, err
 	}
-	var perEpoch int64
-	if cost.Steps, perEpoch, err = train.Steps(data, stages.Course(&c.Train, opened.Manifest().SeqLength)); err != nil {
-		return cost, err
-	}
-	r.warnFew(cost.Steps, perEpoch)
 	st, err := task.Store.Sub("runs/" + task.Key)
 	if err != nil || task.Forced {
 		return cost, err
 	}
 	cost.Done, err = run.Resumable(ctx, st)
 	return cost, err
+}
+
+// steps returns the steps of a training on a set, and warns where they are few.
+func (r *Stages) steps(c *configs.Config, set *dataset.Set) (int64, error) {
+	data, _, err := text.TrainData(set, c)
+	if err != nil {
+		return 0, err
+	}
+	n, perEpoch, err := train.Steps(data, stages.Course(&c.Train, set.Manifest().SeqLength))
+	if err == nil {
+		r.warnFew(n, perEpoch)
+	}
+	return n, err
 }
 
 func (r *Stages) runTrain(ctx context.Context, c *configs.Config, task *workflow.Task) (
@@ -225,7 +232,10 @@ func (r *Stages) runTrain(ctx context.Context, c *configs.Config, task *workflow
 	if err != nil {
 		return out, err
 	}
-	_, _ = r.estimateTrain(ctx, c, task) // it says where the steps are few; the training has its errors
+	if opened, done, err := text.OpenSet(ctx, set.Set.In(c.Workdir)); err == nil {
+		_, _ = r.steps(c, opened) // for its warning; the training has its errors, and those of OpenSet
+		done()
+	}
 	name := "runs/" + task.Key
 	st, err := task.Store.Sub(name)
 	if err != nil {

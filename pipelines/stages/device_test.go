@@ -8,9 +8,7 @@ import (
 	"testing"
 
 	"github.com/quire-ml/quire/configs"
-	"github.com/quire-ml/quire/model/cuda"
 	"github.com/quire-ml/quire/model/cuda/cudatest"
-	"github.com/quire-ml/quire/pipelines/device"
 	"github.com/quire-ml/quire/pipelines/internal/tiny"
 	"github.com/quire-ml/quire/runners/memory"
 )
@@ -18,13 +16,7 @@ import (
 // TestProcessorForGPU: a training that only a GPU has the memory for is planned where there
 // is one, and refused where auto has to take the processor after all.
 func TestProcessorForGPU(t *testing.T) {
-	s := cudatest.New(t, cudatest.Options{Bytes: 1 << 60})
-	l, err := cuda.NewLibrary(s.Lookup)
-	if err != nil {
-		t.Fatal(err)
-	}
-	device.Driver = l
-	defer func() { device.Driver = nil }()
+	s := tiny.GPU(t, cudatest.Options{Bytes: 1 << 60})
 	c := &configs.Config{Model: configs.Model{Cell: "gru", Layers: 1, Embedding: 4, Hidden: 8},
 		Train: configs.Train{Device: "auto", Precision: "fp32", Batch: 65536}}
 	const T = 1 << 30

@@ -32,10 +32,11 @@ func (s *Scheduler) claim(ctx context.Context, st state, generation string, r ru
 	}()
 	if st.Running != nil {
 		s.o.Log("slot %s: %s has died; taking over", ID(r.Slot), r.Holder)
-		if now := s.now(); r.UpTo.After(now) {
+		now := s.now()
+		if r.UpTo.After(now) {
 			r.UpTo = now // by this clock the slots after it have not come
 		}
-		if r.Slot.After(s.now()) {
+		if r.Slot.After(now) {
 			r.UpTo = s.decided(&st) // the slots that have come run
 		}
 	}

@@ -14,20 +14,8 @@ import (
 	"github.com/quire-ml/quire/model/cuda"
 	"github.com/quire-ml/quire/model/cuda/cudatest"
 	"github.com/quire-ml/quire/pipelines/device"
+	"github.com/quire-ml/quire/pipelines/internal/tiny"
 )
-
-// standIn makes a stand-in the driver of the commands of a test.
-func standIn(t *testing.T, o cudatest.Options) *cudatest.Driver {
-	t.Helper()
-	s := cudatest.New(t, o)
-	l, err := cuda.NewLibrary(s.Lookup)
-	if err != nil {
-		t.Fatal(err)
-	}
-	device.Driver = l
-	t.Cleanup(func() { device.Driver = nil })
-	return s
-}
 
 func init() {
 	childGPU = func() {
@@ -68,7 +56,7 @@ func (l *lab) checkpointOf(run string) string {
 // TestTrainOnGPU: the run of the GPU has the bytes of the processor's, and says what it
 // was taken for, also where it goes on from the processor's. What auto takes too.
 func TestTrainOnGPU(t *testing.T) {
-	s := standIn(t, cudatest.Options{})
+	s := tiny.GPU(t, cudatest.Options{})
 	l, small := newGPULab(t)
 	const name = "train: device gpu: Stand-in GPU, compute capability 7.0, driver of CUDA 12.4\n"
 	if out := l.ok(small("train", "--out", "cpu", "--set", "train.device=cpu")...); !strings.Contains(out.stderr, "train: device cpu\n") {
@@ -94,7 +82,7 @@ func TestTrainOnGPU(t *testing.T) {
 
 // TestTooLargeForGPUs: what no GPU trains is refused before work, and auto knows it.
 func TestTooLargeForGPUs(t *testing.T) {
-	standIn(t, cudatest.Options{Bytes: 1 << 60})
+	tiny.GPU(t, cudatest.Options{Bytes: 1 << 60})
 	l, small := newGPULab(t)
 	wide := small("plan", "--set", "model.hidden=23171")
 	l.fails(2, []string{"a hidden width of 23171, a GPU trains at most 23170; use train.device cpu"}, append(wide, "--set", "train.device=gpu")...)
@@ -143,7 +131,7 @@ func TestKilledOnGPU(t *testing.T) {
 // TestNoGPU: gpu never falls back, and nothing is done before it is refused. auto falls
 // back and says why.
 func TestNoGPU(t *testing.T) {
-	standIn(t, cudatest.Options{NoDevice: true})
+	tiny.GPU(t, cudatest.Options{NoDevice: true})
 	newLab(t).fails(2, []string{"the driver shows no GPU"}, "train", "--set", "train.device=gpu") // there is no set either
 	for _, c := range []struct {
 		o              cudatest.Options
@@ -161,7 +149,7 @@ func TestNoGPU(t *testing.T) {
 	} {
 		t.Run(c.why, func(t *testing.T) {
 			l, small := newGPULab(t)
-			s := standIn(t, c.o)
+			s := tiny.GPU(t, c.o)
 			code := 2
 			if c.fatal {
 				code = 1
@@ -194,7 +182,7 @@ func TestNoGPU(t *testing.T) {
 func TestDeviceIsNoInput(t *testing.T) {
 	l := newLab(t)
 	l.ok("run", "--set", "train.device=cpu")
-	standIn(t, cudatest.Options{NoDevice: true})
+	tiny.GPU(t, cudatest.Options{NoDevice: true})
 	before := l.files(l.work)
 	for _, device := range []string{"auto", "gpu"} {
 		for _, stage := range l.result("stages", "plan", "--set", "train.device="+device)["stages"].([]any) {
@@ -212,7 +200,7 @@ func TestDeviceIsNoInput(t *testing.T) {
 // TestPrecisionOnGPU: bf16 is refused by name with gpu; auto takes the processor.
 func TestPrecisionOnGPU(t *testing.T) {
 	l, small := newGPULab(t)
-	standIn(t, cudatest.Options{})
+	tiny.GPU(t, cudatest.Options{})
 	l.fails(2, []string{"train.device", "use train.precision fp32, or train.device cpu"}, small("train", "--set", "train.device=gpu", "--set", "train.precision=bf16")...)
 	out := l.run(small("train", "--set", "train.precision=bf16")...)
 	if took := strings.Contains(out.stderr, "train: device cpu: only a processor has products in bf16\n"); took != (out.code == 0) || !took && !strings.Contains(out.stderr, "AVX512-BF16") {
@@ -223,7 +211,7 @@ func TestPrecisionOnGPU(t *testing.T) {
 // TestLostInTraining: a GPU that fails in mid-training ends the command, which says that
 // the next one goes on, and it does.
 func TestLostInTraining(t *testing.T) {
-	s := standIn(t, cudatest.Options{})
+	s := tiny.GPU(t, cudatest.Options{})
 	l, small := newGPULab(t)
 	s.Fail("cuGraphLaunch", 9, 719) // of the loss of step 5
 	l.fails(1, []string{"step 5", "cuGraphLaunch", "goes on from its last checkpoint, with train.device cpu too"}, small("train", "--set", "train.device=gpu")...)
@@ -236,7 +224,7 @@ func TestLostInTraining(t *testing.T) {
 
 func TestGPUInVersionAndBench(t *testing.T) {
 	l := newLab(t)
-	s := standIn(t, cudatest.Options{})
+	s := tiny.GPU(t, cudatest.Options{})
 	if out := l.ok("version").stdout; !strings.Contains(out, "\ndevice    gpu, ") || !strings.Contains(out, "\ngpu       Stand-in GPU, compute capability 7.0, driver of CUDA 12.4\n") {
 		t.Error(out)
 	}
@@ -257,6 +245,6 @@ func TestGPUInVersionAndBench(t *testing.T) {
 		t.Error(out)
 	}
 	l.fails(2, []string{`--device is "tpu"`, "auto cpu gpu"}, append(args, "--device", "tpu")...)
-	standIn(t, cudatest.Options{NoDevice: true})
+	tiny.GPU(t, cudatest.Options{NoDevice: true})
 	l.fails(2, []string{"--device gpu: cuda: the driver shows no GPU"}, append(args, "--device", "gpu")...)
 }
