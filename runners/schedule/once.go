@@ -122,7 +122,7 @@ func (s *Scheduler) try(ctx context.Context, o *once) (r *SlotRecord, wait time.
 	if st.Running != nil {
 		next = *st.Running
 	} else if !mayWait && st.overlaps(o.slot) {
-		r, err := s.writeRecord(ctx, o.slot, SlotRecord{Status: Skipped, Reason: st.overlap()}, false)
+		r, err := s.pass(ctx, o.slot, st.overlap())
 		return r, 0, err
 	}
 	r, err = s.claim(ctx, st, generation, next, o.round)
@@ -140,8 +140,18 @@ func (s *Scheduler) try(ctx context.Context, o *once) (r *SlotRecord, wait time.
 		return nil, s.o.Lease / beats, nil
 	}
 	if !mayWait && !st.Running.Slot.Equal(o.slot) {
-		r, err := s.writeRecord(ctx, o.slot, SlotRecord{Status: Skipped, Reason: "overlap: the round of " + ID(st.Running.Slot) + " runs"}, false)
+		r, err := s.pass(ctx, o.slot, "overlap: the round of "+ID(st.Running.Slot)+" runs")
 		return r, 0, err
 	}
 	return nil, s.o.Lease / beats, fmt.Errorf("%s runs slot %s: %w", st.Running.Holder, ID(st.Running.Slot), err)
+}
+
+// pass records that a slot is skipped, for a reason. Where its round has ended meanwhile,
+// it returns that instead.
+func (s *Scheduler) pass(ctx context.Context, slot time.Time, reason string) (*SlotRecord, error) {
+	r, err := s.writeRecord(ctx, slot, SlotRecord{Status: Skipped, Reason: reason}, false)
+	if err == nil && r.Status == Ran {
+		r = r.repeated()
+	}
+	return r, err
 }

@@ -93,6 +93,18 @@ func TestOnce(t *testing.T) {
 	})
 }
 
+// TestPass: a slot whose round has ended after it was looked for is not skipped for an overlap.
+func TestPass(t *testing.T) {
+	s, slot := nightly(t, memory(t), "a", "skip"), at(t, "20000101T030000Z")
+	r, err := s.pass(t.Context(), slot, "overlap")
+	wantRecord(t, r, err, "20000101T030000Z", Skipped, "overlap", "")
+	if _, err := s.writeRecord(t.Context(), slot, SlotRecord{Status: Ran, Round: "r1"}, false); err != nil {
+		t.Fatal(err)
+	}
+	r, err = s.pass(t.Context(), slot, "overlap")
+	wantRecord(t, r, err, "20000101T030000Z", Skipped, "it ran before", "r1")
+}
+
 // TestOnceBeside asks for the slot that runs, and for the next slot while that one runs.
 func TestOnceBeside(t *testing.T) {
 	for _, overlap := range []string{"skip", "buffer_one"} {
