@@ -18,7 +18,7 @@ type silence struct {
 	g        *gcs
 	ctx      context.Context
 	attempts int
-	mu       sync.Mutex // of notices
+	mu       sync.Mutex // of notices, and of began, from which they count
 	notices  []string
 	began    time.Time
 	service  func(ctx context.Context) error
@@ -42,6 +42,13 @@ func (s *silence) said() []string {
 	said := s.notices
 	s.notices = nil
 	return said
+}
+
+// become makes the service another one from now on.
+func (s *silence) become(service func(ctx context.Context) error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.service, s.began = service, time.Now()
 }
 
 func noAnswer(ctx context.Context) error {
@@ -138,7 +145,7 @@ func TestActionGoesOn(t *testing.T) {
 			t.Fatal(err)
 		}
 		for range 3 {
-			s.service, s.began = noAnswer, time.Now()
+			s.become(noAnswer)
 			if err := s.call(Action(s.ctx)); err == nil {
 				t.Error("it answers")
 			}
@@ -153,13 +160,12 @@ func TestActionGoesOn(t *testing.T) {
 		if said := s.said(); err != nil || len(said) != 1 || !strings.HasSuffix(said[0], "store: gs://b: Cloud Storage answers again") {
 			t.Errorf("said %q, %v", said, err)
 		}
-		s.began = time.Now()
-		s.service = func(ctx context.Context) error {
+		s.become(func(ctx context.Context) error {
 			if time.Since(s.began) < 44*time.Second {
 				return noAnswer(ctx)
 			}
 			return nil
-		}
+		})
 		if err := s.call(s.ctx); err != nil || time.Since(s.began) < 44*time.Second {
 			t.Errorf("after %v: %v", time.Since(s.began), err)
 		}
