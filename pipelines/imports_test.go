@@ -107,6 +107,8 @@ var mayImport = map[string][2][]string{
 	"pipelines/internal/tiny": {{"configs", "model/cuda", "model/cuda/cudatest", "pipelines/device", "pipelines/report"}, {}},
 	"pipelines/text": {{"configs", "model/checkpoint", "model/decode", "model/rnn", "model/run", "model/sample", "model/train", "pipelines/report", "runners/memory", "runners/store",
 		"transforms/charset", "transforms/corpus", "transforms/dataset", "transforms/passage", "transforms/vocab"}, {}},
+	// How a command answers over HTTP, for the nightly service and for the completions API; the metrics of both are Prometheus'.
+	"pipelines/web": {{}, {"github.com/prometheus/client_golang/prometheus"}},
 	// What trains, for training and for the measurement of it. kernel for the precision, which a GPU may lack.
 	"pipelines/device": {{"model/cuda", "model/kernel"}, {}},
 	// stages builds the Beam pipeline that it hands to the engine.
