@@ -62,6 +62,7 @@ package configs
 import (
 	"fmt"
 	"reflect"
+	"slices"
 )
 
 // Config is an experiment. The tags are the keys in YAML. Their meanings are in
@@ -76,6 +77,7 @@ type Config struct {
 	Generate Generate `mapstructure:"generate"`
 	Gate     Gate     `mapstructure:"gate"`
 	Round    Round    `mapstructure:"round"`
+	Node     Node     `mapstructure:"node"`
 	Notify   Notify   `mapstructure:"notify"`
 	Schedule Schedule `mapstructure:"schedule"`
 	Sweep    Sweep    `mapstructure:"sweep"`
@@ -226,6 +228,29 @@ type LimitMinutes struct {
 	Sample   float64 `mapstructure:"sample"`
 }
 
+// Node says which stages run on another machine, and how. Where a stage runs changes
+// no key of a stage and no byte that it makes.
+type Node struct {
+	Kind      string   `mapstructure:"kind"`
+	Launch    []string `mapstructure:"launch"` // before "quire train …"
+	Stages    []string `mapstructure:"stages"`
+	Binary    string   `mapstructure:"binary"`
+	Template  string   `mapstructure:"template"` // of a Job; empty: the embedded one
+	Namespace string   `mapstructure:"namespace"`
+	Parallel  int      `mapstructure:"parallel"` // trials of a sweep at a time
+}
+
+// Runs reports whether a stage runs on the node.
+func (n *Node) Runs(stage string) bool { return n.Kind != NoNode && slices.Contains(n.Stages, stage) }
+
+// Kinds of Node, and ways of quire to it.
+const (
+	NoNode         = "none"
+	CommandNode    = "command"
+	KubernetesNode = "kubernetes"
+	CopyBinary     = "copy"
+)
+
 // Notify says who is told of the end of a round. Both fields may hold secrets.
 type Notify struct {
 	Command string `mapstructure:"command"`
@@ -244,6 +269,10 @@ func (c *Config) Validate() error {
 	}
 	if c.Corpus.SHA256 != "" && len(c.Corpus.Sources) > 1 {
 		return &Error{Key: "corpus.sha256", Reason: "is for a corpus of one source, but corpus.sources has more; remove the digest"}
+	}
+	if c.Node.Kind == CommandNode && len(c.Node.Launch) == 0 {
+		return &Error{Key: "node.kind", Reason: "is command, but node.launch is empty;" +
+			" give it the words that begin a command there, such as [ssh, gpu1], or use node.kind none"}
 	}
 	if t := &c.Train; t.Device == "gpu" && t.Precision == "bf16" {
 		return &Error{Key: "train.device", Reason: "is gpu, but train.precision is bf16, of which only a processor has products;" +

@@ -297,6 +297,30 @@ func (d sources) String() string {
 	return "list of files, folders, patterns such as **/*.{txt,md}, https:// and gs:// URLs; ${GOROOT} is expanded"
 }
 
+// list is a list of words for each of which ok holds.
+type list struct {
+	what string // the rule in words
+	ok   func(word string) bool
+}
+
+// parse reads a list: a,b or, in YAML, [a, "b, c"].
+func (d list) parse(text string) (any, error) { return sources{}.parse(text) }
+
+func (d list) check(value any) error {
+	words, ok := value.([]string)
+	if !ok {
+		return fmt.Errorf("is %v; it must be a %v", value, d)
+	}
+	for _, w := range words {
+		if !d.ok(w) || !utf8.ValidString(w) {
+			return fmt.Errorf("has the item %s; it must be a %v", quote(w), d)
+		}
+	}
+	return nil
+}
+
+func (d list) String() string { return d.what }
+
 // format returns a value for messages and Explain.
 func format(value any) string {
 	switch v := value.(type) {

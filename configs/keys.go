@@ -2,6 +2,8 @@ package configs
 
 import (
 	"math"
+	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -16,6 +18,7 @@ type key struct {
 	effect  Effect // what another value changes
 	always  hold   // which digests hold the default too
 	place   bool   // the value is where something lies; stages depend on its content, by digest
+	machine bool   // the value says where a stage runs: no file of a run has it
 	with    string // the key alters an outcome only while this key has not its default
 	over    string // the key follows a course over this length, unless it has one of these values
 	unless  []any
@@ -208,6 +211,25 @@ var keys = []key{
 	{name: "round.limit_minutes.sample", domain: number{lo: 0, hi: 1e6}, initial: 0.0, effect: None,
 		meaning: "minutes that sample may take; 0 = any"},
 
+	{name: "node.kind", domain: words{NoNode, CommandNode, KubernetesNode}, initial: NoNode, effect: None, machine: true,
+		meaning: "where the stages of node.stages run: none = here; command = behind node.launch; kubernetes = as a Job; no byte depends on it"},
+	{name: "node.launch", domain: list{what: "list of the words of a command, such as [ssh, gpu1] or [srun, --gres=gpu:1]", ok: path}, initial: []string{},
+		effect: None, machine: true,
+		meaning: "words before quire and its arguments, which run it on another machine that has the workdir at the same path"},
+	{name: "node.stages", domain: list{what: "list of stages: train, evaluate; prep goes to a cluster by --runner, the others run here",
+		ok: func(s string) bool { return slices.Contains(nodeStages, s) }}, initial: []string{"train"}, effect: None, machine: true,
+		meaning: "stages of a round that run on the node"},
+	{name: "node.binary", domain: words{"installed", CopyBinary}, initial: "installed", effect: None, machine: true,
+		meaning: "quire on the node: installed = the quire that is there, of the same version; copy = this program, brought there once"},
+	{name: "node.template", domain: text{what: "path of a YAML file, or empty; ~ is not expanded",
+		ok: func(s string) bool { return s == "" || path(s) }}, initial: "", effect: None, machine: true,
+		meaning: "manifest of the Job, for node.kind kubernetes; empty = the shipped one"},
+	{name: "node.namespace", domain: text{what: "name of a namespace, or empty", ok: func(s string) bool { return s == "" || label.MatchString(s) }}, initial: "",
+		effect: None, machine: true,
+		meaning: "namespace of the Job, for node.kind kubernetes; empty = that of kubectl's context"},
+	{name: "node.parallel", domain: whole{1, 1000}, initial: 1, effect: None, machine: true,
+		meaning: "trials of a sweep that run on the node at a time"},
+
 	{name: "notify.command", domain: secret{"shell command on one line, or empty", isCommand}, initial: "", effect: None,
 		meaning: "command that runs when a round failed, was refused or promoted a model; it reads the news as JSON"},
 	{name: "notify.webhook", domain: secret{"http:// or https:// URL, or empty", isWebhook}, initial: "", effect: None, also: []string{"url", "slack"},
@@ -220,6 +242,12 @@ var keys = []key{
 	{name: "sweep.seed", domain: whole{math.MinInt64, math.MaxInt64}, initial: 1, effect: None,
 		meaning: "seed of the random choice"},
 }
+
+// nodeStages are the stages that can run on a node: they read and write nothing but the workdir.
+var nodeStages = []string{"train", "evaluate"}
+
+// label is the name of a namespace of Kubernetes.
+var label = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
 
 // isRecords reports whether s is a value of corpus.records.
 func isRecords(s string) bool {

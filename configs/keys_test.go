@@ -56,7 +56,8 @@ func TestNames(t *testing.T) {
 		round.attempts round.pause_seconds round.limit_minutes.prep round.limit_minutes.train round.limit_minutes.evaluate round.limit_minutes.gate
 		round.limit_minutes.sample notify.command notify.webhook
 		train.hidden train.average train.from train.curriculum.seq_length train.curriculum.epochs train.curriculum.sampling
-		corpus.encoding corpus.newlines corpus.records prep.pack`)
+		corpus.encoding corpus.newlines corpus.records prep.pack
+		node.kind node.launch node.stages node.binary node.template node.namespace node.parallel`)
 	var got []string
 	for i := range keys {
 		got = append(got, keys[i].name)

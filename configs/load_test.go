@@ -146,6 +146,8 @@ func others() map[string]string {
 			m[k.name] = `"https://others.example/hook"`
 		case sources:
 			m[k.name] = "[a.txt, b.txt]"
+		case list:
+			m[k.name] = "[evaluate]"
 		}
 	}
 	return m

@@ -100,7 +100,7 @@ func wrongType(k *key) []string {
 			"0x1p-1", "1_0.5", "1,5", "x", "false", "[0.5]", "1:30", "0o7")
 	case truth:
 		return append(both, "yes", "on", "1", "0", "True", "TRUE", `"true"`, "'false'", "[true]", "t")
-	case sources:
+	case sources, list:
 		return append(both, "a.txt", "3", "[1]", "[true]", "[a, null]", "[a, [b]]", "[{a: b}]", "[2024-01-01]", "[.nan]")
 	}
 	return append(both, "3", "1.5", "true", ".nan", "2024-01-01", "[a]", "0x1")
@@ -122,6 +122,8 @@ func wrongRange(k *key) []string {
 		return []string{"-1", "-0.001", fmt.Sprint(d.hi * 1.01), "1e300", "-1e-300"}
 	case truth:
 		return []string{"maybe"}
+	case list:
+		return []string{`[""]`, `["a\nb"]`, `[~/a]`}
 	case sources:
 		return []string{`[""]`, `["a\nb"]`, `["${HOME}/a"]`, `[a, "${goroot}"]`, `["${"]`}
 	case words:
@@ -173,7 +175,7 @@ func TestMutatedValues(t *testing.T) {
 	for i := range keys {
 		k := &keys[i]
 		switch k.domain.(type) {
-		case words, text, secret, sources:
+		case words, text, secret, sources, list:
 			continue // bare text is always text
 		}
 		for _, value := range append(wrongType(k), wrongRange(k)...) {

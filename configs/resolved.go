@@ -45,11 +45,22 @@ func (r *Resolved) Overridden(key string) bool {
 // has a comment, and in place of the secrets of a source's URL "(secret)": Load reads
 // such a file, but its corpus cannot be read.
 func (r *Resolved) YAML() []byte {
+	return r.render("", func(string) bool { return true }, r.lists())
+}
+
+// Portable is YAML without the keys that say where a stage runs: the config of a run is
+// the same wherever it is trained.
+func (r *Resolved) Portable() []byte {
+	return r.render("", func(name string) bool { return !keyByName[name].machine }, r.lists())
+}
+
+// lists returns the values of the varied keys.
+func (r *Resolved) lists() map[string]any {
 	varied := map[string]any{}
 	for _, name := range r.Varied() {
 		varied[name] = r.last(sweepPrefix + name).value
 	}
-	return r.render("", func(string) bool { return true }, varied)
+	return varied
 }
 
 // Over returns the config as a file that extends another one, the embedded config

@@ -264,3 +264,40 @@ func resolvedOf(t *testing.T, o Options) *Resolved {
 	}
 	return r
 }
+
+// TestPortable: the config of a run does not say where it was trained, and has every
+// other key.
+func TestPortable(t *testing.T) {
+	here, err := Load(Options{Config: "tutorial"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	there, err := Load(Options{Config: "tutorial", Set: []string{"node.kind=command", "node.launch=ssh,gpu1", "node.stages=train,evaluate",
+		"node.binary=copy", "node.template=job.yaml", "node.namespace=ml", "node.parallel=4"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if string(here.Portable()) != string(there.Portable()) {
+		t.Errorf("the config of a run on a node is\n%s\nand of one here\n%s", there.Portable(), here.Portable())
+	}
+	again := reload(t, here.Portable())
+	if !reflect.DeepEqual(again.Config, here.Config) {
+		t.Errorf("the config loads to\n%+v\nwant\n%+v", again.Config, here.Config)
+	}
+}
+
+func TestNodeRuns(t *testing.T) {
+	for _, test := range []struct {
+		node  Node
+		stage string
+		want  bool
+	}{
+		{Node{Kind: CommandNode, Stages: []string{"train"}}, "train", true},
+		{Node{Kind: CommandNode, Stages: []string{"train"}}, "evaluate", false},
+		{Node{Kind: NoNode, Stages: []string{"train"}}, "train", false},
+	} {
+		if got := test.node.Runs(test.stage); got != test.want {
+			t.Errorf("%+v runs %s: %v", test.node, test.stage, got)
+		}
+	}
+}

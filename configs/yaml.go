@@ -173,7 +173,8 @@ func (k *key) fromNode(n *yaml.Node) (any, error) {
 	if d, ok := k.domain.(axis); ok {
 		return d.fromNode(n)
 	}
-	if _, ok := k.domain.(sources); ok {
+	switch k.domain.(type) {
+	case sources, list:
 		list, err := items(n)
 		if err == nil {
 			err = k.domain.check(list)

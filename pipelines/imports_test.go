@@ -95,7 +95,9 @@ var mayImport = map[string][2][]string{
 	"runners/engine/cloudtest": {{"runners/store/gcstest"}, {beam, "google.golang.org/api/dataflow/v1b3", "google.golang.org/grpc", "google.golang.org/protobuf/proto"}},
 	"runners/engine/flink":     {},
 	// automemlimit knows the memory of a control group, of either version.
-	"runners/memory":   {{}, {"github.com/KimMachineGun/automemlimit/memlimit"}},
+	"runners/memory": {{}, {"github.com/KimMachineGun/automemlimit/memlimit"}},
+	// store says what passes, and what a URL is.
+	"runners/node":     {{"runners/store"}, {}},
 	"runners/schedule": {{"runners/store"}, {}},
 	"runners/workflow": {{"runners/store"}, {}},
 

@@ -160,7 +160,7 @@ func withSets(ctx context.Context, st *store.Store, trials []configs.Trial, o Op
 	sets := map[configs.Prep]stages.PrepResult{}
 	var all []*trial
 	for _, tried := range trials {
-		t := &trial{Number: tried.Number, Values: tried.String(), Config: tried.Resolved.Config, YAML: tried.Resolved.YAML(),
+		t := &trial{Number: tried.Number, Values: tried.String(), Config: tried.Resolved.Config, YAML: tried.Resolved.Portable(),
 			Quiet: o.Quiet}
 		set, ok := sets[t.Config.Prep]
 		if !ok {

@@ -60,6 +60,9 @@ func others(l *lab) []other {
 		{key: "schedule.catch_up", value: "none"}, {key: "round.attempts", value: "7"}, {key: "round.pause_seconds", value: "7"},
 		{key: "round.limit_minutes.prep", value: "7"}, {key: "round.limit_minutes.train", value: "7"}, {key: "round.limit_minutes.evaluate", value: "7"},
 		{key: "round.limit_minutes.gate", value: "7"}, {key: "round.limit_minutes.sample", value: "7"}, {key: "notify.command", value: "true"},
+		{key: "node.kind", value: "command", with: []string{"node.launch=env", "node.stages=[]"}}, {key: "node.launch", value: "env"},
+		{key: "node.stages", value: "evaluate"}, {key: "node.binary", value: "copy"}, {key: "node.template", value: "job.yaml"},
+		{key: "node.namespace", value: "ml"}, {key: "node.parallel", value: "7"},
 		{key: "notify.webhook", value: "http://127.0.0.1:1/"}, {key: "sweep.pick", value: "random"}, {key: "sweep.trials", value: "7"}, {key: "sweep.seed", value: "7"},
 	}
 }

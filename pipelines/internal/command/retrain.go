@@ -50,7 +50,7 @@ func retrain(mine ...round.Stage) *cobra.Command {
 		if err := preflightRound(c, &r.Config, runner); err != nil {
 			return err
 		}
-		options := round.Options{Runner: runner, Verbose: verbose, Config: r.YAML(), Console: o.console(c), Stages: mine,
+		options := round.Options{Runner: runner, Verbose: verbose, Config: r.Portable(), Console: o.console(c), Stages: mine,
 			AnyPrompt: r.Shipped("generate.prompt"), Remedy: remedy, Final: lostGPU}
 		if !once {
 			return round.Retrain(c.Context(), &r.Config, options)

@@ -29,7 +29,7 @@ stages and says why. It writes sets, runs, records and promoted.json below workd
 			if err := preflightRound(c, &r.Config, runner); err != nil {
 				return err
 			}
-			options := round.Options{Runner: runner, Verbose: verbose, Config: r.YAML(), Console: o.console(c), Stages: mine,
+			options := round.Options{Runner: runner, Verbose: verbose, Config: r.Portable(), Console: o.console(c), Stages: mine,
 				AnyPrompt: r.Shipped("generate.prompt"), Remedy: remedy}
 			o.begin(options.Console, r)
 			f.set(&options)

@@ -46,7 +46,7 @@ set that prep writes, or a round with the same settings.`,
 				return err
 			}
 			res, err := stages.Train(c.Context(), cfg, stages.TrainOptions{Set: set,
-				Out: store.Locate(cfg.Workdir, cfg.Train.Out), Replace: replace, Fresh: fresh, Config: r.YAML(), Console: console})
+				Out: store.Locate(cfg.Workdir, cfg.Train.Out), Replace: replace, Fresh: fresh, Config: r.Portable(), Console: console})
 			if err != nil && !errors.Is(err, train.ErrInterrupted) {
 				return otherRun(cfg, err)
 			}
