@@ -105,6 +105,8 @@ var mayImport = map[string][2][]string{
 	// text are less than a plot library brings, and say which pixel has which value.
 	"pipelines/report": {{"runners/store", "transforms/tfrecord"}, {"github.com/schollz/progressbar/v3", "golang.org/x/term",
 		"google.golang.org/protobuf/encoding/protowire", "git.sr.ht/~sbinet/gg", "golang.org/x/image/font"}},
+	// The look of pages, for those that are written and those that are served.
+	"pipelines/look": {},
 	// Configs of small corpora, and a stand-in for GPUs, for tests alone.
 	"pipelines/internal/tiny": {{"configs", "model/cuda", "model/cuda/cudatest", "pipelines/device", "pipelines/report"}, {}},
 	"pipelines/text": {{"configs", "model/checkpoint", "model/decode", "model/rnn", "model/run", "model/sample", "model/train", "pipelines/report", "runners/memory", "runners/store",
