@@ -125,8 +125,21 @@ func (m *Model) Forget(b int) {
 		if l.cell != nil {
 			clear(l.cell[b*H : (b+1)*H])
 		}
-		l.step.Put(m.t, l.hidden, 0, H)
+		l.step.PutRow(m.t, l.hidden, b)
 	}
+}
+
+// move copies stream from, its hidden and the logits of its last step, to stream to.
+func (m *Model) move(to, from int) {
+	H, V := m.shape.Hidden, m.shape.Vocabulary
+	for _, l := range m.layers {
+		copy(l.hidden[to*H:(to+1)*H], l.hidden[from*H:])
+		if l.cell != nil {
+			copy(l.cell[to*H:(to+1)*H], l.cell[from*H:])
+		}
+		l.step.PutRow(m.t, l.hidden, to)
+	}
+	copy(m.logits[to*V:(to+1)*V], m.logits[from*V:])
 }
 
 // Step feeds one character to each stream, ids (B), and returns the logits of the
@@ -141,17 +154,26 @@ func (m *Model) Step(ids []int32) ([]float32, error) {
 			return nil, fmt.Errorf("decode: id %d of stream %d is outside the vocabulary of %d", id, b, m.shape.Vocabulary)
 		}
 	}
+	m.feed(ids)
+	return m.logits, nil
+}
+
+// feed is Step for the first len(ids) streams, whose ids are in the vocabulary. The
+// others stand still, and cost nothing.
+func (m *Model) feed(ids []int32) {
+	for _, l := range m.layers {
+		l.step.SetRows(m.t, l.hidden, len(ids))
+	}
 	m.ids = ids
-	m.team.Run(m.B*m.shape.Cell.Gates()*m.shape.Hidden*m.shape.Hidden, m.step)
+	m.team.Run(len(ids)*m.shape.Cell.Gates()*m.shape.Hidden*m.shape.Hidden, m.step)
 	m.ids = nil
 	m.t++
-	return m.logits, nil
 }
 
 // runStep is one worker's part of Step: its units of every layer, then its columns
 // of the logits.
 func (m *Model) runStep(w *kernel.Worker) {
-	B, H, G := m.B, m.shape.Hidden, m.shape.Cell.Gates()
+	B, H, G := len(m.ids), m.shape.Hidden, m.shape.Cell.Gates()
 	lo, hi := w.Range(H, kernel.Columns())
 	var below []float32
 	for _, l := range m.layers {

@@ -19,7 +19,7 @@ import (
 // ends all texts, and Write returns it. A text depends on its prompt, its sampler
 // and the weights alone: not on m.B, or on the texts beside it.
 //
-// Write begins with zero hidden. It returns ctx.Err() once ctx is cancelled.
+// Write returns ctx.Err() once ctx is cancelled.
 func Write(ctx context.Context, m *Model, samplers []*sample.Sampler, prompts [][]int32, length int,
 	emit func(text int, id int32) error) error {
 	if len(samplers) != len(prompts) {
@@ -36,91 +36,33 @@ func Write(ctx context.Context, m *Model, samplers []*sample.Sampler, prompts []
 	if length < 1 {
 		return ctx.Err()
 	}
-	w := &writer{m: m, samplers: samplers, prompts: prompts, length: length, emit: emit, rows: make([]writing, m.B)}
-	w.logits = make([]float32, m.B*m.shape.Vocabulary)
-	for b := range w.rows {
-		w.begin(b)
-	}
-	ids := make([]int32, m.B)
-	for {
+	var failed error
+	batch := NewBatch(m)
+	for begun := 0; begun < len(prompts) || batch.Len() > 0; {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		busy := false
-		for b := range ids {
-			ok, err := w.advance(b, &ids[b])
-			if err != nil {
+		for ; begun < len(prompts) && batch.Free() > 0; begun++ {
+			i := begun
+			t := &Text{Prompt: prompts[i], Length: length, Sampler: samplers[i], label: fmt.Sprintf("text %d, ", i)}
+			t.Emit = func(c Char) bool {
+				if failed == nil {
+					failed = emit(i, c.ID)
+				}
+				return failed == nil
+			}
+			t.End = func(err error) {
+				if failed == nil {
+					failed = err
+				}
+			}
+			if err := batch.Add(t); err != nil {
 				return err
 			}
-			busy = busy || ok
 		}
-		if !busy {
-			return nil
-		}
-		var err error
-		if w.logits, err = m.Step(ids); err != nil {
-			return err
+		if batch.Step(); failed != nil {
+			return failed
 		}
 	}
-}
-
-// writer is one call of Write.
-type writer struct {
-	m        *Model
-	samplers []*sample.Sampler
-	prompts  [][]int32
-	length   int
-	emit     func(text int, id int32) error
-
-	rows   []writing
-	begun  int       // number of texts begun so far
-	logits []float32 // (B, V), after the last step
-}
-
-// writing is the text that a stream writes.
-type writing struct {
-	text int // position of its prompt; len(prompts) where the stream is idle
-	at   int // number of its characters so far, with those of the prompt
-}
-
-// begin gives stream b the next text.
-func (w *writer) begin(b int) {
-	w.rows[b] = writing{text: w.begun}
-	if w.begun < len(w.prompts) {
-		w.begun++
-		w.m.Forget(b)
-	}
-}
-
-// advance sets id to the next character of stream b. It reports false for an idle
-// stream, and leaves id as it is.
-func (w *writer) advance(b int, id *int32) (busy bool, err error) {
-	for w.rows[b].text < len(w.prompts) {
-		r := &w.rows[b]
-		prompt := w.prompts[r.text]
-		if r.at < len(prompt) {
-			*id = prompt[r.at]
-			r.at++
-			return true, nil
-		}
-		V := w.m.shape.Vocabulary
-		logits := w.logits[b*V : (b+1)*V]
-		if r.at == 0 {
-			logits = make([]float32, V)
-		}
-		next, err := w.samplers[r.text].Next(logits)
-		if err != nil {
-			return false, fmt.Errorf("decode: text %d, character %d: %w", r.text, r.at, err)
-		}
-		r.at++
-		if err := w.emit(r.text, next); err != nil {
-			return false, err
-		}
-		if r.at < len(prompt)+w.length {
-			*id = next
-			return true, nil
-		}
-		w.begin(b)
-	}
-	return false, nil
+	return nil
 }

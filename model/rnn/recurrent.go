@@ -154,7 +154,7 @@ func (r *Recurrent) runBackward(w *kernel.Worker) {
 		rows, width := tmp, kernel.TmpWidth(H)
 		if r.precision != kernel.FP32 { // FP32 reads the gates where they lie
 			for k := 0; k < g; k++ {
-				r.packed.put(t, k*H+lo, tmp, kernel.TmpWidth(H), k*H+lo, k*H+hi)
+				r.packed.put(t, 0, B, k*H+lo, tmp, kernel.TmpWidth(H), k*H+lo, k*H+hi)
 			}
 			rows, width = r.packed.rows[t%2], r.packed.width
 		}

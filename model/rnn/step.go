@@ -9,6 +9,7 @@ import "github.com/quire-ml/quire/model/kernel"
 type Step struct {
 	cell   *kind
 	B, H   int
+	rows   int // sequences that steps move: the first ones
 	packed packed
 	panels []*kernel.Panels // W_hh of each gate, (H, H)
 	bias   []float32        // b_hh (G·H)
@@ -23,7 +24,7 @@ const (
 // NewStep returns a step with zero weights and zero hidden. The precision must be
 // one that Check allows.
 func NewStep(cell Cell, B, H int, precision kernel.Precision) *Step {
-	s := &Step{cell: cell.kind(), B: B, H: H, packed: newPacked(B, H, precision)}
+	s := &Step{cell: cell.kind(), B: B, H: H, rows: B, packed: newPacked(B, H, precision)}
 	for range cell.Gates() {
 		s.panels = append(s.panels, kernel.NewPanels(H, H, precision))
 	}
@@ -33,6 +34,15 @@ func NewStep(cell Cell, B, H int, precision kernel.Precision) *Step {
 // SetBias sets bhh (G·H), which is not copied. Call it before the workers start.
 func (s *Step) SetBias(bhh []float32) { s.bias = bhh }
 
+// SetRows lets the steps from t on move the first rows sequences alone; the others
+// stand still. h (B, H) is the hidden before step t. Call it before the workers start.
+func (s *Step) SetRows(t int, h []float32, rows int) {
+	for b := s.rows; b < rows; b++ {
+		s.PutRow(t, h, b)
+	}
+	s.rows = rows
+}
+
 // Pack copies units lo … hi-1 of whh (G·H, H).
 func (s *Step) Pack(lo, hi int, whh []float32) {
 	for g, p := range s.panels {
@@ -40,12 +50,18 @@ func (s *Step) Pack(lo, hi int, whh []float32) {
 	}
 }
 
-// Put sets units lo … hi-1 of the hidden before step t from h (B, H).
+// Put sets units lo … hi-1 of the hidden before step t from h (B, H), of the sequences
+// that steps move.
 func (s *Step) Put(t int, h []float32, lo, hi int) {
-	s.packed.put(t, lo, h, s.H, lo, hi)
+	s.packed.put(t, 0, s.rows, lo, h, s.H, lo, hi)
 }
 
-// Forward computes units lo … hi-1 of step t. All workers must have set the hidden
+// PutRow sets the hidden of sequence b before step t from h (B, H).
+func (s *Step) PutRow(t int, h []float32, b int) {
+	s.packed.put(t, b, b+1, 0, h, s.H, 0, s.H)
+}
+
+// Forward computes units lo … hi-1 of step t, of the sequences that steps move. All workers must have set the hidden
 // before step t, by Put or by Forward of step t-1: a barrier comes between two
 // steps.
 //
@@ -55,7 +71,7 @@ func (s *Step) Put(t int, h []float32, lo, hi int) {
 //	c, cOut  (B, H): memory before the step and after it, for a cell that has one;
 //	         may be the same
 func (s *Step) Forward(w *kernel.Worker, t, lo, hi int, x []float32, ids []int32, tmp, h, out, c, cOut []float32) {
-	B, H := s.B, s.H
+	B, H := s.rows, s.H
 	for u := lo; u < hi; u += strip * kernel.Columns() {
 		v := min(u+strip*kernel.Columns(), hi)
 		for g, p := range s.panels {
@@ -91,10 +107,10 @@ func newPacked(B, K int, precision kernel.Precision) packed {
 }
 
 // put writes columns lo … hi-1 of src, rows of stride values, at position at of
-// every row for step t.
-func (n *packed) put(t, at int, src []float32, stride, lo, hi int) {
+// rows from … to-1 for step t.
+func (n *packed) put(t, from, to, at int, src []float32, stride, lo, hi int) {
 	rows := n.rows[t%2]
-	for b := 0; b*n.width < len(rows) && lo < hi; b++ {
+	for b := from; b < to && lo < hi; b++ {
 		n.precision.Put(rows[b*n.width:(b+1)*n.width], at, src[b*stride+lo:b*stride+hi])
 	}
 }

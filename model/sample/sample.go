@@ -1,17 +1,25 @@
 // Package sample draws the next character from a network's logits.
 //
-// A distribution is made in this order:
+// A distribution is made in this order, that of Hugging Face's generate:
 //
-//  1. logits / temperature; a temperature of 0 keeps the largest logit alone;
-//  2. top-k: the k largest stay, equal ones in order of id; 0 is off;
-//  3. top-p: of the softmax over the ids left, in descending order, equal ones in
+//  1. bias: a number is added to the logits of some ids;
+//  2. repetition penalty: the logits of the ids seen so far, in the prompt and in the
+//     text, all of both, are divided by it where they are positive, and multiplied by it
+//     where they are not (Keskar et al., CTRL, 2019; in the form of Hugging Face); 1 is
+//     off;
+//  3. ban: the logits of some ids become -Inf;
+//  4. logits / temperature; a temperature of 0 keeps the largest logit alone;
+//  5. top-k: the k largest stay, equal ones in order of id; 0 is off;
+//  6. top-p: of the softmax over the ids left, in descending order, equal ones in
 //     order of id, the shortest prefix whose sum is at least p stays; it has at
 //     least one id; 1 is off;
-//  4. softmax over the ids left.
+//  7. min-p: of the ids left, those stay whose probability is at least p of the
+//     likeliest's (Nguyen et al., 2024); 0 is off;
+//  8. softmax over the ids left.
 //
-// An id whose logit is -Inf is never drawn. Everything is float64, relative to
-// the largest logit, so that no logits overflow and small differences of large
-// ones count.
+// An id whose logit is -Inf is never drawn. The results of steps 1 and 2 are float32,
+// each rounded once. From step 4 on everything is float64, relative to the largest
+// logit, so that no logits overflow and small differences of large ones count.
 //
 // Draws are the same on every processor: exponentials are a polynomial without
 // fused operations, sums have one order (that of ids where top-k and top-p are
@@ -20,15 +28,21 @@ package sample
 
 import (
 	"fmt"
+	"maps"
 	"math"
+	"slices"
 )
 
 // Options shape the distribution. The zero value with TopP: 1 takes the most
 // likely character; without, it is not valid.
 type Options struct {
-	Temperature float64 // divides the logits; 0 takes the largest
-	TopK        int     // characters kept, 0 for all
-	TopP        float64 // probability kept, above 0; 1 and more keep all
+	Temperature       float64           // divides the logits; 0 takes the largest
+	TopK              int               // characters kept, 0 for all
+	TopP              float64           // probability kept, above 0; 1 and more keep all
+	MinP              float64           // probability kept, as a share of the likeliest's, 0 to 1; 0 keeps all
+	RepetitionPenalty float64           // above 1 for less of what was seen, below 1 for more; 0 and 1 are off
+	Ban               []int32           // never drawn
+	Bias              map[int32]float64 // added to the logits
 }
 
 func (o Options) check() error {
@@ -39,6 +53,15 @@ func (o Options) check() error {
 		return fmt.Errorf("sample: top_k is %d, want 0 (off) or more", o.TopK)
 	case !(o.TopP > 0):
 		return fmt.Errorf("sample: top_p is %g, want above 0; 1 is off", o.TopP)
+	case !(o.MinP >= 0 && o.MinP <= 1):
+		return fmt.Errorf("sample: min_p is %g, want 0 (off) to 1", o.MinP)
+	case !(o.RepetitionPenalty >= 0) || math.IsInf(o.RepetitionPenalty, 1):
+		return fmt.Errorf("sample: repetition_penalty is %g, want above 0; 1 is off", o.RepetitionPenalty)
+	}
+	for _, id := range slices.Sorted(maps.Keys(o.Bias)) {
+		if b := o.Bias[id]; math.IsNaN(b) || math.IsInf(b, 0) {
+			return fmt.Errorf("sample: bias of id %d is %g, want a finite number", id, b)
+		}
 	}
 	return nil
 }
@@ -51,6 +74,7 @@ type Sampler struct {
 	weights []float64 // e^(logit/temperature) of ids, the largest being 1
 	sum     float64   // of weights, in order
 	heap    []entry
+	adjust  adjust
 }
 
 // New returns a sampler. The same options, seed and stream give the same draws
@@ -60,18 +84,25 @@ func New(o Options, seed int64, stream uint64) (*Sampler, error) {
 	if err := o.check(); err != nil {
 		return nil, err
 	}
-	return &Sampler{o: o, random: newRandom(seed, stream)}, nil
+	return &Sampler{o: o, random: newRandom(seed, stream), adjust: newAdjust(o)}, nil
 }
 
 // Next draws an id from logits (V), by one random number. A logit that is NaN or
-// +Inf, no logits, or only -Inf are an error, and use up no random number. After
-// the first call Next allocates nothing.
+// +Inf, after bias and penalty too, no logits, or only -Inf are an error, and use up no
+// random number; so is a ban or a bias of an id outside of them. After the first call
+// Next allocates nothing.
 func (s *Sampler) Next(logits []float32) (int32, error) {
 	if err := s.keep(logits); err != nil {
 		return 0, err
 	}
-	return s.ids[s.pick(s.random.uniform()*s.sum)], nil
+	id := s.ids[s.pick(s.random.uniform()*s.sum)]
+	s.adjust.see(id)
+	return id, nil
 }
+
+// See tells of a character of the text that Next has not drawn, such as one of its
+// prompt. The repetition penalty alone depends on it.
+func (s *Sampler) See(id int32) { s.adjust.see(id) }
 
 // pick returns the first position at which the running sum of the weights exceeds
 // at. at is below their sum.
@@ -88,6 +119,10 @@ func (s *Sampler) pick(at float64) int {
 // keep fills ids, weights and sum.
 func (s *Sampler) keep(logits []float32) error {
 	s.ids, s.weights, s.sum = s.ids[:0], s.weights[:0], 0
+	logits, err := s.adjust.adjusted(logits)
+	if err != nil {
+		return err
+	}
 	best, err := argmax(logits)
 	if err != nil {
 		return err
@@ -104,6 +139,7 @@ func (s *Sampler) keep(logits []float32) error {
 	default:
 		s.all(logits, top)
 	}
+	s.minP()
 	return nil
 }
 

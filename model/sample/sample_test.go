@@ -17,6 +17,10 @@ func mustNew(t testing.TB, o Options, seed int64, stream uint64) *Sampler {
 	return s
 }
 
+func options(temperature float64, topK int, topP float64) Options {
+	return Options{Temperature: temperature, TopK: topK, TopP: topP}
+}
+
 // testLogits are V logits in ±range, all different, from a fixed formula.
 func testLogits(V int, width float32) []float32 {
 	out := make([]float32, V)
@@ -128,7 +132,7 @@ func TestExtremes(t *testing.T) {
 	huge := float32(math.MaxFloat32)
 	for _, temperature := range []float64{5e-324, 1e-300, 1e-5, 1, 1e5, math.MaxFloat64} {
 		for _, logits := range [][]float32{{huge, -huge, 0}, {1e-45, 0, -1e-45}, {negInf, -huge, negInf}, {3}} {
-			for _, o := range []Options{{temperature, 0, 1}, {temperature, 2, 1}, {temperature, 0, 0.5}} {
+			for _, o := range []Options{options(temperature, 0, 1), options(temperature, 2, 1), options(temperature, 0, 0.5)} {
 				p, err := probabilities(mustNew(t, o, 1, 0), logits)
 				if err != nil {
 					t.Fatal(err)
@@ -172,8 +176,13 @@ func TestErrors(t *testing.T) {
 		}
 	}
 	for want, o := range map[string]Options{
-		"temperature is -1": {-1, 0, 1}, "temperature is NaN": {math.NaN(), 0, 1}, "temperature is +Inf": {math.Inf(1), 0, 1},
-		"top_k is -1": {1, -1, 1}, "top_p is 0": {1, 0, 0}, "top_p is -0.5": {1, 0, -0.5}, "top_p is NaN": {1, 0, math.NaN()},
+		"temperature is -1": options(-1, 0, 1), "temperature is NaN": options(math.NaN(), 0, 1), "temperature is +Inf": options(math.Inf(1), 0, 1),
+		"top_k is -1": options(1, -1, 1), "top_p is 0": options(1, 0, 0), "top_p is -0.5": options(1, 0, -0.5), "top_p is NaN": options(1, 0, math.NaN()),
+		"min_p is 1.5": {TopP: 1, MinP: 1.5}, "min_p is -0.1": {TopP: 1, MinP: -0.1}, "min_p is NaN": {TopP: 1, MinP: math.NaN()},
+		"repetition_penalty is -1": {TopP: 1, RepetitionPenalty: -1}, "repetition_penalty is NaN": {TopP: 1, RepetitionPenalty: math.NaN()},
+		"repetition_penalty is +Inf": {TopP: 1, RepetitionPenalty: math.Inf(1)},
+		"bias of id 3 is NaN":        {TopP: 1, Bias: map[int32]float64{1: 0, 3: math.NaN()}},
+		"bias of id 1 is -Inf":       {TopP: 1, Bias: map[int32]float64{1: math.Inf(-1), 3: math.NaN()}},
 	} {
 		if _, err := New(o, 0, 0); err == nil || !strings.HasPrefix(err.Error(), "sample: "+want+", want ") {
 			t.Errorf("New(%+v): %v, want %s", o, err, want)
@@ -239,7 +248,8 @@ func TestRandom(t *testing.T) {
 // TestNoAllocations: a character costs no memory after the first.
 func TestNoAllocations(t *testing.T) {
 	logits := testLogits(65, 3)
-	for _, o := range []Options{{0, 0, 1}, {1, 0, 1}, {1, 10, 1}, {1, 0, 0.9}, {1, 10, 0.9}} {
+	for _, o := range []Options{options(0, 0, 1), options(1, 0, 1), options(1, 10, 1), options(1, 0, 0.9), options(1, 10, 0.9),
+		{Temperature: 1, TopP: 0.9, MinP: 0.1, RepetitionPenalty: 1.2, Ban: []int32{3}, Bias: map[int32]float64{1: 2, 9: -1}}} {
 		s := mustNew(t, o, 1, 0)
 		draw(t, s, logits, 1)
 		if n := testing.AllocsPerRun(100, func() { s.Next(logits) }); n != 0 {
@@ -254,8 +264,8 @@ func BenchmarkNext(b *testing.B) {
 		o    Options
 		V    int
 	}{
-		{"plain", Options{1, 0, 1}, 65}, {"greedy", Options{0, 0, 1}, 65}, {"top_k", Options{1, 10, 1}, 65},
-		{"top_p", Options{1, 0, 0.9}, 65}, {"plain_V5000", Options{1, 0, 1}, 5000}, {"top_p_V5000", Options{1, 0, 0.9}, 5000},
+		{"plain", options(1, 0, 1), 65}, {"greedy", options(0, 0, 1), 65}, {"top_k", options(1, 10, 1), 65},
+		{"top_p", options(1, 0, 0.9), 65}, {"plain_V5000", options(1, 0, 1), 5000}, {"top_p_V5000", options(1, 0, 0.9), 5000},
 	} {
 		b.Run(c.name, func(b *testing.B) {
 			s, logits := mustNew(b, c.o, 1, 0), testLogits(c.V, 5)

@@ -92,3 +92,17 @@ func (s *Sampler) nucleus(logits []float32, top float64) {
 		s.add(e.id, s.weight(e.logit, top))
 	}
 }
+
+// minP drops the kept ids whose weight is below MinP. The largest weight is 1.
+func (s *Sampler) minP() {
+	if s.o.MinP <= 0 {
+		return
+	}
+	ids, weights := s.ids, s.weights
+	s.ids, s.weights, s.sum = ids[:0], weights[:0], 0
+	for i, w := range weights {
+		if w >= s.o.MinP {
+			s.add(ids[i], w)
+		}
+	}
+}

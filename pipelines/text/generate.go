@@ -32,7 +32,7 @@ func Generate(ctx context.Context, m *Model, g configs.Generate, w io.Writer) (*
 	if err != nil {
 		return nil, err
 	}
-	sampler, err := sample.New(sample.Options(g.Sampling), g.Seed, 0)
+	sampler, err := sample.New(sample.Options{Temperature: g.Temperature, TopK: g.TopK, TopP: g.TopP}, g.Seed, 0)
 	if err != nil {
 		return nil, err
 	}
