@@ -85,7 +85,7 @@ func choose(name string) error {
 	return fmt.Errorf("kernel: QUIRE_VARIANT is %q, which this processor or build lacks; it has %s", name, strings.Join(names, ", "))
 }
 
-// Variant returns the name of the variant in use: generic, avx2 or avx512. That
+// Variant returns the name of the variant in use: generic, avx2, avx512 or neon. That
 // is the variant that QUIRE_VARIANT names, or else the fastest of the processor.
 // The error says that the processor or the build lacks the named variant.
 func Variant() (string, error) { return use.name, useErr }

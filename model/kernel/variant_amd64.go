@@ -4,9 +4,6 @@ package kernel
 
 import "golang.org/x/sys/cpu"
 
-//go:generate sh -c "cd _asm && go run . -variant avx2 -out ../avx2_amd64.s -stubs ../avx2_amd64.go -pkg kernel"
-//go:generate sh -c "cd _asm && go run . -variant avx512 -out ../avx512_amd64.s -stubs ../avx512_amd64.go -pkg kernel"
-
 // variants lists the variants that this processor has, the fastest last.
 func variants() []*variant {
 	list := []*variant{generic}
@@ -21,9 +18,6 @@ func variants() []*variant {
 	}
 	return list
 }
-
-// A tileFunc is a generated tile of a fixed number of rows. Strides are bytes.
-type tileFunc func(k int, a *float32, ars, acs int, b, init *float32, irs int, c *float32, crs int)
 
 var avx2 = &variant{name: "avx2", rows: 6, cols: 16, lanes: 8,
 	tile:       tiles([]tileFunc{tile1AVX2, tile2AVX2, tile3AVX2, tile4AVX2, tile5AVX2, tile6AVX2}, 16),
@@ -43,17 +37,3 @@ var bf16 = &halfVariant{
 		tileBF16x7AVX512, tileBF16x8AVX512, tileBF16x9AVX512, tileBF16x10AVX512, tileBF16x11AVX512, tileBF16x12AVX512, tileBF16x13AVX512, tileBF16x14AVX512}, 32),
 	toBF16: toBF16AVX512, pairBF16: pairBF16AVX512,
 	peak: func() float64 { peakBF16AVX512(peakLoops); return peakLoops * 12 * 32 * 2 }}
-
-const peakLoops = 1 << 20
-
-// tiles returns the tile that calls list[r-1] for r rows. Assembly checks no
-// lengths, so the tile does.
-func tiles(list []tileFunc, cols int) tile {
-	return func(r, k int, a []float32, ars, acs int, b, init []float32, irs int, c []float32, crs int) {
-		_ = a[(r-1)*ars+(k-1)*acs]
-		_ = b[k*cols-1]
-		_ = init[(r-1)*irs+cols-1]
-		_ = c[(r-1)*crs+cols-1]
-		list[r-1](k, &a[0], 4*ars, 4*acs, &b[0], &init[0], 4*irs, &c[0], 4*crs)
-	}
-}

@@ -32,7 +32,7 @@ func TestVariantsTrainAlike(t *testing.T) {
 		return
 	}
 	want, ran := "", 0
-	for _, variant := range []string{"generic", "avx2", "avx512"} {
+	for _, variant := range []string{"generic", "avx2", "avx512", "neon"} {
 		for _, procs := range []int{1, 2, 3, 8} {
 			cmd := exec.Command(os.Args[0], "-test.run=^TestVariantsTrainAlike$", "-test.v")
 			cmd.Env = append(os.Environ(), "GO_TEST_TRAIN_CHILD=1", "QUIRE_VARIANT="+variant, fmt.Sprintf("GOMAXPROCS=%d", procs))
