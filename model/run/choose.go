@@ -210,7 +210,7 @@ func (d *Dir) NewestIntact(ctx context.Context) (*Newest, error) {
 		p := all.Checkpoints[i]
 		c, err := loadTwice(ctx, d.st, p)
 		if err == nil {
-			n.Checkpoint, n.Pointer, n.kept = c, p, journal{all.Checkpoints[:i+1]}
+			n.Checkpoint, n.Pointer, n.kept = c, p, journal{Checkpoints: all.Checkpoints[:i+1]}
 			return n, nil
 		}
 		if !checkpoint.Damaged(err) {
@@ -254,7 +254,7 @@ func (d *Dir) list(ctx context.Context) (journal, error) {
 	case errors.Is(err, store.ErrNotExist):
 		upTo := slices.IndexFunc(j.Checkpoints, func(p checkpoint.Pointer) bool { return p.Step > best.Step })
 		if upTo >= 0 {
-			j = journal{j.Checkpoints[:upTo]}
+			j = journal{Checkpoints: j.Checkpoints[:upTo]}
 		}
 		return j, nil
 	default:

@@ -102,7 +102,7 @@ func TestCrashImages(t *testing.T) {
 func expire(t testing.TB, st *store.Store) {
 	t.Helper()
 	j := json.RawMessage("null")
-	_, err := store.ReadLeased(context.Background(), st, journalName, &j)
+	_, err := store.ReadLeased(context.Background(), st, JournalName, &j)
 	if errors.Is(err, store.ErrNotExist) {
 		return
 	}
@@ -113,7 +113,7 @@ func expire(t testing.TB, st *store.Store) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(st.Join(journalName), data, 0o666); err != nil {
+	if err := os.WriteFile(st.Join(JournalName), data, 0o666); err != nil {
 		t.Fatal(err)
 	}
 }

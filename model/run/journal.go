@@ -12,15 +12,22 @@ import (
 	"github.com/quire-ml/quire/runners/store"
 )
 
-// journalName is the object that holds the lease of a run and, as the lease's
+// JournalName is the object that holds the lease of a run and, as the lease's
 // value, the journal.
-const journalName = "run.json"
+const JournalName = "run.json"
 
 // A journal lists the checkpoints of a run that are kept, by step. The last is
 // the newest. The others replace it where it is damaged. A checkpoint is
 // committed once it is listed.
 type journal struct {
 	Checkpoints []checkpoint.Pointer `json:"checkpoints"`
+	Goal        *Goal                `json:"goal,omitempty"` // as last recorded; see Dir.Aim
+}
+
+// A Goal is where the training of a run ends.
+type Goal struct {
+	Steps  int64 `json:"steps"`
+	Epochs int   `json:"epochs"`
 }
 
 // with returns a copy of j in which p has the place of its step.
@@ -33,7 +40,7 @@ func (j journal) with(p checkpoint.Pointer) journal {
 	} else {
 		list = slices.Insert(list, at, p)
 	}
-	return journal{list}
+	return journal{Checkpoints: list}
 }
 
 // find returns the checkpoint of a step.
@@ -76,7 +83,7 @@ func checked(st *store.Store, j journal, err error) (journal, error) {
 		err = j.check()
 	}
 	if err != nil {
-		return journal{}, fmt.Errorf("run: %s: %w", st.Join(journalName), err)
+		return journal{}, fmt.Errorf("run: %s: %w", st.Join(JournalName), err)
 	}
 	return j, nil
 }
@@ -84,7 +91,7 @@ func checked(st *store.Store, j journal, err error) (journal, error) {
 // readJournal reads the journal of a run without its lease. Where there is none,
 // the journal is empty.
 func readJournal(ctx context.Context, st *store.Store) (j journal, err error) {
-	if _, err = store.ReadLeased(ctx, st, journalName, &j); errors.Is(err, store.ErrNotExist) {
+	if _, err = store.ReadLeased(ctx, st, JournalName, &j); errors.Is(err, store.ErrNotExist) {
 		return journal{}, nil
 	}
 	return checked(st, j, err)
@@ -96,10 +103,35 @@ func Checkpoints(ctx context.Context, st *store.Store) ([]checkpoint.Pointer, er
 	return j.Checkpoints, err
 }
 
+// A State is what run.json says of a run. It needs one read, and no lease.
+type State struct {
+	Holder     *store.Holding // nil: nobody trains
+	Generation string         // changes with every sign of life
+	Goal       *Goal          // nil: no training of this version has begun here
+	Latest     checkpoint.Pointer
+	Best       checkpoint.Pointer // has the lowest validation loss; the zero value: none is known
+}
+
+// ReadState reads run.json. The error wraps store.ErrNotExist where there is none: the
+// directory is no run's.
+func ReadState(ctx context.Context, st *store.Store) (s State, err error) {
+	var j journal
+	s.Holder, s.Generation, err = store.ReadHolder(ctx, st, JournalName, &j)
+	if j, err = checked(st, j, err); err != nil {
+		return State{}, err
+	}
+	s.Goal = j.Goal
+	if n := len(j.Checkpoints); n > 0 {
+		s.Latest = j.Checkpoints[n-1]
+	}
+	s.Best, _ = j.lowest()
+	return s, nil
+}
+
 // IsRun reports whether the directory st is a run's: it has a journal, intact or damaged,
 // or the pointer of a program that wrote no journals.
 func IsRun(ctx context.Context, st *store.Store) (bool, error) {
-	data, _, err := st.Read(ctx, journalName)
+	data, _, err := st.Read(ctx, JournalName)
 	switch {
 	case err == nil && bytes.Contains(data, []byte(`"quire-`)):
 		return true, nil
@@ -113,5 +145,5 @@ func IsRun(ctx context.Context, st *store.Store) (bool, error) {
 // DropJournal deletes a damaged journal, and with it the lease, whoever holds it.
 // The run can then be acquired, and has the checkpoints that the pointers name.
 func DropJournal(ctx context.Context, st *store.Store) error {
-	return st.Delete(ctx, journalName, "")
+	return st.Delete(ctx, JournalName, "")
 }

@@ -93,7 +93,7 @@ func TestBegin(t *testing.T) {
 		t.Fatal(err)
 	}
 	for what, text := range map[string]string{"another program's": `{"run": 1}`, "an empty one": ""} {
-		if err := os.WriteFile(st.Join(journalName), []byte(text), 0o666); err != nil {
+		if err := os.WriteFile(st.Join(JournalName), []byte(text), 0o666); err != nil {
 			t.Fatal(err)
 		}
 		if ours, err := IsRun(ctx, st); err != nil || ours {

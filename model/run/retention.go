@@ -29,7 +29,7 @@ func (k Retention) of(j journal, best checkpoint.Pointer, pinned map[int64]bool)
 		kept[p.Step] = true
 	}
 	gone := func(p checkpoint.Pointer) bool { return !kept[p.Step] && !pinned[p.Step] }
-	return journal{slices.DeleteFunc(slices.Clone(j.Checkpoints), gone)}
+	return journal{Checkpoints: slices.DeleteFunc(slices.Clone(j.Checkpoints), gone)}
 }
 
 // PinsName is the file of a run in which a person lists the steps of checkpoints

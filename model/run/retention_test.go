@@ -129,7 +129,7 @@ func TestLowest(t *testing.T) {
 		{nil, 0}, {[]checkpoint.Pointer{at(1)}, 0}, {[]checkpoint.Pointer{at(1), at(2, 3)}, 2},
 		{[]checkpoint.Pointer{at(1, 2), at(2, 1), at(3, 1)}, 2}, {[]checkpoint.Pointer{at(1, 2), at(2), at(3, 1.5)}, 3},
 	} {
-		if best, ok := (journal{c.list}).lowest(); best.Step != c.want || ok != (c.want > 0) {
+		if best, ok := (journal{Checkpoints: c.list}).lowest(); best.Step != c.want || ok != (c.want > 0) {
 			t.Errorf("of %v: step %d, %v, want %d", c.list, best.Step, ok, c.want)
 		}
 	}

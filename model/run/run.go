@@ -31,6 +31,7 @@ type Dir struct {
 	st           *store.Store
 	lease        *store.Lease
 	journal      journal
+	goal         *Goal   // nil: unknown
 	latest, best pointer // as last seen
 }
 
@@ -39,11 +40,16 @@ type Dir struct {
 // error is a *store.HeldError while another process has the lease, and wraps
 // store.ErrDamaged where run.json is damaged. o may be nil.
 func Acquire(ctx context.Context, st *store.Store, o *store.LeaseOptions) (*Dir, error) {
-	l, err := store.Acquire(ctx, st, journalName, o)
+	l, err := store.Acquire(ctx, st, JournalName, o)
 	if err != nil {
 		return nil, fmt.Errorf("run: %w", err)
 	}
-	return &Dir{st: st, lease: l, latest: pointer{which: Latest}, best: pointer{which: Best}}, nil
+	d := &Dir{st: st, lease: l, latest: pointer{which: Latest}, best: pointer{which: Best}}
+	var found journal
+	if l.Value(&found) == nil { // NewestIntact has the error of another value
+		d.goal = found.Goal
+	}
+	return d, nil
 }
 
 // Begin writes the journal of a run that has none: the directory then is a run's, see
@@ -53,6 +59,16 @@ func (d *Dir) Begin(ctx context.Context) error {
 	if err := d.lease.Value(&found); err != nil || found != nil {
 		return err
 	}
+	return d.record(ctx, d.journal)
+}
+
+// Aim records where the training ends, for those who watch it. It is called after
+// NewestIntact and while nothing is saved.
+func (d *Dir) Aim(ctx context.Context, goal Goal) error {
+	if d.goal != nil && *d.goal == goal {
+		return nil
+	}
+	d.goal = &goal
 	return d.record(ctx, d.journal)
 }
 
@@ -165,6 +181,7 @@ func (d *Dir) Commit(ctx context.Context, p checkpoint.Pointer, keep Retention) 
 
 // record replaces the journal, if this process still has the lease.
 func (d *Dir) record(ctx context.Context, j journal) error {
+	j.Goal = d.goal
 	if err := d.lease.Commit(ctx, j); err != nil {
 		return fmt.Errorf("run: %w", err)
 	}
@@ -194,7 +211,7 @@ func (d *Dir) Discard(ctx context.Context, more ...string) error {
 	if err := d.lease.Commit(ctx, nil); err != nil {
 		return fmt.Errorf("run: %w", err)
 	}
-	d.journal = journal{}
+	d.journal, d.goal = journal{}, nil
 	for _, p := range []*pointer{&d.latest, &d.best} {
 		*p = pointer{which: p.which}
 		if err := d.st.Delete(ctx, p.file(), ""); err != nil {

@@ -298,7 +298,7 @@ func TestLease(t *testing.T) {
 		t.Errorf("a run without checkpoints leaves %v", left)
 	}
 	committed(t, st, Retention{}, 1)
-	damage(t, st, journalName)
+	damage(t, st, JournalName)
 	if _, err := Acquire(ctx, st, nil); !errors.Is(err, store.ErrDamaged) {
 		t.Errorf("a damaged journal: %v", err)
 	}
@@ -323,7 +323,7 @@ func TestJournalRefuses(t *testing.T) {
 	} {
 		st := newStore(t)
 		committed(t, st, Retention{KeepLast: 2}, 1, 2)
-		l, err := store.Acquire(ctx, st, journalName, nil)
+		l, err := store.Acquire(ctx, st, JournalName, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -20,7 +20,7 @@ import (
 func takeOver(t testing.TB, st *store.Store) {
 	t.Helper()
 	var j json.RawMessage
-	if held, err := store.ReadLeased(context.Background(), st, journalName, &j); err != nil || !held {
+	if held, err := store.ReadLeased(context.Background(), st, JournalName, &j); err != nil || !held {
 		t.Fatalf("held %v, %v", held, err)
 	}
 	data, err := store.MarshalSealed(map[string]any{"format": "quire-lease/1", "value": j,
@@ -28,7 +28,7 @@ func takeOver(t testing.TB, st *store.Store) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(st.Join(journalName), data, 0o644); err != nil {
+	if err := os.WriteFile(st.Join(JournalName), data, 0o644); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -65,7 +65,7 @@ func TestSuccessor(t *testing.T) {
 	ctx, st := context.Background(), newStore(t)
 	appear := map[string]bool{}
 	watched := st.WithFaults(func(op, name string) error {
-		if op == "create" && strings.HasSuffix(name, journalName) && len(appear) == 0 {
+		if op == "create" && strings.HasSuffix(name, JournalName) && len(appear) == 0 {
 			appear[name] = true // before the journal is written, after the listing
 			if _, err := checkpoint.Save(ctx, st, ofStep(2)); err != nil {
 				t.Error(err)
@@ -105,7 +105,7 @@ func TestReplaced(t *testing.T) {
 	ctx, st := context.Background(), newStore(t)
 	armed := false
 	watched := st.WithFaults(func(op, name string) error {
-		if armed && op == "create" && strings.HasSuffix(name, journalName) {
+		if armed && op == "create" && strings.HasSuffix(name, JournalName) {
 			armed = false // before the journal is written, after the listing
 			if err := os.WriteFile(st.Join(checkpoint.Path(1)), []byte("another's"), 0o644); err != nil {
 				t.Error(err)

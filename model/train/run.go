@@ -80,6 +80,9 @@ func Run(ctx context.Context, dir *run.Dir, train Data, val Text, o Options, obs
 	defer r.close()
 	err = r.start(ctx)
 	if err == nil {
+		err = r.aim(context.WithoutCancel(ctx))
+	}
+	if err == nil {
 		err = r.loop(ctx)
 	}
 	if saveErr := r.await(); saveErr != nil && (err == nil || errors.Is(err, ErrInterrupted)) {
@@ -89,10 +92,18 @@ func Run(ctx context.Context, dir *run.Dir, train Data, val Text, o Options, obs
 		// A run that was killed after its last pointer may still have files to delete.
 		err = r.commit(context.WithoutCancel(ctx), dir.Latest())
 	}
+	if err == nil {
+		err = r.aim(context.WithoutCancel(ctx)) // a training that stops early ends before
+	}
 	if err != nil && !errors.Is(err, ErrInterrupted) {
 		return nil, err
 	}
 	return r.result(err == nil), err
+}
+
+// aim records where the training ends.
+func (r *training) aim(ctx context.Context) error {
+	return r.dir.Aim(ctx, run.Goal{Steps: r.total, Epochs: r.o.Epochs})
 }
 
 func (r *training) close() {

@@ -99,15 +99,20 @@ func (c *Console) Progress(title string, from, total int64) *Progress {
 	return p
 }
 
-// Set says that done units are done, with a note such as the loss.
+// Set says that done units are done, with a note such as the loss, and estimates the time left.
 func (p *Progress) Set(done int64, note string) {
+	p.Show(done, fmt.Sprintf("%s  %s left", note, p.left(done, p.c.now())))
+}
+
+// Show is Set without an estimate.
+func (p *Progress) Show(done int64, note string) {
 	p.c.mu.Lock()
 	defer p.c.mu.Unlock()
 	if p.c.quiet {
 		return
 	}
 	now := p.c.now()
-	text := fmt.Sprintf("%s  %s  %s left", cmp.Or(p.c.part, p.title), note, p.left(done, now))
+	text := cmp.Or(p.c.part, p.title) + "  " + note
 	if p.c.bar != nil {
 		p.c.bar.Describe(text)
 		_ = p.c.bar.Set64(done)

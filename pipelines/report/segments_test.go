@@ -335,3 +335,92 @@ func TestCurve(t *testing.T) {
 		t.Errorf("point 1 is %v, point 1000 %v; want every 32nd", p[1], p[1000])
 	}
 }
+
+// visitor is a visitor of Tail for every attempt.
+func visitor(visit func(Line) bool) func() func(Line) bool {
+	return func() func(Line) bool { return visit }
+}
+
+// TestTail reads the last lines of metrics of many segments, the last first, and no more than it
+// is asked for, while a training writes them, too.
+func TestTail(t *testing.T) {
+	shortSegments(t)
+	for _, url := range []string{t.TempDir(), bucket(t)} {
+		st := openAt(t, url)
+		if err := Tail(t.Context(), st, 1<<20, visitor(func(Line) bool { t.Error("a line of nothing"); return true })); err != nil {
+			t.Fatal(err)
+		}
+		m, err := OpenMetrics(t.Context(), st, 0, false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for step := int64(1); step <= 100; step++ {
+			if err := errors.Join(m.Add(line(step, 1)), m.Flush(t.Context())); err != nil {
+				t.Fatal(err)
+			}
+			var got []int64
+			err := Tail(t.Context(), st, 1<<20, visitor(func(l Line) bool {
+				got = append(got, l.Step)
+				return len(got) < 12
+			}))
+			if err != nil {
+				t.Fatal(err)
+			}
+			for i, s := range got {
+				if want := step - int64(i); s != want {
+					t.Fatalf("after step %d, line %d from the end is of step %d, want %d", step, i, s, want)
+				}
+			}
+			if want := min(12, int(step)); len(got) != want {
+				t.Fatalf("after step %d: %d lines, want %d", step, len(got), want)
+			}
+		}
+		n := 0
+		if err := Tail(t.Context(), st, 1, visitor(func(Line) bool { n++; return true })); err != nil || n == 0 || n > 10 {
+			t.Errorf("a limit of a byte gives %d lines, %v; want those of one segment", n, err)
+		}
+	}
+}
+
+// TestTailBlocks reads lines that lie across the blocks of a long file, and names a damaged one.
+func TestTailBlocks(t *testing.T) {
+	st := openAt(t, t.TempDir())
+	var all strings.Builder
+	var ends []int
+	for step := 1; all.Len() < 3*tailBlock; step++ {
+		fmt.Fprintf(&all, `{"step":%d,"epoch":1,"sample":"%s"}`+"\n", step, strings.Repeat("x", step*37%900))
+		ends = append(ends, all.Len())
+	}
+	if err := st.Replace(t.Context(), MetricsName, []byte(all.String())); err != nil {
+		t.Fatal(err)
+	}
+	want := int64(len(ends))
+	err := Tail(t.Context(), st, 1<<20, visitor(func(l Line) bool {
+		if l.Step != want || len(l.Sample) != int(want)*37%900 {
+			t.Errorf("line of step %d with %d characters, want step %d", l.Step, len(l.Sample), want)
+		}
+		want--
+		return true
+	}))
+	if err != nil || want != 0 {
+		t.Errorf("%d lines are missing, %v", want, err)
+	}
+	data := []byte(all.String())
+	data[ends[4]] = 'x'
+	if err := st.Replace(t.Context(), MetricsName, data); err != nil {
+		t.Fatal(err)
+	}
+	if err := Tail(t.Context(), st, tailBlock, visitor(func(Line) bool { return true })); err != nil {
+		t.Errorf("damage that is not read: %v", err)
+	}
+	err = Tail(t.Context(), st, 1<<20, visitor(func(Line) bool { return true }))
+	if err == nil || !strings.Contains(err.Error(), fmt.Sprintf("%s: byte %d: invalid character 'x'", st.Join(MetricsName), ends[4])) {
+		t.Errorf("damage at byte %d: %v", ends[4], err)
+	}
+	if err := st.Replace(t.Context(), MetricsName, []byte(`{"step":1}`)); err != nil {
+		t.Fatal(err)
+	}
+	if err := Tail(t.Context(), st, 1<<20, visitor(func(Line) bool { return true })); err == nil || !strings.Contains(err.Error(), "ends inside this line") {
+		t.Errorf("a line that is cut off: %v", err)
+	}
+}

@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"github.com/quire-ml/quire/configs"
+	"github.com/quire-ml/quire/model/run"
 	"github.com/quire-ml/quire/model/train"
 	"github.com/quire-ml/quire/pipelines/report"
 	"github.com/quire-ml/quire/pipelines/round"
@@ -28,7 +29,7 @@ type trial struct {
 	Key    string            // of the training; set by plan
 	Quiet  bool              // the worker writes warnings only
 
-	end *divergence // set by plan; nil where the training did not diverge
+	end *run.Divergence // set by plan; nil where the training did not diverge
 }
 
 // run is the directory of the trial's training, below the workdir.
@@ -66,7 +67,11 @@ func (t *trial) plan(ctx context.Context, st *store.Store) (done bool, err error
 		return false, t.named(err)
 	}
 	t.Key = plan.Stages[0].Key
-	if t.end, err = readDivergence(ctx, st, t.run()); err != nil {
+	dir, err := st.Sub(t.run())
+	if err == nil {
+		t.end, err = run.ReadDivergence(ctx, dir)
+	}
+	if err != nil {
 		return false, t.named(err)
 	}
 	runs := func(s workflow.PlanStage) bool { return s.Action == workflow.ActionRun }
@@ -91,7 +96,10 @@ func (t *trial) work(ctx context.Context, w io.Writer) error {
 	switch _, err = p.Run(ctx, st, options); {
 	case errors.As(err, &d):
 		console.Line("sweep: trial %d diverged: %v", t.Number, d)
-		err = writeDivergence(ctx, st, t.run(), divergence{d.Step, d.Error()})
+		var dir *store.Store
+		if dir, err = st.Sub(t.run()); err == nil {
+			err = run.WriteDivergence(ctx, dir, run.Divergence{Step: d.Step, Reason: d.Error()})
+		}
 	case err == nil:
 		console.Line("sweep: trial %d is done", t.Number)
 	}
@@ -122,15 +130,15 @@ func (t *trial) result(ctx context.Context, st *store.Store) (*Trial, error) {
 	if err != nil {
 		return nil, t.named(err)
 	}
-	var run stages.TrainResult
+	var trained stages.TrainResult
 	var loss text.EvaluateResult
-	for name, to := range map[string]any{"train": &run, "evaluate": &loss} {
+	for name, to := range map[string]any{"train": &trained, "evaluate": &loss} {
 		if err := json.Unmarshal(record.Stage(name).Value, to); err != nil {
 			return nil, t.named(fmt.Errorf("result of %s: %w", name, err))
 		}
 	}
-	return &Trial{Trial: t.Number, Nats: &loss.NatsPerChar, Split: loss.Split, Step: run.Step, Parameters: run.Parameters,
-		Run: string(run.Run), Checkpoint: string(run.Best)}, nil
+	return &Trial{Trial: t.Number, Nats: &loss.NatsPerChar, Split: loss.Split, Step: trained.Step, Parameters: trained.Parameters,
+		Run: string(trained.Run), Checkpoint: string(trained.Best)}, nil
 }
 
 // testNats measures a checkpoint, a path below the workdir, on the split test of the

@@ -137,6 +137,10 @@ func TestPutReadStat(t *testing.T) {
 				t.Fatalf("read up to %d: %v", n-1, err)
 			}
 			stat, err := s.Stat(ctx, name)
+			if time.Since(stat.Changed).Abs() > time.Hour {
+				t.Fatalf("stat says that it changed %v, want now", stat.Changed)
+			}
+			stat.Changed, put.Changed = time.Time{}, time.Time{}
 			if err != nil || stat != put || put.Bytes != int64(n) || put.Name != name || put.Generation == "" {
 				t.Fatalf("stat %v, %v, put %v", stat, err, put)
 			}

@@ -269,7 +269,7 @@ func tokenError(e *oauth2.RetrieveError) string {
 }
 
 func gcsInfo(a *storage.ObjectAttrs) Info {
-	return Info{Name: a.Name, Bytes: a.Size, Generation: strconv.FormatInt(a.Generation, 10)}
+	return Info{Name: a.Name, Bytes: a.Size, Generation: strconv.FormatInt(a.Generation, 10), Changed: a.Updated}
 }
 
 // attrs returns the metadata of an object.
@@ -291,7 +291,7 @@ func (g *gcs) stat(ctx context.Context, name string) (Info, error) {
 
 func (g *gcs) list(ctx context.Context, prefix string) ([]Info, error) {
 	q := &storage.Query{Prefix: prefix}
-	if err := q.SetAttrSelection([]string{"Name", "Size", "Generation"}); err != nil {
+	if err := q.SetAttrSelection([]string{"Name", "Size", "Generation", "Updated"}); err != nil {
 		return nil, err
 	}
 	var infos []Info

@@ -19,6 +19,7 @@ type holder struct {
 	PID     int       `json:"pid"`
 	Machine string    `json:"machine"`           // scope of the PID, see machine; empty where unknown
 	Process string    `json:"process,omitempty"` // of earlier versions
+	Since   time.Time `json:"since,omitzero"`    // it was taken; zero: of an earlier version
 	Until   time.Time `json:"until"`
 	Seconds float64   `json:"seconds,omitempty"` // from a renewal to the lease's expiry; 0: of an earlier version
 }

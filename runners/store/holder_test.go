@@ -53,6 +53,46 @@ func TestHolderDies(t *testing.T) {
 	}
 }
 
+// TestReadHolder: a reader of a lease knows who holds it, since when, and the last sign of life,
+// that a killed holder is dead, and that a released lease is free.
+func TestReadHolder(t *testing.T) {
+	s := mustOpen(t, t.TempDir())
+	if _, _, err := ReadHolder(ctx, s, "run.json", nil); !errors.Is(err, ErrNotExist) {
+		t.Fatalf("without the object: %v", err)
+	}
+	now := time.Date(2026, 11, 26, 12, 0, 0, 0, time.UTC)
+	l, err := Acquire(ctx, s, "run.json", &LeaseOptions{Time: 20 * time.Second, Now: func() time.Time { return now }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	began := now
+	now = now.Add(15 * time.Second)
+	if err := l.Commit(ctx, record{7}); err != nil {
+		t.Fatal(err)
+	}
+	var got record
+	h, generation, err := ReadHolder(ctx, s, "run.json", &got)
+	if err != nil || generation == "" || got.N != 7 {
+		t.Fatalf("value %v, generation %q, %v", got, generation, err)
+	}
+	host, _ := os.Hostname()
+	want := Holding{Host: host, PID: os.Getpid(), Since: began, Renewed: now, Until: now.Add(20 * time.Second), Length: 20 * time.Second}
+	if *h != want {
+		t.Errorf("the holder is %+v, want %+v", *h, want)
+	}
+	live.Delete(l.self.ID) // as after the process has ended
+	if h, _, err = ReadHolder(ctx, s, "run.json", &got); err != nil || !h.Dead {
+		t.Errorf("after its end the holder is %+v, %v", h, err)
+	}
+	live.Store(l.self.ID, true)
+	if err := l.Release(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if h, _, err = ReadHolder(ctx, s, "run.json", &got); h != nil || err != nil {
+		t.Errorf("the released lease has the holder %+v, %v", h, err)
+	}
+}
+
 // TestMachine: a holder names the start of the machine and the namespace of its PID.
 func TestMachine(t *testing.T) {
 	boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id")

@@ -149,7 +149,7 @@ func (l *Lease) take(ctx context.Context) error {
 				continue
 			}
 		}
-		l.generation = generation
+		l.generation, l.self.Since = generation, l.now()
 		if generation == "" {
 			absent++
 		}
@@ -183,6 +183,32 @@ func ReadLeased(ctx context.Context, st *Store, name string, v any) (held bool, 
 		return false, err
 	}
 	return found.Holder != nil, found.decode(st.Join(name), v)
+}
+
+// A Holding is what the object of a lease says of its holder. Times are by the holder's clock.
+type Holding struct {
+	Host    string
+	PID     int
+	Since   time.Time     // the lease was taken; zero: an earlier version did not say
+	Renewed time.Time     // the lease was written last: the holder's last sign of life
+	Until   time.Time     // end of the lease, unless it is renewed
+	Length  time.Duration // from a renewal to that end
+	Dead    bool          // it is a process of this machine that has ended
+}
+
+// ReadHolder is ReadLeased for who wants to know the holder; nil: the lease is free. The
+// generation changes with every renewal.
+func ReadHolder(ctx context.Context, st *Store, name string, v any) (h *Holding, generation string, err error) {
+	found, generation, err := readLeased(ctx, st, name)
+	if err != nil {
+		return nil, "", err
+	}
+	if f := found.Holder; f != nil {
+		length := f.length(leaseTime)
+		h = &Holding{Host: f.Host, PID: f.PID, Since: f.Since, Renewed: f.Until.Add(-length), Until: f.Until, Length: length,
+			Dead: f.dead(st.where())}
+	}
+	return h, generation, found.decode(st.Join(name), v)
 }
 
 func readLeased(ctx context.Context, st *Store, name string) (found leased, generation string, err error) {

@@ -151,7 +151,7 @@ func (l *local) stat(_ context.Context, name string) (Info, error) {
 	}
 	defer f.Close()
 	g, err := generation(f, info)
-	return Info{Name: name, Bytes: info.Size(), Generation: g}, err
+	return Info{Name: name, Bytes: info.Size(), Generation: g, Changed: info.ModTime()}, err
 }
 
 func (l *local) open(_ context.Context, name string) (ranger, int64, error) {
@@ -255,7 +255,7 @@ func (l *local) listFile(root *tree, name string, infos *[]Info) error {
 	}
 	defer f.Close()
 	g, err := generation(f, info)
-	*infos = append(*infos, Info{Name: name, Bytes: info.Size(), Generation: g})
+	*infos = append(*infos, Info{Name: name, Bytes: info.Size(), Generation: g, Changed: info.ModTime()})
 	return err
 }
 

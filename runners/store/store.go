@@ -68,6 +68,10 @@ type Info struct {
 	Name       string // below the store
 	Bytes      int64
 	Generation string // changes whenever the object is replaced
+
+	// Changed is when the object was written, by the clock of the file system or the service. Stat
+	// and List say it; elsewhere it may be zero.
+	Changed time.Time
 }
 
 // A Store holds the objects of a folder or of a prefix of a bucket.

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 )
 
 func TestSwap(t *testing.T) {
@@ -38,8 +39,12 @@ func TestSwap(t *testing.T) {
 				t.Fatalf("read %v, %v, want %v", info, err, second)
 			}
 			list, err := s.List(ctx, name)
-			if err != nil || len(list) != 1 || list[0] != second {
-				t.Fatalf("list %v, %v, want %v", list, err, second)
+			if err != nil || len(list) != 1 || time.Since(list[0].Changed).Abs() > time.Hour {
+				t.Fatalf("list %v, %v, want %v, changed just now", list, err, second)
+			}
+			list[0].Changed, second.Changed = time.Time{}, time.Time{}
+			if list[0] != second {
+				t.Fatalf("list %v, want %v", list, second)
 			}
 			if err := s.Delete(ctx, name, first.Generation); !errors.Is(err, ErrConflict) {
 				t.Fatalf("delete of an old generation: %v", err)

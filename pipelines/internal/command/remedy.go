@@ -56,6 +56,8 @@ func remedy(err error) string {
 		return "; to start from zero, use train --fresh, or delete its directory"
 	case errors.As(err, new(*stages.StartError)):
 		return "; correct train.from, or use the model section and prep.unit of that checkpoint"
+	case watchRemedy(err) != "":
+		return watchRemedy(err)
 	case errors.Is(err, dataset.ErrDamaged):
 		return "; make the set again: prep --replace, or delete its directory"
 	case errors.As(err, new(*train.DivergedError)), errors.Is(err, sweep.ErrDiverged):

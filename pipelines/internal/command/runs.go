@@ -15,11 +15,11 @@ import (
 
 // Runs are the commands that read the records of rounds.
 func Runs() *cobra.Command {
-	c := &cobra.Command{Use: "runs", Short: "List, show and compare the rounds of a workdir", DisableFlagsInUseLine: true,
-		Long: "Runs reads the records of rounds below the workdir.",
+	c := &cobra.Command{Use: "runs", Short: "List, show and compare the rounds of a workdir, and watch a training", DisableFlagsInUseLine: true,
+		Long: "Runs reads the records of rounds below the workdir, and the files of a run.",
 		Args: positional(0, 0),
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() }}
-	c.AddCommand(runsList(), runsShow(), runsDiff())
+	c.AddCommand(runsList(), runsShow(), runsDiff(), runsWatch())
 	return c
 }
 

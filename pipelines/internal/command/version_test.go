@@ -61,7 +61,7 @@ func (l *lab) completions(args ...string) (offered []string, directive string) {
 }
 
 func TestCompletions(t *testing.T) {
-	const files, noFiles, kept = ":0", ":4", ":36"
+	const files, noFiles, kept, keptFiles = ":0", ":4", ":36", ":32"
 	l := newLab(t)
 	l.ok("run", "--quiet")
 	l.ok("prep", "--quiet")
@@ -87,6 +87,8 @@ func TestCompletions(t *testing.T) {
 		{"runs show --config|" + l.config + "|" + id + "|", "", noFiles},
 		{"runs diff --config|" + l.config + "|" + id + "|", id, kept},
 		{"runs show --config|nothing.yaml|", "", noFiles},
+		{"runs watch --config|" + l.config + "|", filepath.Base(runs[0]) + " " + id, keptFiles},
+		{"runs watch --config|" + l.config + "|" + id + "|", "", noFiles},
 		{"generate --config|" + l.config + "|--which|", steps, kept},
 		{"generate --checkpoint|" + runs[0] + "|--which|", steps, kept},
 		{"promote " + runs[0] + "|--which|step", steps, kept},

@@ -63,6 +63,7 @@ type object struct {
 	md5          [md5.Size]byte
 	contentType  string
 	metadata     map[string]string
+	updated      time.Time
 }
 
 // New starts a server and points STORAGE_EMULATOR_HOST to it until the test ends.
@@ -279,7 +280,7 @@ func (s *Server) put(bucket, name string, data []byte) *object {
 	s.generation += 7
 	o := &object{
 		bucket: bucket, name: name, data: append([]byte(nil), data...), generation: s.generation,
-		crc: crc32.Checksum(data, castagnoli), md5: md5.Sum(data),
+		crc: crc32.Checksum(data, castagnoli), md5: md5.Sum(data), updated: time.Now(),
 	}
 	s.objects[bucket+"/"+name] = o
 	s.writes[bucket+"/"+name]++
@@ -297,7 +298,7 @@ func (o *object) attrs() map[string]any {
 	return map[string]any{
 		"kind": "storage#object", "metadata": o.metadata, "bucket": o.bucket, "name": o.name, "contentType": o.contentType,
 		"generation": strconv.FormatInt(o.generation, 10), "metageneration": "1", "size": strconv.Itoa(len(o.data)),
-		"crc32c": encodeCRC(o.crc), "md5Hash": base64.StdEncoding.EncodeToString(o.md5[:]),
+		"updated": o.updated.UTC().Format(time.RFC3339Nano), "crc32c": encodeCRC(o.crc), "md5Hash": base64.StdEncoding.EncodeToString(o.md5[:]),
 	}
 }
 
