@@ -41,16 +41,15 @@ func completeRounds(o *common, most int) cobra.CompletionFunc {
 	}
 }
 
-// completeWhich offers best, latest, and the steps of the run: the first
-// argument, else --checkpoint, else train.out or the latest round's.
+// completeWhich offers best, latest, and the steps of the run: --checkpoint, or the
+// first argument of a command without that flag, else train.out or the latest round's.
 func completeWhich(o *common) cobra.CompletionFunc {
 	return func(c *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
 		which := []string{"best", "latest"}
 		var dir string
 		if f := c.Flag("checkpoint"); f != nil {
-			dir = f.Value.String()
-		}
-		if len(args) > 0 {
+			dir = f.Value.String() // export's argument is no run
+		} else if len(args) > 0 {
 			dir = args[0]
 		}
 		if dir == "" {

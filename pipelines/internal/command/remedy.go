@@ -15,6 +15,7 @@ import (
 	"github.com/quire-ml/quire/model/cuda"
 	"github.com/quire-ml/quire/model/run"
 	"github.com/quire-ml/quire/model/train"
+	"github.com/quire-ml/quire/pipelines/export"
 	"github.com/quire-ml/quire/pipelines/gate"
 	"github.com/quire-ml/quire/pipelines/promotion"
 	"github.com/quire-ml/quire/pipelines/round"
@@ -52,6 +53,8 @@ func remedy(err error) string {
 		return "; use another prep.out, or prep --replace to make the set again"
 	case errors.As(err, new(*stages.ForeignError)):
 		return "; use another prep.out or train.out, or move what is there away"
+	case exportRemedy(err) != "":
+		return exportRemedy(err)
 	case errors.Is(err, stages.ErrCannotGoOn):
 		return "; to start from zero, use train --fresh, or delete its directory"
 	case errors.As(err, new(*stages.StartError)):
@@ -78,6 +81,18 @@ func remedy(err error) string {
 		return ", or make it again: run --force " + damage.Stage
 	}
 	return cmp.Or(corpusRemedy(err), textRemedy(err)+see(prepKeys(err)...))
+}
+
+// exportRemedy is remedy for a folder that an export does not go to.
+func exportRemedy(err error) string {
+	var foreign *export.ForeignError
+	switch {
+	case errors.As(err, &foreign) && foreign.Own:
+		return "; use another folder"
+	case foreign != nil, errors.As(err, new(*export.OtherError)):
+		return "; use another folder, or --replace"
+	}
+	return ""
 }
 
 // lostGPU reports whether a GPU has failed. What a driver says of a kernel's fault then
