@@ -1,0 +1,251 @@
+package serve
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"time"
+
+	"github.com/quire-ml/quire/model/decode"
+	"github.com/quire-ml/quire/model/sample"
+	"github.com/quire-ml/quire/pipelines/serve/completion"
+)
+
+// complete answers POST /v1/completions.
+func (s *Server) complete(w http.ResponseWriter, r *http.Request) *completion.Error {
+	began := time.Now()
+	leave, wrong := s.enter()
+	if wrong != nil {
+		return wrong
+	}
+	defer leave()
+	var req *completion.Request
+	wrong = s.decode(w, r, func(body []byte) (wrong *completion.Error) {
+		req, wrong = completion.DecodeRequest(body, s.o.Limits.Limits)
+		return wrong
+	})
+	if wrong != nil {
+		return wrong
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), s.o.Limits.Wall)
+	defer cancel()
+	a, m, wrong := s.submit(req)
+	if wrong != nil {
+		return wrong
+	}
+	defer a.gone.Store(true)
+	defer context.AfterFunc(ctx, func() { a.gone.Store(true) })()
+	defer s.counts.answered(a, began)
+	part := completion.Answer{ID: "cmpl-" + identity(), Object: "text_completion", Created: began.Unix(), Model: m.name, SystemFingerprint: m.SHA256}
+	if req.Stream {
+		return s.stream(ctx, w, a, req, part)
+	}
+	select {
+	case <-a.done:
+	case <-ctx.Done():
+		return s.cut(ctx)
+	}
+	for _, c := range a.choices {
+		p, _, _, err := c.take()
+		if err != nil {
+			return s.failed(ctx, err)
+		}
+		part.Choices = append(part.Choices, p)
+	}
+	part.Usage = a.usage()
+	return s.write(w, http.StatusOK, part)
+}
+
+// identity returns a name that no other answer has.
+func identity() string {
+	var b [12]byte
+	_, _ = rand.Read(b[:]) // never fails
+	return fmt.Sprintf("%x", b)
+}
+
+// enter counts a completion until leave is called. Where there are too many of them, or of
+// texts, it refuses at once.
+func (s *Server) enter() (leave func(), _ *completion.Error) {
+	if s.ending.Load() {
+		return nil, &completion.Error{Status: http.StatusServiceUnavailable, Type: "server_error", Code: "shutting_down", Message: "the server ends"}
+	}
+	leave = func() {
+		s.open.Add(-1)
+		s.counts.open.Dec()
+	}
+	s.counts.open.Inc()
+	if s.open.Add(1) > int64(s.o.Limits.Requests) || s.texts.Load() >= int64(s.o.Limits.Rows+s.o.Limits.Queue) {
+		leave()
+		return nil, busy()
+	}
+	return leave, nil
+}
+
+// busy is the answer above the capacity.
+func busy() *completion.Error {
+	return &completion.Error{Status: http.StatusTooManyRequests, Type: "rate_limit_error", Code: "over_capacity",
+		Message: "the server has as many texts to write as it takes; try again"}
+}
+
+// decode reads the body of a request, within its limit, and decodes it.
+func (s *Server) decode(w http.ResponseWriter, r *http.Request, of func(body []byte) *completion.Error) *completion.Error {
+	if kind, _, _ := mediaType(r); kind != "application/json" {
+		return &completion.Error{Status: http.StatusUnsupportedMediaType, Type: completion.InvalidRequest,
+			Message: "the body must be JSON, with the header Content-Type: application/json"}
+	}
+	tooLarge := &completion.Error{Status: http.StatusRequestEntityTooLarge, Type: completion.InvalidRequest,
+		Message: fmt.Sprintf("the body is larger than %d bytes", s.o.Limits.BodyBytes)}
+	if r.ContentLength > s.o.Limits.BodyBytes {
+		return tooLarge
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, s.o.Limits.BodyBytes))
+	switch {
+	case errors.As(err, new(*http.MaxBytesError)):
+		return tooLarge
+	case err != nil:
+		return &completion.Error{Status: http.StatusBadRequest, Type: completion.InvalidRequest, Message: "the body cannot be read to its end"}
+	}
+	s.reading <- struct{}{}
+	defer func() { <-s.reading }()
+	return of(body)
+}
+
+// submit gives a request to the model in use.
+func (s *Server) submit(req *completion.Request) (*answer, *model, *completion.Error) {
+	if req.Seed == nil {
+		var b [8]byte
+		_, _ = rand.Read(b[:])
+		seed := int64(binary.LittleEndian.Uint32(b[:])) // short enough to be typed, and exact in JavaScript
+		req.Seed = &seed
+	}
+	for {
+		m := s.current.Load()
+		a, wrong := m.answer(req)
+		if wrong != nil {
+			return nil, nil, wrong
+		}
+		k := int64(len(a.choices))
+		if s.texts.Add(k) > int64(s.o.Limits.Rows+s.o.Limits.Queue) {
+			s.texts.Add(-k)
+			return nil, nil, busy()
+		}
+		s.counts.submitted(a)
+		if m.submit(a) {
+			s.counts.prompt.Add(float64(a.prompts))
+			return a, m, nil
+		}
+		s.texts.Add(-k) // another model has come into use meanwhile
+		s.counts.waiting.Sub(float64(k))
+	}
+}
+
+// named refuses a request for another model.
+func (m *model) named(name string) *completion.Error {
+	if name == "" || name == m.name || name == m.SHA256 {
+		return nil
+	}
+	return &completion.Error{Status: http.StatusNotFound, Type: completion.InvalidRequest, Param: "model", Code: "model_not_found",
+		Message: fmt.Sprintf("the model %q is not served; it is %q, or its sha256 %s", name, m.name, m.SHA256)}
+}
+
+// answer makes the choices of a request: n of each prompt, those of the first prompt
+// first. Choice j of a prompt has stream j of the seed, whatever other prompts there are.
+func (m *model) answer(req *completion.Request) (*answer, *completion.Error) {
+	if wrong := m.named(req.Model); wrong != nil {
+		return nil, wrong
+	}
+	a := &answer{done: make(chan struct{}), news: make(chan struct{}, 1)}
+	for _, p := range req.Prompts {
+		ids, wrong := m.ids(p)
+		if wrong != nil {
+			return nil, wrong
+		}
+		a.prompts += len(ids)
+		for j := range req.N {
+			c, wrong := m.choice(req, ids, uint64(j))
+			if wrong != nil {
+				return nil, wrong
+			}
+			c.answer = a
+			a.choices = append(a.choices, c)
+		}
+	}
+	a.left.Store(int64(len(a.choices)))
+	return a, nil
+}
+
+// ids returns the ids of a prompt.
+func (m *model) ids(p completion.Prompt) ([]int32, *completion.Error) {
+	if p.IDs != nil {
+		for at, id := range p.IDs {
+			if int(id) >= m.Vocab.Size() {
+				return nil, completion.Refuse("prompt", "prompt has the id %d at position %d; the model has %d characters", id, at, m.Vocab.Size())
+			}
+		}
+		return p.IDs, nil
+	}
+	ids, err := m.Vocab.Encode(nil, m.Text([]byte(p.Text)))
+	if err != nil {
+		return nil, completion.Refuse("prompt", "%v", err)
+	}
+	return ids, nil
+}
+
+// choice makes a text of a request.
+func (m *model) choice(req *completion.Request, ids []int32, stream uint64) (*choice, *completion.Error) {
+	for id := range req.LogitBias {
+		if int(id) >= m.Vocab.Size() {
+			return nil, completion.Refuse("logit_bias", "logit_bias has the id %d; the model has %d characters", id, m.Vocab.Size())
+		}
+	}
+	c := &choice{of: m, likely: req.Logprobs}
+	for _, s := range req.Stop {
+		c.stops = append(c.stops, newStop(s))
+	}
+	if !req.Echo {
+		c.offset = len(ids)
+	}
+	sampler, err := sample.New(m.sampling(req), *req.Seed, stream)
+	if err != nil {
+		return nil, completion.Refuse("", "%v", err)
+	}
+	c.text = decode.Text{Prompt: ids, Length: req.MaxTokens, Sampler: sampler, Echo: req.Echo, Emit: c.emit, End: func(err error) { m.finish(c, err) }}
+	return c, nil
+}
+
+// usage counts what an answer took so far.
+func (a *answer) usage() *completion.Usage {
+	u := &completion.Usage{PromptTokens: a.prompts}
+	for _, c := range a.choices {
+		c.mu.Lock()
+		u.CompletionTokens += c.drawn
+		c.mu.Unlock()
+	}
+	u.TotalTokens = u.PromptTokens + u.CompletionTokens
+	return u
+}
+
+// cut is the error of a request whose context has ended.
+func (s *Server) cut(ctx context.Context) *completion.Error {
+	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		return &completion.Error{Status: http.StatusGatewayTimeout, Type: "server_error", Code: "timeout",
+			Message: fmt.Sprintf("the answer was not complete after %s, the limit of a request", s.o.Limits.Wall)}
+	}
+	return &completion.Error{Status: statusGone, Type: "server_error", Message: "the client has gone away"}
+}
+
+// statusGone stands for an answer that nobody reads, as in nginx.
+const statusGone = 499
+
+// failed is the error of a text that could not be written.
+func (s *Server) failed(ctx context.Context, err error) *completion.Error {
+	if errors.Is(err, errGone) {
+		return s.cut(ctx)
+	}
+	s.o.Console.Warn("serve: a text could not be written: %v", err)
+	return &completion.Error{Status: http.StatusInternalServerError, Type: "server_error", Message: "the text could not be written: " + err.Error()}
+}

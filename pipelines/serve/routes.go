@@ -1,0 +1,237 @@
+package serve
+
+import (
+	"errors"
+	"fmt"
+	"mime"
+	"net/http"
+	"runtime/debug"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/quire-ml/quire/pipelines/serve/completion"
+	"github.com/quire-ml/quire/pipelines/serve/page"
+	"github.com/quire-ml/quire/pipelines/web"
+)
+
+// handler answers a request, or returns the error that is its answer.
+type handler func(http.ResponseWriter, *http.Request) *completion.Error
+
+// routes are what the server answers.
+func (s *Server) routes() {
+	s.mux = http.NewServeMux()
+	s.route("POST", "/v1/completions", s.complete)
+	s.route("GET", "/v1/models", s.models)
+	s.route("GET", "/v1/models/{name}", s.oneModel)
+	s.route("POST", "/tokenize", s.tokenize)
+	s.route("POST", "/detokenize", s.detokenize)
+	s.route("GET", "/healthz", func(w http.ResponseWriter, _ *http.Request) *completion.Error { return s.write(w, http.StatusOK, ok) })
+	s.route("GET", "/readyz", s.readyz)
+	s.route("GET", "/metrics", pass(web.Metrics(s.counts.registry)))
+	s.route("GET", "/openapi.json", func(w http.ResponseWriter, _ *http.Request) *completion.Error {
+		return s.write(w, http.StatusOK, completion.OpenAPI(s.o.Limits.Limits))
+	})
+	s.route("GET", "/{$}", pass(page.Handler()))
+	s.route("GET", "/page/", pass(page.Handler()))
+	s.route("", "/v1/chat/", func(http.ResponseWriter, *http.Request) *completion.Error {
+		return missing("there is no chat: the model continues text and knows no roles; use /v1/completions")
+	})
+	s.route("", "/", func(http.ResponseWriter, *http.Request) *completion.Error {
+		return missing("there is no such path; /openapi.json describes those that there are")
+	})
+}
+
+var ok = map[string]string{"status": "ok"}
+
+func missing(message string) *completion.Error {
+	return &completion.Error{Status: http.StatusNotFound, Type: completion.InvalidRequest, Code: "not_found", Message: message}
+}
+
+func pass(h http.Handler) handler {
+	return func(w http.ResponseWriter, r *http.Request) *completion.Error {
+		h.ServeHTTP(w, r)
+		return nil
+	}
+}
+
+// route answers a path with h, for one method or all.
+func (s *Server) route(method, path string, h handler) {
+	methods := []string{method}
+	if method == http.MethodGet {
+		methods = append(methods, http.MethodHead)
+	}
+	s.mux.HandleFunc(path, func(w http.ResponseWriter, r *http.Request) {
+		status := &status{ResponseWriter: w, code: http.StatusOK}
+		defer func() {
+			if fault := recover(); fault != nil && fault != http.ErrAbortHandler {
+				s.counts.panics.Inc()
+				s.o.Console.Warn("serve: %s: the program has a fault: %v\n%s", path, fault, debug.Stack())
+				s.refuse(status, &completion.Error{Status: http.StatusInternalServerError, Type: "server_error", Message: "the server has a fault"})
+			}
+			s.counts.requests.WithLabelValues(path, strconv.Itoa(status.code)).Inc()
+		}()
+		_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(s.o.Limits.Wall + s.o.Limits.Write))
+		wrong := s.guard.refuse(r)
+		if wrong == nil && method != "" && !slices.Contains(methods, r.Method) {
+			w.Header().Set("Allow", strings.Join(methods, ", "))
+			wrong = &completion.Error{Status: http.StatusMethodNotAllowed, Type: completion.InvalidRequest,
+				Message: fmt.Sprintf("%s is for %s alone", path, strings.Join(methods, " and "))}
+		}
+		if wrong == nil {
+			wrong = h(status, r)
+		}
+		if wrong != nil {
+			s.refuse(status, wrong)
+		}
+	})
+}
+
+// ServeHTTP answers a request.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	h := w.Header()
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Referrer-Policy", "no-referrer")
+	h.Set("Cache-Control", "no-store")
+	h.Set("Cross-Origin-Resource-Policy", "same-origin")
+	if !s.guard.cors(w, r) {
+		s.mux.ServeHTTP(w, r)
+	}
+}
+
+// status remembers the status of an answer.
+type status struct {
+	http.ResponseWriter
+	code int
+	sent bool
+}
+
+func (s *status) WriteHeader(code int) {
+	s.code, s.sent = code, true
+	s.ResponseWriter.WriteHeader(code)
+}
+
+func (s *status) Write(p []byte) (int, error) {
+	s.sent = true
+	return s.ResponseWriter.Write(p)
+}
+
+// Unwrap is for http.ResponseController.
+func (s *status) Unwrap() http.ResponseWriter { return s.ResponseWriter }
+
+// refuse answers with an error, where no answer has begun.
+func (s *Server) refuse(w *status, wrong *completion.Error) {
+	if w.sent || wrong.Status == statusGone {
+		if wrong.Status == statusGone {
+			w.code = statusGone
+		}
+		return
+	}
+	switch wrong.Status {
+	case http.StatusUnauthorized:
+		w.Header().Add("WWW-Authenticate", `Bearer realm="quire"`)
+		w.Header().Add("WWW-Authenticate", `Basic realm="quire: any name, and the key as the password", charset="UTF-8"`)
+	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
+		w.Header().Set("Retry-After", "1")
+	}
+	s.write(w, wrong.Status, wrong.Body())
+}
+
+// write answers with a value.
+func (s *Server) write(w http.ResponseWriter, code int, v any) *completion.Error {
+	data, err := encode(v)
+	if err != nil {
+		panic(err) // every answer is of a type that JSON has
+	}
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(s.o.Limits.Write))
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Content-Length", strconv.Itoa(len(data)+1))
+	w.WriteHeader(code)
+	if _, err := w.Write(append(data, '\n')); err != nil && !errors.Is(err, http.ErrBodyNotAllowed) {
+		return s.unread(err)
+	}
+	return nil
+}
+
+// mediaType returns the media type of a request's body.
+func mediaType(r *http.Request) (string, map[string]string, error) {
+	return mime.ParseMediaType(r.Header.Get("Content-Type"))
+}
+
+// readyz answers whether the server takes requests.
+func (s *Server) readyz(w http.ResponseWriter, _ *http.Request) *completion.Error {
+	if s.ending.Load() {
+		return &completion.Error{Status: http.StatusServiceUnavailable, Type: "server_error", Code: "shutting_down", Message: "the server ends"}
+	}
+	return s.write(w, http.StatusOK, ok)
+}
+
+// card is a model as the API lists it, with vLLM's fields.
+func (s *Server) card() map[string]any {
+	m := s.current.Load()
+	return map[string]any{"id": m.name, "object": "model", "created": m.created, "owned_by": "quire", "root": m.SHA256, "parent": nil,
+		"max_model_len": s.o.Limits.Prompt + s.o.Limits.MaxTokens, "vocabulary": m.Vocab.Size(), "unit": m.Vocab.Unit()}
+}
+
+func (s *Server) models(w http.ResponseWriter, _ *http.Request) *completion.Error {
+	return s.write(w, http.StatusOK, map[string]any{"object": "list", "data": []any{s.card()}})
+}
+
+func (s *Server) oneModel(w http.ResponseWriter, r *http.Request) *completion.Error {
+	if wrong := s.current.Load().named(r.PathValue("name")); wrong != nil {
+		return wrong
+	}
+	return s.write(w, http.StatusOK, s.card())
+}
+
+// tokenize answers with the ids of a text.
+func (s *Server) tokenize(w http.ResponseWriter, r *http.Request) *completion.Error {
+	return s.decode(w, r, func(body []byte) *completion.Error {
+		req, wrong := completion.DecodeTokenize(body)
+		if wrong != nil {
+			return wrong
+		}
+		m := s.current.Load()
+		if wrong := m.named(req.Model); wrong != nil {
+			return wrong
+		}
+		ids, wrong := m.ids(completion.Prompt{Text: *req.Text})
+		if wrong != nil {
+			return wrong
+		}
+		strs := []string(nil)
+		if req.Strs {
+			strs = []string{}
+			for _, id := range ids {
+				strs = append(strs, m.token(id))
+			}
+		}
+		return s.write(w, http.StatusOK, map[string]any{"count": len(ids), "max_model_len": s.o.Limits.Prompt + s.o.Limits.MaxTokens,
+			"tokens": append([]int32{}, ids...), "token_strs": strs})
+	})
+}
+
+// detokenize answers with the text of ids.
+func (s *Server) detokenize(w http.ResponseWriter, r *http.Request) *completion.Error {
+	return s.decode(w, r, func(body []byte) *completion.Error {
+		req, wrong := completion.DecodeDetokenize(body, s.o.Limits.Limits)
+		if wrong != nil {
+			return wrong
+		}
+		m := s.current.Load()
+		if wrong := m.named(req.Model); wrong != nil {
+			return wrong
+		}
+		ids, wrong := m.ids(completion.Prompt{IDs: req.IDs})
+		if wrong != nil {
+			wrong.Param = "tokens"
+			return wrong
+		}
+		var text []byte
+		for _, id := range ids {
+			text = m.Vocab.AppendText(text, id)
+		}
+		return s.write(w, http.StatusOK, map[string]any{"prompt": string(text)})
+	})
+}
