@@ -15,7 +15,11 @@
 // is checked by its caller.
 package completion
 
-import "math"
+import (
+	"maps"
+	"math"
+	"slices"
+)
 
 // Limits bound what a request may ask for.
 type Limits struct {
@@ -23,13 +27,14 @@ type Limits struct {
 	Prompt    int   // characters of a prompt
 	MaxTokens int   // characters of a text
 	Choices   int   // texts: prompts times n
+	Answer    int   // characters of all texts; each counts for the log-probabilities beside it too, see Weight
 }
 
 // Bounds of fields that do not depend on a server.
 const (
 	maxStops       = 16
-	maxStopBytes   = 1024
-	maxLogprobs    = 20
+	maxStopBytes   = 256
+	maxLogprobs    = 5
 	maxBias        = 100.0
 	maxTemperature = 100.0
 	maxPenalty     = 100.0
@@ -124,6 +129,14 @@ func (r *Request) streamOptions(rest *inert) read {
 		rest.streamOptions = true
 		return object(v.raw, func(name string) read { return fields[name] })
 	}
+}
+
+// Weight is what a character of the answer counts, in the place that it takes.
+func (r *Request) Weight() int { return r.Logprobs + 2 }
+
+// Fields returns the names of the fields of a request.
+func Fields() []string {
+	return slices.Sorted(maps.Keys(defaults().fields(&inert{}, Limits{})))
 }
 
 // check compares fields with each other.

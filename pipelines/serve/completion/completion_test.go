@@ -3,9 +3,11 @@ package completion_test
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math"
 	"net/http"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -125,12 +127,12 @@ var refusals = []struct{ body, param, words string }{
 	{`{"prompt":"a","stop":""}`, "stop", "empty string"},
 	{`{"prompt":"a","stop":1}`, "stop", "a string or a list"},
 	{`{"prompt":"a","stop":["a",null]}`, "stop", "a string or a list"},
-	{`{"prompt":"a","stop":"` + strings.Repeat("x", 1025) + `"}`, "stop", "1025 bytes"},
+	{`{"prompt":"a","stop":"` + strings.Repeat("x", 257) + `"}`, "stop", "257 bytes"},
 	{`{"prompt":"a","stop":[` + strings.Repeat(`"a",`, 16) + `"a"]}`, "stop", "17 elements"},
 	{`{"prompt":"a","seed":1.5}`, "seed", "a whole number"},
 	{`{"prompt":"a","seed":9223372036854775808}`, "seed", "a whole number"},
-	{`{"prompt":"a","logprobs":21}`, "logprobs", "from 0 to 20"},
-	{`{"prompt":"a","logprobs":true}`, "logprobs", "from 0 to 20"},
+	{`{"prompt":"a","logprobs":6}`, "logprobs", "from 0 to 5"},
+	{`{"prompt":"a","logprobs":true}`, "logprobs", "from 0 to 5"},
 	{`{"prompt":"a","echo":"yes"}`, "echo", "true or false"},
 	{`{"prompt":"a","stream_options":{}}`, "stream_options", "with stream"},
 	{`{"prompt":"a","stream":true,"stream_options":7}`, "", "no JSON object"},
@@ -178,6 +180,44 @@ func TestDecodeTokens(t *testing.T) {
 	for body, words := range map[string]string{`{}`: "tokens is missing", `{"tokens":"a"}`: "a list of ids", `{"prompt":"a"}`: "unknown"} {
 		if _, err := completion.DecodeDetokenize([]byte(body), limits); err == nil || !strings.Contains(err.Message, words) {
 			t.Errorf("%s: %v", body, err)
+		}
+	}
+}
+
+// TestOpenAPI: the description has the fields that requests have, and the server's limits.
+func TestOpenAPI(t *testing.T) {
+	data, err := json.Marshal(completion.OpenAPI(limits))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var d struct {
+		OpenAPI    string
+		Components struct {
+			Schemas map[string]struct {
+				Properties           map[string]struct{ Maximum, Minimum float64 }
+				AdditionalProperties any
+			}
+		}
+	}
+	if err := json.Unmarshal(data, &d); err != nil {
+		t.Fatal(err)
+	}
+	r := d.Components.Schemas["CompletionRequest"]
+	if got, want := slices.Sorted(maps.Keys(r.Properties)), completion.Fields(); !slices.Equal(got, want) {
+		t.Errorf("the description has the fields %v, a request %v", got, want)
+	}
+	if d.OpenAPI != "3.1.0" || r.AdditionalProperties != false || r.Properties["max_tokens"].Maximum != 500 || r.Properties["n"].Maximum != 8 {
+		t.Errorf("%+v", d)
+	}
+	for field, bounds := range r.Properties {
+		if bounds.Maximum == 0 {
+			continue
+		}
+		for value, want := range map[float64]bool{bounds.Maximum: true, bounds.Maximum + 1: false} {
+			_, err := completion.DecodeRequest(fmt.Appendf(nil, `{"prompt":"a",%q:%g}`, field, value), limits)
+			if (err == nil) != want {
+				t.Errorf("%s = %g: %v, and the description says up to %g", field, value, err, bounds.Maximum)
+			}
 		}
 	}
 }
@@ -232,7 +272,7 @@ func FuzzDecodeRequest(f *testing.F) {
 			}
 			return
 		}
-		if len(r.Prompts)*r.N > limits.Choices || r.MaxTokens > limits.MaxTokens || r.Logprobs > 20 || len(r.Stop) > 16 {
+		if len(r.Prompts)*r.N > limits.Choices || r.MaxTokens > limits.MaxTokens || r.Logprobs > 5 || len(r.Stop) > 16 {
 			t.Errorf("%+v is above the limits", r)
 		}
 		again, err := completion.DecodeRequest(body(r), limits)

@@ -1,0 +1,218 @@
+// The page writes with the API that every program has: POST /v1/completions, streamed.
+"use strict";
+
+const $ = (id) => document.getElementById(id);
+const sliders = ["temperature", "top_p", "min_p", "repetition_penalty"];
+let running = null; // the AbortController of the text that is being written
+let last = null; // the request, text and receipt of the last whole text
+
+for (const id of sliders) {
+  const show = () => { document.querySelector(`output[for=${id}]`).textContent = Number($(id).value).toFixed(2); };
+  $(id).addEventListener("input", show);
+  show();
+}
+
+async function introduce() {
+  try {
+    const answer = await fetch("/v1/models");
+    if (!answer.ok) throw new Error((await answer.json()).error.message);
+    const model = (await answer.json()).data[0];
+    $("model").textContent = model.id;
+    document.title = `${model.id} · quire`;
+    $("facts").textContent = `${model.vocabulary} ${model.unit === "byte" ? "bytes" : "characters"} · `;
+    $("digest").textContent = model.root.slice(0, 16);
+    $("digest").title = model.root;
+  } catch (e) {
+    say(`The server does not answer: ${e.message}`, "bad");
+  }
+}
+
+function say(text, kind) {
+  $("status").textContent = text;
+  $("status").className = kind || "";
+}
+
+// request is what the form asks for.
+function request() {
+  const body = { prompt: $("prompt").value, max_tokens: Number($("max_tokens").value), top_k: Number($("top_k").value),
+    logprobs: 0, stream: true, stream_options: { include_usage: true } };
+  for (const id of sliders) body[id] = Number($(id).value);
+  const stop = $("stop").value.replace(/\\n/g, "\n").replace(/\\t/g, "\t");
+  if (stop) body.stop = [stop];
+  if ($("seed").value.trim()) body.seed = $("seed").value.trim();
+  return body;
+}
+
+// json writes a request. A seed has up to 64 bits, which a number of JavaScript has not.
+function json(body) {
+  const { seed, ...rest } = body;
+  const text = JSON.stringify(rest);
+  return seed === undefined ? text : `${text.slice(0, -1)},"seed":${seed}}`;
+}
+
+// events yields the data of each event of a stream.
+async function* events(answer) {
+  const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
+  let rest = "";
+  for (;;) {
+    const { value, done } = await reader.read();
+    if (done) return;
+    const parts = (rest + value).split("\n\n");
+    rest = parts.pop();
+    for (const part of parts) if (part.startsWith("data: ")) yield part.slice(6);
+  }
+}
+
+// Painter puts characters into the page, each in the colour of its surprise.
+class Painter {
+  constructor(prompt) {
+    this.text = "";
+    this.bits = 0;
+    this.count = 0;
+    this.pending = 0; // bits of the bytes that are no whole character yet
+    this.decoder = new TextDecoder();
+    this.encoder = new TextEncoder();
+    const box = $("output");
+    box.replaceChildren();
+    this.head = document.createElement("span");
+    this.head.className = "prompt";
+    this.head.textContent = prompt;
+    this.body = document.createElement("span");
+    this.body.className = "writing";
+    box.append(this.head, this.body);
+  }
+
+  add(choice) {
+    this.text += choice.text;
+    const box = $("output");
+    const atEnd = box.scrollTop + box.clientHeight >= box.scrollHeight - 40;
+    const list = choice.logprobs ? choice.logprobs.tokens : [];
+    const part = document.createDocumentFragment();
+    list.forEach((token, i) => {
+      const bits = -choice.logprobs.token_logprobs[i] / Math.LN2;
+      this.bits += bits;
+      this.count++;
+      this.pending += bits;
+      const byte = /^bytes:\\x([0-9a-f]{2})$/.exec(token);
+      const data = byte ? Uint8Array.of(parseInt(byte[1], 16)) : this.encoder.encode(token);
+      const letters = this.decoder.decode(data, { stream: true });
+      if (!letters) return;
+      const span = document.createElement("span");
+      span.className = `h${Math.max(0, Math.min(7, Math.floor(this.pending)))}`;
+      span.textContent = letters;
+      span.title = `${this.pending.toFixed(2)} bits, ${(100 * 2 ** -this.pending).toPrecision(2)} %`;
+      this.pending = 0;
+      part.append(span);
+    });
+    this.body.append(part);
+    if (atEnd) box.scrollTop = box.scrollHeight;
+  }
+
+  figures(seconds) {
+    $("figures").hidden = false;
+    $("chars").textContent = this.count;
+    $("bits").textContent = this.count ? (this.bits / this.count).toFixed(2) : "–";
+    $("speed").textContent = seconds > 0 ? Math.round(this.count / seconds) : "–";
+  }
+
+  end() { this.body.className = ""; }
+}
+
+// write asks for a text and paints it as it comes. It returns the text and its receipt.
+async function write(body) {
+  const began = performance.now();
+  const painter = new Painter(body.prompt);
+  const seconds = () => (performance.now() - began) / 1000;
+  let receipt = null;
+  running = new AbortController();
+  $("write").disabled = $("replay").disabled = true;
+  $("stopper").disabled = false;
+  say("Writing …");
+  try {
+    const answer = await fetch("/v1/completions", { method: "POST", headers: { "Content-Type": "application/json" },
+      body: json(body), signal: running.signal });
+    if (!answer.ok) throw new Error((await answer.json()).error.message);
+    for await (const data of events(answer)) {
+      if (data === "[DONE]") break;
+      const part = JSON.parse(data);
+      if (part.error) throw new Error(part.error.message);
+      for (const choice of part.choices) {
+        painter.add(choice);
+        if (choice.receipt) receipt = choice.receipt;
+      }
+      painter.figures(seconds());
+    }
+    say(`Written in ${seconds().toFixed(1)} s.`, "good");
+    return { body, text: painter.text, receipt };
+  } catch (e) {
+    if (e.name === "AbortError") say("Stopped.");
+    else say(e.message, "bad");
+    return null;
+  } finally {
+    painter.end();
+    running = null;
+    $("write").disabled = false;
+    $("stopper").disabled = true;
+    $("replay").disabled = !last;
+  }
+}
+
+function show(done) {
+  last = done;
+  $("replay").disabled = false;
+  $("proof").hidden = false;
+  $("used").textContent = done.body.seed;
+  $("receipt").textContent = JSON.stringify(done.receipt, null, 1);
+}
+
+$("form").addEventListener("submit", async (e) => {
+  e.preventDefault();
+  if (running) return;
+  const body = request();
+  // The page chooses the seed, so that it can be shown from the beginning.
+  body.seed ??= String(crypto.getRandomValues(new Uint32Array(1))[0]);
+  $("proof").hidden = true;
+  $("used").textContent = body.seed;
+  const done = await write(body);
+  if (done) show(done);
+});
+
+$("replay").addEventListener("click", async () => {
+  if (running || !last) return;
+  const before = last;
+  const done = await write(before.body);
+  if (!done) return;
+  if (done.text === before.text) say(`The same text again, all ${[...done.text].length} characters of it.`, "good");
+  else say("Another text has come of it: the model in use is another, or the receipt is wrong.", "bad");
+});
+
+$("stopper").addEventListener("click", () => running?.abort());
+$("colour").addEventListener("change", paint);
+function paint() {
+  $("output").classList.toggle("colour", $("colour").checked);
+  $("legend").hidden = !$("colour").checked;
+}
+
+document.addEventListener("keydown", (e) => {
+  if (e.key === "Enter" && (e.ctrlKey || e.metaKey)) {
+    e.preventDefault();
+    $("form").requestSubmit();
+  }
+  if (e.key === "Escape") running?.abort();
+});
+
+async function copy(button, text) {
+  const label = button.textContent;
+  try {
+    await navigator.clipboard.writeText(text);
+    button.textContent = "Copied";
+  } catch {
+    button.textContent = "Not copied: select it";
+  }
+  setTimeout(() => { button.textContent = label; }, 1500);
+}
+$("copy-seed").addEventListener("click", (e) => copy(e.target, $("used").textContent));
+$("copy-receipt").addEventListener("click", (e) => copy(e.target, $("receipt").textContent));
+
+paint();
+introduce();
