@@ -134,11 +134,17 @@ var mayImport = map[string][2][]string{
 	// A model for other programs. model/train for the losses that a checkpoint holds, round and workflow for the records that judged it.
 	"pipelines/export": {{"configs", "model/checkpoint", "model/train", "pipelines/gate", "pipelines/report", "pipelines/round", "pipelines/text",
 		"runners/store", "runners/workflow", "transforms/vocab"}, {}},
+	// The wire of the completions API, without a model.
+	"pipelines/serve/completion": {},
+	// The page, which has the look of the reports.
+	"pipelines/serve/page": {{"pipelines/look"}, {}},
+	// decode and sample: each text of a request joins the batch with a sampler of its own. vocab for the unit of a character. prometheus has the figures.
+	"pipelines/serve": {{"model/decode", "model/sample", "pipelines/report", "pipelines/serve/completion", "pipelines/serve/page", "pipelines/text", "pipelines/web", "transforms/vocab"}, {"github.com/prometheus/client_golang/prometheus"}},
 	// kernel for the peak that a speed is compared with.
 	"pipelines/bench": {{"model/cuda", "model/decode", "model/kernel", "model/rnn", "model/sample", "model/train", "pipelines/report", "runners/memory"}, {}},
 	// command prints the plans of workflow, says which formats checkpoint, dataset and workflow read, and asks run what --which may be, kernel whether QUIRE_VARIANT can be had, rnn for the cell of bench, and cuda, train, store, corpus, prepare, dataset and vocab for errors that have an exit code or a remedy.
 	"pipelines/internal/command": {{"configs", "model/checkpoint", "model/cuda", "model/kernel", "model/rnn", "model/run", "model/train",
-		"pipelines/bench", "pipelines/device", "pipelines/export", "pipelines/gate", "pipelines/inspect", "pipelines/promotion", "pipelines/report", "pipelines/round", "pipelines/stages", "pipelines/sweep", "pipelines/text", "pipelines/watch",
+		"pipelines/bench", "pipelines/device", "pipelines/export", "pipelines/gate", "pipelines/inspect", "pipelines/promotion", "pipelines/report", "pipelines/round", "pipelines/serve", "pipelines/stages", "pipelines/sweep", "pipelines/text", "pipelines/watch", "pipelines/web",
 		"runners/engine", "runners/memory", "runners/schedule", "runners/store", "runners/workflow", "transforms/corpus", "transforms/dataset", "transforms/prepare", "transforms/vocab"}, {cobra, pflag}},
 	"pipelines/prep": {{"pipelines/internal/command"}, {}},
 	// app is command for programs outside of this module; round for their stages.

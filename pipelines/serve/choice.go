@@ -17,6 +17,7 @@ import (
 // writes them, a loop's, and the one that sends them, the handler's.
 type answer struct {
 	choices []*choice
+	prompts int           // characters of the prompts
 	gone    atomic.Bool   // nobody waits for it
 	left    atomic.Int64  // choices that have not ended
 	done    chan struct{} // closed when all choices have ended

@@ -49,11 +49,12 @@ func (s *Server) complete(w http.ResponseWriter, r *http.Request) *completion.Er
 	case <-ctx.Done():
 		return s.cut(ctx)
 	}
-	for _, c := range a.choices {
+	for i, c := range a.choices {
 		p, _, _, err := c.take()
 		if err != nil {
 			return s.failed(ctx, err)
 		}
+		p.Index = i
 		part.Choices = append(part.Choices, p)
 	}
 	part.Usage = a.usage()
@@ -124,7 +125,7 @@ func (s *Server) submit(req *completion.Request) (*answer, *model, *completion.E
 	}
 	for {
 		m := s.current.Load()
-		a, wrong := m.answer(req)
+		a, wrong := m.answer(req, s.o.Limits.Limits)
 		if wrong != nil {
 			return nil, nil, wrong
 		}
@@ -154,17 +155,25 @@ func (m *model) named(name string) *completion.Error {
 
 // answer makes the choices of a request: n of each prompt, those of the first prompt
 // first. Choice j of a prompt has stream j of the seed, whatever other prompts there are.
-func (m *model) answer(req *completion.Request) (*answer, *completion.Error) {
+func (m *model) answer(req *completion.Request, l completion.Limits) (*answer, *completion.Error) {
 	if wrong := m.named(req.Model); wrong != nil {
 		return nil, wrong
 	}
 	a := &answer{done: make(chan struct{}), news: make(chan struct{}, 1)}
+	chars := 0
 	for _, p := range req.Prompts {
-		ids, wrong := m.ids(p)
+		ids, wrong := m.ids(p, l.Prompt)
 		if wrong != nil {
 			return nil, wrong
 		}
 		a.prompts += len(ids)
+		if chars += req.N * req.MaxTokens; req.Echo {
+			chars += req.N * len(ids)
+		}
+		if chars > l.Answer/req.Weight() {
+			return nil, completion.Refuse("max_tokens", "the texts of the answer may have more than %d characters together, the limit of one with logprobs like these",
+				l.Answer/req.Weight())
+		}
 		for j := range req.N {
 			c, wrong := m.choice(req, ids, uint64(j))
 			if wrong != nil {
@@ -178,8 +187,8 @@ func (m *model) answer(req *completion.Request) (*answer, *completion.Error) {
 	return a, nil
 }
 
-// ids returns the ids of a prompt.
-func (m *model) ids(p completion.Prompt) ([]int32, *completion.Error) {
+// ids returns the ids of a prompt of up to most characters.
+func (m *model) ids(p completion.Prompt, most int) ([]int32, *completion.Error) {
 	if p.IDs != nil {
 		for at, id := range p.IDs {
 			if int(id) >= m.Vocab.Size() {
@@ -192,7 +201,21 @@ func (m *model) ids(p completion.Prompt) ([]int32, *completion.Error) {
 	if err != nil {
 		return nil, completion.Refuse("prompt", "%v", err)
 	}
+	if len(ids) > most {
+		return nil, completion.Refuse("prompt", "the prompt has %d characters, at most %d are allowed", len(ids), most)
+	}
 	return ids, nil
+}
+
+// sampling returns what a request asks of the sampler. [UNK] is written only where a
+// request has a bias for it.
+func (m *model) sampling(req *completion.Request) sample.Options {
+	o := sample.Options{Temperature: req.Temperature, TopK: req.TopK, TopP: req.TopP, MinP: req.MinP,
+		RepetitionPenalty: req.RepetitionPenalty, Bias: req.LogitBias}
+	if _, asked := req.LogitBias[0]; m.Vocab.HasUnknown() && !asked {
+		o.Ban = []int32{0}
+	}
+	return o
 }
 
 // choice makes a text of a request.

@@ -14,6 +14,7 @@ import (
 type metrics struct {
 	registry  *prometheus.Registry
 	texts     *atomic.Int64 // of the server
+	whole     atomic.Int64  // texts that came to their end
 	running   prometheus.Gauge
 	waiting   prometheus.Gauge
 	open      prometheus.Gauge
@@ -81,6 +82,7 @@ func (m *metrics) ended(c *choice) {
 	m.texts.Add(-1)
 	m.generated.Add(float64(c.drawn))
 	if c.failed == nil {
+		m.whole.Add(1)
 		m.finished.WithLabelValues(c.finish).Inc()
 	}
 }

@@ -73,13 +73,12 @@ func (s *Server) route(method, path string, h handler) {
 			s.counts.requests.WithLabelValues(path, strconv.Itoa(status.code)).Inc()
 		}()
 		_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(s.o.Limits.Wall + s.o.Limits.Write))
-		wrong := s.guard.refuse(r)
-		if wrong == nil && method != "" && !slices.Contains(methods, r.Method) {
+		var wrong *completion.Error
+		if method != "" && !slices.Contains(methods, r.Method) {
 			w.Header().Set("Allow", strings.Join(methods, ", "))
 			wrong = &completion.Error{Status: http.StatusMethodNotAllowed, Type: completion.InvalidRequest,
 				Message: fmt.Sprintf("%s is for %s alone", path, strings.Join(methods, " and "))}
-		}
-		if wrong == nil {
+		} else {
 			wrong = h(status, r)
 		}
 		if wrong != nil {
@@ -88,16 +87,22 @@ func (s *Server) route(method, path string, h handler) {
 	})
 }
 
-// ServeHTTP answers a request.
+// ServeHTTP answers a request of who may ask.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Referrer-Policy", "no-referrer")
 	h.Set("Cache-Control", "no-store")
 	h.Set("Cross-Origin-Resource-Policy", "same-origin")
-	if !s.guard.cors(w, r) {
-		s.mux.ServeHTTP(w, r)
+	if s.guard.cors(w, r) {
+		return
 	}
+	if wrong := s.guard.refuse(r); wrong != nil {
+		s.counts.requests.WithLabelValues("denied", strconv.Itoa(wrong.Status)).Inc()
+		s.refuse(&status{ResponseWriter: w}, wrong)
+		return
+	}
+	s.mux.ServeHTTP(w, r)
 }
 
 // status remembers the status of an answer.
@@ -187,7 +192,8 @@ func (s *Server) oneModel(w http.ResponseWriter, r *http.Request) *completion.Er
 
 // tokenize answers with the ids of a text.
 func (s *Server) tokenize(w http.ResponseWriter, r *http.Request) *completion.Error {
-	return s.decode(w, r, func(body []byte) *completion.Error {
+	answer := map[string]any{"max_model_len": s.o.Limits.Prompt + s.o.Limits.MaxTokens, "token_strs": nil}
+	wrong := s.decode(w, r, func(body []byte) *completion.Error {
 		req, wrong := completion.DecodeTokenize(body)
 		if wrong != nil {
 			return wrong
@@ -196,25 +202,27 @@ func (s *Server) tokenize(w http.ResponseWriter, r *http.Request) *completion.Er
 		if wrong := m.named(req.Model); wrong != nil {
 			return wrong
 		}
-		ids, wrong := m.ids(completion.Prompt{Text: *req.Text})
-		if wrong != nil {
-			return wrong
-		}
-		strs := []string(nil)
+		ids, wrong := m.ids(completion.Prompt{Text: *req.Text}, s.o.Limits.Prompt)
+		answer["count"], answer["tokens"] = len(ids), append([]int32{}, ids...)
 		if req.Strs {
-			strs = []string{}
+			strs := []string{}
 			for _, id := range ids {
 				strs = append(strs, m.token(id))
 			}
+			answer["token_strs"] = strs
 		}
-		return s.write(w, http.StatusOK, map[string]any{"count": len(ids), "max_model_len": s.o.Limits.Prompt + s.o.Limits.MaxTokens,
-			"tokens": append([]int32{}, ids...), "token_strs": strs})
+		return wrong
 	})
+	if wrong != nil {
+		return wrong
+	}
+	return s.write(w, http.StatusOK, answer)
 }
 
 // detokenize answers with the text of ids.
 func (s *Server) detokenize(w http.ResponseWriter, r *http.Request) *completion.Error {
-	return s.decode(w, r, func(body []byte) *completion.Error {
+	var text []byte
+	wrong := s.decode(w, r, func(body []byte) *completion.Error {
 		req, wrong := completion.DecodeDetokenize(body, s.o.Limits.Limits)
 		if wrong != nil {
 			return wrong
@@ -223,15 +231,17 @@ func (s *Server) detokenize(w http.ResponseWriter, r *http.Request) *completion.
 		if wrong := m.named(req.Model); wrong != nil {
 			return wrong
 		}
-		ids, wrong := m.ids(completion.Prompt{IDs: req.IDs})
+		ids, wrong := m.ids(completion.Prompt{IDs: req.IDs}, s.o.Limits.Prompt)
 		if wrong != nil {
 			wrong.Param = "tokens"
-			return wrong
 		}
-		var text []byte
 		for _, id := range ids {
 			text = m.Vocab.AppendText(text, id)
 		}
-		return s.write(w, http.StatusOK, map[string]any{"prompt": string(text)})
+		return wrong
 	})
+	if wrong != nil {
+		return wrong
+	}
+	return s.write(w, http.StatusOK, map[string]any{"prompt": string(text)})
 }

@@ -56,7 +56,8 @@ type Options struct {
 	Origins []string // of web pages elsewhere that may use the server, such as https://example.org
 
 	// Next returns the model to use instead of the one in use, nil where that stays. An
-	// error is told once, and counted; the model in use stays. Nil: there is never another.
+	// error is told and counted, once as long as it is the same; the model in use stays.
+	// Nil: there is never another.
 	Next  func(ctx context.Context, now *text.Model) (*text.Model, error)
 	Every time.Duration // between two calls of Next
 }
@@ -118,6 +119,9 @@ func (s *Server) use(next *model) {
 	s.counts.using(next)
 }
 
+// Texts returns how many texts have been written to their end.
+func (s *Server) Texts() int64 { return s.counts.whole.Load() }
+
 // Run answers on a listener until ctx ends. Then it is not ready, takes no more requests,
 // answers those under way, and returns nil.
 func (s *Server) Run(ctx context.Context, l net.Listener) error {
@@ -159,6 +163,7 @@ func (s *Server) follow(ctx context.Context) {
 			told = ""
 		case err.Error() != told:
 			told = err.Error()
+			s.counts.swaps.WithLabelValues("refused").Inc()
 			s.o.Console.Warn("serve: the model in use stays: %v", err)
 		}
 	}
@@ -176,9 +181,6 @@ func (s *Server) advance(ctx context.Context) error {
 		next, err = s.ready(m)
 	}
 	if err != nil {
-		if ctx.Err() == nil {
-			s.counts.swaps.WithLabelValues("refused").Inc()
-		}
 		return err
 	}
 	s.use(next)

@@ -10,10 +10,10 @@ import (
 	"github.com/quire-ml/quire/pipelines/serve/completion"
 )
 
-const (
-	pause = 20 * time.Millisecond // between two parts of a stream, at least
-	alive = 15 * time.Second      // after which a stream without news says that it lives
-)
+const pause = 20 * time.Millisecond // between two parts of a stream, at least
+
+// alive is the time after which a stream without news says that it lives. Tests shorten it.
+var alive = 15 * time.Second
 
 // stream sends an answer part by part, as server-sent events. Its head is sent with the
 // first event.

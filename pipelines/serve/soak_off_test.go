@@ -1,0 +1,5 @@
+//go:build !soak
+
+package serve_test
+
+const soak = false
