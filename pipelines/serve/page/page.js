@@ -160,7 +160,7 @@ async function write(body) {
 function show(done) {
   last = done;
   $("replay").disabled = false;
-  $("proof").hidden = false;
+  $("proof").hidden = !done.receipt;
   $("used").textContent = done.body.seed;
   $("receipt").textContent = JSON.stringify(done.receipt, null, 1);
 }

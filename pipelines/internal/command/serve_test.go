@@ -1,0 +1,218 @@
+package command_test
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// served is a process of quire serve.
+type served struct {
+	*lab
+	c      *exec.Cmd
+	url    string
+	stdout bytes.Buffer
+	said   struct {
+		sync.Mutex
+		lines []string
+	}
+	read chan bool
+}
+
+// serve starts the command and waits until it answers.
+func (l *lab) serve(args ...string) *served {
+	l.t.Helper()
+	s := &served{lab: l, read: make(chan bool)}
+	s.c = l.child(append([]string{"serve", "--listen", "127.0.0.1:0", "--poll", "20ms"}, args...)...)
+	s.c.Stdout = &s.stdout
+	stderr, err := s.c.StderrPipe()
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	if err := s.c.Start(); err != nil {
+		l.t.Fatal(err)
+	}
+	l.t.Cleanup(func() { _ = s.c.Process.Kill() })
+	url := make(chan string, 1)
+	go func() {
+		defer close(s.read)
+		for lines := bufio.NewScanner(stderr); lines.Scan(); {
+			line := lines.Text()
+			s.said.Lock()
+			s.said.lines = append(s.said.lines, line)
+			s.said.Unlock()
+			if _, rest, ok := strings.Cut(line, "serve: http://"); ok {
+				address, _, _ := strings.Cut(rest, " ")
+				url <- "http://" + address
+			}
+		}
+		close(url)
+	}()
+	if s.url = <-url; s.url == "" {
+		l.t.Fatalf("it does not serve: %q", s.said.lines)
+	}
+	return s
+}
+
+// says waits for a line with these words.
+func (s *served) says(words string) {
+	s.t.Helper()
+	s.soon(words, func() bool {
+		s.said.Lock()
+		defer s.said.Unlock()
+		return strings.Contains(strings.Join(s.said.lines, "\n"), words)
+	})
+}
+
+// soon waits for a condition, for a minute at most.
+func (s *served) soon(what string, holds func() bool) {
+	s.t.Helper()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for end := time.Now().Add(time.Minute); !holds(); <-tick.C {
+		if time.Now().After(end) {
+			s.t.Fatalf("after a minute: not %s; it said %q", what, s.said.lines)
+		}
+	}
+}
+
+// stop sends SIGTERM and returns how the process ended.
+func (s *served) stop() outcome {
+	s.t.Helper()
+	if err := s.c.Process.Signal(syscall.SIGTERM); err != nil {
+		s.t.Fatal(err)
+	}
+	<-s.read
+	_ = s.c.Wait()
+	return outcome{s.c.Args, s.c.ProcessState.ExitCode(), s.stdout.String(), strings.Join(s.said.lines, "\n")}
+}
+
+// complete returns the answer to a completion, and its text.
+func (s *served) complete(body string, headers ...string) (answer map[string]any, text string) {
+	s.t.Helper()
+	req, err := http.NewRequestWithContext(s.t.Context(), "POST", s.url+"/v1/completions", strings.NewReader(body))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	req.Header.Set("Content-Type", "application/json")
+	for _, h := range headers {
+		name, value, _ := strings.Cut(h, ": ")
+		req.Header.Set(name, value)
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if err := json.NewDecoder(resp.Body).Decode(&answer); err != nil {
+		s.t.Fatal(err)
+	}
+	if resp.StatusCode != http.StatusOK {
+		return answer, ""
+	}
+	return answer, answer["choices"].([]any)[0].(map[string]any)["text"].(string)
+}
+
+// TestServe is a server's life: it answers with the promoted model as generate does, takes
+// up another one, keeps it where the next is damaged, and ends at SIGTERM with its texts
+// complete.
+func TestServe(t *testing.T) {
+	l := untrained(t)
+	run := l.result(trainKeys, "train", "--set", "train.epochs=0")["run"].(string)
+	l.ok("promote", run)
+	s := l.serve("--json")
+	const body = `{"model":"tiny","prompt":"the ","max_tokens":30,"seed":3}`
+	first, text := s.complete(body)
+	if want := l.result("texts", "generate", "--prompt", "the ", "--length", "30", "--seed", "3")["texts"].([]any)[0]; "the "+text != want {
+		t.Errorf("serve writes %q, generate %q", "the "+text, want)
+	}
+	other := l.result(trainKeys, "train", "--set", "train.epochs=0", "--set", "train.seed=2", "--out", filepath.Join(l.dir, "other"))["run"].(string)
+	l.ok("promote", other)
+	s.says("in place of " + first["system_fingerprint"].(string))
+	second, text := s.complete(body)
+	if second["system_fingerprint"] == first["system_fingerprint"] {
+		t.Error("the answer names the model before")
+	}
+	if want := l.result("texts", "generate", "--prompt", "the ", "--length", "30", "--seed", "3")["texts"].([]any)[0]; "the "+text != want {
+		t.Errorf("serve writes %q, generate %q", "the "+text, want)
+	}
+	pointer := filepath.Join(l.work, "promoted.json")
+	intact := l.read(pointer)
+	l.write(pointer, strings.Replace(intact, second["system_fingerprint"].(string), first["system_fingerprint"].(string), 1))
+	s.says("the model in use stays")
+	if answer, again := s.complete(body); again != text || answer["system_fingerprint"] != second["system_fingerprint"] {
+		t.Errorf("with a damaged pointer the answer is %v", answer)
+	}
+	l.write(pointer, intact)
+
+	long, err := http.Post(s.url+"/v1/completions", "application/json", strings.NewReader(`{"prompt":"the ","max_tokens":16000,"seed":3,"stream":true}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer long.Body.Close()
+	result := l.parse("address model texts", s.stop())
+	data, err := io.ReadAll(long.Body)
+	if err != nil || !strings.HasSuffix(string(data), "data: [DONE]\n\n") || !strings.Contains(string(data), `"finish_reason":"length"`) {
+		t.Errorf("the text under way ends with %q, %v", data[max(0, len(data)-200):], err)
+	}
+	if result["texts"] != 4.0 || result["model"] != "tiny" || s.c.ProcessState.ExitCode() != 0 {
+		t.Errorf("exit code %d, %v", s.c.ProcessState.ExitCode(), result)
+	}
+}
+
+// TestServeKeys: keys are read from a file, which others should not read.
+func TestServeKeys(t *testing.T) {
+	l := untrained(t)
+	file := filepath.Join(l.dir, "keys")
+	l.write(file, "a-secret-of-the-test\n")
+	s := l.serve("--api-key-file", file, "--name", "mine", "--max-tokens", "5")
+	s.says("other users of this machine can read " + file)
+	if answer, text := s.complete(`{"prompt":"the "}`); text != "" || answer["error"].(map[string]any)["code"] != "invalid_api_key" {
+		t.Errorf("without a key: %v", answer)
+	}
+	const key = "Authorization: Bearer a-secret-of-the-test"
+	if answer, text := s.complete(`{"prompt":"the ","max_tokens":5,"model":"mine"}`, key); len(text) != 5 {
+		t.Errorf("with a key: %v", answer)
+	}
+	if answer, text := s.complete(`{"prompt":"the ","max_tokens":6}`, key); text != "" {
+		t.Errorf("above the limit: %v", answer)
+	}
+	if o := s.stop(); o.code != 0 || strings.Contains(o.String(), "a-secret") {
+		t.Error(o)
+	}
+}
+
+func TestServeUsage(t *testing.T) {
+	l := untrained(t)
+	file := filepath.Join(l.dir, "keys")
+	l.fails(2, []string{"can be reached from other machines", "--api-key-file", "quire serve --help"}, "serve", "--listen", "0.0.0.0:0")
+	l.fails(2, []string{"--api-key-file " + file, "no such file"}, "serve", "--api-key-file", file)
+	l.write(file, "short\n")
+	if err := os.Chmod(file, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	l.fails(2, []string{"line 1: a key has 5 characters, at least 16"}, "serve", "--api-key-file", file)
+	l.fails(2, []string{"an address is HOST:PORT"}, "serve", "--listen", "8080")
+	l.fails(2, []string{"the origin", "https://example.org"}, "serve", "--cors-origin", "example.org")
+	for _, flag := range []string{"--batch=0", "--queue=-1", "--poll=0s", "--max-time=-1s", "--max-body=0"} {
+		name, _, _ := strings.Cut(flag, "=")
+		l.fails(2, []string{name + " is "}, "serve", flag)
+	}
+	l.fails(1, []string{"train a model first"}, "serve", "--set", "workdir="+filepath.Join(l.dir, "none"), "--checkpoint", filepath.Join(l.dir, "none"))
+	help := l.ok("serve", "--help").stdout
+	for _, limit := range []string{"--max-body", "--max-prompt", "--max-tokens", "--max-choices", "--max-answer", "--max-time", "--queue", "--batch", "--write-timeout", "--max-requests", "16 KiB"} {
+		if !strings.Contains(help, limit) {
+			t.Errorf("the help has no %s", limit)
+		}
+	}
+}

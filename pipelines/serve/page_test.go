@@ -1,0 +1,90 @@
+package serve_test
+
+import (
+	"encoding/json"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/quire-ml/quire/pipelines/serve"
+)
+
+// TestPage is a person at a browser: types, writes, stops, writes again from the receipt.
+// QUIRE_SCREENSHOTS=folder keeps pictures, QUIRE_CHECKPOINT=file has another model's text
+// in them.
+func TestPage(t *testing.T) {
+	path := os.Getenv("QUIRE_CHECKPOINT")
+	if path == "" {
+		path = save(t, kind{hidden: 32})
+	}
+	m := open(t, path)
+	h := start(t, m, func(o *serve.Options) { o.Name = "opticks" })
+	b := newBrowser(t)
+	b.view(1200, "light")
+	b.call("Page.navigate", map[string]any{"url": strings.Replace(h.url, "127.0.0.1", "localhost", 1) + "/"})
+	b.until(`document.readyState === "complete" && document.getElementById("model")?.textContent === "opticks"`)
+	if b.eval(`document.activeElement.id`) != "prompt" {
+		t.Error("the prompt has not the focus")
+	}
+	b.shoot("page-light-empty")
+
+	// Ctrl+Enter writes; the text is the one of the API.
+	b.write("the prism")
+	b.eval(`document.getElementById("seed").value = "7"; document.getElementById("max_tokens").value = "300"`)
+	b.press("Enter", 13, 2)
+	b.until(`document.getElementById("status").textContent.startsWith("Written in")`)
+	const shown = `document.querySelector("#output").textContent`
+	want := h.ask(`{"prompt":"the prism","max_tokens":300,"seed":7,"temperature":0.8}`).Choices[0].Text
+	if got := b.eval(shown); got != "the prism"+want {
+		t.Errorf("the page has %q, want %q", got, want)
+	}
+	if n := b.eval(`document.querySelectorAll("#output.colour [class^=h]").length`); n != 300.0 {
+		t.Errorf("%v characters have a colour", n)
+	}
+	if b.eval(`getComputedStyle(document.querySelector("#output .h7") ?? document.querySelector("#output .h5")).backgroundColor`) == "rgba(0, 0, 0, 0)" {
+		t.Error("surprise has no colour")
+	}
+	var receipt map[string]any
+	if err := json.Unmarshal([]byte(b.eval(`document.getElementById("receipt").textContent`).(string)), &receipt); err != nil {
+		t.Errorf("the receipt is %v, %v", receipt, err)
+	}
+	b.shoot("page-light-text")
+
+	// Replay writes it again, and says that it is the same.
+	b.click("replay")
+	b.until(`document.getElementById("status").textContent.startsWith("The same text again")`)
+	b.view(1200, "dark")
+	b.shoot("page-dark-text")
+
+	// Escape stops a text that would take long, and keeps what is there.
+	b.eval(`document.getElementById("max_tokens").value = "16384"; document.getElementById("seed").value = ""; document.getElementById("prompt").focus()`)
+	b.press("Enter", 13, 2)
+	b.until(shown + `.length > 20`)
+	b.shoot("page-dark-writing")
+	b.press("Escape", 27, 0)
+	b.until(`["Stopped.", "Written in"].some((s) => document.getElementById("status").textContent.startsWith(s))`)
+	eventually(t, "the server has stopped too", func() bool { return h.figure("quire_num_requests_running") == 0 })
+
+	// A mistake is said.
+	b.eval(`document.getElementById("prompt").value = "Ω"; document.getElementById("prompt").focus()`)
+	b.press("Enter", 13, 2)
+	b.until(`document.getElementById("status").textContent.includes("U+03A9")`)
+	b.view(390, "light")
+	if b.eval(`document.documentElement.scrollWidth <= 390`) != true {
+		t.Errorf("at 390 pixels the page is %v wide", b.eval(`document.documentElement.scrollWidth`))
+	}
+	b.shoot("page-phone-error")
+	b.eval(`document.getElementById("prompt").value = "the light"; document.getElementById("max_tokens").value = "200"`)
+	b.click("write")
+	b.until(`document.getElementById("status").textContent.startsWith("Written in")`)
+	b.shoot("page-phone-text")
+	b.view(390, "dark")
+	b.shoot("page-phone-dark")
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, line := range b.console {
+		if !strings.Contains(line, "400 (Bad Request)") { // the mistake
+			t.Errorf("the browser says %s", line)
+		}
+	}
+}
