@@ -19,7 +19,7 @@ const maxPairs = 4 << 20
 // Count counts the characters, adjacent pairs and adjacent triples of a corpus. It
 // gives triples up where more than MaxTriples differ.
 //
-// It takes a PCollection<Range> and returns a PCollection<Statistics> of one
+// It takes a PCollection<Lot> and returns a PCollection<Statistics> of one
 // element, or of no element where there is no range.
 func Count(s beam.Scope, form Form, ranges beam.PCollection) beam.PCollection {
 	s = s.Scope("corpus.Count")
@@ -49,11 +49,11 @@ type counter struct {
 	tally  *tally
 }
 
-// counted is the result for one range.
+// counted is the result for one lot.
 type counted struct {
-	count   RangeCount
+	counts  []RangeCount
 	invalid Invalid
-	full    *Statistics // of the tally, where that was full; else nil
+	full    []Statistics // of the tallies that were full
 }
 
 // Teardown closes the readers.
@@ -78,14 +78,19 @@ func (f *countFn) StartBundle(ctx context.Context, _ func(Statistics)) {
 	}
 }
 
-func (f *countFn) ProcessElement(rng Range, emit func(Statistics)) error {
-	done, err := f.group.Do(func(ctx context.Context) (counted, error) {
+func (f *countFn) ProcessElement(lot Lot, emit func(Statistics)) error {
+	done, err := f.group.Do(func(ctx context.Context) (d counted, err error) {
 		c := f.counters.Take()
 		defer f.counters.Put(c)
-		if c.tally == nil {
-			c.tally = newTally(f.MaxTriples)
+		for _, rng := range lot.Ranges {
+			if c.tally == nil {
+				c.tally = newTally(f.MaxTriples)
+			}
+			if err := c.count(ctx, rng, f.Form, &d); err != nil {
+				return d, err
+			}
 		}
-		return c.count(ctx, rng, f.Form)
+		return d, nil
 	})
 	f.add(done, emit)
 	return err
@@ -114,36 +119,36 @@ func (f *countFn) FinishBundle(emit func(Statistics)) error {
 
 func (f *countFn) add(done []counted, emit func(Statistics)) {
 	for _, d := range done {
-		f.ranges = append(f.ranges, d.count)
+		f.ranges = append(f.ranges, d.counts...)
 		f.invalid = f.invalid.plus(d.invalid)
-		if d.full != nil {
-			emit(*d.full)
+		for _, s := range d.full {
+			emit(s)
 		}
 	}
 }
 
-// count counts a range.
-func (c *counter) count(ctx context.Context, rng Range, form Form) (counted, error) {
+// count adds a range to d.
+func (c *counter) count(ctx context.Context, rng Range, form Form, d *counted) error {
 	if err := ctx.Err(); err != nil {
-		return counted{}, err
+		return err
 	}
 	text, err := c.reader.Text(ctx, rng, form, 0)
 	if err != nil {
-		return counted{}, err
+		return err
 	}
-	chars, invalid, first := c.tally.text(text)
+	chars, n, first := c.tally.text(text)
 	bundle.Done(rng.Length)
-	d := counted{invalid: text.Invalid}
-	if invalid > 0 {
-		d.invalid = Invalid{Count: invalid, Offset: text.Offset + int64(first), Byte: int64(text.Bytes[first])}
+	invalid := text.Invalid
+	if n > 0 {
+		invalid = Invalid{Count: n, Offset: text.Offset + int64(first), Byte: int64(text.Bytes[first])}
 	}
-	d.invalid.Doc = rng.Doc
-	d.count = RangeCount{Doc: rng.Doc, Offset: rng.Offset, Length: rng.Length, Chars: chars, Invalid: d.invalid.Count, CRC: text.CRC}
+	invalid.Doc = rng.Doc
+	d.invalid = d.invalid.plus(invalid)
+	d.counts = append(d.counts, RangeCount{Doc: rng.Doc, Offset: rng.Offset, Length: rng.Length, Chars: chars, Invalid: invalid.Count, CRC: text.CRC})
 	if c.tally.full() {
-		s := c.tally.statistics()
-		d.full, c.tally = &s, nil
+		d.full, c.tally = append(d.full, c.tally.statistics()), nil
 	}
-	return d, nil
+	return nil
 }
 
 // plus adds the counts and keeps the position of the earlier byte.

@@ -2,8 +2,10 @@ package corpus
 
 import (
 	"bytes"
+	"fmt"
 	"math/rand/v2"
 	"reflect"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -77,10 +79,16 @@ func TestCountFn(t *testing.T) {
 				if i%3 == 0 {
 					f.StartBundle(t.Context(), emit)
 				}
+				var lot Lot
 				for at := int64(0); at < d.Bytes; at += size {
-					if err := f.ProcessElement(Range{Doc: int64(i), Document: d, Offset: at, Length: min(size, d.Bytes-at)}, emit); err != nil {
+					lot.Ranges = append(lot.Ranges, Range{Doc: int64(i), Document: d, Offset: at, Length: min(size, d.Bytes-at)})
+					if len(lot.Ranges) < 1+i%3 && at+size < d.Bytes {
+						continue
+					}
+					if err := f.ProcessElement(lot, emit); err != nil {
 						t.Fatal(err)
 					}
+					lot = Lot{}
 				}
 				if i%3 == 2 || i == len(docs)-1 {
 					if err := f.FinishBundle(emit); err != nil {
@@ -177,7 +185,7 @@ func TestCountPipeline(t *testing.T) {
 	docs := []Document{put(t, dir, "a", "abab"), put(t, dir, "b", ""), put(t, dir, "c", "éa")}
 	for _, runner := range []string{"direct", "prism"} {
 		p, s := beam.NewPipelineWithRoot()
-		items := Create(s, docs)
+		items := Create(s, 3, docs)
 		got := beam.ParDo(s, summary, Count(s, Form{Unit: vocab.Rune}, Ranges(s, 3, items)))
 		passert.Equals(s, got, "a3b2é1 ab2 ba1 éa1")
 		digests := Hash(s, items)
@@ -188,6 +196,35 @@ func TestCountPipeline(t *testing.T) {
 		if err := engine.Run(t.Context(), runner, p, engine.Options{}); err != nil {
 			t.Errorf("%s: %v", runner, err)
 		}
+	}
+}
+
+// TestLots: consecutive documents share a lot up to its bytes; the ranges of a larger one
+// are a lot each; a document of 0 bytes has none.
+func TestLots(t *testing.T) {
+	doc := func(name string, bytes int64) Document { return Document{Name: name, Bytes: bytes} }
+	docs := []Document{doc("a", 4), doc("b", 0), doc("c", 6), doc("d", 1), doc("e", 25), doc("f", 10), doc("g", 3), doc("h", 7)}
+	var got []string
+	f := &rangeFn{RangeBytes: 10}
+	for _, i := range items(docs, 10) {
+		f.ProcessElement(i, func(l Lot) {
+			var line []string
+			for _, r := range l.Ranges {
+				if r.Document != docs[r.Doc] {
+					t.Errorf("range %+v: document %d is %+v", r, r.Doc, docs[r.Doc])
+				}
+				line = append(line, fmt.Sprintf("%s %d+%d", r.Document.Name, r.Offset, r.Length))
+			}
+			got = append(got, strings.Join(line, ", "))
+		})
+	}
+	want := []string{"a 0+4, c 0+6", "d 0+1", "e 0+10", "e 10+10", "e 20+5", "f 0+10", "g 0+3, h 0+7"}
+	if !slices.Equal(got, want) {
+		t.Errorf("lots\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+	many := items(make([]Document, maxItem+1), 1)
+	if len(many) != 2 || len(many[0].Documents) != maxItem || many[1].First != maxItem {
+		t.Errorf("%d items of %d documents", len(many), maxItem+1)
 	}
 }
 
@@ -212,7 +249,7 @@ func attempt(t *testing.T, f *countFn, ranges []Range, broken bool) (parts []Sta
 		if broken && i > 0 {
 			return nil
 		}
-		if err := f.ProcessElement(b, emit); err != nil {
+		if err := f.ProcessElement(Lot{[]Range{b}}, emit); err != nil {
 			t.Error(err)
 		}
 	}

@@ -16,6 +16,13 @@ type Range struct {
 	Length   int64    `json:"length"`
 }
 
+// A Lot is ranges that one goroutine works on, one after another: one range of a large
+// document, or the whole of several small documents that follow one another in their
+// corpus. A corpus of many small documents is few elements and few temporary files.
+type Lot struct {
+	Ranges []Range `json:"ranges"` // at least one, ordered by position in the corpus
+}
+
 // End returns the offset after the range's last byte.
 func (r Range) End() int64 { return r.Offset + r.Length }
 

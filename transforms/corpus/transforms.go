@@ -12,14 +12,13 @@ import (
 func init() {
 	opaque.Register[item]()
 	opaque.Register[Document]()
-	opaque.Register[Range]()
+	opaque.Register[Lot]()
 	opaque.Register[Statistics]()
 	opaque.Register[Digest]()
 	beam.RegisterDoFn(&rangeFn{})
 	beam.RegisterDoFn(&countFn{})
 	beam.RegisterDoFn(&mergeFn{})
 	beam.RegisterDoFn(&hashFn{})
-	beam.RegisterDoFn(&keyFn{})
 }
 
 // CharCount is the number of occurrences of a character.
@@ -66,79 +65,100 @@ type Digest struct {
 	Records int64 // joined in the document; 0: it is as it was found
 }
 
+// An item is consecutive documents: a large one, or several small ones.
 type item struct {
-	Doc      int64
-	Document Document
+	First     int64 // position of the first in the corpus
+	Documents []Document
 }
 
-// Create returns a PCollection<KV<int64, Document>>: each document with its
-// position in docs. It panics where docs is empty.
-func Create(s beam.Scope, docs []Document) beam.PCollection {
-	s = s.Scope("corpus.Create")
-	items := make([]item, len(docs))
+// maxItem bounds the documents of an item, each of which takes some 300 bytes.
+const maxItem = 4096
+
+// items returns the items of a corpus: those of several documents have at most bytes bytes.
+func items(docs []Document, bytes int64) []item {
+	var all []item
+	var size int64
 	for i, d := range docs {
-		items[i] = item{Doc: int64(i), Document: d}
+		last := len(all) - 1
+		if last < 0 || size+d.Bytes > bytes || len(all[last].Documents) == maxItem {
+			all = append(all, item{First: int64(i)})
+			last, size = last+1, 0
+		}
+		all[last].Documents = append(all[last].Documents, d)
+		size += d.Bytes
 	}
-	return beam.ParDo(s, &keyFn{}, beam.CreateList(s, items))
+	return all
 }
 
-// keyFn emits a document, keyed by its position.
-//
-// Order: none. Dropped: nothing. Retry: output depends on the element alone.
-// Memory: the element.
-type keyFn struct{}
-
-func (*keyFn) ProcessElement(i item) (int64, Document) { return i.Doc, i.Document }
+// Create returns a PCollection of the documents and their positions, for Ranges and
+// Hash. Small documents that follow one another are one element, of at most rangeBytes.
+// It panics where docs is empty, or rangeBytes < 1.
+func Create(s beam.Scope, rangeBytes int64, docs []Document) beam.PCollection {
+	if rangeBytes < 1 {
+		panic(fmt.Sprintf("corpus.Create: ranges of %d bytes", rangeBytes))
+	}
+	return beam.CreateList(s.Scope("corpus.Create"), items(docs, rangeBytes))
+}
 
 // Ranges cuts documents into byte ranges of rangeBytes (the last of a document
 // is shorter).
 //
-// It takes a PCollection<KV<int64, Document>> from Create and returns a
-// PCollection<Range>, spread over the workers. It panics if rangeBytes < 1.
+// It takes a PCollection that Create returned for the same rangeBytes, and returns a
+// PCollection<Lot>, spread over the workers.
 func Ranges(s beam.Scope, rangeBytes int64, docs beam.PCollection) beam.PCollection {
 	s = s.Scope("corpus.Ranges")
-	if rangeBytes < 1 {
-		panic(fmt.Sprintf("corpus.Ranges: ranges of %d bytes", rangeBytes))
-	}
 	return beam.Reshuffle(s, beam.ParDo(s, &rangeFn{RangeBytes: rangeBytes}, docs))
 }
 
-// rangeFn emits the ranges of a document.
+// rangeFn emits the ranges of documents.
 //
 // Order: none. Dropped: nothing; a document of 0 bytes has no range. Retry:
-// output depends on the element alone. Memory: one range's description.
+// output depends on the element alone. Memory: the description of one lot.
 type rangeFn struct {
 	RangeBytes int64 `json:"range_bytes"`
 }
 
-func (f *rangeFn) ProcessElement(doc int64, d Document, emit func(Range)) {
-	for at := int64(0); at < d.Bytes; at += f.RangeBytes {
-		emit(Range{Doc: doc, Document: d, Offset: at, Length: min(f.RangeBytes, d.Bytes-at)})
+func (f *rangeFn) ProcessElement(i item, emit func(Lot)) {
+	var small Lot
+	for k, d := range i.Documents {
+		for at := int64(0); at < d.Bytes; at += f.RangeBytes {
+			r := Range{Doc: i.First + int64(k), Document: d, Offset: at, Length: min(f.RangeBytes, d.Bytes-at)}
+			if d.Bytes > f.RangeBytes {
+				emit(Lot{Ranges: []Range{r}})
+				continue
+			}
+			small.Ranges = append(small.Ranges, r)
+		}
+	}
+	if len(small.Ranges) > 0 {
+		emit(small)
 	}
 }
 
 // Hash returns the digests of every document. It reads the documents whose digests
 // are not known yet, from start to end.
 //
-// It takes a PCollection<KV<int64, Document>> and returns a
-// PCollection<Digest>.
+// It takes a PCollection that Create returned, and returns a PCollection<Digest>.
 func Hash(s beam.Scope, docs beam.PCollection) beam.PCollection {
 	s = s.Scope("corpus.Hash")
 	return beam.ParDo(s, &hashFn{}, beam.Reshuffle(s, docs))
 }
 
-// hashFn returns the digests of a document.
+// hashFn returns the digests of documents.
 //
-// Order: none. Dropped: nothing. Retry: output depends on the document's bytes
+// Order: none. Dropped: nothing. Retry: output depends on the documents' bytes
 // alone. Memory: 1 MiB.
 type hashFn struct{}
 
-func (f *hashFn) ProcessElement(ctx context.Context, doc int64, d Document) (Digest, error) {
-	if d.SHA256 == "" {
-		var err error
-		if d, err = digest(ctx, d); err != nil {
-			return Digest{}, err
+func (f *hashFn) ProcessElement(ctx context.Context, i item, emit func(Digest)) error {
+	for k, d := range i.Documents {
+		if d.SHA256 == "" {
+			var err error
+			if d, err = digest(ctx, d); err != nil {
+				return err
+			}
 		}
+		emit(Digest{Doc: i.First + int64(k), Name: d.Name, Bytes: d.Bytes, SHA256: d.SHA256, CRC: d.CRC, Records: d.Records})
 	}
-	return Digest{Doc: doc, Name: d.Name, Bytes: d.Bytes, SHA256: d.SHA256, CRC: d.CRC, Records: d.Records}, nil
+	return nil
 }

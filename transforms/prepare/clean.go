@@ -39,7 +39,11 @@ func Clean(ctx context.Context, st *store.Store, mine func(name string) bool) er
 	if err != nil && !errors.Is(err, store.ErrNotExist) {
 		return err
 	}
-	prefixes := []string{partsPrefix}
+	dir, local := st.Local()
+	var prefixes []string
+	if !local {
+		prefixes = append(prefixes, partsPrefix)
+	}
 	if err != nil {
 		prefixes = append(prefixes, dataset.VocabName)
 		for _, split := range layout.Names {
@@ -60,8 +64,7 @@ func Clean(ctx context.Context, st *store.Store, mine func(name string) bool) er
 			}
 		}
 	}
-	if dir, ok := st.Local(); ok {
-		// Also the temporary files of killed attempts, which List does not show.
+	if local { // at once, and with the temporary files of killed attempts, which List does not show
 		return os.RemoveAll(filepath.Join(dir, filepath.FromSlash(partsPrefix)))
 	}
 	return nil

@@ -21,13 +21,13 @@ func init() {
 	beam.RegisterDoFn(&cutFn{})
 }
 
-// cutFn cuts the sequences that start in a range and sends them to their shards. It
-// works on one range a core at a time. The side input is the plan.
+// cutFn cuts the sequences that start in the ranges of a lot and sends them to their
+// shards. It works on one lot a core at a time. The side input is the plan.
 //
 // Order: none. Dropped: the characters of no sequence, counted in the manifest.
-// Retry: output depends on the range and the plan alone. So do the name and the bytes
+// Retry: output depends on the lot and the plan alone. So do the name and the bytes
 // of a part file; a file with these bytes that is there already counts as written.
-// Memory, for each core: the range's bytes and 3 times as much for ids, 40 bytes a
+// Memory, for each core: the lot's bytes and 3 times as much for ids, 40 bytes a
 // sequence, and the parcels that wait for the engine (60 bytes each by way of files,
 // else the range's records).
 type cutFn struct {
@@ -51,6 +51,7 @@ type cutter struct {
 	cutter  *charseq.Cutter
 	vocab   *vocab.Vocab // of cutter
 	entries []tfrecordio.Entry
+	ids     []byte // of entries, where they are of several ranges
 }
 
 // StartBundle forgets the plan and the unfinished work of an earlier bundle.
@@ -99,7 +100,7 @@ func (f *cutFn) start(ctx context.Context, p *plan) error {
 	return nil
 }
 
-func (f *cutFn) ProcessElement(ctx context.Context, rng corpus.Range, plans func(*plan) bool, emit func(int64, []byte)) error {
+func (f *cutFn) ProcessElement(ctx context.Context, lot corpus.Lot, plans func(*plan) bool, emit func(int64, []byte)) error {
 	if f.plan == nil {
 		p := new(plan)
 		if !plans(p) {
@@ -109,20 +110,10 @@ func (f *cutFn) ProcessElement(ctx context.Context, rng corpus.Range, plans func
 			return err
 		}
 	}
-	at, ok := f.plan.at(rng.Doc, rng.Offset)
-	if !ok {
-		return fmt.Errorf("prepare: %s: byte %d: the range is not in the plan", rng.Document.Name, rng.Offset)
-	}
-	var found []layout.Sequences
-	if f.rule.By == layout.ByTail {
-		if found = f.plan.Layout.Starting(rng.Doc, at.span()); len(found) == 0 {
-			return nil
-		}
-	}
 	done, err := f.group.Do(func(ctx context.Context) ([]tfrecordio.Parcel, error) {
 		c := cutters.Take()
 		defer cutters.Put(c)
-		return f.parcels(ctx, c, rng, at, found)
+		return f.parcels(ctx, c, lot)
 	})
 	send(done, emit)
 	return err
@@ -135,7 +126,7 @@ func (f *cutFn) FinishBundle(_ func(*plan) bool, emit func(int64, []byte)) error
 	return errors.Join(err, closeCutters())
 }
 
-// send emits the parcels of ranges.
+// send emits the parcels of lots.
 func send(done [][]tfrecordio.Parcel, emit func(int64, []byte)) {
 	for _, parcels := range done {
 		for _, p := range parcels {
@@ -144,26 +135,39 @@ func send(done [][]tfrecordio.Parcel, emit func(int64, []byte)) {
 	}
 }
 
-// parcels returns the parcels of range rng for the shards.
-func (f *cutFn) parcels(ctx context.Context, c *cutter, rng corpus.Range, at rangePlan,
-	found []layout.Sequences) ([]tfrecordio.Parcel, error) {
-	if err := ctx.Err(); err != nil {
-		return nil, err
-	}
+// parcels returns the parcels of a lot for the shards.
+func (f *cutFn) parcels(ctx context.Context, c *cutter, lot corpus.Lot) ([]tfrecordio.Parcel, error) {
 	if c.vocab == nil || c.vocab != f.vocab && !c.vocab.Same(f.vocab) {
 		c.vocab, c.cutter = f.vocab, charseq.NewCutter(f.vocab)
 	}
-	if err := f.cut(ctx, c, rng, at, found); err != nil {
-		return nil, fmt.Errorf("prepare: %s: %w", rng.Document.Name, err)
+	c.entries, c.ids = c.entries[:0], c.ids[:0]
+	for _, rng := range lot.Ranges {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		at, err := f.plan.at(rng)
+		if err != nil {
+			return nil, err
+		}
+		var found []layout.Sequences
+		if f.rule.By == layout.ByTail {
+			if found = f.plan.Layout.Starting(rng.Doc, at.span()); len(found) == 0 {
+				continue
+			}
+		}
+		if err := f.cut(ctx, c, rng, at, found, len(lot.Ranges) > 1); err != nil {
+			return nil, fmt.Errorf("prepare: %s: %w", rng.Document.Name, err)
+		}
+		bundle.Done(rng.Length)
 	}
-	bundle.Done(rng.Length)
-	return f.Options.shards().Scatter(ctx, f.st, rangeName(rng), c.entries, f.targets)
+	return f.Options.shards().Scatter(ctx, f.st, lotName(lot), c.entries, f.targets)
 }
 
-// cut sets c.entries to the sequences that start in range rng. By tail, found are these
-// sequences; by block, they follow from the text.
+// cut adds the sequences that start in range rng to c.entries. By tail, found are these
+// sequences; by block, they follow from the text. keep says that the text of another
+// range takes the place of this one's.
 func (f *cutFn) cut(ctx context.Context, c *cutter, rng corpus.Range, at rangePlan,
-	found []layout.Sequences) error {
+	found []layout.Sequences, keep bool) error {
 	n, ahead := int64(f.Options.SeqLength)+1, int64(f.Options.SeqLength)+1
 	if f.rule.By == layout.ByBlock {
 		ahead = f.rule.Blocks().Ahead()
@@ -192,18 +196,25 @@ func (f *cutFn) cut(ctx context.Context, c *cutter, rng corpus.Range, at rangePl
 		}
 	}
 	width, stride := int64(c.cutter.Width()), int64(f.Options.Stride)
-	c.entries = c.entries[:0]
 	for _, r := range found {
 		for i := range r.Count {
 			from := r.Char - at.First + i*stride
 			if (from+n)*width > int64(len(ids)) {
 				return changed(rng.End())
 			}
-			c.entries = append(c.entries, tfrecordio.Entry{Rank: f.order.Rank(r.Split, r.First+i), IDs: ids[from*width : (from+n)*width]})
+			e := tfrecordio.Entry{Rank: f.order.Rank(r.Split, r.First+i), IDs: ids[from*width : (from+n)*width]}
+			if keep {
+				start := len(c.ids)
+				c.ids = append(c.ids, e.IDs...)
+				e.IDs = c.ids[start:]
+			}
+			c.entries = append(c.entries, e)
 		}
 	}
 	return nil
 }
 
-// rangeName returns the name of a range: its position in the corpus.
-func rangeName(rng corpus.Range) string { return fmt.Sprintf("range-%08d-%014d", rng.Doc, rng.Offset) }
+// lotName returns the name of a lot: the position in the corpus at which it begins.
+func lotName(lot corpus.Lot) string {
+	return fmt.Sprintf("lot-%08d-%014d", lot.Ranges[0].Doc, lot.Ranges[0].Offset)
+}

@@ -116,7 +116,7 @@ func TestChanged(t *testing.T) {
 		t.Setenv("PREPARE_TEST_TEXT", now)
 		o := Options{SeqLength: 2, Dir: t.TempDir(), RangeBytes: 6}.complete(18)
 		p, s := beam.NewPipelineWithRoot()
-		items := corpus.Create(s, docs)
+		items := corpus.Create(s, o.RangeBytes, docs)
 		blocks := corpus.Ranges(s, o.RangeBytes, items)
 		made := beam.ParDo(s, &planFn{Options: o}, corpus.Count(s, o.form(), blocks), beam.SideInput{Input: corpus.Hash(s, items)})
 		made = beam.ParDo(s, meddle, made)

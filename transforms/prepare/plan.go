@@ -1,6 +1,7 @@
 package prepare
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 
@@ -243,18 +244,15 @@ func joined(triples []dataset.Triple) []dataset.Triple {
 	return triples[:n]
 }
 
-// at returns the plan of the range at an offset of a document.
-func (p *plan) at(doc, offset int64) (rangePlan, bool) {
-	i, ok := slices.BinarySearchFunc(p.Ranges, rangePlan{Doc: doc, Offset: offset}, func(a, b rangePlan) int {
-		if a.Doc != b.Doc {
-			return int(a.Doc - b.Doc)
-		}
-		return int(a.Offset - b.Offset)
+// at returns the plan of a range.
+func (p *plan) at(rng corpus.Range) (rangePlan, error) {
+	i, ok := slices.BinarySearchFunc(p.Ranges, rangePlan{Doc: rng.Doc, Offset: rng.Offset}, func(a, b rangePlan) int {
+		return cmp.Or(cmp.Compare(a.Doc, b.Doc), cmp.Compare(a.Offset, b.Offset))
 	})
 	if !ok {
-		return rangePlan{}, false
+		return rangePlan{}, fmt.Errorf("prepare: %s: byte %d: the range is not in the plan", rng.Document.Name, rng.Offset)
 	}
-	return p.Ranges[i], true
+	return p.Ranges[i], nil
 }
 
 // manifest returns the manifest of the set whose vocab.json is vocabFile.

@@ -212,7 +212,7 @@ func Set(s beam.Scope, docs []corpus.Document, o Options) beam.PCollection {
 		panic("prepare: the corpus has 0 bytes")
 	}
 	o = o.complete(corpus.Bytes(docs))
-	items := corpus.Create(s, docs)
+	items := corpus.Create(s, o.RangeBytes, docs)
 	ranges := corpus.Ranges(s, o.RangeBytes, items)
 	statistics := corpus.Count(s, o.form(), ranges)
 	plan := beam.ParDo(s, &planFn{Options: o}, statistics, beam.SideInput{Input: corpus.Hash(s, items)})

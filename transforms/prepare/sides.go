@@ -26,7 +26,7 @@ func init() {
 type sides struct{ Doc, Offset, Train, Validation, Test int64 }
 
 // sidesFn counts the sequences of the blocks that start in a range of bytes, by
-// split. It works on one range a core at a time. The side input is the plan, not yet
+// split. It works on one lot a core at a time. The side input is the plan, not yet
 // complete.
 //
 // Order: none. Dropped: nothing. Retry: output depends on the range and the plan
@@ -34,7 +34,7 @@ type sides struct{ Doc, Offset, Train, Validation, Test int64 }
 type sidesFn struct {
 	Options Options `json:"options"`
 
-	group   bundle.Group[sides]
+	group   bundle.Group[[]sides]
 	readers bundle.Pool[corpus.Reader]
 	plan    *plan // nil before the first element
 }
@@ -55,7 +55,7 @@ func (f *sidesFn) Teardown() error {
 	return errors.Join(errs...)
 }
 
-func (f *sidesFn) ProcessElement(rng corpus.Range, plans func(*plan) bool, emit func(sides)) error {
+func (f *sidesFn) ProcessElement(lot corpus.Lot, plans func(*plan) bool, emit func(sides)) error {
 	if f.plan == nil {
 		p := new(plan)
 		if !plans(p) {
@@ -63,32 +63,40 @@ func (f *sidesFn) ProcessElement(rng corpus.Range, plans func(*plan) bool, emit 
 		}
 		f.plan = p
 	}
-	at, ok := f.plan.at(rng.Doc, rng.Offset)
-	if !ok {
-		return fmt.Errorf("prepare: %s: byte %d: the range is not in the plan", rng.Document.Name, rng.Offset)
-	}
-	done, err := f.group.Do(func(ctx context.Context) (sides, error) {
+	done, err := f.group.Do(func(ctx context.Context) (all []sides, err error) {
 		r := f.readers.Take()
 		defer f.readers.Put(r)
-		s, err := f.count(ctx, r, rng, at)
-		if err != nil {
-			err = fmt.Errorf("prepare: %s: %w", rng.Document.Name, err)
+		for _, rng := range lot.Ranges {
+			at, err := f.plan.at(rng)
+			if err != nil {
+				return nil, err
+			}
+			s, err := f.count(ctx, r, rng, at)
+			if err != nil {
+				return nil, fmt.Errorf("prepare: %s: %w", rng.Document.Name, err)
+			}
+			all = append(all, s)
 		}
-		return s, err
+		return all, nil
 	})
-	for _, s := range done {
-		emit(s)
-	}
+	emitAll(done, emit)
 	return err
 }
 
 // FinishBundle emits the last counts.
 func (f *sidesFn) FinishBundle(_ func(*plan) bool, emit func(sides)) error {
 	done, err := f.group.Finish()
-	for _, s := range done {
-		emit(s)
-	}
+	emitAll(done, emit)
 	return err
+}
+
+// emitAll emits the counts of lots.
+func emitAll(done [][]sides, emit func(sides)) {
+	for _, lot := range done {
+		for _, s := range lot {
+			emit(s)
+		}
+	}
 }
 
 func (f *sidesFn) count(ctx context.Context, r *corpus.Reader, rng corpus.Range, at rangePlan) (sides, error) {

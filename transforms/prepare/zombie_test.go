@@ -28,14 +28,14 @@ type cluster struct {
 	r       *rand.Rand
 	o       Options
 	plan    plan
-	blocks  []corpus.Range
+	lots    []corpus.Lot
 	parcels []tfrecordio.Parcel
 	late    []func() // attempts for after the end, whose errors do not count
 }
 
-// attempt runs a bundle of blocks through cutFn, the first of them only where it
+// attempt runs a bundle of lots through cutFn, the first of them only where it
 // is broken off.
-func (c *cluster) attempt(blocks []corpus.Range, broken bool) (sent []tfrecordio.Parcel, err error) {
+func (c *cluster) attempt(lots []corpus.Lot, broken bool) (sent []tfrecordio.Parcel, err error) {
 	f := &cutFn{Options: c.o}
 	plans := func() func(*plan) bool {
 		given := false
@@ -46,7 +46,7 @@ func (c *cluster) attempt(blocks []corpus.Range, broken bool) (sent []tfrecordio
 	}
 	emit := func(key int64, data []byte) { sent = append(sent, tfrecordio.Parcel{Key: key, Data: data}) }
 	f.StartBundle(context.Background(), plans(), emit)
-	for i, b := range blocks {
+	for i, b := range lots {
 		if broken && i > 0 {
 			return nil, f.Teardown()
 		}
@@ -94,12 +94,12 @@ func repeat[R any](c *cluster, work func(broken bool) (R, error)) (result R) {
 
 // cut runs all bundles.
 func (c *cluster) cut() {
-	blocks := slices.Clone(c.blocks)
-	c.r.Shuffle(len(blocks), func(i, j int) { blocks[i], blocks[j] = blocks[j], blocks[i] })
-	for len(blocks) > 0 {
-		n := 1 + c.r.IntN(min(4, len(blocks)))
-		bundle := blocks[:n]
-		blocks = blocks[n:]
+	lots := slices.Clone(c.lots)
+	c.r.Shuffle(len(lots), func(i, j int) { lots[i], lots[j] = lots[j], lots[i] })
+	for len(lots) > 0 {
+		n := 1 + c.r.IntN(min(4, len(lots)))
+		bundle := lots[:n]
+		lots = lots[n:]
 		sent := repeat(c, func(broken bool) ([]tfrecordio.Parcel, error) { return c.attempt(bundle, broken) })
 		c.parcels = append(c.parcels, sent...)
 	}
@@ -128,6 +128,14 @@ func (c *cluster) finish() {
 	})
 }
 
+// chunks returns lots of n ranges.
+func chunks(ranges []corpus.Range, n int) (lots []corpus.Lot) {
+	for c := range slices.Chunk(ranges, n) {
+		lots = append(lots, corpus.Lot{Ranges: c})
+	}
+	return lots
+}
+
 func init() { beam.RegisterFunction(keepStatistics) }
 
 var kept corpus.Statistics // by keepStatistics, on the direct runner
@@ -142,7 +150,7 @@ func TestZombies(t *testing.T) {
 		o := Options{SeqLength: 6, Seed: 3, Shards: 3, RangeBytes: 200, SlabBytes: 200, ValidationFraction: 0.2, ValidationBy: by, Stride: 5}
 		want := files(t, made(t, "direct", docs, o))
 		o = o.complete(corpus.Bytes(docs))
-		var blocks []corpus.Range
+		var ranges []corpus.Range
 		var digests []corpus.Digest
 		sums, err := corpus.Digests(t.Context(), docs)
 		if err != nil {
@@ -151,16 +159,16 @@ func TestZombies(t *testing.T) {
 		for i, d := range docs {
 			digests = append(digests, corpus.Digest{Doc: int64(i), Name: d.Name, Bytes: d.Bytes, SHA256: sums[i], CRC: d.CRC})
 			for at := int64(0); at < d.Bytes; at += o.RangeBytes {
-				blocks = append(blocks, corpus.Range{Doc: int64(i), Document: d, Offset: at, Length: min(o.RangeBytes, d.Bytes-at)})
+				ranges = append(ranges, corpus.Range{Doc: int64(i), Document: d, Offset: at, Length: min(o.RangeBytes, d.Bytes-at)})
 			}
 		}
 		p, s := beam.NewPipelineWithRoot()
-		beam.ParDo0(s, keepStatistics, corpus.Count(s, o.form(), corpus.Ranges(s, o.RangeBytes, corpus.Create(s, docs))))
+		beam.ParDo0(s, keepStatistics, corpus.Count(s, o.form(), corpus.Ranges(s, o.RangeBytes, corpus.Create(s, o.RangeBytes, docs))))
 		if err := engine.Run(t.Context(), "direct", p, engine.Options{}); err != nil {
 			t.Fatal(err)
 		}
 		for seed := range uint64(250) {
-			c := &cluster{t: t, r: rand.New(rand.NewPCG(seed, 6)), o: o, blocks: blocks}
+			c := &cluster{t: t, r: rand.New(rand.NewPCG(seed, 6)), o: o, lots: chunks(ranges, 1+int(seed%3))}
 			c.o.Dir = inMemory(t)
 			c.o.Way = []string{"files", "engine"}[seed%2]
 			c.makePlan(kept, digests)
@@ -226,8 +234,8 @@ func (c *cluster) makePlan(st corpus.Statistics, digests []corpus.Digest) {
 	emit := func(s sides) { splits = append(splits, s) }
 	plans := func(p *plan) bool { *p = c.plan; return true }
 	f.StartBundle(c.t.Context(), plans, emit)
-	for _, i := range c.r.Perm(len(c.blocks)) {
-		if err := f.ProcessElement(c.blocks[i], plans, emit); err != nil {
+	for _, i := range c.r.Perm(len(c.lots)) {
+		if err := f.ProcessElement(c.lots[i], plans, emit); err != nil {
 			c.t.Fatal(err)
 		}
 	}

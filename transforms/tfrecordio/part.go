@@ -95,10 +95,12 @@ func writePart(ctx context.Context, st *store.Store, name string, entries []Entr
 		return part{}, fmt.Errorf("tfrecordio: %w", err)
 	}
 	defer w.Abort()
-	var payload []byte
-	buf := make([]byte, 0, bufferBytes+bufferBytes/4)
+	var payload, buf []byte
 	for i, at := range ordered {
 		payload = tfexample.AppendPacked(payload[:0], entries[at].IDs)
+		if entry := EntryOverhead + tfrecord.Overhead + len(payload); buf == nil {
+			buf = make([]byte, 0, min(bufferBytes+entry, len(entries)*entry))
+		}
 		buf = appendEntry(buf, entries[at].Rank, payload)
 		if len(buf) >= bufferBytes || i == len(ordered)-1 {
 			if _, err := w.Write(buf); err != nil {
