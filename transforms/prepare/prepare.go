@@ -5,7 +5,8 @@
 //	                       └─► cut (plan) ──────┼─► parcels ─► tfrecordio.Write ─► shards
 //	                                            └──────► finish (plan) ◄── all together ┘
 //
-// A range is consecutive bytes of a document. The first pass counts the characters
+// A range is consecutive bytes of a document. Small documents that follow one another
+// go through the pipeline together, as a lot of ranges. The first pass counts the characters
 // of every range. The plan, one element, then holds everything that depends on the
 // corpus as a whole: the vocabulary, the characters of each range and, from the
 // layout, the number, rank and shard of every sequence. The second pass cuts the
@@ -23,7 +24,7 @@
 // The files of a set depend on the documents' names and bytes and on the options
 // that a manifest states. They do not depend on the engine, the way to the shards,
 // the size of ranges and slabs, the division into bundles, or repeated attempts.
-// Memory is bounded by one range and one slab a worker thread, the plan (64 bytes a
+// Memory is bounded by one lot and one slab a worker thread, the plan (64 bytes a
 // range, some 200 a document), 80 bytes a part file, and the counts of the
 // corpus' different pairs and triples.
 //

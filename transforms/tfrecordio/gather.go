@@ -4,7 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"sort"
+	"sync"
+	"syscall"
 
 	"github.com/quire-ml/quire/runners/store"
 	"github.com/quire-ml/quire/transforms/bundle"
@@ -12,9 +15,20 @@ import (
 )
 
 const (
-	maxOpen    = 256      // part files that a gatherer keeps open
+	maxOpen    = 256      // part files that a gatherer keeps open, or its share of those that the process may
 	probeBytes = 64 << 10 // of one read that looks for the start of a shard
 )
+
+// share returns a gatherer's share of the files that the process may open. All gatherers
+// together, one a core, leave half of them to others.
+var share = sync.OnceValue(func() int {
+	const least = 4
+	var limit syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
+		return least
+	}
+	return int(max(least, min(maxOpen, uint64(limit.Cur)/2/uint64(runtime.GOMAXPROCS(0)))))
+})
 
 // A gatherer writes shards, one after another, from part files. It is for one
 // goroutine at a time.
@@ -112,7 +126,7 @@ func (g *gatherer) take(ctx context.Context, i int, first bool) error {
 			break
 		}
 	}
-	if len(g.open) > maxOpen {
+	if len(g.open) > share() {
 		delete(g.open, p.name)
 		return o.Close()
 	}

@@ -5,7 +5,8 @@
 // their shards in one of two ways, with the same bytes. Both divide a shard into
 // slabs: consecutive ranks whose records fit in memory.
 //
-//	files   Each byte range writes its records to one part file, ordered by rank.
+//	files   Each byte range, or several small documents together, writes its records
+//	        to one part file, ordered by rank.
 //	        A shard's writer fills one slab after another. From every part it takes
 //	        the entries whose rank is in the slab, which follow one another, and puts
 //	        each at its rank. The engine carries the parts' names alone. This way is
