@@ -99,7 +99,9 @@ var mayImport = map[string][2][]string{
 	// store says what passes, and what a URL is.
 	"runners/node":     {{"runners/store"}, {}},
 	"runners/schedule": {{"runners/store"}, {}},
-	"runners/workflow": {{"runners/store"}, {}},
+	// What is in use below a workdir, for those who make it and those who remove it.
+	"runners/claim":    {{"runners/store"}, {}},
+	"runners/workflow": {{"runners/claim", "runners/store"}, {}},
 
 	// An event file of TensorBoard's is TFRecord frames of protocol buffers. gg and x/image draw pictures: lines, circles and
 	// text are less than a plot library brings, and say which pixel has which value.
@@ -122,10 +124,14 @@ var mayImport = map[string][2][]string{
 	"pipelines/gate": {{"configs", "model/decode", "model/sample", "model/train", "pipelines/report", "pipelines/text", "runners/store",
 		"transforms/dataset", "transforms/layout", "transforms/prepare", "transforms/vocab"}, {}},
 	// checkpoint for the copy that a promotion keeps.
-	"pipelines/promotion": {{"model/checkpoint", "pipelines/text", "runners/store"}, {}},
+	// claim holds a copy that no record names yet.
+	"pipelines/promotion": {{"model/checkpoint", "pipelines/text", "runners/claim", "runners/store"}, {}},
 	// kernel, engine, train, vocab: the variant that a record names, and the errors that have a class. Beam: a Transform's steps.
 	"pipelines/round": {{"configs", "configs/secret", "model/kernel", "model/run", "model/train", "pipelines/gate", "pipelines/promotion", "pipelines/report", "pipelines/stages", "pipelines/text",
 		"runners/engine", "runners/memory", "runners/schedule", "runners/store", "runners/workflow", "transforms/corpus", "transforms/dataset", "transforms/vocab"}, {beam + "pkg/beam"}},
+	// gc knows the names of all that is made below a workdir, from those who make it.
+	"pipelines/gc": {{"model/checkpoint", "model/run", "pipelines/promotion", "pipelines/report", "pipelines/text", "runners/claim", "runners/schedule", "runners/store",
+		"runners/workflow", "transforms/dataset", "transforms/prepare"}, {}},
 	// workflow for the run that a round's record names.
 	"pipelines/watch": {{"model/run", "pipelines/report", "runners/store", "runners/workflow"}, {}},
 	"pipelines/sweep": {{"configs", "configs/secret", "model/run", "model/train", "pipelines/report", "pipelines/round", "pipelines/stages", "pipelines/text", "runners/engine", "runners/store", "runners/workflow"}, {}},

@@ -36,6 +36,9 @@ func (k Retention) of(j journal, best checkpoint.Pointer, pinned map[int64]bool)
 // to keep, one a line. A # begins a comment.
 const PinsName = "pins.txt"
 
+// Pinned returns the steps that a person has pinned in the run in st.
+func Pinned(ctx context.Context, st *store.Store) (map[int64]bool, error) { return pins(ctx, st) }
+
 // pins reads the steps in PinsName.
 func pins(ctx context.Context, st *store.Store) (map[int64]bool, error) {
 	text, _, err := st.Read(ctx, PinsName)

@@ -51,6 +51,9 @@ func (p *Promoted) before(ctx context.Context, st *store.Store) (m *text.Model, 
 			now.Checkpoint)
 	}
 	before, _, err := readRecord(ctx, st, now.Previous, "")
+	if errors.Is(err, store.ErrNotExist) && missing(ctx, st, now.Number-1, err) == nil {
+		err = fmt.Errorf("promotion: the promotions before number %d were removed, with their models: there is none to roll back to", now.Number)
+	}
 	if err != nil {
 		return nil, next, err
 	}

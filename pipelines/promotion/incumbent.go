@@ -73,14 +73,24 @@ func FindIncumbent(ctx context.Context, st *store.Store, sha256, name string) (b
 	}
 	b.Checkpoint, b.SHA256 = now.Checkpoint, now.SHA256
 	var newer *Promoted // the promotion after the one that is visited
+	known := false
 	err = history(ctx, st, now, func(p *Promoted) bool {
 		found := p.is(sha256, name)
 		if found && newer.By != ByRound {
-			b.Withdrawn = fmt.Sprintf("it was withdrawn by %s, promotion %d, at %s; to bring it back, promote it by hand",
-				newer.By, newer.Number, newer.At)
+			b.Withdrawn = withdrawal{By: newer.By, Number: newer.Number, At: newer.At}.String()
 		}
+		known = known || found
 		newer = p
 		return !found
 	}, nil) // a person may have withdrawn the candidate with any of them
+	if err != nil || known {
+		return b, err
+	}
+	c, _, err := readCut(ctx, st)
+	for _, w := range c.Withdrawn {
+		if w.SHA256 == sha256 {
+			b.Withdrawn = w.String()
+		}
+	}
 	return b, err
 }

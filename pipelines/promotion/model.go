@@ -8,6 +8,7 @@ import (
 
 	"github.com/quire-ml/quire/model/checkpoint"
 	"github.com/quire-ml/quire/pipelines/text"
+	"github.com/quire-ml/quire/runners/claim"
 	"github.com/quire-ml/quire/runners/store"
 )
 
@@ -80,8 +81,21 @@ func Install(ctx context.Context, st *store.Store, m *text.Model, next Promoted,
 		return nil, nil, fmt.Errorf("promotion: %s: %w: its sha256 is %s, and the model that was judged has %s",
 			m.Path, store.ErrDamaged, m.SHA256, next.SHA256)
 	}
+	c := claim.New(st, "promotion")
+	defer func() { err = errors.Join(err, c.Release(ctx)) }()
+	if _, err := c.Take(ctx, m.SHA256); err != nil { // nobody removes the copy before the record names it
+		return nil, nil, err
+	}
 	if err := next.keep(ctx, st, m); err != nil {
 		return nil, nil, err
+	}
+	switch again, err := c.Take(ctx); {
+	case err != nil:
+		return nil, nil, err
+	case again:
+		if err := next.keep(ctx, st, m); err != nil {
+			return nil, nil, err
+		}
 	}
 	return Swap(ctx, st, next, seen)
 }
@@ -105,7 +119,7 @@ func (p *Promoted) keep(ctx context.Context, st *store.Store, m *text.Model) (er
 
 // Adopt gives a model that an earlier program promoted its copy, and promoted.json the
 // digest. Where the model in service has both, or there is none, Adopt changes nothing.
-func Adopt(ctx context.Context, st *store.Store) error {
+func Adopt(ctx context.Context, st *store.Store) (err error) {
 	p, generation, err := Read(ctx, st)
 	if errors.Is(err, store.ErrNotExist) || err == nil && p.Format == format {
 		return nil
@@ -116,6 +130,11 @@ func Adopt(ctx context.Context, st *store.Store) error {
 	m, err := p.model(ctx, st)
 	if err != nil {
 		return fmt.Errorf("promotion: no copy of the model in service can be made: %w", err)
+	}
+	c := claim.New(st, "promotion")
+	defer func() { err = errors.Join(err, c.Release(ctx)) }()
+	if _, err := c.Take(ctx, m.SHA256); err != nil {
+		return err
 	}
 	p.Format, p.From = format, p.Checkpoint
 	if err := p.keep(ctx, st, m); err != nil {

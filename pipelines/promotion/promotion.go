@@ -3,6 +3,7 @@
 //	promoted.json                   the record of the model in service
 //	promoted/<sha256>.safetensors   a copy of every model that was in service, written once
 //	promotions/<number>-….json      the records of all promotions, each written once
+//	promotions/cut.json             what is known of the records that were removed; absent: none were
 //
 // A model is its digest: the path from which it was promoted is in its record for
 // people, and nothing reads it. The copy is written first, then the record; then
@@ -190,7 +191,10 @@ func history(ctx context.Context, st *store.Store, p *Promoted, visit func(p *Pr
 	for err == nil && visit(p) && p.Previous != "" {
 		number, name := p.Number-1, p.Previous
 		for {
-			if p, _, err = readRecord(ctx, st, name, ""); damaged == nil || !errors.Is(err, store.ErrDamaged) {
+			if p, _, err = readRecord(ctx, st, name, ""); errors.Is(err, store.ErrNotExist) {
+				return missing(ctx, st, number, err)
+			}
+			if damaged == nil || !errors.Is(err, store.ErrDamaged) {
 				break
 			}
 			damaged(err)

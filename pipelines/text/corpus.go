@@ -114,7 +114,7 @@ type Corpus struct {
 }
 
 // madeNames are the files and folders that quire makes in a workdir.
-var madeNames = []string{"corpora", "promoted", "promoted.json", "promotions", "rounds", "runs", "schedule", "sets", "stages", "sweeps"}
+var madeNames = []string{"corpora", "gc", "promoted", "promoted.json", "promotions", "rounds", "runs", "schedule", "sets", "stages", "sweeps"}
 
 // Made returns the paths of everything that commands with this config make.
 func Made(c *configs.Config) []string {
@@ -215,4 +215,9 @@ func cacheFolder(name string) string {
 		dir = os.TempDir()
 	}
 	return filepath.Join(dir, "quire", name)
+}
+
+// CacheFolders returns the folders of the user's downloads and caches, for all workdirs.
+func CacheFolders() []string {
+	return []string{cacheFolder("downloads"), cacheFolder("digests"), cacheFolder("shards")}
 }

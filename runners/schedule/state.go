@@ -10,8 +10,8 @@ import (
 )
 
 const (
-	stateName    = "schedule/state.json"
-	leaseName    = "schedule/lease.json" // of the scheduler that runs a round; absent while none runs
+	stateName    = StateName
+	leaseName    = LeaseName // of the scheduler that runs a round; absent while none runs
 	slotsPrefix  = "schedule/slots/"
 	stateFormat  = "quire-schedule/1"
 	recordFormat = "quire-slot/1"

@@ -94,6 +94,8 @@ type leased struct {
 type LeaseOptions struct {
 	Time time.Duration    // from a renewal to the lease's expiry; 0 is a minute
 	Now  func() time.Time // the wall clock; nil is time.Now
+
+	Value json.RawMessage // of an object that is absent; nil: it has none
 }
 
 // Acquire takes the lease of the object name, and makes the object if it is absent.
@@ -111,7 +113,11 @@ func Acquire(ctx context.Context, st *Store, name string, o *LeaseOptions) (*Lea
 	l.self = newHolder(st, l.time)
 	live.Store(l.self.ID, true)
 	l.held, l.cancel = context.WithCancelCause(context.WithoutCancel(ctx))
-	if err := l.take(ctx); err != nil {
+	var first json.RawMessage
+	if o != nil {
+		first = o.Value
+	}
+	if err := l.take(ctx, first); err != nil {
 		live.Delete(l.self.ID)
 		l.cancel(nil)
 		return nil, err
@@ -125,8 +131,9 @@ func Acquire(ctx context.Context, st *Store, name string, o *LeaseOptions) (*Lea
 // maxAbsent bounds the attempts to create an object that conflicts and is absent.
 const maxAbsent = 10
 
-// take writes this lease's holder into the object, unless another holds the lease.
-func (l *Lease) take(ctx context.Context) error {
+// take writes this lease's holder into the object, unless another holds the lease. first
+// is the value of an object that is absent.
+func (l *Lease) take(ctx context.Context, first json.RawMessage) error {
 	var watched string // generation
 	var since time.Time
 	for absent := 0; ; {
@@ -151,6 +158,7 @@ func (l *Lease) take(ctx context.Context) error {
 		}
 		l.generation, l.self.Since = generation, l.now()
 		if generation == "" {
+			found.Value = first
 			absent++
 		}
 		if err = l.put(ctx, found.Value); !errors.Is(err, ErrConflict) || absent == maxAbsent {

@@ -9,6 +9,7 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/quire-ml/quire/runners/claim"
 	"github.com/quire-ml/quire/runners/store"
 )
 
@@ -29,8 +30,11 @@ type pass struct {
 	last    *Record            // the newest record; nil: none
 	made    map[string]product // by artifact
 	returns int                // to an earlier node so far
-	later   map[string]string  // in a plan: artifacts that are not known yet, and the stages that they wait for
-	again   map[string]string  // in a plan: artifacts in made that are still to be made again, and their stages
+	claim   *claim.Claim       // of the keys that are looked at; nil in a plan
+
+	recorded bool              // the round has its record
+	later    map[string]string // in a plan: artifacts that are not known yet, and the stages that they wait for
+	again    map[string]string // in a plan: artifacts in made that are still to be made again, and their stages
 }
 
 // begin checks the options against the pipeline.
@@ -88,6 +92,9 @@ func (x *pass) decide(ctx context.Context, n *node) (*verdict, error) {
 		return v, nil
 	}
 	if v.task != nil {
+		if err := x.take(ctx, task.Key); err != nil { // before it is looked at
+			return nil, err
+		}
 		if err := x.recall(ctx, v); err != nil {
 			return nil, err
 		}

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/quire-ml/quire/runners/claim"
 	"github.com/quire-ml/quire/runners/store"
 )
 
@@ -28,6 +29,9 @@ type Options struct {
 	Verify bool     // reads all files again, not only those that seem changed
 
 	NoRecord bool // writes outcomes but no record: for a pipeline inside another
+	// Claim takes the keys of the stages, and goes on after the round; nil: the round has
+	// a claim of its own until its end.
+	Claim *claim.Claim
 
 	Attempts int           // of a stage with transient errors; 0 means 1
 	Pause    time.Duration // mean wait before the second attempt, see Retry
@@ -152,28 +156,13 @@ func (p *Pipeline) Run(ctx context.Context, st *store.Store, o Options) (*Record
 	if o.ID == "" {
 		r.Round = newID(began)
 	}
-	at := ""
-	for i := 0; i < len(p.nodes); i++ {
-		n := p.nodes[i]
-		if err = ctx.Err(); err != nil {
-			break
-		}
-		var s *StageRecord
-		if s, err = x.do(ctx, n); s != nil {
-			r.Stages = append(r.Stages, *s)
-		}
-		if to := x.back(n, err); to >= 0 {
-			r.Stages = r.Stages[:to] // each node before has a record
-			i = to - 1
-			continue
-		}
-		if err != nil {
-			at = n.name
-			break
-		}
-		if n.name == o.To {
-			break
-		}
+	if x.claim = o.Claim; x.claim == nil {
+		x.claim = x.newClaim(r.Round)
+		defer func() { x.unclaim(ctx, r) }()
+	}
+	at, err := x.walk(ctx, r)
+	for x.restarts(ctx, err) {
+		at, err = x.walk(ctx, r)
 	}
 	if err == nil && o.Judge != nil {
 		err = o.Judge(r)
@@ -187,6 +176,34 @@ func (p *Pipeline) Run(ctx context.Context, st *store.Store, o Options) (*Record
 		}
 	}
 	return x.close(ctx, r, err)
+}
+
+// walk runs or skips the stages in order, and adds their records to r. at is the stage
+// that ended it with the error.
+func (x *pass) walk(ctx context.Context, r *Record) (at string, err error) {
+	r.Stages = nil
+	for i := 0; i < len(x.p.nodes); i++ {
+		n := x.p.nodes[i]
+		if err := ctx.Err(); err != nil {
+			return "", err
+		}
+		s, err := x.do(ctx, n)
+		if s != nil {
+			r.Stages = append(r.Stages, *s)
+		}
+		if to := x.back(n, err); to >= 0 {
+			r.Stages = r.Stages[:to] // each node before has a record
+			i = to - 1
+			continue
+		}
+		if err != nil {
+			return n.name, err
+		}
+		if n.name == x.o.To {
+			break
+		}
+	}
+	return "", x.take(ctx) // what was found is there still
 }
 
 // close writes the record of a round with news.
@@ -218,6 +235,7 @@ func (x *pass) close(ctx context.Context, r *Record, failed error) (*Record, err
 		}
 		return r, err
 	}
+	x.recorded = true
 	if err := r.point(context.WithoutCancel(ctx), x.st); err != nil {
 		x.o.damaged(fmt.Errorf("workflow: round %s has its record, and the pointer does not move to it: %w", r.Round, err))
 	}

@@ -1,0 +1,5 @@
+//go:build soak
+
+package gc_test
+
+const soak = true
