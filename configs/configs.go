@@ -80,6 +80,7 @@ type Config struct {
 	Node     Node     `mapstructure:"node"`
 	Notify   Notify   `mapstructure:"notify"`
 	Schedule Schedule `mapstructure:"schedule"`
+	GC       GC       `mapstructure:"gc"`
 	Sweep    Sweep    `mapstructure:"sweep"`
 }
 

@@ -235,6 +235,22 @@ var keys = []key{
 	{name: "notify.webhook", domain: secret{"http:// or https:// URL, or empty", isWebhook}, initial: "", effect: None, also: []string{"url", "slack"},
 		meaning: "URL that the same JSON is posted to"},
 
+	{name: "gc.keep_last", domain: whole{0, 1_000_000}, initial: 0, effect: None, also: []string{"keep"},
+		meaning: "newest rounds that stay in the workdir, with all that they reach; with any rule of this section above 0, retrain removes the rest after " +
+			"a promoted round"},
+	{name: "gc.keep_daily", domain: whole{0, 1_000_000}, initial: 0, effect: None,
+		meaning: "newest days, in schedule.timezone, of which the last round stays; only days with a round count"},
+	{name: "gc.keep_weekly", domain: whole{0, 1_000_000}, initial: 0, effect: None,
+		meaning: "newest weeks, from Monday on, of which the last round stays"},
+	{name: "gc.keep_monthly", domain: whole{0, 1_000_000}, initial: 0, effect: None,
+		meaning: "newest months of which the last round stays"},
+	{name: "gc.keep_within", domain: reasoned("a length of time such as 30d or 2y5m7d3h, or empty", checkSpan), initial: "", effect: None,
+		meaning: "time before the newest round of which all rounds stay"},
+	{name: "gc.keep_promotions", domain: whole{2, 1_000_000}, initial: 10, effect: None,
+		meaning: "models that stay of those that were in service, the present one included: rollbacks lead to them"},
+	{name: "gc.keep_sweeps", domain: text{what: "keys of sweeps, or beginnings of 4 digits or more, between spaces; or all; or empty", ok: isSweeps}, initial: "",
+		effect: None, meaning: "sweeps that stay, with the runs of their trials"},
+
 	{name: "sweep.pick", domain: words{"grid", "random"}, initial: "grid", effect: None,
 		meaning: "combinations of the values that sweep tries: all in order, or a random choice by sweep.seed"},
 	{name: "sweep.trials", domain: whole{0, maxTrials}, initial: 0, effect: None,
@@ -256,6 +272,16 @@ func isRecords(s string) bool {
 		return (kind == "jsonl" || kind == "csv") && line(name)
 	}
 	return kind == "file" || kind == "line"
+}
+
+// isSweeps reports whether s is a value of gc.keep_sweeps.
+func isSweeps(s string) bool {
+	for _, name := range (&GC{KeepSweeps: s}).Sweeps() {
+		if name != "all" && (len(name) < 4 || strings.Trim(name, "0123456789abcdef") != "") {
+			return false
+		}
+	}
+	return true
 }
 
 func hex256(s string) bool {

@@ -56,6 +56,7 @@ func TestNames(t *testing.T) {
 		round.attempts round.pause_seconds round.limit_minutes.prep round.limit_minutes.train round.limit_minutes.evaluate round.limit_minutes.gate
 		round.limit_minutes.sample notify.command notify.webhook
 		train.hidden train.average train.from train.curriculum.seq_length train.curriculum.epochs train.curriculum.sampling
+		gc.keep_last gc.keep_daily gc.keep_weekly gc.keep_monthly gc.keep_within gc.keep_promotions gc.keep_sweeps
 		corpus.encoding corpus.newlines corpus.records prep.pack
 		node.kind node.launch node.stages node.binary node.template node.namespace node.parallel`)
 	var got []string

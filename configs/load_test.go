@@ -137,6 +137,10 @@ func others() map[string]string {
 				m[k.name] = "shift_jis"
 			case "corpus.records":
 				m[k.name] = `"jsonl:text"`
+			case "gc.keep_within":
+				m[k.name] = "2y5m7d3h"
+			case "gc.keep_sweeps":
+				m[k.name] = `"3c2b all"`
 			case "schedule.cron":
 				m[k.name] = `"*/5 1-3 * * MON"`
 			case "schedule.timezone":

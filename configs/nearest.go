@@ -22,6 +22,9 @@ func nearestKey(name string) string {
 				d = min(d, l+1)
 			}
 		}
+		if len(name) < 2 && candidate == "gc" { // every name of one letter is near to one of two
+			return
+		}
 		if best == "" || d < distance {
 			best, distance = candidate, d
 		}

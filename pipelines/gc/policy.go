@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"github.com/quire-ml/quire/configs"
 )
 
 // ErrNoPolicy is wrapped by the error of a policy that keeps no round.
@@ -21,6 +23,20 @@ type Policy struct {
 	Weekly  int  // newest weeks
 	Monthly int  // newest months
 	Within  Span // before the newest round; rounds later than the clock are kept, and are not the newest
+}
+
+// Of returns the options that a config has.
+func Of(c *configs.Config) (Options, error) {
+	g := &c.GC
+	o := Options{Promotions: g.KeepPromotions, Sweeps: g.Sweeps(), Start: c.Train.From,
+		Policy: Policy{Last: g.KeepLast, Daily: g.KeepDaily, Weekly: g.KeepWeekly, Monthly: g.KeepMonthly}}
+	s := &o.Policy.Within
+	var err error
+	if s.Years, s.Months, s.Days, s.Hours, err = g.Within(); err != nil {
+		return o, fmt.Errorf("gc: %w", err)
+	}
+	o.Zone, err = time.LoadLocation(c.Schedule.Timezone)
+	return o, err
 }
 
 // A Span is a length of time in the calendar.

@@ -3,9 +3,11 @@ package gc
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"slices"
 	"strings"
 
+	"github.com/quire-ml/quire/pipelines/report"
 	"github.com/quire-ml/quire/runners/claim"
 	"github.com/quire-ml/quire/runners/store"
 )
@@ -66,6 +68,15 @@ func (res *Result) settle(r *remover, state int64) {
 	res.Goes = went
 	res.sum()
 	res.StaysBytes += state
+}
+
+// String says what a removal has done, in a line.
+func (res *Result) String() string {
+	text := fmt.Sprintf("removed %s of %s, kept %s", report.Count(len(res.Goes), "item"), report.Bytes(res.GoesBytes), report.Bytes(res.StaysBytes))
+	if len(res.Left) > 0 {
+		text += fmt.Sprintf("; %s in use, and stay until the next time", report.Count(len(res.Left), "item"))
+	}
+	return text
 }
 
 // lastName is the record of the last removal.

@@ -150,3 +150,18 @@ func Count(n int, noun string) string {
 	}
 	return fmt.Sprintf("%d %ss", n, noun)
 }
+
+// Bytes writes a size: 999 bytes, 1.5 kB, 20 MB.
+func Bytes(n int64) string {
+	if n < 1000 {
+		return Count(int(n), "byte")
+	}
+	units, x := []string{"kB", "MB", "GB", "TB", "PB", "EB"}, float64(n)/1000
+	for x >= 999.5 && len(units) > 1 {
+		x, units = x/1000, units[1:]
+	}
+	if x < 9.95 {
+		return fmt.Sprintf("%.1f %s", x, units[0])
+	}
+	return fmt.Sprintf("%.0f %s", x, units[0])
+}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/quire-ml/quire/configs"
 	"github.com/quire-ml/quire/pipelines/gate"
+	"github.com/quire-ml/quire/pipelines/gc"
 	"github.com/quire-ml/quire/pipelines/text"
 	"github.com/quire-ml/quire/runners/schedule"
 	"github.com/quire-ml/quire/runners/store"
@@ -270,6 +271,9 @@ func (s *slots) round(ctx context.Context, slot time.Time, after string) (schedu
 		return schedule.Outcome{}, err
 	case mine:
 		tell(ctx, s.c, s.o, r, failed)
+		if failed == nil {
+			s.tidy(ctx, r)
+		}
 	}
 	if failed != nil && s.o.Final != nil && s.o.Final(failed) {
 		s.final = failed
@@ -279,6 +283,30 @@ func (s *slots) round(ctx context.Context, slot time.Time, after string) (schedu
 		out.Exit = r.Exit
 	}
 	return out, nil
+}
+
+// tidy removes what nothing reaches any more, after a round that has promoted a model. An
+// error is a warning: the round is done.
+func (s *slots) tidy(ctx context.Context, r *workflow.Record) {
+	p, stage, err := PromotionArtifact.Recorded(r)
+	if err != nil || stage == nil || stage.Action != workflow.ActionRun || p.Checkpoint == "" || !s.c.GC.Keeps() {
+		return
+	}
+	var res *gc.Result
+	o, err := gc.Of(s.c)
+	if err == nil {
+		o.Delete = true
+		res, err = gc.Run(ctx, s.st, o)
+	}
+	var held *store.HeldError
+	switch {
+	case errors.As(err, &held):
+		s.o.Console.Warn("gc: process %d on %s removes already; what is left goes after the next round", held.PID, held.Host)
+	case err != nil:
+		s.o.Console.Warn("%s; the round is done, and what is left goes after the next one", s.o.message(err))
+	default:
+		s.o.Console.Line("gc: %v", res)
+	}
 }
 
 // one reads the record of a round, or makes the round. err means that it has no record.

@@ -21,6 +21,7 @@ import (
 	"github.com/quire-ml/quire/pipelines/report"
 	"github.com/quire-ml/quire/pipelines/round"
 	"github.com/quire-ml/quire/pipelines/stages"
+	"github.com/quire-ml/quire/runners/claim"
 	"github.com/quire-ml/quire/runners/engine"
 	"github.com/quire-ml/quire/runners/store"
 	"github.com/quire-ml/quire/runners/workflow"
@@ -88,16 +89,23 @@ var ErrDiverged = errors.New("it diverged, as did all others")
 //
 // A training that diverges is an outcome too; where all of them diverge, the error is
 // ErrDiverged. Errors of a trial name its number and values.
-func Run(ctx context.Context, r *configs.Resolved, trials []configs.Trial, o Options) (*Result, error) {
+func Run(ctx context.Context, r *configs.Resolved, trials []configs.Trial, o Options) (_ *Result, err error) {
 	workdir := r.Config.Workdir
 	st, err := store.Open(ctx, workdir)
 	if err != nil {
 		return nil, err
 	}
 	defer st.Close()
-	all, err := withSets(ctx, st, trials, o)
+	used := claim.New(st, "sweep") // from the sets to the table
+	defer func() { err = errors.Join(err, unclaim(ctx, used, err)) }()
+	all, err := withSets(ctx, st, trials, used, o)
 	if err != nil {
 		return nil, err
+	}
+	for _, t := range all {
+		if err := t.claim(ctx, st, used); err != nil {
+			return nil, err
+		}
 	}
 	if err := runAll(ctx, st, all, o); err != nil {
 		return nil, err
@@ -156,7 +164,7 @@ func sweepKey(all []*trial) string {
 
 // withSets returns the trials with their sets. It makes each set once, by the stages
 // of a round up to prep.
-func withSets(ctx context.Context, st *store.Store, trials []configs.Trial, o Options) ([]*trial, error) {
+func withSets(ctx context.Context, st *store.Store, trials []configs.Trial, used *claim.Claim, o Options) ([]*trial, error) {
 	sets := map[configs.Prep]stages.PrepResult{}
 	var all []*trial
 	for _, tried := range trials {
@@ -165,7 +173,7 @@ func withSets(ctx context.Context, st *store.Store, trials []configs.Trial, o Op
 		set, ok := sets[t.Config.Prep]
 		if !ok {
 			var err error
-			if set, err = prepare(ctx, st, &t.Config, o); err != nil {
+			if set, err = prepare(ctx, st, &t.Config, used, o); err != nil {
 				return nil, t.named(err)
 			}
 			sets[t.Config.Prep] = set
@@ -188,14 +196,14 @@ func (t *trial) hide() {
 }
 
 // prepare makes the set of a config.
-func prepare(ctx context.Context, st *store.Store, c *configs.Config, o Options) (set stages.PrepResult, err error) {
+func prepare(ctx context.Context, st *store.Store, c *configs.Config, used *claim.Claim, o Options) (set stages.PrepResult, err error) {
 	ro := round.Options{Runner: o.Runner, Verbose: o.Verbose, Console: o.Console, To: "prep", Stages: o.Stages, AnyPrompt: true}
 	p, err := round.Pipeline(c, ro)
 	if err != nil {
 		return set, err
 	}
 	options := ro.Workflow(c)
-	options.NoRecord = true
+	options.NoRecord, options.Claim = true, used
 	options.Observe = func(e workflow.Event) { round.Announce(o.Console, e) }
 	record, err := p.Run(ctx, st, options)
 	if err != nil {

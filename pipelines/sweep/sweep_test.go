@@ -115,7 +115,7 @@ func (l *lab) trials() []*trial {
 	l.t.Helper()
 	_, trials := l.load()
 	st := l.store()
-	all, err := withSets(l.t.Context(), st, trials, l.options())
+	all, err := withSets(l.t.Context(), st, trials, nil, l.options())
 	if err != nil {
 		l.t.Fatal(err)
 	}

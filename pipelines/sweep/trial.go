@@ -15,6 +15,7 @@ import (
 	"github.com/quire-ml/quire/pipelines/round"
 	"github.com/quire-ml/quire/pipelines/stages"
 	"github.com/quire-ml/quire/pipelines/text"
+	"github.com/quire-ml/quire/runners/claim"
 	"github.com/quire-ml/quire/runners/store"
 	"github.com/quire-ml/quire/runners/workflow"
 )
@@ -76,6 +77,32 @@ func (t *trial) plan(ctx context.Context, st *store.Store) (done bool, err error
 	}
 	runs := func(s workflow.PlanStage) bool { return s.Action == workflow.ActionRun }
 	return t.end != nil || !slices.ContainsFunc(plan.Stages, runs), nil
+}
+
+// claim takes the key of the trial, so that its training stays until the table names it.
+func (t *trial) claim(ctx context.Context, st *store.Store, used *claim.Claim) error {
+	for {
+		if _, err := t.plan(ctx, st); err != nil {
+			return err
+		}
+		// A claim that was gone is taken again: what went meanwhile is made again.
+		again, err := used.Take(ctx, t.Key)
+		if err != nil {
+			return t.named(err)
+		}
+		if !again {
+			return nil
+		}
+	}
+}
+
+// unclaim ends the claim of a sweep. The keys of one that is to be started again go on to
+// be claimed.
+func unclaim(ctx context.Context, used *claim.Claim, err error) error {
+	if err != nil {
+		return used.Leave(ctx)
+	}
+	return used.Release(ctx)
 }
 
 // work trains and evaluates the trial, or notes that its training diverged. It writes

@@ -29,6 +29,7 @@ import (
 	"github.com/quire-ml/quire/model/run"
 	"github.com/quire-ml/quire/model/train"
 	"github.com/quire-ml/quire/pipelines/gate"
+	"github.com/quire-ml/quire/pipelines/gc"
 	"github.com/quire-ml/quire/pipelines/report"
 	"github.com/quire-ml/quire/pipelines/text"
 	"github.com/quire-ml/quire/runners/engine"
@@ -105,7 +106,7 @@ func Execute(ctx context.Context, cmd *cobra.Command, args []string, stdout, std
 }
 
 // resumable are the commands that go on where they were interrupted.
-var resumable = []string{"prep", "train", "run", "retrain", "sweep"}
+var resumable = []string{"prep", "train", "run", "retrain", "sweep", "gc"}
 
 // checkHome refuses a flag such as --out=~/x: a shell expands ~ only where a word
 // begins with it.
@@ -171,7 +172,8 @@ func exitCode(err error) int {
 		return exitInterrupted
 	case errors.Is(err, gate.ErrRefused):
 		return exitRefused
-	case errors.As(err, &config), errors.As(err, &wrong), errors.Is(err, text.ErrPrompt), errors.As(err, new(*memory.ShortError)),
+	case errors.As(err, &config), errors.As(err, &wrong), errors.Is(err, gc.ErrNoPolicy), errors.As(err, new(*gc.SweepError)),
+		errors.Is(err, text.ErrPrompt), errors.As(err, new(*memory.ShortError)),
 		errors.As(err, new(*cuda.Unavailable)), errors.As(err, new(*cuda.MemoryError)), errors.As(err, new(*cuda.SizeError)):
 		return exitUsage
 	}

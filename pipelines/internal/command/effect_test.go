@@ -63,7 +63,9 @@ func others(l *lab) []other {
 		{key: "node.kind", value: "command", with: []string{"node.launch=env", "node.stages=[]"}}, {key: "node.launch", value: "env"},
 		{key: "node.stages", value: "evaluate"}, {key: "node.binary", value: "copy"}, {key: "node.template", value: "job.yaml"},
 		{key: "node.namespace", value: "ml"}, {key: "node.parallel", value: "7"},
-		{key: "notify.webhook", value: "http://127.0.0.1:1/"}, {key: "sweep.pick", value: "random"}, {key: "sweep.trials", value: "7"}, {key: "sweep.seed", value: "7"},
+		{key: "notify.webhook", value: "http://127.0.0.1:1/"}, {key: "gc.keep_last", value: "7"}, {key: "gc.keep_daily", value: "7"},
+		{key: "gc.keep_weekly", value: "7"}, {key: "gc.keep_monthly", value: "7"}, {key: "gc.keep_within", value: "7d"},
+		{key: "gc.keep_promotions", value: "7"}, {key: "gc.keep_sweeps", value: "all"}, {key: "sweep.pick", value: "random"}, {key: "sweep.trials", value: "7"}, {key: "sweep.seed", value: "7"},
 	}
 }
 

@@ -17,6 +17,7 @@ import (
 	"github.com/quire-ml/quire/model/train"
 	"github.com/quire-ml/quire/pipelines/export"
 	"github.com/quire-ml/quire/pipelines/gate"
+	"github.com/quire-ml/quire/pipelines/gc"
 	"github.com/quire-ml/quire/pipelines/promotion"
 	"github.com/quire-ml/quire/pipelines/round"
 	"github.com/quire-ml/quire/pipelines/stages"
@@ -41,6 +42,8 @@ func remedy(err error) string {
 	switch {
 	case errors.As(err, new(*round.SlotError)):
 		return "" // the slot's record has it
+	case errors.Is(err, gc.ErrNoPolicy):
+		return "; use --keep-last 7, --keep-daily, --keep-weekly, --keep-monthly or --keep-within 30d, or the section gc of the config"
 	case errors.As(err, new(*schedule.FutureError)):
 		return "; without --slot the last one runs"
 	case errors.As(err, &refused):
