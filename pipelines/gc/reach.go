@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/quire-ml/quire/model/run"
+	"github.com/quire-ml/quire/runners/claim"
 	"github.com/quire-ml/quire/runners/store"
 	"github.com/quire-ml/quire/runners/workflow"
 )
@@ -132,7 +133,7 @@ func (p *plan) runs(ctx context.Context, st *store.Store) error {
 		if it.Kind == "set" {
 			lease = name + "/" + prepLease
 		}
-		held, stale, err := store.Holding(ctx, st, lease, p.now, new(json.RawMessage))
+		held, stale, err := claim.Holder(ctx, st, lease, p.now, new(json.RawMessage))
 		switch {
 		case errors.Is(err, store.ErrNotExist):
 		case err != nil:

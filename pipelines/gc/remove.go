@@ -143,11 +143,11 @@ func (r *remover) group(ctx context.Context, items []*Item) (err error) {
 			return fmt.Errorf("gc: %w", err)
 		}
 		defer func() {
-			if cerr := held.Commit(ctx, nil); err == nil && cerr != nil && !errors.Is(cerr, store.ErrLost) {
-				err = fmt.Errorf("gc: %w", cerr)
+			end := held.Release
+			if r.is(it) {
+				end = held.Discard
 			}
-			err = errors.Join(err, held.Release(ctx)) // deletes the object of the lease
-			if err == nil && r.is(it) {
+			if err = errors.Join(err, end(context.WithoutCancel(ctx))); err == nil && r.is(it) {
 				err = r.st.Prune(ctx, it.Name)
 			}
 		}()

@@ -36,12 +36,20 @@ func TestRoundInBucket(t *testing.T) {
 	if second := round(); second.Round != first.Round || second.Sample != first.Sample {
 		t.Errorf("the second round is %s with %q, want %s with %q", second.Round, second.Sample, first.Round, first.Sample)
 	}
+	claims := 0
 	for _, request := range server.Log()[before:] {
 		what, name, _ := strings.Cut(request, " ")
 		records := strings.Contains(name, "/rounds/") || strings.Contains(name, "/stages/") || strings.Contains(name, "/promoted.json")
+		if strings.Contains(name, "/gc/claims/") && (what == "upload" || what == "delete") {
+			claims++ // that it uses what it finds, and no longer
+			continue
+		}
 		if what != "attrs" && what != "list" && !(what == "read" && records) {
 			t.Errorf("the second round asks for %s", request)
 		}
+	}
+	if claims != 2 {
+		t.Errorf("the second round writes and deletes claims %d times, want once each", claims)
 	}
 	c.Train.Seed++
 	plan, err := Plan(t.Context(), c, Options{Console: tiny.Console()})

@@ -165,7 +165,7 @@ func TestRun(t *testing.T) {
 	}
 	r, trials := l.load()
 	for _, trial := range res.Trials {
-		if got, want := l.read(filepath.Join(trial.Run, "config.yaml")), string(trials[trial.Trial-1].Resolved.YAML()); got != want {
+		if got, want := l.read(filepath.Join(trial.Run, "config.yaml")), string(trials[trial.Trial-1].Resolved.Portable()); got != want {
 			t.Errorf("the run of trial %d has the config\n%swant\n%s", trial.Trial, got, want)
 		}
 	}

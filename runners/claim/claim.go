@@ -209,11 +209,8 @@ func (c *Claim) end(ctx context.Context, drop bool) error {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), releaseTime)
 	defer cancel()
-	var err error
 	if drop {
-		if err = c.lease.Commit(ctx, nil); errors.Is(err, store.ErrLost) {
-			err = nil
-		}
+		return c.lease.Discard(ctx)
 	}
-	return errors.Join(err, c.lease.Release(ctx))
+	return c.lease.Release(ctx)
 }

@@ -48,19 +48,15 @@ func (r *Removal) Err() error { return r.lease.Err() }
 func (r *Removal) End(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), releaseTime)
 	defer cancel()
-	err := r.lease.Commit(ctx, nil)
-	if errors.Is(err, store.ErrLost) {
-		err = nil
-	}
-	return errors.Join(err, r.lease.Release(ctx))
+	return r.lease.Discard(ctx)
 }
 
 // A Claimed is a claim as a remover sees it.
 type Claimed struct {
 	Use
-	Name  string           // of its file
-	Held  *store.HeldError // by whom; nil: its user was interrupted
-	Stale bool             // Held has not renewed it in time: it may have ended on its machine
+	Name  string         // of its file
+	Held  *store.Holding // by whom; nil: its user was interrupted
+	Stale bool           // Held has not renewed it for two leases: it may have ended on its machine
 }
 
 // List reads all claims.
@@ -75,7 +71,7 @@ func List(ctx context.Context, st *store.Store, now time.Time) ([]Claimed, error
 			continue
 		}
 		c := Claimed{Name: info.Name}
-		c.Held, c.Stale, err = store.Holding(ctx, st, info.Name, now, &c.Use)
+		c.Held, c.Stale, err = Holder(ctx, st, info.Name, now, &c.Use)
 		if errors.Is(err, store.ErrNotExist) {
 			continue // its user has ended
 		}
@@ -85,6 +81,18 @@ func List(ctx context.Context, st *store.Store, now time.Time) ([]Claimed, error
 		all = append(all, c)
 	}
 	return all, nil
+}
+
+// Holder returns who holds the lease of an object, and decodes its value into v. held is
+// nil where nobody does, or where the holder is known to have ended. stale says that it has
+// not renewed the lease for two leases by the clock now: where it is a process of another
+// machine, only an attempt to take the lease shows whether it lives.
+func Holder(ctx context.Context, st *store.Store, name string, now time.Time, v any) (held *store.Holding, stale bool, err error) {
+	h, _, err := store.ReadHolder(ctx, st, name, v)
+	if err != nil || h == nil || h.Dead {
+		return nil, false, err
+	}
+	return h, now.Sub(h.Until) > h.Length, nil
 }
 
 // IsClaim reports whether a name is that of a claim's file.
