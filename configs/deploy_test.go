@@ -163,7 +163,9 @@ func TestDeployKubernetes(t *testing.T) {
 	if j.APIVersion != "batch/v1" || j.Kind != "CronJob" || j.Metadata.Name == "" || j.Spec.ConcurrencyPolicy != "Forbid" {
 		t.Fatalf("cronjob.yaml is %+v", j)
 	}
-	checkContainer(t, checkPod(t, j.Spec.JobTemplate.Spec), j.Spec.Schedule, j.Spec.TimeZone)
+	c := checkPod(t, j.Spec.JobTemplate.Spec)
+	checkContainer(t, c, j.Spec.Schedule, j.Spec.TimeZone)
+	checkImage(t, "cpu", c.Image)
 }
 
 // checkPod says that a pod ends softly, is repeated where that helps and has its config,
@@ -203,24 +205,7 @@ func TestDeployGPU(t *testing.T) {
 		}
 	}
 	checkGPU(t, environ)
-	data, err := os.ReadFile(filepath.Join("deploy", "gpu.Dockerfile"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	module, err := os.ReadFile(filepath.Join("..", "go.mod"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	release := regexp.MustCompile(`(?m)^go (\d+\.\d+)`).FindSubmatch(module)
-	text := string(data)
-	for _, want := range []string{"FROM golang:" + string(release[1]) + "-", "CGO_ENABLED=0 go build -o /quire ./pipelines/quire\n", "FROM debian:", "NVIDIA_DRIVER_CAPABILITIES=compute", `ENTRYPOINT ["quire"]`} {
-		if !strings.Contains(text, want) {
-			t.Errorf("gpu.Dockerfile has no %q", want)
-		}
-	}
-	if _, image, _ := strings.Cut(text, " -t "); !strings.HasPrefix(image, c.Image+" ") {
-		t.Errorf("gpu.Dockerfile makes another image than %s", c.Image)
-	}
+	checkImage(t, "gpu", c.Image)
 }
 
 // checkGPU says that the variables of a deployment ask for a GPU.
@@ -244,6 +229,7 @@ func TestDeployGoogle(t *testing.T) {
 		t.Fatalf("the job is %+v", run)
 	}
 	checkContainer(t, task.Containers[0], job.Schedule, job.TimeZone)
+	checkImage(t, "cpu", task.Containers[0].Image)
 	if want := "/jobs/" + run.Metadata.Name + ":run"; !strings.HasSuffix(job.HTTPTarget.URI, want) || job.HTTPTarget.HTTPMethod != "POST" ||
 		job.HTTPTarget.OAuthToken["serviceAccountEmail"] != task.ServiceAccountName {
 		t.Errorf("the scheduler's job is %+v, want it to post to %s", job, want)

@@ -33,6 +33,13 @@ type versionResult struct {
 	Formats  map[string]string `json:"formats"` // set, checkpoint, record: the formats that this program reads
 }
 
+// release is the version of a build that has no other: the linker sets it, see
+// configs/deploy/Dockerfile.
+var release string
+
+// named returns the version of a program: of its release, else of its module.
+func named(info *debug.BuildInfo) string { return cmp.Or(release, info.Main.Version) }
+
 // version returns the facts of this program on this machine. It asks the driver for a
 // GPU, which takes a part of a second where there is one.
 func version() (*versionResult, error) {
@@ -48,7 +55,7 @@ func version() (*versionResult, error) {
 	if !ok {
 		return v, nil
 	}
-	v.Version = info.Main.Version
+	v.Version = named(info)
 	for _, s := range info.Settings {
 		switch s.Key {
 		case "vcs.revision":
