@@ -135,6 +135,8 @@ var mayImport = map[string][2][]string{
 	// workflow for the run that a round's record names.
 	"pipelines/watch": {{"model/run", "pipelines/report", "runners/store", "runners/workflow"}, {}},
 	"pipelines/sweep": {{"configs", "configs/secret", "model/run", "model/train", "pipelines/report", "pipelines/round", "pipelines/stages", "pipelines/text", "runners/claim", "runners/engine", "runners/store", "runners/workflow"}, {}},
+	// yaml reads the config of a run as any version wrote it, which the strict loader would refuse.
+	"pipelines/page": {{"configs/secret", "model/run", "pipelines/look", "pipelines/report", "pipelines/round", "pipelines/text", "runners/store", "runners/workflow"}, {"go.yaml.in/yaml/v3"}},
 	"pipelines/inspect": {{"model/checkpoint", "model/train", "pipelines/report", "pipelines/text", "runners/store",
 		"transforms/dataset", "transforms/tfexample", "transforms/tfrecord"}, {}},
 	// A model for other programs. model/train for the losses that a checkpoint holds, round and workflow for the records that judged it.
@@ -150,7 +152,7 @@ var mayImport = map[string][2][]string{
 	"pipelines/bench": {{"model/cuda", "model/decode", "model/kernel", "model/rnn", "model/sample", "model/train", "pipelines/report", "runners/memory"}, {}},
 	// command prints the plans of workflow, says which formats checkpoint, dataset and workflow read, and asks run what --which may be, kernel whether QUIRE_VARIANT can be had, rnn for the cell of bench, and cuda, train, store, corpus, prepare, dataset and vocab for errors that have an exit code or a remedy.
 	"pipelines/internal/command": {{"configs", "model/checkpoint", "model/cuda", "model/kernel", "model/rnn", "model/run", "model/train",
-		"pipelines/bench", "pipelines/device", "pipelines/export", "pipelines/gate", "pipelines/gc", "pipelines/inspect", "pipelines/promotion", "pipelines/report", "pipelines/round", "pipelines/serve", "pipelines/stages", "pipelines/sweep", "pipelines/text", "pipelines/watch", "pipelines/web",
+		"pipelines/bench", "pipelines/device", "pipelines/export", "pipelines/gate", "pipelines/gc", "pipelines/inspect", "pipelines/page", "pipelines/promotion", "pipelines/report", "pipelines/round", "pipelines/serve", "pipelines/stages", "pipelines/sweep", "pipelines/text", "pipelines/watch", "pipelines/web",
 		"runners/engine", "runners/memory", "runners/schedule", "runners/store", "runners/workflow", "transforms/corpus", "transforms/dataset", "transforms/prepare", "transforms/vocab"}, {cobra, pflag}},
 	"pipelines/prep": {{"pipelines/internal/command"}, {}},
 	// app is command for programs outside of this module; round for their stages.

@@ -136,7 +136,7 @@ type area struct{ x, y axis }
 // its own.
 func (c *chart) grid(a area, xLabels bool) {
 	c.SetLineWidth(1)
-	values, labels := ticks(a.y.min, a.y.max, int((a.y.from-a.y.to)/60))
+	values, labels := Ticks(a.y.min, a.y.max, int((a.y.from-a.y.to)/60))
 	for i, v := range values {
 		c.SetColor(gridColor)
 		c.DrawLine(a.x.from, a.y.at(v), a.x.to, a.y.at(v))
@@ -149,7 +149,7 @@ func (c *chart) grid(a area, xLabels bool) {
 	if !xLabels {
 		return
 	}
-	values, labels = ticks(a.x.min, a.x.max, int((a.x.to-a.x.from)/110))
+	values, labels = Ticks(a.x.min, a.x.max, int((a.x.to-a.x.from)/110))
 	for i, v := range values {
 		c.tick(a, a.x.at(v), labels[i])
 	}
@@ -164,9 +164,9 @@ func (c *chart) tick(a area, x float64, label string) {
 	c.text(c.plain, textColor, label, x, a.y.from+10, 0.5, 1)
 }
 
-// ticks returns the multiples of 1, 2 or 5 times a power of ten in [lo, hi],
+// Ticks returns the multiples of 1, 2 or 5 times a power of ten in [lo, hi],
 // about n of them, and how they are written.
-func ticks(lo, hi float64, n int) (values []float64, labels []string) {
+func Ticks(lo, hi float64, n int) (values []float64, labels []string) {
 	rough := (hi - lo) / float64(cmp.Or(n, 1))
 	if !(rough > 0) {
 		return []float64{lo}, []string{strconv.FormatFloat(lo, 'g', 6, 64)}
@@ -182,7 +182,7 @@ func ticks(lo, hi float64, n int) (values []float64, labels []string) {
 	for i := math.Ceil(lo/step - 1e-9); i*step <= hi+step*1e-9; i++ {
 		v := i*step + 0 // not -0
 		values = append(values, v)
-		labels = append(labels, thousands(strconv.FormatFloat(v, 'f', max(decimals, 0), 64)))
+		labels = append(labels, Thousands(strconv.FormatFloat(v, 'f', max(decimals, 0), 64)))
 	}
 	return values, labels
 }
@@ -199,8 +199,8 @@ func (c *chart) fit(face font.Face, s string, width float64) string {
 	return string(r) + "…"
 }
 
-// thousands puts commas into a number of more than four digits before the point.
-func thousands(s string) string {
+// Thousands puts commas into a number of more than four digits before the point.
+func Thousands(s string) string {
 	whole, rest, _ := strings.Cut(s, ".")
 	if len(whole) < 5 {
 		return s
@@ -229,7 +229,7 @@ func (c *chart) ends(a area, labels []label) {
 	for i, l := range labels {
 		want[i] = l.y
 	}
-	for i, y := range spread(want, lineGap, a.y.to, a.y.from) {
+	for i, y := range Spread(want, lineGap, a.y.to, a.y.from) {
 		c.SetColor(labels[i].ink)
 		c.SetLineWidth(1)
 		c.DrawLine(a.x.to+3, labels[i].y, a.x.to+15, y)
@@ -238,10 +238,10 @@ func (c *chart) ends(a area, labels []label) {
 	}
 }
 
-// spread returns positions that are at least gap apart, near those wanted, which
+// Spread returns positions that are at least gap apart, near those wanted, which
 // ascend: a group that is too close is centred where its members want to be. They
 // are within [lo, hi] where there is room for all.
-func spread(want []float64, gap, lo, hi float64) []float64 {
+func Spread(want []float64, gap, lo, hi float64) []float64 {
 	type group struct {
 		sum float64 // of the positions wanted for its first member
 		n   int

@@ -31,7 +31,7 @@ func TestTicks(t *testing.T) {
 		{2, 2, 5, "2"},
 		{0, 10, 0, "0 10"},
 	} {
-		values, labels := ticks(c.lo, c.hi, c.n)
+		values, labels := Ticks(c.lo, c.hi, c.n)
 		if got := strings.Join(labels, " "); got != c.want {
 			t.Errorf("ticks of %v to %v: %s, want %s", c.lo, c.hi, got, c.want)
 		}
@@ -51,7 +51,7 @@ func TestTickLabels(t *testing.T) {
 	for i := range 2000 {
 		lo := math.Mod(float64(i)*0.737, 9)
 		hi := lo + math.Pow(10, math.Mod(float64(i)*0.0113, 7)-3)
-		values, labels := ticks(lo, hi, 5)
+		values, labels := Ticks(lo, hi, 5)
 		if len(values) < 2 || len(values) > 6 {
 			t.Errorf("%v to %v: %d ticks, want 2 to 6", lo, hi, len(values))
 		}
@@ -66,7 +66,7 @@ func TestTickLabels(t *testing.T) {
 
 func TestThousands(t *testing.T) {
 	for in, want := range map[string]string{"7": "7", "1234": "1234", "12345": "12,345", "1234567": "1,234,567", "12345.5": "12,345.5", "0.12345": "0.12345"} {
-		if got := thousands(in); got != want {
+		if got := Thousands(in); got != want {
 			t.Errorf("%s: %s, want %s", in, got, want)
 		}
 	}
@@ -84,7 +84,7 @@ func TestSpread(t *testing.T) {
 		{[]float64{99, 100}, []float64{90, 100}},
 		{[]float64{-5}, []float64{0}},
 	} {
-		got := spread(c.want, 10, 0, 100)
+		got := Spread(c.want, 10, 0, 100)
 		if !slices.EqualFunc(got, c.at, func(a, b float64) bool { return math.Abs(a-b) < 1e-9 }) {
 			t.Errorf("spread of %v: %v, want %v", c.want, got, c.at)
 		}

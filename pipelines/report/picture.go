@@ -10,11 +10,14 @@ import (
 // PictureName is the picture of a run's losses.
 const PictureName = "loss.png"
 
+// PageName is the page of a run or a sweep, which is written by request.
+const PageName = "report.html"
+
 // WritePicture draws the training and validation losses so far over the steps.
 // Baselines are dashed lines. Lines are named at their right end, with their last
 // value. Metrics without a training loss give no picture.
 func (m *Metrics) WritePicture(ctx context.Context, baselines []Baseline) error {
-	train, validation := m.curves.points()
+	train, validation := m.curves.Points()
 	if len(train) == 0 {
 		return nil
 	}
@@ -61,7 +64,7 @@ func (m *Metrics) WritePicture(ctx context.Context, baselines []Baseline) error 
 }
 
 // steps writes a number of steps.
-func steps(n float64) string { return thousands(strconv.FormatFloat(n, 'f', 0, 64)) }
+func steps(n float64) string { return Thousands(strconv.FormatFloat(n, 'f', 0, 64)) }
 
 // curvePoints is the number of losses from which on every second is left out.
 const curvePoints = 4096
@@ -80,8 +83,8 @@ func (c *Curves) Add(l Line) {
 	}
 }
 
-// points returns the training and the validation losses as points (step, nats).
-func (c *Curves) points() (train, validation [][2]float64) { return c.train.all(), c.validation.all() }
+// Points returns the training and the validation losses as points (step, nats).
+func (c *Curves) Points() (train, validation [][2]float64) { return c.train.all(), c.validation.all() }
 
 // A curve is every 2^skip-th of n points, and the last.
 type curve struct {

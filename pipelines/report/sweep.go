@@ -109,14 +109,14 @@ func (c *chart) curves(trials []Trial, best int) {
 	name, lines := "training loss", make([][][2]float64, len(trials))
 	enough := true
 	for i, t := range trials {
-		train, validation := t.Curves.points()
+		train, validation := t.Curves.Points()
 		lines[i] = train
 		enough = enough && (len(validation) >= 3 || t.lost())
 	}
 	if enough {
 		name = "validation loss"
 		for i, t := range trials {
-			_, lines[i] = t.Curves.points()
+			_, lines[i] = t.Curves.Points()
 		}
 	}
 	a := area{axis{from: 80, to: sweepWidth - 110}, axis{from: panelsTop - 65, to: curvesTop + 25}}

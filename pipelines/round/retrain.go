@@ -316,7 +316,8 @@ func (s *slots) one(ctx context.Context, id string) (r *workflow.Record, mine bo
 	}
 	o := s.o
 	o.ID = id
-	_, _, failed = attempt(ctx, s.c, o, s.st)
+	_, made, failed := attempt(ctx, s.c, o, s.st)
+	o.report(ctx, s.c.Workdir, made)
 	r, err = workflow.ReadRecord(context.WithoutCancel(ctx), s.st, id)
 	if err != nil && failed != nil {
 		err = failed

@@ -53,11 +53,18 @@ type Options struct {
 	// nil: it always can.
 	Final func(error) bool
 
+	// Report writes the page of a round that has its record; nil: none does.
+	Report Reporter
+
 	// Stages are the program's own. A stage takes the place of the shipped stage that
 	// makes the same artifact; the others run beside the shipped ones, before the
 	// stages that need their artifacts.
 	Stages []Stage
 }
+
+// A Reporter writes the page of a round of a workdir, once, and returns its path; empty: the
+// round has no record. Its error is a warning: no round fails for its page.
+type Reporter func(ctx context.Context, workdir, id string) (path string, err error)
 
 // Result describes a round that is done.
 type Result struct {
@@ -66,6 +73,7 @@ type Result struct {
 	Promoted string                     `json:"promoted"` // path of the promoted checkpoint; empty when the gate refused
 	Sample   string                     `json:"sample"`
 	Record   string                     `json:"record"`
+	Report   string                     `json:"report,omitempty"` // its page
 	Set      string                     `json:"set"`
 	Run      string                     `json:"run"`
 }
@@ -87,6 +95,7 @@ func Run(ctx context.Context, c *configs.Config, o Options) (*Result, error) {
 	if p == nil {
 		return nil, err
 	}
+	at := o.report(ctx, c.Workdir, record)
 	tell(ctx, c, o, record, err)
 	if record == nil || err != nil && !errors.Is(err, gate.ErrRefused) {
 		return nil, err
@@ -95,7 +104,27 @@ func Run(ctx context.Context, c *configs.Config, o Options) (*Result, error) {
 	if rerr != nil {
 		return nil, rerr
 	}
+	res.Report = at
 	return res, err
+}
+
+// reportTime bounds the writing of a round's page, which a round that is told to stop writes
+// too.
+const reportTime = 30 * time.Second
+
+// report writes the page of a round, and returns its path; empty: there is none.
+func (o Options) report(ctx context.Context, workdir string, r *workflow.Record) string {
+	if o.Report == nil || r == nil {
+		return ""
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), reportTime)
+	defer cancel()
+	at, err := o.Report(ctx, workdir, r.Round)
+	if err != nil {
+		o.Console.Warn("the report of round %s is not written: %v", r.Round, err)
+		return ""
+	}
+	return at
 }
 
 // attempt runs a round in st. The pipeline is nil where its stages do not fit together.

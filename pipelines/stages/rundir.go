@@ -59,7 +59,7 @@ func acquireRun(ctx context.Context, st *store.Store, data train.Data, opts trai
 	}
 	if why != nil && mayDelete {
 		o.Console.Line("train: replacing %s: %v", st.URL(), why)
-		state, why = train.State{}, dir.Discard(ctx, report.MetricsName, report.SegmentsPrefix, report.PictureName, ourEvents)
+		state, why = train.State{}, dir.Discard(ctx, report.MetricsName, report.SegmentsPrefix, report.PictureName, report.PageName, ourEvents)
 	}
 	if why == nil {
 		why = dir.Begin(ctx)

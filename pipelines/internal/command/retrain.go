@@ -51,7 +51,7 @@ func retrain(mine ...round.Stage) *cobra.Command {
 			return err
 		}
 		options := round.Options{Runner: runner, Verbose: verbose, Config: r.Portable(), Console: o.console(c), Stages: mine,
-			AnyPrompt: r.Shipped("generate.prompt"), Remedy: remedy, Final: lostGPU}
+			AnyPrompt: r.Shipped("generate.prompt"), Remedy: remedy, Final: lostGPU, Report: reportOf}
 		if !once {
 			return round.Retrain(c.Context(), &r.Config, options)
 		}

@@ -30,7 +30,7 @@ stages and says why. It writes sets, runs, records and promoted.json below workd
 				return err
 			}
 			options := round.Options{Runner: runner, Verbose: verbose, Config: r.Portable(), Console: o.console(c), Stages: mine,
-				AnyPrompt: r.Shipped("generate.prompt"), Remedy: remedy}
+				AnyPrompt: r.Shipped("generate.prompt"), Remedy: remedy, Report: reportOf}
 			o.begin(options.Console, r)
 			f.set(&options)
 			res, err := round.Run(c.Context(), &r.Config, options)
@@ -49,7 +49,7 @@ func printRound(w io.Writer, r *round.Result) {
 	if r.Sample != "" {
 		fmt.Fprintf(w, "\n%s\n\n", r.Sample)
 	}
-	for _, line := range [][2]string{{"set", r.Set}, {"run", r.Run}, {"promoted", r.Promoted}, {"record", r.Record}} {
+	for _, line := range [][2]string{{"set", r.Set}, {"run", r.Run}, {"promoted", r.Promoted}, {"record", r.Record}, {"report", r.Report}} {
 		if line[1] != "" {
 			fmt.Fprintf(w, "%-9s %s\n", line[0], line[1])
 		}

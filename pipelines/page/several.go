@@ -1,0 +1,172 @@
+package page
+
+import (
+	"cmp"
+	"context"
+	"encoding/csv"
+	"errors"
+	"fmt"
+	"maps"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/quire-ml/quire/pipelines/report"
+	"github.com/quire-ml/quire/runners/store"
+)
+
+// oneRun describes a training alone.
+func oneRun(r *runFacts) *document {
+	d := &document{Kicker: "training " + plain(r.Name), Title: cmp.Or(r.Config["name"], "a training")}
+	if r.Diverged != "" {
+		d.Badge, d.Error = badge{"diverged", "bad"}, r.Diverged
+	}
+	if r.Nats != nil {
+		more := "nats a character"
+		if len(r.baselines) > 0 {
+			more += "; " + report.Between(*r.Nats, r.baselines)
+		}
+		d.Facts = append(d.Facts, fact{r.Split + " loss", nats(*r.Nats), more})
+	}
+	if r.Train != nil && r.Split != "training" {
+		d.Facts = append(d.Facts, fact{"training loss", nats(*r.Train), "at the end"})
+	}
+	more := ""
+	if r.Speed != nil {
+		more = speed(*r.Speed) + " characters a second"
+	}
+	d.Facts = append(d.Facts, fact{"training", count(r.Step, "step"), strings.TrimPrefix(more+", epoch "+strconv.Itoa(r.Epoch), ", ")})
+	if n := network(r.Config); n != "" {
+		d.Facts = append(d.Facts, fact{"model", r.Config["model.hidden"], n})
+	}
+	d.training(r)
+	for _, key := range slices.Sorted(maps.Keys(r.Config)) {
+		d.Config = append(d.Config, setting{key, r.Config[key]})
+	}
+	d.Footer = []string{"Losses are in nats a character: ln 2 nats are a bit."}
+	return d
+}
+
+// sideBySide describes several trainings, the best first.
+func sideBySide(runs []*runFacts, keys []string) *document {
+	byLoss(runs)
+	d := &document{Kicker: "trainings side by side", Title: count(int64(len(runs)), "training")}
+	best := runs[0]
+	if best.Nats != nil {
+		d.Lede = fmt.Sprintf("%s is best: %s nats a character.", plain(best.Label), nats(*best.Nats))
+		for _, v := range best.Values {
+			d.Facts = append(d.Facts, fact{plain(v.Key), v.Value, "of the best"})
+		}
+	}
+	lost := 0
+	for _, r := range runs {
+		if r.Diverged != "" {
+			lost++
+		}
+	}
+	if lost > 0 {
+		d.Notes = append(d.Notes, count(int64(lost), "training")+" diverged.")
+	}
+	d.Picture = racePicture(runs)
+	d.Runs = &runTable{Keys: keys, Rows: runs[:min(len(runs), shownRuns)], Left: max(0, len(runs)-shownRuns)}
+	if keys == nil {
+		d.Differs = differ(runs[:min(len(runs), mostColours)])
+	}
+	for _, r := range runs[:min(len(runs), shownEpochs)] {
+		if e := r.epochs.last; e != nil && e.Sample != "" {
+			more := fmt.Sprintf("epoch %d", e.Epoch)
+			if e.Validation != nil {
+				more += ", validation " + nats(*e.Validation)
+			}
+			d.Samples = append(d.Samples, sample{Name: r.Label, More: more, Text: e.Sample, Class: r.Class})
+		}
+	}
+	d.Footer = []string{"Losses are in nats a character: ln 2 nats are a bit."}
+	return d
+}
+
+// differ returns the settings in which runs differ. Their names and workdirs are no
+// settings of a training.
+func differ(runs []*runFacts) *differences {
+	d := &differences{Runs: runs}
+	all := map[string]bool{}
+	for _, r := range runs {
+		for key := range r.Config {
+			all[key] = key != "name" && key != "workdir"
+		}
+	}
+	for _, key := range slices.Sorted(maps.Keys(all)) {
+		row := difference{Key: key}
+		same := true
+		for _, r := range runs {
+			row.Values = append(row.Values, r.Config[key])
+			same = same && r.Config[key] == runs[0].Config[key]
+		}
+		if all[key] && !same && len(d.Rows) < shownChanges {
+			d.Rows = append(d.Rows, row)
+		}
+	}
+	return d
+}
+
+// sweepTable is the file of a sweep with its trials.
+const sweepTable = "sweep.csv"
+
+// readSweep reads the trials of the sweep in the folder st. Its runs lie below workdir.
+func readSweep(ctx context.Context, st, workdir *store.Store, tell func(error)) (runs []*runFacts, keys []string, err error) {
+	data, _, err := st.ReadUpTo(ctx, sweepTable, 64<<20)
+	if err != nil {
+		return nil, nil, err
+	}
+	rows, err := csv.NewReader(strings.NewReader(string(data))).ReadAll()
+	if err != nil {
+		return nil, nil, fmt.Errorf("page: %s: %w", st.Join(sweepTable), err)
+	}
+	columns := []string{"trial", "nats", "split", "step", "parameters", "run"}
+	if len(rows) < 2 || len(rows[0]) < len(columns) || !slices.Equal(rows[0][:len(columns)], columns) {
+		return nil, nil, fmt.Errorf("page: %s: it is no table of a sweep", st.Join(sweepTable))
+	}
+	keys = rows[0][len(columns):]
+	for _, row := range rows[1:] {
+		r, err := readTrial(ctx, workdir, row, tell)
+		if err != nil {
+			return nil, nil, err
+		}
+		for i, key := range keys {
+			r.Values = append(r.Values, setting{key, row[len(columns)+i]})
+		}
+		runs = append(runs, r)
+	}
+	return runs, keys, nil
+}
+
+// readTrial reads the training of a row of a sweep's table.
+func readTrial(ctx context.Context, workdir *store.Store, row []string, tell func(error)) (*runFacts, error) {
+	r := &runFacts{Name: path.Base(row[5])}
+	sub, err := workdir.Sub(row[5])
+	if err == nil {
+		var read *runFacts
+		if read, err = readRun(ctx, sub, tell); err == nil {
+			r = read
+		}
+	}
+	if err != nil && !errors.As(err, new(*NoRunError)) { // the table has the loss of a run that was deleted
+		if err := passOver(ctx, err, tell); err != nil {
+			return nil, err
+		}
+	}
+	r.Label = "trial " + row[0]
+	switch x, err := strconv.ParseFloat(row[1], 64); {
+	case err == nil && x == x:
+		r.Nats, r.Split = &x, row[2]
+	default:
+		if r.Nats = nil; r.Diverged == "" {
+			r.Diverged = "it diverged"
+		}
+	}
+	if step, err := strconv.ParseInt(row[3], 10, 64); err == nil {
+		r.Step = step
+	}
+	return r, nil
+}

@@ -1,0 +1,168 @@
+package page
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// table is the table of a sweep with a trial for each loss.
+func table(losses ...string) string {
+	b := "trial,nats,split,step,parameters,run,train.lr,model.hidden\n"
+	for i, nats := range losses {
+		b += fmt.Sprintf("%d,%s,validation,20,1000,runs/t%d,0.00%d,%d\n", i+1, nats, i+1, i+1, 64<<i)
+	}
+	return b
+}
+
+// TestSweepPage: one picture and one table, the lowest loss first and what diverged last.
+func TestSweepPage(t *testing.T) {
+	l := newLab(t)
+	for i, best := range []float64{1.7, 1.5, 1.6} {
+		l.run(fmt.Sprintf("runs/t%d", i+1), best, "name: tuned\n")
+	}
+	l.write("runs/t4/diverged.json", `{"step": 3, "reason": "step 3: the loss is NaN"}`)
+	l.write("sweeps/abc/sweep.csv", table("1.7", "1.5", "1.6", "NaN"))
+	p := l.page("abc")
+	p.same("head", texts(p.root, ".masthead"), []string{"sweep abc 4 trainings trial 2 is best: 1.5000 nats a character. 1 training diverged." +
+		" train.lr0.002of the best model.hidden128of the best"})
+	p.same("sections", texts(p.root, "h2"), []string{"Side by side", "By loss", "What they write"})
+	p.same("columns", texts(all(p.section("By loss"), "thead")[0], "th"),
+		[]string{"training", "train.lr", "model.hidden", "loss", "training loss", "step", "run"})
+	p.same("rows", rows(p.section("By loss")), []string{
+		"trial 2|0.002|128|1.5000|1.5000|20|t2", "trial 3|0.003|256|1.6000|1.6000|20|t3",
+		"trial 1|0.001|64|1.7000|1.7000|20|t1", "trial 4|0.004|512|diverged||20|t4"})
+	p.same("labels", texts(all(p.section("Side by side"), "svg")[0], ".own"), // of the training losses: each has two of validation
+		[]string{"trial 1 1.8000", "trial 3 1.7000", "trial 2 1.6000"})
+}
+
+// TestRunsPage: two trainings side by side, with the settings in which they differ.
+func TestRunsPage(t *testing.T) {
+	l := newLab(t)
+	l.run("runs/t1", 1.7, "name: small\nworkdir: /tmp/a\nmodel: {hidden: 64, cell: gru}\ntrain: {lr: 0.002, seed: 1}\n")
+	l.run("runs/t2", 1.5, "name: large\nworkdir: /tmp/b\nmodel: {hidden: 512, cell: gru}\ntrain: {lr: 0.002}\ncorpus: {sources: [a, b]}\n")
+	p := l.page("runs/t1", filepath.Join(l.dir, "runs", "t2"))
+	p.same("head", texts(p.root, ".masthead"), []string{"trainings side by side 2 trainings large is best: 1.5000 nats a character."})
+	p.same("sections", texts(p.root, "h2"), []string{"Side by side", "By loss", "Settings that differ", "What they write"})
+	p.same("rows", rows(p.section("By loss")), []string{"large|1.5000|1.5000|20|t2", "small|1.7000|1.7000|20|t1"})
+	p.same("settings", rows(p.section("Settings that differ")), []string{"corpus.sources|a, b|", "model.hidden|512|64", "train.seed||1"})
+	p.same("samples", texts(p.section("What they write"), "li"), []string{"largeepoch 2, validation 1.5000epoch 2 writes",
+		"smallepoch 2, validation 1.7000epoch 2 writes"})
+	dots := all(p.section("By loss"), ".s1")
+	if len(dots) != 1 {
+		t.Errorf("%d runs have the first colour", len(dots))
+	}
+}
+
+// TestRoundsSideBySide: rounds, runs and a sweep stand in one table, by their own names.
+func TestRoundsSideBySide(t *testing.T) {
+	l := newLab(t)
+	l.run("runs/one", 1.5, "name: opticks\n")
+	l.run("runs/t1", 1.4, "name: opticks\n")
+	l.record("20261125T030000Z", nil)
+	l.write("sweeps/abc/sweep.csv", table("1.4"))
+	p := l.page("20261125T030000Z", "abc")
+	p.same("rows", rows(p.section("By loss")), []string{"trial 1|1.4000|1.4000|20|t1", "20261125T030000Z|1.5000|1.5000|20|one"})
+	p.same("settings", texts(p.section("Settings that differ"), "p"), []string{"None."})
+	l.run("runs/x", 1.4, "name: opticks\n")
+	p = l.page("runs/t1", "runs/x") // of one name
+	p.same("rows", rows(p.section("By loss")), []string{"t1|1.4000|1.4000|20|t1", "x|1.4000|1.4000|20|x"})
+	p = l.page("runs/x", "runs/x")
+	p.same("rows", rows(p.section("By loss")), []string{"training 1|1.4000|1.4000|20|x", "training 2|1.4000|1.4000|20|x"})
+}
+
+// TestRunPage: a training alone, one that has no validation part, and one that diverged.
+func TestRunPage(t *testing.T) {
+	l := newLab(t)
+	l.run("elsewhere/mine", 1.5, "name: mine\nmodel: {cell: lstm, layers: 2, hidden: 64}\n")
+	p := l.page("elsewhere/mine")
+	p.same("head", texts(p.root, ".masthead"), []string{"training mine mine validation loss1.5000nats a character training loss1.5000at the end" +
+		" training20 steps1000 characters a second, epoch 2 model64LSTM, 2 layers of 64"})
+	p.same("sections", texts(p.root, "h2"), []string{"Losses", "As it learned", "Config"})
+	l.write("elsewhere/plain/metrics.jsonl", `{"step":1,"epoch":1,"train_nats":2.5}`+"\n"+`{"step":2,"epoch":1,"epoch_train_nats":2.25}`+"\n")
+	p = l.page("elsewhere/plain")
+	p.same("figures", texts(p.root, "dd"), []string{"2.2500nats a character", "2 stepsepoch 1"})
+	p.same("table", rows(p.section("Losses")), []string{"1|2|2.2500|"})
+	l.write("elsewhere/lost/diverged.json", `{"step": 3, "reason": "step 3: the loss is NaN"}`)
+	p = l.page("elsewhere/lost")
+	p.same("badge", texts(p.root, ".badge"), []string{"diverged"})
+	p.same("why", texts(p.root, ".lines"), []string{"step 3: the loss is NaN"})
+	l.write("elsewhere/odd/metrics.jsonl", `{"step":1,"epoch":1,"train_nats":2.5}`+"\n")
+	l.write("elsewhere/odd/config.yaml", "a: [")
+	p = l.page("elsewhere/odd")
+	if notes := texts(p.root, ".note"); len(notes) != 1 || !strings.Contains(notes[0], "config.yaml: yaml: ") {
+		t.Errorf("notes: %q", notes)
+	}
+}
+
+// TestOut: where a page goes, and that it replaces no file but a page.
+func TestOut(t *testing.T) {
+	l := newLab(t)
+	l.run("runs/one", 1.5, "")
+	l.run("runs/two", 1.6, "")
+	l.record("20261125T030000Z", nil)
+	l.write("sweeps/abc/sweep.csv", table("1.4"))
+	t.Chdir(t.TempDir())
+	for _, c := range []struct {
+		names []string
+		kind  string
+		at    string
+	}{
+		{nil, KindRound, filepath.Join(l.dir, "rounds/20261125T030000Z.html")},
+		{[]string{"latest"}, KindRound, filepath.Join(l.dir, "rounds/20261125T030000Z.html")},
+		{[]string{"rounds/20261125T030000Z.json"}, KindRound, filepath.Join(l.dir, "rounds/20261125T030000Z.html")},
+		{[]string{l.dir}, KindRound, filepath.Join(l.dir, "rounds/20261125T030000Z.html")},
+		{[]string{"one"}, KindRun, filepath.Join(l.dir, "runs/one/report.html")},
+		{[]string{l.dir + "/runs/one/"}, KindRun, filepath.Join(l.dir, "runs/one/report.html")},
+		{[]string{"abc"}, KindSweep, filepath.Join(l.dir, "sweeps/abc/report.html")},
+		{[]string{"sweeps/abc"}, KindSweep, filepath.Join(l.dir, "sweeps/abc/report.html")},
+		{[]string{"one", "two"}, KindRuns, "report.html"},
+	} {
+		for range 2 { // the second time in place of the first
+			res, err := Write(t.Context(), l.dir, c.names, "")
+			if err != nil {
+				t.Errorf("%q: %v", c.names, err)
+				continue
+			}
+			info, err := os.Stat(c.at)
+			if filepath.Clean(res.Report) != c.at || res.Kind != c.kind || err != nil || info.Size() != int64(res.Bytes) || len(res.Of) != max(1, len(c.names)) {
+				t.Errorf("%q: %+v, want a %s at %s: %v", c.names, res, c.kind, c.at, err)
+			}
+		}
+	}
+	l.write("notes.html", "<p>mine</p>")
+	_, err := Write(t.Context(), l.dir, nil, filepath.Join(l.dir, "notes.html"))
+	var occupied *OccupiedError
+	if !errors.As(err, &occupied) || !strings.HasSuffix(occupied.Path, "notes.html") {
+		t.Errorf("the error is %v", err)
+	}
+	if data, err := os.ReadFile(filepath.Join(l.dir, "notes.html")); string(data) != "<p>mine</p>" {
+		t.Errorf("the file is now %q, %v", data, err)
+	}
+}
+
+// TestUnknown: a name of nothing is an error of its own.
+func TestUnknown(t *testing.T) {
+	l := newLab(t)
+	l.write("book.txt", "text")
+	for _, name := range []string{"", "latest", "20261125T030000Z", "nothing", "runs/nothing", l.dir, "book.txt", l.dir + "/book.txt", "gs:", ".."} {
+		names := []string{name}
+		if name == "" {
+			names = nil
+		}
+		_, err := Write(t.Context(), l.dir, names, filepath.Join(l.dir, "out.html"))
+		if unknown := new(UnknownError); !errors.As(err, &unknown) {
+			t.Errorf("%q: the error is %v", name, err)
+		}
+	}
+	if _, err := os.Stat(filepath.Join(l.dir, "out.html")); err == nil {
+		t.Error("a page of nothing is written")
+	}
+	l.write("sweeps/odd/sweep.csv", "a,b\n1,2\n")
+	if _, err := Write(t.Context(), l.dir, []string{"odd"}, ""); err == nil || !strings.Contains(err.Error(), "sweep.csv: it is no table of a sweep") {
+		t.Errorf("of another table: %v", err)
+	}
+}
