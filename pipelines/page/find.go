@@ -3,6 +3,7 @@ package page
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 
 	"github.com/quire-ml/quire/model/run"
@@ -50,8 +51,17 @@ func (w *writer) find(ctx context.Context, st *store.Store, name string) (*targe
 		}
 	}
 	paths := []string{name}
-	if !strings.ContainsAny(name, `/\`) {
-		paths = []string{store.Locate(w.workdir, "runs/"+name), store.Locate(w.workdir, "sweeps/"+name), name}
+	if !strings.ContainsAny(name, `/\`) && name != "" {
+		keys, err := keysOf(ctx, st, name)
+		if err != nil {
+			return nil, err
+		}
+		if len(keys) == 1 {
+			paths = []string{store.Locate(w.workdir, keys[0])}
+		}
+		if len(keys) > 1 {
+			return nil, &ManyError{name, keys}
+		}
 	}
 	if at := store.Locate(w.workdir, name); at != name {
 		paths = append(paths, at)
@@ -63,6 +73,26 @@ func (w *writer) find(ctx context.Context, st *store.Store, name string) (*targe
 		}
 	}
 	return nil, &UnknownError{name, w.workdir}
+}
+
+// keysOf returns the runs and sweeps of a workdir whose keys begin so, or the one of that key.
+func keysOf(ctx context.Context, st *store.Store, begin string) (keys []string, err error) {
+	for _, folder := range []string{"runs/", "sweeps/"} {
+		list, err := st.List(ctx, folder+begin)
+		if err != nil {
+			return nil, err
+		}
+		for _, info := range list {
+			key, _, below := strings.Cut(strings.TrimPrefix(info.Name, folder), "/")
+			if below && key == begin {
+				return []string{folder + key}, nil
+			}
+			if below && !slices.Contains(keys, folder+key) {
+				keys = append(keys, folder+key)
+			}
+		}
+	}
+	return keys, nil
 }
 
 // open opens the folder of a target.

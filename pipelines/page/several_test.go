@@ -116,6 +116,8 @@ func TestOut(t *testing.T) {
 		{[]string{"rounds/20261125T030000Z.json"}, KindRound, filepath.Join(l.dir, "rounds/20261125T030000Z.html")},
 		{[]string{l.dir}, KindRound, filepath.Join(l.dir, "rounds/20261125T030000Z.html")},
 		{[]string{"one"}, KindRun, filepath.Join(l.dir, "runs/one/report.html")},
+		{[]string{"on"}, KindRun, filepath.Join(l.dir, "runs/one/report.html")},
+		{[]string{"ab"}, KindSweep, filepath.Join(l.dir, "sweeps/abc/report.html")},
 		{[]string{l.dir + "/runs/one/"}, KindRun, filepath.Join(l.dir, "runs/one/report.html")},
 		{[]string{"abc"}, KindSweep, filepath.Join(l.dir, "sweeps/abc/report.html")},
 		{[]string{"sweeps/abc"}, KindSweep, filepath.Join(l.dir, "sweeps/abc/report.html")},
@@ -160,6 +162,17 @@ func TestUnknown(t *testing.T) {
 	}
 	if _, err := os.Stat(filepath.Join(l.dir, "out.html")); err == nil {
 		t.Error("a page of nothing is written")
+	}
+	l.run("runs/ab1", 1, "")
+	l.run("runs/ab2", 1, "")
+	l.run("runs/ab", 1, "")
+	var many *ManyError
+	if _, err := Write(t.Context(), l.dir, []string{"a"}, ""); !errors.As(err, &many) || len(many.Names) != 3 ||
+		err.Error() != `page: "a" begins the keys of 3 runs and sweeps, runs/ab, runs/ab1, runs/ab2` {
+		t.Errorf("the error is %v", err)
+	}
+	if res, err := Write(t.Context(), l.dir, []string{"ab"}, ""); err != nil || !strings.HasSuffix(res.Of[0], "runs/ab") {
+		t.Errorf("a whole key: %+v, %v", res, err)
 	}
 	l.write("sweeps/odd/sweep.csv", "a,b\n1,2\n")
 	if _, err := Write(t.Context(), l.dir, []string{"odd"}, ""); err == nil || !strings.Contains(err.Error(), "sweep.csv: it is no table of a sweep") {

@@ -38,6 +38,20 @@ func (e *UnknownError) Error() string {
 	return fmt.Sprintf("page: %q is no round, run or sweep of %s, and no path of one", e.Name, e.Workdir)
 }
 
+// A ManyError says that several runs and sweeps have keys that begin so.
+type ManyError struct {
+	Begin string
+	Names []string // below the workdir
+}
+
+func (e *ManyError) Error() string {
+	names := strings.Join(e.Names[:min(len(e.Names), 4)], ", ")
+	if len(e.Names) > 4 {
+		names += ", …"
+	}
+	return fmt.Sprintf("page: %q begins the keys of %d runs and sweeps, %s", e.Begin, len(e.Names), names)
+}
+
 // An OccupiedError says that a file is there which is no page of quire's.
 type OccupiedError struct{ Path string }
 
@@ -85,11 +99,11 @@ func Round(ctx context.Context, workdir, id string) (at string, err error) {
 // rendered is the page of a document. (A test makes it fail.)
 var rendered = (*document).render
 
-// Write writes a page of what the names are of: rounds, runs and sweeps of a workdir, or
-// paths of such. Without a name it is the newest round. More than one, and a sweep, are
+// Write writes a page of what the names are of: rounds, runs and sweeps of a workdir, whose
+// keys may be cut short, or paths of such. Without a name it is the newest round. More than one, and a sweep, are
 // shown side by side. out is the path or URL of the page; empty: it lies beside what it
-// shows, that of several in the current directory. The error is an *UnknownError, an
-// *OccupiedError, or that of a file.
+// shows, that of several in the current directory. The error is an *UnknownError, a
+// *ManyError, an *OccupiedError, or that of a file.
 func Write(ctx context.Context, workdir string, names []string, out string) (*Result, error) {
 	w := &writer{workdir: workdir}
 	st, err := store.Open(ctx, workdir)

@@ -78,7 +78,7 @@ func built() (s source) {
 
 // pages adds the man page of a command, and those of the commands below it.
 func pages(c *cobra.Command, s source, files map[string][]byte) {
-	files["man/man1/"+pageName(c)+".1"] = page(c, s)
+	files["man/man1/"+pageName(c)+".1"] = manPage(c, s)
 	for _, sub := range c.Commands() {
 		if sub.IsAvailableCommand() && sub.Name() != "completion" {
 			pages(sub, s, files)
@@ -89,8 +89,8 @@ func pages(c *cobra.Command, s source, files map[string][]byte) {
 // pageName is the name of a command's page: quire-runs-list.
 func pageName(c *cobra.Command) string { return strings.ReplaceAll(c.CommandPath(), " ", "-") }
 
-// page returns a command's page, in the macros of man(7).
-func page(c *cobra.Command, s source) []byte {
+// manPage returns a command's page, in the macros of man(7).
+func manPage(c *cobra.Command, s source) []byte {
 	b := &bytes.Buffer{}
 	fmt.Fprintf(b, ".TH \"%s\" 1 \"%s\" \"%s\" \"%s\"\n", escape(strings.ToUpper(pageName(c))), s.date, "quire "+escape(s.version), "Quire")
 	fmt.Fprintf(b, ".SH NAME\n%s \\- %s\n", escape(pageName(c)), escape(c.Short))

@@ -18,6 +18,7 @@ import (
 	"github.com/quire-ml/quire/pipelines/export"
 	"github.com/quire-ml/quire/pipelines/gate"
 	"github.com/quire-ml/quire/pipelines/gc"
+	"github.com/quire-ml/quire/pipelines/page"
 	"github.com/quire-ml/quire/pipelines/promotion"
 	"github.com/quire-ml/quire/pipelines/round"
 	"github.com/quire-ml/quire/pipelines/stages"
@@ -68,6 +69,12 @@ func remedy(err error) string {
 		return "; make the set again: prep --replace, or delete its directory"
 	case errors.As(err, new(*train.DivergedError)), errors.Is(err, sweep.ErrDiverged):
 		return "; use a smaller train.lr, or train.clip_norm: 1"
+	case errors.As(err, new(*page.UnknownError)):
+		return "; `runs list` lists the rounds that there are, and without a name report takes the newest"
+	case errors.As(err, new(*page.ManyError)):
+		return "; use more of the key"
+	case errors.As(err, new(*page.OccupiedError)):
+		return "; use another --out"
 	case deviceRemedy(err) != "":
 		return deviceRemedy(err)
 	case errors.As(err, new(*memory.ShortError)) && errors.As(err, new(*text.ModelError)):
