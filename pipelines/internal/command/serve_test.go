@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"os"
@@ -188,6 +189,94 @@ func TestServeKeys(t *testing.T) {
 		t.Errorf("above the limit: %v", answer)
 	}
 	if o := s.stop(); o.code != 0 || strings.Contains(o.String(), "a-secret") {
+		t.Error(o)
+	}
+}
+
+// TestServePython asks with the official openai client, in the Python that QUIRE_PYTHON
+// names.
+func TestServePython(t *testing.T) {
+	python := os.Getenv("QUIRE_PYTHON")
+	if python == "" || exec.Command(python, "-c", "import openai").Run() != nil {
+		t.Skip("QUIRE_PYTHON names no Python with openai")
+	}
+	l := untrained(t)
+	file := filepath.Join(l.dir, "keys")
+	l.write(file, "a-secret-of-the-test\n")
+	s := l.serve("--api-key-file", file, "--max-tokens", "10000000", "--max-answer", "100000000", "--max-time", "250ms")
+	out, err := exec.Command(python, filepath.Join("testdata", "client.py"), s.url, "a-secret-of-the-test").Output()
+	if err != nil {
+		t.Fatalf("%v: %s", err, err.(*exec.ExitError).Stderr)
+	}
+	var got map[string]any
+	if err := json.Unmarshal(out, &got); err != nil {
+		t.Fatal(err)
+	}
+	text := l.result("texts", "generate", "--prompt", "the ", "--length", "40", "--seed", "3")["texts"].([]any)[0].(string)
+	var offsets []float64
+	for i := range 44 {
+		offsets = append(offsets, float64(i))
+	}
+	tokens := strings.Split(text, "")
+	scores := l.result(scoreKeys+" log_probs", "score", "--text", text, "--chars")["log_probs"].([]any)
+	type list = []any
+	want := map[string]any{"models": list{"tiny"}, "text": text, "finish": "length", "usage": list{4.0, 40.0, 44.0}, "offsets": offsets, "tokens": tokens,
+		"token_logprobs": scores, "streamed": text[4:], "streamed_usage": 44.0, "finishes": list{"length"},
+		"errors": map[string]any{
+			"model":   list{"NotFoundError", 404.0, "invalid_request_error", "model", "model_not_found"},
+			"length":  list{"BadRequestError", 400.0, "invalid_request_error", "max_tokens", nil},
+			"penalty": list{"BadRequestError", 400.0, "invalid_request_error", "presence_penalty", nil},
+			"prompt":  list{"BadRequestError", 400.0, "invalid_request_error", "prompt", nil},
+			"field":   list{"BadRequestError", 400.0, "invalid_request_error", "best", nil},
+			"key":     list{"AuthenticationError", 401.0, "invalid_request_error", nil, "invalid_api_key"},
+			"chat":    list{"NotFoundError", 404.0, "invalid_request_error", nil, "not_found"},
+			"stream":  list{"APIError", "server_error", nil, "timeout", true},
+		}}
+	for name, value := range want {
+		if a, b := fmt.Sprint(got[name]), fmt.Sprint(value); a != b {
+			t.Errorf("%s: %s, want %s", name, a, b)
+		}
+	}
+	if got["root"] != got["fingerprint"] || len(got["several"].(list)) != 4 {
+		t.Errorf("root %v, fingerprint %v, several %q", got["root"], got["fingerprint"], got["several"])
+	}
+}
+
+// TestServeCurl asks as the help and the README say.
+func TestServeCurl(t *testing.T) {
+	curl, err := exec.LookPath("curl")
+	if err != nil {
+		t.Skip("there is no curl")
+	}
+	l := untrained(t)
+	s := l.serve()
+	run := func(args ...string) string {
+		t.Helper()
+		out, err := exec.Command(curl, append([]string{"-sS", "--noproxy", "*", "-N"}, args...)...).CombinedOutput()
+		if err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+		return string(out)
+	}
+	text := l.result("texts", "generate", "--prompt", "the ", "--length", "20", "--seed", "1")["texts"].([]any)[0].(string)
+	quoted, err := json.Marshal(text[4:])
+	if err != nil {
+		t.Fatal(err)
+	}
+	ask := []string{s.url + "/v1/completions", "-H", "Content-Type: application/json", "-d"}
+	if out := run(append(ask, `{"prompt": "the ", "max_tokens": 20, "seed": 1}`)...); !strings.Contains(out, `"text":`+string(quoted)) {
+		t.Errorf("%s has not %s", out, quoted)
+	}
+	if out := run(append(ask, `{"prompt": "the ", "max_tokens": 20, "seed": 1, "stream": true}`)...); !strings.HasPrefix(out, "data: {") || !strings.HasSuffix(out, "data: [DONE]\n\n") {
+		t.Errorf("%s", out)
+	}
+	if out := run(s.url+"/v1/completions", "-d", `{"prompt": "the "}`); !strings.Contains(out, "Content-Type: application/json") {
+		t.Errorf("without the header: %s", out)
+	}
+	if out := run("-o", os.DevNull, "-w", "%{http_code}", s.url+"/readyz"); out != "200" {
+		t.Errorf("readyz: %s", out)
+	}
+	if o := s.stop(); o.code != 0 {
 		t.Error(o)
 	}
 }
