@@ -29,14 +29,23 @@ func written(t testing.TB, m *text.Model, prompt string, length int, o sample.Op
 		t.Fatal(err)
 	}
 	var out []byte
-	err = decode.Write(t.Context(), decode.New(m.Weights, 1), []*sample.Sampler{s}, [][]int32{ids}, length, func(_ int, id int32) error {
-		out = m.Vocab.AppendText(out, id)
-		return nil
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	write(t, m, []*sample.Sampler{s}, ids, length, func(id int32) { out = m.Vocab.AppendText(out, id) })
 	return string(out)
+}
+
+// write continues a prompt in a batch of its own, once with each sampler.
+func write(t testing.TB, m *text.Model, samplers []*sample.Sampler, prompt []int32, length int, emit func(id int32)) {
+	t.Helper()
+	b := decode.NewBatch(decode.New(m.Weights, len(samplers)))
+	for _, s := range samplers {
+		err := b.Add(&decode.Text{Prompt: prompt, Length: length, Sampler: s, Emit: func(c decode.Char) bool { emit(c.ID); return true }})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for b.Len() > 0 {
+		b.Step()
+	}
 }
 
 var plain = sample.Options{Temperature: 1, TopP: 1}

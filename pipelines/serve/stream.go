@@ -70,19 +70,21 @@ func (s *Server) parts(ctx context.Context, e *events, a *answer, ended []bool, 
 }
 
 // rest sends the events so far and waits until there are more: after a pause, where there
-// were some, else until there is news.
+// were some and the answer goes on, else until there is news.
 func (s *Server) rest(ctx context.Context, e *events, a *answer, ping <-chan time.Time) *completion.Error {
 	news := (<-chan struct{})(a.news)
 	var later <-chan time.Time
+	var done <-chan struct{}
 	if e.buffer.Len() > 0 {
 		if err := e.flush(); err != nil {
 			return s.unread(err)
 		}
-		news, later = nil, time.After(pause)
+		news, later, done = nil, time.After(pause), a.done
 	}
 	select {
 	case <-news:
 	case <-later:
+	case <-done:
 	case <-ping:
 		e.buffer.WriteString(": ping\n\n")
 	case <-ctx.Done():

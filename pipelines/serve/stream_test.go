@@ -104,6 +104,22 @@ func TestFirstCharacterAtOnce(t *testing.T) {
 	}
 }
 
+// TestLastPartAtOnce: the end of a text does not wait for a pause.
+func TestLastPartAtOnce(t *testing.T) {
+	h := start(t, open(t, save(t, kind{})), nil)
+	quick := 0
+	for range 50 {
+		began := time.Now()
+		h.events(`{"prompt":"a","stream":true,"max_tokens":20}`)
+		if time.Since(began) < serve.Pause {
+			quick++
+		}
+	}
+	if quick == 0 {
+		t.Error("each of 50 short texts took a pause")
+	}
+}
+
 // stream begins a streamed completion on a connection of its own.
 func (h *site) stream(body string) (net.Conn, *bufio.Reader) {
 	h.t.Helper()
