@@ -2,6 +2,7 @@ package serve_test
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net"
@@ -33,7 +34,7 @@ func keys(t testing.TB) serve.Keys {
 // routes are all that a server answers.
 var routes = []struct{ method, path, body string }{
 	{"GET", "/", ""}, {"GET", "/page/page.js", ""}, {"POST", "/v1/completions", `{"prompt":"a"}`}, {"GET", "/v1/models", ""}, {"GET", "/v1/models/tiny", ""},
-	{"POST", "/tokenize", `{"prompt":"a"}`}, {"POST", "/detokenize", `{"tokens":[1]}`}, {"GET", "/healthz", ""}, {"GET", "/readyz", ""},
+	{"POST", "/tokenize", `{"prompt":"a"}`}, {"POST", "/detokenize", `{"tokens":[1]}`}, {"GET", "/tokenizer_info", ""}, {"GET", "/healthz", ""}, {"GET", "/readyz", ""},
 	{"GET", "/metrics", ""}, {"GET", "/openapi.json", ""}, {"POST", "/v1/chat/completions", `{}`}, {"GET", "/nothing", ""}, {"DELETE", "/v1/completions", ""},
 	{"GET", "/healthz/../metrics", ""}, {"GET", "//healthz", ""},
 }
@@ -167,6 +168,31 @@ func TestLoopback(t *testing.T) {
 		}
 		if _, err := net.Dial("tcp", l.Addr().String()); err == nil {
 			t.Error("the port stays open")
+		}
+	}
+}
+
+// TestDescribed: the description has the routes that there are, and no others.
+func TestDescribed(t *testing.T) {
+	h := start(t, open(t, save(t, kind{})), nil)
+	_, _, data := h.do("GET", "/openapi.json", nil)
+	var d struct{ Paths map[string]map[string]any }
+	if err := json.Unmarshal(data, &d); err != nil {
+		t.Fatal(err)
+	}
+	for path, methods := range d.Paths {
+		for method := range methods {
+			code, _, data := h.do(strings.ToUpper(method), strings.Replace(path, "{name}", "tiny", 1), []byte(`{}`))
+			if code == http.StatusNotFound || code == http.StatusMethodNotAllowed {
+				t.Errorf("%s %s is described: %d %s", method, path, code, data)
+			}
+		}
+	}
+	for _, r := range routes {
+		code, _, _ := h.do(r.method, r.path, []byte(r.body))
+		path := strings.Replace(r.path, "/tiny", "/{name}", 1)
+		if d.Paths[path][strings.ToLower(r.method)] == nil && code < 300 && strings.Count(path, "/") < 4 && !strings.HasPrefix(path, "//") && !strings.Contains(path, "..") {
+			t.Errorf("%s %s is not described", r.method, r.path)
 		}
 	}
 }

@@ -27,6 +27,7 @@ func (s *Server) routes() {
 	s.route("GET", "/v1/models/{name}", s.oneModel)
 	s.route("POST", "/tokenize", s.tokenize)
 	s.route("POST", "/detokenize", s.detokenize)
+	s.route("GET", "/tokenizer_info", s.tokenizerInfo)
 	s.route("GET", "/healthz", func(w http.ResponseWriter, _ *http.Request) *completion.Error { return s.write(w, http.StatusOK, ok) })
 	s.route("GET", "/readyz", s.readyz)
 	s.route("GET", "/metrics", pass(web.Metrics(s.counts.registry)))
@@ -188,6 +189,13 @@ func (s *Server) oneModel(w http.ResponseWriter, r *http.Request) *completion.Er
 		return wrong
 	}
 	return s.write(w, http.StatusOK, s.card())
+}
+
+// tokenizerInfo answers, in vLLM's words, that the tokenizer has no tokens beside characters.
+func (s *Server) tokenizerInfo(w http.ResponseWriter, _ *http.Request) *completion.Error {
+	m := s.current.Load()
+	return s.write(w, http.StatusOK, map[string]any{"tokenizer_class": "quire", "vocab_size": m.Vocab.Size(), "unit": m.Vocab.Unit(),
+		"model_max_length": s.o.Limits.Prompt, "bos_token": nil, "eos_token": nil, "pad_token": nil, "unk_token": nil})
 }
 
 // tokenize answers with the ids of a text.

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"math"
 	"net/http"
 	"os"
 	"os/exec"
@@ -239,6 +240,72 @@ func TestServePython(t *testing.T) {
 	}
 	if got["root"] != got["fingerprint"] || len(got["several"].(list)) != 4 {
 		t.Errorf("root %v, fingerprint %v, several %q", got["root"], got["fingerprint"], got["several"])
+	}
+}
+
+// TestServeLikelihood: lm_eval's stock local-completions, which finds the tokenizer at the
+// server, has the log-likelihoods that score gives, one request at a time and four.
+func TestServeLikelihood(t *testing.T) {
+	python := os.Getenv("QUIRE_PYTHON")
+	if python == "" || exec.Command(python, "-c", "import lm_eval").Run() != nil {
+		t.Skip("QUIRE_PYTHON names no Python with lm_eval[api]")
+	}
+	l := untrained(t)
+	s := l.serve()
+	pairs := [][2]string{{"the", " light"}, {"a prism is", "\nbent by glass"}, {"of", " the light of the prism"}, {"b", "e"}, {"the light", "."}}
+	texts := []string{"the light of a prism", "is bent", "a"}
+	job, err := json.Marshal(map[string]any{"pairs": pairs, "texts": texts, "prefix": 0}) // the line end has id 0
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(l.dir, "job.json")
+	l.write(file, string(job))
+	c := exec.Command(python, filepath.Join("testdata", "likelihood.py"), s.url, file)
+	var stderr bytes.Buffer
+	c.Stderr = &stderr
+	out, err := c.Output()
+	if err != nil {
+		t.Fatalf("%v: %s", err, stderr.String())
+	}
+	type answers struct {
+		Pairs   [][2]any
+		Texts   []float64
+		Written []string
+	}
+	var got struct {
+		Backend    string
+		One, Batch answers
+	}
+	if err := json.Unmarshal(out, &got); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	score := func(text string, from int) (sum float64) {
+		for _, p := range l.result(scoreKeys+" log_probs", "score", "--text", text, "--chars")["log_probs"].([]any)[from:] {
+			sum += p.(float64)
+		}
+		return sum
+	}
+	for how, a := range map[string]answers{"one": got.One, "batch": got.Batch} {
+		if len(a.Pairs) != len(pairs) || len(a.Texts) != len(texts) || len(a.Written) != len(pairs) {
+			t.Fatalf("%s: %+v", how, a)
+		}
+		for i, p := range pairs {
+			if want := score(p[0]+p[1], len(p[0])); math.Abs(a.Pairs[i][0].(float64)-want) > 1e-9 {
+				t.Errorf("%s: %q after %q has %v, score says %v", how, p[1], p[0], a.Pairs[i][0], want)
+			}
+			text := l.result("texts", "generate", "--prompt", p[0], "--length", "12", "--temperature", "0")["texts"].([]any)[0].(string)
+			if want, _, _ := strings.Cut(text[len(p[0]):], "\n"); a.Written[i] != want {
+				t.Errorf("%s: after %q comes %q, generate writes %q", how, p[0], a.Written[i], want)
+			}
+		}
+		for i, text := range texts {
+			if want := score("\n"+text, 1); math.Abs(a.Texts[i]-want) > 1e-9 {
+				t.Errorf("%s: %q has %v, score says %v", how, text, a.Texts[i], want)
+			}
+		}
+	}
+	if got.Backend != "remote" {
+		t.Errorf("the tokenizer is %s", got.Backend)
 	}
 }
 
