@@ -39,8 +39,8 @@ func card(ctx context.Context, m *text.Model, p past) ([]byte, error) {
 	fmt.Fprintf(b, "Its licence follows from the text that it was trained on, which quire does not judge. "+
 		"Who publishes the model adds `license:` to the first lines of this file.\n\n")
 	fmt.Fprintf(b, "## Use\n\nPyTorch alone is needed:\n\n```python\nfrom modeling_quire import Quire\n\nmodel = Quire.from_pretrained(\".\")\n"+
-		"print(model.generate(\"The \"))\nprint(model.score(\"The light\"))  # the log-probability of each character but the first\n```\n\n"+
-		"Transformers loads it with `AutoModelForCausalLM` and `trust_remote_code=True`; it has no tokenizer of Transformers'.\n\n")
+		"print(model.generate(%[1]q))\nprint(model.score(model.generate(%[1]q, 20)))  # the log-probability of each character but the first\n```\n\n"+
+		"Transformers loads it with `AutoModelForCausalLM` and `trust_remote_code=True`; it has no tokenizer of Transformers'.\n\n", opening(m))
 	if err := losses(b, m); err != nil {
 		return nil, err
 	}
@@ -68,6 +68,16 @@ func characters(m *text.Model) string {
 		text += " in Unicode's form NFC"
 	}
 	return text
+}
+
+// opening returns a prompt for the example, of characters that the model knows.
+func opening(m *text.Model) string {
+	for _, prompt := range []string{"The ", " ", "\n"} {
+		if m.CheckPrompt(prompt) == nil {
+			return prompt
+		}
+	}
+	return "…"
 }
 
 // losses writes the losses of the training.
@@ -98,6 +108,7 @@ func losses(w io.Writer, m *text.Model) error {
 
 // meanings say what the figures of the gate's checks are.
 var meanings = map[string]string{
+	"weights":   "weights that are not finite numbers",
 	"loss":      "loss on the held-out text; below the limit, the unigram entropy",
 	"gap":       "loss on the held-out text; not below the limit, or it would know that text by heart",
 	"promoted":  "loss on the held-out text; below the limit, from the model before it",

@@ -19,6 +19,7 @@ import (
 	"github.com/quire-ml/quire/pipelines/export"
 	"github.com/quire-ml/quire/pipelines/text"
 	"github.com/quire-ml/quire/runners/store"
+	"github.com/quire-ml/quire/runners/store/gcstest"
 	"github.com/quire-ml/quire/transforms/vocab"
 )
 
@@ -190,7 +191,7 @@ func TestFolder(t *testing.T) {
 	}
 	for _, text := range []string{"---\nlibrary_name: pytorch\npipeline_tag: text-generation\ntags:\n- quire\n- char-rnn\n- gru\n---\n\n# A char",
 		"GRU of 1 layer with 3 hidden units, embeddings of 2, 4 characters: 87 parameters.", "| 1 | 3 | 2.5000 | - |\n| 2 | 7 | 2.2500 | 2.3750 |\n",
-		"No round is known that judged this model.", "- checkpoint of step 7, epoch 2: `" + m.SHA256 + "`\n"} {
+		"model.generate(\" \")", "No round is known that judged this model.", "- checkpoint of step 7, epoch 2: `" + m.SHA256 + "`\n"} {
 		if !strings.Contains(files["README.md"], text) {
 			t.Errorf("the card lacks %q: %s", text, files["README.md"])
 		}
@@ -303,6 +304,37 @@ func TestRefused(t *testing.T) {
 	}
 	if !maps.Equal(contents(t, dir), contents(t, want)) {
 		t.Error("an export that replaced another is not one in an empty folder")
+	}
+}
+
+// TestBucket: an export goes to a prefix of a bucket, with the bytes of one in a folder.
+func TestBucket(t *testing.T) {
+	server := gcstest.New(t)
+	server.Set("bucket", "models/other/notes.txt", []byte("mine"))
+	m := small(t)
+	other := open(t, save(t, kinds[0], rnn.Shape{Cell: rnn.LSTM, Layers: 1, Embedding: 2, Hidden: 3}))
+	dir := t.TempDir()
+	for _, to := range []string{dir, "gs://bucket/models/one", "gs://bucket/models/one"} {
+		if _, err := export.Folder(t.Context(), m, to, export.Options{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, want := range contents(t, dir) {
+		if got, ok := server.Object("bucket", "models/one/"+name); !ok || string(got) != want || server.Writes("bucket", "models/one/"+name) != 1 {
+			t.Errorf("%s in the bucket has %d bytes, want %d, and was written %d times", name, len(got), len(want), server.Writes("bucket", "models/one/"+name))
+		}
+	}
+	if _, err := export.Folder(t.Context(), other, "gs://bucket/models/one", export.Options{}); !errors.As(err, new(*export.OtherError)) {
+		t.Errorf("over another model: %v", err)
+	}
+	if _, err := export.Folder(t.Context(), m, "gs://bucket/models", export.Options{}); !errors.As(err, new(*export.ForeignError)) {
+		t.Errorf("beside other files: %v", err)
+	}
+	if _, err := export.Folder(t.Context(), other, "gs://bucket/models/one", export.Options{Replace: true}); err != nil {
+		t.Error(err)
+	}
+	if got, _ := server.Object("bucket", "models/one/config.json"); !strings.Contains(string(got), `"cell": "lstm"`) {
+		t.Errorf("config.json is %s", got)
 	}
 }
 
