@@ -176,18 +176,18 @@ type EarlyStop struct {
 
 // Generate says how text is written.
 type Generate struct {
-	Prompt   string `mapstructure:"prompt"`
-	Length   int    `mapstructure:"length"`
-	Sampling `mapstructure:",squash"`
-	Seed     int64 `mapstructure:"seed"`
-}
-
-// Sampling says how a character is drawn. It has the fields of sample.Options, so
-// that one converts to the other.
-type Sampling struct {
-	Temperature float64 `mapstructure:"temperature"`
-	TopK        int     `mapstructure:"top_k"`
-	TopP        float64 `mapstructure:"top_p"`
+	Prompt            string   `mapstructure:"prompt"`
+	Unknown           string   `mapstructure:"unknown"`
+	Length            int      `mapstructure:"length"`
+	Num               int      `mapstructure:"num"`
+	Stop              []string `mapstructure:"stop"`
+	Temperature       float64  `mapstructure:"temperature"`
+	TopK              int      `mapstructure:"top_k"`
+	TopP              float64  `mapstructure:"top_p"`
+	MinP              float64  `mapstructure:"min_p"`
+	RepetitionPenalty float64  `mapstructure:"repetition_penalty"`
+	Ban               string   `mapstructure:"ban"`
+	Seed              int64    `mapstructure:"seed"`
 }
 
 // Gate has the bounds that a model must meet to be promoted. Shares are 0 to 1.

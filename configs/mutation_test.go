@@ -123,7 +123,14 @@ func wrongRange(k *key) []string {
 	case truth:
 		return []string{"maybe"}
 	case list:
-		return []string{`[""]`, `["a\nb"]`, `[~/a]`}
+		list := []string{`[""]`}
+		for item, word := range map[string]string{`["a\nb"]`: "a\nb", `[~/a]`: "~/a"} {
+			if !d.ok(word) {
+				list = append(list, item)
+			}
+		}
+		slices.Sort(list)
+		return list
 	case sources:
 		return []string{`[""]`, `["a\nb"]`, `["${HOME}/a"]`, `[a, "${goroot}"]`, `["${"]`}
 	case words:

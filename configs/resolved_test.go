@@ -65,6 +65,7 @@ func TestYAMLRoundTrip(t *testing.T) {
 	for _, set := range []string{"train.lr=1e-9", "train.lr=0.1234567890123456789", "train.clip_norm=1e6", "train.clip_norm=123456.7",
 		"train.seed=-9223372036854775808",
 		"prep.min_count=9223372036854775807", `corpus.sources=["a, b", "[x]", "3", "true", "#", "ä: b"]`, "corpus.sources=",
+		`generate.stop=["\n\n", " a, b", "#", "ä"]`, "generate.stop=a,b", "generate.ban=\n[]",
 		"train.checkpoint.keep_best=false"} {
 		r, err := Load(Options{Set: []string{set}})
 		if err != nil {

@@ -40,9 +40,8 @@ type Text struct {
 	// character could be drawn. A text that is removed has no End.
 	End func(err error)
 
-	at    int    // characters so far
-	row   int    // its stream
-	label string // what errors call it
+	at  int // characters so far
+	row int // its stream
 }
 
 // A Char is a character of a text.
@@ -74,14 +73,22 @@ func (b *Batch) Add(t *Text) error {
 	if b.Free() == 0 {
 		return fmt.Errorf("decode: a batch of %d texts has no room", b.m.B)
 	}
-	for at, id := range t.Prompt {
-		if id < 0 || int(id) >= b.m.shape.Vocabulary {
-			return fmt.Errorf("decode: id %d at position %d of the prompt is outside the vocabulary of %d", id, at, b.m.shape.Vocabulary)
-		}
+	if err := b.m.check(t); err != nil {
+		return err
 	}
 	t.at, t.row = 0, len(b.texts)
 	b.texts = append(b.texts, t)
 	b.m.Forget(t.row)
+	return nil
+}
+
+// check returns an error for the first id of a prompt outside the vocabulary.
+func (m *Model) check(t *Text) error {
+	for at, id := range t.Prompt {
+		if id < 0 || int(id) >= m.shape.Vocabulary {
+			return fmt.Errorf("decode: id %d at position %d of the prompt is outside the vocabulary of %d", id, at, m.shape.Vocabulary)
+		}
+	}
 	return nil
 }
 
@@ -142,7 +149,7 @@ func (b *Batch) next(t *Text) (id int32, more bool, err error) {
 			t.Sampler.See(c.ID)
 		}
 	} else if c.ID, err = t.Sampler.Next(c.Logits); err != nil {
-		return 0, false, fmt.Errorf("decode: %scharacter %d: %w", t.label, t.at, err)
+		return 0, false, fmt.Errorf("decode: character %d: %w", t.at, err)
 	}
 	t.at++
 	if (!c.Prompt || t.Echo) && !t.Emit(c) {

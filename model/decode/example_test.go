@@ -15,22 +15,21 @@ func ExampleWrite() {
 	w := rnn.NewWeights(rnn.Shape{Cell: rnn.GRU, Layers: 1, Vocabulary: 26, Embedding: 8, Hidden: 16})
 	w.Init(1) // an untrained model: it writes nonsense
 	prompts := [][]int32{{0, 1}, {2}, {}}
-	var samplers []*sample.Sampler
-	for i := range prompts {
+	written := []string{"ab", "c", ""}
+	var texts []*decode.Text
+	for i, prompt := range prompts {
 		s, err := sample.New(sample.Options{Temperature: 1, TopP: 1}, 0, uint64(i))
 		if err != nil {
 			log.Fatal(err)
 		}
-		samplers = append(samplers, s)
+		texts = append(texts, &decode.Text{Prompt: prompt, Length: 8, Sampler: s, Emit: func(c decode.Char) bool {
+			written[i] += string(rune('a' + c.ID))
+			return true
+		}})
 	}
-	texts := []string{"ab", "c", ""}
-	err := decode.Write(context.Background(), decode.New(w, 2), samplers, prompts, 8, func(text int, id int32) error {
-		texts[text] += string(rune('a' + id))
-		return nil
-	})
-	if err != nil {
+	if err := decode.Write(context.Background(), decode.New(w, 2), texts); err != nil {
 		log.Fatal(err)
 	}
-	fmt.Printf("%q\n", texts)
+	fmt.Printf("%q\n", written)
 	// Output: ["abdzhxriwe" "cpezsdgpf" "djgiqbat"]
 }

@@ -56,10 +56,10 @@ func TestWrite(t *testing.T) {
 			m := decode.New(w, B)
 			for range 2 { // the second time the streams still have the hidden of the first
 				got := make([][]int32, len(prompts))
-				err := decode.Write(t.Context(), m, newSamplers(t, len(prompts)), prompts, length, func(text int, id int32) error {
+				err := decode.Write(t.Context(), m, newTexts(t, prompts, length, func(text int, id int32) bool {
 					got[text] = append(got[text], id)
-					return nil
-				})
+					return true
+				}))
 				if err != nil || !reflect.DeepEqual(got, want) {
 					t.Fatalf("%d streams wrote %v, error %v, want %v", B, got, err, want)
 				}
@@ -68,38 +68,46 @@ func TestWrite(t *testing.T) {
 	})
 }
 
+// newTexts returns texts of the samplers that newSamplers returns.
+func newTexts(t testing.TB, prompts [][]int32, length int, emit func(text int, id int32) bool) []*decode.Text {
+	var list []*decode.Text
+	for i, s := range newSamplers(t, len(prompts)) {
+		list = append(list, &decode.Text{Prompt: prompts[i], Length: length, Sampler: s, Emit: func(c decode.Char) bool { return emit(i, c.ID) }})
+	}
+	return list
+}
+
 func TestWriteRefuses(t *testing.T) {
-	w, samplers := weights(rnn.GRU, 1, 4), newSamplers(t, 2)
-	count := 0
-	emit := func(int, int32) error { count++; return nil }
-	cause := errors.New("the pipe is closed")
-	cancelled, cancel := context.WithCancel(t.Context())
-	defer cancel()
+	w := weights(rnn.GRU, 1, 4)
 	for _, c := range []struct {
-		name    string
-		ctx     context.Context
 		prompts [][]int32
-		emit    func(int, int32) error
 		want    string
 	}{
-		{"fewer prompts", t.Context(), [][]int32{{1}}, emit, "decode: 2 samplers for 1 prompts"},
-		{"id", t.Context(), [][]int32{{1}, {2, V}}, emit, "decode: id 9 at position 1 of prompt 1 is outside the vocabulary of 9"},
-		{"negative id", t.Context(), [][]int32{{-1}, {2}}, emit, "decode: id -1 at position 0 of prompt 0 is outside the vocabulary of 9"},
-		{"emit", t.Context(), [][]int32{{1}, {2}}, func(text int, _ int32) error { count++; return cause }, cause.Error()},
-		{"cancelled", cancelled, [][]int32{{1}, {2}}, func(text int, _ int32) error { count++; cancel(); return nil }, context.Canceled.Error()},
+		{[][]int32{{1}, {2, V}}, "decode: id 9 at position 1 of the prompt is outside the vocabulary of 9, in text 1"},
+		{[][]int32{{-1}, {2}}, "decode: id -1 at position 0 of the prompt is outside the vocabulary of 9, in text 0"},
 	} {
-		count = 0
-		err := decode.Write(c.ctx, decode.New(w, 1), samplers, c.prompts, 100, c.emit)
-		if err == nil || err.Error() != c.want || count > 1 {
-			t.Errorf("%s: error %v after %d characters, want %s", c.name, err, count, c.want)
+		err := decode.Write(t.Context(), decode.New(w, 1), newTexts(t, c.prompts, 9, func(int, int32) bool { t.Error("a character was drawn"); return true }))
+		if err == nil || err.Error() != c.want {
+			t.Errorf("error %v, want %s", err, c.want)
 		}
 	}
-	if err := decode.Write(t.Context(), decode.New(w, 1), samplers, [][]int32{{1}, {2}}, 0, emit); err != nil || count != 1 {
-		t.Errorf("texts of no characters: error %v", err)
+	cancelled, cancel := context.WithCancel(t.Context())
+	count := 0
+	err := decode.Write(cancelled, decode.New(w, 1), newTexts(t, [][]int32{{1}, {2}}, 9, func(int, int32) bool { count++; cancel(); return true }))
+	if !errors.Is(err, context.Canceled) || count != 1 {
+		t.Errorf("cancelled: error %v after %d characters", err, count)
+	}
+	ends := 0
+	texts := newTexts(t, [][]int32{{1}, {}}, 0, func(int, int32) bool { t.Error("a text of no length has a character"); return true })
+	for _, text := range texts {
+		text.End = func(err error) { ends++ }
+	}
+	if err := decode.Write(t.Context(), decode.New(w, 1), texts); err != nil || ends != 2 {
+		t.Errorf("texts of no characters: error %v, %d ends", err, ends)
 	}
 	w.Flat[len(w.Flat)-1] = float32(math.NaN())
-	err := decode.Write(t.Context(), decode.New(w, 1), samplers, [][]int32{{1, 2}, {2}}, 1, emit)
-	if want := "decode: text 0, character 2: sample: logit of id 8 is NaN"; err == nil || err.Error() != want {
+	err = decode.Write(t.Context(), decode.New(w, 1), newTexts(t, [][]int32{{2}, {1, 2}}, 1, func(int, int32) bool { return true }))
+	if want := "decode: character 1: sample: logit of id 8 is NaN, in text 0"; err == nil || err.Error() != want {
 		t.Errorf("error %v, want %s", err, want)
 	}
 }

@@ -181,19 +181,20 @@ func measureTraining(ctx context.Context, o Options, w *rnn.Weights, res *Result
 // measureGeneration returns the characters a second of streams side by side.
 func measureGeneration(ctx context.Context, w *rnn.Weights, streams, chars int) (float64, error) {
 	const warm = 20
-	samplers, prompts := make([]*sample.Sampler, streams), make([][]int32, streams)
-	for i := range samplers {
-		var err error
-		if samplers[i], err = sample.New(sample.Options{Temperature: 1, TopP: 1}, 1, uint64(i)); err != nil {
+	began, written := time.Now(), 0
+	texts := make([]*decode.Text, streams)
+	for i := range texts {
+		sampler, err := sample.New(sample.Options{Temperature: 1, TopP: 1}, 1, uint64(i))
+		if err != nil {
 			return 0, err
 		}
+		texts[i] = &decode.Text{Length: warm + chars, Sampler: sampler, Emit: func(decode.Char) bool {
+			if written++; written == warm*streams {
+				began = time.Now()
+			}
+			return true
+		}}
 	}
-	began, written := time.Now(), 0
-	err := decode.Write(ctx, decode.New(w, streams), samplers, prompts, warm+chars, func(int, int32) error {
-		if written++; written == warm*streams {
-			began = time.Now()
-		}
-		return nil
-	})
+	err := decode.Write(ctx, decode.New(w, streams), texts)
 	return float64(streams*chars) / time.Since(began).Seconds(), err
 }

@@ -23,8 +23,8 @@ const (
 	shownSources = 100 // of a set
 )
 
-// cardSampling draws the sample of a card.
-var cardSampling = configs.Sampling{Temperature: 0.8, TopP: 1}
+// sampleTemperature draws the sample of a card.
+const sampleTemperature = 0.8
 
 // card returns README.md of a model.
 func card(ctx context.Context, m *text.Model, p past) ([]byte, error) {
@@ -185,7 +185,7 @@ func lineage(w io.Writer, m *text.Model, p past) error {
 
 // sample writes a text that the model has written.
 func sample(ctx context.Context, w io.Writer, m *text.Model) error {
-	g := configs.Generate{Length: sampleLength, Sampling: cardSampling}
+	g := configs.Generate{Length: sampleLength, Temperature: sampleTemperature, TopP: 1}
 	if m.CheckPrompt("\n") == nil {
 		g.Prompt = "\n" // the beginning of a line
 	}

@@ -86,19 +86,18 @@ func (c *candidate) write(ctx context.Context, prompts [][]int32, length int) ([
 	if err := c.model.CheckMemory("write samples", decode.Memory(c.model.Weights.Shape, len(prompts))); err != nil {
 		return nil, err
 	}
-	samplers, out := make([]*sample.Sampler, len(prompts)), make([][]int32, len(prompts))
-	for i := range samplers {
+	texts, out := make([]*decode.Text, len(prompts)), make([][]int32, len(prompts))
+	for i, prompt := range prompts {
 		s, err := sample.New(sample.Options{Temperature: c.limits.Temperature, TopP: 1}, 0, uint64(i))
 		if err != nil {
 			return nil, err
 		}
-		samplers[i] = s
+		texts[i] = &decode.Text{Prompt: prompt, Length: length, Sampler: s, Emit: func(c decode.Char) bool {
+			out[i] = append(out[i], c.ID)
+			return true
+		}}
 	}
-	err := decode.Write(ctx, decode.New(c.model.Weights, len(prompts)), samplers, prompts, length, func(i int, id int32) error {
-		out[i] = append(out[i], id)
-		return nil
-	})
-	return out, err
+	return out, decode.Write(ctx, decode.New(c.model.Weights, len(prompts)), texts)
 }
 
 // read visits the text of the corpus, or of one split where only is not empty.

@@ -103,6 +103,10 @@ func (p *Promoted) check(name string) error {
 	return err
 }
 
+// Copy returns the name, below the workdir, of the copy of a model that is or was in
+// service.
+func Copy(sha256 string) string { return checkpoint.Named(copies, sha256) }
+
 // Swap makes next the promoted model where promoted.json still has the generation
 // seen; empty is none. Its copy exists, see Install. Swap sets the number of next and
 // the record before it, and returns the new record and the one that it replaced, nil

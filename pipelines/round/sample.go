@@ -31,7 +31,11 @@ type SampleResult struct {
 // Prompt is the live stage that checks, before any training, that the characters of the
 // prompt are in the text.
 func (r *Stages) Prompt() workflow.Node {
-	return stage[PromptResult]{Name: "prompt", Version: 1, Config: r.Config, Keys: []string{"generate.prompt"},
+	keys := []string{"generate.prompt"}
+	if r.Config.Generate.Unknown != "error" { // a younger key
+		keys = append(keys, "generate.unknown")
+	}
+	return stage[PromptResult]{Name: "prompt", Version: 1, Config: r.Config, Keys: keys,
 		Inputs: []workflow.Input{SetArtifact}, Artifact: PromptArtifact, Live: true, OnDemand: true,
 		Run: func(ctx context.Context, c *configs.Config, task *workflow.Task) (out workflow.Product[PromptResult], err error) {
 			made, err := SetArtifact.Of(task)
@@ -79,7 +83,7 @@ func (r *Stages) prompt(ctx context.Context, at string) (string, error) {
 	}
 	defer done()
 	prompt := r.Config.Generate.Prompt
-	if err = text.CheckPrompt(set, prompt); err == nil || !r.Options.AnyPrompt {
+	if err = text.CheckPrompt(set, prompt, r.Config.Generate.Unknown); err == nil || !r.Options.AnyPrompt {
 		return prompt, err
 	}
 	begins, err := text.Beginning(ctx, set)

@@ -2,7 +2,9 @@ package text
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"strings"
 	"unicode/utf8"
 
 	"github.com/quire-ml/quire/transforms/corpus"
@@ -19,27 +21,88 @@ func inForm(text []byte, normalize string) []byte {
 	return text
 }
 
-// CheckPrompt returns an error that wraps ErrPrompt where the model has no ids for a
-// prompt's characters.
+// ErrPrompt is wrapped by the error about a prompt with characters that the model does
+// not know.
+var ErrPrompt = errors.New("prompt")
+
+// A PromptError lists the characters of a prompt that a model does not know. It wraps
+// ErrPrompt and the first of them.
+type PromptError struct {
+	Lacking []*vocab.CharError // each once, at its first place
+	vocab   *vocab.Vocab
+}
+
+// mostListed is the number of characters that a PromptError spells out.
+const mostListed = 10
+
+// Error names the characters and their places.
+func (e *PromptError) Error() string {
+	if n := len(e.Lacking); n > 1 {
+		return fmt.Sprintf("text: %v: %d %s are not among the %d that the model knows: %s", ErrPrompt, n, e.vocab.Unit().Plural(), e.vocab.Size(), Places(e.Lacking))
+	}
+	return fmt.Sprintf("text: %v: %s is not one of the %d %s that the model knows", ErrPrompt, Places(e.Lacking), e.vocab.Size(), e.vocab.Unit().Plural())
+}
+
+// Unwrap returns ErrPrompt and the first character.
+func (e *PromptError) Unwrap() []error { return []error{ErrPrompt, e.Lacking[0]} }
+
+// Unknown reports whether the model has [UNK], which can stand for the characters.
+func (e *PromptError) Unknown() bool { return e.vocab.HasUnknown() }
+
+// Places names characters that a vocabulary lacks, and their places: the first ten.
+func Places(lacking []*vocab.CharError) string {
+	var list []string
+	for _, c := range lacking[:min(len(lacking), mostListed)] {
+		list = append(list, c.Place())
+	}
+	if more := len(lacking) - len(list); more > 0 {
+		list = append(list, fmt.Sprintf("and %d more", more))
+	}
+	return strings.Join(list, ", ")
+}
+
+// A Prompt is a prompt as a model reads it.
+type Prompt struct {
+	Text []byte // in the form of the model's set, without what was left out
+	IDs  []int32
+	Lost []*vocab.CharError // characters that were left out, or are [UNK] in IDs; each once
+}
+
+// Prompt returns a prompt as the model reads it. unknown says what becomes of characters
+// that the model does not know: error is an error that wraps ErrPrompt, skip leaves them
+// out, unk reads them as [UNK] where the model has it. The empty word is error.
+func (m *Model) Prompt(prompt, unknown string) (*Prompt, error) {
+	return readPrompt(m.Vocab, m.Text([]byte(prompt)), unknown)
+}
+
+// CheckPrompt returns an error that wraps ErrPrompt where the model does not know all
+// characters of a prompt.
 func (m *Model) CheckPrompt(prompt string) error {
-	_, err := encodePrompt(m.Vocab, m.Text([]byte(prompt)))
+	_, err := m.Prompt(prompt, "")
 	return err
 }
 
 // CheckPrompt returns an error that wraps ErrPrompt where a model of the set could not
 // be given the prompt.
-func CheckPrompt(set *dataset.Set, prompt string) error {
-	_, err := encodePrompt(set.Vocab(), inForm([]byte(prompt), set.Manifest().Normalize))
+func CheckPrompt(set *dataset.Set, prompt, unknown string) error {
+	_, err := readPrompt(set.Vocab(), inForm([]byte(prompt), set.Manifest().Normalize), unknown)
 	return err
 }
 
-// encodePrompt returns the ids of a prompt in the vocabulary's form.
-func encodePrompt(v *vocab.Vocab, prompt []byte) ([]int32, error) {
-	ids, err := v.Encode(nil, prompt)
-	if err != nil {
-		return nil, fmt.Errorf("text: %w: %w", ErrPrompt, err)
+// readPrompt reads a prompt in the vocabulary's form.
+func readPrompt(v *vocab.Vocab, prompt []byte, unknown string) (*Prompt, error) {
+	known, lacking := v.Split(prompt)
+	p := &Prompt{Text: prompt, Lost: lacking}
+	switch {
+	case len(lacking) == 0 || unknown == "unk" && v.HasUnknown():
+	case unknown == "skip":
+		p.Text = known
+	default:
+		return nil, &PromptError{Lacking: lacking, vocab: v}
 	}
-	return ids, nil
+	var err error
+	p.IDs, err = v.Encode(nil, p.Text)
+	return p, err
 }
 
 // beginning is the number of characters that Beginning returns.

@@ -31,10 +31,10 @@ func TestBeginning(t *testing.T) {
 		if got, err := text.Beginning(t.Context(), set); err != nil || got != test.want {
 			t.Errorf("%v: %q, %v, want %q", test.set, got, err, test.want)
 		}
-		if err := text.CheckPrompt(set, test.want); err != nil {
+		if err := text.CheckPrompt(set, test.want, "error"); err != nil {
 			t.Errorf("%v: %v", test.set, err)
 		}
-		if err := text.CheckPrompt(set, "Ω"); test.set == nil && !errors.Is(err, text.ErrPrompt) {
+		if err := text.CheckPrompt(set, "Ω", ""); test.set == nil && !errors.Is(err, text.ErrPrompt) {
 			t.Errorf("%v: Ω: %v", test.set, err)
 		}
 	}

@@ -135,33 +135,6 @@ func TestNFC(t *testing.T) {
 	}
 }
 
-func TestGenerate(t *testing.T) {
-	m := open(t, constant(t, "abc", []float64{1, 5, 1}, nil))
-	g := configs.Generate{Prompt: "ca", Length: 4, Sampling: configs.Sampling{TopP: 1}, Seed: 9}
-	var out bytes.Buffer
-	r, err := text.Generate(t.Context(), m, g, &out)
-	if err != nil || out.String() != "cabbbb" || !slices.Equal(r.Texts, []string{"cabbbb"}) || r.Seed != 9 {
-		t.Errorf("%q, %+v, %v", out.String(), r, err)
-	}
-	g.Prompt, g.Temperature, g.Length = "", 1, 3000
-	if r, err = text.Generate(t.Context(), m, g, &bytes.Buffer{}); err != nil || len(r.Texts[0]) != 3000 {
-		t.Fatalf("%v", err)
-	}
-	// 5/7 of 3000 are 2143, with a standard deviation of 25.
-	if n := strings.Count(r.Texts[0], "b"); n < 2043 || n > 2243 {
-		t.Errorf("%d of 3000 characters are b, want about 2143", n)
-	}
-	var missing *vocab.CharError
-	g.Prompt = "x"
-	if _, err := text.Generate(t.Context(), m, g, &out); !errors.As(err, &missing) || !errors.Is(err, text.ErrPrompt) {
-		t.Errorf("a prompt that the model lacks: %v", err)
-	}
-	g.Prompt, g.Temperature = "", math.NaN()
-	if _, err := text.Generate(t.Context(), m, g, &out); err == nil {
-		t.Error("a temperature of NaN is accepted")
-	}
-}
-
 // TestOpenModelRefuses: a checkpoint whose parts do not fit names the part.
 func TestOpenModelRefuses(t *testing.T) {
 	for want, change := range map[string]func(c *checkpoint.Checkpoint){
@@ -248,7 +221,7 @@ func TestTooLarge(t *testing.T) {
 	_, err = text.Score(t.Context(), m, []byte("ab"), false)
 	refused("to score with "+path, err)
 	var out strings.Builder
-	_, err = text.Generate(t.Context(), m, configs.Generate{Prompt: "a", Length: 1, Sampling: configs.Sampling{TopP: 1}}, &out)
+	_, err = text.Generate(t.Context(), m, configs.Generate{Prompt: "a", Length: 1, TopP: 1}, &out)
 	refused("to generate with "+path, err)
 	if out.Len() > 0 {
 		t.Errorf("text was written: %q", out.String())

@@ -39,6 +39,14 @@ func (u Unit) Name(c rune) string {
 	return fmt.Sprintf("character %q (%U)", c, c)
 }
 
+// Plural is the word for several: characters, or bytes.
+func (u Unit) Plural() string {
+	if u == Byte {
+		return "bytes"
+	}
+	return "characters"
+}
+
 // Unknown is the text of [UNK].
 const Unknown = "[UNK]"
 
@@ -175,30 +183,64 @@ func (e *CharError) Error() string {
 	if e.invalid {
 		return fmt.Sprintf("vocab: byte %d of the text is not valid UTF-8; correct the text", e.Byte)
 	}
-	at, all := fmt.Sprintf("%d (byte %d)", e.Index, e.Byte), "characters"
-	if e.unit == Byte {
-		at, all = fmt.Sprint(e.Byte), "bytes"
-	}
-	return fmt.Sprintf("vocab: %s at position %s is not one of the %d %s that the model knows; "+
+	return fmt.Sprintf("vocab: %s is not one of the %d %s that the model knows; "+
 		"use others, or train on text that has it or with a min_count of 2 or more, which adds [UNK]",
-		e.unit.Name(e.Char), at, e.size, all)
+		e.Place(), e.size, e.unit.Plural())
+}
+
+// Place names the character and its position.
+func (e *CharError) Place() string {
+	switch {
+	case e.invalid:
+		return fmt.Sprintf("byte %d, which is not valid UTF-8", e.Byte)
+	case e.unit == Byte:
+		return fmt.Sprintf("%s at position %d", e.unit.Name(e.Char), e.Byte)
+	}
+	return fmt.Sprintf("%s at position %d (byte %d)", e.unit.Name(e.Char), e.Index, e.Byte)
 }
 
 // Encode adds the ids of text's characters to dst. An invalid byte counts as
 // U+FFFD. A character that the vocabulary lacks is a *CharError.
 func (v *Vocab) Encode(dst []int32, text []byte) ([]int32, error) {
 	for i, n := 0, 0; i < len(text); n++ {
-		c, size := rune(text[i]), 1
-		if v.unit == Rune && c >= utf8.RuneSelf {
-			c, size = utf8.DecodeRune(text[i:])
-		}
+		c, size := v.decode(text[i:])
 		id, ok := v.ID(c)
 		if !ok {
-			invalid := v.unit == Rune && c == utf8.RuneError && size == 1
-			return dst, &CharError{Char: c, Index: n, Byte: i, unit: v.unit, invalid: invalid, size: v.Size()}
+			return dst, v.lack(c, size, n, i)
 		}
 		dst = append(dst, id)
 		i += size
 	}
 	return dst, nil
+}
+
+// decode returns the first character of text, and its bytes.
+func (v *Vocab) decode(text []byte) (c rune, size int) {
+	if v.unit == Byte || text[0] < utf8.RuneSelf {
+		return rune(text[0]), 1
+	}
+	return utf8.DecodeRune(text)
+}
+
+// lack returns the error about a character.
+func (v *Vocab) lack(c rune, size, index, at int) *CharError {
+	invalid := v.unit == Rune && c == utf8.RuneError && size == 1
+	return &CharError{Char: c, Index: index, Byte: at, unit: v.unit, invalid: invalid, size: v.Size()}
+}
+
+// Split returns text without the characters that v lacks, or has only [UNK] for, and an
+// error for each of those, at the first place where text has it.
+func (v *Vocab) Split(text []byte) (known []byte, lacking []*CharError) {
+	seen := map[rune]bool{}
+	for i, n := 0, 0; i < len(text); n++ {
+		c, size := v.decode(text[i:])
+		if _, has := slices.BinarySearch(v.chars, c); has {
+			known = append(known, text[i:i+size]...)
+		} else if !seen[c] {
+			seen[c] = true
+			lacking = append(lacking, v.lack(c, size, n, i))
+		}
+		i += size
+	}
+	return known, lacking
 }

@@ -368,3 +368,29 @@ func FuzzEncode(f *testing.F) {
 		}
 	})
 }
+
+// TestSplit: what a vocabulary lacks is left out and listed, each once, at its first place;
+// what it has only [UNK] for is lacking too.
+func TestSplit(t *testing.T) {
+	runes := must(t, Rune, map[rune]int64{'a': 2, 'é': 2, 'x': 1}, 2)
+	octets := must(t, Byte, map[rune]int64{'a': 1, 0xc3: 1}, 1)
+	for _, c := range []struct {
+		v           *Vocab
+		text, known string
+		places      []string
+	}{
+		{runes, "", "", nil}, {runes, "aéa", "aéa", nil},
+		{runes, "xaéxb\xffé\xff", "aéé", []string{"character 'x' (U+0078) at position 0 (byte 0)", "character 'b' (U+0062) at position 4 (byte 5)",
+			"byte 6, which is not valid UTF-8"}},
+		{octets, "aé\xffé", "a\xc3\xc3", []string{"byte 0xa9 at position 2", "byte 0xff at position 3"}},
+	} {
+		known, lacking := c.v.Split([]byte(c.text))
+		var places []string
+		for _, e := range lacking {
+			places = append(places, e.Place())
+		}
+		if string(known) != c.known || !slices.Equal(places, c.places) {
+			t.Errorf("%q: %q without %q, want %q without %q", c.text, known, places, c.known, c.places)
+		}
+	}
+}

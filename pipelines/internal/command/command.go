@@ -64,8 +64,8 @@ func Main(build func() *cobra.Command) {
 // Execute runs a command with these arguments and returns its exit code. Errors
 // go to stderr, one line each.
 func Execute(ctx context.Context, cmd *cobra.Command, args []string, stdout, stderr io.Writer) int {
-	out := &output{w: stdout}
-	if report.IsTerminal(stdout) {
+	out := &output{w: stdout, terminal: report.IsTerminal(stdout)}
+	if out.terminal {
 		out.w = report.NewVisible(stdout)
 	}
 	cmd.SetArgs(args)
@@ -122,8 +122,9 @@ func checkHome(args []string) error {
 // output is the standard output of a command. It keeps the first error, so that no
 // command has to look at the errors of its prints.
 type output struct {
-	w   io.Writer
-	err error
+	w        io.Writer
+	terminal bool
+	err      error
 }
 
 func (o *output) Write(p []byte) (int, error) {

@@ -51,6 +51,8 @@ func others(l *lab) []other {
 
 		{key: "generate.prompt", value: "of "}, {key: "generate.length", value: "31"}, {key: "generate.temperature", value: "0.5"},
 		{key: "generate.top_k", value: "3"}, {key: "generate.top_p", value: "0.9"}, {key: "generate.seed", value: "1"},
+		{key: "generate.unknown", value: "unk"}, {key: "generate.num", value: "3"}, {key: "generate.stop", value: "e"}, {key: "generate.min_p", value: "0.5"},
+		{key: "generate.repetition_penalty", value: "1.5"}, {key: "generate.ban", value: "e"},
 
 		{key: "gate.margin", value: "0.01"}, {key: "gate.max_gap", value: "0.5"}, {key: "gate.samples", value: "16"}, {key: "gate.length", value: "60"},
 		{key: "gate.temperature", value: "0.6"}, {key: "gate.max_loop", value: "0.3"}, {key: "gate.min_coverage", value: "0.7"}, {key: "gate.max_span", value: "90"},

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/quire-ml/quire/configs"
+	"github.com/quire-ml/quire/pipelines/receipt"
 	"github.com/quire-ml/quire/pipelines/report"
 	"github.com/quire-ml/quire/pipelines/round"
 	"github.com/quire-ml/quire/pipelines/text"
@@ -22,13 +23,16 @@ func Generate() *cobra.Command {
 	var o common
 	var m modelFlags
 	var prompt promptFlags
+	var texts textFlags
+	var stop []string
+	var receiptFile string
 	keys := configs.KeysOf("generate")
 	values := make([]string, len(keys))
 	c := build(&o, "generate", "Write text with a model", generateHelp, generateExamples,
 		func(c *cobra.Command) error {
 			var flags []configs.Flag
 			for i, key := range keys {
-				if name := flagName(key); key != "generate.prompt" && c.Flags().Changed(name) {
+				if name := flagName(key); !ownFlag[key] && c.Flags().Changed(name) {
 					flags = append(flags, configs.Flag{Key: key, Value: values[i], Name: "--" + name})
 				}
 			}
@@ -36,54 +40,71 @@ func Generate() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if c.Flags().Changed("stop") {
+				r.Config.Generate.Stop = stop
+			}
 			model, err := m.open(c, &o, r)
 			if err != nil {
 				return err
 			}
-			out := c.OutOrStdout()
-			if o.json {
-				out = c.ErrOrStderr()
-			}
-			if o.quiet && o.json {
-				out = io.Discard
-			}
-			if given, err := prompt.read(c, &r.Config); err != nil {
-				return err
-			} else if !given {
-				if err := fitPrompt(c.Context(), r, model, o.console(c)); err != nil {
-					return err
-				}
-			}
-			res, err := text.Generate(c.Context(), model, r.Config.Generate, out)
-			var missing *vocab.CharError
-			if errors.As(err, &missing) {
-				return usage(c, err)
-			}
+			q, err := prompt.request(c, r, model, o.console(c))
 			if err != nil {
 				return err
 			}
-			fmt.Fprintln(out)
+			res, err := texts.write(c, &o, func(show func(int, []byte) error) (*text.GenerateResult, error) {
+				return model.Write(c.Context(), q, show)
+			})
+			if err != nil {
+				return err
+			}
+			if receiptFile != "" {
+				if err := saveReceipt(c.Context(), receiptFile, receipt.Of(model, q, res)); err != nil {
+					return err
+				}
+			}
 			return o.print(c, res, func(io.Writer) {})
 		})
 	m.add(c.Flags())
 	complete(c, "which", completeWhich(&o))
 	for i, key := range keys {
-		if key != "generate.prompt" {
+		if !ownFlag[key] {
 			c.Flags().StringVar(&values[i], flagName(key), "", key+" of the config")
 		}
 	}
+	complete(c, "unknown", cobra.FixedCompletions([]string{"error", "skip", "unk"}, cobra.ShellCompDirectiveNoFileComp))
+	c.Flags().StringArrayVar(&stop, "stop", nil, "in place of generate.stop of the config: the text ends before this (repeatable)")
+	c.Flags().StringVar(&receiptFile, "receipt", "", "file for the receipt, from which `quire replay` makes the text again")
 	prompt.add(c.Flags())
+	texts.add(c.Flags())
 	return c
 }
 
-const generateHelp = `Generate continues a prompt, character by character, and prints the text as it comes. The
-same model, settings and seed give the same text everywhere. A prompt file is read as
-corpus.encoding and corpus.newlines say, its last line end too. A model of bytes takes a prompt
-of any bytes: from a file, or as the shell writes them, in bash $'\xff\xd7'.`
+// saveReceipt writes a receipt to a file.
+func saveReceipt(ctx context.Context, file string, r *receipt.Receipt) error {
+	data, err := r.Encode()
+	if err != nil {
+		return err
+	}
+	return save(ctx, file, data)
+}
+
+// ownFlag are the keys whose flags take values of their own.
+var ownFlag = map[string]bool{"generate.prompt": true, "generate.stop": true}
+
+const generateHelp = `Generate continues a prompt, character by character. On a terminal, and with --stream, the text
+appears as it comes; else it is printed when it is complete. The same model, settings and seed
+give the same text everywhere, and text 3 of --num 8 is text 3 of --num 64. A prompt file is read
+as corpus.encoding and corpus.newlines say, its last line end too. A model of bytes takes a prompt
+of any bytes: from a file, or as the shell writes them, in bash $'\xff\xd7'.
+
+A text ends before a stop string, which is not printed. [UNK] is drawn with --unknown unk alone.
+--receipt notes the model's sha256, the settings and the digest of the text: replay proves that
+the text came of them.`
 
 const generateExamples = `  generate --config shakespeare --prompt 'ROMEO: ' --length 500 --temperature 0.8
-  generate --prompt-file opening.txt
+  generate --prompt-file opening.txt --num 8 --min-p 0.05 --stop $'\n\n'
   head -c 300 chapter.txt | generate --prompt-file -
+  generate --prompt 'Light ' --out light.txt --receipt light.json
   generate --prompt $'\xd7\x90'`
 
 // promptFlags give a prompt of any bytes, which a config, being UTF-8, cannot hold.
@@ -92,6 +113,35 @@ type promptFlags struct{ text, file string }
 func (p *promptFlags) add(f *pflag.FlagSet) {
 	f.StringVar(&p.text, "prompt", "", "generate.prompt of the config, or any bytes")
 	f.StringVar(&p.file, "prompt-file", "", "file of the prompt; - is standard input")
+}
+
+// request returns what the model is asked for, by the flags and the config.
+func (p *promptFlags) request(c *cobra.Command, r *configs.Resolved, model *text.Model, console *report.Console) (*text.Request, error) {
+	given, err := p.read(c, &r.Config)
+	if err != nil {
+		return nil, err
+	}
+	if !given {
+		if err := fitPrompt(c.Context(), r, model, console); err != nil {
+			return nil, err
+		}
+	}
+	q, err := model.Request(r.Config.Generate)
+	var missing *vocab.CharError
+	if errors.As(err, &missing) || errors.Is(err, text.ErrBan) {
+		return nil, usage(c, err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if lost := q.Prompt.Lost; len(lost) > 0 {
+		become := "left out"
+		if r.Config.Generate.Unknown == "unk" {
+			become = "[UNK]"
+		}
+		console.Line("generate: characters of the prompt that the model lacks are %s: %s", become, text.Places(lost))
+	}
+	return q, nil
 }
 
 // read puts the prompt of the flags into the config. given is false where there is none.
@@ -114,7 +164,7 @@ func (p *promptFlags) read(c *cobra.Command, cfg *configs.Config) (given bool, e
 // prompt of the round that made the model, else by none.
 func fitPrompt(ctx context.Context, r *configs.Resolved, m *text.Model, console *report.Console) error {
 	prompt := r.Config.Generate.Prompt
-	if !r.Shipped("generate.prompt") || m.CheckPrompt(prompt) == nil {
+	if _, err := m.Prompt(prompt, r.Config.Generate.Unknown); !r.Shipped("generate.prompt") || err == nil {
 		return nil
 	}
 	other, err := round.PromptOf(ctx, r.Config.Workdir, m.Set)

@@ -26,7 +26,7 @@ func Program(name string, mine ...round.Stage) *cobra.Command {
 		DisableSuggestions:         true, // cobra's are lines of their own; unknownCommand gives the nearest
 		SuggestionsMinimumDistance: 2,
 		RunE:                       func(c *cobra.Command, _ []string) error { return c.Help() }}
-	root.AddCommand(Run(mine...), Plan(mine...), Runs(), Report(), Prep(), Train(), Evaluate(), Generate(), Score(), Inspect(), Promote(), Export(),
+	root.AddCommand(Run(mine...), Plan(mine...), Runs(), Report(), Prep(), Train(), Evaluate(), Generate(), Replay(), Score(), Inspect(), Promote(), Export(),
 		retrain(mine...), Sweep(mine...), GC(), Serve(), Config(), Bench(), Version())
 	root.AddCommand(Docs())
 	return root

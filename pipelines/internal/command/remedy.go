@@ -20,6 +20,7 @@ import (
 	"github.com/quire-ml/quire/pipelines/gc"
 	"github.com/quire-ml/quire/pipelines/page"
 	"github.com/quire-ml/quire/pipelines/promotion"
+	"github.com/quire-ml/quire/pipelines/receipt"
 	"github.com/quire-ml/quire/pipelines/round"
 	"github.com/quire-ml/quire/pipelines/stages"
 	"github.com/quire-ml/quire/pipelines/sweep"
@@ -180,13 +181,22 @@ func gateRemedy(r *gate.Result) string {
 // textRemedy is remedy for the errors of package text.
 func textRemedy(err error) string {
 	var model *text.ModelError
+	var prompt *text.PromptError
 	switch {
 	case errors.Is(err, text.ErrNoSet):
 		return "; run prep first, or set prep.out to where one is"
 	case errors.Is(err, text.ErrNotContinuous):
 		return "; make a set with prep.validation.by tail and prep.stride 0, or use train.hidden zero"
-	case errors.Is(err, text.ErrPrompt):
-		return "; change generate.prompt, or set it to nothing"
+	case errors.As(err, &prompt):
+		advice := "; change generate.prompt, or set it to nothing, or generate.unknown to skip"
+		if prompt.Unknown() {
+			advice += ", or to unk, which reads such characters as [UNK]"
+		}
+		return advice
+	case errors.Is(err, text.ErrBan):
+		return "; see generate.ban"
+	case errors.As(err, new(*receipt.MissingError)):
+		return "; name the model, a run or a workdir with --checkpoint"
 	case !errors.As(err, &model), store.Transient(err):
 		return ""
 	case errors.Is(err, checkpoint.ErrForeign):

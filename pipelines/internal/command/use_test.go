@@ -57,7 +57,7 @@ func TestNFC(t *testing.T) {
 // TestGenerateInterrupted: a text that is cut off is not saved, and nothing says so.
 func TestGenerateInterrupted(t *testing.T) {
 	l := untrained(t)
-	c := l.child("generate", "--length", "100000000", "--quiet")
+	c := l.child("generate", "--length", "100000000", "--stream", "--quiet")
 	out, err := c.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)

@@ -13,6 +13,7 @@ import (
 	"github.com/quire-ml/quire/model/checkpoint"
 	"github.com/quire-ml/quire/model/kernel"
 	"github.com/quire-ml/quire/pipelines/device"
+	"github.com/quire-ml/quire/pipelines/receipt"
 	"github.com/quire-ml/quire/pipelines/report"
 	"github.com/quire-ml/quire/runners/workflow"
 	"github.com/quire-ml/quire/transforms/dataset"
@@ -30,7 +31,7 @@ type versionResult struct {
 	GPU      string            `json:"gpu"`     // its name and driver; empty for none
 	Lacks    string            `json:"lacks"`   // why there is none
 	Threads  int               `json:"threads"`
-	Formats  map[string]string `json:"formats"` // set, checkpoint, record: the formats that this program reads
+	Formats  map[string]string `json:"formats"` // set, checkpoint, record, receipt: the formats that this program reads
 }
 
 // release is the version of a build that has no other: the linker sets it, see
@@ -49,7 +50,8 @@ func version() (*versionResult, error) {
 	}
 	v := &versionResult{Version: "unknown", Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH,
 		Kernels: variant, Threads: runtime.GOMAXPROCS(0),
-		Formats: map[string]string{"set": dataset.Format, "checkpoint": checkpoint.Format, "record": workflow.RecordFormat}}
+		Formats: map[string]string{"set": dataset.Format, "checkpoint": checkpoint.Format, "record": workflow.RecordFormat,
+			"receipt": receipt.Format}}
 	v.Device, v.GPU, v.Lacks = device.Find()
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
@@ -83,7 +85,7 @@ func (v *versionResult) String() string {
 		"kernels   " + v.Kernels,
 		"device    " + v.Device + ", " + report.Count(v.Threads, "thread"),
 		"gpu       " + cmp.Or(v.GPU, "none: "+v.Lacks),
-		"formats   " + strings.Join([]string{v.Formats["set"], v.Formats["checkpoint"], v.Formats["record"]}, ", "),
+		"formats   " + strings.Join([]string{v.Formats["set"], v.Formats["checkpoint"], v.Formats["record"], v.Formats["receipt"]}, ", "),
 	}, "\n")
 }
 
@@ -92,8 +94,8 @@ func Version() *cobra.Command {
 	var o common
 	return build(&o, "version", "Print the version, the kernels, the device and the formats",
 		`Version prints the module's version and revision, the Go that built it, the kernels and the
-device that train.device auto takes, the GPU and its driver, and the formats of sets, checkpoints
-and records that it reads.`,
+device that train.device auto takes, the GPU and its driver, and the formats of sets, checkpoints,
+records and receipts that it reads.`,
 		"  version\n  version --json",
 		func(c *cobra.Command) error {
 			v, err := version()

@@ -33,7 +33,7 @@ func TestVersion(t *testing.T) {
 		}
 	}
 	text := l.ok("version").stdout
-	for _, want := range []string{"quire     ", "\nkernels   " + variant + "\n", "\nformats   quire-set/1, quire-checkpoint/1, quire-round/2\n"} {
+	for _, want := range []string{"quire     ", "\nkernels   " + variant + "\n", "\nformats   quire-set/1, quire-checkpoint/1, quire-round/2, quire-receipt/1\n"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("version prints\n%swithout %q", text, want)
 		}

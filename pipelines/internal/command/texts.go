@@ -1,0 +1,86 @@
+package command
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"path"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/quire-ml/quire/pipelines/text"
+	"github.com/quire-ml/quire/runners/store"
+)
+
+// textFlags say where the texts go that a command writes with a model.
+type textFlags struct {
+	stream bool
+	out    string
+}
+
+func (f *textFlags) add(flags *pflag.FlagSet) {
+	flags.BoolVar(&f.stream, "stream", false, "print the text as it comes, also where stdout is no terminal")
+	flags.StringVar(&f.out, "out", "", "file or gs:// URL that the text is written to, whole or not at all, in place of stdout")
+}
+
+// between stands between two texts.
+const between = "---------------\n"
+
+// write runs work, which writes texts, and puts them where the flags say: as they come,
+// or all at the end.
+func (f *textFlags) write(c *cobra.Command, o *common, work func(show func(i int, part []byte) error) (*text.GenerateResult, error)) (*text.GenerateResult, error) {
+	to := c.OutOrStdout()
+	stdout, _ := to.(*output)
+	stream := f.stream || f.out == "" && !o.json && stdout != nil && stdout.terminal
+	if o.json {
+		to = c.ErrOrStderr()
+	}
+	last := 0
+	res, err := work(func(i int, part []byte) error {
+		if !stream {
+			return nil
+		}
+		if i > last {
+			last = i
+			part = append([]byte("\n"+between), part...)
+		}
+		if _, err := to.Write(part); err != nil {
+			return fmt.Errorf("command: write text: %w", err)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	all := strings.Join(res.Texts, "\n"+between) + "\n"
+	switch {
+	case stream:
+		fmt.Fprintln(to)
+	case f.out == "" && !o.json:
+		if _, err := io.WriteString(to, all); err != nil {
+			return nil, err
+		}
+	}
+	if f.out != "" {
+		err = save(c.Context(), f.out, []byte(all))
+	}
+	return res, err
+}
+
+// save writes a file of the user's, whole or not at all. A file that is there is replaced.
+func save(ctx context.Context, file string, data []byte) error {
+	dir, name := filepath.Dir(file), filepath.Base(file)
+	if store.IsURL(file) {
+		scheme, rest, _ := strings.Cut(file, "://")
+		dir, name = scheme+"://"+path.Dir(rest), path.Base(rest)
+	}
+	st, err := store.Open(ctx, dir)
+	if err != nil {
+		return err
+	}
+	defer st.Close()
+	return st.Replace(ctx, name, data)
+}
