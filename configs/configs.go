@@ -211,6 +211,7 @@ type Schedule struct {
 	Timezone string `mapstructure:"timezone"`
 	Overlap  string `mapstructure:"overlap"`
 	CatchUp  string `mapstructure:"catch_up"`
+	Listen   string `mapstructure:"listen"`
 }
 
 // Round says how often a round tries a stage, and for how long.
@@ -252,10 +253,12 @@ const (
 	CopyBinary     = "copy"
 )
 
-// Notify says who is told of the end of a round. Both fields may hold secrets.
+// Notify says who is told of the end of a round. Command, Webhook and Secret are secrets.
 type Notify struct {
-	Command string `mapstructure:"command"`
-	Webhook string `mapstructure:"webhook"`
+	Command    string `mapstructure:"command"`
+	Webhook    string `mapstructure:"webhook"`
+	Secret     string `mapstructure:"secret"`
+	AfterSlots int    `mapstructure:"after_slots"`
 }
 
 // Validate returns an *Error for the first value that is out of range or not

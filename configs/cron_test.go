@@ -38,7 +38,7 @@ func TestSchedule(t *testing.T) {
 	}
 	r, err := Load(Options{Set: []string{"schedule.cron=30 2 * * 1-5", "schedule.timezone=Europe/Berlin", "schedule.overlap=buffer_one",
 		"schedule.catch_up=none"}})
-	if want := (Schedule{"30 2 * * 1-5", "Europe/Berlin", "buffer_one", "none"}); err != nil || r.Config.Schedule != want {
+	if want := (Schedule{"30 2 * * 1-5", "Europe/Berlin", "buffer_one", "none", ""}); err != nil || r.Config.Schedule != want {
 		t.Errorf("got %+v, %v, want %+v", r, err, want)
 	}
 }

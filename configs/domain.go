@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"net"
 	"net/url"
 	"regexp"
 	"slices"
@@ -217,6 +218,21 @@ func isCommand(s string) bool { return s == "" || s != hidden && line(s) }
 func isWebhook(s string) bool {
 	u, err := url.Parse(s)
 	return s == "" || line(s) && err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != ""
+}
+
+// isListen reports whether s can be an address to listen on.
+func isListen(s string) bool {
+	_, port, err := net.SplitHostPort(s)
+	return s == "" || line(s) && err == nil && port != ""
+}
+
+// isSigning reports whether s is a secret of Standard Webhooks, or the file of one.
+func isSigning(s string) bool {
+	if path, ok := strings.CutPrefix(s, "file:"); ok {
+		return line(path)
+	}
+	_, err := urls.Key(s)
+	return s == "" || err == nil
 }
 
 // line reports whether s is a single line that is not empty: a name or a path.

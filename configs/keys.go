@@ -208,6 +208,9 @@ var keys = []key{
 		meaning: "slots that come while a round runs: skipped, or the first of them runs after the round"},
 	{name: "schedule.catch_up", domain: words{"latest", "none"}, initial: "latest", effect: None,
 		meaning: "slots that came while no scheduler ran: the latest of them runs, or none"},
+	{name: "schedule.listen", domain: text{what: "HOST:PORT, :PORT for this machine alone, or empty", ok: isListen}, initial: "", effect: None,
+		also:    []string{"port", "address", "addr"},
+		meaning: "address at which retrain answers /healthz, /livez and /metrics; port 0 = any free one; empty = none"},
 
 	{name: "round.attempts", domain: whole{1, 100}, initial: 3, effect: None,
 		meaning: "tries of a stage whose error may pass: no network, or an answer 408, 429 or 5xx"},
@@ -246,7 +249,12 @@ var keys = []key{
 	{name: "notify.command", domain: secret{"shell command on one line, or empty", isCommand}, initial: "", effect: None,
 		meaning: "command that runs when a round failed, was refused or promoted a model; it reads the news as JSON"},
 	{name: "notify.webhook", domain: secret{"http:// or https:// URL, or empty", isWebhook}, initial: "", effect: None, also: []string{"url", "slack"},
-		meaning: "URL that the same JSON is posted to"},
+		meaning: "URL that the same JSON is posted to, or the address of a chat, which shows it"},
+	{name: "notify.secret", domain: secret{"whsec_ and 24 to 64 bytes in base64, as of `echo whsec_$(openssl rand -base64 32)`, file:PATH of it, or empty",
+		isSigning}, initial: "", effect: None, also: []string{"key", "token", "hmac"},
+		meaning: "secret that signs what is posted to notify.webhook, as Standard Webhooks do; empty = no signature"},
+	{name: "notify.after_slots", domain: whole{0, 1000}, initial: 3, effect: None,
+		meaning: "slots in a row without success after which notify is told, and again once a slot succeeds; 0 = never"},
 
 	{name: "gc.keep_last", domain: whole{0, 1_000_000}, initial: 0, effect: None, also: []string{"keep"},
 		meaning: "newest rounds that stay in the workdir, with all that they reach; with any rule of this section above 0, retrain removes the rest after " +

@@ -52,9 +52,9 @@ func TestNames(t *testing.T) {
 		generate.prompt generate.length generate.temperature generate.top_k generate.top_p generate.seed
 		train.max_steps train.log_every train.precision train.weight_decay prep.stride prep.test.fraction
 		gate.margin gate.max_gap gate.samples gate.length gate.temperature gate.max_loop gate.min_coverage gate.max_span gate.max_copied_20
-		gate.max_copied_50 gate.max_leaked sweep.pick sweep.trials sweep.seed schedule.cron schedule.timezone schedule.overlap schedule.catch_up
+		gate.max_copied_50 gate.max_leaked sweep.pick sweep.trials sweep.seed schedule.cron schedule.timezone schedule.overlap schedule.catch_up schedule.listen
 		round.attempts round.pause_seconds round.limit_minutes.prep round.limit_minutes.train round.limit_minutes.evaluate round.limit_minutes.gate
-		round.limit_minutes.sample notify.command notify.webhook
+		round.limit_minutes.sample notify.command notify.webhook notify.secret notify.after_slots
 		train.hidden train.average train.from train.curriculum.seq_length train.curriculum.epochs train.curriculum.sampling
 		gc.keep_last gc.keep_daily gc.keep_weekly gc.keep_monthly gc.keep_within gc.keep_promotions gc.keep_sweeps
 		corpus.encoding corpus.newlines corpus.records prep.pack

@@ -145,9 +145,14 @@ func others() map[string]string {
 				m[k.name] = `"*/5 1-3 * * MON"`
 			case "schedule.timezone":
 				m[k.name] = `"Europe/Berlin"`
+			case "schedule.listen":
+				m[k.name] = `":9090"`
 			}
 		case secret:
 			m[k.name] = `"https://others.example/hook"`
+			if k.name == "notify.secret" {
+				m[k.name] = `"file:/run/secrets/hook"`
+			}
 		case sources:
 			m[k.name] = "[a.txt, b.txt]"
 		case list:

@@ -158,11 +158,11 @@ func shown(t *testing.T, r *Resolved, key string) map[string]string {
 // TestSecrets looks for a secret in everything that is shown of a config.
 func TestSecrets(t *testing.T) {
 	const webhook = "https://hooks.example/T0/s3cr3t"
-	r, err := Load(Options{Environ: []string{"QUIRE_NOTIFY_WEBHOOK=" + webhook}, Set: []string{"notify.command=mail s3cr3t"}})
+	r, err := Load(Options{Environ: []string{"QUIRE_NOTIFY_WEBHOOK=" + webhook}, Set: []string{"notify.command=mail s3cr3t", "notify.secret=file:s3cr3t"}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if r.Config.Notify.Webhook != webhook || r.Config.Notify.Command != "mail s3cr3t" {
+	if r.Config.Notify.Webhook != webhook || r.Config.Notify.Command != "mail s3cr3t" || r.Config.Notify.Secret != "file:s3cr3t" {
 		t.Fatalf("notify is %+v", r.Config.Notify)
 	}
 	for what, text := range shown(t, r, "notify.webhook") {
@@ -171,13 +171,13 @@ func TestSecrets(t *testing.T) {
 		}
 	}
 	again := reload(t, r.YAML()).Config
-	if again.Notify != (Notify{}) {
+	if again.Notify != (Notify{AfterSlots: 3}) {
 		t.Errorf("YAML loads to %+v", again.Notify)
 	}
 	for _, set := range []string{"notify.webhook=ftp://s3cr3t", "notify.webhook=s3cr3t", "notify.command=s3cr3t\nrm", "notify.webhook=(secret)",
-		"notify.command=(secret)"} {
+		"notify.command=(secret)", "notify.secret=s3cr3t", "notify.secret=whsec_s3cr3t", "notify.secret=file:s3cr3t\nx", "notify.secret=(secret)"} {
 		_, err := Load(Options{Set: []string{set}})
-		if e := mistake(t, err); strings.Contains(e.Error(), "s3cr3t") || e.Key != set[:len("notify.webhook")] {
+		if key, _, _ := strings.Cut(set, "="); mistake(t, err).Key != key || strings.Contains(err.Error(), "s3cr3t") {
 			t.Errorf("%s: %v", set, err)
 		}
 	}

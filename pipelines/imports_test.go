@@ -113,6 +113,8 @@ var mayImport = map[string][2][]string{
 	"pipelines/internal/tiny": {{"configs", "model/cuda", "model/cuda/cudatest", "pipelines/device", "pipelines/report"}, {}},
 	"pipelines/text": {{"configs", "model/checkpoint", "model/decode", "model/rnn", "model/run", "model/sample", "model/train", "pipelines/report", "runners/memory", "runners/store",
 		"transforms/charset", "transforms/corpus", "transforms/dataset", "transforms/passage", "transforms/vocab"}, {}},
+	// Who is told of a round's news. workflow for the pauses between attempts.
+	"pipelines/notice": {{"configs", "configs/secret", "runners/store", "runners/workflow"}, {}},
 	// How a command answers over HTTP, for the nightly service and for the completions API; the metrics of both are Prometheus'.
 	"pipelines/web": {{}, {"github.com/prometheus/client_golang/prometheus"}},
 	// What trains, for training and for the measurement of it. kernel for the precision, which a GPU may lack.
@@ -129,7 +131,7 @@ var mayImport = map[string][2][]string{
 	// run and promotion for where a model may be; sample for how it drew.
 	"pipelines/receipt": {{"model/run", "model/sample", "pipelines/promotion", "pipelines/text", "runners/store"}, {}},
 	// kernel, engine, train, vocab: the variant that a record names, and the errors that have a class. Beam: a Transform's steps.
-	"pipelines/round": {{"configs", "configs/secret", "model/kernel", "model/run", "model/train", "pipelines/gate", "pipelines/gc", "pipelines/promotion", "pipelines/report", "pipelines/stages", "pipelines/text",
+	"pipelines/round": {{"configs", "model/kernel", "model/run", "model/train", "pipelines/gate", "pipelines/gc", "pipelines/notice", "pipelines/promotion", "pipelines/report", "pipelines/stages", "pipelines/text",
 		"runners/engine", "runners/memory", "runners/schedule", "runners/store", "runners/workflow", "transforms/corpus", "transforms/dataset", "transforms/vocab"}, {beam + "pkg/beam"}},
 	// gc knows the names of all that is made below a workdir, from those who make it.
 	"pipelines/gc": {{"configs", "model/checkpoint", "model/run", "pipelines/promotion", "pipelines/report", "pipelines/text", "runners/claim", "runners/schedule", "runners/store",
@@ -139,6 +141,9 @@ var mayImport = map[string][2][]string{
 	"pipelines/sweep": {{"configs", "configs/secret", "model/run", "model/train", "pipelines/report", "pipelines/round", "pipelines/stages", "pipelines/text", "runners/claim", "runners/engine", "runners/store", "runners/workflow"}, {}},
 	// yaml reads the config of a run as any version wrote it, which the strict loader would refuse.
 	"pipelines/page": {{"configs/secret", "model/run", "pipelines/look", "pipelines/report", "pipelines/round", "pipelines/text", "runners/store", "runners/workflow"}, {"go.yaml.in/yaml/v3"}},
+	// The nightly service seen from outside: it reads what round, promotion, schedule and workflow have written.
+	"pipelines/monitor": {{"pipelines/notice", "pipelines/promotion", "pipelines/round", "pipelines/web", "runners/schedule", "runners/store", "runners/workflow"},
+		{"github.com/prometheus/client_golang/prometheus"}},
 	"pipelines/inspect": {{"model/checkpoint", "model/train", "pipelines/report", "pipelines/text", "runners/store",
 		"transforms/dataset", "transforms/tfexample", "transforms/tfrecord"}, {}},
 	// A model for other programs. model/train for the losses that a checkpoint holds, round and workflow for the records that judged it.
@@ -154,7 +159,7 @@ var mayImport = map[string][2][]string{
 	"pipelines/bench": {{"model/cuda", "model/decode", "model/kernel", "model/rnn", "model/sample", "model/train", "pipelines/report", "runners/memory"}, {}},
 	// command prints the plans of workflow, says which formats checkpoint, dataset and workflow read, and asks run what --which may be, kernel whether QUIRE_VARIANT can be had, rnn for the cell of bench, and cuda, train, store, corpus, prepare, dataset and vocab for errors that have an exit code or a remedy.
 	"pipelines/internal/command": {{"configs", "model/checkpoint", "model/cuda", "model/kernel", "model/rnn", "model/run", "model/train",
-		"pipelines/bench", "pipelines/device", "pipelines/export", "pipelines/gate", "pipelines/gc", "pipelines/inspect", "pipelines/page", "pipelines/promotion", "pipelines/receipt", "pipelines/report", "pipelines/round", "pipelines/serve", "pipelines/stages", "pipelines/sweep", "pipelines/text", "pipelines/watch", "pipelines/web",
+		"pipelines/bench", "pipelines/device", "pipelines/export", "pipelines/gate", "pipelines/gc", "pipelines/inspect", "pipelines/monitor", "pipelines/notice", "pipelines/page", "pipelines/promotion", "pipelines/receipt", "pipelines/report", "pipelines/round", "pipelines/serve", "pipelines/stages", "pipelines/sweep", "pipelines/text", "pipelines/watch", "pipelines/web",
 		"runners/engine", "runners/memory", "runners/schedule", "runners/store", "runners/workflow", "transforms/corpus", "transforms/dataset", "transforms/prepare", "transforms/vocab"}, {cobra, pflag}},
 	"pipelines/prep": {{"pipelines/internal/command"}, {}},
 	// app is command for programs outside of this module; round for their stages.

@@ -1,9 +1,13 @@
 package secret
 
 import (
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 )
 
@@ -60,5 +64,30 @@ func TestError(t *testing.T) {
 	}
 	if got := Error(fs.ErrNotExist); got != fs.ErrNotExist {
 		t.Errorf("got %v", got)
+	}
+}
+
+func TestKey(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "key")
+	write := func(text string) string {
+		t.Helper()
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return "file:" + file
+	}
+	b64 := func(n int) string { return base64.StdEncoding.EncodeToString(make([]byte, n)) }
+	for _, text := range []string{"whsec_" + b64(24), "whsec_" + b64(64), write(" whsec_" + b64(24) + "\n")} {
+		if key, err := Key(text); err != nil || len(key) < 24 {
+			t.Errorf("%s: %d bytes, %v", text, len(key), err)
+		}
+	}
+	for _, text := range []string{"", b64(32), "whsec_" + b64(23), "whsec_" + b64(65), "whsec_s3cr3t", write("whsec_s3cr3t"), write("file:" + file)} {
+		if key, err := Key(text); err == nil || strings.Contains(err.Error(), "s3cr3t") {
+			t.Errorf("%s: %d bytes, %v", text, len(key), err)
+		}
+	}
+	if _, err := Key("file:" + file + ".none"); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("a file that is not there: %v", err)
 	}
 }

@@ -5,17 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"net/http"
-	"net/http/httptest"
-	"os"
-	"path/filepath"
-	"strings"
-	"sync"
-	"syscall"
 	"testing"
-	"testing/synctest"
-	"time"
 
 	"github.com/quire-ml/quire/configs"
 	"github.com/quire-ml/quire/model/train"
@@ -64,48 +54,6 @@ func TestNews(t *testing.T) {
 	}
 }
 
-// TestRedirects: no redirect of a webhook is followed. It is an error that says so, and
-// that has neither the address nor the one that it leads to.
-func TestRedirects(t *testing.T) {
-	var followed, posts int
-	end := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { followed++ }))
-	defer end.Close()
-	var status int
-	var to string
-	start := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		posts++
-		if user, password, _ := r.BasicAuth(); user != "us3r" || password != "s3cr3t" || r.Header.Get("Referer") != "" {
-			t.Errorf("the headers are %v", r.Header)
-		}
-		w.Header().Set("Location", to)
-		w.WriteHeader(status)
-	}))
-	defer start.Close()
-	hook := strings.Replace(start.URL, "://", "://us3r:s3cr3t@", 1) + "/s3cr3t?s3cr3t#s3cr3t"
-	for _, to = range []string{end.URL + "/s3cr3t", "/s3cr3t", "http://[s3cr3t", ""} {
-		for _, status = range []int{300, 301, 302, 303, 304, 307, 308} {
-			want := fmt.Sprintf("round: notify.webhook: the server answered %d %s, a redirect, which is not followed: use the address that it leads to",
-				status, http.StatusText(status))
-			if err := notify(t.Context(), configs.Notify{Webhook: hook}, &News{}); err == nil || err.Error() != want {
-				t.Errorf("%d to %q: %v", status, to, err)
-			}
-		}
-	}
-	if followed != 0 || posts != 4*7 {
-		t.Errorf("%d posts, %d of them redirected", posts, followed)
-	}
-	if err := post(t.Context(), ":s3cr3t", nil); err == nil || err.Error() != "not a URL that can be posted to" {
-		t.Errorf("no URL: %v", err)
-	}
-	start.Close()
-	fast := webhookRetry
-	webhookRetry.Attempts = 1
-	defer func() { webhookRetry = fast }()
-	if err := notify(t.Context(), configs.Notify{Webhook: hook}, &News{}); err == nil || strings.Contains(err.Error(), "s3cr3t") {
-		t.Errorf("without a server: %v", err)
-	}
-}
-
 // TestMessage: an error says once what to do, also where it has come by the scheduler.
 func TestMessage(t *testing.T) {
 	o, broken := Options{Remedy: func(error) string { return "; mend it" }}, errors.New("it is broken")
@@ -120,81 +68,6 @@ func TestMessage(t *testing.T) {
 	if got := (Options{}).message(broken); got != "it is broken" {
 		t.Errorf("without remedies: %q", got)
 	}
-}
-
-type roundTrip func(*http.Request) (*http.Response, error)
-
-func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
-
-// TestNotifyTimes: a webhook that never answers is left after 5 s, and a command that
-// does not end is killed. The clock of the webhook is that of the bubble.
-func TestNotifyTimes(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		posts := 0
-		old := webhookTransport
-		webhookTransport = roundTrip(func(r *http.Request) (*http.Response, error) {
-			posts++
-			<-r.Context().Done()
-			return nil, r.Context().Err()
-		})
-		defer func() { webhookTransport = old }()
-		began := time.Now()
-		err := post(t.Context(), "http://hook.test/s3cr3t", nil)
-		if took := time.Since(began); !errors.Is(err, context.DeadlineExceeded) || took != 5*time.Second || posts != 1 {
-			t.Errorf("%d posts in %v: %v", posts, took, err)
-		}
-	})
-	old := commandTime
-	commandTime = 20 * time.Millisecond
-	defer func() { commandTime = old }()
-	err := notify(t.Context(), configs.Notify{Command: "exec sleep 600"}, &News{})
-	if want := "round: notify.command: the command ran longer than 20ms, and was killed"; err == nil || err.Error() != want {
-		t.Errorf("the error is %v, want %s", err, want)
-	}
-}
-
-// TestCommandChildren: a command that takes too long is killed with the processes that it
-// has started. Each holds a pipe open: the pipe ends with the last of them.
-func TestCommandChildren(t *testing.T) {
-	old := commandTime
-	commandTime = 2 * time.Second
-	defer func() { commandTime = old }()
-	var wait sync.WaitGroup
-	for name, command := range map[string]string{
-		"waits for a child":  "sleep 600; true",
-		"waits for a pipe":   "sleep 600 | cat",
-		"left a grandchild":  "sh -c 'sleep 600 & sleep 600 & wait'",
-		"ignores a hangup":   "trap '' HUP TERM INT; sleep 600; sleep 600",
-		"does not read news": "exec 0<&-; sleep 600; true",
-	} {
-		fifo := filepath.Join(t.TempDir(), "alive")
-		if err := syscall.Mkfifo(fifo, 0o600); err != nil {
-			t.Fatal(err)
-		}
-		pipe, err := os.OpenFile(fifo, os.O_RDWR, 0) // so that no opening waits
-		if err != nil {
-			t.Fatal(err)
-		}
-		reader, err := os.Open(fifo)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer reader.Close()
-		wait.Go(func() {
-			err := tellCommand(t.Context(), "exec 3>"+fifo+"; echo began >&3; "+command, []byte("news"))
-			if err == nil || err.Error() != "the command ran longer than 2s, and was killed" {
-				t.Errorf("%s: %v", name, err)
-			}
-			pipe.Close()
-			if err := reader.SetReadDeadline(time.Now().Add(time.Minute)); err != nil {
-				t.Error(err)
-			}
-			if said, err := io.ReadAll(reader); err != nil || string(said) != "began\n" {
-				t.Errorf("%s: it said %q, and a minute after its end a process holds its pipe: %v", name, said, err)
-			}
-		})
-	}
-	wait.Wait()
 }
 
 func TestClass(t *testing.T) {

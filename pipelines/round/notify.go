@@ -1,44 +1,27 @@
 package round
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"net/http"
-	"os/exec"
-	"strings"
-	"syscall"
 	"time"
 
 	"github.com/quire-ml/quire/configs"
-	"github.com/quire-ml/quire/configs/secret"
 	"github.com/quire-ml/quire/pipelines/gate"
+	"github.com/quire-ml/quire/pipelines/notice"
+	"github.com/quire-ml/quire/runners/schedule"
 	"github.com/quire-ml/quire/runners/store"
 	"github.com/quire-ml/quire/runners/workflow"
 )
 
-// News is the JSON that notify.command reads and notify.webhook is sent.
-type News struct {
-	Event      string   `json:"event"` // failed, refused or promoted
-	Experiment string   `json:"experiment"`
-	Round      string   `json:"round"` // empty: the round failed before it had a record
-	Stage      string   `json:"stage,omitempty"`
-	Class      string   `json:"class,omitempty"`
-	Message    string   `json:"message,omitempty"`
-	Checkpoint string   `json:"checkpoint,omitempty"` // path of the promoted model
-	Nats       *float64 `json:"nats_per_char,omitempty"`
-}
-
 // news returns the news of a round; nil: none. An interrupted round goes on later,
 // and the result of a skipped stage was news when the stage ran.
-func news(c *configs.Config, r *workflow.Record, failed error) *News {
+func news(c *configs.Config, r *workflow.Record, failed error) *notice.News {
 	var wrong workflow.SelectionError
 	if errors.As(failed, &wrong) {
 		return nil // a person has just typed the selection
 	}
-	n := &News{Experiment: c.Name}
+	n := &notice.News{Experiment: c.Name}
 	if r != nil {
 		n.Round = r.Round
 		if e, s, err := EvaluationArtifact.Recorded(r); s != nil && err == nil {
@@ -51,17 +34,17 @@ func news(c *configs.Config, r *workflow.Record, failed error) *News {
 		if s == nil || s.Action != workflow.ActionRun || err != nil || p.Checkpoint == "" {
 			return nil
 		}
-		n.Event, n.Checkpoint = "promoted", store.Locate(c.Workdir, p.Checkpoint)
+		n.Event, n.Checkpoint = notice.Promoted, store.Locate(c.Workdir, p.Checkpoint)
 	case errors.Is(failed, gate.ErrRefused):
 		_, s, err := DecisionArtifact.Recorded(r)
 		if s == nil || s.Action != workflow.ActionRun || err != nil {
 			return nil
 		}
-		n.Event, n.Stage, n.Class, n.Message = "refused", s.Name, refused, failed.Error()
+		n.Event, n.Stage, n.Class, n.Message = notice.Refused, s.Name, refused, failed.Error()
 	case class(failed) == workflow.Interrupted || errors.Is(failed, context.Canceled):
 		return nil
 	default:
-		n.Event, n.Message = "failed", failed.Error()
+		n.Event, n.Message = notice.Failed, failed.Error()
 		if r != nil && r.Error != nil {
 			n.Stage, n.Class = r.Error.Stage, r.Error.Class
 		}
@@ -78,111 +61,149 @@ func tell(ctx context.Context, c *configs.Config, o Options, r *workflow.Record,
 	if n.Message != "" {
 		n.Message = o.message(failed)
 	}
-	defer sayWait(c.Notify, o)()
-	if err := notify(ctx, c.Notify, n); err != nil {
-		o.Console.Warn("%v", err)
-	}
+	send(ctx, c, o, n)
 }
 
-// sayWait warns if notices take more than a few seconds. They are delivered with stop.
-func sayWait(c configs.Notify, o Options) (stop func()) {
-	var keys []string
-	longest := time.Now()
-	if c.Command != "" {
-		keys, longest = append(keys, "notify.command"), longest.Add(commandTime)
-	}
-	if c.Webhook != "" {
-		attempts := time.Duration(webhookRetry.Attempts)
-		keys, longest = append(keys, "notify.webhook"), longest.Add(attempts*webhookTime+(attempts-1)*webhookRetry.MaxPause)
-	}
-	timer := time.AfterFunc(quietTime, func() {
-		o.Console.Warn("round: waits for %s to be done, until %s at most", strings.Join(keys, " and "), longest.Format(time.TimeOnly))
-	})
-	return func() { timer.Stop() }
+// send sends news to whoever the config names.
+func send(ctx context.Context, c *configs.Config, o Options, n *notice.News) {
+	notice.Sender{Notify: c.Notify, Warn: o.Console.Warn, Told: o.watch().Told}.Send(ctx, n)
 }
 
-// webhookTime bounds one attempt at a webhook.
-const webhookTime = 5 * time.Second
-
-// commandTime bounds notify.command, and quietTime is the wait of which nobody is told.
-// Tests shorten them.
-var commandTime, quietTime = time.Minute, 3 * time.Second
-
-// webhookTransport sends one request. It follows no redirect: a redirected POST may become
-// a GET without the news, and its Referer would be the URL. Tests replace it.
-var webhookTransport = http.DefaultTransport
-
-// webhookRetry says how a webhook is tried again. Tests shorten its pauses.
-var webhookRetry = workflow.Retry{Attempts: 4, Pause: time.Second, MaxPause: 10 * time.Second, Transient: store.Transient}
-
-// notify sends n to the command and the webhook, once each also where ctx has
-// ended. Errors omit both values: they may hold secrets. A process that dies
-// before the end of its round notifies nobody.
-func notify(ctx context.Context, c configs.Notify, n *News) error {
-	data, err := json.Marshal(n)
-	if err != nil {
-		return fmt.Errorf("round: notify: %w", err)
-	}
-	var errs []error
-	if c.Command != "" {
-		if err := tellCommand(ctx, c.Command, data); err != nil {
-			errs = append(errs, fmt.Errorf("round: notify.command: %w", err))
-		}
-	}
-	if c.Webhook != "" {
-		if err := tellWebhook(ctx, c.Webhook, data); err != nil {
-			errs = append(errs, fmt.Errorf("round: notify.webhook: %w", err))
-		}
-	}
-	return errors.Join(errs...)
+// A Watch is told what the schedulers and rounds of this process do. Its methods return soon.
+type Watch interface {
+	Looked(schedule.View)           // a look at the schedule
+	Decided(schedule.SlotRecord)    // a record that a scheduler of this process has written
+	Began()                         // a round
+	Ended(exit string)              // a round: done, refused or another class
+	Told(channel string, err error) // somebody, by notify
 }
 
-// tellCommand runs a shell command with data as its standard input. Its output is
-// dropped. A command that takes too long is killed with all processes of its group: those
-// that it has started, unless they have left the group.
-func tellCommand(ctx context.Context, command string, data []byte) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), commandTime)
-	defer cancel()
-	cmd := exec.CommandContext(ctx, "/bin/sh", "-c", command)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
-	cmd.Stdin, cmd.WaitDelay = bytes.NewReader(data), time.Second
-	err := cmd.Run()
-	if ctx.Err() != nil {
-		return fmt.Errorf("the command ran longer than %v, and was killed", commandTime)
+// nobody is the Watch where there is none.
+type nobody struct{}
+
+func (nobody) Looked(schedule.View)        {}
+func (nobody) Decided(schedule.SlotRecord) {}
+func (nobody) Began()                      {}
+func (nobody) Ended(string)                {}
+func (nobody) Told(string, error)          {}
+
+func (o Options) watch() Watch {
+	if o.Watch == nil {
+		return nobody{}
 	}
-	return err
+	return o.Watch
 }
 
-// tellWebhook posts data, again after transient errors until ctx ends.
-func tellWebhook(ctx context.Context, webhook string, data []byte) error {
-	_, err := webhookRetry.Do(ctx, func() error { return post(context.WithoutCancel(ctx), webhook, data) })
-	return err
+func (o Options) clock() time.Time {
+	if o.Clock == nil {
+		return time.Now()
+	}
+	return o.Clock()
 }
 
-// post posts data once. Its errors have no part of the URL but the name of the host.
-func post(ctx context.Context, webhook string, data []byte) error {
-	ctx, cancel := context.WithTimeout(ctx, webhookTime)
-	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, webhook, bytes.NewReader(data))
-	if err != nil {
-		return errors.New("not a URL that can be posted to")
+const (
+	streakName   = "schedule/streak.json"
+	streakFormat = "quire-streak/1"
+)
+
+// A streak is what notify was told of slots without success. All processes of a schedule
+// share it, so that one of them tells.
+type streak struct {
+	Format string    `json:"format"`
+	Since  string    `json:"since"` // slot of the last success before; empty: there was none
+	When   time.Time `json:"when,omitzero"`
+	Slots  int       `json:"slots"` // without success, when that was told
+	Over   bool      `json:"over"`  // a slot has succeeded since, and that was told
+	At     time.Time `json:"at"`
+}
+
+// A crier tells notify of slots without success: once a streak of them, and once when a
+// slot succeeds.
+type crier struct {
+	s       *slots
+	settled string // the last success, by its slot, for which there is nothing to tell or do; see looked
+	decided bool   // settled holds
+	own     *streak
+}
+
+// looked tells what there is to tell where so many slots had no success, and the records
+// stand so. An error of the workdir, such as an outage, leaves the rest to the next call.
+func (k *crier) looked(ctx context.Context, without int, st schedule.Standing) {
+	c := k.s.c.Notify
+	if c.AfterSlots == 0 || c.Command == "" && c.Webhook == "" || !st.Known {
+		return
 	}
-	req.Header.Set("Content-Type", "application/json")
-	if u := req.URL.User; u != nil {
-		password, _ := u.Password()
-		req.SetBasicAuth(u.Username(), password)
+	silent := without >= c.AfterSlots
+	state := fmt.Sprintf("%v since %s", silent, st.Success.Slot)
+	if k.decided && k.settled == state {
+		return
 	}
-	resp, err := webhookTransport.RoundTrip(req)
-	if err != nil {
-		return secret.Error(err) // such as that of a proxy's address
-	}
-	resp.Body.Close()
+	now := streak{Format: streakFormat, Since: st.Success.Slot, When: st.Success.When(), Slots: without, At: k.s.o.clock().UTC().Truncate(time.Second)}
+	old, generation, err := k.read(ctx)
 	switch {
-	case resp.StatusCode >= 300 && resp.StatusCode < 400:
-		return fmt.Errorf("%w, a redirect, which is not followed: use the address that it leads to", store.StatusError(resp))
-	case resp.StatusCode >= 400:
-		return store.StatusError(resp)
+	case silent && old != nil && !old.Over && old.Since == now.Since: // somebody has told it
+	case silent:
+		first := k.own == nil || k.own.Since != now.Since
+		if err == nil {
+			err = k.write(ctx, now, generation)
+		}
+		if errors.Is(err, store.ErrConflict) {
+			return // somebody else tells, as the next call will see
+		}
+		if first { // in an outage too: nobody knows whether another process tells
+			k.own = &now
+			n := &notice.News{Event: notice.Silent, Slots: without, Since: when(now.When)}
+			k.tell(ctx, n)
+		}
+	case err == nil && old != nil && !old.Over && old.Since != now.Since:
+		ended := *old
+		ended.Over, ended.At = true, now.At
+		if err = k.write(ctx, ended, generation); err == nil {
+			k.tell(ctx, &notice.News{Event: notice.Again, Since: when(old.When), Round: st.Success.Round})
+		}
+		k.own = nil
+	case err == nil && k.own != nil && k.own.Since != now.Since: // told in an outage, and not written
+		k.tell(ctx, &notice.News{Event: notice.Again, Since: when(k.own.When), Round: st.Success.Round})
+		k.own = nil
 	}
-	return nil
+	if err == nil {
+		k.settled, k.decided = state, true
+	}
+}
+
+// when is a time in news; empty: there is none.
+func when(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.Format(time.RFC3339)
+}
+
+func (k *crier) tell(ctx context.Context, n *notice.News) {
+	n.Experiment = k.s.c.Name
+	send(ctx, k.s.c, k.s.o, n)
+}
+
+// read returns what was told last; nil: nothing, or the file is damaged and now deleted.
+func (k *crier) read(ctx context.Context) (*streak, string, error) {
+	old := &streak{}
+	generation, err := k.s.st.ReadSealed(ctx, streakName, old, store.Sealed{Format: streakFormat})
+	switch {
+	case err == nil:
+		return old, generation, nil
+	case errors.Is(err, store.ErrNotExist):
+		return nil, "", nil
+	case errors.Is(err, store.ErrDamaged):
+		k.s.o.Console.Warn("%v; it is deleted", err)
+		return nil, "", k.s.st.Delete(ctx, streakName, "")
+	}
+	return nil, "", err
+}
+
+func (k *crier) write(ctx context.Context, now streak, generation string) error {
+	data, err := store.MarshalSealed(now)
+	if err == nil {
+		_, err = k.s.st.Swap(ctx, streakName, data, generation)
+	}
+	return err
 }

@@ -92,6 +92,9 @@ func RetrainOnce(ctx context.Context, c *configs.Config, o Options, slot time.Ti
 	if err != nil {
 		return nil, err
 	}
+	if standing, err := s.Standing(ctx); err == nil && ctx.Err() == nil { // else the next slot tells
+		s.cry.looked(ctx, standing.Without, standing)
+	}
 	r := s.result(ctx, record)
 	switch r.Exit {
 	case "", workflow.Done:
@@ -179,6 +182,7 @@ type slots struct {
 	o     Options
 	st    *store.Store
 	final error // of a round, after which this process can make no other
+	cry   crier
 }
 
 // openSlots returns the slots of c's workdir. Close its store.
@@ -201,8 +205,13 @@ func openSlots(ctx context.Context, c *configs.Config, o Options) (*slots, error
 	}
 	s := &slots{table: table, c: c, o: o, st: st}
 	s.Scheduler = schedule.New(st, schedule.Options{Timetable: table, Overlap: c.Schedule.Overlap, CatchUp: c.Schedule.CatchUp,
-		Holder: fmt.Sprintf("process %d on %s", os.Getpid(), name), Log: o.Console.Line, Warn: o.Console.Warn,
-		Failed: func(err error) { tell(ctx, c, o, nil, err) }})
+		Holder: fmt.Sprintf("process %d on %s", os.Getpid(), name), Now: o.Clock, Log: o.Console.Line, Warn: o.Console.Warn,
+		Failed: func(err error) { tell(ctx, c, o, nil, err) }, Decided: o.watch().Decided,
+		Looked: func(l schedule.View) {
+			o.watch().Looked(l)
+			s.cry.looked(ctx, l.Without(), l.Standing)
+		}})
+	s.cry.s = s
 	return s, nil
 }
 
@@ -316,13 +325,30 @@ func (s *slots) one(ctx context.Context, id string) (r *workflow.Record, mine bo
 	}
 	o := s.o
 	o.ID = id
+	s.o.watch().Began()
 	_, made, failed := attempt(ctx, s.c, o, s.st)
+	s.o.watch().Ended(exitOf(made, failed))
 	o.report(ctx, s.c.Workdir, made)
 	r, err = workflow.ReadRecord(context.WithoutCancel(ctx), s.st, id)
 	if err != nil && failed != nil {
 		err = failed
 	}
 	return r, true, failed, err
+}
+
+// exitOf returns how a round ended, also where it has no record.
+func exitOf(r *workflow.Record, failed error) string {
+	switch {
+	case r != nil:
+		return r.Exit
+	case class(failed) != "":
+		return class(failed)
+	case errors.Is(failed, context.Canceled):
+		return workflow.Interrupted
+	case store.Transient(failed):
+		return workflow.Transient
+	}
+	return workflow.Failed
 }
 
 // nth returns the id of the nth round of a slot, from 1.

@@ -56,6 +56,12 @@ type Options struct {
 	// Report writes the page of a round that has its record; nil: none does.
 	Report Reporter
 
+	// Watch is told what Retrain does; nil: nobody is.
+	Watch Watch
+
+	// Clock is the wall clock of schedules; nil is time.Now.
+	Clock func() time.Time
+
 	// Stages are the program's own. A stage takes the place of the shipped stage that
 	// makes the same artifact; the others run beside the shipped ones, before the
 	// stages that need their artifacts.

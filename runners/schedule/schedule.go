@@ -31,6 +31,9 @@ type Options struct {
 	Log    func(format string, args ...any) // takes a line per event; nil drops them
 	Warn   func(format string, args ...any) // takes a line per failure; nil is Log
 	Failed func(err error)                  // is told of the first error of Run in a row; nil: nobody
+
+	Looked  func(View)       // is told what each look of Run at the schedule saw; nil: nobody
+	Decided func(SlotRecord) // is told of each record that this scheduler writes; nil: nobody
 }
 
 // An Outcome is how the round of a slot ended.
@@ -55,6 +58,8 @@ type Scheduler struct {
 
 	floor  time.Time // while the state is ahead: the slots up to it are decided for this scheduler
 	warned time.Time // that the state is ahead
+
+	f follower
 }
 
 // New returns a scheduler whose records are in st. All schedulers of a store must have
@@ -74,6 +79,9 @@ func New(st *store.Store, o Options) *Scheduler {
 	}
 	if o.Failed == nil {
 		o.Failed = func(error) {}
+	}
+	if o.Decided == nil {
+		o.Decided = func(SlotRecord) {}
 	}
 	return &Scheduler{st: st, o: o}
 }
@@ -108,6 +116,7 @@ func (s *Scheduler) Run(ctx context.Context, round Round) error {
 		default:
 			failing = ""
 		}
+		s.look(ctx, err)
 		if err := store.Wait(ctx, min(wait, poll)); err != nil {
 			return err
 		}
@@ -134,6 +143,7 @@ func (s *Scheduler) step(ctx context.Context, round Round) (wait time.Duration, 
 		return 0, err
 	}
 	if len(due) == 0 {
+		s.f.clear = now
 		next := s.o.Timetable.Next(later(now, s.decided(&st)))
 		if next.IsZero() {
 			return poll, nil
@@ -239,11 +249,12 @@ func (s *Scheduler) skip(ctx context.Context, st state, r running) error {
 		if slot.Equal(r.Slot) {
 			continue
 		}
-		reason := "missed: no scheduler was there"
+		reason := missedReason + ": no scheduler was there"
 		if st.overlaps(slot) {
 			reason = st.overlap()
 		}
-		if _, err := s.writeRecord(ctx, slot, SlotRecord{Status: Skipped, Reason: reason + older}, false); err != nil {
+		_, err := s.writeRecord(ctx, slot, SlotRecord{Status: Skipped, Reason: reason + older}, false)
+		if err != nil && !errors.Is(err, store.ErrDamaged) { // else it has a record: it was decided
 			return err
 		}
 		older = ""

@@ -23,6 +23,9 @@ const (
 	Skipped = "skipped"
 )
 
+// missedReason begins the reason of a slot that was skipped because nobody was there.
+const missedReason = "missed"
+
 // A SlotRecord tells whether a slot ran, and how its round ended.
 type SlotRecord struct {
 	Format string    `json:"format"`
@@ -98,6 +101,7 @@ func (s *Scheduler) writeRecord(ctx context.Context, slot time.Time, r SlotRecor
 		log = s.o.Warn
 	}
 	log("slot %s: %s%s", r.Slot, r.Status, suffix(r.Reason))
+	s.o.Decided(r)
 	return &r, nil
 }
 
@@ -140,6 +144,9 @@ func (s *Scheduler) read(ctx context.Context) (state, string, error) {
 	if err == nil {
 		err = s.compare(ctx, &st)
 	}
+	if err == nil {
+		s.f.state = st
+	}
 	return st, generation, err
 }
 
@@ -152,6 +159,9 @@ func (s *Scheduler) swap(ctx context.Context, st *state, generation string) (str
 		return "", err
 	}
 	info, err := s.st.Swap(ctx, stateName, data, generation)
+	if err == nil {
+		s.f.state = *st
+	}
 	return info.Generation, err
 }
 

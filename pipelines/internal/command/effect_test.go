@@ -68,6 +68,7 @@ func others(l *lab) []other {
 		{key: "notify.webhook", value: "http://127.0.0.1:1/"}, {key: "gc.keep_last", value: "7"}, {key: "gc.keep_daily", value: "7"},
 		{key: "gc.keep_weekly", value: "7"}, {key: "gc.keep_monthly", value: "7"}, {key: "gc.keep_within", value: "7d"},
 		{key: "gc.keep_promotions", value: "7"}, {key: "gc.keep_sweeps", value: "all"}, {key: "sweep.pick", value: "random"}, {key: "sweep.trials", value: "7"}, {key: "sweep.seed", value: "7"},
+		{key: "schedule.listen", value: ":0"}, {key: "notify.secret", value: "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"}, {key: "notify.after_slots", value: "7"},
 	}
 }
 

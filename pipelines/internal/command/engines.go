@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/quire-ml/quire/configs"
+	"github.com/quire-ml/quire/pipelines/notice"
 	"github.com/quire-ml/quire/pipelines/stages"
 	"github.com/quire-ml/quire/runners/engine"
 )
@@ -96,8 +97,11 @@ func preflight(c *cobra.Command, config *configs.Config, runner, out string) err
 }
 
 // preflightRound is preflight for a round. It refuses a runner's mode in which prep ends
-// before the set is there.
+// before the set is there, and notices that nobody could send.
 func preflightRound(c *cobra.Command, config *configs.Config, runner string) error {
+	if err := notice.Check(config.Notify); err != nil {
+		return &configs.Error{Key: "notify.secret", Reason: "cannot be used: " + err.Error()}
+	}
 	if err := preflight(c, config, runner, config.Workdir); err != nil {
 		return err
 	}

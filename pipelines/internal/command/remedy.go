@@ -25,6 +25,7 @@ import (
 	"github.com/quire-ml/quire/pipelines/stages"
 	"github.com/quire-ml/quire/pipelines/sweep"
 	"github.com/quire-ml/quire/pipelines/text"
+	"github.com/quire-ml/quire/pipelines/web"
 	"github.com/quire-ml/quire/runners/memory"
 	"github.com/quire-ml/quire/runners/schedule"
 	"github.com/quire-ml/quire/runners/store"
@@ -46,6 +47,8 @@ func remedy(err error) string {
 		return "" // the slot's record has it
 	case errors.Is(err, gc.ErrNoPolicy):
 		return "; use --keep-last 7, --keep-daily, --keep-weekly, --keep-monthly or --keep-within 30d, or the section gc of the config"
+	case errors.As(err, new(*web.AddressError)):
+		return "; use another --listen: port 0 is a free one"
 	case errors.As(err, new(*schedule.FutureError)):
 		return "; without --slot the last one runs"
 	case errors.As(err, &refused):

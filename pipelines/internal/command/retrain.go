@@ -21,15 +21,20 @@ func Retrain() *cobra.Command { return retrain() }
 
 func retrain(mine ...round.Stage) *cobra.Command {
 	var o common
-	var runner, slot string
+	var runner, slot, listen string
 	var once, again, list, reset, verbose bool
 	c := build(&o, "retrain", "Rounds on a schedule", retrainHelp,
 		`  retrain --config shakespeare --set 'schedule.cron=0 3 * * *' --set schedule.timezone=Europe/Berlin
+  retrain --config shakespeare --listen :9090
   retrain --once --slot 2025-11-24T03:00:00+01:00
   retrain --list
   retrain --once --again`, nil)
 	c.RunE = func(c *cobra.Command, _ []string) error {
-		r, err := o.load()
+		var flags []configs.Flag
+		if listen != "" {
+			flags = append(flags, configs.Flag{Key: "schedule.listen", Value: listen, Name: "--listen"})
+		}
+		r, err := o.load(flags...)
 		if err != nil {
 			return err
 		}
@@ -39,6 +44,8 @@ func retrain(mine ...round.Stage) *cobra.Command {
 			return usage(c, errors.New("--once, --list and --reset exclude each other"))
 		case !once && (again || slot != ""):
 			return usage(c, errors.New("--slot and --again are for --once"))
+		case listen != "" && (once || list || reset):
+			return usage(c, errors.New("--listen is for rounds on a schedule, without --once, --list and --reset"))
 		case slot != "":
 			if at, err = schedule.ParseSlot(slot); err != nil {
 				return usage(c, err)
@@ -53,18 +60,9 @@ func retrain(mine ...round.Stage) *cobra.Command {
 		options := round.Options{Runner: runner, Verbose: verbose, Config: r.Portable(), Console: o.console(c), Stages: mine,
 			AnyPrompt: r.Shipped("generate.prompt"), Remedy: remedy, Final: lostGPU, Report: reportOf}
 		if !once {
-			return round.Retrain(c.Context(), &r.Config, options)
+			return daemon(c.Context(), &r.Config, options)
 		}
-		res, err := round.RetrainOnce(c.Context(), &r.Config, options, at, again)
-		var none *schedule.NoSlotError
-		var future *schedule.FutureError
-		switch {
-		case errors.As(err, &none), errors.As(err, &future):
-			return usage(c, err)
-		case res == nil:
-			return err
-		}
-		return errors.Join(o.print(c, res, func(w io.Writer) { printSlot(w, res) }), err)
+		return oneSlot(c, &o, r, options, at, again)
 	}
 	beamFlags(c, &runner)
 	c.Flags().BoolVar(&verbose, "verbose", false, "show Beam's own log")
@@ -72,6 +70,7 @@ func retrain(mine ...round.Stage) *cobra.Command {
 	c.Flags().BoolVar(&again, "again", false, "with --once: run the slot although it has run, has failed or was skipped")
 	c.Flags().BoolVar(&list, "list", false, "list the slots that ran, failed or were skipped, and end")
 	c.Flags().BoolVar(&reset, "reset", false, "let the schedule start over with the next slot, and end")
+	c.Flags().StringVar(&listen, "listen", "", "answer /healthz, /livez and /metrics at HOST:PORT, or :PORT for this machine alone (schedule.listen)")
 	c.Flags().StringVar(&slot, "slot", "", "with --once: the slot, 2025-11-24T03:00:00+01:00 or 20251124T020000Z (default: the last)")
 	return c
 }
@@ -79,6 +78,10 @@ func retrain(mine ...round.Stage) *cobra.Command {
 const retrainHelp = `Retrain stays and runs a round at each slot of the config's schedule. SIGTERM ends it with
 exit code 75 when a round that runs has saved; started again, it goes on. Several may run,
 on any machines: a slot is run once.
+
+--listen answers over HTTP: /metrics for Prometheus, /healthz with 200 or with 503 and what is
+wrong, /livez likewise for the process alone. :9090 is for this machine; 0.0.0.0:9090 is for
+all; port 0 is a free one.
 
 --once runs the round of one slot, for a cron job of Kubernetes, a systemd timer or a job of
 a cloud: that of --slot, or the last that came. The exit code is that of the slot: 0 done or
@@ -89,6 +92,20 @@ or for half of the time to the next slot.
 
 --list shows the slots. --reset helps where a wrong clock has decided slots that have not come,
 or where schedule/state.json is damaged: it forgets them, and keeps what has run.`
+
+// oneSlot runs the round of a slot.
+func oneSlot(c *cobra.Command, o *common, r *configs.Resolved, options round.Options, at time.Time, again bool) error {
+	res, err := round.RetrainOnce(c.Context(), &r.Config, options, at, again)
+	var none *schedule.NoSlotError
+	var future *schedule.FutureError
+	switch {
+	case errors.As(err, &none), errors.As(err, &future):
+		return usage(c, err)
+	case res == nil:
+		return err
+	}
+	return errors.Join(o.print(c, res, func(w io.Writer) { printSlot(w, res) }), err)
+}
 
 // slots lists the slots of a workdir, or resets them.
 func slots(c *cobra.Command, o *common, r *configs.Resolved, reset bool) error {
