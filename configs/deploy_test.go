@@ -239,7 +239,7 @@ func TestDeployGoogle(t *testing.T) {
 // unitKeys are the keys of systemd's that the examples may have, by section.
 var unitKeys = map[string][]string{
 	"Unit": {"Description", "Wants", "After"},
-	"Service": {"Type", "ExecStart", "Environment", "StateDirectory", "CacheDirectory", "DynamicUser", "SuccessExitStatus", "Restart", "RestartForceExitStatus",
+	"Service": {"Type", "ExecStart", "Environment", "StateDirectory", "CacheDirectory", "DynamicUser", "SuccessExitStatus", "Restart", "RestartForceExitStatus", "RestartPreventExitStatus",
 		"RestartSec", "TimeoutStartSec", "TimeoutStopSec", "Nice"},
 	"Timer":   {"OnCalendar", "Persistent", "AccuracySec"},
 	"Install": {"WantedBy"},
