@@ -125,6 +125,7 @@ async function write(body) {
   const seconds = () => (performance.now() - began) / 1000;
   let receipt = null;
   running = new AbortController();
+  $("figures").hidden = true;
   $("write").disabled = $("replay").disabled = true;
   $("stopper").disabled = false;
   say("Writing …");
