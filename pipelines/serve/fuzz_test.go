@@ -22,7 +22,9 @@ import (
 //	go test -run - -fuzz FuzzPrompt -fuzztime 2000000x ./pipelines/serve
 func FuzzPrompt(f *testing.F) {
 	for _, prompt := range []string{"", "the end", "é", "e\u0301", "Ω", "\x00", "\xff", "😀", "[UNK]", "\\ud800", "a\u0301\u0301\n\"\\"} {
-		f.Add(prompt)
+		for which := range uint8(4) {
+			f.Add(which, prompt)
+		}
 	}
 	kinds := []kind{{}, {nfc: true, seed: 1}, {unknown: true, seed: 2}, {unit: vocab.Byte, seed: 3}}
 	var servers []*serve.Server
@@ -33,7 +35,9 @@ func FuzzPrompt(f *testing.F) {
 		}
 		servers = append(servers, s)
 	}
-	f.Fuzz(func(t *testing.T, prompt string) {
+	f.Fuzz(func(t *testing.T, which uint8, prompt string) {
+		i := int(which) % len(servers)
+		s := servers[i]
 		body, err := json.Marshal(prompt)
 		if err != nil {
 			t.Fatal(err)
@@ -41,41 +45,39 @@ func FuzzPrompt(f *testing.F) {
 		if !utf8.ValidString(prompt) {
 			body = []byte(`"` + prompt + `"`) // as a careless client writes it
 		}
-		for i, s := range servers {
-			want := prompt
-			switch k := kinds[i]; {
-			case k.nfc:
-				want = string(corpus.NFC([]byte(prompt)))
-			case k.unknown:
-				var b strings.Builder
-				for _, c := range prompt {
-					if strings.ContainsRune(letters, c) {
-						b.WriteRune(c)
-					} else {
-						b.WriteString(vocab.Unknown)
-					}
+		want := prompt
+		switch k := kinds[i]; {
+		case k.nfc:
+			want = string(corpus.NFC([]byte(prompt)))
+		case k.unknown:
+			var b strings.Builder
+			for _, c := range prompt {
+				if strings.ContainsRune(letters, c) {
+					b.WriteRune(c)
+				} else {
+					b.WriteString(vocab.Unknown)
 				}
-				want = b.String()
 			}
-			known := utf8.ValidString(prompt) && (kinds[i].unknown || kinds[i].unit == vocab.Byte || strings.Trim(want, letters) == "")
-			var echo reply
-			code := call(t, s, "/v1/completions", fmt.Sprintf(`{"prompt":%s,"max_tokens":0,"echo":true}`, body), &echo)
-			switch {
-			case known && (code != 200 || echo.Choices[0].Text != want):
-				t.Errorf("model %d: %q comes back as %d, %+v", i, prompt, code, echo)
-			case !known && (code != 400 || echo.Error == nil):
-				t.Errorf("model %d: %q is answered with %d", i, prompt, code)
-			}
-			var ids struct{ Tokens []int32 }
-			if got := call(t, s, "/tokenize", fmt.Sprintf(`{"prompt":%s}`, body), &ids); got != code {
-				t.Errorf("model %d: %q is tokenized with %d", i, prompt, got)
-			} else if code == 200 {
-				var back struct{ Prompt string }
-				list, _ := json.Marshal(ids)
-				call(t, s, "/detokenize", strings.ToLower(string(list)), &back)
-				if back.Prompt != want {
-					t.Errorf("model %d: %q is detokenized as %q", i, prompt, back.Prompt)
-				}
+			want = b.String()
+		}
+		known := utf8.ValidString(prompt) && (kinds[i].unknown || kinds[i].unit == vocab.Byte || strings.Trim(want, letters) == "")
+		var echo reply
+		code := call(t, s, "/v1/completions", fmt.Sprintf(`{"prompt":%s,"max_tokens":0,"echo":true}`, body), &echo)
+		switch {
+		case known && (code != 200 || echo.Choices[0].Text != want):
+			t.Errorf("model %d: %q comes back as %d, %+v", i, prompt, code, echo)
+		case !known && (code != 400 || echo.Error == nil):
+			t.Errorf("model %d: %q is answered with %d", i, prompt, code)
+		}
+		var ids struct{ Tokens []int32 }
+		if got := call(t, s, "/tokenize", fmt.Sprintf(`{"prompt":%s}`, body), &ids); got != code {
+			t.Errorf("model %d: %q is tokenized with %d", i, prompt, got)
+		} else if code == 200 {
+			var back struct{ Prompt string }
+			list, _ := json.Marshal(ids)
+			call(t, s, "/detokenize", strings.ToLower(string(list)), &back)
+			if back.Prompt != want {
+				t.Errorf("model %d: %q is detokenized as %q", i, prompt, back.Prompt)
 			}
 		}
 	})

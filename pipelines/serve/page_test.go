@@ -15,7 +15,7 @@ import (
 func TestPage(t *testing.T) {
 	path := os.Getenv("QUIRE_CHECKPOINT")
 	if path == "" {
-		path = save(t, kind{hidden: 32})
+		path = save(t, kind{hidden: 512}) // it writes slowly enough to be stopped
 	}
 	m := open(t, path)
 	h := start(t, m, func(o *serve.Options) { long(o); o.Name = "opticks" })
@@ -60,12 +60,12 @@ func TestPage(t *testing.T) {
 	b.eval(`document.getElementById("max_tokens").value = "1000000000"; document.getElementById("seed").value = ""; document.getElementById("prompt").focus()`)
 	b.press("Enter", 13, 2)
 	b.until(shown + `.length > 20`)
-	b.shoot("page-dark-writing")
 	b.press("Escape", 27, 0)
 	b.until(`document.getElementById("status").textContent === "Stopped."`)
 	if n := b.eval(shown + `.length`).(float64); n < 20 {
 		t.Errorf("%v characters are left of the stopped text", n)
 	}
+	b.shoot("page-dark-stopped")
 	eventually(t, "the server has stopped too", func() bool { return h.figure("quire_num_requests_running") == 0 })
 
 	// A mistake is said.
