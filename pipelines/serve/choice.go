@@ -9,7 +9,9 @@ import (
 	"unicode/utf8"
 
 	"github.com/quire-ml/quire/model/decode"
+	"github.com/quire-ml/quire/pipelines/receipt"
 	"github.com/quire-ml/quire/pipelines/serve/completion"
+	"github.com/quire-ml/quire/pipelines/text"
 	"github.com/quire-ml/quire/transforms/vocab"
 )
 
@@ -50,18 +52,20 @@ type choice struct {
 	answer *answer
 	of     *model
 	text   decode.Text
-	stops  []*stop
-	likely int // characters listed beside each; -1: no log-probabilities
+	asked  *text.Request // for the receipt
+	likely int           // characters listed beside each; -1: no log-probabilities
 
 	mu     sync.Mutex
-	held   []byte  // the end of the text that may become a stop string, or is a part of a character
-	kept   []token // those of held
+	prompt *text.Ending // of the prompt, where it is echoed
+	ending *text.Ending
+	kept   []token // those of what the endings hold back
+	all    []byte  // the text so far, without the prompt
 	out    []byte  // what the handler has not taken
 	tokens []token // those of out
 	offset int     // tokens before those of out
 	drawn  int
 	ended  bool
-	finish string // why it ended
+	finish text.Finish // why it ended
 	failed error
 }
 
@@ -85,57 +89,33 @@ func (c *choice) emit(ch decode.Char) (more bool) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	before := len(c.held)
-	c.held = c.of.Vocab.AppendText(c.held, ch.ID)
-	if t.size = len(c.held) - before; c.likely >= 0 {
+	char := c.of.Vocab.AppendText(nil, ch.ID)
+	if t.size = len(char); c.likely >= 0 {
 		c.kept = append(c.kept, t)
 	}
-	hold := 0
-	if !ch.Prompt {
-		if c.drawn++; c.drawn == 1 {
-			c.answer.first.CompareAndSwap(0, time.Now().UnixNano())
-		}
-		var stopped bool
-		if hold, stopped = c.stop(before); stopped {
-			c.held = c.held[:len(c.held)-hold]
-			c.release(len(c.held))
-			c.held, c.kept, c.finish = nil, nil, completion.FinishStop
-			return false
-		}
+	if ch.Prompt {
+		ready, _ := c.prompt.Add(char)
+		c.release(ready)
+		c.answer.tell()
+		return true
 	}
-	if c.of.Vocab.Unit() == vocab.Byte {
-		hold = max(hold, begun(c.held))
+	if c.drawn++; c.drawn == 1 {
+		c.release(c.prompt.Rest())
+		c.answer.first.CompareAndSwap(0, time.Now().UnixNano())
 	}
-	c.release(len(c.held) - hold)
+	ready, ended := c.ending.Add(char)
+	c.all = append(c.all, ready...)
+	if c.release(ready); ended {
+		c.kept, c.finish = nil, text.Stopped
+	}
 	c.answer.tell()
-	return true
+	return !ended
 }
 
-// stop passes the bytes of held from a place on to the stop strings. It returns how many
-// bytes at the end of held may become one, or are the one that has come and what follows.
-func (c *choice) stop(from int) (hold int, stopped bool) {
-	for i := from; i < len(c.held); i++ {
-		hold = 0
-		for _, s := range c.stops {
-			if s.next(c.held[i]) {
-				stopped = true
-				hold = max(hold, len(s.text)+len(c.held)-1-i)
-			} else if !stopped {
-				hold = max(hold, s.at)
-			}
-		}
-		if stopped {
-			return hold, true
-		}
-	}
-	return hold, false
-}
-
-// release gives the handler the first n bytes of held, and their tokens.
-func (c *choice) release(n int) {
-	c.out = append(c.out, c.held[:n]...)
-	c.held = append(c.held[:0], c.held[n:]...)
-	done := 0
+// release gives the handler a part of the text, and its tokens.
+func (c *choice) release(part []byte) {
+	c.out = append(c.out, part...)
+	n, done := len(part), 0
 	for ; done < len(c.kept) && n > 0; done++ {
 		if size := c.kept[done].size; size > n {
 			c.kept[done].size -= n
@@ -147,63 +127,24 @@ func (c *choice) release(n int) {
 	c.kept = append(c.kept[:0], c.kept[done:]...)
 }
 
-// begun returns how many bytes at the end of a text begin a character that is not whole.
-func begun(text []byte) int {
-	for n := 1; n < utf8.UTFMax && n <= len(text); n++ {
-		if rest := text[len(text)-n:]; utf8.RuneStart(rest[0]) {
-			if utf8.FullRune(rest) {
-				return 0
-			}
-			return n
-		}
-	}
-	return 0
-}
-
-// stop is a stop string with the place in it up to which the text has come (Knuth, Morris
-// and Pratt).
-type stop struct {
-	text []byte
-	back []int // back[i] is the length of the longest end of text[:i+1] that text begins with
-	at   int   // bytes of text with which the text so far ends
-}
-
-func newStop(text string) *stop {
-	s := &stop{text: []byte(text), back: make([]int, len(text))}
-	for i := 1; i < len(text); i++ {
-		s.next(text[i])
-		s.back[i] = s.at
-	}
-	s.at = 0
-	return s
-}
-
-// next takes the next byte of a text, and reports whether the text now ends with s.
-func (s *stop) next(b byte) bool {
-	for s.at > 0 && (s.at == len(s.text) || s.text[s.at] != b) {
-		s.at = s.back[s.at-1]
-	}
-	if s.text[s.at] == b {
-		s.at++
-	}
-	return s.at == len(s.text)
-}
-
 // end is called by the loop once, after the last character. err says why the text failed.
 func (c *choice) end(err error) {
 	c.mu.Lock()
-	c.release(len(c.held))
-	c.ended, c.failed = true, err
 	if err == nil && c.finish == "" {
-		c.finish = completion.FinishLength
+		c.finish = text.Whole
+		c.release(c.prompt.Rest())
+		rest := c.ending.Rest()
+		c.all = append(c.all, rest...)
+		c.release(rest)
 	}
+	c.ended, c.failed = true, err
 	c.mu.Unlock()
 	c.of.counts.ended(c)
 	c.answer.end()
 }
 
 // take returns what has come since the last call, whether that is anything, and whether the
-// text has ended. At its end it has the reason.
+// text has ended. At its end it has the reason and the receipt.
 func (c *choice) take() (p completion.Choice, news, ended bool, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -217,7 +158,11 @@ func (c *choice) take() (p completion.Choice, news, ended bool, err error) {
 	c.offset += len(c.tokens)
 	c.out, c.tokens = c.out[:0], nil
 	if c.ended {
-		p.FinishReason = &c.finish
+		reason := string(c.finish)
+		p.FinishReason = &reason
+		if c.text.Length > 0 {
+			p.Receipt = receipt.New(c.of.Model, c.asked, []string{string(c.all)}, []text.Finish{c.finish})
+		}
 	}
 	return p, news, c.ended, nil
 }

@@ -8,11 +8,14 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/quire-ml/quire/model/decode"
 	"github.com/quire-ml/quire/model/sample"
 	"github.com/quire-ml/quire/pipelines/serve/completion"
+	"github.com/quire-ml/quire/pipelines/text"
+	"github.com/quire-ml/quire/transforms/vocab"
 )
 
 // complete answers POST /v1/completions.
@@ -162,20 +165,20 @@ func (m *model) answer(req *completion.Request, l completion.Limits) (*answer, *
 	a := &answer{done: make(chan struct{}), news: make(chan struct{}, 1)}
 	chars := 0
 	for _, p := range req.Prompts {
-		ids, wrong := m.ids(p, l.Prompt)
+		prompt, wrong := m.prompt(p, l.Prompt)
 		if wrong != nil {
 			return nil, wrong
 		}
-		a.prompts += len(ids)
+		a.prompts += len(prompt.IDs)
 		if chars += req.N * req.MaxTokens; req.Echo {
-			chars += req.N * len(ids)
+			chars += req.N * len(prompt.IDs)
 		}
 		if chars > l.Answer/req.Weight() {
 			return nil, completion.Refuse("max_tokens", "the texts of the answer may have more than %d characters together, the limit of one with logprobs like these",
 				l.Answer/req.Weight())
 		}
 		for j := range req.N {
-			c, wrong := m.choice(req, ids, uint64(j))
+			c, wrong := m.choice(req, prompt, uint64(j))
 			if wrong != nil {
 				return nil, wrong
 			}
@@ -187,24 +190,26 @@ func (m *model) answer(req *completion.Request, l completion.Limits) (*answer, *
 	return a, nil
 }
 
-// ids returns the ids of a prompt of up to most characters.
-func (m *model) ids(p completion.Prompt, most int) ([]int32, *completion.Error) {
-	if p.IDs != nil {
-		for at, id := range p.IDs {
-			if int(id) >= m.Vocab.Size() {
-				return nil, completion.Refuse("prompt", "prompt has the id %d at position %d; the model has %d characters", id, at, m.Vocab.Size())
-			}
+// prompt returns a prompt of up to most characters. Characters that the model lacks are
+// refused, also where it has [UNK], as generate refuses them.
+func (m *model) prompt(p completion.Prompt, most int) (*text.Prompt, *completion.Error) {
+	prompt := &text.Prompt{IDs: p.IDs}
+	if p.IDs == nil {
+		var err error
+		if prompt, err = m.Prompt(p.Text, ""); err != nil {
+			return nil, completion.Refuse("prompt", "%s", strings.TrimPrefix(err.Error(), "text: "))
 		}
-		return p.IDs, nil
 	}
-	ids, err := m.Vocab.Encode(nil, m.Text([]byte(p.Text)))
-	if err != nil {
-		return nil, completion.Refuse("prompt", "%v", err)
+	for at, id := range p.IDs {
+		if int(id) >= m.Vocab.Size() {
+			return nil, completion.Refuse("prompt", "prompt has the id %d at position %d; the model has %d characters", id, at, m.Vocab.Size())
+		}
+		prompt.Text = m.Vocab.AppendText(prompt.Text, id)
 	}
-	if len(ids) > most {
-		return nil, completion.Refuse("prompt", "the prompt has %d characters, at most %d are allowed", len(ids), most)
+	if len(prompt.IDs) > most {
+		return nil, completion.Refuse("prompt", "the prompt has %d characters, at most %d are allowed", len(prompt.IDs), most)
 	}
-	return ids, nil
+	return prompt, nil
 }
 
 // sampling returns what a request asks of the sampler. [UNK] is written only where a
@@ -218,25 +223,24 @@ func (m *model) sampling(req *completion.Request) sample.Options {
 	return o
 }
 
-// choice makes a text of a request.
-func (m *model) choice(req *completion.Request, ids []int32, stream uint64) (*choice, *completion.Error) {
+// choice makes a text of a request, with a stream of its seed.
+func (m *model) choice(req *completion.Request, prompt *text.Prompt, stream uint64) (*choice, *completion.Error) {
 	for id := range req.LogitBias {
 		if int(id) >= m.Vocab.Size() {
 			return nil, completion.Refuse("logit_bias", "logit_bias has the id %d; the model has %d characters", id, m.Vocab.Size())
 		}
 	}
-	c := &choice{of: m, likely: req.Logprobs}
-	for _, s := range req.Stop {
-		c.stops = append(c.stops, newStop(s))
-	}
-	if !req.Echo {
-		c.offset = len(ids)
-	}
-	sampler, err := sample.New(m.sampling(req), *req.Seed, stream)
+	asked := &text.Request{Prompt: prompt, Length: req.MaxTokens, Sampling: m.sampling(req), Stop: req.Stop, Seed: *req.Seed, Streams: []uint64{stream}}
+	sampler, err := sample.New(asked.Sampling, asked.Seed, stream)
 	if err != nil {
 		return nil, completion.Refuse("", "%v", err)
 	}
-	c.text = decode.Text{Prompt: ids, Length: req.MaxTokens, Sampler: sampler, Echo: req.Echo, Emit: c.emit, End: func(err error) { m.finish(c, err) }}
+	bytes := m.Vocab.Unit() == vocab.Byte
+	c := &choice{of: m, asked: asked, likely: req.Logprobs, prompt: text.NewEnding(nil, bytes), ending: text.NewEnding(req.Stop, bytes)}
+	if !req.Echo {
+		c.offset = len(prompt.IDs)
+	}
+	c.text = decode.Text{Prompt: prompt.IDs, Length: req.MaxTokens, Sampler: sampler, Echo: req.Echo, Emit: c.emit, End: func(err error) { m.finish(c, err) }}
 	return c, nil
 }
 

@@ -2,6 +2,7 @@ package serve_test
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math"
 	"net/http"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/quire-ml/quire/model/decode"
 	"github.com/quire-ml/quire/model/sample"
+	"github.com/quire-ml/quire/pipelines/receipt"
 	"github.com/quire-ml/quire/pipelines/serve"
 	"github.com/quire-ml/quire/pipelines/text"
 	"github.com/quire-ml/quire/transforms/vocab"
@@ -238,14 +240,79 @@ func TestLogprobsSum(t *testing.T) {
 	}
 }
 
-// TestUnknown: [UNK] is written only where a request has a bias for it.
+// TestUnknown: [UNK] is written only where a request has a bias for it, and read only as an
+// id.
 func TestUnknown(t *testing.T) {
 	h := start(t, open(t, save(t, kind{unknown: true})), nil)
-	if c := h.ask(`{"prompt":"a~b","max_tokens":400,"temperature":2,"echo":true}`).Choices[0]; strings.Count(c.Text, "[UNK]") != 1 {
+	if c := h.ask(`{"prompt":[4,0,5],"max_tokens":400,"temperature":2,"echo":true}`).Choices[0]; strings.Count(c.Text, "[UNK]") != 1 {
 		t.Errorf("%q has other than the prompt's [UNK]", c.Text)
 	}
 	if c := h.ask(`{"prompt":"ab","max_tokens":4,"logit_bias":{"0":100}}`).Choices[0]; c.Text != "[UNK][UNK][UNK][UNK]" {
 		t.Errorf("%q", c.Text)
+	}
+	if e := h.refused("/v1/completions", `{"prompt":"a~bΩ"}`, 400).Error; !strings.Contains(e.Message, "U+007E") || !strings.Contains(e.Message, "U+03A9") {
+		t.Errorf("%+v", e)
+	}
+}
+
+// TestReceipts: each text has a receipt, which makes it again without the server, and says
+// where it is another.
+func TestReceipts(t *testing.T) {
+	for _, k := range []kind{{}, {unit: vocab.Byte}, {unknown: true}} {
+		m := open(t, save(t, k))
+		h := start(t, m, nil)
+		for _, body := range []string{`"prompt":["so it was","and"],"n":2,"seed":-9`, `"prompt":[1,2,0,0],"temperature":0.7,"top_k":9,"top_p":0.9,"min_p":0.01,"repetition_penalty":1.2`,
+			`"prompt":"","stop":["e","xyz"],"logit_bias":{"2":-3}`, `"prompt":"a","echo":true,"logprobs":1`} {
+			body = `{"max_tokens":70,` + body
+			whole := h.ask(body + "}")
+			streamed, _, _ := h.events(body + `,"stream":true}`)
+			receipts := map[int]json.RawMessage{}
+			texts := map[int]string{}
+			for _, r := range streamed {
+				for _, c := range r.Choices {
+					if texts[c.Index] += c.Text; c.Receipt != nil {
+						receipts[c.Index] = c.Receipt
+					}
+				}
+			}
+			if len(receipts) != len(whole.Choices) {
+				t.Errorf("%s: %d receipts for %d texts", body, len(receipts), len(whole.Choices))
+			}
+			for _, c := range whole.Choices {
+				for text, data := range map[string]json.RawMessage{c.Text: c.Receipt, texts[c.Index]: receipts[c.Index]} {
+					checkReceipt(t, m, data, text, strings.Contains(body, "echo"))
+				}
+			}
+		}
+		if c := h.ask(`{"prompt":"a","max_tokens":0,"echo":true}`).Choices[0]; c.Receipt != nil {
+			t.Errorf("nothing was written, and the receipt is %s", c.Receipt)
+		}
+	}
+}
+
+// checkReceipt replays a receipt and compares.
+func checkReceipt(t *testing.T, m *text.Model, data json.RawMessage, want string, echo bool) {
+	t.Helper()
+	r, err := receipt.Decode(data)
+	if err != nil {
+		t.Fatalf("%s: %v", data, err)
+	}
+	res, err := r.Replay(t.Context(), m, func(int, []byte) error { return nil })
+	if err != nil {
+		t.Fatalf("%s: %v", data, err)
+	}
+	got := res.Texts[0]
+	if q, err := r.Request(m); err != nil {
+		t.Fatal(err)
+	} else if !echo {
+		got = got[len(q.Prompt.Text):]
+	}
+	if squeeze(strings.ToValidUTF8(got, "\ufffd")) != squeeze(want) || len(r.Texts) != 1 {
+		t.Errorf("%s gives %q, served was %q", data, got, want)
+	}
+	r.Seed++
+	if _, err := r.Replay(t.Context(), m, func(int, []byte) error { return nil }); !errors.As(err, new(*receipt.DifferentError)) {
+		t.Errorf("with another seed: %v", err)
 	}
 }
 

@@ -45,7 +45,7 @@ func TestPage(t *testing.T) {
 		t.Error("surprise has no colour")
 	}
 	var receipt map[string]any
-	if err := json.Unmarshal([]byte(b.eval(`document.getElementById("receipt").textContent`).(string)), &receipt); err != nil {
+	if err := json.Unmarshal([]byte(b.eval(`document.getElementById("receipt").textContent`).(string)), &receipt); err != nil || receipt["seed"] != 7.0 || receipt["checkpoint_sha256"] != m.SHA256 {
 		t.Errorf("the receipt is %v, %v", receipt, err)
 	}
 	b.shoot("page-light-text")

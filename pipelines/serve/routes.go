@@ -210,8 +210,12 @@ func (s *Server) tokenize(w http.ResponseWriter, r *http.Request) *completion.Er
 		if wrong := m.named(req.Model); wrong != nil {
 			return wrong
 		}
-		ids, wrong := m.ids(completion.Prompt{Text: *req.Text}, s.o.Limits.Prompt)
-		answer["count"], answer["tokens"] = len(ids), append([]int32{}, ids...)
+		prompt, wrong := m.prompt(completion.Prompt{Text: *req.Text}, s.o.Limits.Prompt)
+		if wrong != nil {
+			return wrong
+		}
+		ids := append([]int32{}, prompt.IDs...)
+		answer["count"], answer["tokens"] = len(ids), ids
 		if req.Strs {
 			strs := []string{}
 			for _, id := range ids {
@@ -219,7 +223,7 @@ func (s *Server) tokenize(w http.ResponseWriter, r *http.Request) *completion.Er
 			}
 			answer["token_strs"] = strs
 		}
-		return wrong
+		return nil
 	})
 	if wrong != nil {
 		return wrong
@@ -239,14 +243,13 @@ func (s *Server) detokenize(w http.ResponseWriter, r *http.Request) *completion.
 		if wrong := m.named(req.Model); wrong != nil {
 			return wrong
 		}
-		ids, wrong := m.ids(completion.Prompt{IDs: req.IDs}, s.o.Limits.Prompt)
+		prompt, wrong := m.prompt(completion.Prompt{IDs: req.IDs}, s.o.Limits.Prompt)
 		if wrong != nil {
 			wrong.Param = "tokens"
+			return wrong
 		}
-		for _, id := range ids {
-			text = m.Vocab.AppendText(text, id)
-		}
-		return wrong
+		text = prompt.Text
+		return nil
 	})
 	if wrong != nil {
 		return wrong

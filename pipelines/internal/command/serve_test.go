@@ -138,6 +138,15 @@ func TestServe(t *testing.T) {
 	if want := l.result("texts", "generate", "--prompt", "the ", "--length", "30", "--seed", "3")["texts"].([]any)[0]; "the "+text != want {
 		t.Errorf("serve writes %q, generate %q", "the "+text, want)
 	}
+	proof, err := json.Marshal(first["choices"].([]any)[0].(map[string]any)["receipt"])
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(l.dir, "receipt.json")
+	l.write(file, string(proof))
+	if again := l.result("texts", "replay", file)["texts"].([]any)[0]; again != "the "+text {
+		t.Errorf("serve writes %q, replay %q", "the "+text, again)
+	}
 	other := l.result(trainKeys, "train", "--set", "train.epochs=0", "--set", "train.seed=2", "--out", filepath.Join(l.dir, "other"))["run"].(string)
 	l.ok("promote", other)
 	s.says("in place of " + first["system_fingerprint"].(string))

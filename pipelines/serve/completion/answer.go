@@ -74,9 +74,3 @@ type Usage struct {
 	CompletionTokens int `json:"completion_tokens"`
 	TotalTokens      int `json:"total_tokens"`
 }
-
-// Finish reasons.
-const (
-	FinishLength = "length" // the text has max_tokens characters
-	FinishStop   = "stop"   // a stop string came
-)

@@ -11,7 +11,7 @@ import (
 
 // TestAnswer compares answers with the JSON that clients of the API read.
 func TestAnswer(t *testing.T) {
-	reason, p := completion.FinishStop, -0.5
+	reason, p := "stop", -0.5
 	whole := completion.Answer{ID: "cmpl-1", Object: "text_completion", Created: 7, Model: "m", SystemFingerprint: "f",
 		Choices: []completion.Choice{{Index: 1, Text: "ab", FinishReason: &reason, Receipt: map[string]int{"seed": 3},
 			Logprobs: &completion.Logprobs{Tokens: []string{"a", "b"}, TokenLogprobs: []*float64{nil, &p}, TextOffset: []int{0, 1},
