@@ -144,11 +144,14 @@ func (d *drawing) ends(labels []label) {
 	}
 	font := float64(d.Font)
 	for i, y := range report.Spread(want, 1.25*font, d.y.to, d.y.from) {
-		from := d.x.to
+		from, class := d.x.to, labels[i].Class+" lead"
 		if end := labels[i].end; end > 0 {
 			from = d.x.at(end)
 		}
-		d.add(shape{Class: labels[i].Class + " lead", D: fmt.Sprintf("M%s %sL%s %sL%s %s", px(from+4), px(want[i]), px(d.x.to+3), px(want[i]),
+		if d.x.to-from > font { // it is no part of the line
+			class += " far"
+		}
+		d.add(shape{Class: class, D: fmt.Sprintf("M%s %sL%s %sL%s %s", px(from+4), px(want[i]), px(d.x.to+3), px(want[i]),
 			px(d.x.to+0.9*font), px(y))})
 		d.text(labels[i].Class+" own", "start", d.x.to+1.2*font, y, labels[i].Text)
 	}

@@ -79,6 +79,9 @@ func TestEnds(t *testing.T) {
 	if got := strings.Join(texts, " | "); got != "high | near low | low" {
 		t.Errorf("labels from above: %s", got)
 	}
+	if class := d.Shapes[0].Class + ", " + d.Shapes[2].Class; class != "b lead far, c lead" {
+		t.Errorf("the lines to the labels are %s", class)
+	}
 	if lead := d.Shapes[0].D; lead != "M64 10L113 10L119 10" { // from the end of its line
 		t.Errorf("the first label is led to by %s", lead)
 	}

@@ -26,6 +26,7 @@ func TestRoundPage(t *testing.T) {
 			*d = round.DriftResult{Against: "sets/zero", Chars: 567038, CharsBefore: 500000, NewChars: 3, GoneChars: 1, UnigramNats: &x}
 		})
 	})
+	l.record("20261126T030000Z", func(r *workflow.Record) { r.Config = bytes.Replace(r.Config, []byte("0.002"), []byte("0.009"), 1) }) // a later one
 	p := l.page("20261125T030000Z")
 	p.same("title", texts(p.root, "h1"), []string{"opticks"})
 	p.same("kicker", texts(p.root, ".kicker"), []string{"round 20261125T030000Z"})
