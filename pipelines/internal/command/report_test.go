@@ -39,7 +39,7 @@ func TestReport(t *testing.T) {
 		t.Error("that is no page")
 	}
 	l.fails(1, []string{`"nothing" is no round, run or sweep`, "; `runs list` lists the rounds"}, "report", "nothing")
-	l.fails(1, []string{"corpus.txt is there, and is no report of quire's", "; use another --out"}, "report", "--out", l.corpus)
+	l.fails(1, []string{l.corpus + " is there, and is no report of quire's", "; use another --out"}, "report", "--out", l.corpus)
 	l.ok("train", "--fresh", "--set", "prep.out="+made["set"].(string), "--set", "train.out="+made["run"].(string))
 	if _, err := os.Stat(filepath.Join(made["run"].(string), "report.html")); err == nil {
 		t.Error("the page of a run outlives its training")
