@@ -124,19 +124,6 @@ func count(n int64, noun string) string {
 	return number(n) + " " + noun
 }
 
-// size writes a number of bytes.
-func size(n int64) string {
-	switch x := float64(n); {
-	case x >= 1e9:
-		return fmt.Sprintf("%.1f GB", x/1e9)
-	case x >= 1e6:
-		return fmt.Sprintf("%.1f MB", x/1e6)
-	case x >= 1e3:
-		return fmt.Sprintf("%.0f kB", x/1e3)
-	}
-	return count(n, "byte")
-}
-
 // took writes a duration.
 func took(seconds float64) string {
 	s := int64(seconds + 0.5)
