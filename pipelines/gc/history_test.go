@@ -211,17 +211,18 @@ func (w *world) checkConsistent(what string, after map[string]string) {
 // oracle; then a second removal frees the rest.
 func history(t *testing.T, seed uint64) {
 	t.Helper()
-	st, err := store.Open(t.Context(), t.TempDir())
+	dir, err := os.MkdirTemp("", "history")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	st, err := store.Open(t.Context(), dir)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer st.Close()
 	w := newWorld(t, st, seed)
 	defer w.end()
-	defer func() {
-		dir, _ := st.Local()
-		os.RemoveAll(dir)
-	}()
 	for range 3 + w.r.IntN(25) {
 		w.act()
 	}
@@ -230,7 +231,10 @@ func history(t *testing.T, seed uint64) {
 
 // killedIn counts the removals that were killed before they removed, while they did, and
 // not at all.
-var killedIn [3]int
+var (
+	counting sync.Mutex
+	killedIn [3]int
+)
 
 var errKilled = errors.New("killed")
 
@@ -253,7 +257,8 @@ func killed(t testing.TB, st *store.Store, o gc.Options, at int) (ops int, err e
 		}
 		return nil
 	})
-	_, err = gc.Run(context.Background(), faulty, o)
+	quiet := store.WithNotices(context.Background(), func(string) {})
+	_, err = gc.Run(quiet, faulty, o)
 	return ops, err
 }
 
@@ -281,6 +286,7 @@ func (w *world) check(what string, run func(o gc.Options, at int) (int, error)) 
 		t.Fatalf("%s, killed at %d: %v", what, at, err)
 	}
 	after := w.snapshot()
+	counting.Lock()
 	switch gone := len(before) - len(after); {
 	case err == nil:
 		killedIn[2]++
@@ -289,6 +295,7 @@ func (w *world) check(what string, run func(o gc.Options, at int) (int, error)) 
 	default:
 		killedIn[0]++
 	}
+	counting.Unlock()
 	w.checkKept(fmt.Sprintf("%s, killed at %d of %d", what, at, ops), stays, before, after)
 	w.checkConsistent(fmt.Sprintf("%s, killed at %d", what, at), after)
 	if _, err := run(o, -1); err != nil {
@@ -312,13 +319,21 @@ func (w *world) check(what string, run func(o gc.Options, at int) (int, error)) 
 // operation: nothing is lost that is reached, and a second removal frees the rest.
 func TestHistories(t *testing.T) {
 	memory(t)
+	const workers = uint64(3)
 	n := uint64(60)
 	if soak {
 		n = 10_000
 	}
-	for seed := range n {
-		history(t, seed)
-	}
+	t.Run("seeds", func(t *testing.T) {
+		for worker := range workers {
+			t.Run("", func(t *testing.T) {
+				t.Parallel()
+				for seed := worker; seed < n; seed += workers {
+					history(t, seed)
+				}
+			})
+		}
+	})
 	if at := killedIn; at[0] == 0 || at[1] == 0 || at[2] == 0 {
 		t.Errorf("%d removals were killed before they removed, %d while they did, %d not at all", at[0], at[1], at[2])
 	}

@@ -184,7 +184,7 @@ func (p *plan) promotions(ctx context.Context, st *store.Store) error {
 			}
 		}
 	}
-	for _, name := range p.survey.Stray { // perhaps one that is about to come into service
+	for _, name := range p.survey.Ahead { // a promotion claims its model until its record is in service
 		it := p.items[name]
 		if it == nil {
 			continue

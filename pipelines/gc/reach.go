@@ -39,7 +39,7 @@ func (p *plan) path(st *store.Store, path, why string) {
 	if err != nil {
 		return // the working directory is unknown, and with it every relative path
 	}
-	_, key, _ := belongs(name)
+	_, _, key := belongs(name)
 	if top, rest, _ := strings.Cut(name, "/"); key == "" && top == "runs" {
 		key, _, _ = strings.Cut(rest, "/")
 	}

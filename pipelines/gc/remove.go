@@ -77,7 +77,7 @@ func (p *plan) dropClaims(ctx context.Context, st *store.Store) error {
 }
 
 // announced is the reason to stay of what was not announced.
-const announced = "new: it was not there at the first look"
+const announced = "new: it did not go at the first look"
 
 // spare lets stay what an earlier look has not found to go.
 func (p *plan) spare(first *plan) {

@@ -218,7 +218,7 @@ func (w *world) round() {
 	}
 	config := map[string]any{"train": map[string]any{"from": ""}}
 	if d.from != nil {
-		config["train"] = map[string]any{"from": "runs/" + d.from.key}
+		config["train"] = map[string]any{"from": "runs/" + d.from.key + pick(w, []string{"", "/checkpoints/step-00000010.safetensors"})}
 	}
 	w.seal("rounds/"+d.id, "rounds/"+d.id+".json", map[string]any{"format": "quire-round/2", "round": d.id, "began": d.began, "ended": d.began.Add(time.Minute),
 		"exit": d.exit, "config": config, "versions": map[string]string{}, "host": map[string]string{}, "stages": stages})
@@ -401,7 +401,19 @@ func (w *world) stranger() {
 // orphan leaves what a killed process leaves: files without a pointer to them.
 func (w *world) orphan() {
 	w.orphans++
-	switch w.r.IntN(5) {
+	switch w.r.IntN(6) {
+	case 5:
+		if n := len(w.promoted); n > 0 { // a promotion that was killed before its record came into service
+			p := promotion.Promoted{Format: "quire-promoted/2", Number: w.promoted[n-1].Number + 1, Bytes: 10, SHA256: w.hex(64), By: promotion.ByRound}
+			p.Checkpoint = "promoted/" + p.SHA256 + ".safetensors"
+			w.put(p.Checkpoint, p.Checkpoint, []byte("model"))
+			data, err := store.MarshalSealed(&p)
+			if err != nil {
+				w.t.Fatal(err)
+			}
+			name := fmt.Sprintf("promotions/%08d-%.12x.json", p.Number, sha256.Sum256(data))
+			w.put(name, name, data)
+		}
 	case 0:
 		w.fill("sets/"+w.key(), "train-00000-of-00002.tfrecord")
 	case 1:

@@ -65,7 +65,8 @@ func missing(ctx context.Context, st *store.Store, number int64, err error) erro
 type Survey struct {
 	Kept  []Entry  // the newest first
 	Gone  []Entry  // records of the chain that need not stay, the newest first
-	Stray []string // names of records outside of the chain; such a one was never in service
+	Stray []string // names of records outside of the chain: they were never in service, or are beyond a cut
+	Ahead []string // likewise, of higher numbers than the model in service: perhaps one comes into service
 
 	cut        cut // with Gone removed
 	generation string
@@ -137,6 +138,8 @@ func (s *Survey) beyond(ctx context.Context, st *store.Store, why map[string]str
 	for _, info := range list {
 		switch {
 		case known[info.Name] || !isRecord(info.Name):
+		case why[info.Name] == "" && info.Name > fmt.Sprintf("%s%08d-g", records, s.Kept[0].Number):
+			s.Ahead = append(s.Ahead, info.Name)
 		case why[info.Name] == "":
 			s.Stray = append(s.Stray, info.Name)
 		default:
