@@ -113,7 +113,7 @@ func belongs(object string) (kind, name, key string) {
 	case "corpora":
 		return in("corpus", true) // a document has any name
 	case "sweeps":
-		return in("sweep", slices.Contains([]string{"sweep.csv", "best.yaml", report.SweepName, "report.html"}, file))
+		return in("sweep", slices.Contains([]string{"sweep.csv", "best.yaml", report.SweepName, report.PageName}, file))
 	case "promoted":
 		if sum, ok := promotion.CopyOf(object); ok {
 			return "copy", object, sum
@@ -148,7 +148,7 @@ func ofRun(file string) bool {
 	_, saved := checkpoint.StepOf(file)
 	return saved || strings.HasPrefix(file, report.SegmentsPrefix) || strings.HasPrefix(file, report.EventsPrefix+"0000") ||
 		slices.Contains([]string{runLease, "latest.json", "best.json", "diverged.json", "config.yaml", report.MetricsName, report.PictureName,
-			"report.html"}, file)
+			report.PageName}, file)
 }
 
 // orderOf says when an object of an item goes: what is written last goes first.
