@@ -67,8 +67,7 @@ type Item struct {
 
 	key    string // of package claim; empty: it has none
 	files  []store.Info
-	live   string // who holds its lease; empty: nobody
-	folder bool   // Name is a folder
+	folder bool // Name is a folder
 }
 
 // Foreign is what quire has not made, or does not know by its name.

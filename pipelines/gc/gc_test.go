@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -121,10 +122,12 @@ func TestOthers(t *testing.T) {
 	}
 	other := w.st.OnMachine("another boot")
 	var lease *store.Lease
-	announced := false
+	var once sync.Once
 	st := w.st.WithFaults(func(op, name string) error {
-		if op == "delete" && !announced { // everything was looked at
-			announced = true
+		if op != "delete" {
+			return nil
+		}
+		once.Do(func() { // everything was looked at
 			if _, err := gc.Run(t.Context(), w.st, o); !errors.As(err, new(*store.HeldError)) {
 				t.Errorf("a second removal: %v", err)
 			}
@@ -132,7 +135,7 @@ func TestOthers(t *testing.T) {
 			if lease, err = store.Acquire(t.Context(), other, "runs/"+busy.key+"/run.json", nil); err != nil {
 				t.Error(err)
 			}
-		}
+		})
 		return nil
 	})
 	res, err := gc.Run(t.Context(), st, o)

@@ -7,6 +7,7 @@ import (
 	"os"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -137,26 +138,25 @@ func TestWaits(t *testing.T) {
 func TestAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		st := open(t)
-		down := true
+		var down atomic.Bool
 		broken := st.WithFaults(func(op, name string) error {
-			if down && (op == "commit" || op == "create") {
+			if down.Load() && (op == "commit" || op == "create") {
 				return errors.New("no network")
 			}
 			return nil
 		})
-		down = false
 		user := claim.New(broken, "round", "k")
 		if _, err := user.Take(t.Context(), "k"); err != nil {
 			t.Fatal(err)
 		}
-		down = true
+		down.Store(true)
 		time.Sleep(3 * time.Minute) // the lease cannot be renewed
 		synctest.Wait()
-		down = false
+		down.Store(false)
 		if again, err := user.Take(t.Context(), "k", "k2"); again || err != nil {
 			t.Errorf("nobody removed the claim: %v, %v", again, err)
 		}
-		down = true
+		down.Store(true)
 		time.Sleep(3 * time.Minute)
 		synctest.Wait()
 		all, err := claim.List(t.Context(), st, time.Now())
@@ -166,7 +166,7 @@ func TestAgain(t *testing.T) {
 		if err := claim.Drop(t.Context(), st, all[0].Name); err != nil {
 			t.Fatal(err)
 		}
-		down = false
+		down.Store(false)
 		if again, err := user.Take(t.Context()); !again || err != nil {
 			t.Errorf("the claim was removed: %v, %v", again, err)
 		}
