@@ -30,7 +30,7 @@ func TestWorkdirInCorpus(t *testing.T) {
 		l.ok(args...)
 		o := l.ok(args...)
 		wantStages(t, o, "nothing to do", "")
-		said := strings.Join([]string{mine, l.work + "/rounds", l.work + "/sets", l.work + "/stages"}, ", ")
+		said := strings.Join([]string{mine, l.work + "/gc", l.work + "/rounds", l.work + "/sets", l.work + "/stages"}, ", ")
 		if want := "corpus: " + said + " left out: quire has made it"; !strings.Contains(o.stderr, want) {
 			t.Errorf("%s: want %q: %v", sources, want, o)
 		}

@@ -33,7 +33,7 @@ func TestOutputFails(t *testing.T) {
 	calls := [][]string{
 		{"run"}, {"plan"}, {"prep"}, {"train"}, swept, {"evaluate", "--set", "prep.out=set"}, {"generate"}, {"score", "--text", "the light"},
 		{"score", "--text", "the light", "--chars"}, {"inspect", "--set", "prep.out=set"}, {"inspect", "--metrics", "--set", "train.out=run"}, {"runs", "list"}, {"runs", "show", round},
-		{"runs", "diff", round, round}, {"runs", "watch"}, {"report"}, {"promote", "--history"}, {"config"}, {"config", "explain", "train.lr"}, {"version"}, {"--version"}, {"help", "run"},
+		{"runs", "diff", round, round}, {"runs", "watch"}, {"report"}, {"promote", "--history"}, {"gc", "--keep-last", "9"}, {"config"}, {"config", "explain", "train.lr"}, {"version"}, {"--version"}, {"help", "run"},
 		{"retrain", "--once", "--slot", "2026-11-01T03:00:00Z"}, {"completion", "bash"},
 		{"bench", "--steps", "1", "--hidden", "8", "--embedding", "4", "--batch", "4", "--length", "8", "--generate", "1"},
 	}
