@@ -3,11 +3,14 @@ package export_test
 import (
 	"context"
 	"fmt"
+	"io"
 	"maps"
 	"path/filepath"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
+	"github.com/quire-ml/quire/configs"
 	"github.com/quire-ml/quire/model/rnn"
 	"github.com/quire-ml/quire/pipelines/export"
 	"github.com/quire-ml/quire/pipelines/gate"
@@ -74,6 +77,16 @@ func TestCard(t *testing.T) {
 	if strings.Contains(card, "somebody") || strings.Contains(card, "sentence") || strings.Contains(card, "\n- [x]") || res.Round != "rtrue" {
 		t.Errorf("the card of round %s is %s", res.Round, card)
 	}
+	if n := strings.Count(card, "- source "); n != 2 {
+		t.Errorf("the card has %d sources: %s", n, card)
+	}
+	foreign := t.TempDir()
+	if res, err := export.Folder(t.Context(), small(t), foreign, export.Options{Workdir: c.Workdir, Damaged: damaged}); err != nil || res.Round != "" {
+		t.Errorf("a model that no round has made: %+v, %v", res, err)
+	}
+	if card := contents(t, foreign)["README.md"]; !strings.Contains(card, "No round is known") || strings.Contains(card, "- source ") {
+		t.Errorf("the card of a model that no round has made is %s", card)
+	}
 	elsewhere := t.TempDir()
 	if _, err := export.Folder(t.Context(), m, elsewhere, export.Options{Workdir: t.TempDir(), Damaged: damaged}); err != nil {
 		t.Fatal(err)
@@ -107,5 +120,30 @@ func TestFence(t *testing.T) {
 	}
 	if !strings.Contains(sample, `\u{1b}`) || !strings.Contains(sample, `\u{202e}`) || strings.ContainsAny(sample, "\x1b\u202e") {
 		t.Errorf("the sample is %q", sample)
+	}
+}
+
+// TestBytes: a sample of bytes that are no text, and line ends of Windows, are text in the card,
+// and a training without a finished epoch has no losses.
+func TestBytes(t *testing.T) {
+	k := kind{unit: vocab.Byte, normalize: "none", known: "\xff\r\n"}
+	m := open(t, save(t, k, rnn.Shape{Cell: rnn.GRU, Layers: 1, Embedding: 2, Hidden: 2}))
+	m.Metrics = nil
+	dir := t.TempDir()
+	if _, err := export.Folder(t.Context(), m, dir, export.Options{}); err != nil {
+		t.Fatal(err)
+	}
+	card := contents(t, dir)["README.md"]
+	g := configs.Generate{Prompt: "\n", Length: 500, Temperature: 0.8, TopP: 1}
+	res, err := text.Generate(t.Context(), m, g, io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	alone := strings.Count(res.Texts[0], "\r") - strings.Count(res.Texts[0], "\r\n")
+	if !utf8.ValidString(card) || !strings.Contains(card, "\uFFFD") || strings.Contains(card, "\r") || strings.Count(card, `\u{d}`) != alone || alone == 0 {
+		t.Errorf("the text is %q, the card %q", res.Texts[0], card)
+	}
+	if !strings.Contains(card, "## Losses\n\nNo epoch was finished.\n") {
+		t.Errorf("the card is %s", card)
 	}
 }
