@@ -75,7 +75,7 @@ func identity() string {
 // texts, it refuses at once.
 func (s *Server) enter() (leave func(), _ *completion.Error) {
 	if s.ending.Load() {
-		return nil, &completion.Error{Status: http.StatusServiceUnavailable, Type: "server_error", Code: "shutting_down", Message: "the server ends"}
+		return nil, ending()
 	}
 	leave = func() {
 		s.open.Add(-1)
@@ -87,6 +87,11 @@ func (s *Server) enter() (leave func(), _ *completion.Error) {
 		return nil, busy()
 	}
 	return leave, nil
+}
+
+// ending is the answer of a server that takes nothing new.
+func ending() *completion.Error {
+	return &completion.Error{Status: http.StatusServiceUnavailable, Type: "server_error", Code: "shutting_down", Message: "the server ends"}
 }
 
 // busy is the answer above the capacity.
@@ -142,8 +147,11 @@ func (s *Server) submit(req *completion.Request) (*answer, *model, *completion.E
 			s.counts.prompt.Add(float64(a.prompts))
 			return a, m, nil
 		}
-		s.texts.Add(-k) // another model has come into use meanwhile
+		s.texts.Add(-k) // another model has come into use meanwhile, or none will
 		s.counts.waiting.Sub(float64(k))
+		if s.current.Load() == m {
+			return nil, nil, ending()
+		}
 	}
 }
 

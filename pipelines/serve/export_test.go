@@ -1,6 +1,13 @@
 package serve
 
-import "time"
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// Gatherer has the server's figures.
+func (s *Server) Gatherer() prometheus.Gatherer { return s.counts.registry }
 
 // SetAlive sets the time after which a silent stream pings, until restore is called.
 func SetAlive(d time.Duration) (restore func()) {

@@ -168,7 +168,7 @@ func mediaType(r *http.Request) (string, map[string]string, error) {
 // readyz answers whether the server takes requests.
 func (s *Server) readyz(w http.ResponseWriter, _ *http.Request) *completion.Error {
 	if s.ending.Load() {
-		return &completion.Error{Status: http.StatusServiceUnavailable, Type: "server_error", Code: "shutting_down", Message: "the server ends"}
+		return ending()
 	}
 	return s.write(w, http.StatusOK, ok)
 }

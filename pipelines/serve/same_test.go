@@ -74,6 +74,22 @@ func TestSameBytes(t *testing.T) {
 	}
 }
 
+// TestSameText pins a text, which is the same on every processor, with any number of
+// threads: QUIRE_VARIANT=generic GOMAXPROCS=8 go test -run SameText ./pipelines/serve.
+func TestSameText(t *testing.T) {
+	h := start(t, open(t, save(t, kind{hidden: 70})), nil)
+	const want = "xvrk ge!drhurx\n\nl,rc gikeé kkklkzvt! !kwv!mvpwwhwcwbqogx ,zn"
+	together(64, 64, func(int) {
+		if got := h.ask(`{"prompt":"the end","max_tokens":60,"seed":7,"top_p":0.95}`).Choices[0].Text; got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	})
+	c := h.ask(`{"prompt":"the end","max_tokens":0,"echo":true,"logprobs":0}`).Choices[0]
+	if got, want := *c.Logprobs.TokenLogprobs[6], -3.3570924516445704; got != want {
+		t.Errorf("the last character has the log-probability %v, want %v", got, want)
+	}
+}
+
 // together calls f with 0 … n-1, from so many goroutines at a time.
 func together(workers, n int, f func(i int)) {
 	var next atomic.Int64

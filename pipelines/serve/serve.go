@@ -125,6 +125,11 @@ func (s *Server) Texts() int64 { return s.counts.whole.Load() }
 // Run answers on a listener until ctx ends. Then it is not ready, takes no more requests,
 // answers those under way, and returns nil.
 func (s *Server) Run(ctx context.Context, l net.Listener) error {
+	defer func() {
+		m := s.current.Load()
+		m.retire()
+		<-m.ended
+	}()
 	if a, ok := l.Addr().(*net.TCPAddr); ok && !a.IP.IsLoopback() && s.o.Keys.none() {
 		return errors.Join(&OpenError{l.Addr().String()}, l.Close())
 	}
@@ -135,9 +140,6 @@ func (s *Server) Run(ctx context.Context, l net.Listener) error {
 	err := web.Serve(ctx, l, s, s.o.Limits.Wall+s.o.Limits.Write, s.o.Console.Warn)
 	stop()
 	all.Wait()
-	m := s.current.Load()
-	m.retire()
-	<-m.ended
 	return err
 }
 

@@ -15,6 +15,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
+	"github.com/quire-ml/quire/pipelines/report"
 	"github.com/quire-ml/quire/pipelines/serve"
 )
 
@@ -339,4 +342,45 @@ func first(t testing.TB, r *bufio.Reader) string {
 		t.Fatal(err)
 	}
 	return part.Choices[0].Text
+}
+
+// TestMetrics: the figures follow what happens, and have names that Prometheus' users expect.
+func TestMetrics(t *testing.T) {
+	h := start(t, open(t, save(t, kind{})), nil)
+	h.ask(`{"prompt":"abc","n":2,"max_tokens":20,"seed":1}`)
+	stopped := h.ask(`{"prompt":["a","b"],"max_tokens":500,"stop":["e"]}`)
+	h.refused("/v1/completions", `{}`, 400)
+	h.do("GET", "/nothing", nil)
+	for name, want := range map[string]float64{
+		"quire_prompt_tokens_total":                                     5,
+		"quire_generation_tokens_total":                                 float64(40 + stopped.Usage.Completion),
+		`quire_request_success_total{finished_reason="length"}`:         2,
+		`quire_request_success_total{finished_reason="stop"}`:           2,
+		"quire_num_requests_running":                                    0,
+		"quire_num_requests_waiting":                                    0,
+		"quire_num_requests_open":                                       0,
+		"quire_time_to_first_token_seconds_count":                       2,
+		"quire_e2e_request_latency_seconds_count":                       2,
+		`quire_http_requests_total{code="200",route="/v1/completions"}`: 2,
+		`quire_http_requests_total{code="400",route="/v1/completions"}`: 1,
+		`quire_http_requests_total{code="404",route="/"}`:               1,
+		"quire_faults_total":                                            0,
+	} {
+		if got := h.figure(name); got != want {
+			t.Errorf("%s is %v, want %v", name, got, want)
+		}
+	}
+	s, err := serve.New(h.model, serve.Options{Name: "m", Limits: serve.DefaultLimits(), Console: report.NewConsole(io.Discard, true)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	problems, err := testutil.GatherAndLint(s.Gatherer())
+	for _, p := range problems {
+		if strings.HasPrefix(p.Metric, "quire_") {
+			t.Errorf("%s: %s", p.Metric, p.Text)
+		}
+	}
+	if err != nil {
+		t.Error(err)
+	}
 }

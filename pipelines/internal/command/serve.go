@@ -122,7 +122,7 @@ func (s *serveFlags) add(f *pflag.FlagSet) {
 	f.IntVar(&l.Rows, "batch", l.Rows, "texts written side by side")
 	f.IntVar(&l.Queue, "queue", l.Queue, "texts that wait; a request beyond is refused at once")
 	f.IntVar(&l.Requests, "max-requests", l.Requests, "completions under way, those too whose client still reads")
-	f.DurationVar(&l.Wall, "max-time", l.Wall, "time of a request, from its first byte to the end of its text")
+	f.DurationVar(&l.Wall, "max-time", l.Wall, "time of a request, from the end of its body to the end of its texts")
 	f.DurationVar(&l.Write, "write-timeout", l.Write, "time for a client to take a part of its answer")
 }
 

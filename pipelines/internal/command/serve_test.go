@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -178,6 +179,30 @@ func TestServe(t *testing.T) {
 	}
 	if result["texts"] != 4.0 || result["model"] != "tiny" || s.c.ProcessState.ExitCode() != 0 {
 		t.Errorf("exit code %d, %v", s.c.ProcessState.ExitCode(), result)
+	}
+}
+
+// TestServeSecondSignal: a second signal ends the server at once, whatever is under way.
+func TestServeSecondSignal(t *testing.T) {
+	l := untrained(t)
+	s := l.serve("--max-tokens", "1000000000", "--max-answer", "1000000000")
+	long, err := http.Post(s.url+"/v1/completions", "application/json", strings.NewReader(`{"prompt":"the ","max_tokens":1000000000,"stream":true}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer long.Body.Close()
+	if err := s.c.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	s.soon("the door closed", func() bool {
+		c, err := net.Dial("tcp", strings.TrimPrefix(s.url, "http://"))
+		if err == nil {
+			c.Close()
+		}
+		return err != nil
+	})
+	if o := s.stop(); o.code != -1 || s.c.ProcessState.Sys().(syscall.WaitStatus).Signal() != syscall.SIGTERM {
+		t.Error(o)
 	}
 }
 
