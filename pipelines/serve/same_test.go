@@ -228,7 +228,8 @@ func TestRefusedModel(t *testing.T) {
 	for range 3 {
 		errs <- fmt.Errorf("it is damaged")
 	}
-	calls <- true
+	eventually(t, "all told", func() bool { return len(errs) == 0 })
+	calls <- true // comes after them
 	if got := h.figure(`quire_model_swaps_total{outcome="refused"}`); got != 1 {
 		t.Errorf("%v refusals are counted", got)
 	}
@@ -239,6 +240,7 @@ func TestRefusedModel(t *testing.T) {
 	pinned := `{"model":"` + h.model.SHA256 + `","prompt":"a"}`
 	h.ask(pinned)
 	errs <- nil
+	eventually(t, "taken", func() bool { return len(errs) == 0 })
 	calls <- true
 	h.refused("/v1/completions", pinned, 404)
 	if got := h.figure(fmt.Sprintf(`quire_model_info{model_name="tiny",sha256=%q}`, open(t, good).SHA256)); got != 1 {
