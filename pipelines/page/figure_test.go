@@ -268,3 +268,11 @@ func TestMany(t *testing.T) {
 		t.Errorf("classes %s and %s", runs[0].Class, runs[1].Class)
 	}
 }
+
+// TestRaceExtent: the first tenth of the steps decides nothing.
+func TestRaceExtent(t *testing.T) {
+	lines := [][][2]float64{{{1, 99}, {10, 3}, {100, 2}}, nil, {{4, 50}, {50, 1}}}
+	if _, x, lo, hi := raceExtent(lines); x != 100 || lo != 1 || hi != 3 {
+		t.Errorf("to step %v, losses from %v to %v; want 100, 1 and 3", x, lo, hi)
+	}
+}
