@@ -4,10 +4,15 @@
 package report
 
 import (
+	"bytes"
 	"cmp"
+	"encoding/json"
 	"fmt"
 	"io"
+	"log/slog"
+	"math"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -16,8 +21,25 @@ import (
 )
 
 // Console writes progress for a person: bars on a terminal, elsewhere a line every
-// five seconds. Its methods may be called from several goroutines.
+// five seconds, on a Log an object every thirty. Its methods may be called from several
+// goroutines.
 type Console struct {
+	*screen
+	attrs []any // of the objects of a log
+}
+
+// With returns the console with more attributes, names and values in turn, for the objects
+// of a Log. Elsewhere they do not show.
+func (c *Console) With(attrs ...any) *Console {
+	if c == nil || c.log == nil {
+		return c
+	}
+	return &Console{c.screen, append(slices.Clone(c.attrs), attrs...)}
+}
+
+// A screen is what a console and those that it gave attributes write to.
+type screen struct {
+	log   *slog.Logger // nil: w is none
 	mu    sync.Mutex
 	w     io.Writer
 	bars  bool
@@ -32,7 +54,10 @@ type Console struct {
 // NewConsole returns a console that writes to w. Bars appear when w is a terminal.
 // A quiet console writes warnings only.
 func NewConsole(w io.Writer, quiet bool) *Console {
-	c := &Console{w: w, quiet: quiet, every: 5 * time.Second, draw: 100 * time.Millisecond, now: time.Now}
+	c := &Console{screen: &screen{w: w, quiet: quiet, every: 5 * time.Second, draw: 100 * time.Millisecond, now: time.Now}}
+	if l, ok := w.(*Log); ok {
+		c.log, c.every = l.Logger(), 30*time.Second
+	}
 	c.bars = IsTerminal(w) && os.Getenv("TERM") != "dumb" // else it does not draw
 	return c
 }
@@ -48,18 +73,36 @@ func NewPart(w io.Writer, quiet bool, name string) *Console {
 
 // Line writes one line.
 func (c *Console) Line(format string, args ...any) {
-	if !c.quiet && c.part == "" {
+	switch {
+	case c.quiet || c.part != "":
+	case c.log != nil:
+		c.log.Info(message(format, args...), c.attrs...)
+	default:
 		c.print(fmt.Sprintf(format, args...))
 	}
 }
 
 // Warn writes one line, on a quiet console too.
 func (c *Console) Warn(format string, args ...any) {
+	if c.log != nil {
+		attrs := c.attrs
+		if c.part != "" {
+			attrs = append(slices.Clone(attrs), "part", c.part)
+		}
+		c.log.Warn(message(format, args...), attrs...)
+		return
+	}
 	text := fmt.Sprintf(format, args...)
 	if c.part != "" {
 		text = c.part + ": " + text
 	}
 	c.print("WARNING: " + text)
+}
+
+// message is the text of an object: without the columns and the program's name of a line.
+func message(format string, args ...any) string {
+	format = strings.TrimPrefix(strings.ReplaceAll(format, "%-9s", "%s"), "quire: ")
+	return strings.TrimRight(fmt.Sprintf(format, args...), "\n")
 }
 
 // print writes a line above the bar, if there is one.
@@ -120,7 +163,13 @@ func (p *Progress) Show(done int64, note string) {
 	}
 	if now.Sub(p.last) >= p.c.every {
 		p.last = now
-		fmt.Fprintf(p.c.w, "%s  %3.0f %%\n", text, 100*float64(done)/float64(max(p.total, 1)))
+		percent := 100 * float64(done) / float64(max(p.total, 1))
+		if p.c.log != nil {
+			p.c.log.Info(message("%s", note), append(slices.Clone(p.c.attrs), "stage", cmp.Or(p.c.part, p.title), "done", done, "total", p.total,
+				"percent", math.Round(10*percent)/10)...)
+			return
+		}
+		fmt.Fprintf(p.c.w, "%s  %3.0f %%\n", text, percent)
 	}
 }
 
@@ -164,4 +213,76 @@ func Bytes(n int64) string {
 		return fmt.Sprintf("%.1f %s", x, units[0])
 	}
 	return fmt.Sprintf("%.0f %s", x, units[0])
+}
+
+// A Log turns lines into JSON objects of log/slog, one a line, with time, level and msg.
+// Consoles on it add what they know: slot, round, stage and progress. A line that is such
+// an object already passes. It is for any number of goroutines.
+type Log struct {
+	w      io.Writer
+	logger *slog.Logger
+
+	mu   sync.Mutex
+	rest []byte // of a line without its end
+}
+
+// NewLog returns a log that writes to w, a line at a time.
+func NewLog(w io.Writer) *Log {
+	one := &oneWriter{w: w}
+	return &Log{w: one, logger: slog.New(slog.NewJSONHandler(one, nil))}
+}
+
+// oneWriter is for several goroutines.
+type oneWriter struct {
+	mu sync.Mutex
+	w  io.Writer
+}
+
+func (o *oneWriter) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.w.Write(p)
+}
+
+// Logger returns the logger of the log.
+func (l *Log) Logger() *slog.Logger { return l.logger }
+
+// Write implements io.Writer.
+func (l *Log) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.rest = append(l.rest, p...)
+	for {
+		line, rest, ok := bytes.Cut(l.rest, []byte("\n"))
+		if !ok {
+			return len(p), nil
+		}
+		l.line(line)
+		l.rest = append(l.rest[:0], rest...)
+	}
+}
+
+// Flush writes a line that has no end yet.
+func (l *Log) Flush() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.line(l.rest)
+	l.rest = nil
+}
+
+func (l *Log) line(line []byte) {
+	text := strings.TrimPrefix(strings.TrimSpace(string(line)), "quire: ")
+	var object struct {
+		Msg *string `json:"msg"`
+	}
+	warning, isWarning := strings.CutPrefix(text, "WARNING: ")
+	switch {
+	case text == "":
+	case json.Unmarshal(line, &object) == nil && object.Msg != nil:
+		_, _ = l.w.Write(append(line, '\n')) // where stderr cannot be written to, nobody can be told
+	case isWarning:
+		l.logger.Warn(warning)
+	default:
+		l.logger.Info(text)
+	}
 }

@@ -324,7 +324,7 @@ func (s *slots) one(ctx context.Context, id string) (r *workflow.Record, mine bo
 		return r, false, nil, err
 	}
 	o := s.o
-	o.ID = id
+	o.ID, o.Console = id, o.Console.With("slot", firstPart(id), "round", id)
 	s.o.watch().Began()
 	_, made, failed := attempt(ctx, s.c, o, s.st)
 	s.o.watch().Ended(exitOf(made, failed))
@@ -357,6 +357,12 @@ func nth(slot string, n int) string {
 		return slot
 	}
 	return fmt.Sprintf("%s-%d", slot, n)
+}
+
+// firstPart returns the slot of the id of one of its rounds.
+func firstPart(id string) string {
+	slot, _, _ := strings.Cut(id, "-")
+	return slot
 }
 
 // number returns n of the id of a slot's nth round.

@@ -217,6 +217,9 @@ func (o Options) message(err error) string {
 // Announce tells the console of an event.
 func Announce(console *report.Console, e workflow.Event) {
 	why := strings.Join(e.Why, "; ")
+	if e.Stage != "" {
+		console = console.With("stage", e.Stage)
+	}
 	switch e.Kind {
 	case workflow.Skips:
 		console.Line("%-9s nothing to do: %s", e.Stage, why)

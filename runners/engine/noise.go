@@ -62,6 +62,17 @@ type stderr struct{}
 
 func (stderr) Write(p []byte) (int, error) { return os.Stderr.Write(p) }
 
+// JSON makes the records of Beam's log JSON objects. It is for the start of a program.
+var JSON atomic.Bool
+
+// beamHandler returns the handler of Beam's records.
+func beamHandler() slog.Handler {
+	if JSON.Load() {
+		return slog.NewJSONHandler(stderr{}, nil)
+	}
+	return slog.NewTextHandler(stderr{}, nil)
+}
+
 // filterLogs puts a filter in front of slog's default handler, unless that is a
 // filter already. The log package, which slog redirects, stays as it was.
 func filterLogs() {
@@ -70,7 +81,7 @@ func filterLogs() {
 		return
 	}
 	w, flags, prefix := log.Writer(), log.Flags(), log.Prefix()
-	slog.SetDefault(slog.New(filter{own, slog.NewTextHandler(stderr{}, nil)}))
+	slog.SetDefault(slog.New(filter{own, beamHandler()}))
 	log.SetOutput(w)
 	log.SetFlags(flags)
 	log.SetPrefix(prefix)

@@ -58,12 +58,23 @@ func Main(build func() *cobra.Command) {
 		<-ctx.Done()
 		stop() // a second signal ends the program at once
 	}()
-	os.Exit(Execute(ctx, build(), os.Args[1:], os.Stdout, os.Stderr))
+	var stderr io.Writer = os.Stderr
+	flush := func() {}
+	if wantsJSON(os.Args[1:]) {
+		stderr, flush = logProcess(os.Stderr)
+	}
+	code := Execute(ctx, build(), os.Args[1:], os.Stdout, stderr)
+	flush()
+	os.Exit(code)
 }
 
 // Execute runs a command with these arguments and returns its exit code. Errors
 // go to stderr, one line each.
-func Execute(ctx context.Context, cmd *cobra.Command, args []string, stdout, stderr io.Writer) int {
+func Execute(ctx context.Context, cmd *cobra.Command, args []string, stdout, stderr io.Writer) (code int) {
+	if _, ok := stderr.(*report.Log); !ok && wantsJSON(args) {
+		stderr = report.NewLog(stderr)
+	}
+	defer recovered(stderr, &code)
 	out := &output{w: stdout, terminal: report.IsTerminal(stdout)}
 	if out.terminal {
 		out.w = report.NewVisible(stdout)
@@ -74,6 +85,7 @@ func Execute(ctx context.Context, cmd *cobra.Command, args []string, stdout, std
 	cmd.SilenceErrors, cmd.SilenceUsage = true, true
 	cmd.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return usage(c, err) })
 	addVersion(cmd)
+	addLogFormats(cmd)
 	plainHelp(cmd)
 	executed := cmd
 	_, err := kernel.Variant()
@@ -86,7 +98,7 @@ func Execute(ctx context.Context, cmd *cobra.Command, args []string, stdout, std
 	if err == nil {
 		err = out.err
 	}
-	code := exitCode(err)
+	code = exitCode(err)
 	switch {
 	case code == exitDone:
 	case code == exitInterrupted:
@@ -94,13 +106,13 @@ func Execute(ctx context.Context, cmd *cobra.Command, args []string, stdout, std
 		if slices.Contains(resumable, executed.Name()) {
 			advice = "; what is finished is saved: start the same command again to go on"
 		}
-		fmt.Fprintf(stderr, "quire: interrupted%s\n", advice)
+		say(stderr, code, "interrupted"+advice)
 	default:
 		advice := remedy(err)
 		if errors.As(err, new(usageError)) {
 			advice = "" // usage has said it
 		}
-		fmt.Fprintf(stderr, "quire: %v%s\n", err, advice)
+		say(stderr, code, err.Error()+advice)
 	}
 	return code
 }
