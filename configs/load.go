@@ -53,6 +53,19 @@ func Load(o Options) (*Resolved, error) {
 	return resolve(files, slices.Concat(alone(environ), alone(set), alone(flags)))
 }
 
+// Parse resolves the text of a config that extends none, such as that of Portable, by the
+// defaults alone. name is its name in messages.
+func Parse(name string, text []byte) (*Resolved, error) {
+	p, err := parse(name, text)
+	if err != nil {
+		return nil, err
+	}
+	if p.extends != "" {
+		return nil, &Error{Key: extends, Source: p.extendsSource, Reason: "is for a file, and this config stands by itself"}
+	}
+	return resolve(alone(p.settings), nil)
+}
+
 // alone completes a layer that sets corpus.sources and not corpus.sha256: it
 // empties the digest, which belongs to the sources of a layer below.
 func alone(layer []setting) []setting {

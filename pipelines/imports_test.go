@@ -130,9 +130,11 @@ var mayImport = map[string][2][]string{
 	"pipelines/promotion": {{"model/checkpoint", "pipelines/text", "runners/claim", "runners/store"}, {}},
 	// run and promotion for where a model may be; sample for how it drew.
 	"pipelines/receipt": {{"model/run", "model/sample", "pipelines/promotion", "pipelines/text", "runners/store"}, {}},
-	// kernel, engine, train, vocab: the variant that a record names, and the errors that have a class. Beam: a Transform's steps.
-	"pipelines/round": {{"configs", "model/kernel", "model/run", "model/train", "pipelines/gate", "pipelines/gc", "pipelines/notice", "pipelines/promotion", "pipelines/report", "pipelines/stages", "pipelines/text",
-		"runners/engine", "runners/memory", "runners/schedule", "runners/store", "runners/workflow", "transforms/corpus", "transforms/dataset", "transforms/vocab"}, {beam + "pkg/beam"}},
+	// The stages of a round that a node runs, from both ends: train for its errors, run for the holder of a run.
+	"pipelines/remote": {{"configs", "model/run", "model/train", "pipelines/report", "pipelines/stages", "pipelines/text", "pipelines/watch", "runners/node", "runners/store"}, {}},
+	// kernel, engine, node, train, vocab: the variant that a record names, and the errors that have a class. Beam: a Transform's steps.
+	"pipelines/round": {{"configs", "model/kernel", "model/run", "model/train", "pipelines/gate", "pipelines/gc", "pipelines/notice", "pipelines/promotion", "pipelines/remote", "pipelines/report", "pipelines/stages", "pipelines/text",
+		"runners/engine", "runners/memory", "runners/node", "runners/schedule", "runners/store", "runners/workflow", "transforms/corpus", "transforms/dataset", "transforms/vocab"}, {beam + "pkg/beam"}},
 	// gc knows the names of all that is made below a workdir, from those who make it.
 	"pipelines/gc": {{"configs", "model/checkpoint", "model/run", "pipelines/promotion", "pipelines/report", "pipelines/text", "runners/claim", "runners/schedule", "runners/store",
 		"runners/workflow", "transforms/dataset", "transforms/prepare"}, {}},
@@ -159,8 +161,8 @@ var mayImport = map[string][2][]string{
 	"pipelines/bench": {{"model/cuda", "model/decode", "model/kernel", "model/rnn", "model/sample", "model/train", "pipelines/report", "runners/memory"}, {}},
 	// command prints the plans of workflow, says which formats checkpoint, dataset and workflow read, and asks run what --which may be, kernel whether QUIRE_VARIANT can be had, rnn for the cell of bench, and cuda, train, store, corpus, prepare, dataset and vocab for errors that have an exit code or a remedy.
 	"pipelines/internal/command": {{"configs", "model/checkpoint", "model/cuda", "model/kernel", "model/rnn", "model/run", "model/train",
-		"pipelines/bench", "pipelines/device", "pipelines/export", "pipelines/gate", "pipelines/gc", "pipelines/inspect", "pipelines/monitor", "pipelines/notice", "pipelines/page", "pipelines/promotion", "pipelines/receipt", "pipelines/report", "pipelines/round", "pipelines/serve", "pipelines/stages", "pipelines/sweep", "pipelines/text", "pipelines/watch", "pipelines/web",
-		"runners/engine", "runners/memory", "runners/schedule", "runners/store", "runners/workflow", "transforms/corpus", "transforms/dataset", "transforms/prepare", "transforms/vocab"}, {cobra, pflag}},
+		"pipelines/bench", "pipelines/device", "pipelines/export", "pipelines/gate", "pipelines/gc", "pipelines/inspect", "pipelines/monitor", "pipelines/notice", "pipelines/page", "pipelines/promotion", "pipelines/receipt", "pipelines/remote", "pipelines/report", "pipelines/round", "pipelines/serve", "pipelines/stages", "pipelines/sweep", "pipelines/text", "pipelines/watch", "pipelines/web",
+		"runners/engine", "runners/memory", "runners/node", "runners/schedule", "runners/store", "runners/workflow", "transforms/corpus", "transforms/dataset", "transforms/prepare", "transforms/vocab"}, {cobra, pflag}},
 	"pipelines/prep": {{"pipelines/internal/command"}, {}},
 	// app is command for programs outside of this module; round for their stages.
 	"pipelines/app":     {{"pipelines/internal/command", "pipelines/round"}, {}},

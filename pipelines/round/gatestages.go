@@ -9,11 +9,54 @@ import (
 	"github.com/quire-ml/quire/configs"
 	"github.com/quire-ml/quire/pipelines/gate"
 	"github.com/quire-ml/quire/pipelines/promotion"
+	"github.com/quire-ml/quire/pipelines/remote"
 	"github.com/quire-ml/quire/pipelines/stages"
 	"github.com/quire-ml/quire/pipelines/text"
 	"github.com/quire-ml/quire/runners/store"
 	"github.com/quire-ml/quire/runners/workflow"
 )
+
+// Evaluate is the stage that measures the loss of the model.
+func (r *Stages) Evaluate() workflow.Node {
+	return stage[text.EvaluateResult]{Name: "evaluate", Version: 2, Limit: limit(r.Config.Round.LimitMinutes.Evaluate),
+		Config: r.Config, Keys: []string{},
+		Inputs: []workflow.Input{SetArtifact, ModelArtifact}, Artifact: EvaluationArtifact, On: r.on(remote.Evaluate),
+		Run: func(ctx context.Context, c *configs.Config, task *workflow.Task) (out workflow.Product[text.EvaluateResult], err error) {
+			set, err := SetArtifact.Of(task)
+			if err != nil {
+				return out, err
+			}
+			run, err := ModelArtifact.Of(task)
+			if err != nil {
+				return out, err
+			}
+			res, err := r.evaluated(ctx, c, task, set.Set, run.Best)
+			if err != nil {
+				return out, err
+			}
+			r.Options.Console.Line("evaluate: %v", res)
+			res.Checkpoint = run.Best
+			out.Value = *res
+			return out, nil
+		}}
+}
+
+// evaluated measures the model here or on the node.
+func (r *Stages) evaluated(ctx context.Context, c *configs.Config, task *workflow.Task, set, best store.Path) (*text.EvaluateResult, error) {
+	node, err := r.node(task, remote.Evaluate)
+	if err != nil {
+		return nil, err
+	}
+	if node != nil {
+		file, _ := ModelArtifact.File(task, string(best))
+		return node.Evaluate(ctx, remote.Measure{Key: task.Key, Set: string(set), Checkpoint: string(best), SHA256: file.SHA256})
+	}
+	m, err := r.open(ctx, task)
+	if err != nil {
+		return nil, err
+	}
+	return text.Evaluate(ctx, m, set.In(c.Workdir), "")
+}
 
 // Drift is the live stage that compares the set with the last round's. Its figures are
 // for the record: nothing depends on them.

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"runtime"
 	"runtime/debug"
@@ -19,11 +20,13 @@ import (
 	"github.com/quire-ml/quire/model/train"
 	"github.com/quire-ml/quire/pipelines/gate"
 	"github.com/quire-ml/quire/pipelines/promotion"
+	"github.com/quire-ml/quire/pipelines/remote"
 	"github.com/quire-ml/quire/pipelines/report"
 	"github.com/quire-ml/quire/pipelines/stages"
 	"github.com/quire-ml/quire/pipelines/text"
 	"github.com/quire-ml/quire/runners/engine"
 	"github.com/quire-ml/quire/runners/memory"
+	"github.com/quire-ml/quire/runners/node"
 	"github.com/quire-ml/quire/runners/store"
 	"github.com/quire-ml/quire/runners/workflow"
 	"github.com/quire-ml/quire/transforms/vocab"
@@ -143,7 +146,7 @@ func attempt(ctx context.Context, c *configs.Config, o Options, st *store.Store)
 		o.Console.Warn("%v", err) // of a damaged promoted.json the stages speak
 	}
 	options := o.Workflow(c)
-	if err := checkMemory(ctx, p, st, c, options); err != nil {
+	if err := before(ctx, st, c, o, true); err != nil {
 		return p, nil, err
 	}
 	options.Observe = func(e workflow.Event) { Announce(o.Console, e) }
@@ -151,22 +154,43 @@ func attempt(ctx context.Context, c *configs.Config, o Options, st *store.Store)
 	return p, r, err
 }
 
-// checkMemory returns the error of stages.CheckMemory where a round would train a network
-// that is too large for this machine, whatever the vocabulary: prep would be for nothing.
-func checkMemory(ctx context.Context, p *workflow.Pipeline, st *store.Store, c *configs.Config, o workflow.Options) error {
-	large := stages.CheckMemory(c, stages.SmallestVocabulary, c.Prep.SeqLength)
-	if large == nil {
+// before returns, before any work, the error of a round that would run a stage which
+// cannot run: on this machine a network that is too large for it, whatever the vocabulary;
+// with ask on a node what the node lacks.
+func before(ctx context.Context, st *store.Store, c *configs.Config, o Options, ask bool) error {
+	var large error
+	if !c.Node.Runs(remote.Train) {
+		large = stages.CheckMemory(c, stages.SmallestVocabulary, c.Prep.SeqLength)
+	}
+	ask = ask && c.Node.Kind != configs.NoNode && len(c.Node.Stages) > 0
+	if large == nil && !ask {
 		return nil
 	}
-	o.Judge = nil
-	plan, err := p.Plan(ctx, st, o)
+	quiet, w := o, o.Workflow(c)
+	quiet.Console, w.Judge = report.NewConsole(io.Discard, true), nil // the round itself tells of the corpus
+	p, err := Pipeline(c, quiet)
 	if err != nil {
 		return err
 	}
-	if slices.ContainsFunc(plan.Stages, func(s workflow.PlanStage) bool { return s.Name == "train" && s.Action == workflow.ActionRun }) {
+	plan, err := p.Plan(ctx, st, w)
+	if err != nil && large == nil {
+		return ctx.Err() // the round comes to the same error, and has a record of it
+	}
+	if err != nil {
+		return err
+	}
+	runs := func(s workflow.PlanStage) bool { return s.Action == workflow.ActionRun }
+	if large != nil && slices.ContainsFunc(plan.Stages, func(s workflow.PlanStage) bool { return s.Name == remote.Train && runs(s) }) {
 		return large
 	}
-	return nil
+	if !ask || !slices.ContainsFunc(plan.Stages, func(s workflow.PlanStage) bool { return s.On != "" && runs(s) }) {
+		return nil
+	}
+	node, err := NewStages(c, o).client(st)
+	if err != nil {
+		return err
+	}
+	return node.Check(ctx)
 }
 
 // Plan returns the decisions of Run with the same options, and an error where Run would
@@ -182,7 +206,7 @@ func Plan(ctx context.Context, c *configs.Config, o Options) (*workflow.Plan, er
 	}
 	defer st.Close()
 	options := o.Workflow(c)
-	if err := checkMemory(ctx, p, st, c, options); err != nil {
+	if err := before(ctx, st, c, o, false); err != nil {
 		return nil, err
 	}
 	options.Observe = func(e workflow.Event) { Announce(o.Console, e) } // of a plan's events there are only warnings
@@ -253,12 +277,14 @@ func class(err error) string {
 	var config *configs.Error
 	var usage *engine.UsageError
 	var char *vocab.CharError
+	var there *node.ExitError
 	switch {
 	case errors.Is(err, gate.ErrRefused):
 		return refused
 	case errors.Is(err, train.ErrInterrupted):
 		return workflow.Interrupted
-	case errors.As(err, &config), errors.As(err, &usage), errors.As(err, &char), errors.As(err, new(*memory.ShortError)):
+	case errors.As(err, &config), errors.As(err, &usage), errors.As(err, &char), errors.As(err, new(*memory.ShortError)),
+		errors.As(err, &there) && there.Code == node.WrongUsage:
 		return users
 	}
 	return ""

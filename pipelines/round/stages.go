@@ -11,6 +11,7 @@ import (
 	"github.com/quire-ml/quire/model/train"
 	"github.com/quire-ml/quire/pipelines/gate"
 	"github.com/quire-ml/quire/pipelines/promotion"
+	"github.com/quire-ml/quire/pipelines/remote"
 	"github.com/quire-ml/quire/pipelines/report"
 	"github.com/quire-ml/quire/pipelines/stages"
 	"github.com/quire-ml/quire/pipelines/text"
@@ -67,6 +68,7 @@ type Stages struct {
 	folder  store.Path  // of corpus; empty: it is the sources
 	model   *text.Model // the one that was opened last
 	few     bool        // it was said that a training has few steps
+	fresh   *bool       // whether a node is still to train from zero; nil: it was not asked
 }
 
 // stage is a shipped stage. Its config is the whole config, its key takes Keys.
@@ -184,7 +186,41 @@ func (r *Stages) Train() workflow.Node {
 	return stage[stages.TrainResult]{Name: "train", Version: 1, Limit: limit(r.Config.Round.LimitMinutes.Train),
 		Config: r.Config, Keys: r.Config.KeysOf(configs.Weights, configs.Course, configs.Kept),
 		Inputs: []workflow.Input{SetArtifact, StartArtifact}, Artifact: ModelArtifact,
-		Estimate: r.estimateTrain, Run: r.runTrain}
+		Estimate: r.estimateTrain, Run: r.runTrain, Follow: r.followTrain, On: r.on(remote.Train)}
+}
+
+// followTrain shows how another process trains the run of the stage.
+func (r *Stages) followTrain(ctx context.Context, _ *configs.Config, task *workflow.Task) error {
+	st, err := task.Store.Sub("runs/" + task.Key)
+	if err != nil {
+		return err
+	}
+	return remote.Follow(ctx, st, r.Options.Console)
+}
+
+// on names the node on which a stage runs; empty: it runs here.
+func (r *Stages) on(stage string) string {
+	if n, err := remote.Open(&r.Config.Node); err == nil && n != nil && r.Config.Node.Runs(stage) {
+		return n.String()
+	}
+	return ""
+}
+
+// node returns the client of the node on which a stage runs, nil where it runs here.
+func (r *Stages) node(task *workflow.Task, stage string) (*remote.Client, error) {
+	if !r.Config.Node.Runs(stage) {
+		return nil, nil
+	}
+	return r.client(task.Store)
+}
+
+// client returns the client of the node, for the workdir in st.
+func (r *Stages) client(st *store.Store) (*remote.Client, error) {
+	n, err := remote.Open(&r.Config.Node)
+	if err != nil {
+		return nil, err
+	}
+	return &remote.Client{Node: n, Store: st, Workdir: r.Config.Workdir, Config: r.Options.Config, Console: r.Options.Console}, nil
 }
 
 // estimateTrain counts the steps, and those of a training that was cut off.
@@ -198,7 +234,10 @@ func (r *Stages) estimateTrain(ctx context.Context, c *configs.Config, task *wor
 		return cost, err
 	}
 	defer done()
-	if err := stages.CheckMemory(c, opened.Vocab().Size(), opened.Manifest().SeqLength); err != nil {
+	if !c.Node.Runs(remote.Train) { // a node looks for itself
+		err = stages.CheckMemory(c, opened.Vocab().Size(), opened.Manifest().SeqLength)
+	}
+	if err != nil {
 		return cost, err
 	}
 	if cost.Steps, err = r.steps(c, opened); err != nil {
@@ -241,8 +280,7 @@ func (r *Stages) runTrain(ctx context.Context, c *configs.Config, task *workflow
 	if err != nil {
 		return out, err
 	}
-	res, err := stages.Train(ctx, c, stages.TrainOptions{Set: set.Set.In(c.Workdir), Out: store.Locate(c.Workdir, name),
-		Owned: true, Fresh: task.Forced, Config: r.Options.Config, Console: r.Options.Console})
+	res, err := r.trained(ctx, c, task, set.Set, name)
 	if err != nil {
 		return out, err
 	}
@@ -262,6 +300,22 @@ func (r *Stages) runTrain(ctx context.Context, c *configs.Config, task *workflow
 	res.Run, res.Checkpoint, res.Best = run, run+"/"+store.Path(latest.Name), run+"/"+store.Path(best.Name)
 	out.Value, out.Digest = *res, best.SHA256
 	return out, err
+}
+
+// trained trains here or on the node.
+func (r *Stages) trained(ctx context.Context, c *configs.Config, task *workflow.Task, set store.Path, name string) (*stages.TrainResult, error) {
+	node, err := r.node(task, remote.Train)
+	switch {
+	case err != nil:
+		return nil, err
+	case node == nil:
+		return stages.Train(ctx, c, stages.TrainOptions{Set: set.In(c.Workdir), Out: store.Locate(c.Workdir, name),
+			Owned: true, Fresh: task.Forced, Config: r.Options.Config, Console: r.Options.Console})
+	}
+	if r.fresh == nil {
+		r.fresh = &task.Forced
+	}
+	return node.Train(ctx, remote.Training{Key: task.Key, Set: string(set), Run: name, Fresh: r.fresh})
 }
 
 // open reads the checkpoint of a trained model, once for several stages. The error wraps
@@ -319,33 +373,4 @@ func (r *Stages) warnFew(steps, perEpoch int64) {
 	r.Options.Console.Warn("train: %s in all are few: with less than %d, at the default train.lr, the loss hardly falls below the unigram entropy,"+
 		" and the gate refuses such a model; use train.epochs=%d, a smaller train.batch, or more text",
 		report.Count(int(steps), "step"), fewSteps, (enoughSteps+perEpoch-1)/perEpoch)
-}
-
-// Evaluate is the stage that measures the loss of the model.
-func (r *Stages) Evaluate() workflow.Node {
-	return stage[text.EvaluateResult]{Name: "evaluate", Version: 2, Limit: limit(r.Config.Round.LimitMinutes.Evaluate),
-		Config: r.Config, Keys: []string{},
-		Inputs: []workflow.Input{SetArtifact, ModelArtifact}, Artifact: EvaluationArtifact,
-		Run: func(ctx context.Context, c *configs.Config, task *workflow.Task) (out workflow.Product[text.EvaluateResult], err error) {
-			set, err := SetArtifact.Of(task)
-			if err != nil {
-				return out, err
-			}
-			run, err := ModelArtifact.Of(task)
-			if err != nil {
-				return out, err
-			}
-			m, err := r.open(ctx, task)
-			if err != nil {
-				return out, err
-			}
-			res, err := text.Evaluate(ctx, m, set.Set.In(c.Workdir), "")
-			if err != nil {
-				return out, err
-			}
-			r.Options.Console.Line("evaluate: %v", res)
-			res.Checkpoint = run.Best
-			out.Value = *res
-			return out, nil
-		}}
 }

@@ -199,6 +199,13 @@ func sizeOptions(c *configs.Config, vocabulary, seqLength int) train.Options {
 // large with any.
 const SmallestVocabulary = 2
 
+// LeastBytes is the size of a checkpoint of a config's model, at least: weights and two
+// moments of each, with the smallest vocabulary.
+func LeastBytes(c *configs.Config) int64 {
+	o := sizeOptions(c, SmallestVocabulary, c.Prep.SeqLength)
+	return 3 * 4 * int64(o.Shape.Count())
+}
+
 // CheckMemory returns a *memory.ShortError where a training needs more memory than this
 // machine has. Where a GPU is asked for, a *cuda.Unavailable says that there is none,
 // a *cuda.MemoryError that it is too small, and a *cuda.SizeError that any is.

@@ -29,10 +29,11 @@ type Node interface {
 	// String says where: "ssh gpu1".
 	String() string
 
-	// Check returns an error, which says what to do, where jobs could not run: the node
-	// does not answer, has another quire, or does not see the workdir, an absolute path
-	// or URL. It is called before any work.
-	Check(ctx context.Context, workdir string) error
+	// Check returns an error where jobs could not run: the node does not answer, has no
+	// quire, or cannot be told. It is called before any work. probe is a job of a second
+	// that looks around there; its result is that of Check. A node on which a job does
+	// not begin at once may do without it: its result is nil.
+	Check(ctx context.Context, probe Job) (result []byte, err error)
 
 	// Run runs a job to its end and returns its result, the last line of its standard
 	// output. tell gets each line of its standard error as it comes, without the line
@@ -47,8 +48,17 @@ type Node interface {
 	Run(ctx context.Context, job Job, tell func(line string)) (result []byte, err error)
 }
 
-// Interrupted is the exit code of a job that has saved and ended early.
-const Interrupted = 75
+// A Quiet node tells nothing of a job that runs: whoever wants to know follows the run.
+type Quiet interface {
+	Node
+	Quiet()
+}
+
+// Exit codes of jobs: wrong usage or config; ended early, with everything saved.
+const (
+	WrongUsage  = 2
+	Interrupted = 75
+)
 
 // An ExitError says that a job has ended without success.
 type ExitError struct {
@@ -56,6 +66,7 @@ type ExitError struct {
 	Code        int
 	Class       string // of the job's error, see Class…; empty: none of these
 	Message     string // the job's own last words; may be empty
+	Step        int64  // at which a training diverged
 }
 
 // Classes of an ExitError.
@@ -63,14 +74,14 @@ const (
 	ClassTransient = "transient" // it may pass: no network, 5xx
 	ClassDiverged  = "diverged"  // the loss is not finite
 	ClassHeld      = "held"      // another process has the run
+	ClassFull      = "full"      // a disk is full
 )
 
 func (e *ExitError) Error() string {
-	text := fmt.Sprintf("node: %s on %s ended with exit code %d", e.Stage, e.Node, e.Code)
 	if e.Message != "" {
-		text += ": " + e.Message
+		return fmt.Sprintf("node: %s on %s: %s", e.Stage, e.Node, e.Message)
 	}
-	return text
+	return fmt.Sprintf("node: %s on %s ended with exit code %d", e.Stage, e.Node, e.Code)
 }
 
 // Is reports whether a transient error may pass.
@@ -82,6 +93,8 @@ func (e *ExitError) Is(target error) bool {
 // another attempt finds the job at work, or its saved work.
 type LostError struct {
 	Node, Stage string
+	Host        string // of the job, and its process there; empty and 0: it has not begun
+	PID         int
 	Err         error // of the connection
 }
 

@@ -79,7 +79,7 @@ const (
 func (x *pass) do(ctx context.Context, n *node) (*StageRecord, error) {
 	began, told, pause := time.Now(), time.Time{}, lookMin
 	for {
-		s, err := x.once(ctx, n)
+		v, s, err := x.once(ctx, n)
 		var held *store.HeldError
 		if !errors.As(err, &held) || time.Since(began) > patience {
 			return s, err
@@ -87,6 +87,13 @@ func (x *pass) do(ctx context.Context, n *node) (*StageRecord, error) {
 		if time.Since(told) >= tellWait {
 			x.o.observe(n.name, Waits, err.Error())
 			told = time.Now()
+		}
+		if n.follow != nil {
+			followed := time.Now()
+			if err := n.follow(ctx, v.task); err != nil {
+				return nil, err
+			}
+			began = began.Add(time.Since(followed))
 		}
 		if err := store.Wait(ctx, pause); err != nil {
 			return nil, err

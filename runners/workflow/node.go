@@ -29,16 +29,18 @@ type node struct {
 	live     bool
 	onDemand bool
 	limit    time.Duration
+	on       string
 
 	run      func(ctx context.Context, task *Task) (product, error)
 	check    func(ctx context.Context, task *Task, made json.RawMessage) (string, error)
 	estimate func(ctx context.Context, task *Task) (Cost, error)
+	follow   func(ctx context.Context, task *Task) error
 	differ   func(old, now json.RawMessage) []string // of its values
 	locate   func(value json.RawMessage, dir string) (json.RawMessage, error)
 }
 
 func (s Stage[C, T]) node() (*node, error) {
-	n := &node{name: s.Name, version: s.Version, artifact: string(s.Artifact), live: s.Live, onDemand: s.OnDemand, limit: s.Limit,
+	n := &node{name: s.Name, version: s.Version, artifact: string(s.Artifact), live: s.Live, onDemand: s.OnDemand, limit: s.Limit, on: s.On,
 		differ: differences[T], locate: located[T]}
 	switch {
 	case s.Name == "" || strings.ContainsAny(s.Name, "/\\ "):
@@ -80,6 +82,9 @@ func (s Stage[C, T]) node() (*node, error) {
 	}
 	if s.Estimate != nil {
 		n.estimate = func(ctx context.Context, task *Task) (Cost, error) { return s.Estimate(ctx, s.Config, task) }
+	}
+	if s.Follow != nil {
+		n.follow = func(ctx context.Context, task *Task) error { return s.Follow(ctx, s.Config, task) }
 	}
 	return n, nil
 }

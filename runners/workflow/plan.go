@@ -16,6 +16,7 @@ type PlanStage struct {
 	Name    string   `json:"name"`
 	Action  Action   `json:"action"`
 	Reasons []string `json:"reasons"`
+	On      string   `json:"on,omitempty"`  // the machine on which it runs; empty: this one
 	Key     string   `json:"key,omitempty"` // empty: it depends on an artifact that is still to be made
 	Cost    *Cost    `json:"cost"`          // of running it; nil: not known, or nothing
 	// Seconds is the expected time, that of an earlier round in proportion to the
@@ -80,7 +81,7 @@ func (x *pass) plan(ctx context.Context, n *node) (*PlanStage, error) {
 			return nil, err
 		}
 	}
-	s := &PlanStage{Name: n.name, Action: v.action, Reasons: v.reasons}
+	s := &PlanStage{Name: n.name, Action: v.action, Reasons: v.reasons, On: n.on}
 	if v.task != nil {
 		s.Key = v.task.Key
 	}

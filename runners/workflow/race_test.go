@@ -192,3 +192,58 @@ func TestBusyBound(t *testing.T) {
 		})
 	}
 }
+
+// TestFollow: a stage that waits for another process shows it until it has ended. That part
+// of the wait has no bound.
+func TestFollow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		st, s := open(t), plain("a", "x")
+		began := time.Now()
+		s.Run = func(context.Context, any, *workflow.Task) (out workflow.Product[string], err error) {
+			if time.Since(began) >= 72*time.Hour {
+				return workflow.Product[string]{Value: "made"}, nil
+			}
+			return out, &store.HeldError{Where: "lease.json", PID: 4711}
+		}
+		var followed []time.Duration
+		s.Follow = func(ctx context.Context, _ any, task *workflow.Task) error {
+			if task.Key == "" {
+				t.Error("it follows no key")
+			}
+			followed = append(followed, time.Since(began).Round(time.Hour))
+			return store.Wait(ctx, 36*time.Hour)
+		}
+		p, err := workflow.New(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, err := p.Run(ctx, st, workflow.Options{})
+		if err != nil || r.Exit != workflow.Done || string(r.Stages[0].Value) != `"made"` {
+			t.Errorf("%+v, %v", r, err)
+		}
+		if want := []time.Duration{0, 36 * time.Hour}; !slices.Equal(followed, want) {
+			t.Errorf("it followed after %v, want %v", followed, want)
+		}
+	})
+}
+
+// TestOn: a plan says where a stage runs, and no key depends on it.
+func TestOn(t *testing.T) {
+	keys := map[string]bool{}
+	for _, on := range []string{"", "ssh gpu1"} {
+		s := plain("a", "x")
+		s.On = on
+		p, err := workflow.New(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		plan, err := p.Plan(ctx, open(t), workflow.Options{})
+		if err != nil || plan.Stages[0].On != on {
+			t.Errorf("the stage runs on %q, want %q: %v", plan.Stages[0].On, on, err)
+		}
+		keys[plan.Stages[0].Key] = true
+	}
+	if len(keys) != 1 {
+		t.Errorf("the keys are %v, want one", keys)
+	}
+}

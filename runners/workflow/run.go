@@ -243,12 +243,11 @@ func (x *pass) close(ctx context.Context, r *Record, failed error) (*Record, err
 }
 
 // once is one attempt of do.
-func (x *pass) once(ctx context.Context, n *node) (*StageRecord, error) {
-	v, err := x.decide(ctx, n)
-	if err != nil {
-		return nil, err
+func (x *pass) once(ctx context.Context, n *node) (v *verdict, s *StageRecord, err error) {
+	if v, err = x.decide(ctx, n); err != nil {
+		return nil, nil, err
 	}
-	s := &StageRecord{Name: n.name, Live: n.live, Action: v.action, Reasons: v.reasons, Key: v.task.Key,
+	s = &StageRecord{Name: n.name, Live: n.live, Action: v.action, Reasons: v.reasons, Key: v.task.Key,
 		Version: n.version, Config: n.settings, Inputs: v.inputs, Artifact: n.artifact}
 	if v.action == ActionSkip {
 		x.o.observe(n.name, Skips, v.reasons...)
@@ -258,16 +257,16 @@ func (x *pass) once(ctx context.Context, n *node) (*StageRecord, error) {
 		if v.regenerated {
 			_, err = v.outcome.write(ctx, x.st, v.old)
 		}
-		return s, err
+		return v, s, err
 	}
 	if err := x.refuse(v); err != nil {
-		return nil, err
+		return v, nil, err
 	}
 	if !n.live {
 		x.o.observe(n.name, Runs, v.reasons...)
 		if n.estimate != nil {
 			if s.Cost, err = n.estimate(ctx, v.task); err != nil {
-				return nil, err
+				return v, nil, err
 			}
 		}
 	}
@@ -275,25 +274,25 @@ func (x *pass) once(ctx context.Context, n *node) (*StageRecord, error) {
 	case errors.Is(err, store.ErrConflict): // another process has written the outcome meanwhile
 		return x.once(ctx, n)
 	case err != nil:
-		return nil, err
+		return v, nil, err
 	}
 	began := time.Now()
 	product, attempts, err := x.attempt(ctx, v)
 	s.Seconds, s.Attempts = time.Since(began).Seconds(), attempts
 	if err != nil {
-		return s, err
+		return v, s, err
 	}
 	if !n.live {
 		made := &outcome{Format: outcomeFormat, Stage: n.name, Key: v.task.Key, Version: n.version, Config: n.settings, Inputs: v.inputs,
 			Product: product, Seconds: s.Seconds, Cost: s.Cost}
 		if made, err = made.write(ctx, x.st, ""); err != nil {
-			return s, err
+			return v, s, err
 		}
 		product = made.Product
 	}
 	s.set(product)
 	x.made[n.artifact] = product
-	return s, nil
+	return v, s, nil
 }
 
 // forget removes the outcome of a stage that runs although it has one. A stage that is

@@ -111,6 +111,13 @@ type Stage[C, T any] struct {
 	OnDemand bool
 
 	Limit time.Duration // of one attempt; 0: none
+
+	On string // the machine on which Run has the work done, for Plan; empty: this one
+
+	// Follow shows what another process does that holds a lease which Run needs, until it
+	// no longer seems to hold it. This part of the wait has no bound. nil: the stage looks
+	// for the lease again and again.
+	Follow func(ctx context.Context, config C, task *Task) error
 }
 
 // Product is the result of a stage: a value, and the files that belong to it.

@@ -34,6 +34,7 @@ import (
 	"github.com/quire-ml/quire/pipelines/text"
 	"github.com/quire-ml/quire/runners/engine"
 	"github.com/quire-ml/quire/runners/memory"
+	"github.com/quire-ml/quire/runners/node"
 	"github.com/quire-ml/quire/runners/store"
 )
 
@@ -100,7 +101,7 @@ func Execute(ctx context.Context, cmd *cobra.Command, args []string, stdout, std
 	}
 	code = exitCode(err)
 	switch {
-	case code == exitDone:
+	case code == exitDone, errors.As(err, new(toldError)):
 	case code == exitInterrupted:
 		advice := ""
 		if slices.Contains(resumable, executed.Name()) {
@@ -178,6 +179,7 @@ func unknownCommand(root *cobra.Command, err error, args []string) error {
 func exitCode(err error) int {
 	var config *configs.Error
 	var wrong usageError
+	var there *node.ExitError
 	switch {
 	case err == nil:
 		return exitDone
@@ -188,6 +190,8 @@ func exitCode(err error) int {
 	case errors.As(err, &config), errors.As(err, &wrong), errors.Is(err, gc.ErrNoPolicy), errors.As(err, new(*gc.SweepError)),
 		errors.Is(err, text.ErrPrompt), errors.As(err, new(*memory.ShortError)),
 		errors.As(err, new(*cuda.Unavailable)), errors.As(err, new(*cuda.MemoryError)), errors.As(err, new(*cuda.SizeError)):
+		return exitUsage
+	case errors.As(err, &there) && there.Code == node.WrongUsage:
 		return exitUsage
 	}
 	return exitFailed

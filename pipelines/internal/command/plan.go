@@ -40,7 +40,7 @@ func Plan(mine ...round.Stage) *cobra.Command {
 	var f roundFlags
 	c := build(&o, "plan", "Say what a round would do, and why",
 		`Plan prints for each stage whether run, with the same config and flags, would run or skip
-it, why, and in what time by earlier rounds. It reads the corpus, and downloads it if
+it, why, on which node, and in what time by earlier rounds. It reads the corpus, and downloads it if
 necessary. It makes nothing. Files of a workdir that are missing would be made again. A file
 that is damaged stops the round, and the plan. Where the gate would refuse the model, as far as that
 is known before the round, the exit code is 3, as that of run.`,
@@ -76,6 +76,9 @@ func printPlan(w io.Writer, p *workflow.Plan) {
 			}
 		}
 		if s.Action == workflow.ActionRun {
+			if s.On != "" {
+				fmt.Fprintf(w, "%15s on %s\n", "", s.On)
+			}
 			if text := costs(s); text != "" {
 				fmt.Fprintf(w, "%15s %s\n", "", text)
 			}

@@ -148,7 +148,7 @@ func TestPlanNoEffect(t *testing.T) {
 		if o.key == "workdir" || configs.Effects()[o.key] != configs.None {
 			continue // another workdir is empty
 		}
-		args := set(o.key + "=" + o.value)
+		args := set(append(slices.Clone(o.with), o.key+"="+o.value)...)
 		if got := l.planned(args...); len(got) != 0 {
 			t.Errorf("%s: the plan runs %v", o.key, got)
 		}

@@ -28,6 +28,6 @@ func Program(name string, mine ...round.Stage) *cobra.Command {
 		RunE:                       func(c *cobra.Command, _ []string) error { return c.Help() }}
 	root.AddCommand(Run(mine...), Plan(mine...), Runs(), Report(), Prep(), Train(), Evaluate(), Generate(), Replay(), Score(), Inspect(), Promote(), Export(),
 		retrain(mine...), Sweep(mine...), GC(), Serve(), Config(), Bench(), Version())
-	root.AddCommand(Docs())
+	root.AddCommand(Docs(), Node())
 	return root
 }

@@ -27,6 +27,7 @@ import (
 	"github.com/quire-ml/quire/pipelines/text"
 	"github.com/quire-ml/quire/pipelines/web"
 	"github.com/quire-ml/quire/runners/memory"
+	"github.com/quire-ml/quire/runners/node"
 	"github.com/quire-ml/quire/runners/schedule"
 	"github.com/quire-ml/quire/runners/store"
 	"github.com/quire-ml/quire/runners/workflow"
@@ -38,10 +39,10 @@ import (
 // remedy returns the advice to append to an error of a package that knows neither
 // commands nor keys.
 func remedy(err error) string {
-	var few *train.TooFewError
 	var refused *gate.RefusedError
 	var service *promotion.ModelError
 	var damage *workflow.DamageError
+	var lacks *node.CheckError
 	switch {
 	case errors.As(err, new(*round.SlotError)):
 		return "" // the slot's record has it
@@ -57,6 +58,8 @@ func remedy(err error) string {
 		} else {
 			return advice
 		}
+	case errors.As(err, new(*node.ExitError)), errors.As(err, &lacks):
+		return nodeRemedy(lacks)
 	case errors.As(err, new(*stages.OtherSetError)):
 		return "; use another prep.out, or prep --replace to make the set again"
 	case errors.As(err, new(*stages.ForeignError)):
@@ -81,14 +84,8 @@ func remedy(err error) string {
 		return "; use another --out"
 	case deviceRemedy(err) != "":
 		return deviceRemedy(err)
-	case errors.As(err, new(*memory.ShortError)) && errors.As(err, new(*text.ModelError)):
-		return "; use a smaller model, or a larger machine"
-	case errors.As(err, new(*memory.ShortError)):
-		return "; use a smaller model.hidden, train.batch or prep.seq_length, or a larger machine"
-	case errors.As(err, &few) && few.Sequences > 0:
-		return fmt.Sprintf("; use a smaller train.batch (%d at most), a smaller prep.seq_length or more text", few.Sequences)
-	case few != nil:
-		return "; use a smaller prep.seq_length or more text"
+	case sizeRemedy(err) != "":
+		return sizeRemedy(err)
 	case errors.As(err, &service) && !errors.Is(err, fs.ErrPermission):
 		return serviceRemedy(service)
 	case errors.As(err, &damage) && damage.Stage != "":
@@ -124,6 +121,52 @@ func deviceRemedy(err error) string {
 		return "; use train.device cpu, which makes the same bytes, or a smaller model.hidden"
 	case errors.As(err, new(*cuda.LostError)):
 		return "; training goes on from its last checkpoint, with train.device cpu too"
+	}
+	return ""
+}
+
+// sizeRemedy is remedy for what is too large for this machine, and for a text that is too small.
+func sizeRemedy(err error) string {
+	var few *train.TooFewError
+	switch {
+	case errors.As(err, new(*memory.ShortError)) && errors.As(err, new(*text.ModelError)):
+		return "; use a smaller model, or a larger machine"
+	case errors.As(err, new(*memory.ShortError)):
+		return "; use a smaller model.hidden, train.batch or prep.seq_length, or a larger machine"
+	case errors.As(err, &few) && few.Sequences > 0:
+		return fmt.Sprintf("; use a smaller train.batch (%d at most), a smaller prep.seq_length or more text", few.Sequences)
+	case few != nil:
+		return "; use a smaller prep.seq_length or more text"
+	}
+	return ""
+}
+
+// nodeRemedy is remedy for a node on which stages cannot run; nil: it was at work, and has
+// said itself what to do.
+func nodeRemedy(e *node.CheckError) string {
+	if e == nil {
+		return ""
+	}
+	try := e.Node + " quire version"
+	switch e.Reason {
+	case node.NoLauncher:
+		return "; install it, or correct node.launch"
+	case node.Unreachable:
+		return "; try it by hand, without a password: " + try
+	case node.Mute:
+		return "; node.launch must run what follows it and pass standard input and output on, as docker run does with -i; try: " + try
+	case node.NoProgram:
+		return "; install this quire there, in the PATH of " + try + ", or use node.binary copy"
+	case node.OtherBuild:
+		return "; install the same version there, or use node.binary copy; " + try + " says which it is"
+	case node.OtherPlatform:
+		return "; build the same version for it, install it there, and use node.binary installed"
+	case node.NotCopied:
+		return "; make room for it in the folder .cache/quire of the user there (XDG_CACHE_HOME), or install this quire there and use node.binary installed"
+	case node.Full:
+		return "; free space there, and run again"
+	case node.NoWorkdir:
+		return "; use a workdir that both machines have at the same path, such as a shared folder, or gs://"
 	}
 	return ""
 }

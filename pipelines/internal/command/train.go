@@ -12,6 +12,7 @@ import (
 	"github.com/quire-ml/quire/configs"
 	"github.com/quire-ml/quire/model/train"
 	"github.com/quire-ml/quire/pipelines/device"
+	"github.com/quire-ml/quire/pipelines/remote"
 	"github.com/quire-ml/quire/pipelines/report"
 	"github.com/quire-ml/quire/pipelines/stages"
 	"github.com/quire-ml/quire/runners/store"
@@ -20,7 +21,7 @@ import (
 // Train is the command that trains a model on a set.
 func Train() *cobra.Command {
 	var o common
-	var out string
+	var out, request string
 	var replace, fresh bool
 	c := build(&o, "train", "Train a model on a set, or go on with a training",
 		`Train reads the set at prep.out and writes checkpoints to train.out. It goes on from the
@@ -28,6 +29,9 @@ last checkpoint by itself; SIGINT and SIGTERM save and end with exit code 75. It
 set that prep writes, or a round with the same settings.`,
 		"  train --config shakespeare\n  train --config shakespeare --set train.epochs=20 --out work/long",
 		func(c *cobra.Command) error {
+			if request != "" {
+				return attend(c, request, remote.Train)
+			}
 			var flags []configs.Flag
 			if out != "" {
 				flags = append(flags, configs.Flag{Key: "train.out", Value: out, Name: "--out"})
@@ -52,6 +56,7 @@ set that prep writes, or a round with the same settings.`,
 			}
 			return errors.Join(o.print(c, res, func(w io.Writer) { printTrain(w, res) }), err)
 		})
+	addRequest(c, &request)
 	c.Flags().StringVar(&out, "out", "", "the run's directory (train.out)")
 	c.Flags().BoolVar(&replace, "replace", false, "start from zero where the run has other inputs, is further or is damaged")
 	c.Flags().BoolVar(&fresh, "fresh", false, "start from zero in any case: what the run has is deleted")

@@ -1,0 +1,5 @@
+//go:build soak
+
+package remote_test
+
+const soak = true
