@@ -185,10 +185,10 @@ func (b *browser) write(text string) {
 	b.call("Input.insertText", map[string]any{"text": text})
 }
 
-// shoot saves a picture of the whole page in the folder that QUIRE_SCREENSHOTS names.
+// shoot saves a picture of the whole page in the folder that SERVE_TEST_SCREENSHOTS names.
 func (b *browser) shoot(name string) {
 	b.t.Helper()
-	dir := os.Getenv("QUIRE_SCREENSHOTS")
+	dir := os.Getenv("SERVE_TEST_SCREENSHOTS")
 	if dir == "" {
 		return
 	}

@@ -10,10 +10,10 @@ import (
 )
 
 // TestPage is a person at a browser: types, writes, stops, writes again from the receipt.
-// QUIRE_SCREENSHOTS=folder keeps pictures, QUIRE_CHECKPOINT=file has another model's text
+// SERVE_TEST_SCREENSHOTS=folder keeps pictures, SERVE_TEST_CHECKPOINT=file has another model's text
 // in them.
 func TestPage(t *testing.T) {
-	path := os.Getenv("QUIRE_CHECKPOINT")
+	path := os.Getenv("SERVE_TEST_CHECKPOINT")
 	if path == "" {
 		path = save(t, kind{hidden: 512}) // it writes slowly enough to be stopped
 	}
