@@ -349,6 +349,23 @@ func TestBytes(t *testing.T) {
 	}
 }
 
+// TestCutPrompt: a prompt that ends in the middle of a character comes before what follows.
+func TestCutPrompt(t *testing.T) {
+	m := open(t, save(t, kind{unit: vocab.Byte}))
+	h := start(t, m, nil)
+	for _, ids := range [][]byte{{'a', 0xc3}, {0xe2, 0x82}, {0xf0, 0x9f, 0x98}} {
+		list := strings.ReplaceAll(fmt.Sprint(ids), " ", ",")
+		want := squeeze(strings.ToValidUTF8(string(ids)+written(t, m, string(ids), 30, plain, 5, 0), "\ufffd"))
+		body := `{"prompt":` + list + `,"max_tokens":30,"seed":5,"echo":true`
+		if c := h.ask(body + "}").Choices[0]; squeeze(c.Text) != want {
+			t.Errorf("%v: %q, want %q", ids, c.Text, want)
+		}
+		if c := h.ask(body + `,"logprobs":0}`).Choices[0]; len(c.Logprobs.Tokens) != len(ids)+30 || squeeze(c.Text) != want {
+			t.Errorf("%v: %d tokens, %q, want %q", ids, len(c.Logprobs.Tokens), c.Text, want)
+		}
+	}
+}
+
 // squeeze joins replacement characters: readers differ in how many stand for a bad sequence.
 func squeeze(s string) string {
 	for strings.Contains(s, "\ufffd\ufffd") {

@@ -6,6 +6,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
+// Retire retires the model in use, as a newer one does, and puts none in its place.
+func (s *Server) Retire() { s.current.Load().retire() }
+
 // Gatherer has the server's figures.
 func (s *Server) Gatherer() prometheus.Gatherer { return s.counts.registry }
 

@@ -290,6 +290,54 @@ func TestSlowReader(t *testing.T) {
 	}
 }
 
+// TestWallOfSlowReader: the time of a request ends its work, while its handler still waits
+// for the client to read.
+func TestWallOfSlowReader(t *testing.T) {
+	h := start(t, open(t, save(t, kind{})), func(o *serve.Options) { long(o); o.Limits.Wall, o.Limits.Write = 2*time.Second, time.Minute })
+	slow := dial(t, h.url)
+	if err := slow.(*net.TCPConn).SetReadBuffer(1 << 12); err != nil {
+		t.Fatal(err)
+	}
+	const body = `{"prompt":"a","stream":true,"max_tokens":1000000000,"logprobs":5}`
+	fmt.Fprintf(slow, "POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
+	eventually(t, "it is written", func() bool { return h.figure("quire_num_requests_running") == 1 })
+	eventually(t, "its work has ended", func() bool { return h.figure("quire_num_requests_running") == 0 })
+	if h.figure("quire_num_requests_open") != 1 {
+		t.Skip("the system took all of it: nothing waited")
+	}
+	slow.Close()
+}
+
+// TestNothing: a stream of a text without characters ends at once.
+func TestNothing(t *testing.T) {
+	defer serve.SetAlive(time.Hour)()
+	h := start(t, open(t, save(t, kind{})), func(o *serve.Options) { o.Limits.Wall = 10 * time.Second })
+	for _, prompt := range []string{`""`, `"a"`, `["",""]`} {
+		all, _, done := h.events(`{"prompt":` + prompt + `,"max_tokens":0,"echo":true,"stream":true}`)
+		for _, r := range all {
+			if r.Error != nil || !done {
+				t.Errorf("%s: %+v", prompt, r.Error)
+			}
+		}
+	}
+}
+
+// TestRetired: a model that is retired takes no more requests, and no request waits for it.
+func TestRetired(t *testing.T) {
+	s, err := serve.New(open(t, save(t, kind{})), serve.Options{Name: "m", Limits: serve.DefaultLimits(), Console: report.NewConsole(io.Discard, true)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var r reply
+	if code := call(t, s, "/v1/completions", `{"prompt":"a"}`, &r); code != http.StatusOK {
+		t.Errorf("%d %+v", code, r)
+	}
+	s.Retire()
+	if code := call(t, s, "/v1/completions", `{"prompt":"a"}`, &r); code != http.StatusServiceUnavailable || *r.Error.Code != "shutting_down" {
+		t.Errorf("%d %+v", code, r)
+	}
+}
+
 // TestEnd: at its end the server finishes what it has begun, takes nothing new, and returns
 // nil.
 func TestEnd(t *testing.T) {
