@@ -139,6 +139,13 @@ func TestOrigin(t *testing.T) {
 			t.Errorf("%d %v", code, head)
 		}
 	}
+	h := start(t, open(t, save(t, kind{})), nil)
+	c := dial(t, h.url)
+	fmt.Fprintf(c, "GET /v1/models HTTP/1.1\r\nHost: localhost\r\nOrigin: http://localhost\r\nOrigin: https://bad.example\r\n\r\n")
+	head := make([]byte, 12)
+	if _, err := io.ReadFull(c, head); err != nil || string(head) != "HTTP/1.1 403" {
+		t.Errorf("two origins: %q, %v", head, err)
+	}
 	for _, wrong := range []string{"good.example", "https://good.example/", "*", "ftp://good.example", "https://"} {
 		if _, err := serve.New(open(t, save(t, kind{})), serve.Options{Limits: serve.DefaultLimits(), Origins: []string{wrong}}); err == nil {
 			t.Errorf("the origin %q is taken", wrong)
