@@ -21,13 +21,11 @@ import (
 // complete answers POST /v1/completions.
 func (s *Server) complete(w http.ResponseWriter, r *http.Request) *completion.Error {
 	began := time.Now()
-	leave, wrong := s.enter()
-	if wrong != nil {
-		return wrong
+	if s.texts.Load() >= int64(s.o.Limits.Rows+s.o.Limits.Queue) {
+		return busy()
 	}
-	defer leave()
 	var req *completion.Request
-	wrong = s.decode(w, r, func(body []byte) (wrong *completion.Error) {
+	wrong := s.decode(w, r, func(body []byte) (wrong *completion.Error) {
 		req, wrong = completion.DecodeRequest(body, s.o.Limits.Limits)
 		return wrong
 	})
@@ -71,22 +69,21 @@ func identity() string {
 	return fmt.Sprintf("%x", b)
 }
 
-// enter counts a completion until leave is called. Where there are too many of them, or of
-// texts, it refuses at once.
-func (s *Server) enter() (leave func(), _ *completion.Error) {
-	if s.ending.Load() {
-		return nil, ending()
+// bounded refuses at once what comes while as many requests as may be are under way: each
+// holds its body, or its answer.
+func (s *Server) bounded(h handler) handler {
+	return func(w http.ResponseWriter, r *http.Request) *completion.Error {
+		if s.ending.Load() {
+			return ending()
+		}
+		s.counts.open.Inc()
+		defer s.counts.open.Dec()
+		defer s.open.Add(-1)
+		if s.open.Add(1) > int64(s.o.Limits.Requests) {
+			return busy()
+		}
+		return h(w, r)
 	}
-	leave = func() {
-		s.open.Add(-1)
-		s.counts.open.Dec()
-	}
-	s.counts.open.Inc()
-	if s.open.Add(1) > int64(s.o.Limits.Requests) || s.texts.Load() >= int64(s.o.Limits.Rows+s.o.Limits.Queue) {
-		leave()
-		return nil, busy()
-	}
-	return leave, nil
 }
 
 // ending is the answer of a server that takes nothing new.
@@ -97,7 +94,7 @@ func ending() *completion.Error {
 // busy is the answer above the capacity.
 func busy() *completion.Error {
 	return &completion.Error{Status: http.StatusTooManyRequests, Type: "rate_limit_error", Code: "over_capacity",
-		Message: "the server has as many texts to write as it takes; try again"}
+		Message: "the server has as many requests or texts as it takes; try again"}
 }
 
 // decode reads the body of a request, within its limit, and decodes it.

@@ -7,10 +7,12 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/quire-ml/quire/pipelines/report"
 	"github.com/quire-ml/quire/pipelines/serve"
@@ -321,4 +323,38 @@ func TestMain(m *testing.M) {
 	os.Unsetenv("HTTP_PROXY")
 	os.Unsetenv("http_proxy")
 	os.Exit(m.Run())
+}
+
+// deadlines is an answer that notes its deadlines.
+type deadlines struct {
+	*httptest.ResponseRecorder
+	set int
+}
+
+func (d *deadlines) SetWriteDeadline(time.Time) error { d.set++; return nil }
+
+// TestDeadline: every answer has a deadline of its own, also those that no route gives, for
+// a connection that stays open keeps the one of the answer before.
+func TestDeadline(t *testing.T) {
+	s, err := serve.New(open(t, save(t, kind{})), serve.Options{Name: "tiny", Limits: serve.DefaultLimits(), Origins: []string{"https://good.example"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, change := range map[string]func(r *http.Request){
+		"preflight": func(r *http.Request) {
+			r.Method = http.MethodOptions
+			r.Header.Set("Origin", "https://good.example")
+			r.Header.Set("Access-Control-Request-Method", "POST")
+		},
+		"a redirect": func(r *http.Request) { r.URL.Path = "//healthz" },
+		"denied":     func(r *http.Request) { r.Host = "evil.example" },
+		"a page":     func(r *http.Request) {},
+	} {
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "http://localhost/", nil)
+		change(r)
+		w := &deadlines{ResponseRecorder: httptest.NewRecorder()}
+		if s.ServeHTTP(w, r); w.set == 0 {
+			t.Errorf("%s: %d without a deadline", name, w.Code)
+		}
+	}
 }

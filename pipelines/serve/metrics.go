@@ -45,7 +45,7 @@ func newMetrics() *metrics {
 	m := &metrics{registry: web.NewRegistry(),
 		running:   gauge("quire_num_requests_running", "Texts that are being written."),
 		waiting:   gauge("quire_num_requests_waiting", "Texts that wait for a place in the batch."),
-		open:      gauge("quire_num_requests_open", "Completions under way, those too whose client still reads."),
+		open:      gauge("quire_num_requests_open", "Requests with a body that are under way, those too whose client still reads."),
 		prompt:    counter("quire_prompt_tokens_total", "Characters of prompts."),
 		generated: counter("quire_generation_tokens_total", "Characters drawn."),
 		finished:  counters("quire_request_success_total", "Texts that came to their end.", "finished_reason"),

@@ -1,11 +1,11 @@
 package serve_test
 
 import (
-	"encoding/json"
 	"os"
 	"strings"
 	"testing"
 
+	"github.com/quire-ml/quire/pipelines/receipt"
 	"github.com/quire-ml/quire/pipelines/serve"
 )
 
@@ -30,11 +30,11 @@ func TestPage(t *testing.T) {
 
 	// Ctrl+Enter writes; the text is the one of the API.
 	b.write("the prism")
-	b.eval(`document.getElementById("seed").value = "7"; document.getElementById("max_tokens").value = "300"`)
+	b.eval(`document.getElementById("seed").value = "9007199254740993"; document.getElementById("max_tokens").value = "300"`)
 	b.press("Enter", 13, 2)
 	b.until(`document.getElementById("status").textContent.startsWith("Written in")`)
 	const shown = `document.querySelector("#output").textContent`
-	want := h.ask(`{"prompt":"the prism","max_tokens":300,"seed":7,"temperature":0.8}`).Choices[0].Text
+	want := h.ask(`{"prompt":"the prism","max_tokens":300,"seed":9007199254740993,"temperature":0.8}`).Choices[0].Text
 	if got := b.eval(shown); got != "the prism"+want {
 		t.Errorf("the page has %q, want %q", got, want)
 	}
@@ -44,9 +44,11 @@ func TestPage(t *testing.T) {
 	if b.eval(`getComputedStyle(document.querySelector("#output .h7") ?? document.querySelector("#output .h5")).backgroundColor`) == "rgba(0, 0, 0, 0)" {
 		t.Error("surprise has no colour")
 	}
-	var receipt map[string]any
-	if err := json.Unmarshal([]byte(b.eval(`document.getElementById("receipt").textContent`).(string)), &receipt); err != nil || receipt["seed"] != 7.0 || receipt["checkpoint_sha256"] != m.SHA256 {
-		t.Errorf("the receipt is %v, %v", receipt, err)
+	shownReceipt, _ := b.eval(`document.getElementById("receipt").textContent`).(string)
+	if r, err := receipt.Decode([]byte(shownReceipt)); err != nil {
+		t.Errorf("the receipt is %s, %v", shownReceipt, err)
+	} else if _, err := r.Replay(t.Context(), m, func(int, []byte) error { return nil }); err != nil || r.Seed != 1<<53+1 { // no number of JavaScript
+		t.Errorf("the receipt is %+v, %v", r, err)
 	}
 	b.shoot("page-light-text")
 

@@ -22,11 +22,11 @@ type handler func(http.ResponseWriter, *http.Request) *completion.Error
 // routes are what the server answers.
 func (s *Server) routes() {
 	s.mux = http.NewServeMux()
-	s.route("POST", "/v1/completions", s.complete)
+	s.route("POST", "/v1/completions", s.bounded(s.complete))
 	s.route("GET", "/v1/models", s.models)
 	s.route("GET", "/v1/models/{name}", s.oneModel)
-	s.route("POST", "/tokenize", s.tokenize)
-	s.route("POST", "/detokenize", s.detokenize)
+	s.route("POST", "/tokenize", s.bounded(s.tokenize))
+	s.route("POST", "/detokenize", s.bounded(s.detokenize))
 	s.route("GET", "/tokenizer_info", s.tokenizerInfo)
 	s.route("GET", "/healthz", func(w http.ResponseWriter, _ *http.Request) *completion.Error { return s.write(w, http.StatusOK, ok) })
 	s.route("GET", "/readyz", s.readyz)
@@ -73,7 +73,6 @@ func (s *Server) route(method, path string, h handler) {
 			}
 			s.counts.requests.WithLabelValues(path, strconv.Itoa(status.code)).Inc()
 		}()
-		_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(s.o.Limits.Wall + s.o.Limits.Write))
 		var wrong *completion.Error
 		if method != "" && !slices.Contains(methods, r.Method) {
 			w.Header().Set("Allow", strings.Join(methods, ", "))
@@ -90,6 +89,8 @@ func (s *Server) route(method, path string, h handler) {
 
 // ServeHTTP answers a request of who may ask.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	// The deadline of the answer before stays with the connection.
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(s.o.Limits.Wall + s.o.Limits.Write))
 	h := w.Header()
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Referrer-Policy", "no-referrer")
@@ -174,21 +175,21 @@ func (s *Server) readyz(w http.ResponseWriter, _ *http.Request) *completion.Erro
 }
 
 // card is a model as the API lists it, with vLLM's fields.
-func (s *Server) card() map[string]any {
-	m := s.current.Load()
+func (s *Server) card(m *model) map[string]any {
 	return map[string]any{"id": m.name, "object": "model", "created": m.created, "owned_by": "quire", "root": m.SHA256, "parent": nil,
 		"max_model_len": s.o.Limits.Prompt + s.o.Limits.MaxTokens, "vocabulary": m.Vocab.Size(), "unit": m.Vocab.Unit()}
 }
 
 func (s *Server) models(w http.ResponseWriter, _ *http.Request) *completion.Error {
-	return s.write(w, http.StatusOK, map[string]any{"object": "list", "data": []any{s.card()}})
+	return s.write(w, http.StatusOK, map[string]any{"object": "list", "data": []any{s.card(s.current.Load())}})
 }
 
 func (s *Server) oneModel(w http.ResponseWriter, r *http.Request) *completion.Error {
-	if wrong := s.current.Load().named(r.PathValue("name")); wrong != nil {
+	m := s.current.Load()
+	if wrong := m.named(r.PathValue("name")); wrong != nil {
 		return wrong
 	}
-	return s.write(w, http.StatusOK, s.card())
+	return s.write(w, http.StatusOK, s.card(m))
 }
 
 // tokenizerInfo answers, in vLLM's words, that the tokenizer has no tokens beside characters.

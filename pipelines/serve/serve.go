@@ -36,7 +36,7 @@ type Limits struct {
 	completion.Limits
 	Rows     int           // texts written side by side
 	Queue    int           // texts that wait for a row
-	Requests int           // completions under way, those too whose client still reads
+	Requests int           // requests with a body that are under way, those too whose client still reads
 	Wall     time.Duration // of a request
 	Write    time.Duration // for a client to take a part of an answer
 }
@@ -71,7 +71,7 @@ type Server struct {
 	current atomic.Pointer[model]
 	ending  atomic.Bool
 	texts   atomic.Int64  // of all models, waiting and running
-	open    atomic.Int64  // completions under way
+	open    atomic.Int64  // requests with a body that are under way
 	reading chan struct{} // room to decode bodies, which takes a multiple of their memory
 }
 

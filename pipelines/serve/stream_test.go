@@ -264,6 +264,8 @@ func TestOpenRequests(t *testing.T) {
 	}
 	eventually(t, "two open", func() bool { return h.figure("quire_num_requests_open") == 2 })
 	h.refused("/v1/completions", `{"prompt":"a"}`, http.StatusTooManyRequests)
+	h.refused("/tokenize", `{"prompt":"a"}`, http.StatusTooManyRequests)
+	h.refused("/detokenize", `{"tokens":[1]}`, http.StatusTooManyRequests)
 	if code, _, _ := h.do("GET", "/readyz", nil); code != 200 {
 		t.Errorf("a full server is not ready: %d", code)
 	}

@@ -121,7 +121,7 @@ func (s *serveFlags) add(f *pflag.FlagSet) {
 	f.IntVar(&l.Answer, "max-answer", l.Answer, "characters of all texts of a request; with logprobs: k a character counts as k+2")
 	f.IntVar(&l.Rows, "batch", l.Rows, "texts written side by side")
 	f.IntVar(&l.Queue, "queue", l.Queue, "texts that wait; a request beyond is refused at once")
-	f.IntVar(&l.Requests, "max-requests", l.Requests, "completions under way, those too whose client still reads")
+	f.IntVar(&l.Requests, "max-requests", l.Requests, "requests with a body that are under way, those too whose client still reads")
 	f.DurationVar(&l.Wall, "max-time", l.Wall, "time of a request, from the end of its body to the end of its texts")
 	f.DurationVar(&l.Write, "write-timeout", l.Write, "time for a client to take a part of its answer")
 }

@@ -102,7 +102,7 @@ func (r *Request) fields(rest *inert, l Limits) map[string]read {
 		"top_p":              into(&r.TopP, positive(1)),
 		"top_k":              into(&r.TopK, whole(-1, math.MaxInt32)),
 		"min_p":              into(&r.MinP, number(0, 1)),
-		"repetition_penalty": into(&r.RepetitionPenalty, positive(maxPenalty)),
+		"repetition_penalty": into(&r.RepetitionPenalty, number(1/maxPenalty, maxPenalty)), // a smaller one makes logits infinite,
 		"logit_bias":         into(&r.LogitBias, bias),
 		"n":                  into(&r.N, whole(1, l.Choices)),
 		"stop":               into(&r.Stop, stops),

@@ -163,7 +163,8 @@ function show(done) {
   $("replay").disabled = false;
   $("proof").hidden = !done.receipt;
   $("used").textContent = done.body.seed;
-  $("receipt").textContent = JSON.stringify(done.receipt, null, 1);
+  // The seed as it was asked for: JSON.parse has rounded a large one. No text has these words between bare quotation marks.
+  $("receipt").textContent = JSON.stringify(done.receipt, null, 1).replace(/"seed": [^,\n]+/, `"seed": ${done.body.seed}`);
 }
 
 $("form").addEventListener("submit", async (e) => {
