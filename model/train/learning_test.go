@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/quire-ml/quire/model/run"
 	"github.com/quire-ml/quire/model/train"
 )
 
@@ -104,6 +105,9 @@ func TestEarlyStop(t *testing.T) {
 	best := pointerOf(t, st, "best")
 	if perEpoch := trainData().Len() / int64(o.Batch); res.Step-best.Step != 2*perEpoch {
 		t.Errorf("ended at step %d, %d after the best; want %d", res.Step, res.Step-best.Step, 2*perEpoch)
+	}
+	if s, err := run.ReadState(context.Background(), st); err != nil || *s.Goal != (run.Goal{Steps: res.Step, Epochs: 50}) {
+		t.Errorf("the journal says that it ends at %+v (%v), want step %d", s.Goal, err, res.Step)
 	}
 	again, err := runIn(context.Background(), st, trainData(), validationData(), o, nil)
 	if err != nil || again.Step != res.Step {

@@ -295,6 +295,67 @@ func TestFollow(t *testing.T) {
 	})
 }
 
+// TestFollowAgain waits for another holder as long after the second death as after the first.
+func TestFollowAgain(t *testing.T) {
+	inBubble(t, func(t *testing.T, l *lab) {
+		l.write(60)
+		go func() {
+			for pid := 1; pid <= 3; pid++ {
+				l.hold(pid)
+				time.Sleep(30 * time.Second)
+				l.hold(0)
+				time.Sleep(4 * time.Minute)
+			}
+		}()
+		time.Sleep(time.Second)
+		began := time.Now()
+		_, lines, err := l.follow(5 * time.Minute)
+		if took := time.Since(began); err == nil || took < 14*time.Minute+20*time.Second || took > 15*time.Minute {
+			t.Errorf("after %v: %v", took, err)
+		}
+		if n := strings.Count(lines, "looking for 5m0s whether another goes on"); n != 3 {
+			t.Errorf("it is said %d times that nobody trains:\n%s", n, lines)
+		}
+		if strings.Contains(lines, "watch: epoch 1") {
+			t.Errorf("epochs that had ended before are told:\n%s", lines)
+		}
+	})
+}
+
+// TestLastSign is the later one of the lease's renewal and the last line.
+func TestLastSign(t *testing.T) {
+	inBubble(t, func(t *testing.T, l *lab) {
+		l.hold(7)
+		time.Sleep(10 * time.Second)
+		l.write(5)
+		wrote := time.Now()
+		time.Sleep(2 * time.Second)
+		if k := l.look(); !k.LastSign.Equal(wrote) {
+			t.Errorf("the last sign is %v, want that of the line, %v", k.LastSign, wrote)
+		}
+		l.beat()
+		if k := l.look(); !k.LastSign.Equal(time.Now()) {
+			t.Errorf("the last sign is %v, want that of the lease, %v", k.LastSign, time.Now())
+		}
+	})
+}
+
+// TestPace: the time left is estimated from half a minute, not from two lines beside the end
+// of an epoch.
+func TestPace(t *testing.T) {
+	nats := 1.0
+	visit := &tail{held: &Holder{}, after: -1}
+	lines := []report.Line{{Step: 60, Train: &nats, Time: 1100}, {Step: 59, Train: &nats, Time: 1090}, {Step: 58, EpochTrain: &nats},
+		{Step: 50, Train: &nats, Time: 1080}, {Step: 40, Train: &nats, Time: 1070}, {Step: 10, Train: &nats, Time: 1000}}
+	n := 0
+	for visit.visit(lines[n]) {
+		n++
+	}
+	if left := visit.left(100); n != 4 || *left != 150 { // 20 steps in 30 s
+		t.Errorf("%d lines were read, and 100 steps take %v s, want 150", n+1, left)
+	}
+}
+
 // TestFollowNobody ends at once where nobody trains, and after a while where somebody did.
 func TestFollowNobody(t *testing.T) {
 	inBubble(t, func(t *testing.T, l *lab) {
