@@ -97,8 +97,11 @@ var mayImport = map[string][2][]string{
 	// automemlimit knows the memory of a control group, of either version.
 	"runners/memory": {{}, {"github.com/KimMachineGun/automemlimit/memlimit"}},
 	// store says what passes, and what a URL is.
-	"runners/node":     {{"runners/store"}, {}},
-	"runners/schedule": {{"runners/store"}, {}},
+	// yaml for the manifest of a Job, a person's own too.
+	"runners/node": {{"runners/store"}, {"go.yaml.in/yaml/v3"}},
+	// A stand-in for a cluster, for tests alone: Kubernetes' own types refuse what its API would.
+	"runners/node/kubetest": {{}, {"k8s.io/api/", "k8s.io/apimachinery/", "sigs.k8s.io/json", "sigs.k8s.io/yaml"}},
+	"runners/schedule":      {{"runners/store"}, {}},
 	// What is in use below a workdir, for those who make it and those who remove it.
 	"runners/claim":    {{"runners/store"}, {}},
 	"runners/workflow": {{"runners/claim", "runners/store"}, {}},

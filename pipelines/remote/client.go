@@ -11,10 +11,12 @@ import (
 	"time"
 
 	"github.com/quire-ml/quire/configs"
+	"github.com/quire-ml/quire/model/run"
 	"github.com/quire-ml/quire/model/train"
 	"github.com/quire-ml/quire/pipelines/report"
 	"github.com/quire-ml/quire/pipelines/stages"
 	"github.com/quire-ml/quire/pipelines/text"
+	"github.com/quire-ml/quire/pipelines/watch"
 	"github.com/quire-ml/quire/runners/node"
 	"github.com/quire-ml/quire/runners/store"
 )
@@ -26,6 +28,9 @@ func Open(c *configs.Node) (node.Node, error) {
 		return nil, nil
 	case configs.CommandNode:
 		return node.Command(c.Launch, &node.CommandOptions{Copy: c.Binary == configs.CopyBinary}), nil
+	case configs.KubernetesNode:
+		template, err := c.Job()
+		return node.Kubernetes(node.KubernetesOptions{Template: template, Namespace: c.Namespace}), err
 	}
 	return nil, fmt.Errorf("remote: a node of kind %s", c.Kind)
 }
@@ -114,19 +119,29 @@ func (c *Client) Train(ctx context.Context, t Training) (*stages.TrainResult, er
 	if err != nil {
 		return nil, err
 	}
-	if held, err := holding(ctx, st); err != nil && !errors.Is(err, store.ErrDamaged) { // of damage the node speaks
+	held, err := holding(ctx, st)
+	if err != nil && !errors.Is(err, store.ErrDamaged) { // of damage the node speaks
 		return nil, err
-	} else if held != nil && believable(held) {
-		return nil, heldError(st, held)
 	}
 	r, err := c.request(Train)
 	if err != nil {
 		return nil, err
 	}
 	r.Set, r.Run, r.Fresh = t.Set, t.Run, *t.Fresh
+	quiet, isQuiet := c.Node.(node.Quiet)
+	if isQuiet {
+		r.Wait = int(podWait.Seconds())
+	}
 	job, err := r.job(ctx, c.Store, t.Key)
 	if err != nil {
 		return nil, err
+	}
+	if held != nil && believable(held) && !(isQuiet && quiet.Has(ctx, job)) {
+		c.forget(ctx, job)
+		return nil, heldError(st, held)
+	}
+	if !*t.Fresh {
+		job.Made = func(ctx context.Context) bool { return ended(ctx, st) }
 	}
 	c.Console.Line("train: on %s", c.Node)
 	data, err := c.work(ctx, st, job)
@@ -138,6 +153,20 @@ func (c *Client) Train(ctx context.Context, t Training) (*stages.TrainResult, er
 		return nil, fmt.Errorf("remote: result of train on %s: %w", c.Node, err)
 	}
 	return res, nil
+}
+
+// podWait is the time for which a job that nobody watches waits for a lease of its run:
+// that of a pod before it, which has died with its node, expires and is watched for a lease.
+const podWait = 5 * time.Minute
+
+// ended reports whether the training of a run has ended, and its checkpoint is there.
+func ended(ctx context.Context, st *store.Store) bool {
+	l, err := watch.Take(ctx, st)
+	if err != nil || l.State != watch.Ended {
+		return false
+	}
+	_, err = run.Find(ctx, st, run.Latest)
+	return err == nil
 }
 
 // work runs a job. Where its node is quiet, the run is followed meanwhile.

@@ -136,7 +136,7 @@ func (l *lab) made() map[string]string {
 		switch {
 		case strings.HasPrefix(name, "requests/"), strings.HasPrefix(base, ".tmp-"):
 		case strings.HasPrefix(name, "rounds/"):
-			if base != "latest.json" {
+			if base != "latest.json" && filepath.Ext(base) == ".json" {
 				all["record"] = l.record("work/" + name)
 			}
 		case base == "run.json" || base == ".prep.json" || strings.HasPrefix(base, "events.out.tfevents"):

@@ -46,6 +46,7 @@ type Request struct {
 	Set        string `json:"set,omitempty"`
 	Run        string `json:"run,omitempty"`        // of train
 	Fresh      bool   `json:"fresh,omitempty"`      // of train: from zero
+	Wait       int    `json:"wait,omitempty"`       // of train: seconds for which it waits for another holder of the run
 	Checkpoint string `json:"checkpoint,omitempty"` // of evaluate
 	SHA256     string `json:"sha256,omitempty"`     // of the checkpoint
 	Nonce      string `json:"nonce,omitempty"`      // of check

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"syscall"
+	"time"
 
 	"github.com/quire-ml/quire/configs"
 	"github.com/quire-ml/quire/model/train"
@@ -36,12 +37,7 @@ func (r *Request) Do(ctx context.Context, c *configs.Config, device string, cons
 	case Check:
 		return r.answer(ctx, c, b, device)
 	case Train:
-		res, err := stages.Train(ctx, c, stages.TrainOptions{Set: store.Locate(r.Workdir, r.Set), Out: store.Locate(r.Workdir, r.Run),
-			Owned: true, Fresh: r.Fresh, Config: []byte(r.Config), Console: console})
-		if err != nil {
-			return nil, err // of a training that is interrupted, the figures are of no use
-		}
-		return res, nil
+		return r.train(ctx, c, console)
 	case Evaluate:
 		m, err := text.OpenModel(ctx, store.Locate(r.Workdir, r.Checkpoint), "best")
 		if err != nil {
@@ -55,6 +51,28 @@ func (r *Request) Do(ctx context.Context, c *configs.Config, device string, cons
 	}
 	return nil, fmt.Errorf("remote: a request for %q", r.Stage)
 }
+
+// train trains, once nobody else does or r.Wait is over.
+func (r *Request) train(ctx context.Context, c *configs.Config, console *report.Console) (any, error) {
+	for began := time.Now(); ; {
+		res, err := stages.Train(ctx, c, stages.TrainOptions{Set: store.Locate(r.Workdir, r.Set), Out: store.Locate(r.Workdir, r.Run),
+			Owned: true, Fresh: r.Fresh, Config: []byte(r.Config), Console: console})
+		var held *store.HeldError
+		switch {
+		case err == nil:
+			return res, nil
+		case !errors.As(err, &held) || time.Since(began) >= time.Duration(r.Wait)*time.Second:
+			return nil, err // of a training that is interrupted, the figures are of no use
+		}
+		console.Line("train: waits: %v", held)
+		if store.Wait(ctx, heldEvery) != nil {
+			return nil, train.ErrInterrupted
+		}
+	}
+}
+
+// heldEvery is the time between two looks at a run that another process has.
+const heldEvery = 5 * time.Second
 
 // answerName is the object that a node writes when it is asked.
 func answerName(nonce string) string { return folder + "/answer-" + nonce }

@@ -21,6 +21,10 @@ const (
 	Full          Reason = "full"           // a disk there is full
 	NoWorkdir     Reason = "no workdir"     // the workdir there is another folder, or none
 	NoDevice      Reason = "no device"      // what is to train is not there
+	Forbidden     Reason = "forbidden"      // this account may not do there what is needed
+	BadTemplate   Reason = "bad template"   // the manifest of the Job is wrong
+	NoNamespace   Reason = "no namespace"   // of a cluster
+	NotStarted    Reason = "not started"    // a pod does not start, for a reason that does not pass
 )
 
 // A CheckError says, before any work, why a node cannot run jobs.
@@ -47,6 +51,10 @@ func (e *CheckError) Error() string {
 		Full:          "a disk there is full",
 		NoWorkdir:     "the workdir is not the same there as here",
 		NoDevice:      "it cannot train there",
+		Forbidden:     "this account may not run Jobs there",
+		BadTemplate:   "the manifest of the Job is wrong",
+		NoNamespace:   "the cluster has no such namespace",
+		NotStarted:    "no pod of the Job starts",
 	}[e.Reason]
 	if e.Said != "" {
 		text += ": " + e.Said

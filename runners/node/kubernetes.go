@@ -56,8 +56,11 @@ func (k *kubernetes) String() string {
 	return "kubernetes, namespace " + k.namespace
 }
 
-// Quiet implements Quiet: the lines of a pod are in its log.
-func (k *kubernetes) Quiet() {}
+// Has implements Quiet.
+func (k *kubernetes) Has(ctx context.Context, job Job) bool {
+	found, err := k.find(ctx, jobName(job))
+	return err == nil && found.job != nil && !found.job.ended()
+}
 
 // jobName is the name of the Job of a job. Runs of two workdirs may have the same key.
 func jobName(job Job) string {
@@ -104,11 +107,12 @@ func (k *kubernetes) Check(ctx context.Context, probe Job) ([]byte, error) {
 // Run implements Node.
 func (k *kubernetes) Run(ctx context.Context, job Job, tell func(line string)) ([]byte, error) {
 	v := &view{k: k, name: jobName(job), job: job, tell: tell, pods: map[string]bool{}, heard: time.Now()}
-	if err := v.begin(ctx); err != nil {
-		if ctx.Err() != nil {
-			return nil, v.cancel(ctx)
-		}
-		return nil, err
+	result, err := v.begin(ctx)
+	switch {
+	case err != nil && ctx.Err() != nil:
+		return nil, v.cancel(ctx)
+	case err != nil || result != nil:
+		return result, err
 	}
 	for {
 		result, done, err := v.look(ctx)
@@ -146,22 +150,29 @@ func (v *view) say(format string, args ...any) {
 	}
 }
 
-// begin makes the Job, unless it is there and has not ended.
-func (v *view) begin(ctx context.Context) error {
+// begin makes the Job, unless it is there. It returns the result of one that has ended
+// before, where that is what the job is to make.
+func (v *view) begin(ctx context.Context) ([]byte, error) {
 	found, err := v.k.find(ctx, v.name)
 	if err != nil {
-		return v.k.explain(err)
+		return nil, v.k.explain(err)
 	}
-	if found.job != nil && !found.job.ended() {
+	switch {
+	case found.job == nil:
+		return nil, v.make(ctx)
+	case !found.job.ended():
 		v.say("the Job %s is there since %s: it is followed", v.name, found.job.Metadata.Created.UTC().Format(time.RFC3339))
-		return nil
-	}
-	if found.job != nil { // its pod has no lease, and a Job is not started twice
-		if err := v.k.remove(ctx, v.name); err != nil {
-			return v.k.explain(err)
+		return nil, nil
+	case found.job.has("Complete") && v.job.Made != nil && v.job.Made(ctx):
+		if result, err := v.result(ctx, found); err == nil {
+			v.say("the Job %s has ended before, and the workdir has what it made", v.name)
+			return result, nil
 		}
 	}
-	return v.make(ctx)
+	if err := v.k.remove(ctx, v.name); err != nil { // a Job is not started twice
+		return nil, v.k.explain(err)
+	}
+	return nil, v.make(ctx)
 }
 
 // make makes the Job, unless another machine is quicker.

@@ -253,7 +253,7 @@ func TestKubernetesFound(t *testing.T) {
 		job.Args = append(slices.Clone(training.Args), fmt.Sprint(i)) // another machine, another request
 		v := &view{k: k.node.(*kubernetes), name: jobName(job), job: job, tell: k.tell, pods: map[string]bool{}}
 		if i == 0 {
-			if err := v.begin(ctx); err != nil {
+			if _, err := v.begin(ctx); err != nil {
 				t.Fatal(err)
 			}
 			k.until(func() bool { _, pods := k.Jobs(); return pods == 1 })
@@ -274,6 +274,19 @@ func TestKubernetesFound(t *testing.T) {
 	group.Wait()
 	if result, err := k.run(t.Context()); err != nil || string(result) != `{"pod":2}` {
 		t.Errorf("after its end: %s, %v", result, err)
+	}
+	job := training
+	for _, c := range []struct {
+		made bool
+		want string
+	}{{true, `{"pod":2}`}, {false, `{"pod":3}`}} {
+		job.Made = func(context.Context) bool { return c.made }
+		if k.node.(Quiet).Has(t.Context(), job) {
+			t.Error("a Job that has ended is there")
+		}
+		if result, err := k.node.Run(t.Context(), job, k.tell); err != nil || string(result) != c.want {
+			t.Errorf("after its end, made %v: %s, %v", c.made, result, err)
+		}
 	}
 	if names, _ := k.Jobs(); len(names) != 1 {
 		t.Errorf("the Jobs are %v", names)

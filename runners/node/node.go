@@ -22,6 +22,10 @@ type Job struct {
 	Key   string   // of the stage: hex digits, for the name of the job in a cluster
 	Args  []string // of quire, the stage first; no shell changes their characters
 	Run   string   // the run that the job trains, an absolute path or a URL; empty: none
+
+	// Made reports whether the workdir has what the job makes. A Quiet node then takes the
+	// result of a job that has ended before; nil: it runs such a job again.
+	Made func(ctx context.Context) bool
 }
 
 // A Node is where jobs run. It is safe for concurrent use.
@@ -48,10 +52,14 @@ type Node interface {
 	Run(ctx context.Context, job Job, tell func(line string)) (result []byte, err error)
 }
 
-// A Quiet node tells nothing of a job that runs: whoever wants to know follows the run.
+// A Quiet node tells nothing of what a job does: whoever wants to know follows the run. It
+// knows its jobs by name, also those that an earlier process of this machine or another
+// machine has started.
 type Quiet interface {
 	Node
-	Quiet()
+
+	// Has reports whether the job is there and has not ended: Run then goes on with it.
+	Has(ctx context.Context, job Job) bool
 }
 
 // Exit codes of jobs: wrong usage or config; ended early, with everything saved.

@@ -147,6 +147,9 @@ func nodeRemedy(e *node.CheckError) string {
 	if e == nil {
 		return ""
 	}
+	if strings.HasPrefix(e.Node, configs.KubernetesNode) {
+		return clusterRemedy(e)
+	}
 	try := e.Node + " quire version"
 	switch e.Reason {
 	case node.NoLauncher:
