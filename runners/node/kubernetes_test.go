@@ -267,7 +267,11 @@ func TestKubernetesFound(t *testing.T) {
 			}
 		})
 	}
-	k.until(func() bool { return k.told("is there since 20") })
+	k.until(func() bool {
+		k.mu.Lock()
+		defer k.mu.Unlock()
+		return strings.Count(strings.Join(k.lines, "\n"), "is there since 20") == 2
+	})
 	if err := os.WriteFile(filepath.Join(k.dir, "go"), nil, 0o666); err != nil {
 		t.Fatal(err)
 	}

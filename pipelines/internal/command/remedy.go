@@ -64,14 +64,12 @@ func remedy(err error) string {
 		return "; use another prep.out, or prep --replace to make the set again"
 	case errors.As(err, new(*stages.ForeignError)):
 		return "; use another prep.out or train.out, or move what is there away"
-	case exportRemedy(err) != "":
-		return exportRemedy(err)
+	case cmp.Or(exportRemedy(err), watchRemedy(err), deviceRemedy(err)) != "":
+		return cmp.Or(exportRemedy(err), watchRemedy(err), deviceRemedy(err))
 	case errors.Is(err, stages.ErrCannotGoOn):
 		return "; to start from zero, use train --fresh, or delete its directory"
 	case errors.As(err, new(*stages.StartError)):
 		return "; correct train.from, or use the model section and prep.unit of that checkpoint"
-	case watchRemedy(err) != "":
-		return watchRemedy(err)
 	case errors.Is(err, dataset.ErrDamaged):
 		return "; make the set again: prep --replace, or delete its directory"
 	case errors.As(err, new(*train.DivergedError)), errors.Is(err, sweep.ErrDiverged):
@@ -82,8 +80,6 @@ func remedy(err error) string {
 		return "; use more of the key"
 	case errors.As(err, new(*page.OccupiedError)):
 		return "; use another --out"
-	case deviceRemedy(err) != "":
-		return deviceRemedy(err)
 	case sizeRemedy(err) != "":
 		return sizeRemedy(err)
 	case errors.As(err, &service) && !errors.Is(err, fs.ErrPermission):
@@ -137,6 +133,27 @@ func sizeRemedy(err error) string {
 		return fmt.Sprintf("; use a smaller train.batch (%d at most), a smaller prep.seq_length or more text", few.Sequences)
 	case few != nil:
 		return "; use a smaller prep.seq_length or more text"
+	}
+	return ""
+}
+
+// clusterRemedy is nodeRemedy for a cluster.
+func clusterRemedy(e *node.CheckError) string {
+	switch e.Reason {
+	case node.NoLauncher:
+		return "; install kubectl, and let it sign in: kubectl get jobs"
+	case node.Unreachable:
+		return "; try it by hand: kubectl get jobs"
+	case node.Forbidden:
+		return "; ask for a role in that namespace that may create, get, list, patch and delete jobs, and get and list pods and pods/log"
+	case node.BadTemplate:
+		return "; correct the file at node.template; configs/deploy/train-job.yaml is one to begin with"
+	case node.NoNamespace:
+		return "; correct node.namespace, or create it: kubectl create namespace"
+	case node.NotStarted:
+		return "; correct what it says in the file at node.template, such as the image or a secret, and start again"
+	case node.NoWorkdir:
+		return "; mount the workdir there at the same path, in the file at node.template, or use gs://"
 	}
 	return ""
 }
