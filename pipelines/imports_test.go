@@ -143,7 +143,7 @@ var mayImport = map[string][2][]string{
 		"runners/workflow", "transforms/dataset", "transforms/prepare"}, {}},
 	// workflow for the run that a round's record names.
 	"pipelines/watch": {{"model/run", "pipelines/report", "runners/store", "runners/workflow"}, {}},
-	"pipelines/sweep": {{"configs", "configs/secret", "model/run", "model/train", "pipelines/report", "pipelines/round", "pipelines/stages", "pipelines/text", "runners/claim", "runners/engine", "runners/store", "runners/workflow"}, {}},
+	"pipelines/sweep": {{"configs", "configs/secret", "model/run", "model/train", "pipelines/remote", "pipelines/report", "pipelines/round", "pipelines/stages", "pipelines/text", "runners/claim", "runners/engine", "runners/store", "runners/workflow"}, {}},
 	// yaml reads the config of a run as any version wrote it, which the strict loader would refuse.
 	"pipelines/page": {{"configs/secret", "model/run", "pipelines/look", "pipelines/report", "pipelines/round", "pipelines/text", "runners/store", "runners/workflow"}, {"go.yaml.in/yaml/v3"}},
 	// The nightly service seen from outside: it reads what round, promotion, schedule and workflow have written.

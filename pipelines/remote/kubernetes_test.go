@@ -76,6 +76,41 @@ func TestKubernetesRound(t *testing.T) {
 	same(t, l.made(), here.made())
 }
 
+// TestKubernetesSweep: a sweep whose trials train in a cluster, two at a time, has the files of
+// one here.
+func TestKubernetesSweep(t *testing.T) {
+	const section = "sweep: {train.lr: [0.005, 0.01, 0.02]}\n"
+	here := newLab(t, 1, nil)
+	here.write("tiny.yaml", here.read("tiny.yaml")+section)
+	here.ok("sweep")
+	l := newLab(t, 1, nil)
+	c := newCluster(t, l)
+	l.write("tiny.yaml", strings.Replace(l.read("tiny.yaml"), "namespace: ml", "namespace: ml, parallel: 2", 1)+section)
+	said := l.ok("sweep").stderr.String()
+	if !strings.Contains(said, "sweep: 3 trials to run on kubernetes, namespace ml, 2 at a time") {
+		t.Errorf("the sweep does not say where:\n%s", said)
+	}
+	if names, pods := c.Jobs(); len(names) != 3 || pods != 3 {
+		t.Errorf("%d pods of the Jobs %v", pods, names)
+	}
+	if most := c.Most(); most != 2 {
+		t.Errorf("%d pods ran at a time, want 2", most)
+	}
+	got := l.made()
+	for name := range got {
+		got[name] = strings.ReplaceAll(got[name], l.dir, here.dir) // best.yaml names the config
+	}
+	same(t, got, here.made())
+	if again := l.ok("sweep").stderr.String(); strings.Contains(again, "to run on") {
+		t.Errorf("a sweep with nothing to do:\n%s", again)
+	}
+	l.write("tiny.yaml", strings.Replace(l.read("tiny.yaml"), "0.02]", "0.02, 0.03]", 1))
+	c.Forbid("list pods")
+	if s := l.start("sweep"); s.end() != 1 || !strings.Contains(s.stderr.String(), "this account may not list pods; ask for a role") {
+		t.Errorf("a sweep that the cluster refuses: %s", s.stderr.String())
+	}
+}
+
 // TestKubernetesStopped: a round that is told to stop deletes its Job, whose training is saved;
 // the next one goes on.
 func TestKubernetesStopped(t *testing.T) {

@@ -78,8 +78,8 @@ type Result struct {
 var ErrDiverged = errors.New("it diverged, as did all others")
 
 // Run makes the sets that the trials of a config need, and trains and evaluates the
-// trials as elements of a Beam pipeline. Workers must reach the workdir at the same
-// path or URL. A trial is the stages train and evaluate of a round, in runs/<key>:
+// trials as elements of a Beam pipeline, or on the node of the config. Workers must reach the
+// workdir at the same path or URL. A trial is the stages train and evaluate of a round, in runs/<key>:
 // outcomes of earlier trials and rounds are used again, and a sweep that was killed
 // goes on. Table, picture and best config go to sweeps/<key> below the workdir.
 //
@@ -215,10 +215,11 @@ func prepare(ctx context.Context, st *store.Store, c *configs.Config, used *clai
 	return set, nil
 }
 
-// runAll runs the trials that are not done, on the workers of o.Runner. Of trials with
+// runAll runs the trials that are not done, on the workers of o.Runner or on the node. Of trials with
 // the same key it runs the first: their model is the same.
 func runAll(ctx context.Context, st *store.Store, all []*trial, o Options) error {
 	var items [][]byte
+	var there []*trial
 	seen := map[string]bool{}
 	for _, t := range all {
 		done, err := t.plan(ctx, st)
@@ -227,6 +228,10 @@ func runAll(ctx context.Context, st *store.Store, all []*trial, o Options) error
 		}
 		if done || seen[t.Key] {
 			o.Console.Line("sweep: trial %d (%s): nothing to do, %s has it", t.Number, t.Values, st.Join(t.run()))
+			continue
+		}
+		if t.onNode() {
+			seen[t.Key], there = true, append(there, t)
 			continue
 		}
 		if local := o.Runner == "direct" || o.Runner == "prism"; local { // other engines have machines of their own
@@ -240,6 +245,9 @@ func runAll(ctx context.Context, st *store.Store, all []*trial, o Options) error
 			return t.named(err)
 		}
 		items = append(items, b.Bytes())
+	}
+	if len(there) > 0 {
+		return runOnNode(ctx, st, there, os.Stderr, o.Console)
 	}
 	if len(items) == 0 {
 		return nil

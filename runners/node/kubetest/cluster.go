@@ -36,7 +36,9 @@ type Cluster struct {
 	jobs   map[string]*job
 	events []*core.Event
 	calls  []string
-	made   int // Jobs and pods so far
+	made   int // pods so far
+	runs   int // pods that run
+	most   int // of them at a time
 	closed bool
 
 	forbidden     []string // "create jobs"
@@ -174,6 +176,13 @@ func (c *Cluster) Jobs() (names []string, pods int) {
 		pods += len(j.pods)
 	}
 	return names, pods
+}
+
+// Most returns the number of pods that have run at a time, at most.
+func (c *Cluster) Most() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.most
 }
 
 // running waits until a pod runs and calls f with its Job. The caller has no lock.

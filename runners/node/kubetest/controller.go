@@ -90,6 +90,8 @@ func (c *Cluster) startPod(j *job, p *pod) bool {
 		return false
 	}
 	p.c = cmd
+	c.runs++
+	c.most = max(c.most, c.runs)
 	p.Status.Phase = core.PodRunning
 	p.Status.ContainerStatuses = []core.ContainerStatus{{Name: container.Name, State: core.ContainerState{Running: &core.ContainerStateRunning{}}}}
 	c.change.Broadcast()
@@ -97,6 +99,7 @@ func (c *Cluster) startPod(j *job, p *pod) bool {
 	_ = cmd.Wait()
 	c.mu.Lock()
 	p.c = nil
+	c.runs--
 	j.Status.Active = 0
 	c.finish(p, cmd)
 	c.change.Broadcast()
