@@ -12,10 +12,11 @@
 //
 // These stay by themselves, too: runs with a pinned checkpoint, runs and sets that a living
 // process holds by a lease, the run at the start of the config's training, the round of a slot
-// that runs, rounds/latest.json's round, and the state of schedule, promotions and gc.
+// that runs, rounds/latest.json's round, and the state of schedule, promotions and gc. What was
+// asked of other machines stays for a day, and while anybody uses the workdir.
 //
 // Everything else goes that quire has made: rounds, outcomes, sets, runs, corpora, copies of
-// models and records of promotions, slots, sweeps, claims; with Options.Cache downloads and
+// models and records of promotions, slots, sweeps, requests, claims; with Options.Cache downloads and
 // caches of the user too. Quire knows its files by their names. Others are listed, and stay.
 //
 // # Order
@@ -59,7 +60,7 @@ const All = "all"
 
 // An Item is what goes or stays as one.
 type Item struct {
-	Kind  string   `json:"kind"` // round, outcome, set, run, corpus, copy, promotion, slot, sweep, claim or cache
+	Kind  string   `json:"kind"` // round, outcome, set, run, corpus, copy, promotion, slot, sweep, request, claim or cache
 	Name  string   `json:"name"` // below the workdir
 	Files int      `json:"files"`
 	Bytes int64    `json:"bytes"`
@@ -109,7 +110,7 @@ func Run(ctx context.Context, st *store.Store, o Options) (*Result, error) {
 		o.Say = func(string, ...any) {}
 	}
 	if !o.Delete {
-		p, err := look(ctx, st, o)
+		p, err := look(ctx, st, o, false)
 		if err != nil {
 			return nil, err
 		}
@@ -130,7 +131,7 @@ func Run(ctx context.Context, st *store.Store, o Options) (*Result, error) {
 func remove(ctx context.Context, st *store.Store, o Options, right *claim.Removal) (*Result, error) {
 	held, stop := right.Hold(ctx)
 	defer stop()
-	first, err := look(held, st, o)
+	first, err := look(held, st, o, false)
 	if err != nil {
 		return nil, err
 	}
@@ -140,7 +141,7 @@ func remove(ctx context.Context, st *store.Store, o Options, right *claim.Remova
 	if err := right.Announce(held, first.keys()); err != nil {
 		return nil, err
 	}
-	second, err := look(held, st, o)
+	second, err := look(held, st, o, true) // whose claim could not be dropped lives, whatever the clocks show
 	if err != nil {
 		return nil, err
 	}

@@ -2,6 +2,7 @@ package gc_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -281,5 +282,75 @@ func TestCaches(t *testing.T) {
 	res := run()
 	if last := res.Goes[len(res.Goes)-1]; there() != "false true" || last.Kind != "cache" || last.Bytes != 4 || last.Files != 1 {
 		t.Errorf("the files are %s, the last that went %+v", there(), last)
+	}
+}
+
+// TestAhead: the clock of the removal is a month ahead, so that a claim which a process renews
+// looks old and left. Its user lives, as an attempt to take it shows; what it uses stays.
+func TestAhead(t *testing.T) {
+	w, o := small(t, 6)
+	dry, err := gc.Run(t.Context(), w.st, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	i := slices.IndexFunc(dry.Goes, func(it gc.Item) bool { return it.Kind == "run" })
+	name := dry.Goes[i].Name
+	value := fmt.Sprintf(`{"what":"sweep","began":"2026-01-01T00:00:00Z","keys":[%q]}`, strings.TrimPrefix(name, "runs/"))
+	w.lease("gc/claims/user.json", json.RawMessage(value))
+	o.Delete = true
+	o.Now = func() time.Time { return time.Now().AddDate(0, 1, 0) }
+	res, err := gc.Run(t.Context(), w.st, o)
+	if err != nil || w.read(name+"/latest.json") == "" || w.read("gc/claims/user.json") == "" || !strings.Contains(names(res.Stays), name+": used by a sweep") {
+		t.Errorf("%s, used by a living process, went by a clock that is ahead: %v\n%s", name, err, names(res.Stays))
+	}
+}
+
+// TestRequests: what was asked of another machine goes a day later, and not while anybody
+// uses the workdir. What notify was told of the schedule is of quire, and stays.
+func TestRequests(t *testing.T) {
+	w, o := small(t, 2)
+	asked := []string{"requests/" + strings.Repeat("0a", 32) + ".json", "requests/answer-ABC"}
+	for _, name := range append(asked, "requests/notes.txt", "schedule/streak.json") {
+		w.write(name, []byte("{}"))
+	}
+	o.Now = time.Now
+	check := func(what string, age time.Duration, goes bool) {
+		t.Helper()
+		for _, name := range asked {
+			at := time.Now().Add(-age)
+			if err := os.Chtimes(filepath.Join(w.dir, name), at, at); err != nil {
+				t.Fatal(err)
+			}
+		}
+		res, err := gc.Run(t.Context(), w.st, o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range asked {
+			if got := strings.Contains(names(res.Goes), name); got != goes {
+				t.Errorf("%s: %s goes: %v, want %v", what, name, got, goes)
+			}
+		}
+		if len(res.Foreign) != 1 || res.Foreign[0].Name != "requests/notes.txt" {
+			t.Errorf("%s: of others there are %+v", what, res.Foreign)
+		}
+	}
+	check("young", 23*time.Hour, false)
+	check("old", 25*time.Hour, true)
+	w.lease("gc/claims/user.json", json.RawMessage(`{"what":"round","began":"2026-01-01T00:00:00Z","keys":[]}`))
+	check("beside a round", 25*time.Hour, false)
+	w.end()
+	if err := os.Remove(filepath.Join(w.dir, "gc/claims/user.json")); err != nil {
+		t.Fatal(err)
+	}
+	w.ends = nil
+	w.lease("runs/"+w.runs[0].key+"/run.json", nil)
+	check("beside a training", 25*time.Hour, false)
+	o.Delete = true
+	w.end()
+	w.ends = nil
+	check("at the end", 25*time.Hour, true)
+	if w.read(asked[0])+w.read(asked[1]) != "" || w.read("schedule/streak.json") == "" {
+		t.Error("requests are there still, or what notify was told is gone")
 	}
 }

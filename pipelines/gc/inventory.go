@@ -42,7 +42,8 @@ func takeInventory(ctx context.Context, st *store.Store) (*inventory, error) {
 }
 
 // Files that always stay.
-var state = []string{workflow.LatestName, "promoted.json", schedule.StateName, schedule.LeaseName, lastName, claim.LeaseName, promotion.CutName}
+var state = []string{workflow.LatestName, "promoted.json", schedule.StateName, schedule.LeaseName, schedule.StreakName, lastName, claim.LeaseName,
+	promotion.CutName}
 
 // add files an object under the item that it belongs to.
 func (inv *inventory) add(info store.Info) {
@@ -69,7 +70,7 @@ func (inv *inventory) add(info store.Info) {
 }
 
 // folders are those that quire has in a workdir. What else lies in them is listed by file.
-var folders = []string{"rounds", "stages", "sets", "runs", "corpora", "promoted", "promotions", "schedule", "sweeps", claim.Folder}
+var folders = []string{"rounds", "stages", "sets", "runs", "corpora", "promoted", "promotions", "schedule", "sweeps", requests, claim.Folder}
 
 func (inv *inventory) addForeign(info store.Info) {
 	name := info.Name
@@ -83,6 +84,15 @@ func (inv *inventory) addForeign(info store.Info) {
 	}
 	f.Files++
 	f.Bytes += info.Bytes
+}
+
+// requests is the folder of what a round asks of another machine: requests/<sha256>.json, and
+// answer-<id> to a check. Both go when the work has ended, unless its process was killed.
+const requests = "requests"
+
+func isRequest(file string) bool {
+	sum, ok := strings.CutSuffix(file, ".json")
+	return strings.HasPrefix(file, "answer-") || ok && len(sum) == 64 && strings.Trim(sum, "0123456789abcdef") == ""
 }
 
 // belongs returns the kind, name and key of the item that an object belongs to. The kind
@@ -125,6 +135,10 @@ func belongs(object string) (kind, name, key string) {
 	case "schedule":
 		if _, ok := schedule.SlotOf(object); ok {
 			return "slot", object, ""
+		}
+	case requests:
+		if !deeper && isRequest(dir) {
+			return "request", object, ""
 		}
 	case claim.Folder:
 		if claim.IsClaim(object) {

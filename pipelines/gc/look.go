@@ -24,11 +24,13 @@ type plan struct {
 	survey   *promotion.Survey         // nil: no model is promoted
 	expired  []string                  // claims of users that were interrupted, and are not needed
 	caches   []cached
+	held     bool // a process works on a run or a set
 }
 
 // look decides what stays. It reads claims before records: a user writes its record before
-// its claim goes.
-func look(ctx context.Context, st *store.Store, o Options) (*plan, error) {
+// its claim goes. dropped says that the claims that are not needed are gone: all others
+// hold.
+func look(ctx context.Context, st *store.Store, o Options, dropped bool) (*plan, error) {
 	claims, err := claim.List(ctx, st, o.Now())
 	if err != nil {
 		return nil, fmt.Errorf("gc: %w", err)
@@ -49,7 +51,7 @@ func look(ctx context.Context, st *store.Store, o Options) (*plan, error) {
 	if p.outcomes, err = readOutcomes(ctx, st, p.inventory); err != nil {
 		return nil, err
 	}
-	p.claims(claims, records)
+	p.claims(claims, records, dropped)
 	if err := p.promotions(ctx, st); err != nil {
 		return nil, err
 	}
@@ -63,6 +65,7 @@ func look(ctx context.Context, st *store.Store, o Options) (*plan, error) {
 	if err := p.runs(ctx, st); err != nil {
 		return nil, err
 	}
+	p.requests()
 	if o.Cache {
 		p.caches, err = findCaches(p.now, anyLive(claims))
 	}
@@ -135,14 +138,14 @@ const recent = 7 * 24 * time.Hour
 
 // claims keeps what users use. An interrupted one is needed for a week, and as long as no
 // round that began after it has come to an end.
-func (p *plan) claims(claims []claim.Claimed, records []*workflow.Record) {
+func (p *plan) claims(claims []claim.Claimed, records []*workflow.Record, dropped bool) {
 	for _, c := range claims {
 		over := func(r *workflow.Record) bool { return r.Began.After(c.Began) && whole(r) }
 		why := "used by an interrupted " + c.What
 		if c.Held != nil {
 			why = fmt.Sprintf("used by a %s, process %d on %s", c.What, c.Held.PID, c.Held.Host)
 		}
-		if (c.Held == nil || c.Stale) && p.now.Sub(c.Began) > recent && slices.ContainsFunc(records, over) {
+		if !dropped && (c.Held == nil || c.Stale) && p.now.Sub(c.Began) > recent && slices.ContainsFunc(records, over) {
 			p.expired = append(p.expired, c.Name)
 			continue
 		}
@@ -196,6 +199,27 @@ func (p *plan) promotions(ctx context.Context, st *store.Store) error {
 		}
 	}
 	return nil
+}
+
+// requestAge is how long a request stays in any case.
+const requestAge = 24 * time.Hour
+
+// requests keeps what was asked of other machines while a claim stays or a run is held: one
+// of them may read its request again. It comes last.
+func (p *plan) requests() {
+	used := false
+	for _, it := range p.items {
+		used = used || it.Kind == "claim" && len(it.Why) > 0
+	}
+	for _, it := range p.items {
+		switch {
+		case it.Kind != "request":
+		case used || p.held:
+			p.stay(it.Name, "the workdir is in use")
+		case p.now.Sub(it.files[0].Changed) <= requestAge:
+			p.stay(it.Name, "younger than a day")
+		}
+	}
 }
 
 // whole reports whether the gate of a round has judged a model.

@@ -139,6 +139,7 @@ func (p *plan) runs(ctx context.Context, st *store.Store) error {
 		case err != nil:
 			return fmt.Errorf("gc: %w", err)
 		case held != nil && !stale:
+			p.held = true
 			p.stayKey(it.key, fmt.Sprintf("process %d on %s works on it", held.PID, held.Host))
 		}
 		if it.Kind == "run" {

@@ -104,6 +104,10 @@ type remover struct {
 // all removes what goes, in the order of the package comment.
 func (r *remover) all() error {
 	r.gone, r.left = map[string]bool{}, map[string]string{}
+	// Requests have no key, so they go at once after the look: a round that begins writes its own.
+	if err := each(r.ctx, workers, r.p.goes("request"), r.whole); err != nil {
+		return err
+	}
 	if err := each(r.ctx, workers, r.p.goes("round", "sweep", "slot"), r.whole); err != nil {
 		return err
 	}

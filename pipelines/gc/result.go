@@ -13,11 +13,11 @@ import (
 )
 
 // kinds are in the order of results.
-var kinds = []string{"round", "outcome", "corpus", "set", "run", "copy", "promotion", "sweep", "slot", "claim", "cache"}
+var kinds = []string{"round", "outcome", "corpus", "set", "run", "copy", "promotion", "sweep", "slot", "request", "claim", "cache"}
 
 // result returns what a look has found.
 func (p *plan) result(o Options) *Result {
-	res := &Result{At: p.now.UTC(), Goes: []Item{}, Stays: []Item{}, Left: []Item{}, Foreign: []Foreign{}, StaysBytes: p.state}
+	res := &Result{At: p.now.UTC(), Goes: []Item{}, Stays: []Item{}, Left: []Item{}, Foreign: []Foreign{}}
 	for _, it := range p.items {
 		switch {
 		case len(it.Why) > 0:

@@ -101,10 +101,7 @@ func (o Options) clock() time.Time {
 	return o.Clock()
 }
 
-const (
-	streakName   = "schedule/streak.json"
-	streakFormat = "quire-streak/1"
-)
+const streakFormat = "quire-streak/1"
 
 // A streak is what notify was told of slots without success. All processes of a schedule
 // share it, so that one of them tells.
@@ -187,7 +184,7 @@ func (k *crier) tell(ctx context.Context, n *notice.News) {
 // read returns what was told last; nil: nothing, or the file is damaged and now deleted.
 func (k *crier) read(ctx context.Context) (*streak, string, error) {
 	old := &streak{}
-	generation, err := k.s.st.ReadSealed(ctx, streakName, old, store.Sealed{Format: streakFormat})
+	generation, err := k.s.st.ReadSealed(ctx, schedule.StreakName, old, store.Sealed{Format: streakFormat})
 	switch {
 	case err == nil:
 		return old, generation, nil
@@ -195,7 +192,7 @@ func (k *crier) read(ctx context.Context) (*streak, string, error) {
 		return nil, "", nil
 	case errors.Is(err, store.ErrDamaged):
 		k.s.o.Console.Warn("%v; it is deleted", err)
-		return nil, "", k.s.st.Delete(ctx, streakName, "")
+		return nil, "", k.s.st.Delete(ctx, schedule.StreakName, "")
 	}
 	return nil, "", err
 }
@@ -203,7 +200,7 @@ func (k *crier) read(ctx context.Context) (*streak, string, error) {
 func (k *crier) write(ctx context.Context, now streak, generation string) error {
 	data, err := store.MarshalSealed(now)
 	if err == nil {
-		_, err = k.s.st.Swap(ctx, streakName, data, generation)
+		_, err = k.s.st.Swap(ctx, schedule.StreakName, data, generation)
 	}
 	return err
 }

@@ -11,8 +11,9 @@ import (
 
 // Files beside the records of slots, below the store.
 const (
-	StateName = "schedule/state.json"
-	LeaseName = "schedule/lease.json"
+	StateName  = "schedule/state.json"
+	LeaseName  = "schedule/lease.json"
+	StreakName = "schedule/streak.json" // of a caller: what it has told of slots without success
 )
 
 // Look is the number of newest slots of which a scheduler may need the record.
