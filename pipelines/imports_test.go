@@ -131,6 +131,8 @@ var mayImport = map[string][2][]string{
 	// checkpoint for the copy that a promotion keeps.
 	// claim holds a copy that no record names yet.
 	"pipelines/promotion": {{"model/checkpoint", "pipelines/text", "runners/claim", "runners/store"}, {}},
+	// charset and corpus: a text is read, part by part, as a document is. look for the page of a text.
+	"pipelines/score": {{"configs", "model/decode", "pipelines/look", "pipelines/text", "transforms/charset", "transforms/corpus", "transforms/vocab"}, {}},
 	// run and promotion for where a model may be; sample for how it drew.
 	"pipelines/receipt": {{"model/run", "model/sample", "pipelines/promotion", "pipelines/text", "runners/store"}, {}},
 	// The stages of a round that a node runs, from both ends: train for its errors, run for the holder of a run.
@@ -164,7 +166,7 @@ var mayImport = map[string][2][]string{
 	"pipelines/bench": {{"model/cuda", "model/decode", "model/kernel", "model/rnn", "model/sample", "model/train", "pipelines/report", "runners/memory"}, {}},
 	// command prints the plans of workflow, says which formats checkpoint, dataset and workflow read, and asks run what --which may be, kernel whether QUIRE_VARIANT can be had, rnn for the cell of bench, and cuda, train, store, corpus, prepare, dataset and vocab for errors that have an exit code or a remedy.
 	"pipelines/internal/command": {{"configs", "model/checkpoint", "model/cuda", "model/kernel", "model/rnn", "model/run", "model/train",
-		"pipelines/bench", "pipelines/device", "pipelines/export", "pipelines/gate", "pipelines/gc", "pipelines/inspect", "pipelines/monitor", "pipelines/notice", "pipelines/page", "pipelines/promotion", "pipelines/receipt", "pipelines/remote", "pipelines/report", "pipelines/round", "pipelines/serve", "pipelines/stages", "pipelines/sweep", "pipelines/text", "pipelines/watch", "pipelines/web",
+		"pipelines/bench", "pipelines/device", "pipelines/export", "pipelines/gate", "pipelines/gc", "pipelines/inspect", "pipelines/monitor", "pipelines/notice", "pipelines/page", "pipelines/promotion", "pipelines/receipt", "pipelines/remote", "pipelines/report", "pipelines/round", "pipelines/score", "pipelines/serve", "pipelines/stages", "pipelines/sweep", "pipelines/text", "pipelines/watch", "pipelines/web",
 		"runners/engine", "runners/memory", "runners/node", "runners/schedule", "runners/store", "runners/workflow", "transforms/corpus", "transforms/dataset", "transforms/prepare", "transforms/vocab"}, {cobra, pflag}},
 	"pipelines/prep": {{"pipelines/internal/command"}, {}},
 	// app is command for programs outside of this module; round for their stages.

@@ -10,8 +10,10 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/quire-ml/quire/configs"
 	"github.com/quire-ml/quire/model/rnn"
 	"github.com/quire-ml/quire/pipelines/export"
+	"github.com/quire-ml/quire/pipelines/score"
 	"github.com/quire-ml/quire/pipelines/text"
 )
 
@@ -50,12 +52,14 @@ func TestPython(t *testing.T) {
 				if _, err := export.Folder(t.Context(), m, j.Folder, export.Options{}); err != nil {
 					t.Fatal(err)
 				}
-				res, err := text.Score(t.Context(), m, j.Text, true)
-				if err != nil {
+				plain := configs.Corpus{Encoding: "utf-8", Newlines: "keep"}
+				if _, err := score.Text(t.Context(), []*text.Model{m}, bytes.NewReader(j.Text), plain, func(c score.Char) error {
+					if c.Nats != nil {
+						j.Want = append(j.Want, -c.Nats[0])
+					}
+					return nil
+				}); err != nil {
 					t.Fatal(err)
-				}
-				for _, p := range res.LogProbs[1:] {
-					j.Want = append(j.Want, *p)
 				}
 				jobs = append(jobs, j)
 			}

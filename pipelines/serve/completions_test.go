@@ -11,9 +11,11 @@ import (
 	"testing"
 	"unicode/utf8"
 
+	"github.com/quire-ml/quire/configs"
 	"github.com/quire-ml/quire/model/decode"
 	"github.com/quire-ml/quire/model/sample"
 	"github.com/quire-ml/quire/pipelines/receipt"
+	"github.com/quire-ml/quire/pipelines/score"
 	"github.com/quire-ml/quire/pipelines/serve"
 	"github.com/quire-ml/quire/pipelines/text"
 	"github.com/quire-ml/quire/transforms/vocab"
@@ -165,14 +167,23 @@ func TestStop(t *testing.T) {
 	}
 }
 
-// TestScoring: with echo, the log-probabilities are those of text.Score, to the last bit,
+// TestScoring: with echo, the log-probabilities are those of package score, to the last bit,
 // whether or not characters are written behind the prompt.
 func TestScoring(t *testing.T) {
 	m := open(t, save(t, kind{}))
 	h := start(t, m, nil)
 	const prompt = "it is a truth, é!"
-	want, err := text.Score(t.Context(), m, []byte(prompt), true)
-	if err != nil {
+	var want struct{ LogProbs []*float64 }
+	plain := configs.Corpus{Encoding: "utf-8", Newlines: "keep"}
+	if _, err := score.Text(t.Context(), []*text.Model{m}, strings.NewReader(prompt), plain, func(c score.Char) error {
+		var p *float64
+		if c.Nats != nil {
+			l := -c.Nats[0]
+			p = &l
+		}
+		want.LogProbs = append(want.LogProbs, p)
+		return nil
+	}); err != nil {
 		t.Fatal(err)
 	}
 	for _, more := range []string{`"max_tokens":0`, `"max_tokens":5`, `"max_tokens":1,"temperature":0`} {

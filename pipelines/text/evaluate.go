@@ -6,7 +6,6 @@ import (
 	"math"
 	"strings"
 
-	"github.com/quire-ml/quire/model/decode"
 	"github.com/quire-ml/quire/model/train"
 	"github.com/quire-ml/quire/pipelines/report"
 	"github.com/quire-ml/quire/runners/store"
@@ -109,52 +108,4 @@ func sameVocabulary(m *Model, v *vocab.Vocab, setDir string) error {
 	return fmt.Errorf("text: %s has %d characters (%s), the set %s has %d (%s): their vocabularies differ;"+
 		" prepare the set for this model, or train one on it",
 		m.Path, m.Vocab.Size(), m.Vocab.Unit(), setDir, v.Size(), v.Unit())
-}
-
-// ScoreResult is the outcome of Score. The first character has no prediction.
-type ScoreResult struct {
-	NatsPerChar *float64   `json:"nats_per_char"` // null for a text of fewer than two characters
-	BitsPerChar *float64   `json:"bits_per_char"`
-	Chars       int64      `json:"chars"`              // predicted characters: one less than the text has
-	LogProbs    []*float64 `json:"log_probs,omitzero"` // with chars only
-}
-
-// Score measures how well a model predicts a text of any length. The hidden is carried
-// from the first character to the last. With chars, LogProbs has the natural logarithm
-// of each character's probability, null for the first. The text is taken in the form
-// that m.Text gives it.
-func Score(ctx context.Context, m *Model, text []byte, chars bool) (*ScoreResult, error) {
-	ids, err := m.Vocab.Encode(nil, m.Text(text))
-	if err != nil {
-		return nil, fmt.Errorf("text: score: %w", err)
-	}
-	res := &ScoreResult{Chars: int64(max(len(ids)-1, 0))}
-	if chars {
-		res.LogProbs = make([]*float64, len(ids))
-	}
-	if err := m.CheckMemory("score", decode.Memory(m.Weights.Shape, 1)); err != nil {
-		return nil, err
-	}
-	model := decode.New(m.Weights, 1)
-	var sum float64
-	for i := 1; i < len(ids); i++ {
-		if i%256 == 0 && ctx.Err() != nil {
-			return nil, ctx.Err()
-		}
-		losses, err := model.Losses(ids[i-1:i], ids[i:i+1])
-		if err != nil {
-			return nil, err
-		}
-		sum += losses[0]
-		if chars {
-			p := -losses[0]
-			res.LogProbs[i] = &p
-		}
-	}
-	if res.Chars > 0 {
-		nats := sum / float64(res.Chars)
-		bits := nats / math.Ln2
-		res.NatsPerChar, res.BitsPerChar = &nats, &bits
-	}
-	return res, nil
 }

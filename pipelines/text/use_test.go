@@ -89,46 +89,12 @@ func open(t *testing.T, path string) *text.Model {
 	return m
 }
 
-func near(x *float64, want float64) bool { return x != nil && math.Abs(*x-want) < 1e-6 }
-
-func TestScore(t *testing.T) {
-	m := open(t, constant(t, "abc", []float64{2, 1, 1}, nil)) // probabilities 1/2, 1/4, 1/4
-	for _, test := range []struct {
-		text string
-		nats float64 // of all predicted characters together
-	}{{"ca", math.Ln2}, {"abc", 4 * math.Ln2}, {"aaaab", 5 * math.Ln2}} {
-		r, err := text.Score(t.Context(), m, []byte(test.text), true)
-		n := len(test.text) - 1
-		if err != nil || r.Chars != int64(n) || !near(r.NatsPerChar, test.nats/float64(n)) || !near(r.BitsPerChar, test.nats/float64(n)/math.Ln2) {
-			t.Fatalf("%s: %+v, %v", test.text, r, err)
-		}
-		if len(r.LogProbs) != n+1 || r.LogProbs[0] != nil || !near(r.LogProbs[n], map[byte]float64{'a': -math.Ln2, 'b': -2 * math.Ln2,
-			'c': -2 * math.Ln2}[test.text[n]]) {
-			t.Errorf("%s: log-probabilities %v", test.text, r.LogProbs)
-		}
-	}
-	for _, short := range []string{"", "a"} {
-		if r, err := text.Score(t.Context(), m, []byte(short), false); err != nil || r.Chars != 0 || r.NatsPerChar != nil || r.LogProbs != nil {
-			t.Errorf("%q: %+v, %v", short, r, err)
-		}
-	}
-	var missing *vocab.CharError
-	if _, err := text.Score(t.Context(), m, []byte("abx"), false); !errors.As(err, &missing) {
-		t.Errorf("a character that the model lacks: %v", err)
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	if _, err := text.Score(ctx, m, bytes.Repeat([]byte("a"), 1000), false); !errors.Is(err, context.Canceled) {
-		t.Errorf("cancelled: %v", err)
-	}
-}
-
 // TestNFC: a model that was trained on composed characters reads a text that has
 // them in two parts.
 func TestNFC(t *testing.T) {
 	m := open(t, constant(t, "a\u00e9", []float64{1, 3}, func(c *checkpoint.Checkpoint) { c.Normalize = "nfc" }))
-	if r, err := text.Score(t.Context(), m, []byte("ae\u0301"), false); err != nil || r.Chars != 1 || !near(r.NatsPerChar, math.Log(4./3)) {
-		t.Errorf("%+v, %v", r, err)
+	if p, err := m.Prompt("ae\u0301", ""); err != nil || string(p.Text) != "a\u00e9" || len(p.IDs) != 2 {
+		t.Errorf("%+v, %v", p, err)
 	}
 	if got := m.Text([]byte("e\u0301\xff")); string(got) != "e\u0301\xff" {
 		t.Errorf("a text that is not UTF-8 became %q", got)
@@ -218,8 +184,6 @@ func TestTooLarge(t *testing.T) {
 	}
 	_, err := text.Evaluate(t.Context(), m, set, "")
 	refused("to evaluate with "+path, err)
-	_, err = text.Score(t.Context(), m, []byte("ab"), false)
-	refused("to score with "+path, err)
 	var out strings.Builder
 	_, err = text.Generate(t.Context(), m, configs.Generate{Prompt: "a", Length: 1, TopP: 1}, &out)
 	refused("to generate with "+path, err)

@@ -111,3 +111,17 @@ func composite(a, b rune) (rune, bool) {
 	c, size := utf8.DecodeRune(pair)
 	return c, size == len(pair)
 }
+
+// Boundary returns the length of the longest beginning of text that is normalised without
+// what follows; 0: there is none. More text may follow text.
+func Boundary(text []byte) int {
+	for at := len(text) - 1; at > 0; at-- {
+		if !utf8.RuneStart(text[at]) || !utf8.FullRune(text[at:]) {
+			continue
+		}
+		if text[at] < utf8.RuneSelf || norm.NFC.Properties(text[at:]).BoundaryBefore() {
+			return at
+		}
+	}
+	return 0
+}

@@ -10,7 +10,7 @@ import (
 // meant are the settings that take what is often given as an argument, by command.
 var meant = map[string]string{
 	"run": "--set corpus.sources=", "plan": "--set corpus.sources=", "prep": "--set corpus.sources=",
-	"generate": "--prompt ", "score": "--text ",
+	"generate": "--prompt ",
 }
 
 // arguments refuses fewer arguments than least, and more than most.

@@ -104,7 +104,7 @@ func TestTyped(t *testing.T) {
 // TestSilentPipe: the first signal ends a command that waits for a text or a config from a
 // pipe, of which no line is said.
 func TestSilentPipe(t *testing.T) {
-	l := newLab(t)
+	l := untrained(t)
 	fifo := filepath.Join(l.dir, "fifo")
 	if err := syscall.Mkfifo(fifo, 0o600); err != nil {
 		t.Fatal(err)
@@ -127,7 +127,7 @@ func TestSilentPipe(t *testing.T) {
 		if silent { // the opening waits until the child reads
 			writer, err = os.OpenFile(fifo, os.O_WRONLY, 0)
 		} else { // a pipe takes 64 KiB and the rest once it is read
-			_, err = writer.WriteString(strings.Repeat("To be ", 100_000))
+			_, err = writer.WriteString(strings.Repeat("the ", 40_000))
 		}
 		if err != nil {
 			t.Fatal(err)
