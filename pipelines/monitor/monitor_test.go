@@ -156,9 +156,11 @@ func TestInService(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := round.Run(t.Context(), c, o); err != nil { // promotes nothing
+	o.ID = "99990101T000000Z"
+	if _, err := round.Run(t.Context(), c, o); err != nil { // promotes nothing, and has a record
 		t.Fatal(err)
 	}
+	o.ID = ""
 	e, _, _ := round.EvaluationArtifact.Recorded(shown.Record)
 	s, err := inService(t.Context(), st, service{}, true)
 	if err != nil || !s.promoted.Equal(shown.Ended) || s.nats != e.NatsPerChar || s.number != 1 {

@@ -227,3 +227,31 @@ func TestJump(t *testing.T) {
 		}
 	})
 }
+
+// TestDue: in an outage the slots are due that have come since the last one that was decided
+// or ran, whatever a clock that was ahead has seen.
+func TestDue(t *testing.T) {
+	s, lost := nightly(t, memory(t), "a", "skip"), errors.New("no network")
+	var now time.Time
+	var seen View
+	s.o.Now, s.o.Looked = func() time.Time { return now }, func(v View) { seen = v }
+	first, second := at(t, "20000101T030000Z"), at(t, "20000102T030000Z")
+	for name, c := range map[string]struct {
+		running *running
+		clear   time.Time
+		now     time.Time
+		due     int
+	}{
+		"the slot that runs":           {&running{Slot: second}, time.Time{}, second.Add(time.Hour), 0},
+		"one after it":                 {&running{Slot: second}, time.Time{}, second.Add(25 * time.Hour), 1},
+		"two that nobody runs":         {nil, time.Time{}, second.Add(25 * time.Hour), 2},
+		"one, the other has a record":  {nil, second, second.Add(25 * time.Hour), 1},
+		"two, after a clock was ahead": {nil, second.AddDate(5, 0, 0), second.Add(25 * time.Hour), 2},
+	} {
+		s.f = follower{standing: Standing{Known: true}, state: state{Format: stateFormat, Decided: first, Running: c.running}, clear: c.clear}
+		now = c.now
+		if s.look(t.Context(), lost); seen.Due != c.due || seen.Without() != c.due {
+			t.Errorf("%s: %d are due, want %d", name, seen.Due, c.due)
+		}
+	}
+}
