@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"io"
+	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
@@ -29,15 +30,17 @@ func (f *fullOutput) Write(p []byte) (int, error) {
 func TestOutputFails(t *testing.T) {
 	l := newLab(t)
 	round := l.result(runKeys, "run")["round"].(string)
+	receipt, model := filepath.Join(t.TempDir(), "receipt.json"), filepath.Join(t.TempDir(), "model")
+	l.ok("generate", "--receipt", receipt)
 	swept := append(slices.Clone(sweepArgs[:3]), "--set", "train.epochs=1")
 	calls := [][]string{
-		{"run"}, {"plan"}, {"prep"}, {"train"}, swept, {"evaluate", "--set", "prep.out=set"}, {"generate"}, {"score", "--text", "the light"},
+		{"run"}, {"plan"}, {"prep"}, {"train"}, swept, {"evaluate", "--set", "prep.out=set"}, {"generate"}, {"replay", receipt}, {"score", "--text", "the light"},
 		{"score", "--text", "the light", "--chars"}, {"inspect", "--set", "prep.out=set"}, {"inspect", "--metrics", "--set", "train.out=run"}, {"runs", "list"}, {"runs", "show", round},
-		{"runs", "diff", round, round}, {"runs", "watch"}, {"report"}, {"promote", "--history"}, {"gc", "--keep-last", "9"}, {"config"}, {"config", "explain", "train.lr"}, {"version"}, {"--version"}, {"help", "run"},
+		{"runs", "diff", round, round}, {"runs", "watch"}, {"report"}, {"promote", "--history"}, {"gc", "--keep-last", "9"}, {"export", model}, {"config"}, {"config", "explain", "train.lr"}, {"version"}, {"--version"}, {"help", "run"},
 		{"retrain", "--once", "--slot", "2026-11-01T03:00:00Z"}, {"completion", "bash"},
 		{"bench", "--steps", "1", "--hidden", "8", "--embedding", "4", "--batch", "4", "--length", "8", "--generate", "1"},
 	}
-	seen := map[string]bool{}
+	seen := map[string]bool{"serve": true, "docs": true, "node": true} // the first ends when it is told to, the others print no result
 	execute := func(args []string, stdout io.Writer) (code int, stderr string) {
 		var b bytes.Buffer
 		code = command.Execute(context.Background(), command.Quire(), args, stdout, &b)
