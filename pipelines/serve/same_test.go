@@ -7,6 +7,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"net/http"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -159,6 +160,9 @@ func TestSwaps(t *testing.T) {
 			}
 		}
 	})
+	h.ask(`{"prompt":"a"}`)
+	http.DefaultClient.CloseIdleConnections()
+	base := runtime.NumGoroutine()
 	ctx, stop := context.WithCancel(t.Context())
 	var all sync.WaitGroup
 	var answers atomic.Int64
@@ -202,6 +206,10 @@ func TestSwaps(t *testing.T) {
 	if got := h.figure("quire_num_requests_running") + h.figure("quire_num_requests_waiting"); got != 0 {
 		t.Errorf("%v texts are left", got)
 	}
+	eventually(t, "the loops of the models before ended", func() bool {
+		http.DefaultClient.CloseIdleConnections()
+		return runtime.NumGoroutine() <= base+3
+	})
 }
 
 // TestRefusedModel: where the next model cannot be used, the one in use stays, and the

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"regexp"
 	"runtime"
 	"strconv"
@@ -19,6 +20,7 @@ import (
 
 	"github.com/quire-ml/quire/pipelines/report"
 	"github.com/quire-ml/quire/pipelines/serve"
+	"github.com/quire-ml/quire/pipelines/web"
 )
 
 // eventually waits for a condition, for a minute at most.
@@ -337,6 +339,38 @@ func TestRetired(t *testing.T) {
 	s.Retire()
 	if code := call(t, s, "/v1/completions", `{"prompt":"a"}`, &r); code != http.StatusServiceUnavailable || *r.Error.Code != "shutting_down" {
 		t.Errorf("%d %+v", code, r)
+	}
+}
+
+// TestNotReady: a server that ends says so, and takes nothing new.
+func TestNotReady(t *testing.T) {
+	s, err := serve.New(open(t, save(t, kind{})), serve.Options{Name: "m", Limits: serve.DefaultLimits(), Console: report.NewConsole(io.Discard, true)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ready := func() int {
+		r := httptest.NewRequest("GET", "/readyz", nil)
+		r.Host = "localhost"
+		w := httptest.NewRecorder()
+		s.ServeHTTP(w, r)
+		return w.Code
+	}
+	if code := ready(); code != http.StatusOK {
+		t.Errorf("before its end: %d", code)
+	}
+	l, err := web.Listen(":0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := withCancel()
+	cancel()
+	if err := s.Run(ctx, l); err != nil {
+		t.Error(err)
+	}
+	eventually(t, "not ready", func() bool { return ready() == http.StatusServiceUnavailable })
+	var r reply
+	if code := call(t, s, "/v1/completions", `{"prompt":"a"}`, &r); code != http.StatusServiceUnavailable {
+		t.Errorf("at its end: %d", code)
 	}
 }
 
