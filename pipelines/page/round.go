@@ -75,7 +75,7 @@ func (d *document) ending(r *workflow.Record) {
 	switch {
 	case r.Exit == workflow.Done && installed != nil && promoted.Checkpoint != "" && installed.Action == workflow.ActionRun:
 		d.Badge = badge{"promoted", "good"}
-		d.Lede = "The model has passed the gate, and is in service."
+		d.Lede = "The model has passed the gate, and went into service."
 	case r.Exit == workflow.Done && judged != nil && decision.Passed:
 		d.Badge = badge{"passed", "good"}
 		d.Lede = "The model has passed the gate."
@@ -84,7 +84,7 @@ func (d *document) ending(r *workflow.Record) {
 		d.Lede = "The round has come to its end."
 	case judged != nil && !decision.Passed:
 		d.Badge = badge{"refused", "bad"}
-		d.Lede = "The gate has refused the model: the one in service stays."
+		d.Lede = "The gate has refused the model: the one in service stayed."
 	case r.Exit == workflow.Interrupted:
 		d.Badge = badge{"interrupted", "warn"}
 		d.Lede = "The round was interrupted. Everything is saved, and the next round goes on from there."

@@ -31,7 +31,7 @@ func TestRoundPage(t *testing.T) {
 	p.same("title", texts(p.root, "h1"), []string{"opticks"})
 	p.same("kicker", texts(p.root, ".kicker"), []string{"round 20261125T030000Z"})
 	p.same("verdict", texts(p.root, ".masthead")[:1], []string{"round 20261125T030000Z opticks promoted 25 November 2026, 03:00 UTC, took 3 min 20 s" +
-		" The model has passed the gate, and is in service." +
+		" The model has passed the gate, and went into service." +
 		" validation loss1.5000nats a character, 2.164 bits; below trigram 1.7000" +
 		" training2 min 40 s2 epochs, 20 steps, 18,427 characters a second" +
 		" model276,507parameters: GRU, 1 layer of 256 text567,038characters, 91 different"})
@@ -90,7 +90,7 @@ func TestEndings(t *testing.T) {
 	}{
 		{"promoted before", func(r *workflow.Record) { r.Stage("promote").Action = workflow.ActionSkip }, "passed good",
 			"The model has passed the gate.", "", "Losses What it writes As it learned The gate"},
-		{"refused", refuse, "refused bad", "The gate has refused the model: the one in service stays.", "the gate refused the model: too high",
+		{"refused", refuse, "refused bad", "The gate has refused the model: the one in service stayed.", "the gate refused the model: too high",
 			"Losses What it writes As it learned The gate"},
 		{"a set alone", cut(2, workflow.Done, nil), "done good", "The round has come to its end.", "", ""},
 		{"failed in prep", cut(2, "fault", &workflow.Failure{Stage: "prep", Class: "fault", Message: "book.txt: byte 3 is no UTF-8"}), "failed bad",

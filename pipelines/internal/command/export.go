@@ -17,7 +17,8 @@ func Export() *cobra.Command {
 	c := build(&o, "export DIR", "Write a model in Hugging Face's layout",
 		`Export writes a model to a folder or gs:// URL that PyTorch loads without quire: the weights
 (model.safetensors), config.json, vocab.json, modeling_quire.py, and a model card (README.md) with
-losses, the gate's figures, the lineage and a sample. The same model gives the same bytes.
+losses, the gate's figures, the lineage and a sample. The same model gives the same
+bytes, judged by the same round.
 A folder with other files is refused; with --replace they stay, and what an earlier export has
 written is replaced, a card that was edited too.`,
 		`  export exported

@@ -33,6 +33,10 @@ func TestGenerateTexts(t *testing.T) {
 	if o.stdout != "" || l.read(in("texts/a b.txt")) != want {
 		t.Errorf("stdout has %q, the file %q", o.stdout, l.read(in("texts/a b.txt")))
 	}
+	l.fails(1, []string{"name"}, "generate", "--length", "1", "--out", in("texts")+"/")
+	if _, err := os.Stat(in("texts/texts")); err == nil {
+		t.Error("the name of a folder is that of a file in it")
+	}
 	stop := texts[0].(string)[10:12]
 	stopped := l.result(generateKeys, "generate", "--length", "40", "--seed", "7", "--stop", "\x01", "--stop", stop)
 	if got := stopped["texts"].([]any)[0].(string); strings.Contains(got[4:], stop) || !strings.HasPrefix(texts[0].(string), got) || stopped["finish"].([]any)[0] != "stop" {

@@ -31,7 +31,7 @@ func daemon(ctx context.Context, c *configs.Config, o round.Options) error {
 	o.Console.Line("quire: listens on http://%s: /healthz, /livez and /metrics", l.Addr())
 	version := "unknown"
 	if info, ok := debug.ReadBuildInfo(); ok {
-		version = info.Main.Version
+		version = named(info)
 	}
 	m := monitor.New(version)
 	o.Watch = m

@@ -21,8 +21,8 @@ func Report() *cobra.Command {
 	c := build(&o, "report [ROUND | RUN | SWEEP ...]", "Write a round, a run, a sweep, or several side by side, as one HTML file",
 		`Report writes a page that needs nothing else: losses, samples, the gate, changes, lineage.
 It takes the ID of a round, the key of a run or of a sweep in the workdir or its beginning, or
-their paths; without one, the newest round. Several are shown side by side, the lowest loss first. A round
-writes its own page at its end, beside its record.`,
+their paths; without one, the newest round. Several are shown side by side, the lowest loss
+first. A round writes its own page at its end, beside its record.`,
 		`  report
   report 20261125T030000Z --out report.html
   report work/a/run work/b/run`, nil)

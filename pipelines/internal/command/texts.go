@@ -4,8 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"path"
-	"path/filepath"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -72,12 +70,7 @@ func (f *textFlags) write(c *cobra.Command, o *common, work func(show func(i int
 
 // save writes a file of the user's, whole or not at all. A file that is there is replaced.
 func save(ctx context.Context, file string, data []byte) error {
-	dir, name := filepath.Dir(file), filepath.Base(file)
-	if store.IsURL(file) {
-		scheme, rest, _ := strings.Cut(file, "://")
-		dir, name = scheme+"://"+path.Dir(rest), path.Base(rest)
-	}
-	st, err := store.Open(ctx, dir)
+	st, name, err := store.OpenAt(ctx, file)
 	if err != nil {
 		return err
 	}
