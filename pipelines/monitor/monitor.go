@@ -41,6 +41,7 @@ type Monitor struct {
 	read    time.Time        // when the schedule was last read
 	look    schedule.View
 	rounds  int // that run
+	tidies  int // gc after a round
 	service service
 	bytes   measure
 }
@@ -88,11 +89,11 @@ func say(w http.ResponseWriter, reasons ...string) {
 }
 
 // stuck says that the scheduler makes no progress; empty: it does. A round that runs is
-// progress: its stages have limits of their own.
+// progress: its stages have limits of their own. So is gc after it.
 func (m *Monitor) stuck() string {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if since := m.now().Sub(m.looked); m.rounds == 0 && since > stuckTime {
+	if since := m.now().Sub(m.looked); m.rounds+m.tidies == 0 && since > stuckTime {
 		return fmt.Sprintf("the scheduler has not looked at its schedule for %v", since.Round(time.Second))
 	}
 	return ""
@@ -103,7 +104,7 @@ func (m *Monitor) unwell() (reasons []string) {
 	reasons = append(reasons, m.stuck())
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.rounds > 0 {
+	if m.rounds+m.tidies > 0 {
 		return reasons
 	}
 	if since := m.now().Sub(m.read); since > unreadTime {
@@ -134,19 +135,25 @@ func (m *Monitor) Looked(l schedule.View) {
 func (m *Monitor) Decided(r schedule.SlotRecord) { m.m.slots.WithLabelValues(r.Status).Inc() }
 
 // Began implements round.Watch.
-func (m *Monitor) Began() { m.add(1) }
+func (m *Monitor) Began() { m.add(&m.rounds, 1) }
+
+// Tidies implements round.Watch.
+func (m *Monitor) Tidies() (done func()) {
+	m.add(&m.tidies, 1)
+	return func() { m.add(&m.tidies, -1) }
+}
 
 // Ended implements round.Watch.
 func (m *Monitor) Ended(exit string) {
 	m.m.rounds.WithLabelValues(exit).Inc()
-	m.add(-1)
+	m.add(&m.rounds, -1)
 	m.refresh()
 }
 
-func (m *Monitor) add(n int) {
+func (m *Monitor) add(to *int, n int) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.rounds += n
+	*to += n
 	m.looked = m.now()
 	m.read = m.looked // before a round
 }

@@ -85,6 +85,9 @@ func TestHealth(t *testing.T) {
 		"a long round":            {func(m *Monitor) { m.Began() }, 99 * time.Hour, nil, ok, ok},
 		"a round that has ended":  {func(m *Monitor) { m.Began(); m.Ended("done") }, 15*time.Minute + time.Second, nil, stuck, stuck + "the schedule cannot be read or no slot be run for 15m1s: <nil>\n"},
 		"an outage after a round": {func(m *Monitor) { m.Began() }, time.Hour, func(m *Monitor) { m.Ended("done"); lost(m) }, ok, ok},
+		"a long gc":               {func(m *Monitor) { m.Tidies() }, 99 * time.Hour, nil, ok, ok},
+		"a gc that has ended":     {func(m *Monitor) { m.Tidies()() }, 15*time.Minute + time.Second, fine, ok, ok},
+		"it looks no more then":   {func(m *Monitor) { m.Tidies()() }, 15*time.Minute + time.Second, nil, stuck, stuck + "the schedule cannot be read or no slot be run for 15m1s: <nil>\n"},
 		"a slot is due":           {fine, time.Minute, due(15 * time.Minute), ok, ok},
 		"a slot is overdue":       {fine, time.Minute, due(16 * time.Minute), ok, "slot 20260101T030000Z has come, and nobody runs it\n"},
 	} {

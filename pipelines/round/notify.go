@@ -76,6 +76,7 @@ type Watch interface {
 	Began()                         // a round
 	Ended(exit string)              // a round: done, refused or another class
 	Told(channel string, err error) // somebody, by notify
+	Tidies() (done func())          // after a round: gc, which may take hours in a bucket
 }
 
 // nobody is the Watch where there is none.
@@ -86,6 +87,7 @@ func (nobody) Decided(schedule.SlotRecord) {}
 func (nobody) Began()                      {}
 func (nobody) Ended(string)                {}
 func (nobody) Told(string, error)          {}
+func (nobody) Tidies() func()              { return func() {} }
 
 func (o Options) watch() Watch {
 	if o.Watch == nil {

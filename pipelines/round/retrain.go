@@ -301,6 +301,7 @@ func (s *slots) tidy(ctx context.Context, r *workflow.Record) {
 	if err != nil || stage == nil || stage.Action != workflow.ActionRun || p.Checkpoint == "" || !s.c.GC.Keeps() {
 		return
 	}
+	defer s.o.watch().Tidies()()
 	var res *gc.Result
 	o, err := gc.Of(s.c)
 	if err == nil {
