@@ -29,7 +29,6 @@ type lab struct {
 	t    *testing.T
 	dir  string
 	work string
-	more string // of the config
 }
 
 const labConfig = `name: tiny

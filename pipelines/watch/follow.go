@@ -127,7 +127,7 @@ func (f *follower) show(before, l *Look) {
 	case l.doubtful && (before == nil || !before.doubtful):
 		f.o.Console.Line("watch: %s; looking for %v whether it still lives", l.nobody(), l.Holder.Until.Sub(*l.LastSign))
 	case l.State == Training && (before == nil || before.Holder == nil || before.State != Training || *before.Holder.who() != *l.Holder.who()):
-		f.o.Console.Line("watch: %s: %s", l.Run, l.Holder.trains(f.now()))
+		f.o.Console.Line("watch: %s: %s: %s", l.Run, l.Holder.trains(f.now()), l.note(f.now()))
 	}
 	if l.State != Training {
 		return

@@ -273,7 +273,7 @@ func TestFollow(t *testing.T) {
 			t.Fatalf("%+v, %v\n%s", k, err, lines)
 		}
 		at := -1
-		for _, want := range []string{": process 7 on gpu1 trains since 2000-01-01T00:00:00Z, for 1s\n",
+		for _, want := range []string{": process 7 on gpu1 trains since 2000-01-01T00:00:00Z, for 1s: epoch 1/4  step 10/75  loss 2.900  1000 chars/s  sign of life 1s ago\n",
 			"watch  epoch 1/4  step 10/75  loss 2.900  1000 chars/s  sign of life 6s ago   13 %\n",
 			"watch  epoch 1/4  step 15/75  loss 2.850  1000 chars/s  1m0s left  sign of life 2s ago   20 %\n",
 			"watch: epoch 1: training loss 2.7500 nats a character, validation 2.7500\nwatch: epoch 1 writes:\n  text 1\n",
