@@ -18,11 +18,29 @@ const lookEvery = 2 * time.Second
 // Follow shows on the console the training of a run that a process holds, from the files of
 // the run, until it has ended or its holder has died.
 func Follow(ctx context.Context, st *store.Store, console *report.Console) error {
-	_, err := watch.Follow(ctx, st, watch.Options{Console: console})
-	if errors.As(err, new(*watch.NobodyError)) || errors.Is(err, store.ErrNotExist) {
+	l, err := watch.Take(ctx, st)
+	if err == nil && l.Holder != nil {
+		console.Line("train: process %d on %s trains this run: %s", l.Holder.PID, l.Holder.Host, far(l))
+	}
+	if err == nil {
+		_, err = watch.Follow(ctx, st, watch.Options{Console: console})
+	}
+	if errors.As(err, new(*watch.NobodyError)) || errors.As(err, new(*watch.FindError)) {
 		return nil
 	}
 	return err
+}
+
+// far says how far a training is.
+func far(l *watch.Look) string {
+	text := fmt.Sprintf("step %d", l.Step)
+	if l.Steps > 0 {
+		text += fmt.Sprintf(" of %d", l.Steps)
+	}
+	if l.TrainNats != nil {
+		text += fmt.Sprintf(", loss %.3f", *l.TrainNats)
+	}
+	return text
 }
 
 // show shows the training of a run until ctx ends, whoever trains it and whenever they begin.

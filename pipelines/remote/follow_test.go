@@ -85,7 +85,7 @@ func TestFollow(t *testing.T) {
 		elsewhere(t, st, 4711, time.Minute)
 		time.AfterFunc(20*time.Second, func() { elsewhere(t, st, 4711, time.Minute) })
 		follow(80*time.Second, 100*time.Second) // a lease of a minute, renewed after 20 s
-		for _, want := range []string{"process 4711 on gpu1 trains", "step 10", "loss 2.500"} {
+		for _, want := range []string{"train: process 4711 on gpu1 trains this run: step 10, loss 2.500\n"} {
 			if !strings.Contains(out.String(), want) {
 				t.Errorf("the console has no %q:\n%s", want, out.String())
 			}

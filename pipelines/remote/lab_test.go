@@ -133,7 +133,7 @@ func (l *lab) made() map[string]string {
 		name, _ := filepath.Rel(l.work, path)
 		base := filepath.Base(name)
 		switch {
-		case strings.HasPrefix(name, "requests/"), strings.HasPrefix(name, "gc/"), strings.HasPrefix(base, ".tmp-"):
+		case strings.HasPrefix(name, "requests/"), strings.HasPrefix(name, "gc/"), strings.HasPrefix(base, ".tmp-"): // of killed processes
 		case strings.HasPrefix(name, "rounds/"):
 			if base != "latest.json" && filepath.Ext(base) == ".json" {
 				all["record"] = l.record("work/" + name)
