@@ -153,6 +153,14 @@ func TestNaive(t *testing.T) {
 	}
 }
 
+// TestMinPKeepsEquals: a character that has the share exactly stays.
+func TestMinPKeepsEquals(t *testing.T) {
+	p, err := probabilities(mustNew(t, Options{Temperature: 1, TopP: 1, MinP: 1}, 1, 0), []float32{2, 1, 2})
+	if err != nil || !slices.Equal(p, []float64{0.5, 0, 0.5}) {
+		t.Errorf("probabilities %v, %v", p, err)
+	}
+}
+
 // TestAdjustErrors: an id that there is not, and logits that a bias or a penalty makes
 // infinite, are errors that use up no random number.
 func TestAdjustErrors(t *testing.T) {

@@ -85,7 +85,7 @@ func locate(ctx context.Context, sha256, place string, damaged func(error)) (fou
 	return found, nil
 }
 
-// runsBelow returns the directories that may be runs: the store's own, and those in its
+// runsBelow returns the directories that may be runs: the store's own, and those below its
 // folder runs.
 func runsBelow(ctx context.Context, st *store.Store) ([]*store.Store, error) {
 	list, err := st.List(ctx, "runs/")
@@ -94,7 +94,7 @@ func runsBelow(ctx context.Context, st *store.Store) ([]*store.Store, error) {
 	}
 	runs := []*store.Store{st}
 	for _, o := range list {
-		if dir, file := path.Split(o.Name); file == run.JournalName && strings.Count(dir, "/") == 2 {
+		if dir, file := path.Split(o.Name); file == run.JournalName {
 			sub, err := st.Sub(strings.TrimSuffix(dir, "/"))
 			if err != nil {
 				return nil, err
