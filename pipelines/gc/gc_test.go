@@ -305,6 +305,45 @@ func TestAhead(t *testing.T) {
 	}
 }
 
+// TestApart: a training that renews its lease by a clock an hour behind keeps its run and set.
+func TestApart(t *testing.T) {
+	w, o := small(t, 6)
+	dry, err := gc.Run(t.Context(), w.st, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	i := slices.IndexFunc(dry.Goes, func(it gc.Item) bool { return it.Kind == "run" })
+	name := dry.Goes[i].Name
+	w.lease(name+"/run.json", nil)
+	for ahead, stays := range map[time.Duration]bool{59 * time.Minute: true, 2 * time.Hour: false} {
+		o.Now = func() time.Time { return time.Now().Add(ahead) }
+		res, err := gc.Run(t.Context(), w.st, o)
+		if err != nil || strings.Contains(names(res.Stays), name+": process ") != stays {
+			t.Errorf("a clock that is %v ahead: %v\n%s", ahead, err, names(res.Stays))
+		}
+	}
+}
+
+// TestStartByLink: the run that trainings start from stays, by whatever name of the workdir.
+func TestStartByLink(t *testing.T) {
+	w, o := small(t, 6)
+	dry, err := gc.Run(t.Context(), w.st, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	i := slices.IndexFunc(dry.Goes, func(it gc.Item) bool { return it.Kind == "run" })
+	name := dry.Goes[i].Name
+	link := filepath.Join(t.TempDir(), "link")
+	if err := os.Symlink(w.dir, link); err != nil {
+		t.Fatal(err)
+	}
+	o.Start = filepath.Join(link, name)
+	res, err := gc.Run(t.Context(), w.st, o)
+	if err != nil || !strings.Contains(names(res.Stays), name+": trainings start from it") {
+		t.Errorf("%v\n%s", err, names(res.Stays))
+	}
+}
+
 // TestRequests: what was asked of another machine goes a day later, and not while anybody
 // uses the workdir. What notify was told of the schedule is of quire, and stays.
 func TestRequests(t *testing.T) {

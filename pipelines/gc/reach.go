@@ -7,8 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/quire-ml/quire/model/run"
 	"github.com/quire-ml/quire/runners/claim"
@@ -35,7 +37,7 @@ func (p *plan) path(st *store.Store, path, why string) {
 	if path == "" {
 		return
 	}
-	name, err := store.Below(st.URL(), store.Locate(st.URL(), path))
+	name, err := store.Below(real(st.URL()), real(store.Locate(st.URL(), path)))
 	if err != nil {
 		return // the working directory is unknown, and with it every relative path
 	}
@@ -46,6 +48,17 @@ func (p *plan) path(st *store.Store, path, why string) {
 	if key != "" {
 		p.stayKey(key, why)
 	}
+}
+
+// real returns a path of this machine without links: the workdir may have several names.
+func real(path string) string {
+	if store.IsURL(path) {
+		return path
+	}
+	if r, err := filepath.EvalSymlinks(path); err == nil {
+		return r
+	}
+	return path
 }
 
 // sweeps keeps the sweeps that are named, and the runs of their tables.
@@ -122,6 +135,10 @@ func (p *plan) sweep(ctx context.Context, st *store.Store, it *Item, why string)
 	return nil
 }
 
+// apart is how far the clocks of machines may be apart: until then a run or set that its
+// holder does not seem to renew keeps what it reaches.
+const apart = time.Hour
+
 // runs keeps pinned and held runs, and what every run that stays reaches. It comes last.
 func (p *plan) runs(ctx context.Context, st *store.Store) error {
 	for _, name := range slices.Sorted(maps.Keys(p.items)) {
@@ -133,12 +150,12 @@ func (p *plan) runs(ctx context.Context, st *store.Store) error {
 		if it.Kind == "set" {
 			lease = name + "/" + prepLease
 		}
-		held, stale, err := claim.Holder(ctx, st, lease, p.now, new(json.RawMessage))
+		held, _, err := claim.Holder(ctx, st, lease, p.now, new(json.RawMessage))
 		switch {
 		case errors.Is(err, store.ErrNotExist):
 		case err != nil:
 			return fmt.Errorf("gc: %w", err)
-		case held != nil && !stale:
+		case held != nil && p.now.Sub(held.Until) < apart:
 			p.held = true
 			p.stayKey(it.key, fmt.Sprintf("process %d on %s works on it", held.PID, held.Host))
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -55,13 +56,13 @@ func (p *plan) goes(kinds ...string) []*Item {
 
 // keys returns the keys of what goes.
 func (p *plan) keys() []string {
-	keys := []string{}
+	keys := map[string]bool{}
 	for _, it := range p.goes() {
-		if it.key != "" && !slices.Contains(keys, it.key) {
-			keys = append(keys, it.key)
+		if it.key != "" {
+			keys[it.key] = true
 		}
 	}
-	return keys
+	return slices.AppendSeq([]string{}, maps.Keys(keys))
 }
 
 // dropClaims removes the claims of users that were interrupted, and are not needed. One

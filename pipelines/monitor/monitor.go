@@ -107,7 +107,7 @@ func (m *Monitor) unwell() (reasons []string) {
 	if m.rounds+m.tidies > 0 {
 		return reasons
 	}
-	if since := m.now().Sub(m.read); since > unreadTime {
+	if since := m.now().Sub(m.read); since > unreadTime && m.look.Err != nil { // without one, stuck says it
 		reasons = append(reasons, fmt.Sprintf("the schedule cannot be read or no slot be run for %v: %v", since.Round(time.Second), m.look.Err))
 	}
 	if l := &m.look; l.Due > 0 && l.At.Sub(l.Since) > overdueTime {

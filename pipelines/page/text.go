@@ -18,6 +18,7 @@ const (
 	shortChars  = 400  // names, reasons, values of settings
 	sampleChars = 6000 // text that a model wrote
 	sampleLines = 120
+	markChars   = 8 // a mark counts as so many: it takes as much of a page
 )
 
 // A piece is a part of a text that nobody here has written. A mark stands for what a
@@ -60,7 +61,7 @@ func pieces(s string, chars, lines int) (list []piece) {
 		if r == '\n' {
 			lines--
 		}
-		if n == chars || lines < 0 {
+		if n >= chars || lines < 0 {
 			flush()
 			return append(list, piece{fmt.Sprintf("… %s more are left out", count(int64(utf8.RuneCountInString(s[i:])), "character")), true})
 		}
@@ -70,6 +71,7 @@ func pieces(s string, chars, lines int) (list []piece) {
 			continue
 		}
 		flush()
+		n += markChars - 1
 		if r < 0x100 && r != 0xad {
 			list = append(list, piece{fmt.Sprintf(`\x%02x`, r), true})
 		} else {

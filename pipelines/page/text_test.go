@@ -63,7 +63,7 @@ func TestCut(t *testing.T) {
 		{"as long as it may be", "abcd", "abcd", 4, 9},
 		{"one character more", "abcde", "abcd{… 1 character more are left out}", 4, 9},
 		{"characters, not bytes", "ééééé", "ééé{… 2 characters more are left out}", 3, 9},
-		{"a mark counts as one", "a\x00bc", `a{\x00}{… 2 characters more are left out}`, 2, 9},
+		{"a mark counts as eight", "a\x00bc", `a{\x00}{… 2 characters more are left out}`, 9, 9},
 		{"lines", "a\nb\nc\nd", "a\nb{… 4 characters more are left out}", 99, 1},
 		{"lines alone", "\n\n\n", "\n\n{… 1 character more are left out}", 99, 2},
 		{"nothing", "", "", 0, 0},
@@ -76,6 +76,9 @@ func TestCut(t *testing.T) {
 	got := marked(long(ten))
 	if want := ten[:sampleChars] + "{… 10,479,760 characters more are left out}"; got != want {
 		t.Errorf("a sample of 10 MB ends %q", got[max(0, len(got)-80):])
+	}
+	if marks := len(long(strings.Repeat("\x00", 1<<20))); marks != sampleChars/8+1 {
+		t.Errorf("a sample of NULs has %d marks, of some 30 bytes each", marks)
 	}
 }
 

@@ -25,6 +25,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"slices"
 	"unicode/utf8"
 
@@ -120,8 +121,8 @@ func Decode(data []byte) (*Receipt, error) {
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
 		return nil, errors.New("receipt: something follows the JSON object")
 	}
-	if r.Length < 0 || len(r.Texts) == 0 || len(r.PromptIDs) > 0 && r.Prompt != "" {
-		return nil, errors.New("receipt: it has a negative length, no texts, or both a prompt and its ids")
+	if r.Length < 0 || r.Length > math.MaxInt32 || len(r.Texts) == 0 || len(r.PromptIDs) > 0 && r.Prompt != "" {
+		return nil, errors.New("receipt: its length is negative or above 2^31-1, it has no texts, or both a prompt and its ids")
 	}
 	return r, nil
 }

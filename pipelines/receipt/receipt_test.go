@@ -197,15 +197,16 @@ func TestDecodeRefuses(t *testing.T) {
 		return bytes.Replace(good, []byte(old), []byte(new), 1)
 	}
 	for want, data := range map[string][]byte{
-		"unexpected end of JSON input":                                     nil,
-		"cannot unmarshal array":                                           []byte("[]"),
-		`the format is "", this program reads quire-receipt/1`:             []byte("{}"),
-		`the format is "quire-receipt/2", this program`:                    change("receipt/1", "receipt/2"),
-		`unknown field "top"`:                                              change(`"top_k"`, `"top"`),
-		"invalid character '{' after top-level value":                      append(good, good...),
-		"it has a negative length, no texts, or both a prompt and its ids": change(`"length": 50`, `"length": -1`),
-		"unknown field \"hex\"":                                            change(`"bad "`, `{"hex": ""}`),
-		"cannot unmarshal number":                                          change(`"bad "`, `3`),
+		"unexpected end of JSON input":                         nil,
+		"cannot unmarshal array":                               []byte("[]"),
+		`the format is "", this program reads quire-receipt/1`: []byte("{}"),
+		`the format is "quire-receipt/2", this program`:        change("receipt/1", "receipt/2"),
+		`unknown field "top"`:                                  change(`"top_k"`, `"top"`),
+		"invalid character '{' after top-level value":          append(good, good...),
+		"its length is negative or above 2^31-1, it has no texts, or both a prompt and its ids": change(`"length": 50`, `"length": -1`),
+		"it has no texts, or both a prompt and its ids":                                         change(`"length": 50`, `"length": 2147483648`),
+		"unknown field \"hex\"":   change(`"bad "`, `{"hex": ""}`),
+		"cannot unmarshal number": change(`"bad "`, `3`),
 	} {
 		if got, err := receipt.Decode(data); err == nil || !strings.HasPrefix(err.Error(), "receipt: ") || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %+v, %v, want %s", data, got, err, want)

@@ -16,6 +16,7 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode/utf8"
 
 	"github.com/schollz/progressbar/v3"
 )
@@ -273,12 +274,14 @@ func (l *Log) Flush() {
 func (l *Log) line(line []byte) {
 	text := strings.TrimPrefix(strings.TrimSpace(string(line)), "quire: ")
 	var object struct {
-		Msg *string `json:"msg"`
+		Time  *string `json:"time"`
+		Level *string `json:"level"`
+		Msg   *string `json:"msg"`
 	}
 	warning, isWarning := strings.CutPrefix(text, "WARNING: ")
 	switch {
 	case text == "":
-	case json.Unmarshal(line, &object) == nil && object.Msg != nil:
+	case utf8.Valid(line) && json.Unmarshal(line, &object) == nil && object.Msg != nil && object.Time != nil && object.Level != nil:
 		_, _ = l.w.Write(append(line, '\n')) // where stderr cannot be written to, nobody can be told
 	case isWarning:
 		l.logger.Warn(warning)

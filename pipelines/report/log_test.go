@@ -34,10 +34,10 @@ func TestLog(t *testing.T) {
 	var b bytes.Buffer
 	l := NewLog(&b)
 	fmt.Fprint(l, "quire: one\nWARNING: two \"x\"\n\nthr")
-	fmt.Fprint(l, "ee\x1b[1m\r\n", `{"time":"2026-01-01T00:00:00Z","level":"INFO","msg":"own","a":1}`, "\n{\"a\":1}\nlast")
+	fmt.Fprint(l, "ee\x1b[1m\r\n", `{"time":"2026-01-01T00:00:00Z","level":"INFO","msg":"own","a":1}`, "\n{\"a\":1}\n{\"msg\":\"foreign\"}\nlast")
 	l.Flush()
 	want := []string{"map[level:INFO msg:one]", `map[level:WARN msg:two "x"]`, "map[level:INFO msg:three\x1b[1m]", "map[a:1 level:INFO msg:own]",
-		`map[level:INFO msg:{"a":1}]`, "map[level:INFO msg:last]"}
+		`map[level:INFO msg:{"a":1}]`, `map[level:INFO msg:{"msg":"foreign"}]`, "map[level:INFO msg:last]"}
 	if got := objects(t, b.String()); fmt.Sprintf("%q", got) != fmt.Sprintf("%q", want) {
 		t.Errorf("got %q, want %q", got, want)
 	}
