@@ -70,7 +70,7 @@ class Painter {
     this.bits = 0;
     this.count = 0;
     this.pending = 0; // bits of the bytes that are no whole character yet
-    this.decoder = new TextDecoder();
+    this.decoder = new TextDecoder("utf-8", { ignoreBOM: true });
     this.encoder = new TextEncoder();
     const box = $("output");
     box.replaceChildren();
@@ -115,7 +115,10 @@ class Painter {
     $("speed").textContent = seconds > 0 ? Math.round(this.count / seconds) : "–";
   }
 
-  end() { this.body.className = ""; }
+  end() {
+    this.body.append(this.decoder.decode()); // what a text of bytes ends with, in the middle of a character
+    this.body.className = "";
+  }
 }
 
 // write asks for a text and paints it as it comes. It returns the text and its receipt.
