@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/quire-ml/quire/model/run"
 	"github.com/quire-ml/quire/runners/store"
 )
 
@@ -43,21 +44,28 @@ func TestRound(t *testing.T) {
 	}
 }
 
-// trainer returns the process that holds the run of the lab's workdir; 0: none does.
-func (l *lab) trainer() int {
+// training returns the process that holds the run of the lab's workdir, 0 where none does,
+// and the step of its last checkpoint.
+func (l *lab) training() (pid int, step int64) {
 	names, _ := filepath.Glob(filepath.Join(l.work, "runs", "*"))
 	for _, name := range names {
 		st, err := store.Open(l.t.Context(), name)
 		if err != nil {
 			continue
 		}
-		held, _, err := store.ReadHolder(l.t.Context(), st, "run.json", new(any))
+		s, err := run.ReadState(l.t.Context(), st)
 		st.Close()
-		if err == nil && held != nil && !held.Dead {
-			return held.PID
+		if err == nil && s.Holder != nil && !s.Holder.Dead {
+			return s.Holder.PID, s.Latest.Step
 		}
 	}
-	return 0
+	return 0, 0
+}
+
+// trainer is the process that trains; 0: none does.
+func (l *lab) trainer() int {
+	pid, _ := l.training()
+	return pid
 }
 
 // client returns a process that another has started, such as its ssh; 0: there is none.
@@ -83,10 +91,11 @@ func TestKilled(t *testing.T) {
 	if !exists("/proc/self/stat") {
 		t.Skip("there is no /proc, in which the processes are found")
 	}
-	kills, epochs := 4, 12
+	kills, epochs := 4, 16
 	if soak {
 		kills, epochs = 20, 60
 	}
+	steps := 306 * epochs
 	h := newHost(t)
 	here := newLab(t, epochs, nil)
 	here.ok("run")
@@ -96,12 +105,15 @@ func TestKilled(t *testing.T) {
 	count := map[string]int{}
 	s := l.start("run")
 	for n := 0; n < kills; {
-		_ = store.Wait(t.Context(), time.Duration(random.IntN(600))*time.Millisecond)
-		if done(s) { // earlier than its kills; the next one begins with another seed
+		_ = store.Wait(t.Context(), time.Duration(random.IntN(60))*time.Millisecond)
+		if done(s) && asked(s) {
+			s = l.start("run")
+		} else if done(s) {
 			t.Fatalf("the round ended after %d of %d kills: exit code %d: %s", n, kills, s.ProcessState.ExitCode(), s.stderr.String())
 		}
-		trainer := l.trainer()
-		if trainer == 0 {
+		// The kills are spread over two thirds of the steps, so that no machine is too fast for them.
+		trainer, step := l.training()
+		if trainer == 0 || step < int64(steps*2/3*n/kills) {
 			continue
 		}
 		victim, name := trainer, "trainer"
@@ -123,15 +135,29 @@ func TestKilled(t *testing.T) {
 			s = l.start("run")
 		}
 	}
-	if code := s.end(); code != 0 {
+	code := s.end()
+	if asked(s) {
+		s = l.start("run")
+		code = s.end()
+	}
+	if code != 0 {
 		t.Fatalf("the round ends with exit code %d: %s", code, s.stderr.String())
 	}
 	same(t, l.made(), want)
 	t.Logf("killed: %v", count)
 }
 
+// asked reports whether a session has ended because the ssh was killed by which it asked the
+// node whether it can run stages.
+func asked(s *session) bool {
+	return s.ProcessState.ExitCode() == 1 && strings.Contains(s.stderr.String(), ": it does not answer; try it by hand")
+}
+
 // done reports whether a session has ended, without waiting for it.
 func done(s *session) bool {
+	if s.ProcessState != nil {
+		return true
+	}
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", s.Process.Pid))
 	if err != nil || strings.Contains(string(stat), ") Z ") {
 		_ = s.end()
