@@ -110,7 +110,11 @@ func TestNaN(t *testing.T) {
 	if err == nil || !strings.HasPrefix(err.Error(), "train: step 6: ") || !strings.Contains(err.Error(), "is NaN") {
 		t.Errorf("%v", err)
 	}
-	if after := contents(t, st); !reflect.DeepEqual(after, before) {
+	after := contents(t, st)
+	for _, files := range []map[string]string{after, before} {
+		delete(files, run.JournalName) // it says where the training would have ended
+	}
+	if !reflect.DeepEqual(after, before) {
 		t.Errorf("it left %v, before were %v", after, before)
 	}
 
@@ -141,7 +145,7 @@ func TestNaN(t *testing.T) {
 	if err == nil || !strings.HasPrefix(err.Error(), "train: step 1: value 0 of embedding.weight is ") {
 		t.Errorf("weights: %v", err)
 	}
-	if got := contents(t, st); len(got) > 0 {
+	if got := contents(t, st); len(got) != 1 || got[run.JournalName] == "" {
 		t.Errorf("weights: it left %v", got)
 	}
 }
