@@ -152,7 +152,7 @@ func TestEffects(t *testing.T) {
 		if o.key == "corpus.sha256" {
 			change = fmt.Sprintf("corpus.sha256=%x", sha256.Sum256([]byte(text(400))))
 		}
-		set, tensors := l.trained("base-"+strings.Join(o.with, "-"), o.with...)
+		set, tensors := l.trained("base-"+strings.Trim(strings.Join(o.with, "-"), "[]"), o.with...)
 		nowSet, now := l.trained(fmt.Sprint("run-", i), append(slices.Clone(o.with), change)...)
 		common, equal := sameTensors(tensors, now)
 		switch {

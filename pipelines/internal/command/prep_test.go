@@ -233,7 +233,7 @@ func TestFieldsAndKeys(t *testing.T) {
 	l := newLab(t)
 	l.ok("prep")
 	l.ok("train", "--set", "train.max_steps=2")
-	l.fails(2, []string{"min_count", "see prep.min_count"}, "generate", "--prompt", "\u03a3", "--checkpoint", filepath.Join(l.work, "run"))
+	l.fails(2, []string{"generate.unknown"}, "generate", "--prompt", "\u03a3", "--checkpoint", filepath.Join(l.work, "run"))
 	o := l.run("train", "--set", "train.max_steps=2", "--set", "train.hidden=carry", "--set", "train.curriculum.seq_length=5", "--quiet")
 	l.failed(o, 1, "train.curriculum.seq_length")
 	if strings.Contains(o.stderr, "see prep.") {

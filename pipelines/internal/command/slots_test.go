@@ -2,6 +2,7 @@ package command_test
 
 import (
 	"bufio"
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"os"
@@ -208,7 +209,7 @@ func TestSlotRemedy(t *testing.T) {
 			t.Errorf("run: want %q: %v", c.remedy, hand)
 			continue
 		}
-		if text := l.read(told); !strings.Contains(text, c.remedy) || strings.Count(text, c.remedy) != 1 {
+		if text := l.read(told); !strings.Contains(text, c.remedy) || noticesWith(t, text, c.remedy) != 1 {
 			t.Errorf("%s: the notice of run is %s", c.remedy, text)
 		}
 		night := l.run(append([]string{"retrain", "--once", "--slot", fmt.Sprintf("2025-11-%02dT03:00:00Z", 1+day)}, c.with...)...)
@@ -221,7 +222,7 @@ func TestSlotRemedy(t *testing.T) {
 		if !strings.Contains(night.stderr, message) || !strings.Contains(night.stdout, message) || strings.Count(lastLine(night), c.remedy) > 1 {
 			t.Errorf("the night does not say %q: %v", message, night)
 		}
-		if text := l.read(told); strings.Count(text, c.remedy) != 2-hand.code/3 { // the decision is not made, nor told, again
+		if text := l.read(told); noticesWith(t, text, c.remedy) != 2-hand.code/3 { // the decision is not made, nor told, again
 			t.Errorf("%s: the notices are %s", c.remedy, text)
 		}
 		if o := l.ok("retrain", "--list"); !strings.Contains(o.stdout, message) {
@@ -231,4 +232,17 @@ func TestSlotRemedy(t *testing.T) {
 			t.Errorf("the record: %v", o)
 		}
 	}
+}
+
+// noticesWith returns the number of notices whose message has a remedy, which each has once.
+func noticesWith(t *testing.T, notices, remedy string) (n int) {
+	t.Helper()
+	for d := json.NewDecoder(strings.NewReader(notices)); d.More(); {
+		var notice struct{ Message string }
+		if err := d.Decode(&notice); err != nil {
+			t.Fatal(err)
+		}
+		n += strings.Count(notice.Message, remedy)
+	}
+	return n
 }
