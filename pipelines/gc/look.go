@@ -205,7 +205,7 @@ func (p *plan) promotions(ctx context.Context, st *store.Store) error {
 const requestAge = 24 * time.Hour
 
 // requests keeps what was asked of other machines while a claim stays or a run is held: one
-// of them may read its request again. It comes last.
+// of them may read its request again. It comes after runs.
 func (p *plan) requests() {
 	used := false
 	for _, it := range p.items {

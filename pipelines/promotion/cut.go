@@ -137,7 +137,7 @@ func (s *Survey) beyond(ctx context.Context, st *store.Store, why map[string]str
 	}
 	for _, info := range list {
 		switch {
-		case known[info.Name] || !isRecord(info.Name):
+		case known[info.Name] || !IsHistory(info.Name):
 		case why[info.Name] == "" && info.Name > fmt.Sprintf("%s%08d-g", records, s.Kept[0].Number):
 			s.Ahead = append(s.Ahead, info.Name)
 		case why[info.Name] == "":
@@ -227,15 +227,12 @@ func (s *Survey) Cut(ctx context.Context, st *store.Store) error {
 	return err
 }
 
-// isRecord reports whether a name is that of a record of the history.
-func isRecord(name string) bool {
+// IsHistory reports whether a name is that of a record of the history.
+func IsHistory(name string) bool {
 	rest, ok := strings.CutPrefix(name, records)
 	number, sum, dashed := strings.Cut(strings.TrimSuffix(rest, ".json"), "-")
 	return ok && dashed && len(number) >= 8 && len(sum) == 24 && strings.Trim(number, "0123456789")+strings.Trim(sum, "0123456789abcdef") == ""
 }
-
-// IsHistory reports whether a name is that of a record of the history.
-func IsHistory(name string) bool { return isRecord(name) }
 
 // CopyOf returns the digest of the model of which a name is the copy.
 func CopyOf(name string) (sha256 string, ok bool) {
