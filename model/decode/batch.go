@@ -3,6 +3,7 @@ package decode
 import (
 	"fmt"
 
+	"github.com/quire-ml/quire/model/kernel"
 	"github.com/quire-ml/quire/model/sample"
 )
 
@@ -20,6 +21,7 @@ type Batch struct {
 	texts []*Text // text i has stream i of the model
 	ids   []int32
 	equal []float32 // (V), the logits before a text without a prompt
+	draw  func(*kernel.Worker)
 }
 
 // A Text is a text that a Batch writes: its prompt, then Length drawn characters. Emit
@@ -29,7 +31,7 @@ type Text struct {
 	Length int
 
 	// Sampler draws the characters. It sees those of the prompt first. A text of no
-	// Length needs none.
+	// Length needs none. Samplers of several texts run side by side: each text has its own.
 	Sampler *sample.Sampler
 
 	// Emit receives every drawn character in order. Where it reports false, the text ends.
@@ -40,8 +42,10 @@ type Text struct {
 	// character could be drawn. A text that is removed has no End.
 	End func(err error)
 
-	at  int // characters so far
-	row int // its stream
+	at    int // characters so far
+	row   int // its stream
+	drawn int32
+	err   error // of drawn
 }
 
 // A Char is a character of a text.
@@ -58,7 +62,9 @@ type Char struct {
 // NewBatch returns a batch without texts. It has room for m.B of them, and m belongs to
 // it.
 func NewBatch(m *Model) *Batch {
-	return &Batch{m: m, ids: make([]int32, 0, m.B), equal: make([]float32, m.shape.Vocabulary)}
+	b := &Batch{m: m, ids: make([]int32, 0, m.B), equal: make([]float32, m.shape.Vocabulary)}
+	b.draw = b.share
+	return b
 }
 
 // Len returns the number of texts in the batch, and Free how many more have room.
@@ -111,6 +117,7 @@ func (b *Batch) Remove(t *Text) {
 // Step takes every text one character on: the next of its prompt, or one that is drawn.
 // Texts that are at their end have left when Step returns.
 func (b *Batch) Step() {
+	b.m.team.Run(len(b.texts)*b.m.shape.Vocabulary*drawing, b.draw)
 	b.ids = b.ids[:0]
 	for i := 0; i < len(b.texts); {
 		t := b.texts[i]
@@ -130,16 +137,35 @@ func (b *Batch) Step() {
 	}
 }
 
+// drawing is the rough cost of drawing from one logit, in multiplications of a product.
+const drawing = 256
+
+// share is one worker's part of the draws: those of its texts.
+func (b *Batch) share(w *kernel.Worker) {
+	lo, hi := w.Range(len(b.texts), 1)
+	for _, t := range b.texts[lo:hi] {
+		if t.at >= len(t.Prompt) && t.at < len(t.Prompt)+t.Length {
+			t.drawn, t.err = t.Sampler.Next(b.logits(t))
+		}
+	}
+}
+
+// logits returns the model's prediction for the next character of a text.
+func (b *Batch) logits(t *Text) []float32 {
+	if t.at == 0 {
+		return b.equal
+	}
+	V := b.m.shape.Vocabulary
+	return b.m.logits[t.row*V : (t.row+1)*V]
+}
+
 // next returns the next character of a text. more is false where the text is at its end.
 func (b *Batch) next(t *Text) (id int32, more bool, err error) {
 	length := len(t.Prompt) + t.Length
 	if t.at >= length {
 		return 0, false, nil
 	}
-	c := Char{Prompt: t.at < len(t.Prompt), Logits: b.equal}
-	if V := b.m.shape.Vocabulary; t.at > 0 {
-		c.Logits = b.m.logits[t.row*V : (t.row+1)*V]
-	}
+	c := Char{ID: t.drawn, Prompt: t.at < len(t.Prompt), Logits: b.logits(t)}
 	if c.Prompt {
 		c.ID = t.Prompt[t.at]
 		if t.at == 0 {
@@ -148,8 +174,8 @@ func (b *Batch) next(t *Text) (id int32, more bool, err error) {
 		if t.Sampler != nil {
 			t.Sampler.See(c.ID)
 		}
-	} else if c.ID, err = t.Sampler.Next(c.Logits); err != nil {
-		return 0, false, fmt.Errorf("decode: character %d: %w", t.at, err)
+	} else if t.err != nil {
+		return 0, false, fmt.Errorf("decode: character %d: %w", t.at, t.err)
 	}
 	t.at++
 	if (!c.Prompt || t.Echo) && !t.Emit(c) {

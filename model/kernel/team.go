@@ -112,6 +112,7 @@ func (s *spin) again() bool {
 	if s.times == rarely {
 		s.began = time.Now()
 	}
+	runtime.Gosched() // other goroutines, such as a server's, may need the processor
 	return time.Since(s.began) < s.patience
 }
 

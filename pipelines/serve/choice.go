@@ -64,6 +64,7 @@ type choice struct {
 	tokens []token // those of out
 	offset int     // tokens before those of out
 	drawn  int
+	char   []byte // the one that came last
 	ended  bool
 	finish text.Finish // why it ended
 	failed error
@@ -89,12 +90,12 @@ func (c *choice) emit(ch decode.Char) (more bool) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	char := c.of.Vocab.AppendText(nil, ch.ID)
-	if t.size = len(char); c.likely >= 0 {
+	c.char = c.of.Vocab.AppendText(c.char[:0], ch.ID)
+	if t.size = len(c.char); c.likely >= 0 {
 		c.kept = append(c.kept, t)
 	}
 	if ch.Prompt {
-		ready, _ := c.prompt.Add(char)
+		ready, _ := c.prompt.Add(c.char)
 		c.release(ready)
 		c.answer.tell()
 		return true
@@ -103,7 +104,7 @@ func (c *choice) emit(ch decode.Char) (more bool) {
 		c.release(c.prompt.Rest())
 		c.answer.first.CompareAndSwap(0, time.Now().UnixNano())
 	}
-	ready, ended := c.ending.Add(char)
+	ready, ended := c.ending.Add(c.char)
 	c.all = append(c.all, ready...)
 	if c.release(ready); ended {
 		c.kept, c.finish = nil, text.Stopped

@@ -20,4 +20,4 @@ func SetAlive(d time.Duration) (restore func()) {
 }
 
 // Pause is the least time between two parts of a stream.
-const Pause = pause
+var Pause = pause(1)

@@ -10,7 +10,11 @@ import (
 	"github.com/quire-ml/quire/pipelines/serve/completion"
 )
 
-const pause = 20 * time.Millisecond // between two parts of a stream, at least
+// pause is the time between two parts of a stream, at least, beside so many texts: each part
+// costs the texts time, so there are 1,000 parts a second at most.
+func pause(texts int64) time.Duration {
+	return max(20, time.Duration(texts)) * time.Millisecond
+}
 
 // alive is the time after which a stream without news says that it lives. Tests shorten it.
 var alive = 15 * time.Second
@@ -79,7 +83,7 @@ func (s *Server) rest(ctx context.Context, e *events, a *answer, ping <-chan tim
 		if err := e.flush(); err != nil {
 			return s.unread(err)
 		}
-		news, later, done = nil, time.After(pause), a.done
+		news, later, done = nil, time.After(pause(min(s.texts.Load(), int64(s.o.Limits.Rows)))), a.done
 	}
 	select {
 	case <-news:
