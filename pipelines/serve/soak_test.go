@@ -3,8 +3,10 @@
 package serve_test
 
 import (
+	"bufio"
+	"bytes"
 	"context"
-	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -12,7 +14,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -27,39 +28,51 @@ import (
 //	go test -tags soak -run SoakOverload -v ./pipelines/serve
 //	go test -tags soak -run SoakSlow -v ./pipelines/serve
 
-// patient is a client without a limit of connections.
-var patient = &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 2000}}
+// A thin client costs little beside a server on the same processors: it reads no more of an
+// answer than its length.
+type thin struct {
+	c    net.Conn
+	in   *bufio.Reader
+	host string
+	tail []byte // the last bytes of an answer
+}
+
+func newThin(t *testing.T, url string) *thin {
+	c := dial(t, url)
+	return &thin{c: c, in: bufio.NewReaderSize(c, 1<<14), host: strings.TrimPrefix(url, "http://"), tail: make([]byte, 0, 1<<12)}
+}
 
 // post sends a completion and returns the status, and the characters that came.
-func post(ctx context.Context, url, body string) (code, chars int, err error) {
-	req, err := http.NewRequestWithContext(ctx, "POST", url+"/v1/completions", strings.NewReader(body))
+func (h *thin) post(body string) (code, chars int, err error) {
+	_, err = fmt.Fprintf(h.c, "POST /v1/completions HTTP/1.1\r\nHost: %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", h.host, len(body), body)
 	if err != nil {
 		return 0, 0, err
 	}
-	req.Header.Set("Content-Type", "application/json")
-	resp, err := patient.Do(req)
+	resp, err := http.ReadResponse(h.in, nil)
 	if err != nil {
 		return 0, 0, err
 	}
 	defer resp.Body.Close()
-	data, err := io.ReadAll(resp.Body)
-	if err != nil || resp.StatusCode != http.StatusOK {
-		return resp.StatusCode, 0, err
-	}
-	if strings.HasPrefix(string(data), "data: ") {
-		for event := range strings.SplitSeq(string(data), "\n\n") {
-			r := &reply{}
-			if json.Unmarshal([]byte(strings.TrimPrefix(event, "data: ")), r) == nil && r.Usage != nil {
-				chars = r.Usage.Completion
-			}
+	h.tail = h.tail[:0]
+	for buf := make([]byte, 1<<12); ; {
+		n, err := resp.Body.Read(buf)
+		if room := cap(h.tail) - len(h.tail); n > room {
+			h.tail = append(h.tail[:0], h.tail[min(len(h.tail), n-room):]...)
 		}
-		return resp.StatusCode, chars, nil
+		h.tail = append(h.tail, buf[:n]...)
+		if errors.Is(err, io.EOF) {
+			break
+		} else if err != nil {
+			return resp.StatusCode, 0, err
+		}
 	}
-	r := &reply{}
-	if err := json.Unmarshal(data, r); err != nil {
-		return resp.StatusCode, 0, err
+	const usage = `"completion_tokens":`
+	if at := bytes.LastIndex(h.tail, []byte(usage)); at >= 0 {
+		_, err = fmt.Sscan(string(h.tail[at+len(usage):]), &chars)
+	} else if resp.StatusCode == http.StatusOK {
+		err = fmt.Errorf("an answer without usage ends in %q", h.tail)
 	}
-	return resp.StatusCode, r.Usage.Completion, nil
+	return resp.StatusCode, chars, err
 }
 
 // alone returns the characters a second of n texts that decode writes, without a server.
@@ -78,73 +91,91 @@ func alone(t *testing.T, m *text.Model, n, length int) float64 {
 	return float64(n*length) / time.Since(began).Seconds()
 }
 
-// crowd has n clients ask for texts again and again for a time, and returns the characters
-// a second of all, and the median time of a refusal.
-func crowd(t *testing.T, url string, n, length int, stream bool, lasting time.Duration) (rate float64, served, refused int64, slowest time.Duration) {
+// A load is what clients ask of a server.
+type load struct {
+	clients, length int
+	stream          bool
+	lasting         time.Duration
+	every           time.Duration // from a client's request to its next, at least
+}
+
+// A yield is what came of a load.
+type yield struct {
+	rate         float64       // characters a second of all
+	good, bad    int64         // answers and refusals
+	median, most time.Duration // of the refusals
+}
+
+// run has the clients ask for texts again and again for a time.
+func (l load) run(t *testing.T, url string) (y yield) {
 	t.Helper()
-	ctx, stop := context.WithTimeout(t.Context(), lasting)
-	defer stop()
 	var all sync.WaitGroup
-	var chars, good, bad atomic.Int64
 	var mu sync.Mutex
+	var chars int
 	var waits []time.Duration
 	began := time.Now()
-	for i := range n {
+	end := began.Add(l.lasting)
+	for i := range l.clients {
 		all.Go(func() {
-			body := fmt.Sprintf(`{"prompt":"the","max_tokens":%d,"seed":%d,"stream":%t`, length, i, stream)
-			if stream {
-				body += `,"stream_options":{"include_usage":true}`
+			h := newThin(t, url)
+			body := fmt.Sprintf(`{"prompt":"the","max_tokens":%d,"seed":%d`, l.length, i)
+			if l.stream {
+				body += `,"stream":true,"stream_options":{"include_usage":true}`
 			}
-			for ctx.Err() == nil {
+			next := began.Add(l.every * time.Duration(i) / time.Duration(l.clients))
+			for next.Before(end) {
+				time.Sleep(time.Until(next))
 				asked := time.Now()
-				code, c, err := post(t.Context(), url, body+"}")
-				switch {
-				case err != nil:
-					t.Error(err)
+				code, c, err := h.post(body + "}")
+				if err != nil || code != http.StatusOK && code != http.StatusTooManyRequests {
+					t.Errorf("%d, %v", code, err)
 					return
-				case code == http.StatusTooManyRequests:
-					bad.Add(1)
-					mu.Lock()
+				}
+				mu.Lock()
+				if code == http.StatusOK {
+					y.good++
+					chars += c
+				} else {
+					y.bad++
 					waits = append(waits, time.Since(asked))
-					mu.Unlock()
-					select { // a client that is told to come again does, sooner than it was told
-					case <-ctx.Done():
-					case <-time.After(200 * time.Millisecond):
-					}
-				case code != http.StatusOK:
-					t.Errorf("%d", code)
-				default:
-					chars.Add(int64(c))
-					good.Add(1)
+				}
+				mu.Unlock()
+				if next = next.Add(l.every); next.Before(asked) {
+					next = asked
 				}
 			}
 		})
 	}
 	all.Wait()
-	rate = float64(chars.Load()) / time.Since(began).Seconds() // the last answers count, and so does their time
+	y.rate = float64(chars) / time.Since(began).Seconds() // the last answers count, and so does their time
 	if slices.Sort(waits); len(waits) > 0 {
-		slowest = waits[len(waits)/2]
+		y.median, y.most = waits[len(waits)/2], waits[len(waits)-1]
 	}
-	return rate, good.Load(), bad.Load(), slowest
+	return y
 }
 
 // TestSoakThroughput: 64 clients get, in sum, 90 % of what 64 texts get without a server,
-// and one client gets 95 % of one text.
+// and one client gets 95 % of one text. A machine that does other things too changes its
+// speed: the median of pairs counts, each measured within seconds.
 func TestSoakThroughput(t *testing.T) {
 	for _, hidden := range []int{256, 1024} {
 		m := open(t, save(t, kind{hidden: hidden}))
 		h := start(t, m, nil)
-		length := 1 << 20 / hidden
-		for n, least := range map[int]float64{1: 0.95, 8: 0, 64: 0.9} {
-			var best, direct float64
-			for range 3 { // by turns, and the best of each: the machine does other things too
-				direct = max(direct, alone(t, m, n, length))
-				rate, _, _, _ := crowd(t, h.url, n, length, true, 15*time.Second)
-				best = max(best, rate)
+		for _, c := range []struct {
+			clients int
+			least   float64
+		}{{1, 0.95}, {8, 0}, {64, 0.9}} {
+			length := 1 << 21 / hidden / min(c.clients, 4)
+			var ratios, direct, served []float64
+			for range 7 {
+				direct = append(direct, alone(t, m, c.clients, length))
+				served = append(served, load{clients: c.clients, length: length, stream: true, lasting: 4 * time.Second}.run(t, h.url).rate)
+				ratios = append(ratios, served[len(served)-1]/direct[len(direct)-1])
 			}
-			t.Logf("hidden %d, %d clients: %.0f characters a second, without a server %.0f: %.2f", hidden, n, best, direct, best/direct)
-			if best < least*direct {
-				t.Errorf("want %.2f", least)
+			slices.Sort(ratios)
+			t.Logf("hidden %d, %d clients: %.0f characters a second at best, without a server %.0f; ratios %.3f", hidden, c.clients, slices.Max(served), slices.Max(direct), ratios)
+			if ratios[len(ratios)/2] < c.least {
+				t.Errorf("want %.2f in the median", c.least)
 			}
 		}
 	}
@@ -153,12 +184,22 @@ func TestSoakThroughput(t *testing.T) {
 // TestSoakOverload: at ten times its capacity a server does 90 % of its best, and refuses at
 // once.
 func TestSoakOverload(t *testing.T) {
-	h := start(t, open(t, save(t, kind{hidden: 256})), func(o *serve.Options) { o.Limits.Queue = 64 })
-	best, _, _, _ := crowd(t, h.url, 64, 1000, false, 20*time.Second)
-	rate, good, bad, wait := crowd(t, h.url, 1280, 1000, false, time.Minute)
-	t.Logf("64 clients: %.0f characters a second; 1280: %.0f, %d answers, %d refusals of %v in the median", best, rate, good, bad, wait)
-	if rate < 0.9*best || wait > 50*time.Millisecond || bad == 0 {
-		t.Errorf("want 90 %% of the best, and refusals below 50 ms")
+	for _, hidden := range []int{1024, 256} {
+		h := start(t, open(t, save(t, kind{hidden: hidden})), func(o *serve.Options) { o.Limits.Queue = 64 })
+		l := load{clients: 64, length: 1000, lasting: 20 * time.Second}
+		before := l.run(t, h.url)
+		answers := before.rate / float64(l.length) // a second
+		l.clients, l.lasting = 1280, time.Minute
+		l.every = time.Duration(float64(l.clients) / (10 * answers) * float64(time.Second))
+		over := l.run(t, h.url)
+		l = load{clients: 64, length: 1000, lasting: 20 * time.Second}
+		after := l.run(t, h.url)
+		best := (before.rate + after.rate) / 2
+		t.Logf("hidden %d: 64 clients %.0f and %.0f characters a second; ten times as many requests %.0f: %.3f; %d answers, %d refusals of %v in the median, at most %v",
+			hidden, before.rate, after.rate, over.rate, over.rate/best, over.good, over.bad, over.median, over.most)
+		if over.rate < 0.9*best || over.median > 50*time.Millisecond || over.bad < 5*over.good {
+			t.Errorf("want 90 %% of the best, and refusals below 50 ms")
+		}
 	}
 }
 
@@ -166,7 +207,8 @@ func TestSoakOverload(t *testing.T) {
 // half.
 func TestSoakSlow(t *testing.T) {
 	h := start(t, open(t, save(t, kind{hidden: 256})), func(o *serve.Options) { o.Limits.Queue = 1000 })
-	before, _, _, _ := crowd(t, h.url, 20, 500, true, 20*time.Second)
+	l := load{clients: 20, length: 500, stream: true, lasting: 20 * time.Second}
+	before := l.run(t, h.url).rate
 	ctx, stop := context.WithCancel(t.Context())
 	var all sync.WaitGroup
 	for range 500 {
@@ -185,7 +227,8 @@ func TestSoakSlow(t *testing.T) {
 			}
 		})
 	}
-	during, _, _, _ := crowd(t, h.url, 20, 500, true, 40*time.Second)
+	l.lasting = 40 * time.Second
+	during := l.run(t, h.url).rate
 	stop()
 	all.Wait()
 	t.Logf("20 clients: %.0f characters a second; beside 500 slow readers %.0f", before, during)
