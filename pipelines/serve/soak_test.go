@@ -181,24 +181,27 @@ func TestSoakThroughput(t *testing.T) {
 	}
 }
 
-// TestSoakOverload: at ten times its capacity a server does 90 % of its best, and refuses at
-// once.
+// TestSoakOverload: at ten times its capacity a server does 90 % of its best, in the median
+// of pairs, and refuses at once.
 func TestSoakOverload(t *testing.T) {
-	for _, hidden := range []int{1024, 256} {
+	for _, hidden := range []int{256, 1024} {
 		h := start(t, open(t, save(t, kind{hidden: hidden})), func(o *serve.Options) { o.Limits.Queue = 64 })
-		l := load{clients: 64, length: 1000, lasting: 20 * time.Second}
-		before := l.run(t, h.url)
-		answers := before.rate / float64(l.length) // a second
-		l.clients, l.lasting = 1280, time.Minute
-		l.every = time.Duration(float64(l.clients) / (10 * answers) * float64(time.Second))
-		over := l.run(t, h.url)
-		l = load{clients: 64, length: 1000, lasting: 20 * time.Second}
-		after := l.run(t, h.url)
-		best := (before.rate + after.rate) / 2
-		t.Logf("hidden %d: 64 clients %.0f and %.0f characters a second; ten times as many requests %.0f: %.3f; %d answers, %d refusals of %v in the median, at most %v",
-			hidden, before.rate, after.rate, over.rate, over.rate/best, over.good, over.bad, over.median, over.most)
-		if over.rate < 0.9*best || over.median > 50*time.Millisecond || over.bad < 5*over.good {
-			t.Errorf("want 90 %% of the best, and refusals below 50 ms")
+		var ratios []float64
+		for range 5 {
+			const length, most = 1000, 12 * time.Second
+			best := load{clients: 64, length: length, lasting: most}.run(t, h.url)
+			tenfold := 10 * best.rate / length // requests a second
+			over := load{clients: 1280, length: length, lasting: most, every: time.Duration(1280 / tenfold * float64(time.Second))}.run(t, h.url)
+			ratios = append(ratios, over.rate/best.rate)
+			t.Logf("hidden %d: 64 clients %.0f characters a second; ten times as many requests %.0f: %d answers, %d refusals of %v in the median, at most %v",
+				hidden, best.rate, over.rate, over.good, over.bad, over.median, over.most)
+			if over.median > 50*time.Millisecond || over.bad < 5*over.good {
+				t.Error("want refusals below 50 ms")
+			}
+		}
+		slices.Sort(ratios)
+		if t.Logf("hidden %d: ratios %.3f", hidden, ratios); ratios[2] < 0.9 {
+			t.Error("want 90 % of the best")
 		}
 	}
 }
