@@ -1,12 +1,11 @@
 package main
 
 import (
-	"fmt"
-	"math"
-
 	. "github.com/mmcloughlin/avo/build"
 	. "github.com/mmcloughlin/avo/operand"
 	"github.com/mmcloughlin/avo/reg"
+
+	"github.com/quire-ml/quire/model/kernel/_asm/constants"
 )
 
 // isa is an instruction set: a vector's width, and the sizes that follow from it.
@@ -37,7 +36,7 @@ func (x *isa) phys(i int) reg.VecPhysical {
 
 func (x *isa) bytes() int { return 4 * x.lanes }
 
-// constants lays out the constants of kernel's math.go, a full vector each.
+// constants lays out the constants, a full vector each.
 func (x *isa) constants() {
 	x.table = map[string]Mem{}
 	global := GLOBL("constants"+x.name, 8|16) // RODATA, NOPTR
@@ -49,24 +48,7 @@ func (x *isa) constants() {
 			at += 4
 		}
 	}
-	float := func(name string, v float64) { add(name, math.Float32bits(float32(v))) }
-	float("one", 1)
-	float("minusTwo", -2)
-	float("expMax", 88.375)
-	float("expMin", -87)
-	float("log2E", 1.44269504)
-	float("ln2Hi", 0.693359375)
-	float("ln2Lo", -2.12194440e-4)
-	float("roundShift", 3<<22)
-	for i, c := range []float64{0.49999994, 0.1666652, 0.041668393, 0.008368781, 0.0013814467} {
-		float(fmt.Sprintf("exp%d", i), c)
-	}
-	for i, c := range []float64{-0.3333328, 0.13331373, -0.0537337, 0.020618634, -0.0056812926} {
-		float(fmt.Sprintf("tanh%d", i), c)
-	}
-	float("tanhSplit", 0.625)
-	add("oneBits", 0x3f800000)
-	add("sign", 1<<31)
+	constants.Each(add)
 	add("magnitude", 1<<31-1)
 	if x.lanes == 16 {
 		add("bit", 1)
