@@ -268,37 +268,6 @@ func (l *Lease) Err() error {
 	return nil
 }
 
-// Release gives the lease up. The value stays; an object without a value is deleted.
-// The release of a lost lease changes nothing and returns nil.
-func (l *Lease) Release(ctx context.Context) error {
-	l.stop()
-	l.beaten.Wait()
-	defer live.Delete(l.self.ID)
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.Err() != nil {
-		return nil
-	}
-	l.lose(errors.New("it was released"))
-	err := l.free(ctx)
-	if errors.Is(err, ErrConflict) { // another holder has it
-		return nil
-	}
-	return err
-}
-
-func (l *Lease) free(ctx context.Context) error {
-	if len(l.value) == 0 || string(l.value) == "null" {
-		return l.st.Delete(ctx, l.name, l.generation)
-	}
-	data, err := MarshalSealed(leased{Format: leaseFormat, Value: l.value})
-	if err != nil {
-		return err
-	}
-	_, err = l.swap(ctx, data)
-	return err
-}
-
 // put writes the value, this lease's holder and a new Until.
 func (l *Lease) put(ctx context.Context, value json.RawMessage) error {
 	self, began := l.self, time.Now()
@@ -319,19 +288,28 @@ func (l *Lease) put(ctx context.Context, value json.RawMessage) error {
 	return nil
 }
 
-// swap replaces the object from the last generation seen. An earlier write that
-// returned an error may have succeeded: the object then has another generation, and
-// still this lease's holder.
-func (l *Lease) swap(ctx context.Context, data []byte) (Info, error) {
-	info, err := l.st.Swap(ctx, l.name, data, l.generation)
+// swap replaces the object.
+func (l *Lease) swap(ctx context.Context, data []byte) (info Info, err error) {
+	err = l.change(ctx, func(generation string) error {
+		info, err = l.st.Swap(ctx, l.name, data, generation)
+		return err
+	})
+	return info, err
+}
+
+// change calls write with the generation of the object that was seen last. An earlier
+// write that returned an error may have succeeded: the object then has another generation,
+// and still this lease's holder. write is called again with that.
+func (l *Lease) change(ctx context.Context, write func(generation string) error) error {
+	err := write(l.generation)
 	if !errors.Is(err, ErrConflict) {
-		return info, err
+		return err
 	}
 	found, generation, readErr := readLeased(ctx, l.st, l.name)
 	if readErr != nil || found.Holder == nil || found.Holder.ID != l.self.ID {
-		return info, err
+		return err
 	}
-	return l.st.Swap(ctx, l.name, data, generation)
+	return write(generation)
 }
 
 // postpone lets held end d from now.

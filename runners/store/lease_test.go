@@ -100,6 +100,47 @@ func TestWriteComesThrough(t *testing.T) {
 		if held, err := ReadLeased(ctx, s, "run.json", &got); err != nil || held || got.N != 3 {
 			t.Errorf("read %v, held %v, %v", got, held, err)
 		}
+		l = mustAcquire(t, s)
+		late()
+		if err := l.Discard(ctx); err != nil {
+			t.Error(err)
+		}
+		if _, err := s.Stat(ctx, "run.json"); !errors.Is(err, ErrNotExist) {
+			t.Errorf("after a discard: %v", err)
+		}
+		l = mustAcquire(t, s) // without a value
+		late()
+		if err := l.Release(ctx); err != nil {
+			t.Error(err)
+		}
+		if _, err := s.Stat(ctx, "run.json"); !errors.Is(err, ErrNotExist) {
+			t.Errorf("after the release of nothing: %v", err)
+		}
+	})
+}
+
+// TestDiscardOfAnother: a discard leaves the object of a holder that has taken the lease over.
+func TestDiscardOfAnother(t *testing.T) {
+	conform(t, func(t *testing.T, s *Store) {
+		l := mustAcquire(t, s)
+		found, generation, err := readLeased(ctx, s, "run.json")
+		if err != nil {
+			t.Fatal(err)
+		}
+		found.Holder.ID = "another"
+		data, err := MarshalSealed(found)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.Swap(ctx, "run.json", data, generation); err != nil {
+			t.Fatal(err)
+		}
+		if err := l.Discard(ctx); err != nil {
+			t.Error(err)
+		}
+		if found, _, err := readLeased(ctx, s, "run.json"); err != nil || found.Holder.ID != "another" {
+			t.Errorf("the object is %+v, %v", found, err)
+		}
 	})
 }
 
