@@ -8,8 +8,8 @@ import (
 	"github.com/quire-ml/quire/runners/store"
 )
 
-// divergedName is the note in the directory of a run that diverged.
-const divergedName = "diverged.json"
+// DivergedName is the note in the directory of a run that diverged.
+const DivergedName = "diverged.json"
 
 // A Divergence is the note that a training diverged. It would diverge again, at the same
 // step.
@@ -22,7 +22,7 @@ type Divergence struct {
 func WriteDivergence(ctx context.Context, st *store.Store, d Divergence) error {
 	data, err := store.MarshalSealed(d)
 	if err == nil {
-		_, err = st.Put(ctx, divergedName, data)
+		_, err = st.Put(ctx, DivergedName, data)
 	}
 	if err != nil {
 		return fmt.Errorf("run: %w", err)
@@ -33,7 +33,7 @@ func WriteDivergence(ctx context.Context, st *store.Store, d Divergence) error {
 // ReadDivergence reads the note of a run; nil without a note.
 func ReadDivergence(ctx context.Context, st *store.Store) (*Divergence, error) {
 	d := new(Divergence)
-	_, err := st.ReadSealed(ctx, divergedName, d, store.Sealed{Else: "delete it: the trial is then trained again"})
+	_, err := st.ReadSealed(ctx, DivergedName, d, store.Sealed{Else: "delete it: the trial is then trained again"})
 	if errors.Is(err, store.ErrNotExist) {
 		return nil, nil
 	}

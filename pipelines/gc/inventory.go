@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/quire-ml/quire/model/checkpoint"
+	"github.com/quire-ml/quire/model/run"
 	"github.com/quire-ml/quire/pipelines/promotion"
 	"github.com/quire-ml/quire/pipelines/report"
 	"github.com/quire-ml/quire/runners/claim"
@@ -42,8 +43,8 @@ func takeInventory(ctx context.Context, st *store.Store) (*inventory, error) {
 }
 
 // Files that always stay.
-var state = []string{workflow.LatestName, "promoted.json", schedule.StateName, schedule.LeaseName, schedule.StreakName, lastName, claim.LeaseName,
-	promotion.CutName}
+var state = []string{workflow.LatestName, promotion.PointerName, promotion.CutName, schedule.StateName, schedule.LeaseName, schedule.StreakName,
+	lastName, claim.LeaseName}
 
 // add files an object under the item that it belongs to.
 func (inv *inventory) add(info store.Info) {
@@ -148,20 +149,17 @@ func belongs(object string) (kind, name, key string) {
 	return "", "", ""
 }
 
-// Objects that are leases of their folder, and go last.
-const (
-	prepLease = ".prep.json"
-	runLease  = "run.json"
-)
+// leases are the objects, by kind of their folder, that are its lease and go last.
+var leases = map[string]string{"set": ".prep.json", "run": run.JournalName}
 
 func ofSet(file string) bool {
-	return file == dataset.ManifestName || file == prepLease || strings.HasPrefix(file, ".parts") || prepare.IsFile(file)
+	return file == dataset.ManifestName || file == leases["set"] || strings.HasPrefix(file, ".parts") || prepare.IsFile(file)
 }
 
 func ofRun(file string) bool {
 	_, saved := checkpoint.StepOf(file)
 	return saved || strings.HasPrefix(file, report.SegmentsPrefix) || strings.HasPrefix(file, report.EventsPrefix+"0000") ||
-		slices.Contains([]string{runLease, "latest.json", "best.json", "diverged.json", "config.yaml", report.MetricsName, report.PictureName,
+		slices.Contains([]string{leases["run"], "latest.json", "best.json", run.DivergedName, "config.yaml", report.MetricsName, report.PictureName,
 			report.PageName}, file)
 }
 
@@ -169,7 +167,7 @@ func ofRun(file string) bool {
 func orderOf(it *Item, o store.Info) int {
 	file := o.Name[strings.LastIndexByte(o.Name, '/')+1:]
 	switch {
-	case file == runLease || file == prepLease:
+	case file == leases[it.Kind]:
 		return 9
 	case slices.Contains([]string{dataset.ManifestName, "latest.json", "best.yaml"}, file), it.Kind == "round" && strings.HasSuffix(file, ".json"):
 		return 0

@@ -143,14 +143,11 @@ const apart = time.Hour
 func (p *plan) runs(ctx context.Context, st *store.Store) error {
 	for _, name := range slices.Sorted(maps.Keys(p.items)) {
 		it := p.items[name]
-		if it.Kind != "run" && it.Kind != "set" {
+		lease, ok := leases[it.Kind]
+		if !ok {
 			continue
 		}
-		lease := name + "/" + runLease
-		if it.Kind == "set" {
-			lease = name + "/" + prepLease
-		}
-		held, _, err := claim.Holder(ctx, st, lease, p.now, new(json.RawMessage))
+		held, err := claim.Holder(ctx, st, name+"/"+lease, new(json.RawMessage))
 		switch {
 		case errors.Is(err, store.ErrNotExist):
 		case err != nil:

@@ -134,8 +134,8 @@ func (r *remover) all() error {
 // the folders.
 func (r *remover) group(ctx context.Context, items []*Item) (err error) {
 	for _, it := range items {
-		lease := map[string]string{"set": prepLease, "run": runLease}[it.Kind]
-		if lease == "" {
+		lease, ok := leases[it.Kind]
+		if !ok {
 			continue
 		}
 		held, err := store.Acquire(ctx, r.st, it.Name+"/"+lease, nil)

@@ -154,7 +154,7 @@ func (w *writer) look(ctx context.Context, t *target, at string) error {
 		t.workdir = dir
 	}
 	for _, k := range []struct{ name, kind string }{
-		{sweepTable, KindSweep}, {report.MetricsName, KindRun}, {"diverged.json", KindRun}, {"rounds/latest.json", KindRound},
+		{sweepTable, KindSweep}, {report.MetricsName, KindRun}, {run.DivergedName, KindRun}, {"rounds/latest.json", KindRound},
 	} {
 		switch _, err := t.st.Stat(ctx, k.name); {
 		case err == nil:

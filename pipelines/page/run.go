@@ -179,7 +179,7 @@ func (r *runFacts) loss() {
 
 // readDivergence reads why a training of a sweep has ended without a model.
 func (r *runFacts) readDivergence(ctx context.Context, st *store.Store) error {
-	data, _, err := st.ReadUpTo(ctx, "diverged.json", 1<<20)
+	data, _, err := st.ReadUpTo(ctx, run.DivergedName, 1<<20)
 	var d struct{ Reason string }
 	switch {
 	case err == nil && json.Unmarshal(data, &d) == nil:

@@ -148,7 +148,7 @@ func TestLyingRecord(t *testing.T) {
 		change(&p)
 		data, _, err := p.encode()
 		if err == nil {
-			err = st.Replace(t.Context(), pointerName, data)
+			err = st.Replace(t.Context(), PointerName, data)
 		}
 		if err != nil {
 			t.Fatal(err)
@@ -170,7 +170,7 @@ func old(t *testing.T, st *store.Store, checkpoints ...string) {
 			_, err = st.Put(t.Context(), record, data)
 		}
 		if err == nil {
-			err = st.Replace(t.Context(), pointerName, data)
+			err = st.Replace(t.Context(), PointerName, data)
 		}
 		if err != nil {
 			t.Fatal(err)
@@ -195,7 +195,7 @@ func TestOlder(t *testing.T) {
 		}
 	}
 	old(t, st, names[0], names[1])
-	data, err := os.ReadFile(filepath.Join(dir, pointerName))
+	data, err := os.ReadFile(filepath.Join(dir, PointerName))
 	if err != nil || strings.Contains(string(data), "sha256\":") || strings.Contains(string(data), "from") {
 		t.Fatalf("promoted.json is %s, %v, which no earlier program wrote", data, err)
 	}

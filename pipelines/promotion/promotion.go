@@ -24,11 +24,13 @@ import (
 	"github.com/quire-ml/quire/runners/store"
 )
 
+// PointerName is the record of the model in service.
+const PointerName = "promoted.json"
+
 const (
-	pointerName = "promoted.json"
-	copies      = "promoted" // the folder of the copies
-	format      = "quire-promoted/2"
-	older       = "quire-promoted/1" // its records name a file without its digest, see Adopt
+	copies = "promoted" // the folder of the copies
+	format = "quire-promoted/2"
+	older  = "quire-promoted/1" // its records name a file without its digest, see Adopt
 )
 
 // Who promoted a model.
@@ -76,7 +78,7 @@ func (p *Promoted) is(sha256, name string) bool {
 // Read reads promoted.json and returns its generation, which is empty where no model
 // is promoted: the error then wraps store.ErrNotExist.
 func Read(ctx context.Context, st *store.Store) (p *Promoted, generation string, err error) {
-	return readRecord(ctx, st, pointerName, "delete it and run a round")
+	return readRecord(ctx, st, PointerName, "delete it and run a round")
 }
 
 // readRecord reads promoted.json or a record of the history. otherwise is the
@@ -97,7 +99,7 @@ func (p *Promoted) check(name string) error {
 		return fmt.Errorf("the checkpoint is %q with %d bytes and sha256 %q, want %q", p.Checkpoint, p.Bytes, p.SHA256, want)
 	}
 	_, own, err := p.encode()
-	if err == nil && name != pointerName && name != own {
+	if err == nil && name != PointerName && name != own {
 		err = fmt.Errorf("the record is intact, but another: it is %s", own)
 	}
 	return err
@@ -121,7 +123,7 @@ func Swap(ctx context.Context, st *store.Store, next Promoted, seen string) (now
 	case err == nil && before.is(next.SHA256, next.From):
 		return before, before, nil
 	case generation != seen:
-		return nil, nil, fmt.Errorf("promotion: %s: %w: %s", st.Join(pointerName), store.ErrConflict, between(before))
+		return nil, nil, fmt.Errorf("promotion: %s: %w: %s", st.Join(PointerName), store.ErrConflict, between(before))
 	case err == nil:
 		if next.Previous, err = put(ctx, st, before); err != nil {
 			return nil, nil, err
@@ -151,7 +153,7 @@ func move(ctx context.Context, st *store.Store, next *Promoted, generation strin
 	}
 	data, _, err := next.encode()
 	if err == nil {
-		_, err = st.Swap(ctx, pointerName, data, generation)
+		_, err = st.Swap(ctx, PointerName, data, generation)
 	}
 	return err
 }

@@ -64,7 +64,7 @@ func TestSwap(t *testing.T) {
 	if err != nil || len(list) != 2 {
 		t.Errorf("records are %v, %v, want 2", list, err)
 	}
-	if err := st.Delete(t.Context(), pointerName, ""); err != nil {
+	if err := st.Delete(t.Context(), PointerName, ""); err != nil {
 		t.Fatal(err)
 	}
 	if _, _, err := Swap(t.Context(), st, fake("c", ByRound), seen); !errors.Is(err, store.ErrConflict) ||
@@ -194,7 +194,7 @@ func TestDamage(t *testing.T) {
 	dir, st := opened(t)
 	promoted(t, st, ByRound, "a", "b")
 	first := chain(t, dir)[1]
-	for _, test := range []struct{ name, remedy string }{{pointerName, "or delete it and run a round"}, {mustName(t, &first), "put back an intact copy"}} {
+	for _, test := range []struct{ name, remedy string }{{PointerName, "or delete it and run a round"}, {mustName(t, &first), "put back an intact copy"}} {
 		path := filepath.Join(dir, filepath.FromSlash(test.name))
 		intact, err := os.ReadFile(path)
 		if err != nil {
@@ -206,7 +206,7 @@ func TestDamage(t *testing.T) {
 		}
 		var errs []error
 		_, err = History(t.Context(), dir, func(damage error) { errs = append(errs, damage) }) // which goes on
-		if test.name == pointerName {
+		if test.name == PointerName {
 			errs = append(errs, err)
 		}
 		_, err = Rollback(t.Context(), dir)
@@ -215,7 +215,7 @@ func TestDamage(t *testing.T) {
 		errs = append(errs, err)
 		_, err = FindIncumbent(t.Context(), st, "", "c")
 		errs = append(errs, err)
-		if test.name == pointerName {
+		if test.name == PointerName {
 			_, err = Open(t.Context(), dir)
 			errs = append(errs, err)
 			_, _, err = Swap(t.Context(), st, fake("c", ByRound), "")
@@ -239,7 +239,7 @@ func TestDamage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := st.Replace(t.Context(), pointerName, other); err != nil {
+	if err := st.Replace(t.Context(), PointerName, other); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := Open(t.Context(), dir); err == nil || !strings.Contains(err.Error(), `"quire-promoted/3", want "quire-promoted/2"`) {
@@ -276,7 +276,7 @@ func TestRecords(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := st.Replace(t.Context(), pointerName, data); err != nil {
+		if err := st.Replace(t.Context(), PointerName, data); err != nil {
 			t.Fatal(err)
 		}
 		if _, _, err := Read(t.Context(), st); err == nil || !strings.Contains(err.Error(), "the checkpoint is ") {

@@ -56,10 +56,10 @@ type Claimed struct {
 	Use
 	Name  string         // of its file
 	Held  *store.Holding // by whom; nil: its user was interrupted
-	Stale bool           // Held has not renewed it for two leases: it may have ended on its machine
+	Stale bool           // Held has not renewed it for two leases: only an attempt to take it shows whether Held lives
 }
 
-// List reads all claims.
+// List reads all claims. now decides which are stale.
 func List(ctx context.Context, st *store.Store, now time.Time) ([]Claimed, error) {
 	infos, err := st.List(ctx, prefix)
 	if err != nil {
@@ -71,28 +71,27 @@ func List(ctx context.Context, st *store.Store, now time.Time) ([]Claimed, error
 			continue
 		}
 		c := Claimed{Name: info.Name}
-		c.Held, c.Stale, err = Holder(ctx, st, info.Name, now, &c.Use)
+		c.Held, err = Holder(ctx, st, info.Name, &c.Use)
 		if errors.Is(err, store.ErrNotExist) {
 			continue // its user has ended
 		}
 		if err != nil {
 			return nil, fmt.Errorf("claim: %w; or delete it, where no round runs", err)
 		}
+		c.Stale = c.Held != nil && now.Sub(c.Held.Until) > c.Held.Length
 		all = append(all, c)
 	}
 	return all, nil
 }
 
 // Holder returns who holds the lease of an object, and decodes its value into v. held is
-// nil where nobody does, or where the holder is known to have ended. stale says that it has
-// not renewed the lease for two leases by the clock now: where it is a process of another
-// machine, only an attempt to take the lease shows whether it lives.
-func Holder(ctx context.Context, st *store.Store, name string, now time.Time, v any) (held *store.Holding, stale bool, err error) {
-	h, _, err := store.ReadHolder(ctx, st, name, v)
-	if err != nil || h == nil || h.Dead {
-		return nil, false, err
+// nil where nobody does, or where the holder is known to have ended.
+func Holder(ctx context.Context, st *store.Store, name string, v any) (held *store.Holding, err error) {
+	held, _, err = store.ReadHolder(ctx, st, name, v)
+	if err != nil || held == nil || held.Dead {
+		return nil, err
 	}
-	return h, now.Sub(h.Until) > h.Length, nil
+	return held, nil
 }
 
 // IsClaim reports whether a name is that of a claim's file.
