@@ -113,7 +113,8 @@ var mayImport = map[string][2][]string{
 	// The look of pages, for those that are written and those that are served.
 	"pipelines/look": {},
 	// Configs of small corpora, and a stand-in for GPUs, for tests alone.
-	"pipelines/internal/tiny": {{"configs", "model/cuda", "model/cuda/cudatest", "pipelines/device", "pipelines/report"}, {}},
+	"pipelines/internal/tiny": {{"configs", "model/checkpoint", "model/cuda", "model/cuda/cudatest", "model/rnn", "pipelines/device", "pipelines/report", "pipelines/text",
+		"runners/store", "transforms/vocab"}, {}},
 	"pipelines/text": {{"configs", "model/checkpoint", "model/decode", "model/rnn", "model/run", "model/sample", "model/train", "pipelines/report", "runners/memory", "runners/store",
 		"transforms/charset", "transforms/corpus", "transforms/dataset", "transforms/passage", "transforms/vocab"}, {}},
 	// Who is told of a round's news. workflow for the pauses between attempts.

@@ -17,6 +17,7 @@ import (
 	"github.com/quire-ml/quire/model/checkpoint"
 	"github.com/quire-ml/quire/model/rnn"
 	"github.com/quire-ml/quire/pipelines/export"
+	"github.com/quire-ml/quire/pipelines/internal/tiny"
 	"github.com/quire-ml/quire/pipelines/text"
 	"github.com/quire-ml/quire/runners/store"
 	"github.com/quire-ml/quire/runners/store/gcstest"
@@ -35,72 +36,29 @@ type kind struct {
 var kinds = []kind{
 	{vocab.Rune, "none", "a b\n", false, "ab ba\n"},
 	{vocab.Rune, "none", "ab\"\\<&\u2028é語😀", true, "a\"b\\<é>語&z😀\u2028"},
-	{vocab.Rune, "nfc", "e é\u0323", false, "e\u0301 e e\u0323\u0301 \u00e9"},
+	{vocab.Rune, "nfc", "e é\u0323\u1eb9\u0301", false, "e\u0301 e e\u0323\u0301 \u00e9"},
 	{vocab.Byte, "none", "a\x00\xff\xd7\x90 ", false, "a\x00\xff \xd7\x90"},
 	{vocab.Byte, "none", "a\xc3 ", true, "a\xc3\xa9 z"},
-}
-
-// vocabulary returns the vocabulary of a kind.
-func (k kind) vocabulary(t *testing.T) *vocab.Vocab {
-	t.Helper()
-	counts := map[rune]int64{}
-	for _, c := range k.known {
-		counts[c] = 2
-	}
-	if k.unit == vocab.Byte {
-		clear(counts)
-		for _, c := range []byte(k.known) {
-			counts[rune(c)] = 2
-		}
-	}
-	if k.normalize == "nfc" {
-		counts['\u1eb9'] = 2 // e with a dot below, composed
-		counts['\u0301'] = 2
-	}
-	if k.unknown {
-		counts['~'] = 1
-	}
-	v, err := vocab.New(k.unit, counts, 2)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return v
 }
 
 // save saves a model of a kind, with weights that bend every gate, and returns its path.
 func save(t *testing.T, k kind, shape rnn.Shape) string {
 	t.Helper()
-	v := k.vocabulary(t)
-	list, err := json.Marshal(v)
-	if err != nil {
-		t.Fatal(err)
-	}
-	shape.Vocabulary = v.Size()
-	c := &checkpoint.Checkpoint{Metadata: checkpoint.Metadata{Cell: string(shape.Cell), Unit: string(k.unit), Normalize: k.normalize, Vocab: list,
-		Set: strings.Repeat("5", 64), Step: 7, Epoch: 2,
-		Config:  fmt.Appendf(nil, `{"model":{"embedding":%d,"hidden":%d,"layers":%d}}`, shape.Embedding, shape.Hidden, shape.Layers),
-		Metrics: json.RawMessage(`{"epochs":[{"epoch":1,"step":3,"epoch_train_nats":2.5},{"epoch":2,"step":7,"epoch_train_nats":2.25,"validation_nats":2.375}]}`)}}
 	x := uint32(1)
-	for _, p := range shape.Parameters() {
-		data := make([]float32, p.Size())
-		for i := range data {
-			x = x*1664525 + 1013904223
-			data[i] = (float32(x>>8)/(1<<24) - 0.5) * 2
-		}
-		for _, prefix := range []string{"", "adam.m."} {
-			c.Tensors = append(c.Tensors, checkpoint.Tensor{Name: prefix + p.Name, Shape: p.Dims, Data: data})
-		}
-	}
-	st, err := store.Open(t.Context(), t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer st.Close()
-	saved, err := checkpoint.Save(t.Context(), st, c)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return st.Join(saved.Name)
+	return tiny.Model{Shape: shape, Vocab: tiny.Vocab(t, k.unit, k.known, k.unknown), Normalize: k.normalize,
+		Weigh: func(w *rnn.Weights) {
+			for i := range w.Flat {
+				x = x*1664525 + 1013904223
+				w.Flat[i] = (float32(x>>8)/(1<<24) - 0.5) * 2
+			}
+		},
+		Change: func(c *checkpoint.Checkpoint) {
+			c.Step, c.Epoch = 7, 2
+			c.Metrics = json.RawMessage(`{"epochs":[{"epoch":1,"step":3,"epoch_train_nats":2.5},{"epoch":2,"step":7,"epoch_train_nats":2.25,"validation_nats":2.375}]}`)
+			for _, p := range c.Tensors {
+				c.Tensors = append(c.Tensors, checkpoint.Tensor{Name: "adam.m." + p.Name, Shape: p.Shape, Data: p.Data})
+			}
+		}}.Save(t, t.TempDir())
 }
 
 // small returns a model of the first kind.
@@ -109,14 +67,7 @@ func small(t *testing.T) *text.Model {
 	return open(t, save(t, kinds[0], rnn.Shape{Cell: rnn.GRU, Layers: 1, Embedding: 2, Hidden: 3}))
 }
 
-func open(t *testing.T, path string) *text.Model {
-	t.Helper()
-	m, err := text.OpenModel(t.Context(), path, "best")
-	if err != nil {
-		t.Fatal(err)
-	}
-	return m
-}
+var open = tiny.Open
 
 // contents returns the files of a folder by name.
 func contents(t *testing.T, dir string) map[string]string {

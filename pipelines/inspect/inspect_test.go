@@ -17,7 +17,6 @@ import (
 	"github.com/quire-ml/quire/pipelines/report"
 	"github.com/quire-ml/quire/pipelines/stages"
 	"github.com/quire-ml/quire/pipelines/text"
-	"github.com/quire-ml/quire/runners/store"
 	"github.com/quire-ml/quire/transforms/dataset"
 	"github.com/quire-ml/quire/transforms/tfexample"
 	"github.com/quire-ml/quire/transforms/tfrecord"
@@ -32,38 +31,22 @@ func save(t *testing.T, dir string, change func(c *checkpoint.Checkpoint)) strin
 	if err != nil {
 		t.Fatal(err)
 	}
-	text, err := json.Marshal(v)
-	if err != nil {
-		t.Fatal(err)
-	}
-	shape := rnn.Shape{Cell: rnn.GRU, Layers: 1, Vocabulary: v.Size(), Embedding: 2, Hidden: 2}
-	c := &checkpoint.Checkpoint{Metadata: checkpoint.Metadata{Cell: "gru", Unit: "rune", Normalize: "none", Set: strings.Repeat("5", 64), Step: 7, Epoch: 2, Vocab: text,
-		Config:  json.RawMessage(`{"model":{"cell":"gru","embedding":2,"hidden":2,"layers":1},"train":{"lr":0.1}}`),
-		Metrics: json.RawMessage(`{"epochs":[{"epoch":1,"step":4,"epoch_train_nats":1.25,"validation_nats":1.5},{"epoch":2,"step":7,"epoch_train_nats":1.125}]}`)}}
-	for _, p := range shape.Parameters() {
-		size := 1
-		for _, n := range p.Dims {
-			size *= n
-		}
-		data := make([]float32, size)
-		for i := range data {
-			data[i] = float32(i) / 8
-		}
-		c.Tensors = append(c.Tensors, checkpoint.Tensor{Name: p.Name, Shape: slices.Clone(p.Dims), Data: data})
-	}
-	if change != nil {
-		change(c)
-	}
-	st, err := store.Open(t.Context(), dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer st.Close()
-	p, err := checkpoint.Save(t.Context(), st, c)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return filepath.Join(dir, filepath.FromSlash(p.Name))
+	return tiny.Model{Vocab: v,
+		Weigh: func(w *rnn.Weights) {
+			for _, p := range w.ByPos {
+				for i := range p {
+					p[i] = float32(i) / 8
+				}
+			}
+		},
+		Change: func(c *checkpoint.Checkpoint) {
+			c.Step, c.Epoch = 7, 2
+			c.Config = json.RawMessage(`{"model":{"cell":"gru","embedding":2,"hidden":2,"layers":1},"train":{"lr":0.1}}`)
+			c.Metrics = json.RawMessage(`{"epochs":[{"epoch":1,"step":4,"epoch_train_nats":1.25,"validation_nats":1.5},{"epoch":2,"step":7,"epoch_train_nats":1.125}]}`)
+			if change != nil {
+				change(c)
+			}
+		}}.Save(t, dir)
 }
 
 func TestDescribeCheckpoint(t *testing.T) {

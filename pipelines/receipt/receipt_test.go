@@ -3,7 +3,6 @@ package receipt_test
 import (
 	"bytes"
 	"crypto/sha256"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -18,55 +17,20 @@ import (
 	"github.com/quire-ml/quire/model/checkpoint"
 	"github.com/quire-ml/quire/model/kernel"
 	"github.com/quire-ml/quire/model/rnn"
+	"github.com/quire-ml/quire/pipelines/internal/tiny"
 	"github.com/quire-ml/quire/pipelines/receipt"
 	"github.com/quire-ml/quire/pipelines/text"
-	"github.com/quire-ml/quire/runners/store"
 	"github.com/quire-ml/quire/transforms/vocab"
 )
 
 // saved writes an untrained model of some bytes below a folder and returns its path.
 func saved(t testing.TB, dir string, unit vocab.Unit, characters string, seed int64) string {
 	t.Helper()
-	counts := map[rune]int64{}
-	for _, c := range []byte(characters) {
-		counts[rune(c)] = 1
-	}
-	v, err := vocab.New(unit, counts, 1)
-	if err != nil {
-		t.Fatal(err)
-	}
-	data, err := json.Marshal(v)
-	if err != nil {
-		t.Fatal(err)
-	}
-	shape := rnn.Shape{Cell: rnn.GRU, Layers: 2, Vocabulary: v.Size(), Embedding: 5, Hidden: 33}
-	w := rnn.NewWeights(shape)
-	w.Init(seed)
-	c := &checkpoint.Checkpoint{Metadata: checkpoint.Metadata{Cell: "gru", Unit: string(unit), Normalize: "none", Vocab: data, Step: seed,
-		Config: json.RawMessage(`{"model":{"layers":2,"embedding":5,"hidden":33}}`)}}
-	for i, p := range shape.Parameters() {
-		c.Tensors = append(c.Tensors, checkpoint.Tensor{Name: p.Name, Shape: slices.Clone(p.Dims), Data: w.ByPos[i]})
-	}
-	st, err := store.Open(t.Context(), dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer st.Close()
-	pointer, err := checkpoint.Save(t.Context(), st, c)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return filepath.Join(dir, filepath.FromSlash(pointer.Name))
+	return tiny.Model{Shape: rnn.Shape{Layers: 2, Embedding: 5, Hidden: 33}, Vocab: tiny.Vocab(t, unit, characters, false), Weigh: tiny.Drawn(seed, 1),
+		Change: func(c *checkpoint.Checkpoint) { c.Step = seed }}.Save(t, dir)
 }
 
-func open(t testing.TB, path string) *text.Model {
-	t.Helper()
-	m, err := text.OpenModel(t.Context(), path, "best")
-	if err != nil {
-		t.Fatal(err)
-	}
-	return m
-}
+var open = tiny.Open
 
 func silent(int, []byte) error { return nil }
 

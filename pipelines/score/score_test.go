@@ -2,25 +2,22 @@ package score_test
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"math"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 	"testing/iotest"
 
 	"github.com/quire-ml/quire/configs"
-	"github.com/quire-ml/quire/model/checkpoint"
 	"github.com/quire-ml/quire/model/decode"
 	"github.com/quire-ml/quire/model/rnn"
+	"github.com/quire-ml/quire/pipelines/internal/tiny"
 	"github.com/quire-ml/quire/pipelines/score"
 	"github.com/quire-ml/quire/pipelines/text"
 	"github.com/quire-ml/quire/runners/memory"
-	"github.com/quire-ml/quire/runners/store"
 	"github.com/quire-ml/quire/transforms/corpus"
 	"github.com/quire-ml/quire/transforms/vocab"
 )
@@ -31,56 +28,12 @@ var plain = configs.Corpus{Encoding: "utf-8", Newlines: "keep"}
 // probabilities in proportion, whatever it has read; without, it is untrained.
 func model(t *testing.T, unit vocab.Unit, normalize, characters string, weights []float64) *text.Model {
 	t.Helper()
-	counts := map[rune]int64{}
-	for _, c := range characters {
-		counts[c] = 1
+	m := tiny.Model{Shape: rnn.Shape{Embedding: 3, Hidden: 7}, Vocab: tiny.Vocab(t, unit, characters, false), Normalize: normalize,
+		Weigh: tiny.Drawn(1, 5)}
+	if weights != nil {
+		m.Weigh = tiny.Constant(weights...)
 	}
-	if unit == vocab.Byte {
-		clear(counts)
-		for _, c := range []byte(characters) {
-			counts[rune(c)] = 1
-		}
-	}
-	v, err := vocab.New(unit, counts, 1)
-	if err != nil {
-		t.Fatal(err)
-	}
-	list, err := json.Marshal(v)
-	if err != nil {
-		t.Fatal(err)
-	}
-	shape := rnn.Shape{Cell: rnn.GRU, Layers: 1, Vocabulary: v.Size(), Embedding: 3, Hidden: 7}
-	w := rnn.NewWeights(shape)
-	if weights == nil {
-		w.Init(1)
-		for i := range w.Flat {
-			w.Flat[i] *= 5
-		}
-	}
-	_, bias := w.Dense()
-	for i, p := range weights {
-		bias[i] = float32(math.Log(p))
-	}
-	c := &checkpoint.Checkpoint{Metadata: checkpoint.Metadata{Cell: "gru", Unit: string(unit), Normalize: normalize, Vocab: list,
-		Config: json.RawMessage(`{"model":{"layers":1,"embedding":3,"hidden":7}}`)}}
-	for i, p := range shape.Parameters() {
-		c.Tensors = append(c.Tensors, checkpoint.Tensor{Name: p.Name, Shape: slices.Clone(p.Dims), Data: w.ByPos[i]})
-	}
-	dir := t.TempDir()
-	st, err := store.Open(t.Context(), dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer st.Close()
-	saved, err := checkpoint.Save(t.Context(), st, c)
-	if err != nil {
-		t.Fatal(err)
-	}
-	m, err := text.OpenModel(t.Context(), filepath.Join(dir, filepath.FromSlash(saved.Name)), "best")
-	if err != nil {
-		t.Fatal(err)
-	}
-	return m
+	return tiny.Open(t, m.Save(t, t.TempDir()))
 }
 
 // measure returns the characters of a text and what each cost.

@@ -7,18 +7,16 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/quire-ml/quire/model/checkpoint"
 	"github.com/quire-ml/quire/model/rnn"
+	"github.com/quire-ml/quire/pipelines/internal/tiny"
 	"github.com/quire-ml/quire/pipelines/report"
 	"github.com/quire-ml/quire/pipelines/serve"
 	"github.com/quire-ml/quire/pipelines/text"
 	"github.com/quire-ml/quire/pipelines/web"
-	"github.com/quire-ml/quire/runners/store"
 	"github.com/quire-ml/quire/transforms/vocab"
 )
 
@@ -46,65 +44,20 @@ func save(t testing.TB, k kind) string {
 	if k.hidden == 0 {
 		k.hidden = 24
 	}
-	counts, least := map[rune]int64{}, int64(1)
-	for _, c := range k.chars {
-		counts[c] = 2
-	}
 	if k.unit == vocab.Byte {
-		for b := range rune(256) {
-			counts[b] = 2
+		k.chars = ""
+		for b := range 256 {
+			k.chars += string([]byte{byte(b)})
 		}
 	}
-	if k.unknown {
-		counts['~'], least = 1, 2
-	}
-	v, err := vocab.New(k.unit, counts, least)
-	if err != nil {
-		t.Fatal(err)
-	}
-	list, err := json.Marshal(v)
-	if err != nil {
-		t.Fatal(err)
-	}
-	w := rnn.NewWeights(rnn.Shape{Cell: rnn.GRU, Layers: 1, Vocabulary: v.Size(), Embedding: 8, Hidden: k.hidden})
-	w.Init(k.seed)
-	config, err := json.Marshal(map[string]any{"model": map[string]any{"cell": "gru", "embedding": 8, "hidden": k.hidden, "layers": 1}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := &checkpoint.Checkpoint{Metadata: checkpoint.Metadata{Cell: "gru", Unit: string(k.unit), Normalize: "none", Set: strings.Repeat("5", 64),
-		Vocab: list, Config: config, Metrics: json.RawMessage(`{}`)}}
+	m := tiny.Model{Shape: rnn.Shape{Embedding: 8, Hidden: k.hidden}, Vocab: tiny.Vocab(t, k.unit, k.chars, k.unknown), Weigh: tiny.Drawn(k.seed, 3)}
 	if k.nfc {
-		c.Normalize = "nfc"
+		m.Normalize = "nfc"
 	}
-	for i, p := range w.Shape.Parameters() {
-		data := w.ByPos[i]
-		for j := range data {
-			data[j] *= 3 // so that characters differ, and what came before them counts
-		}
-		c.Tensors = append(c.Tensors, checkpoint.Tensor{Name: p.Name, Shape: append([]int(nil), p.Dims...), Data: data})
-	}
-	dir := t.TempDir()
-	st, err := store.Open(t.Context(), dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer st.Close()
-	saved, err := checkpoint.Save(t.Context(), st, c)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return filepath.Join(dir, filepath.FromSlash(saved.Name))
+	return m.Save(t, t.TempDir())
 }
 
-func open(t testing.TB, path string) *text.Model {
-	t.Helper()
-	m, err := text.OpenModel(t.Context(), path, "best")
-	if err != nil {
-		t.Fatal(err)
-	}
-	return m
-}
+var open = tiny.Open
 
 // site is a running server.
 type site struct {

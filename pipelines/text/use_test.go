@@ -15,7 +15,6 @@ import (
 
 	"github.com/quire-ml/quire/configs"
 	"github.com/quire-ml/quire/model/checkpoint"
-	"github.com/quire-ml/quire/model/rnn"
 	"github.com/quire-ml/quire/pipelines/internal/tiny"
 	"github.com/quire-ml/quire/pipelines/report"
 	"github.com/quire-ml/quire/pipelines/stages"
@@ -37,57 +36,10 @@ func TestMain(m *testing.M) {
 // alter the checkpoint first. It returns the path.
 func constant(t *testing.T, characters string, weights []float64, change func(c *checkpoint.Checkpoint)) string {
 	t.Helper()
-	counts := map[rune]int64{}
-	for _, c := range characters {
-		counts[c] = 1
-	}
-	v, err := vocab.New(vocab.Rune, counts, 1)
-	if err != nil {
-		t.Fatal(err)
-	}
-	list, err := json.Marshal(v)
-	if err != nil {
-		t.Fatal(err)
-	}
-	shape := rnn.Shape{Cell: rnn.GRU, Layers: 1, Vocabulary: v.Size(), Embedding: 2, Hidden: 2}
-	c := &checkpoint.Checkpoint{Metadata: checkpoint.Metadata{Cell: "gru", Unit: "rune", Normalize: "none", Set: strings.Repeat("5", 64), Vocab: list,
-		Config: json.RawMessage(`{"model":{"cell":"gru","embedding":2,"hidden":2,"layers":1}}`), Metrics: json.RawMessage(`{}`)}}
-	for _, p := range shape.Parameters() {
-		size := 1
-		for _, n := range p.Dims {
-			size *= n
-		}
-		c.Tensors = append(c.Tensors, checkpoint.Tensor{Name: p.Name, Shape: slices.Clone(p.Dims), Data: make([]float32, size)})
-		if p.Name == "dense.bias" {
-			for i, w := range weights {
-				c.Tensors[len(c.Tensors)-1].Data[i] = float32(math.Log(w))
-			}
-		}
-	}
-	if change != nil {
-		change(c)
-	}
-	dir := t.TempDir()
-	st, err := store.Open(t.Context(), dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer st.Close()
-	saved, err := checkpoint.Save(t.Context(), st, c)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return filepath.Join(dir, filepath.FromSlash(saved.Name))
+	return tiny.Model{Vocab: tiny.Vocab(t, vocab.Rune, characters, false), Weigh: tiny.Constant(weights...), Change: change}.Save(t, t.TempDir())
 }
 
-func open(t *testing.T, path string) *text.Model {
-	t.Helper()
-	m, err := text.OpenModel(t.Context(), path, "best")
-	if err != nil {
-		t.Fatal(err)
-	}
-	return m
-}
+var open = tiny.Open
 
 // TestNFC: a model that was trained on composed characters reads a text that has
 // them in two parts.

@@ -1,5 +1,5 @@
-// Package tiny holds configs whose corpora are small and a stand-in for GPUs, for tests
-// alone.
+// Package tiny holds configs whose corpora are small, untrained models, and a stand-in for
+// GPUs, for tests alone.
 package tiny
 
 import (
