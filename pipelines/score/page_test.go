@@ -32,8 +32,8 @@ var spans = regexp.MustCompile(`(?s)<span class="(h[0-7]|first)">(.*?)</span>`)
 func TestPage(t *testing.T) {
 	p := &score.Page{Model: "<model>"}
 	p.Begin("<a & b>")
-	for _, c := range []score.Char{{Text: []byte("T")}, bits("h", 0.9), bits("e", 0), bits("<", 1.01), bits("script>", 1.9), bits("\x1b", 2.5), bits("\u202e", 3.01), bits("\n", 4.2),
-		bits("\xc3", 3), bits("\xa9", 2.5), bits("\xff", 99)} {
+	for _, c := range []score.Char{{Text: []byte("T")}, bits("h", 0.9), bits("e", 0), bits("<", 1.01), bits("script>", 1.9), bits("\x1b", 2.5),
+		bits("\u202e", 3.01), bits("\n", 4.2), bits("\xc3", 3), bits("\xa9", 2.5), bits("\xff", 99)} {
 		p.Add(c)
 	}
 	p.End("1.0000 nats")

@@ -59,7 +59,8 @@ func TestText(t *testing.T) {
 		sum, chars, nats := measure(t, m, strings.NewReader(test.text))
 		n := len(test.text) - 1
 		mean, bits := sum.Mean()
-		if sum.Chars != int64(n) || math.Abs(sum.Nats-test.bits*math.Ln2) > 1e-6 || math.Abs(*bits-test.bits/float64(n)) > 1e-6 || *mean != sum.Nats/float64(n) {
+		if sum.Chars != int64(n) || math.Abs(sum.Nats-test.bits*math.Ln2) > 1e-6 ||
+			math.Abs(*bits-test.bits/float64(n)) > 1e-6 || *mean != sum.Nats/float64(n) {
 			t.Errorf("%s: %+v, %v nats, %v bits", test.text, sum, *mean, *bits)
 		}
 		if strings.Join(chars, "") != test.text || len(nats) != n {
@@ -117,7 +118,8 @@ func TestRefuses(t *testing.T) {
 	var missing *vocab.CharError
 	long := strings.Repeat("é", 70_000)
 	_, err := score.Text(t.Context(), []*text.Model{m}, strings.NewReader(long+"x"), plain, nil)
-	if !errors.As(err, &missing) || missing.Index != 70_000 || missing.Byte != 140_000 || !strings.Contains(err.Error(), "text: score: vocab: character 'x' (U+0078) at position 70000 (byte 140000)") {
+	if !errors.As(err, &missing) || missing.Index != 70_000 || missing.Byte != 140_000 ||
+		!strings.Contains(err.Error(), "text: score: vocab: character 'x' (U+0078) at position 70000 (byte 140000)") {
 		t.Errorf("a character that the model lacks: %v", err)
 	}
 	_, err = score.Text(t.Context(), []*text.Model{m}, strings.NewReader("a\xff"), plain, nil)
@@ -132,21 +134,25 @@ func TestRefuses(t *testing.T) {
 	if _, err := score.Text(t.Context(), []*text.Model{m}, iotest.ErrReader(broken), plain, nil); !errors.Is(err, broken) {
 		t.Errorf("a reader that fails: %v", err)
 	}
-	if _, err := score.Text(t.Context(), []*text.Model{m}, strings.NewReader("aa"), plain, func(score.Char) error { return broken }); !errors.Is(err, broken) {
+	_, err = score.Text(t.Context(), []*text.Model{m}, strings.NewReader("aa"), plain, func(score.Char) error { return broken })
+	if !errors.Is(err, broken) {
 		t.Errorf("a visitor that fails: %v", err)
 	}
 	for _, other := range []*text.Model{model(t, vocab.Rune, "nfc", "aé", nil), model(t, vocab.Byte, "none", "aé", nil)} {
-		if _, err := score.Text(t.Context(), []*text.Model{m, other}, strings.NewReader("a"), plain, nil); !errors.Is(err, score.ErrUnlike) || !strings.Contains(err.Error(), other.Path) {
+		_, err := score.Text(t.Context(), []*text.Model{m, other}, strings.NewReader("a"), plain, nil)
+		if !errors.Is(err, score.ErrUnlike) || !strings.Contains(err.Error(), other.Path) {
 			t.Errorf("models that read another text: %v", err)
 		}
 	}
 	ctx, cancel := context.WithCancel(t.Context())
-	if _, err := score.Text(ctx, []*text.Model{m}, strings.NewReader(long), plain, func(score.Char) error { cancel(); return nil }); !errors.Is(err, context.Canceled) {
+	_, err = score.Text(ctx, []*text.Model{m}, strings.NewReader(long), plain, func(score.Char) error { cancel(); return nil })
+	if !errors.Is(err, context.Canceled) {
 		t.Errorf("cancelled: %v", err)
 	}
 	m.Bytes = 1 << 60
 	var short *memory.ShortError
-	if _, err := score.Text(t.Context(), []*text.Model{m}, strings.NewReader("a"), plain, nil); !errors.As(err, &short) || short.Work != "to score with "+m.Path {
+	_, err = score.Text(t.Context(), []*text.Model{m}, strings.NewReader("a"), plain, nil)
+	if !errors.As(err, &short) || short.Work != "to score with "+m.Path {
 		t.Errorf("a model that is too large: %v", err)
 	}
 }
@@ -154,7 +160,8 @@ func TestRefuses(t *testing.T) {
 // TestCompare: two models read one text, each as it does alone, and the passages on which
 // they differ most are found.
 func TestCompare(t *testing.T) {
-	a, b := model(t, vocab.Rune, "none", "ab", []float64{1, 1}), model(t, vocab.Rune, "none", "abc", []float64{8, 4, 4}) // 1 bit each; 1 and 2 bits
+	a := model(t, vocab.Rune, "none", "ab", []float64{1, 1})     // 1 bit each
+	b := model(t, vocab.Rune, "none", "abc", []float64{8, 4, 4}) // 1 and 2 bits
 	block := func(n int) string { return strings.Repeat("a", 48-n) + strings.Repeat("b", n) }
 	var p score.Passages
 	p.Begin("one")
@@ -177,11 +184,40 @@ func TestCompare(t *testing.T) {
 	var got []string
 	for _, m := range most {
 		got = append(got, fmt.Sprint(m.At, " ", strings.Count(m.Text, "b")))
-		if want := 1 + float64(strings.Count(m.Text, "b"))/48; m.File != "one" || math.Abs(m.Bits[0]-1) > 1e-6 || math.Abs(m.Bits[1]-want) > 1e-6 || len(m.Text) != 48 {
+		want := 1 + float64(strings.Count(m.Text, "b"))/48
+		if m.File != "one" || math.Abs(m.Bits[0]-1) > 1e-6 || math.Abs(m.Bits[1]-want) > 1e-6 || len(m.Text) != 48 {
 			t.Errorf("%+v, want 1 and %v bits", m, want)
 		}
 	}
 	if want := []string{order[4], order[2], order[6], order[0], order[5]}; !slices.Equal(got, want) {
 		t.Errorf("the passages are %q, want %q", got, want)
+	}
+}
+
+// TestShortPassage: the last passage of a text is as long as what is left, counts its text from
+// its own beginning, and stands behind an earlier one of the same gap.
+func TestShortPassage(t *testing.T) {
+	var p score.Passages
+	add := func(text string, a, b float64) {
+		for _, c := range text {
+			p.Add(score.Char{Text: []byte(string(c)), Nats: []float64{a * math.Ln2, b * math.Ln2}})
+		}
+	}
+	p.Begin("one")
+	add(strings.Repeat("o", 48), 1, 1)
+	add("né", 1, 4)
+	p.Begin("two")
+	add("two", 4, 2)
+	want := []score.Passage{{File: "one", At: 48, Text: "né", Bits: [2]float64{1, 4}}, {File: "two", Text: "two", Bits: [2]float64{4, 2}},
+		{File: "one", Text: strings.Repeat("o", 48), Bits: [2]float64{1, 1}}}
+	got := p.Most()
+	if len(got) != len(want) {
+		t.Fatalf("%+v, want %+v", got, want)
+	}
+	for i, m := range got {
+		w := want[i]
+		if m.File != w.File || m.At != w.At || m.Text != w.Text || math.Abs(m.Bits[0]-w.Bits[0])+math.Abs(m.Bits[1]-w.Bits[1]) > 1e-9 {
+			t.Errorf("passage %d is %+v, want %+v", i, m, w)
+		}
 	}
 }
