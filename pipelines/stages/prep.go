@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime/debug"
 	"time"
 
 	"github.com/apache/beam/sdks/v2/go/pkg/beam"
@@ -94,7 +95,7 @@ func Prep(ctx context.Context, c *configs.Config, found *text.Corpus, o PrepOpti
 	}
 	defer st.Close()
 	if mode := engine.ModeOf(o.Runner); mode == engine.DryRun || mode == engine.Template {
-		return runPrep(ctx, st, c, found, o, began) // the directory stays as it is
+		return runPrep(ctx, st, c, found, o, began) // no set is made, and a template's list of documents stays
 	}
 	h, err := look(ctx, st, c, found, o)
 	switch {
@@ -172,6 +173,9 @@ func withLease(ctx context.Context, st *store.Store, c *configs.Config, found *t
 	return res, lease.Err()
 }
 
+// manyDocuments are so many that their descriptions are most of the memory of prep.
+const manyDocuments = 20_000
+
 // runPrep runs the pipeline in a clean directory, and removes its temporary files.
 func runPrep(ctx context.Context, st *store.Store, c *configs.Config, found *text.Corpus, o PrepOptions, began time.Time,
 ) (*PrepResult, error) {
@@ -195,7 +199,15 @@ func runPrep(ctx context.Context, st *store.Store, c *configs.Config, found *tex
 	if err := prepare.CheckSpace(ctx, st, found.Documents, options); err != nil {
 		return nil, err
 	}
+	if engine.ModeOf(o.Runner) != engine.DryRun {
+		if err := prepare.PutList(ctx, st, docs, options); err != nil {
+			return nil, err
+		}
+	}
 	prepare.Set(s, docs, options)
+	if len(docs) > manyDocuments {
+		defer debug.SetGCPercent(debug.SetGCPercent(50)) // their descriptions are garbage soon, and small
+	}
 	stop, err := showProgress(ctx, o.Console, o.Runner, found.Documents, options)
 	if err != nil {
 		return nil, err

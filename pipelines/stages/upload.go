@@ -18,10 +18,10 @@ import (
 // that were downloaded to this machine for Dataflow are copied to the staging
 // location, under the name of their content; a dry run only says where.
 func reachable(ctx context.Context, found *text.Corpus, runner string) (docs []corpus.Document, err error) {
-	docs = slices.Clone(found.Documents)
 	if runner != "dataflow" {
-		return docs, nil
+		return found.Documents, nil
 	}
+	docs = slices.Clone(found.Documents)
 	st, err := store.Open(ctx, engine.Staging()+"/corpus")
 	if err != nil {
 		return nil, err

@@ -8,6 +8,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash"
+	"io"
 	"strconv"
 	"strings"
 )
@@ -41,12 +43,13 @@ func MarshalSealed(v any) ([]byte, error) {
 	if err := e.Encode(v); err != nil {
 		return nil, fmt.Errorf("store: seal: %w", err)
 	}
-	keys := map[string]json.RawMessage{}
-	if err := json.Unmarshal(b.Bytes(), &keys); err != nil || len(keys) == 0 {
+	if !bytes.HasPrefix(b.Bytes(), []byte("{\n  \"")) {
 		return nil, fmt.Errorf("store: seal: %T is not a JSON object with keys", v)
 	}
-	for key := range keys {
-		if strings.EqualFold(key, digestKey) {
+	// A line that starts with two spaces and a quotation mark has a key of v.
+	for line := range bytes.Lines(b.Bytes()) {
+		name, found := bytes.CutPrefix(line, []byte("  \""))
+		if key, _, _ := bytes.Cut(name, []byte("\"")); found && strings.EqualFold(string(key), digestKey) {
 			return nil, fmt.Errorf("store: seal: %T has the key %q, which the seal needs", v, key)
 		}
 	}
@@ -93,9 +96,9 @@ func (s *Store) ReadSealed(ctx context.Context, name string, v any, want Sealed)
 
 // decode compares the format before the other keys, which may differ with it.
 func (want Sealed) decode(where string, data []byte, v any) error {
-	body, err := unseal(data)
+	body, err := Unseal(where, data)
 	if err != nil {
-		return damaged{fmt.Errorf("store: %s: %w", where, err)}
+		return err
 	}
 	object := append(bytes.Clone(body), "\n}\n"...)
 	var found struct {
@@ -150,7 +153,40 @@ func unseal(data []byte) ([]byte, error) {
 	return body, nil
 }
 
-// seal returns the end of a sealed file that starts with body.
-func seal(body []byte) []byte {
-	return fmt.Appendf(nil, "%s%x%s", sealStart, sha256.Sum256(body), sealEnd)
+// A Sealer writes a sealed file in pieces. It is for one goroutine.
+type Sealer struct {
+	w   io.Writer
+	sum hash.Hash
 }
+
+// NewSealer returns a Sealer that writes to w.
+func NewSealer(w io.Writer) *Sealer { return &Sealer{w, sha256.New()} }
+
+// Write writes the next bytes of the object: as MarshalSealed encodes it, without the line
+// break and the brace at its end.
+func (s *Sealer) Write(p []byte) (int, error) {
+	s.sum.Write(p)
+	return s.w.Write(p)
+}
+
+// Seal writes the end of the object.
+func (s *Sealer) Seal() error {
+	_, err := s.w.Write(sealOf([sha256.Size]byte(s.sum.Sum(nil))))
+	return err
+}
+
+// Unseal returns the object in data, which MarshalSealed or a Sealer has written, without the
+// line break and the brace at its end. where is the place of the data, for errors. The error
+// of a flipped, missing or additional byte names that byte and wraps ErrDamaged.
+func Unseal(where string, data []byte) ([]byte, error) {
+	body, err := unseal(data)
+	if err != nil {
+		return nil, damaged{fmt.Errorf("store: %s: %w", where, err)}
+	}
+	return body, nil
+}
+
+// seal returns the end of a sealed file that starts with body.
+func seal(body []byte) []byte { return sealOf(sha256.Sum256(body)) }
+
+func sealOf(sum [sha256.Size]byte) []byte { return fmt.Appendf(nil, "%s%x%s", sealStart, sum, sealEnd) }

@@ -220,6 +220,10 @@ func utf16(head []byte) string {
 	case bytes.HasPrefix(head, []byte(mark16le)), bytes.HasPrefix(head, []byte(mark16be)):
 		return "utf-16"
 	}
+	// Each of the pairs that count below has one of these bytes, and so has evidence of NUL.
+	if bytes.IndexByte(head, 0) < 0 && bytes.IndexByte(head, 0x02) < 0 && bytes.IndexByte(head, 0xff) < 0 {
+		return ""
+	}
 	var control, frequent [2]int
 	for i := 1; i < len(head); i += 2 {
 		for order, c := range [2]uint16{binary.BigEndian.Uint16(head[i-1:]), binary.LittleEndian.Uint16(head[i-1:])} {

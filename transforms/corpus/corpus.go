@@ -96,11 +96,31 @@ func (r *Reader) read(ctx context.Context, d Document, off, n int64) ([]byte, er
 		r.buf = make([]byte, n)
 	}
 	buf := r.buf[:n]
+	return buf, r.fill(buf, off)
+}
+
+// fill reads buf from offset off of the open document.
+func (r *Reader) fill(buf []byte, off int64) error {
 	got, err := r.at.ReadAt(buf, off)
-	if int64(got) < n {
-		return nil, fmt.Errorf("corpus: %s: read of %d bytes at byte %d stopped after %d: %w", d.Name, n, off, got, err)
+	if got == len(buf) {
+		return nil
 	}
-	return buf, nil
+	if f, ok := r.at.(smallFile); ok && errors.Is(err, io.EOF) {
+		size, sizeErr := f.size()
+		if sizeErr == nil && size < r.doc.Bytes {
+			return r.doc.cutOff(size)
+		}
+	}
+	if errors.Is(err, io.EOF) {
+		err = io.ErrUnexpectedEOF
+	}
+	return fmt.Errorf("corpus: %s: read of %d bytes at byte %d stopped after %d: %w", r.doc.Name, len(buf), off, got, err)
+}
+
+// cutOff is the error of a document that has fewer bytes now.
+func (d Document) cutOff(size int64) error {
+	return fmt.Errorf("corpus: %s: has %d bytes, but had %d when the corpus was listed: %w: it was cut off; make the set again",
+		d.Name, size, d.Bytes, ErrChanged)
 }
 
 // ErrChanged is wrapped by errors about a document that has other bytes, or fewer, than
@@ -119,7 +139,17 @@ func (r *Reader) open(ctx context.Context, d Document) error {
 			return fmt.Errorf("corpus: %s: %w", r.doc.Name, err)
 		}
 	}
-	size, err := r.openPath(ctx, d.Path)
+	var size int64
+	var err error
+	if d.Bytes <= smallBytes && !store.IsURL(d.Path) {
+		var f smallFile
+		if f, err = openSmall(d.Path); err == nil {
+			r.at, r.closer = f, f
+		}
+		size = d.Bytes // fill finds out whether it has them
+	} else {
+		size, err = r.openPath(ctx, d.Path)
+	}
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return fmt.Errorf("corpus: %s: %w since the corpus was listed: %w", d.Name, ErrChanged, err)
@@ -128,8 +158,7 @@ func (r *Reader) open(ctx context.Context, d Document) error {
 	}
 	r.doc = d
 	if size < d.Bytes {
-		return fmt.Errorf("corpus: %s: has %d bytes, but had %d when the corpus was listed: %w: it was cut off; make the set again",
-			d.Name, size, d.Bytes, ErrChanged)
+		return d.cutOff(size)
 	}
 	return nil
 }

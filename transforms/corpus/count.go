@@ -82,7 +82,11 @@ func (f *countFn) ProcessElement(lot Lot, emit func(Statistics)) error {
 	done, err := f.group.Do(func(ctx context.Context) (d counted, err error) {
 		c := f.counters.Take()
 		defer f.counters.Put(c)
-		for _, rng := range lot.Ranges {
+		ranges, err := c.reader.Ranges(ctx, lot)
+		if err != nil {
+			return d, err
+		}
+		for _, rng := range ranges {
 			if c.tally == nil {
 				c.tally = newTally(f.MaxTriples)
 			}

@@ -2,10 +2,10 @@ package corpus
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"math/rand/v2"
 	"reflect"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -79,16 +79,10 @@ func TestCountFn(t *testing.T) {
 				if i%3 == 0 {
 					f.StartBundle(t.Context(), emit)
 				}
-				var lot Lot
-				for at := int64(0); at < d.Bytes; at += size {
-					lot.Ranges = append(lot.Ranges, Range{Doc: int64(i), Document: d, Offset: at, Length: min(size, d.Bytes-at)})
-					if len(lot.Ranges) < 1+i%3 && at+size < d.Bytes {
-						continue
-					}
+				for _, lot := range lots([]Document{d}, i, size) {
 					if err := f.ProcessElement(lot, emit); err != nil {
 						t.Fatal(err)
 					}
-					lot = Lot{}
 				}
 				if i%3 == 2 || i == len(docs)-1 {
 					if err := f.FinishBundle(emit); err != nil {
@@ -165,7 +159,34 @@ func TestFirstInvalidByte(t *testing.T) {
 	}
 }
 
-func init() { beam.RegisterFunction(summary) }
+func init() {
+	beam.RegisterFunction(summary)
+	beam.RegisterFunction(digestsOf)
+}
+
+// digestsOf emits a line for each document of a page.
+func digestsOf(ctx context.Context, p Page, emit func(string)) error {
+	for d, err := range Documents(ctx, []Page{p}) {
+		if err != nil {
+			return err
+		}
+		emit(fmt.Sprintf("%s %d %s %d", d.Name, d.Bytes, d.SHA256, d.CRC))
+	}
+	return nil
+}
+
+// lots returns the lots of documents, the first of which has a position in the corpus.
+func lots(docs []Document, first int, rangeBytes int64) (all []Lot) {
+	for _, p := range NewList(docs, ListOptions{RangeBytes: rangeBytes, Inline: 1 << 20}).Pages() {
+		p.First += int64(first)
+		found, err := p.Lots(context.Background(), rangeBytes)
+		if err != nil {
+			panic(err)
+		}
+		all = append(all, found...)
+	}
+	return all
+}
 
 func summary(s Statistics) string {
 	var b strings.Builder
@@ -185,46 +206,18 @@ func TestCountPipeline(t *testing.T) {
 	docs := []Document{put(t, dir, "a", "abab"), put(t, dir, "b", ""), put(t, dir, "c", "éa")}
 	for _, runner := range []string{"direct", "prism"} {
 		p, s := beam.NewPipelineWithRoot()
-		items := Create(s, 3, docs)
-		got := beam.ParDo(s, summary, Count(s, Form{Unit: vocab.Rune}, Ranges(s, 3, items)))
+		list := NewList(docs, ListOptions{RangeBytes: 3, Inline: 1 << 20})
+		pages := Create(s, list)
+		got := beam.ParDo(s, summary, Count(s, Form{Unit: vocab.Rune}, Ranges(s, list, pages)))
 		passert.Equals(s, got, "a3b2é1 ab2 ba1 éa1")
-		digests := Hash(s, items)
+		digests := beam.ParDo(s, digestsOf, Hash(s, pages))
 		passert.Equals(s, digests,
-			Digest{0, "a", 4, "a667282675f4876021d392aa6592f39dabf718748c4b738563cb9d5dc8f21f24", crc("abab"), 0},
-			Digest{1, "b", 0, "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855", 0, 0},
-			Digest{2, "c", 3, "805c58e80d5a6f66d9bed65cfb771031235943ef48fbe5c18b823df952da92c4", crc("éa"), 0})
+			fmt.Sprint("a 4 a667282675f4876021d392aa6592f39dabf718748c4b738563cb9d5dc8f21f24 ", crc("abab")),
+			"b 0 e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855 0",
+			fmt.Sprint("c 3 805c58e80d5a6f66d9bed65cfb771031235943ef48fbe5c18b823df952da92c4 ", crc("éa")))
 		if err := engine.Run(t.Context(), runner, p, engine.Options{}); err != nil {
 			t.Errorf("%s: %v", runner, err)
 		}
-	}
-}
-
-// TestLots: consecutive documents share a lot up to its bytes; the ranges of a larger one
-// are a lot each; a document of 0 bytes has none.
-func TestLots(t *testing.T) {
-	doc := func(name string, bytes int64) Document { return Document{Name: name, Bytes: bytes} }
-	docs := []Document{doc("a", 4), doc("b", 0), doc("c", 6), doc("d", 1), doc("e", 25), doc("f", 10), doc("g", 3), doc("h", 7)}
-	var got []string
-	f := &rangeFn{RangeBytes: 10}
-	for _, i := range items(docs, 10) {
-		f.ProcessElement(i, func(l Lot) {
-			var line []string
-			for _, r := range l.Ranges {
-				if r.Document != docs[r.Doc] {
-					t.Errorf("range %+v: document %d is %+v", r, r.Doc, docs[r.Doc])
-				}
-				line = append(line, fmt.Sprintf("%s %d+%d", r.Document.Name, r.Offset, r.Length))
-			}
-			got = append(got, strings.Join(line, ", "))
-		})
-	}
-	want := []string{"a 0+4, c 0+6", "d 0+1", "e 0+10", "e 10+10", "e 20+5", "f 0+10", "g 0+3, h 0+7"}
-	if !slices.Equal(got, want) {
-		t.Errorf("lots\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
-	}
-	many := items(make([]Document, maxItem+1), 1)
-	if len(many) != 2 || len(many[0].Documents) != maxItem || many[1].First != maxItem {
-		t.Errorf("%d items of %d documents", len(many), maxItem+1)
 	}
 }
 
@@ -241,15 +234,15 @@ func BenchmarkCount(b *testing.B) {
 	}
 }
 
-// attempt counts ranges as one bundle. A broken attempt stops after the first range.
-func attempt(t *testing.T, f *countFn, ranges []Range, broken bool) (parts []Statistics) {
+// attempt counts lots as one bundle. A broken attempt stops after the first one.
+func attempt(t *testing.T, f *countFn, work []Lot, broken bool) (parts []Statistics) {
 	emit := func(s Statistics) { parts = append(parts, s) }
 	f.StartBundle(t.Context(), emit)
-	for i, b := range ranges {
+	for i, b := range work {
 		if broken && i > 0 {
 			return nil
 		}
-		if err := f.ProcessElement(Lot{[]Range{b}}, emit); err != nil {
+		if err := f.ProcessElement(b, emit); err != nil {
 			t.Error(err)
 		}
 	}
@@ -268,24 +261,22 @@ func attempt(t *testing.T, f *countFn, ranges []Range, broken bool) (parts []Sta
 // attempts one counts. The statistics are those of one bundle.
 func TestCountZombies(t *testing.T) {
 	dir := t.TempDir()
-	var ranges []Range
+	var all []Lot
 	for i, text := range []string{wide(), "to be or not to be", nasty[len(nasty)-1]} {
 		d := put(t, dir, string(rune('a'+i)), text)
 		size := max(1, d.Bytes/9)
-		for at := int64(0); at < d.Bytes; at += size {
-			ranges = append(ranges, Range{Doc: int64(i), Document: d, Offset: at, Length: min(size, d.Bytes-at)})
-		}
+		all = append(all, lots([]Document{d}, i, size)...)
 	}
 	f := &countFn{Form: Form{Unit: vocab.Rune}, MaxTriples: MaxTriples}
-	want := merge(attempt(t, f, ranges, false), MaxTriples)
+	want := merge(attempt(t, f, all, false), MaxTriples)
 	if err := f.Teardown(); err != nil {
 		t.Fatal(err)
 	}
 	for seed := range zombieRuns {
 		r := rand.New(rand.NewPCG(seed, 7))
-		r.Shuffle(len(ranges), func(i, j int) { ranges[i], ranges[j] = ranges[j], ranges[i] })
+		r.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
 		var parts []Statistics
-		for left := ranges; len(left) > 0; {
+		for left := all; len(left) > 0; {
 			n := 1 + r.IntN(len(left))
 			bundle := left[:n]
 			left = left[n:]

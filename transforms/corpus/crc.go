@@ -35,22 +35,20 @@ func multiply(a, b uint32) uint32 {
 	return product
 }
 
-// Same compares two readings of documents: ranges, and digests of whole documents,
-// both ordered by position. It returns an error where a document's CRC-32C or size
-// differ, or where a range is missing or comes twice.
-func Same(ranges []RangeCount, digests []Digest) error {
-	for _, d := range digests {
-		crc, end := int64(0), int64(0)
-		for ; len(ranges) > 0 && ranges[0].Doc == d.Doc && ranges[0].Offset == end; ranges = ranges[1:] {
-			crc = joinCRC(crc, ranges[0].CRC, ranges[0].Length)
-			end += ranges[0].Length
+// Same compares two readings of a document: its ranges, ordered by position, and its size
+// and CRC-32C. It returns an error where they differ, or where a range is missing or
+// comes twice.
+func Same(ranges []RangeCount, d Document) error {
+	crc, end := int64(0), int64(0)
+	for _, r := range ranges {
+		if r.Offset != end {
+			return fmt.Errorf("%s: range at byte %d comes twice or out of turn", d.Name, r.Offset)
 		}
-		if crc != d.CRC || end != d.Bytes {
-			return fmt.Errorf("%s: %w while the set was made; make the set again", d.Name, ErrChanged)
-		}
+		crc = joinCRC(crc, r.CRC, r.Length)
+		end += r.Length
 	}
-	if len(ranges) > 0 {
-		return fmt.Errorf("document %d: range at byte %d comes twice or out of turn", ranges[0].Doc, ranges[0].Offset)
+	if crc != d.CRC || end != d.Bytes {
+		return fmt.Errorf("%s: %w while the set was made; make the set again", d.Name, ErrChanged)
 	}
 	return nil
 }

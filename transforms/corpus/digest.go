@@ -4,10 +4,9 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"fmt"
+	"errors"
 	"hash"
 	"hash/crc32"
-	"io"
 
 	"github.com/quire-ml/quire/transforms/bundle"
 	"github.com/quire-ml/quire/transforms/charset"
@@ -17,60 +16,65 @@ import (
 // documents that have no digest yet, several at a time, and puts both digests and
 // the signs into docs. Hash does not read such documents again.
 func Digests(ctx context.Context, docs []Document) (sums []string, err error) {
-	var g bundle.Group[Document]
+	var g bundle.Group[struct{}]
 	g.Begin(ctx)
 	defer g.Stop()
-	var done []Document
-	for _, d := range docs {
-		some, err := g.Do(func(ctx context.Context) (Document, error) {
-			if d.SHA256 != "" {
-				return d, nil
-			}
-			return digest(ctx, d)
-		})
+	for at := 0; at < len(docs); {
+		some := docs[at : at+lot(docs[at:], digestBuffer)]
+		at += len(some)
+		_, err := g.Do(func(ctx context.Context) (struct{}, error) { return struct{}{}, digestAll(ctx, some) })
 		if err != nil {
 			return nil, err
 		}
-		done = append(done, some...)
 	}
-	rest, err := g.Finish()
-	if err != nil {
+	if _, err := g.Finish(); err != nil {
 		return nil, err
 	}
-	for i, d := range append(done, rest...) {
-		docs[i] = d
-		sums = append(sums, d.SHA256)
+	sums = make([]string, len(docs))
+	for i, d := range docs {
+		sums[i] = d.SHA256
 	}
 	return sums, nil
 }
 
-// digest returns d with the digests and the signs of its bytes.
-func digest(ctx context.Context, d Document) (_ Document, err error) {
+// digestBuffer is the size of one read.
+const digestBuffer = 1 << 20
+
+// digestAll puts the digests and the signs of documents that have none into docs.
+func digestAll(ctx context.Context, docs []Document) (err error) {
 	var r Reader
-	defer func() {
-		if e := r.Close(); err == nil {
-			err = e
+	defer func() { err = errors.Join(err, r.Close()) }()
+	var buf []byte
+	for i, d := range docs {
+		if d.SHA256 != "" {
+			continue
 		}
-	}()
+		if buf == nil {
+			buf = make([]byte, max(1, min(digestBuffer, Bytes(docs))))
+		}
+		if docs[i], err = r.digest(ctx, d, buf); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// digest returns d with the digests and the signs of its bytes.
+func (r *Reader) digest(ctx context.Context, d Document, buf []byte) (Document, error) {
 	if err := r.open(ctx, d); err != nil {
 		return d, err
 	}
 	to := newDigester()
-	buf := make([]byte, min(1<<20, d.Bytes))
 	for at := int64(0); at < d.Bytes; {
 		if err := ctx.Err(); err != nil {
 			return d, err
 		}
 		chunk := buf[:min(int64(len(buf)), d.Bytes-at)]
-		n, err := r.at.ReadAt(chunk, at)
-		if n < len(chunk) {
-			if err == io.EOF {
-				err = io.ErrUnexpectedEOF
-			}
-			return d, fmt.Errorf("corpus: %s: byte %d: %w", d.Name, at+int64(n), err)
+		if err := r.fill(chunk, at); err != nil {
+			return d, err
 		}
 		to.Write(chunk)
-		at += int64(n)
+		at += int64(len(chunk))
 	}
 	d.SHA256, d.CRC, d.Signs = to.sha256(), int64(to.crc), to.scan.Signs()
 	return d, nil

@@ -1,13 +1,18 @@
 package corpus
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
+	"encoding/binary"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -27,23 +32,22 @@ type DigestCache struct {
 	now     func() time.Time
 }
 
-// known is the entry of a document.
+// known is the entry of a document. A corpus may have millions, so it is small.
 type known struct {
-	Stamp  string `json:"stamp"`
-	SHA256 string `json:"sha256"`
-	CRC    int64  `json:"crc32c"`
-
-	Signs charset.Signs `json:"signs,omitzero"`
+	stamp stamp
+	sha   [sha256.Size]byte
+	crc   uint32
+	here  bool           // the document is there now
+	signs *charset.Signs // nil: none
 }
 
-type digestFile struct {
-	Format  string           `json:"format"`
-	Entries map[string]known `json:"documents"`
-}
+// A stamp is the start of a digest of what changes with every writing of a document. The
+// zero stamp is of a document of which that is not known.
+type stamp [16]byte
 
-const digestFormat = "quire-digests/2"
+const digestFormat = "quire-digests/3"
 
-// digestBytes is the size of the largest cache: that of some 4 million documents.
+// digestBytes is the size of the largest cache: that of some 10 million documents.
 const digestBytes = 1 << 30
 
 // tick is the least age of a file at its reading for its digest to be kept. A file
@@ -61,34 +65,58 @@ func OpenDigestCache(ctx context.Context, folder string, sources []string) (*Dig
 		return nil, fmt.Errorf("corpus: %w", err)
 	}
 	sum := sha256.Sum256([]byte(strings.Join(sources, "\n")))
-	k := &DigestCache{st: st, name: hex.EncodeToString(sum[:10]) + ".json", entries: map[string]known{}, now: time.Now}
-	var f digestFile
-	if _, err := st.ReadSealed(ctx, k.name, &f, store.Sealed{Format: digestFormat, Bytes: digestBytes}); err == nil && f.Entries != nil {
-		k.entries = f.Entries
+	k := &DigestCache{st: st, name: hex.EncodeToString(sum[:10]) + ".digests", entries: map[string]known{}, now: time.Now}
+	if data, _, err := st.ReadUpTo(ctx, k.name, digestBytes); err == nil {
+		if found, ok := decodeDigests(data); ok {
+			k.entries = found
+		}
 	}
 	return k, nil
 }
 
 // Digests is the function Digests, but takes from the cache the digests of unchanged
-// documents. It keeps the digests of all others.
+// documents. It keeps the digests that it has to read.
 func (k *DigestCache) Digests(ctx context.Context, docs []Document) ([]string, error) {
 	since := k.now()
-	stamps, changed := make([]string, len(docs)), make([]time.Time, len(docs))
+	type reading struct {
+		at    int
+		stamp stamp
+	}
+	var read []reading // of the documents whose digests are to be kept
 	for i, d := range docs {
-		stamps[i], changed[i] = d.stamp()
-		if e, ok := k.entries[d.Path]; ok && d.SHA256 == "" && stamps[i] != "" && e.Stamp == stamps[i] {
-			docs[i].SHA256, docs[i].CRC, docs[i].Signs = e.SHA256, e.CRC, e.Signs
+		if d.SHA256 != "" {
+			continue
+		}
+		stamp, changed := d.stamp()
+		e, ok := k.entries[d.Path]
+		if ok && stamp != (known{}.stamp) && e.stamp == stamp {
+			docs[i].SHA256, docs[i].CRC = hex.EncodeToString(e.sha[:]), int64(e.crc)
+			if e.signs != nil {
+				docs[i].Signs = *e.signs
+			}
+			if !e.here {
+				e.here = true
+				k.entries[d.Path] = e
+			}
+		} else if stamp != (known{}.stamp) && since.Sub(changed) >= tick {
+			read = append(read, reading{i, stamp})
 		}
 	}
 	sums, err := Digests(ctx, docs)
 	if err != nil {
 		return nil, err
 	}
-	for i, d := range docs {
-		e := known{stamps[i], d.SHA256, d.CRC, d.Signs}
-		if e.Stamp != "" && since.Sub(changed[i]) >= tick && k.entries[d.Path] != e {
-			k.entries[d.Path], k.changed = e, true
+	for _, r := range read {
+		d := &docs[r.at]
+		e := known{stamp: r.stamp, crc: uint32(d.CRC), here: true}
+		if _, err := hex.Decode(e.sha[:], []byte(d.SHA256)); err != nil {
+			return nil, fmt.Errorf("corpus: %s: sha256 %q: %w", d.Name, d.SHA256, err)
 		}
+		if d.Signs != (charset.Signs{}) {
+			signs := d.Signs
+			e.signs = &signs
+		}
+		k.entries[d.Path], k.changed = e, true
 	}
 	return sums, nil
 }
@@ -103,12 +131,15 @@ func (k *DigestCache) write(ctx context.Context) error {
 	if !k.changed {
 		return nil
 	}
-	for path := range k.entries {
-		if _, err := os.Lstat(path); errors.Is(err, os.ErrNotExist) && !store.IsURL(path) {
+	for path, e := range k.entries {
+		if e.here || store.IsURL(path) {
+			continue
+		}
+		if _, err := os.Lstat(path); errors.Is(err, os.ErrNotExist) {
 			delete(k.entries, path)
 		}
 	}
-	data, err := store.MarshalSealed(digestFile{digestFormat, k.entries})
+	data, err := encodeDigests(k.entries)
 	if err != nil {
 		return fmt.Errorf("corpus: digests: %w", err)
 	}
@@ -131,21 +162,75 @@ func (k *DigestCache) sweep() error {
 	return err
 }
 
-// stamp returns a text that changes with every writing of a document, and the time of
-// the last. The text is "" where neither is known, and for a file that has another size
-// than the document: the document is the file's beginning, of which the stamp says nothing.
-func (d Document) stamp() (string, time.Time) {
-	if store.IsURL(d.Path) {
-		return d.generation, time.Time{}
+// stamp returns the document's stamp, and the time of its last change. The stamp is zero
+// where neither is known, and for a file that has another size than the document: the
+// document is the file's beginning, of which a stamp says nothing.
+func (d Document) stamp() (s stamp, last time.Time) {
+	of := d.generation
+	if !store.IsURL(d.Path) {
+		info, err := os.Stat(d.Path)
+		if err != nil || info.Size() != d.Bytes {
+			return s, last
+		}
+		changed, inode := changeTime(info)
+		if last = info.ModTime(); changed.After(last) {
+			last = changed
+		}
+		of = fmt.Sprintf("%d-%d-%d-%d", info.Size(), inode, info.ModTime().UnixNano(), changed.UnixNano())
 	}
-	info, err := os.Stat(d.Path)
-	if err != nil || info.Size() != d.Bytes {
-		return "", time.Time{}
+	if of != "" {
+		sum := sha256.Sum256([]byte(of))
+		copy(s[:], sum[:])
 	}
-	changed, inode := changeTime(info)
-	last := info.ModTime()
-	if changed.After(last) {
-		last = changed
+	return s, last
+}
+
+// encodeDigests returns a cache: the format, the entries by path, and the sha256 of both.
+func encodeDigests(entries map[string]known) ([]byte, error) {
+	data := append(make([]byte, 0, 64+96*len(entries)), digestFormat...)
+	last := ""
+	for _, path := range slices.Sorted(maps.Keys(entries)) {
+		e := entries[path]
+		data = appendRest(data, path, last)
+		last = path
+		data = append(append(data, e.stamp[:]...), e.sha[:]...)
+		data = binary.LittleEndian.AppendUint32(data, e.crc)
+		var signs []byte
+		if e.signs != nil {
+			var err error
+			if signs, err = json.Marshal(e.signs); err != nil {
+				return nil, err
+			}
+		}
+		data = append(binary.AppendUvarint(data, uint64(len(signs))), signs...)
 	}
-	return fmt.Sprintf("%d-%d-%d-%d", info.Size(), inode, info.ModTime().UnixNano(), changed.UnixNano()), last
+	sum := sha256.Sum256(data)
+	return append(data, sum[:]...), nil
+}
+
+// decodeDigests returns the entries of a cache. ok is false where it is damaged, or of
+// another format.
+func decodeDigests(data []byte) (entries map[string]known, ok bool) {
+	body := data[:max(0, len(data)-sha256.Size)]
+	if sum := sha256.Sum256(body); !bytes.Equal(sum[:], data[len(body):]) || !bytes.HasPrefix(body, []byte(digestFormat)) {
+		return nil, false
+	}
+	entries = map[string]known{}
+	f := listDecoder{data: body[len(digestFormat):]}
+	for last := ""; len(f.data) > 0; {
+		var e known
+		last = f.rest(last)
+		copy(e.stamp[:], f.take(uint64(len(e.stamp))))
+		copy(e.sha[:], f.take(sha256.Size))
+		crc, signs := f.take(4), f.take(f.uvarint())
+		if f.bad {
+			return nil, false
+		}
+		e.crc = binary.LittleEndian.Uint32(crc)
+		if len(signs) > 0 && json.Unmarshal(signs, &e.signs) != nil {
+			return nil, false
+		}
+		entries[last] = e
+	}
+	return entries, true
 }

@@ -2,13 +2,16 @@ package corpus
 
 import (
 	"context"
+	"encoding/hex"
 	"os"
 	"path/filepath"
+	"reflect"
 	"runtime"
 	"slices"
-	"strings"
 	"testing"
 	"time"
+
+	"github.com/quire-ml/quire/transforms/charset"
 )
 
 // knownLab is a folder with two documents, and another that keeps digests.
@@ -28,9 +31,11 @@ func (l *knownLab) digests() (sums []string, read int) {
 		l.t.Fatal(err)
 	}
 	k.now = func() time.Time { return time.Now().Add(l.later) }
-	const lie = "false"
+	lies := map[string]string{}
 	for path, e := range k.entries {
-		e.SHA256 = lie + e.SHA256
+		truth := hex.EncodeToString(e.sha[:])
+		e.sha[0] ^= 0xff
+		lies[hex.EncodeToString(e.sha[:])] = truth
 		k.entries[path] = e
 	}
 	docs, err := Resolve(context.Background(), []string{l.docs}, &ResolveOptions{Digested: k})
@@ -41,14 +46,18 @@ func (l *knownLab) digests() (sums []string, read int) {
 		l.t.Fatal(err)
 	}
 	for i, s := range sums {
-		if rest, ok := strings.CutPrefix(s, lie); ok {
-			sums[i] = rest
+		if truth, ok := lies[s]; ok {
+			sums[i] = truth
 		} else {
 			read++
 		}
 	}
 	for path, e := range k.entries {
-		e.SHA256 = strings.TrimPrefix(e.SHA256, lie)
+		if truth, ok := lies[hex.EncodeToString(e.sha[:])]; ok {
+			if _, err := hex.Decode(e.sha[:], []byte(truth)); err != nil {
+				l.t.Fatal(err)
+			}
+		}
 		k.entries[path] = e
 	}
 	if err := k.Close(context.Background()); err != nil {
@@ -154,5 +163,28 @@ func TestKnownGrowing(t *testing.T) {
 	}
 	if sums, read := l.digests(); read != 1 || slices.Equal(sums, whole) {
 		t.Errorf("the grown file has %q, as its beginning; %d were read", sums, read)
+	}
+}
+
+// TestDigestFile: the file of a cache comes back as it was, and no flipped or missing byte
+// of it is believed.
+func TestDigestFile(t *testing.T) {
+	entries := map[string]known{"/a/b.txt": {stamp: stamp{1, 2}, sha: [32]byte{3}, crc: 1 << 31}, "/a/bc.txt": {sha: [32]byte{4}},
+		"gs://b/é": {stamp: stamp{5}, crc: 7, signs: &charset.Signs{Mark: true, Likely: "windows-1252", Invalid: charset.Invalid{Count: 3, Offset: 2, Byte: 0x80}}}}
+	data, err := encodeDigests(entries)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, ok := decodeDigests(data); !ok || !reflect.DeepEqual(got, entries) {
+		t.Errorf("%+v came back as %+v, %v", entries, got, ok)
+	}
+	for i := range data {
+		flipped := slices.Clone(data)
+		flipped[i] ^= 1
+		for what, data := range map[string][]byte{"flipped": flipped, "cut": data[:i]} {
+			if got, ok := decodeDigests(data); ok {
+				t.Errorf("byte %d %s: %+v", i, what, got)
+			}
+		}
 	}
 }

@@ -128,6 +128,9 @@ func matching(root, pattern string, o *ResolveOptions) ([]Document, error) {
 			return notText(file)
 		}
 		seen[name] = true
+		if strings.HasSuffix(file, name) {
+			name = file[len(file)-len(name):] // the same memory: there may be millions
+		}
 		docs = append(docs, Document{Name: name, Path: file, Bytes: info.Size()})
 		return nil
 	}, doublestar.WithFilesOnly(), doublestar.WithNoHidden(), doublestar.WithFailOnIOErrors())

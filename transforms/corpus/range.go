@@ -19,8 +19,15 @@ type Range struct {
 // A Lot is ranges that one goroutine works on, one after another: one range of a large
 // document, or the whole of several small documents that follow one another in their
 // corpus. A corpus of many small documents is few elements and few temporary files.
+// Reader.Ranges returns the ranges.
 type Lot struct {
-	Ranges []Range `json:"ranges"` // at least one, ordered by position in the corpus
+	First  int64  // position of the first document
+	Path   string // path or URL of the page that describes the documents; empty: Data
+	At     int64  // of the description in the page
+	Size   int64  // of the description
+	Data   []byte
+	Offset int64 // of the range, where the document is a large one
+	Length int64 // of the range; 0: the documents as a whole
 }
 
 // End returns the offset after the range's last byte.

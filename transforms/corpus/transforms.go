@@ -2,7 +2,7 @@ package corpus
 
 import (
 	"context"
-	"fmt"
+	"slices"
 
 	"github.com/apache/beam/sdks/v2/go/pkg/beam"
 
@@ -10,11 +10,10 @@ import (
 )
 
 func init() {
-	opaque.Register[item]()
+	opaque.Register[Page]()
 	opaque.Register[Document]()
 	opaque.Register[Lot]()
 	opaque.Register[Statistics]()
-	opaque.Register[Digest]()
 	beam.RegisterDoFn(&rangeFn{})
 	beam.RegisterDoFn(&countFn{})
 	beam.RegisterDoFn(&mergeFn{})
@@ -54,111 +53,72 @@ type Statistics struct {
 	Invalid Invalid
 }
 
-// A Digest identifies the bytes of the document at position Doc.
-type Digest struct {
-	Doc    int64
-	Name   string
-	Bytes  int64
-	SHA256 string // hex
-	CRC    int64  // CRC-32C
-
-	Records int64 // joined in the document; 0: it is as it was found
+// Create returns a PCollection<Page> of the list, for Ranges and Hash.
+func Create(s beam.Scope, l *List) beam.PCollection {
+	return beam.CreateList(s.Scope("corpus.Create"), l.Pages())
 }
 
-// An item is consecutive documents: a large one, or several small ones.
-type item struct {
-	First     int64 // position of the first in the corpus
-	Documents []Document
-}
-
-// maxItem bounds the documents of an item, each of which takes some 300 bytes.
-const maxItem = 4096
-
-// items returns the items of a corpus: those of several documents have at most bytes bytes.
-func items(docs []Document, bytes int64) []item {
-	var all []item
-	var size int64
-	for i, d := range docs {
-		last := len(all) - 1
-		if last < 0 || size+d.Bytes > bytes || len(all[last].Documents) == maxItem {
-			all = append(all, item{First: int64(i)})
-			last, size = last+1, 0
-		}
-		all[last].Documents = append(all[last].Documents, d)
-		size += d.Bytes
-	}
-	return all
-}
-
-// Create returns a PCollection of the documents and their positions, for Ranges and
-// Hash. Small documents that follow one another are one element, of at most rangeBytes.
-// It panics where docs is empty, or rangeBytes < 1.
-func Create(s beam.Scope, rangeBytes int64, docs []Document) beam.PCollection {
-	if rangeBytes < 1 {
-		panic(fmt.Sprintf("corpus.Create: ranges of %d bytes", rangeBytes))
-	}
-	return beam.CreateList(s.Scope("corpus.Create"), items(docs, rangeBytes))
-}
-
-// Ranges cuts documents into byte ranges of rangeBytes (the last of a document
+// Ranges cuts documents into byte ranges of the list's length (the last of a document
 // is shorter).
 //
-// It takes a PCollection that Create returned for the same rangeBytes, and returns a
-// PCollection<Lot>, spread over the workers.
-func Ranges(s beam.Scope, rangeBytes int64, docs beam.PCollection) beam.PCollection {
+// It takes the PCollection that Create returned for l, and returns a PCollection<Lot>,
+// spread over the workers.
+func Ranges(s beam.Scope, l *List, pages beam.PCollection) beam.PCollection {
 	s = s.Scope("corpus.Ranges")
-	return beam.Reshuffle(s, beam.ParDo(s, &rangeFn{RangeBytes: rangeBytes}, docs))
+	return beam.Reshuffle(s, beam.ParDo(s, &rangeFn{RangeBytes: l.rangeBytes}, pages))
 }
 
-// rangeFn emits the ranges of documents.
+// rangeFn emits the lots of pages.
 //
 // Order: none. Dropped: nothing; a document of 0 bytes has no range. Retry:
-// output depends on the element alone. Memory: the description of one lot.
+// output depends on the element alone. Memory: a page.
 type rangeFn struct {
 	RangeBytes int64 `json:"range_bytes"`
 }
 
-func (f *rangeFn) ProcessElement(i item, emit func(Lot)) {
-	var small Lot
-	for k, d := range i.Documents {
-		for at := int64(0); at < d.Bytes; at += f.RangeBytes {
-			r := Range{Doc: i.First + int64(k), Document: d, Offset: at, Length: min(f.RangeBytes, d.Bytes-at)}
-			if d.Bytes > f.RangeBytes {
-				emit(Lot{Ranges: []Range{r}})
-				continue
-			}
-			small.Ranges = append(small.Ranges, r)
-		}
+func (f *rangeFn) ProcessElement(ctx context.Context, p Page, emit func(Lot)) error {
+	lots, err := p.Lots(ctx, f.RangeBytes)
+	for _, lot := range lots {
+		emit(lot)
 	}
-	if len(small.Ranges) > 0 {
-		emit(small)
-	}
+	return err
 }
 
-// Hash returns the digests of every document. It reads the documents whose digests
-// are not known yet, from start to end.
+// Hash returns the pages with the digests of every document. It reads the documents whose
+// digests are not known yet, from start to end.
 //
-// It takes a PCollection that Create returned, and returns a PCollection<Digest>.
-func Hash(s beam.Scope, docs beam.PCollection) beam.PCollection {
+// It takes the PCollection that Create returned, and returns a PCollection<Page>.
+func Hash(s beam.Scope, pages beam.PCollection) beam.PCollection {
 	s = s.Scope("corpus.Hash")
-	return beam.ParDo(s, &hashFn{}, beam.Reshuffle(s, docs))
+	return beam.ParDo(s, &hashFn{}, beam.Reshuffle(s, pages))
 }
 
-// hashFn returns the digests of documents.
+// hashFn adds the digests to pages.
 //
 // Order: none. Dropped: nothing. Retry: output depends on the documents' bytes
-// alone. Memory: 1 MiB.
+// alone. Memory: a page and 1 MiB.
 type hashFn struct{}
 
-func (f *hashFn) ProcessElement(ctx context.Context, i item, emit func(Digest)) error {
-	for k, d := range i.Documents {
-		if d.SHA256 == "" {
-			var err error
-			if d, err = digest(ctx, d); err != nil {
-				return err
-			}
+func (f *hashFn) ProcessElement(ctx context.Context, p Page, emit func(Page)) error {
+	var docs []Document
+	known := true
+	for d, err := range Documents(ctx, []Page{p}) {
+		if err != nil {
+			return err
 		}
-		emit(Digest{Doc: i.First + int64(k), Name: d.Name, Bytes: d.Bytes, SHA256: d.SHA256, CRC: d.CRC, Records: d.Records})
+		docs, known = append(docs, d), known && d.SHA256 != ""
 	}
+	if known {
+		emit(p)
+		return nil
+	}
+	if err := digestAll(ctx, docs); err != nil {
+		return err
+	}
+	p = Page{First: p.First, Documents: p.Documents}
+	for some := range slices.Chunk(docs, maxLot) {
+		p.Data = appendGroup(p.Data, some)
+	}
+	emit(p)
 	return nil
 }

@@ -19,6 +19,7 @@
 package dataset
 
 import (
+	"bytes"
 	"context"
 	"encoding/hex"
 	"errors"
@@ -42,8 +43,8 @@ const (
 const Format = "quire-set/1"
 
 const (
-	// maxBytes is the size of the largest manifest: that of some 4 million documents.
-	maxBytes = 1 << 30
+	// MaxManifest is the size of the largest manifest: that of some 18 million documents.
+	MaxManifest int64 = 4 << 30
 	// maxVocab is the size of the largest vocabulary: the characters and [UNK].
 	maxVocab = utf8.MaxRune + 2
 )
@@ -122,23 +123,25 @@ type Document struct {
 }
 
 // Encode returns manifest.json. A manifest that contradicts itself is an error, and so
-// is one of more than 1 GiB, which ReadManifest would not read.
+// is one of more than 4 GiB, which ReadManifest would not read.
 func (m *Manifest) Encode() ([]byte, error) {
-	if err := m.check(); err != nil {
-		return nil, fmt.Errorf("dataset: manifest: %w", err)
-	}
-	data, err := store.MarshalSealed(m)
-	if len(data) > maxBytes {
-		err = fmt.Errorf("dataset: manifest: %d documents take %d bytes, want at most %d", len(m.Documents), len(data), maxBytes)
-	}
-	return data, err
+	var b bytes.Buffer
+	b.Grow(4096 + 256*len(m.Documents))
+	err := m.Write(&b, func(yield func(Document, error) bool) {
+		for _, d := range m.Documents {
+			if !yield(d, nil) {
+				return
+			}
+		}
+	})
+	return b.Bytes(), err
 }
 
 // ReadManifest reads manifest.json of the set in st, and returns its bytes too. The error
 // wraps store.ErrNotExist where there is none. Any flipped, missing or additional byte is
 // an error that names the byte, or what was expected and found, and wraps ErrDamaged.
 func ReadManifest(ctx context.Context, st *store.Store) (*Manifest, []byte, error) {
-	data, _, err := st.ReadUpTo(ctx, ManifestName, maxBytes)
+	data, _, err := st.ReadUpTo(ctx, ManifestName, MaxManifest)
 	if errors.Is(err, store.ErrDamaged) {
 		return nil, nil, damaged("%w", err)
 	}
@@ -152,7 +155,20 @@ func ReadManifest(ctx context.Context, st *store.Store) (*Manifest, []byte, erro
 // decodeManifest returns the manifest whose file at where holds data.
 func decodeManifest(where string, data []byte) (*Manifest, error) {
 	m := new(Manifest)
-	if err := store.UnmarshalSealed(where, data, m); err != nil {
+	body, err := store.Unseal(where, data)
+	if err != nil {
+		return nil, damaged("%w", err)
+	}
+	ok, err := m.readDocuments(body)
+	if !ok {
+		err = store.UnmarshalSealed(where, data, m)
+		if len(m.Documents) == 0 {
+			m.Documents = nil
+		}
+	} else if err != nil {
+		err = fmt.Errorf("%s: intact, but not of the expected form: %w", where, err)
+	}
+	if err != nil {
 		return nil, damaged("%w", err)
 	}
 	if err := m.check(); err != nil {
@@ -173,6 +189,20 @@ func (m *Manifest) split(name string) *Split {
 
 // check returns an error where m contradicts itself.
 func (m *Manifest) check() error {
+	if err := m.checkHead(); err != nil {
+		return err
+	}
+	var sums documentSums
+	for _, d := range m.Documents {
+		if err := sums.add(d); err != nil {
+			return err
+		}
+	}
+	return m.checkSums(sums)
+}
+
+// checkHead returns an error where what comes before the splits contradicts itself.
+func (m *Manifest) checkHead() error {
 	switch {
 	case m.Format != Format:
 		return fmt.Errorf("format is %q, want %q", m.Format, Format)
@@ -186,34 +216,50 @@ func (m *Manifest) check() error {
 	if r := m.Rule(); (r.By == layout.ByTail || r.By == layout.ByBlock) && r.Validate() != nil {
 		return fmt.Errorf("validation is %+v and test %+v", m.Validation, m.Test)
 	}
-	var chars, dropped, replaced int64
-	for i, d := range m.Documents {
-		chars += d.Chars
-		dropped += d.DroppedChars
-		replaced += d.ReplacedChars
-		if d.Name == "" || d.Bytes < d.Chars || d.Chars < 0 || d.DroppedChars < 0 || d.ReplacedChars < 0 || chars < 0 ||
-			!isHex(d.SHA256, 32) || i > 0 && m.Documents[i-1].Name >= d.Name {
-			return fmt.Errorf("document %d is %+v", i, d)
-		}
+	return nil
+}
+
+// documentSums are the sums of a manifest's documents, which are ordered by name.
+type documentSums struct {
+	count                    int64
+	chars, dropped, replaced int64
+	last                     string // name
+}
+
+// add adds the next document. It returns an error where that contradicts itself.
+func (s *documentSums) add(d Document) error {
+	s.chars += d.Chars
+	s.dropped += d.DroppedChars
+	s.replaced += d.ReplacedChars
+	if d.Name == "" || d.Bytes < d.Chars || d.Chars < 0 || d.DroppedChars < 0 || d.ReplacedChars < 0 || s.chars < 0 ||
+		!isHex(d.SHA256, 32) || s.count > 0 && s.last >= d.Name {
+		return fmt.Errorf("document %d is %+v", s.count, d)
 	}
+	s.count++
+	s.last = d.Name
+	return nil
+}
+
+// checkSums returns an error where the sums or the splits contradict the rest.
+func (m *Manifest) checkSums(s documentSums) error {
 	// Sets made before documents stated theirs have 0 there.
-	if dropped != m.DroppedChars && dropped != 0 || replaced != m.ReplacedChars && replaced != 0 {
+	if s.dropped != m.DroppedChars && s.dropped != 0 || s.replaced != m.ReplacedChars && s.replaced != 0 {
 		return fmt.Errorf("dropped_chars is %d and replaced_chars %d, but documents have %d and %d",
-			m.DroppedChars, m.ReplacedChars, dropped, replaced)
+			m.DroppedChars, m.ReplacedChars, s.dropped, s.replaced)
 	}
 	used := int64(0)
-	for i, s := range m.Splits {
-		if m.split(s.Name) != &m.Splits[i] {
-			return fmt.Errorf("split %s comes twice", s.Name)
+	for i, split := range m.Splits {
+		if m.split(split.Name) != &m.Splits[i] {
+			return fmt.Errorf("split %s comes twice", split.Name)
 		}
-		if err := s.check(m.SeqLength, m.Vocab.Size); err != nil {
-			return fmt.Errorf("split %s: %w", s.Name, err)
+		if err := split.check(m.SeqLength, m.Vocab.Size); err != nil {
+			return fmt.Errorf("split %s: %w", split.Name, err)
 		}
-		used += s.Sequences * int64(m.SeqLength+1)
+		used += split.Sequences * int64(m.SeqLength+1)
 	}
 	overlap := m.Stride != 0 && used+m.DroppedChars > m.Chars
-	if chars != m.Chars || used+m.DroppedChars != m.Chars && !overlap {
-		return fmt.Errorf("chars is %d, but documents have %d, sequences %d and dropped_chars is %d", m.Chars, chars, used, m.DroppedChars)
+	if s.chars != m.Chars || used+m.DroppedChars != m.Chars && !overlap {
+		return fmt.Errorf("chars is %d, but documents have %d, sequences %d and dropped_chars is %d", m.Chars, s.chars, used, m.DroppedChars)
 	}
 	return nil
 }

@@ -9,14 +9,24 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+	"sync"
+	"syscall"
 
 	"github.com/quire-ml/quire/runners/store"
 	"github.com/quire-ml/quire/transforms/tfrecord"
 	"github.com/quire-ml/quire/transforms/vocab"
 )
 
-// maxOpen bounds the shards that a Set keeps open.
-const maxOpen = 512
+// maxOpen bounds the shards that a Set keeps open, or a quarter of the files that the
+// process may open does.
+var maxOpen = sync.OnceValue(func() int {
+	const least, most = 4, 512
+	var limit syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
+		return least
+	}
+	return int(max(least, min(most, uint64(limit.Cur)/4)))
+})
 
 // ErrDamaged is wrapped by errors about files of a set that are missing or hold
 // other bytes than the manifest states. A failure to read, such as a lost
@@ -155,7 +165,7 @@ func (s *Set) shard(ctx context.Context, h Shard) (*store.Object, error) {
 	if o, ok := s.open[h.Name]; ok {
 		return o, nil
 	}
-	if len(s.opened) == maxOpen {
+	if len(s.opened) >= maxOpen() {
 		old := s.open[s.opened[0]]
 		delete(s.open, s.opened[0])
 		s.opened = s.opened[1:]

@@ -230,7 +230,7 @@ func TestShardRange(t *testing.T) {
 
 // TestManyShards reads from more shards than may be open.
 func TestManyShards(t *testing.T) {
-	k := sketch{seqLength: 2, vocab: 3, splits: map[string]int{"train": 3 * maxOpen}, shards: maxOpen + 40}
+	k := sketch{seqLength: 2, vocab: 3, splits: map[string]int{"train": 3 * maxOpen()}, shards: maxOpen() + 40}
 	dir := t.TempDir()
 	k.write(t, dir)
 	s := open(t, dir)
@@ -244,7 +244,7 @@ func TestManyShards(t *testing.T) {
 		if dst[1] != k.id("train", rank, 1) {
 			t.Fatalf("rank %d: got %v", rank, dst)
 		}
-		if len(s.open) > maxOpen || len(s.open) != len(s.opened) {
+		if len(s.open) > maxOpen() || len(s.open) != len(s.opened) {
 			t.Fatalf("%d and %d shards are open", len(s.open), len(s.opened))
 		}
 	}

@@ -2,7 +2,9 @@ package layout
 
 import (
 	"fmt"
+	"math"
 	"math/big"
+	"math/bits"
 	"strconv"
 )
 
@@ -21,24 +23,63 @@ type Stretch struct {
 	First     int64 // number, in the split, of the first one
 }
 
+// Tails is the division of documents by tail, one by one.
+type Tails struct {
+	rule             Rule
+	validation, test *big.Rat
+}
+
+// Tails returns the division. It panics where r is no valid rule by tail.
+func (r Rule) Tails() Tails {
+	r.mustBe(ByTail)
+	return Tails{r, decimal(r.Validation), decimal(r.Test)}
+}
+
+// Stretches returns the stretches of a document of so many characters. first are the
+// numbers of its first sequences in the splits. dropped counts the characters of no
+// sequence.
+func (t Tails) Stretches(chars int64, first [Splits]int64) (all [Splits]Stretch, dropped int64) {
+	validation := min(chars, ceilMul(chars, t.validation))
+	test := min(chars-validation, ceilMul(chars, t.test))
+	train := chars - validation - test
+	dropped = chars
+	for split, s := range [Splits]Span{{0, train}, {train, train + validation}, {train + validation, chars}} {
+		n, covered := t.rule.sequences(s.To - s.From)
+		all[split] = Stretch{Span: s, Sequences: n, First: first[split]}
+		dropped -= covered
+	}
+	return all, dropped
+}
+
+// Starting returns the sequences of a document's stretches that start at the characters of
+// a span, in order.
+func (t Tails) Starting(all [Splits]Stretch, in Span) []Sequences { return t.rule.starting(all[:], in) }
+
+// starting returns the sequences of stretches that start at the characters of a span.
+func (r Rule) starting(stretches []Stretch, in Span) []Sequences {
+	var found []Sequences
+	for split, s := range stretches {
+		from := min(s.Sequences, ceil(max(0, in.From-s.From), r.Stride))
+		to := min(s.Sequences, ceil(max(0, in.To-s.From), r.Stride))
+		if from < to {
+			found = append(found, Sequences{Split: split, First: s.First + from, Char: s.From + from*r.Stride, Count: to - from})
+		}
+	}
+	return found
+}
+
 // Tail returns the layout of documents with the given numbers of characters. It
 // panics where r is no valid rule by tail.
 func Tail(r Rule, chars []int64) Layout {
-	r.mustBe(ByTail)
+	t := r.Tails()
 	y := Layout{Rule: r, Totals: make([]int64, Splits)}
-	v, t := decimal(r.Validation), decimal(r.Test)
 	for _, c := range chars {
-		validation := min(c, ceilMul(c, v))
-		test := min(c-validation, ceilMul(c, t))
-		train := c - validation - test
-		dropped := c
-		for split, s := range [Splits]Span{{0, train}, {train, train + validation}, {train + validation, c}} {
-			n, covered := r.sequences(s.To - s.From)
-			y.Stretches = append(y.Stretches, Stretch{Span: s, Sequences: n, First: y.Totals[split]})
-			y.Totals[split] += n
-			dropped -= covered
-		}
+		all, dropped := t.Stretches(c, [Splits]int64(y.Totals))
+		y.Stretches = append(y.Stretches, all[:]...)
 		y.Dropped = append(y.Dropped, dropped)
+		for split, s := range all {
+			y.Totals[split] += s.Sequences
+		}
 	}
 	return y
 }
@@ -46,16 +87,7 @@ func Tail(r Rule, chars []int64) Layout {
 // Starting returns the sequences of the document at position doc that start at
 // the characters of a span, in order.
 func (y *Layout) Starting(doc int64, in Span) []Sequences {
-	var found []Sequences
-	for split := range int64(Splits) {
-		s := y.Stretches[doc*Splits+split]
-		from := min(s.Sequences, ceil(max(0, in.From-s.From), y.Rule.Stride))
-		to := min(s.Sequences, ceil(max(0, in.To-s.From), y.Rule.Stride))
-		if from < to {
-			found = append(found, Sequences{Split: int(split), First: s.First + from, Char: s.From + from*y.Rule.Stride, Count: to - from})
-		}
-	}
-	return found
+	return y.Rule.starting(y.Stretches[doc*Splits:(doc+1)*Splits], in)
 }
 
 // Covered returns the number of characters that the sequences of each stretch of a
@@ -82,8 +114,14 @@ func decimal(f float64) *big.Rat {
 	return r
 }
 
-// ceilMul returns ⌈c·f⌉.
+// ceilMul returns ⌈c·f⌉ for numbers that are not negative.
 func ceilMul(c int64, f *big.Rat) int64 {
+	if f.Num().IsInt64() && f.Denom().IsInt64() {
+		num, denom := uint64(f.Num().Int64()), uint64(f.Denom().Int64())
+		if hi, lo := bits.Mul64(uint64(c), num); hi == 0 && lo <= math.MaxUint64-denom {
+			return int64((lo + denom - 1) / denom)
+		}
+	}
 	x := new(big.Int).Mul(big.NewInt(c), f.Num())
 	x.Add(x, f.Denom()).Sub(x, big.NewInt(1))
 	return x.Div(x, f.Denom()).Int64()

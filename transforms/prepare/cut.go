@@ -27,19 +27,19 @@ func init() {
 // Order: none. Dropped: the characters of no sequence, counted in the manifest.
 // Retry: output depends on the lot and the plan alone. So do the name and the bytes
 // of a part file; a file with these bytes that is there already counts as written.
-// Memory, for each core: the lot's bytes and 3 times as much for ids, 40 bytes a
-// sequence, and the parcels that wait for the engine (60 bytes each by way of files,
-// else the range's records).
+// Memory, for each core: the lot's bytes and 3 times as much for ids, a piece of the plan,
+// 40 bytes a sequence, and the parcels that wait for the engine (60 bytes each by way of
+// files, else the range's records).
 type cutFn struct {
 	Options Options `json:"options"`
 
 	st      *store.Store
 	group   bundle.Group[[]tfrecordio.Parcel]
-	plan    *plan // nil before the first element
+	source  *rowSource // nil before the first element
 	vocab   *vocab.Vocab
 	order   *shuffle.Order
 	targets []tfrecordio.Target
-	rule    layout.Rule
+	divider divider
 }
 
 // cutters are for all bundles of a process.
@@ -48,6 +48,7 @@ var cutters bundle.Pool[cutter]
 // A cutter is the memory that one goroutine cuts with.
 type cutter struct {
 	reader  corpus.Reader
+	rows    rowReader
 	cutter  *charseq.Cutter
 	vocab   *vocab.Vocab // of cutter
 	entries []tfrecordio.Entry
@@ -55,15 +56,22 @@ type cutter struct {
 }
 
 // StartBundle forgets the plan and the unfinished work of an earlier bundle.
-func (f *cutFn) StartBundle(ctx context.Context, _ func(*plan) bool, _ func(int64, []byte)) {
+func (f *cutFn) StartBundle(ctx context.Context, _ func(*plan) bool, _ func(int64, []byte)) error {
 	f.group.Begin(ctx)
-	f.plan = nil
+	return f.forget()
+}
+
+// forget closes the plan.
+func (f *cutFn) forget() error {
+	err := f.source.close()
+	f.source = nil
+	return err
 }
 
 // Teardown closes the set's store and the open documents.
 func (f *cutFn) Teardown() error {
 	f.group.Stop()
-	errs := []error{closeCutters()}
+	errs := []error{closeCutters(), f.forget()}
 	if f.st != nil {
 		errs = append(errs, f.st.Close())
 	}
@@ -94,14 +102,18 @@ func (f *cutFn) start(ctx context.Context, p *plan) error {
 	if err := v.UnmarshalJSON(p.Vocab); err != nil {
 		return fmt.Errorf("prepare: plan: %w", err)
 	}
+	source, err := p.Rows.open(ctx, f.st)
+	if err != nil {
+		return err
+	}
 	f.order, f.targets = p.order(f.Options), p.targets()
-	f.vocab, f.plan = v, p
-	f.rule = f.Options.rule()
+	f.vocab, f.source = v, source
+	f.divider = f.Options.divider()
 	return nil
 }
 
 func (f *cutFn) ProcessElement(ctx context.Context, lot corpus.Lot, plans func(*plan) bool, emit func(int64, []byte)) error {
-	if f.plan == nil {
+	if f.source == nil {
 		p := new(plan)
 		if !plans(p) {
 			return nil
@@ -141,36 +153,36 @@ func (f *cutFn) parcels(ctx context.Context, c *cutter, lot corpus.Lot) ([]tfrec
 		c.vocab, c.cutter = f.vocab, charseq.NewCutter(f.vocab)
 	}
 	c.entries, c.ids = c.entries[:0], c.ids[:0]
-	for _, rng := range lot.Ranges {
-		if err := ctx.Err(); err != nil {
-			return nil, err
-		}
-		at, err := f.plan.at(rng)
-		if err != nil {
-			return nil, err
-		}
-		var found []layout.Sequences
-		if f.rule.By == layout.ByTail {
-			if found = f.plan.Layout.Starting(rng.Doc, at.span()); len(found) == 0 {
-				continue
-			}
-		}
-		if err := f.cut(ctx, c, rng, at, found, len(lot.Ranges) > 1); err != nil {
+	ranges, err := c.reader.Ranges(ctx, lot)
+	if err != nil {
+		return nil, err
+	}
+	for _, rng := range ranges {
+		if err := f.cut(ctx, c, rng, len(ranges) > 1); err != nil {
 			return nil, fmt.Errorf("prepare: %s: %w", rng.Document.Name, err)
 		}
-		bundle.Done(rng.Length)
 	}
 	return f.Options.shards().Scatter(ctx, f.st, lotName(lot), c.entries, f.targets)
 }
 
-// cut adds the sequences that start in range rng to c.entries. By tail, found are these
-// sequences; by block, they follow from the text. keep says that the text of another
-// range takes the place of this one's.
-func (f *cutFn) cut(ctx context.Context, c *cutter, rng corpus.Range, at rangePlan,
-	found []layout.Sequences, keep bool) error {
-	n, ahead := int64(f.Options.SeqLength)+1, int64(f.Options.SeqLength)+1
-	if f.rule.By == layout.ByBlock {
-		ahead = f.rule.Blocks().Ahead()
+// cut adds the sequences that start in range rng to c.entries. keep says that the text of
+// another range takes the place of this one's.
+func (f *cutFn) cut(ctx context.Context, c *cutter, rng corpus.Range, keep bool) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	at, err := c.rows.at(f.source, rng)
+	if err != nil {
+		return err
+	}
+	found, ahead := []layout.Sequences(nil), int64(f.Options.SeqLength)+1
+	if f.divider.byTail() {
+		stretches, _ := f.divider.document(at.DocChars, at.Numbers)
+		if found = f.divider.tails.Starting(stretches, at.span()); len(found) == 0 {
+			return nil
+		}
+	} else {
+		ahead = f.divider.blocks.Ahead()
 	}
 	text, err := c.reader.Text(ctx, rng, f.Options.form(), ahead)
 	if err != nil {
@@ -186,21 +198,31 @@ func (f *cutFn) cut(ctx context.Context, c *cutter, rng corpus.Range, at rangePl
 	if owned != at.Chars {
 		return changed(rng.Offset)
 	}
-	if f.rule.By == layout.ByBlock {
+	if !f.divider.byTail() {
 		var ok bool
-		if found, _, ok = f.rule.Blocks().Starting(at.span(), f.plan.Documents[rng.Doc].Chars, text.Unit, text.Bytes[text.First:]); !ok {
+		if found, _, ok = f.divider.blocks.Starting(at.span(), at.DocChars, text.Unit, text.Bytes[text.First:]); !ok {
 			return changed(rng.End())
 		}
 		for i := range found {
-			found[i].First += [layout.Splits]int64{at.Train, at.Validation, at.Test}[found[i].Split]
+			found[i].First += at.Numbers[found[i].Split]
 		}
 	}
-	width, stride := int64(c.cutter.Width()), int64(f.Options.Stride)
+	if !f.add(c, found, at.First, ids, keep) {
+		return changed(rng.End())
+	}
+	bundle.Done(rng.Length)
+	return nil
+}
+
+// add adds sequences to c.entries. ids are those of the document's characters from first
+// on; ok is false where they end too early.
+func (f *cutFn) add(c *cutter, found []layout.Sequences, first int64, ids []byte, keep bool) (ok bool) {
+	n, width, stride := int64(f.Options.SeqLength)+1, int64(c.cutter.Width()), int64(f.Options.Stride)
 	for _, r := range found {
 		for i := range r.Count {
-			from := r.Char - at.First + i*stride
+			from := r.Char - first + i*stride
 			if (from+n)*width > int64(len(ids)) {
-				return changed(rng.End())
+				return false
 			}
 			e := tfrecordio.Entry{Rank: f.order.Rank(r.Split, r.First+i), IDs: ids[from*width : (from+n)*width]}
 			if keep {
@@ -211,10 +233,8 @@ func (f *cutFn) cut(ctx context.Context, c *cutter, rng corpus.Range, at rangePl
 			c.entries = append(c.entries, e)
 		}
 	}
-	return nil
+	return true
 }
 
 // lotName returns the name of a lot: the position in the corpus at which it begins.
-func lotName(lot corpus.Lot) string {
-	return fmt.Sprintf("lot-%08d-%014d", lot.Ranges[0].Doc, lot.Ranges[0].Offset)
-}
+func lotName(lot corpus.Lot) string { return fmt.Sprintf("lot-%08d-%014d", lot.First, lot.Offset) }

@@ -20,7 +20,6 @@ import (
 	"github.com/quire-ml/quire/runners/store"
 	"github.com/quire-ml/quire/transforms/corpus"
 	"github.com/quire-ml/quire/transforms/dataset"
-	"github.com/quire-ml/quire/transforms/layout"
 	"github.com/quire-ml/quire/transforms/tfrecordio"
 )
 
@@ -116,11 +115,12 @@ func TestChanged(t *testing.T) {
 		t.Setenv("PREPARE_TEST_TEXT", now)
 		o := Options{SeqLength: 2, Dir: t.TempDir(), RangeBytes: 6}.complete(18)
 		p, s := beam.NewPipelineWithRoot()
-		items := corpus.Create(s, o.RangeBytes, docs)
-		blocks := corpus.Ranges(s, o.RangeBytes, items)
-		made := beam.ParDo(s, &planFn{Options: o}, corpus.Count(s, o.form(), blocks), beam.SideInput{Input: corpus.Hash(s, items)})
+		list := o.list(docs)
+		pages := corpus.Create(s, list)
+		lots := corpus.Ranges(s, list, pages)
+		made := beam.ParDo(s, &planFn{Options: o, Documents: 1}, corpus.Count(s, o.form(), lots), beam.SideInput{Input: corpus.Hash(s, pages)})
 		made = beam.ParDo(s, meddle, made)
-		parcels := beam.ParDo(s, &cutFn{Options: o}, blocks, beam.SideInput{Input: made})
+		parcels := beam.ParDo(s, &cutFn{Options: o}, lots, beam.SideInput{Input: made})
 		tfrecordio.Write(s, o.shards(), beam.ParDo(s, &targetFn{}, made), parcels)
 		err := engine.Run(t.Context(), "direct", p, engine.Options{})
 		if err == nil || !strings.Contains(err.Error(), want) {
@@ -134,11 +134,25 @@ func TestChanged(t *testing.T) {
 func TestPlanChanged(t *testing.T) {
 	o := Options{SeqLength: 1, Dir: "x", RangeBytes: 4}.complete(8)
 	st := corpus.Statistics{Chars: []corpus.CharCount{{Char: 'a', Count: 4}}, Ranges: []corpus.RangeCount{{Length: 4, Chars: 4, CRC: 1}}}
-	if _, err := newPlan(o, st, []corpus.Digest{{Name: "a.txt", Bytes: 4, CRC: 1}}); err != nil {
+	make := func(d corpus.Document) error {
+		d.Name, d.SHA256 = "a.txt", strings.Repeat("0", 64)
+		o.Dir = t.TempDir()
+		emitted := 0
+		given := false
+		err := (&planFn{Options: o, Documents: 1}).ProcessElement(t.Context(), st, func(p *corpus.Page) bool {
+			*p, given = o.list([]corpus.Document{d}).Pages()[0], !given
+			return given
+		}, func(plan) { emitted++ })
+		if (err == nil) != (emitted == 1) {
+			t.Errorf("%d plans, %v", emitted, err)
+		}
+		return err
+	}
+	if err := make(corpus.Document{Bytes: 4, CRC: 1}); err != nil {
 		t.Error(err)
 	}
-	for _, d := range []corpus.Digest{{Name: "a.txt", Bytes: 4, CRC: 2}, {Name: "a.txt", Bytes: 5, CRC: 1}} {
-		if _, err := newPlan(o, st, []corpus.Digest{d}); err == nil ||
+	for _, d := range []corpus.Document{{Bytes: 4, CRC: 2}, {Bytes: 5, CRC: 1}} {
+		if err := make(d); err == nil ||
 			err.Error() != "prepare: a.txt: the text has changed while the set was made; make the set again" {
 			t.Errorf("%+v: got %v", d, err)
 		}
@@ -146,7 +160,7 @@ func TestPlanChanged(t *testing.T) {
 }
 
 func TestManifestNeedsShards(t *testing.T) {
-	p := &plan{Layout: layout.Layout{Totals: []int64{3, 0, 0}}, Shards: []shardPlan{{Name: "train-00000-of-00001.tfrecord", Hi: 3}}}
+	p := &plan{Totals: []int64{3, 0, 0}, Shards: []shardPlan{{Name: "train-00000-of-00001.tfrecord", Hi: 3}}}
 	docs := write(t, text{"a", "aaaa"})
 	dir := made(t, "direct", docs, Options{SeqLength: 1})
 	v := openSet(t, dir).Vocab()
@@ -304,16 +318,32 @@ func TestComplete(t *testing.T) {
 		{[]sides{{Doc: 0, Offset: 0, Train: 1}}, "", 0},
 		{[]sides{{Doc: 0, Offset: 0, Train: 1}, {Doc: 0, Offset: 0, Train: 1}}, "document 0: the sequences of the range at byte 0 come twice", 0},
 	} {
-		p, left := plan{Ranges: []rangePlan{{Offset: 0}, {Offset: 4}}, Documents: []dataset.Document{{Chars: 8}}}, c.counts
+		o.Dir = t.TempDir()
+		w, err := o.rows(t.Context(), "plan")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, r := range []row{{DocChars: 8, Chars: 4}, {Offset: 4, First: 4, Chars: 4, DocChars: 8}} {
+			if err := w.add(r); err != nil {
+				t.Fatal(err)
+			}
+		}
+		p, left := plan{Pages: []corpus.Page{{Documents: 1}}}, []lotSides{{c.counts[:1]}, {c.counts[1:]}}
+		if p.Rows, err = w.finish(); err != nil {
+			t.Fatal(err)
+		}
+		if err := w.close(); err != nil {
+			t.Fatal(err)
+		}
 		emitted = 0
-		err := (&completeFn{Options: o}).ProcessElement(p, func(s *sides) bool {
+		err = (&completeFn{Options: o}).ProcessElement(t.Context(), p, func(s *lotSides) bool {
 			if len(left) == 0 {
 				return false
 			}
 			*s, left = left[0], left[1:]
 			return true
 		}, func(p plan) {
-			if emitted++; p.Ranges[1].Train != 1 || p.Layout.Totals[0] != 3 {
+			if emitted++; decodeRow(p.Rows.Data[rowBytes:]).Numbers[0] != 1 || p.Totals[0] != 3 {
 				t.Errorf("%v: plan %+v", c.counts, p)
 			}
 		})

@@ -45,3 +45,38 @@ func either(list ...string) string {
 	}
 	return strings.Join(list[:last], ", ") + " or " + list[last]
 }
+
+// checkTotals refuses a corpus that leaves a split without sequences. chars are the characters
+// of the documents.
+func (p *plan) checkTotals(o Options, chars []int64) error {
+	need, totals := o.SeqLength+1, p.Totals
+	longest, join := slices.Max(chars), ""
+	if len(chars) > 1 && p.Chars >= int64(need) {
+		join = "join the documents with pack newline, or "
+	}
+	if totals[layout.Train] == 0 && longest < int64(need) {
+		if len(chars) == 1 {
+			return fmt.Errorf("prepare: a sequence takes seq_length+1 = %d characters, and the corpus has %d; use %s",
+				need, p.Chars, either("more text", o.shorter(chars)))
+		}
+		return fmt.Errorf("prepare: a sequence takes seq_length+1 = %d characters of one document, and the longest of %d has %d; %suse %s",
+			need, len(chars), longest, join, either("longer ones", o.shorter(chars)))
+	}
+	for _, s := range o.splits() {
+		fraction, change, without := o.ValidationFraction, "a larger fraction", "fraction 0 for no "+s.Name
+		switch {
+		case totals[s.Kind] > 0:
+			continue
+		case s.Kind == layout.Train:
+			return fmt.Errorf("prepare: with validation.fraction %v no document has a sequence of seq_length+1 = %d characters left for training "+
+				"(the longest has %d in all); use %s",
+				fraction+o.TestFraction, need, longest, either("more text", "a smaller fraction", o.shorter(chars)))
+		case s.Kind == layout.Test:
+			fraction = o.TestFraction
+		}
+		return fmt.Errorf("prepare: with %s.fraction %v no document has a sequence of seq_length+1 = %d characters left for %s "+
+			"(the longest has %d in all); %suse %s",
+			s.Name, fraction, need, s.Name, longest, join, either("more text", change, o.shorter(chars), without))
+	}
+	return nil
+}

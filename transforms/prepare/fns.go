@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 
 	"github.com/apache/beam/sdks/v2/go/pkg/beam"
@@ -26,40 +27,48 @@ func init() {
 	beam.RegisterDoFn(&finishFn{})
 }
 
-// planFn emits the plan of the corpus' statistics. The side input is the documents'
-// digests.
+// planFn emits the plan of the corpus' statistics. The side input is the pages of all
+// documents, with digests.
 //
 // When a document cannot be read, an engine may go on for a while with the digests
 // of the others. Then planFn emits no plan and returns no error, which would hide the
 // first one. cutFn does nothing without a plan.
 //
-// Order: one element. Dropped: nothing. Retry: output depends on the input
-// alone. Memory: the plan.
+// Order: one element. Dropped: nothing. Retry: output, and the bytes of the file with the
+// rows, depend on the input alone. Memory: the counts of the ranges, and 8 bytes a document.
 type planFn struct {
-	Options Options `json:"options"`
+	Options   Options `json:"options"`
+	Documents int64   `json:"documents"`
 }
 
-func (f *planFn) ProcessElement(st corpus.Statistics, each func(*corpus.Digest) bool, emit func(plan)) error {
-	var digests []corpus.Digest
-	var d corpus.Digest
-	for each(&d) {
-		digests = append(digests, d)
-		d = corpus.Digest{}
+func (f *planFn) ProcessElement(ctx context.Context, st corpus.Statistics, each func(*corpus.Page) bool, emit func(plan)) (err error) {
+	var pages []corpus.Page
+	var p corpus.Page
+	for each(&p) {
+		pages = append(pages, p)
+		p = corpus.Page{}
 	}
-	slices.SortFunc(digests, func(a, b corpus.Digest) int { return cmp.Compare(a.Doc, b.Doc) })
-	for i, d := range digests {
-		if d.Doc != int64(i) {
+	slices.SortFunc(pages, func(a, b corpus.Page) int { return cmp.Compare(a.First, b.First) })
+	next := int64(0)
+	for _, p := range pages {
+		if p.First != next {
 			return nil
 		}
+		next += p.Documents
 	}
-	if n := len(st.Ranges); n == 0 || st.Ranges[n-1].Doc >= int64(len(digests)) {
+	if next != f.Documents {
 		return nil
 	}
-	p, err := newPlan(f.Options, st, digests)
+	w, err := f.Options.rows(ctx, "plan")
 	if err != nil {
 		return err
 	}
-	emit(p)
+	defer func() { err = errors.Join(err, w.close()) }()
+	made, err := newPlan(ctx, f.Options, st, pages, w)
+	if err != nil {
+		return err
+	}
+	emit(made)
 	return nil
 }
 
@@ -81,7 +90,7 @@ func (*targetFn) ProcessElement(p plan, emit func(tfrecordio.Target)) {
 //
 // Order: one element. Dropped: nothing; a shard that was not written is an
 // error. Retry: both files depend on the input alone and may be there already.
-// Memory: the plan, and 200 bytes a shard.
+// Memory: the plan, a page and 200 bytes a shard.
 type finishFn struct {
 	Options Options `json:"options"`
 }
@@ -105,26 +114,37 @@ func (f *finishFn) ProcessElement(ctx context.Context, _ int, each func(*dataset
 	if err != nil {
 		return "", err
 	}
-	data, err := m.Encode()
-	if err != nil {
-		return "", fmt.Errorf("prepare: %w", err)
-	}
 	st, err := store.Open(ctx, f.Options.Dir)
 	if err != nil {
 		return "", err
 	}
-	defer func() {
-		if e := st.Close(); err == nil {
-			err = e
-		}
-	}()
+	defer func() { err = errors.Join(err, st.Close()) }()
 	if _, err := st.Put(ctx, dataset.VocabName, p.Vocab); err != nil {
 		return "", err
 	}
-	if _, err := st.Put(ctx, dataset.ManifestName, data); err != nil {
+	return f.write(ctx, st, &p, m)
+}
+
+// write writes the manifest, a document after the other, and returns its sha256.
+func (f *finishFn) write(ctx context.Context, st *store.Store, p *plan, m *dataset.Manifest) (sum string, err error) {
+	source, err := p.Rows.open(ctx, st)
+	if err != nil {
 		return "", err
 	}
-	return digest(data), nil
+	defer func() { err = errors.Join(err, source.close()) }()
+	w, err := st.Create(ctx, dataset.ManifestName)
+	if err != nil {
+		return "", err
+	}
+	defer w.Abort()
+	h := sha256.New()
+	if err := m.Write(io.MultiWriter(h, w), p.documents(ctx, f.Options, source)); err != nil {
+		return "", fmt.Errorf("prepare: %w", err)
+	}
+	if _, err := w.Commit(); err != nil {
+		return "", err
+	}
+	return hex.EncodeToString(h.Sum(nil)), nil
 }
 
 func digest(data []byte) string {

@@ -1,6 +1,7 @@
 package prepare
 
 import (
+	"fmt"
 	"maps"
 	"os/signal"
 	"path/filepath"
@@ -15,6 +16,9 @@ func init() {
 	limitFiles = func(bytes uint64) error {
 		signal.Ignore(syscall.SIGXFSZ)
 		return syscall.Setrlimit(syscall.RLIMIT_FSIZE, &syscall.Rlimit{Cur: bytes, Max: bytes})
+	}
+	limitOpen = func(n uint64) error {
+		return syscall.Setrlimit(syscall.RLIMIT_NOFILE, &syscall.Rlimit{Cur: n, Max: n})
 	}
 }
 
@@ -43,6 +47,29 @@ func TestFullDisk(t *testing.T) {
 		}
 		if got := files(t, o.Dir); !maps.Equal(got, want) {
 			t.Errorf("then: got %v, want %v", got, want)
+		}
+	}
+}
+
+// TestFewOpenFiles makes and verifies sets of more documents, part files and shards than
+// the process may have files open.
+func TestFewOpenFiles(t *testing.T) {
+	var texts []text
+	for i := range 600 {
+		texts = append(texts, text{fmt.Sprintf("%03d", i), wide(100 + i%7)})
+	}
+	docs := write(t, texts...)
+	for _, way := range []string{"files", "engine"} {
+		o := Options{SeqLength: 9, Shards: 300, RangeBytes: 400, InlineBytes: 1, Way: way, ValidationFraction: 0.1}
+		want := files(t, made(t, "direct", docs, o))
+		for _, limit := range []uint64{256, 64} {
+			o.Dir = t.TempDir()
+			if out, err := startChild(t.Context(), t, order{Runner: "direct", Docs: docs, Options: o, OpenFiles: limit}); err != nil {
+				t.Errorf("%s, %d open files: %v: %s", way, limit, err, out)
+			}
+			if got := files(t, o.Dir); !maps.Equal(got, want) {
+				t.Errorf("%s, %d open files: another set", way, limit)
+			}
 		}
 	}
 }

@@ -301,9 +301,10 @@ func TestModel(t *testing.T) {
 				o.Shards = shards
 				o.RangeBytes = []int64{101, 1 << 20, 777}[i]
 				o.SlabBytes = []int64{1, 300, 1 << 20}[i]
+				o.InlineBytes = []int64{0, 1, 200}[i]
 				first := made(t, "direct", docs, o)
 				m.check(t, first, docs, o)
-				o.RangeBytes, o.SlabBytes = []int64{1 << 20, 97, 3000}[i], 1<<20
+				o.RangeBytes, o.SlabBytes, o.InlineBytes = []int64{1 << 20, 97, 3000}[i], 1<<20, []int64{1, 1, 0}[i]
 				second := made(t, []string{"direct", "prism", "direct"}[i], docs, o)
 				want, got := files(t, first), files(t, second)
 				if !maps.Equal(got, want) {

@@ -8,9 +8,8 @@
 // A range is consecutive bytes of a document. Small documents that follow one another
 // go through the pipeline together, as a lot of ranges. The first pass counts the characters
 // of every range. The plan, one element, then holds everything that depends on the
-// corpus as a whole: the vocabulary, the characters of each range and, from the
-// layout, the number, rank and shard of every sequence. The second pass cuts the
-// sequences that start in each range and sends them to their shards, by files or
+// corpus as a whole: the vocabulary, the shards and, in a table, what each range needs: its
+// characters and the numbers of its sequences. The second pass cuts the
 // through the engine, as package tfrecordio says. The manifest is written last.
 // (Where documents are divided by block, see package layout, a pass in between
 // counts the sequences of each range by split.)
@@ -24,23 +23,30 @@
 // The files of a set depend on the documents' names and bytes and on the options
 // that a manifest states. They do not depend on the engine, the way to the shards,
 // the size of ranges and slabs, the division into bundles, or repeated attempts.
-// Memory is bounded by one lot and one slab a worker thread, the plan (64 bytes a
-// range, some 200 a document), 80 bytes a part file, and the counts of the
-// corpus' different pairs and triples.
+// The documents' list and the plan's table are read piece by piece, and are temporary files
+// where they are long, so neither the pipeline nor a worker's memory grows with the number of
+// documents. Memory is bounded by one lot and one slab a worker thread, 80 bytes a part file,
+// and the counts of the corpus' different pairs and triples. Besides, the one worker that
+// plans holds 50 bytes a range and 8 a document.
 //
 // Documents must not change meanwhile. Whenever a range is read, its bytes are
 // compared, by CRC-32C, with those that the document's digest covers.
 //
-// The caller cleans the set's folder before and after the pipeline: Clean.
+// The caller cleans the set's folder before and after the pipeline, Clean, and stores the list
+// before it, PutList.
 package prepare
 
 import (
+	"context"
 	"fmt"
 	"math"
 
 	"github.com/apache/beam/sdks/v2/go/pkg/beam"
+	"github.com/dustin/go-humanize"
 
+	"github.com/quire-ml/quire/runners/store"
 	"github.com/quire-ml/quire/transforms/corpus"
+	"github.com/quire-ml/quire/transforms/dataset"
 	"github.com/quire-ml/quire/transforms/layout"
 	"github.com/quire-ml/quire/transforms/tfrecordio"
 	"github.com/quire-ml/quire/transforms/vocab"
@@ -69,6 +75,10 @@ type Options struct {
 	RangeBytes int64  `json:"range_bytes"` // of a range; 0 = chosen from the corpus
 	SlabBytes  int64  `json:"slab_bytes"`  // bound of a shard's records in memory; 0 = 16 MiB
 	Way        string `json:"way"`         // from ranges to shards: files (also if empty) or engine, see package tfrecordio
+
+	// InlineBytes bounds the list of the documents that goes with the pipeline, and the plan of
+	// the ranges that goes with its elements; longer ones are temporary files. 0 = 64 KiB.
+	InlineBytes int64 `json:"inline_bytes"`
 }
 
 const (
@@ -79,6 +89,7 @@ const (
 	maxRange     = 4 << 20
 	rangesWanted = 256
 	slab         = 16 << 20
+	inline       = 64 << 10
 )
 
 // Validate returns an error that names, as the manifest does, the first option with a
@@ -111,8 +122,8 @@ func (o Options) Validate() error {
 		return fmt.Errorf("prepare: stride is %d; it must be 1 to seq_length+1 = %d, or 0 for the latter", o.Stride, o.SeqLength+1)
 	case o.Shards < 0 || o.Shards > maxShards:
 		return fmt.Errorf("prepare: shards is %d; it must be 0 to %d", o.Shards, maxShards)
-	case o.RangeBytes < 0 || o.SlabBytes < 0:
-		return fmt.Errorf("prepare: ranges of %d bytes and slabs of %d bytes", o.RangeBytes, o.SlabBytes)
+	case o.RangeBytes < 0 || o.SlabBytes < 0 || o.InlineBytes < 0:
+		return fmt.Errorf("prepare: ranges of %d bytes, slabs of %d bytes and %d inline", o.RangeBytes, o.SlabBytes, o.InlineBytes)
 	case o.Way != "" && tfrecordio.Way(o.Way) != tfrecordio.Files && tfrecordio.Way(o.Way) != tfrecordio.Engine:
 		return fmt.Errorf("prepare: way %q; use files or engine", o.Way)
 	}
@@ -159,6 +170,9 @@ func (o Options) complete(corpusBytes int64) Options {
 	if o.SlabBytes == 0 {
 		o.SlabBytes = slab
 	}
+	if o.InlineBytes == 0 {
+		o.InlineBytes = inline
+	}
 	if o.Way == "" {
 		o.Way = string(tfrecordio.Files)
 	}
@@ -199,8 +213,29 @@ func (o Options) rule() layout.Rule {
 		Validation: o.ValidationFraction, Test: o.TestFraction}
 }
 
+// list describes docs for workers. o is complete.
+func (o Options) list(docs []corpus.Document) *corpus.List {
+	return corpus.NewList(docs, corpus.ListOptions{RangeBytes: o.RangeBytes, Inline: o.InlineBytes, Dir: o.Dir, Prefix: partsPrefix + "list-"})
+}
+
+// PutList stores, in the set's folder st, the list of documents that workers read. It
+// comes before the pipeline of Set, and after Clean. A short list goes with the pipeline,
+// and PutList stores nothing. Documents whose manifest could not be read are an error.
+func PutList(ctx context.Context, st *store.Store, docs []corpus.Document, o Options) error {
+	const each = 200 // bytes of the manifest, about, beside the name
+	need := int64(each * len(docs))
+	for _, d := range docs {
+		need += int64(len(d.Name))
+	}
+	if need > dataset.MaxManifest {
+		return fmt.Errorf("prepare: the manifest of %d documents would have about %s, and at most %s are read; join the documents with pack newline",
+			len(docs), humanize.Bytes(uint64(need)), humanize.Bytes(uint64(dataset.MaxManifest)))
+	}
+	return o.complete(corpus.Bytes(docs)).list(docs).Put(ctx, st)
+}
+
 // Set makes the set of docs in o.Dir. docs are ordered by name, as corpus.Resolve
-// returns them.
+// returns them. The workers need what PutList stores.
 //
 // The result is a PCollection<string> of one element, the sha256 of manifest.json.
 // Set panics where docs are empty or o is invalid.
@@ -213,15 +248,16 @@ func Set(s beam.Scope, docs []corpus.Document, o Options) beam.PCollection {
 		panic("prepare: the corpus has 0 bytes")
 	}
 	o = o.complete(corpus.Bytes(docs))
-	items := corpus.Create(s, o.RangeBytes, docs)
-	ranges := corpus.Ranges(s, o.RangeBytes, items)
-	statistics := corpus.Count(s, o.form(), ranges)
-	plan := beam.ParDo(s, &planFn{Options: o}, statistics, beam.SideInput{Input: corpus.Hash(s, items)})
+	list := o.list(docs)
+	pages := corpus.Create(s, list)
+	lots := corpus.Ranges(s, list, pages)
+	statistics := corpus.Count(s, o.form(), lots)
+	plan := beam.ParDo(s, &planFn{Options: o, Documents: int64(len(docs))}, statistics, beam.SideInput{Input: corpus.Hash(s, pages)})
 	if o.rule().By == layout.ByBlock {
-		counts := beam.ParDo(s, &sidesFn{Options: o}, ranges, beam.SideInput{Input: plan})
+		counts := beam.ParDo(s, &sidesFn{Options: o}, lots, beam.SideInput{Input: plan})
 		plan = beam.ParDo(s, &completeFn{Options: o}, plan, beam.SideInput{Input: counts})
 	}
-	parcels := beam.ParDo(s, &cutFn{Options: o}, ranges, beam.SideInput{Input: plan})
+	parcels := beam.ParDo(s, &cutFn{Options: o}, lots, beam.SideInput{Input: plan})
 	targets := beam.ParDo(s, &targetFn{}, plan)
 	shards := tfrecordio.Write(s, o.shards(), targets, parcels)
 	all := beam.GroupByKey(s, beam.AddFixedKey(s, shards))

@@ -39,20 +39,28 @@ type order struct {
 	Docs      []corpus.Document
 	Options   Options
 	FileBytes uint64 // no file may become longer; 0: no limit
+	OpenFiles uint64 // no more may be open; 0: no limit. The set is then verified, too
 }
 
-// limitFiles makes writes beyond a length fail, where the system can do that.
-var limitFiles func(bytes uint64) error
+// limitFiles makes writes beyond a length fail, and limitOpen the opening of more files than a
+// number, where the system can do that.
+var limitFiles, limitOpen func(n uint64) error
 
 // child carries out an order and prints its peak memory.
 func child(text string) int {
 	var o order
 	err := json.Unmarshal([]byte(text), &o)
+	if err == nil && o.OpenFiles > 0 {
+		err = limitOpen(o.OpenFiles)
+	}
 	if err == nil && o.FileBytes > 0 {
 		err = limitFiles(o.FileBytes)
 	}
 	if err == nil {
 		err = run(context.Background(), o.Runner, o.Docs, o.Options)
+	}
+	if err == nil && o.OpenFiles > 0 {
+		err = verify(context.Background(), o.Options.Dir)
 	}
 	if err != nil {
 		fmt.Println(err)
@@ -67,6 +75,20 @@ func child(text string) int {
 	return 0
 }
 
+// verify verifies the set in dir.
+func verify(ctx context.Context, dir string) error {
+	st, err := store.Open(ctx, dir)
+	if err != nil {
+		return err
+	}
+	defer st.Close()
+	s, err := dataset.Open(ctx, st)
+	if err != nil {
+		return err
+	}
+	return errors.Join(s.Verify(ctx), s.Close())
+}
+
 // run makes a set as stages.Prep does.
 func run(ctx context.Context, runner string, docs []corpus.Document, o Options) (err error) {
 	st, err := store.Open(ctx, o.Dir)
@@ -75,6 +97,9 @@ func run(ctx context.Context, runner string, docs []corpus.Document, o Options) 
 	}
 	defer func() { err = errors.Join(err, st.Close()) }()
 	if err := Clean(ctx, st, IsFile); err != nil {
+		return err
+	}
+	if err := PutList(ctx, st, docs, o); err != nil {
 		return err
 	}
 	p, s := beam.NewPipelineWithRoot()

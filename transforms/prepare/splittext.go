@@ -114,7 +114,7 @@ func (w *walker) document(ctx context.Context, doc int64, d corpus.Document, cha
 	if d.SHA256 == "" {
 		return nil // not digested
 	}
-	return corpus.Same(w.read, []corpus.Digest{{Doc: doc, Name: d.Name, Bytes: d.Bytes, SHA256: d.SHA256, CRC: d.CRC}})
+	return corpus.Same(w.read, d)
 }
 
 // count returns the number of characters of a text.

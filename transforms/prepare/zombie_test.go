@@ -45,7 +45,9 @@ func (c *cluster) attempt(lots []corpus.Lot, broken bool) (sent []tfrecordio.Par
 		}
 	}
 	emit := func(key int64, data []byte) { sent = append(sent, tfrecordio.Parcel{Key: key, Data: data}) }
-	f.StartBundle(context.Background(), plans(), emit)
+	if err := f.StartBundle(context.Background(), plans(), emit); err != nil {
+		return nil, err
+	}
 	for i, b := range lots {
 		if broken && i > 0 {
 			return nil, f.Teardown()
@@ -128,14 +130,6 @@ func (c *cluster) finish() {
 	})
 }
 
-// chunks returns lots of n ranges.
-func chunks(ranges []corpus.Range, n int) (lots []corpus.Lot) {
-	for c := range slices.Chunk(ranges, n) {
-		lots = append(lots, corpus.Lot{Ranges: c})
-	}
-	return lots
-}
-
 func init() { beam.RegisterFunction(keepStatistics) }
 
 var kept corpus.Statistics // by keepStatistics, on the direct runner
@@ -145,33 +139,31 @@ func keepStatistics(s corpus.Statistics) { kept = s }
 // TestZombies makes one set 500 times on such a cluster, by both ways to the
 // shards. (That of the counting pass is in package corpus.)
 func TestZombies(t *testing.T) {
-	docs := write(t, text{"a", wide(900)}, text{"b", "to be or not to be, that is the question"}, text{"c", wide(333)})
+	docs := write(t, text{"a", wide(900)}, text{"b", "to be or not to be, that is the question"}, text{"b2", wide(20)}, text{"b3", ""}, text{"c", wide(333)})
 	for _, by := range []string{"tail", "block"} {
 		o := Options{SeqLength: 6, Seed: 3, Shards: 3, RangeBytes: 200, SlabBytes: 200, ValidationFraction: 0.2, ValidationBy: by, Stride: 5}
 		want := files(t, made(t, "direct", docs, o))
 		o = o.complete(corpus.Bytes(docs))
-		var ranges []corpus.Range
-		var digests []corpus.Digest
-		sums, err := corpus.Digests(t.Context(), docs)
-		if err != nil {
+		if _, err := corpus.Digests(t.Context(), docs); err != nil {
 			t.Fatal(err)
 		}
-		for i, d := range docs {
-			digests = append(digests, corpus.Digest{Doc: int64(i), Name: d.Name, Bytes: d.Bytes, SHA256: sums[i], CRC: d.CRC})
-			for at := int64(0); at < d.Bytes; at += o.RangeBytes {
-				ranges = append(ranges, corpus.Range{Doc: int64(i), Document: d, Offset: at, Length: min(o.RangeBytes, d.Bytes-at)})
-			}
+		list := o.list(docs)
+		pages := list.Pages()
+		lots, err := pages[0].Lots(t.Context(), o.RangeBytes)
+		if err != nil || len(pages) != 1 {
+			t.Fatal(len(pages), err)
 		}
 		p, s := beam.NewPipelineWithRoot()
-		beam.ParDo0(s, keepStatistics, corpus.Count(s, o.form(), corpus.Ranges(s, o.RangeBytes, corpus.Create(s, o.RangeBytes, docs))))
+		beam.ParDo0(s, keepStatistics, corpus.Count(s, o.form(), corpus.Ranges(s, list, corpus.Create(s, list))))
 		if err := engine.Run(t.Context(), "direct", p, engine.Options{}); err != nil {
 			t.Fatal(err)
 		}
 		for seed := range uint64(250) {
-			c := &cluster{t: t, r: rand.New(rand.NewPCG(seed, 6)), o: o, lots: chunks(ranges, 1+int(seed%3))}
+			c := &cluster{t: t, r: rand.New(rand.NewPCG(seed, 6)), o: o, lots: lots}
 			c.o.Dir = inMemory(t)
 			c.o.Way = []string{"files", "engine"}[seed%2]
-			c.makePlan(kept, digests)
+			c.o.InlineBytes = []int64{1 << 20, 1}[seed/2%2]
+			c.makePlan(kept, pages)
 			c.cut()
 			c.finish()
 			c.clean()
@@ -210,46 +202,46 @@ func inMemory(t *testing.T) string {
 	return dir
 }
 
-// makePlan makes the plan of digests and, by block, of counts in any order.
-func (c *cluster) makePlan(st corpus.Statistics, digests []corpus.Digest) {
+// makePlan makes the plan of pages and, by block, of counts in any order.
+func (c *cluster) makePlan(st corpus.Statistics, pages []corpus.Page) {
 	c.t.Helper()
-	digests = slices.Clone(digests)
-	c.r.Shuffle(len(digests), func(i, j int) { digests[i], digests[j] = digests[j], digests[i] })
-	next := func(d *corpus.Digest) bool {
-		if len(digests) == 0 {
+	next := func(p *corpus.Page) bool {
+		if len(pages) == 0 {
 			return false
 		}
-		*d, digests = digests[0], digests[1:]
+		*p, pages = pages[0], pages[1:]
 		return true
 	}
 	keep := func(p plan) { c.plan = p }
-	if err := (&planFn{Options: c.o}).ProcessElement(st, next, keep); err != nil {
+	if err := (&planFn{Options: c.o, Documents: 5}).ProcessElement(c.t.Context(), st, next, keep); err != nil {
 		c.t.Fatal(err)
 	}
 	if c.o.rule().By == layout.ByTail {
 		return
 	}
 	f := &sidesFn{Options: c.o}
-	var splits []sides
-	emit := func(s sides) { splits = append(splits, s) }
+	var splits []lotSides
+	emit := func(s lotSides) { splits = append(splits, s) }
 	plans := func(p *plan) bool { *p = c.plan; return true }
-	f.StartBundle(c.t.Context(), plans, emit)
+	if err := f.StartBundle(c.t.Context(), plans, emit); err != nil {
+		c.t.Fatal(err)
+	}
 	for _, i := range c.r.Perm(len(c.lots)) {
-		if err := f.ProcessElement(c.lots[i], plans, emit); err != nil {
+		if err := f.ProcessElement(c.t.Context(), c.lots[i], plans, emit); err != nil {
 			c.t.Fatal(err)
 		}
 	}
 	if err := f.FinishBundle(plans, emit); err != nil {
 		c.t.Fatal(err)
 	}
-	err := (&completeFn{Options: c.o}).ProcessElement(c.plan, func(s *sides) bool {
+	err := (&completeFn{Options: c.o}).ProcessElement(c.t.Context(), c.plan, func(s *lotSides) bool {
 		if len(splits) == 0 {
 			return false
 		}
 		*s, splits = splits[0], splits[1:]
 		return true
 	}, keep)
-	if err != nil || len(c.plan.Layout.Totals) == 0 {
+	if err != nil || len(c.plan.Totals) == 0 {
 		c.t.Fatalf("no plan: %v", err)
 	}
 }
