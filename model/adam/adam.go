@@ -60,9 +60,9 @@ type Rates struct {
 }
 
 // New returns a solver for parameters of the given numbers of values, with zero
-// moments.
-func New(lr, clip float64, sizes []int) *Solver {
-	s := &Solver{LR: lr, Clip: clip, team: kernel.NewTeam()}
+// moments. The team does its work.
+func New(team *kernel.Team, lr, clip float64, sizes []int) *Solver {
+	s := &Solver{LR: lr, Clip: clip, team: team}
 	chunks := 0
 	for _, n := range sizes {
 		s.M, s.V = append(s.M, make([]float32, n)), append(s.V, make([]float32, n))

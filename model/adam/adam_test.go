@@ -8,6 +8,8 @@ import (
 
 	"gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
+
+	"github.com/quire-ml/quire/model/kernel"
 )
 
 // pair is a parameter and its gradient.
@@ -33,7 +35,7 @@ func TestStep(t *testing.T) {
 			want = append(want, y)
 		}
 		m, v := [][]float64{{0, 0, 0}, {0}}, [][]float64{{0, 0, 0}, {0}}
-		s := New(0.1, clip, []int{3, 1})
+		s := New(kernel.NewTeam(), 0.1, clip, []int{3, 1})
 		for step := 1; step <= 3; step++ {
 			k := float32(step)
 			g := [][]float32{{0.3 * k, -1.5, 0}, {2 / k}}
@@ -74,7 +76,7 @@ func TestStep(t *testing.T) {
 func TestBadGradient(t *testing.T) {
 	for _, bad := range []float32{float32(math.NaN()), float32(math.Inf(1))} {
 		p, g := []float32{1, 2}, []float32{0.5, bad}
-		s := New(0.1, 1, []int{2})
+		s := New(kernel.NewTeam(), 0.1, 1, []int{2})
 		err := s.Step([]gorgonia.ValueGrad{pair{vector(p), vector(g)}})
 		if err == nil || !strings.HasPrefix(err.Error(), "adam: step 1: the norm of the gradients is") {
 			t.Errorf("%v: error %v", bad, err)
@@ -86,7 +88,7 @@ func TestBadGradient(t *testing.T) {
 }
 
 func TestRefusesOtherModels(t *testing.T) {
-	s := New(0.1, 0, []int{2})
+	s := New(kernel.NewTeam(), 0.1, 0, []int{2})
 	one := pair{vector([]float32{1}), vector([]float32{1})}
 	wide := pair{tensor.New(tensor.WithShape(2), tensor.WithBacking([]float64{1, 2})), vector([]float32{1, 2})}
 	for _, model := range [][]gorgonia.ValueGrad{{}, {one}, {wide}, {one, one}} {
@@ -108,7 +110,7 @@ func TestPower(t *testing.T) {
 func TestMean(t *testing.T) {
 	for _, d := range []float64{0, 0.5, 0.999} {
 		p := []float32{1, -2, 0.5}
-		s := New(0.3, 0, []int{3})
+		s := New(kernel.NewTeam(), 0.3, 0, []int{3})
 		s.Average, s.Mean = d, [][]float32{{1, -2, 0.5}}
 		var past [][]float32
 		for step := range 20 {

@@ -45,10 +45,14 @@ type layer struct {
 }
 
 // New returns a model of w whose B streams have zero hidden.
-func New(w *rnn.Weights, B int) *Model {
+func New(w *rnn.Weights, B int) *Model { return With(kernel.NewTeam(), w, B) }
+
+// With is New with a team that does the work: one that other parts of a program use by
+// turns, so that its workers are awake.
+func With(team *kernel.Team, w *rnn.Weights, B int) *Model {
 	s := w.Shape
 	g := s.Cell.Gates()
-	m := &Model{B: B, shape: s, team: kernel.NewTeam(), table: make([]float32, s.Vocabulary*g*s.Hidden),
+	m := &Model{B: B, shape: s, team: team, table: make([]float32, s.Vocabulary*g*s.Hidden),
 		logits: make([]float32, B*s.Vocabulary), losses: make([]float64, B), dense: kernel.NewPanels(s.Hidden, s.Vocabulary, kernel.FP32)}
 	for k := 0; k < s.Layers; k++ {
 		l := &layer{step: rnn.NewStep(s.Cell, B, s.Hidden, kernel.FP32), tmp: make([]float32, B*kernel.TmpWidth(s.Hidden)),

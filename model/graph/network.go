@@ -22,6 +22,7 @@
 package graph
 
 import (
+	"cmp"
 	"fmt"
 
 	"gorgonia.org/gorgonia"
@@ -34,6 +35,7 @@ import (
 // Options are the choices of a graph beside its shape. The zero value is float32
 // products and no dropout.
 type Options struct {
+	Team      *kernel.Team     // does the work; nil for a team of its own
 	Precision kernel.Precision // of the recurrent products
 
 	// Shares of values dropped, in [0, 1): between layers and before the dense
@@ -74,7 +76,8 @@ func New(w *rnn.Weights, T, B int, o *Options) (*Network, error) {
 			return nil, fmt.Errorf("graph: dropout is %g, want at least 0 and below 1", p)
 		}
 	}
-	n := &Network{o: *o, T: T, B: B, weights: w, team: kernel.NewTeam(), ids: make([]int32, T*B), targets: make([]int32, T*B)}
+	n := &Network{o: *o, T: T, B: B, weights: w, team: cmp.Or(o.Team, kernel.NewTeam()),
+		ids: make([]int32, T*B), targets: make([]int32, T*B)}
 	g := gorgonia.NewGraph()
 	for i, p := range w.Shape.Parameters() {
 		n.params = append(n.params, gorgonia.NodeFromAny(g, matrix(w.ByPos[i], p.Dims...), gorgonia.WithName(p.Name)))

@@ -54,14 +54,15 @@ type predictor interface {
 // cpu is the machine of the processor: a Gorgonia graph, updated by the trainer's
 // solver. Its memory is the host's.
 type cpu struct {
-	t     *Trainer
-	net   *graph.Network
-	draws *decode.Model // of sampler; nil before the first
+	t      *Trainer
+	net    *graph.Network
+	draws  *decode.Model // of sampler; nil before the first
+	checks *decode.Model // of validator; nil before the first
 }
 
 func (c *cpu) resize(T int) error {
 	o := &c.t.o
-	net, err := graph.New(c.t.Weights, T, c.t.B, &graph.Options{Precision: o.Precision,
+	net, err := graph.New(c.t.Weights, T, c.t.B, &graph.Options{Team: c.t.team, Precision: o.Precision,
 		Dropout: o.Dropout, InputDropout: o.InputDropout, WeightDropout: o.WeightDropout})
 	if err != nil {
 		return err
@@ -101,7 +102,7 @@ func (c *cpu) forget(b int) {
 
 func (c *cpu) sampler() (predictor, error) {
 	if c.draws == nil {
-		c.draws = decode.New(c.t.Weights, c.t.B)
+		c.draws = decode.With(c.t.team, c.t.Weights, c.t.B)
 	} else {
 		c.draws.Reload()
 	}
@@ -113,7 +114,15 @@ func (c *cpu) sampler() (predictor, error) {
 	return c.draws, nil
 }
 
-func (c *cpu) validator() (predictor, error) { return decode.New(c.t.model(), evaluateRows), nil }
+func (c *cpu) validator() (predictor, error) {
+	if c.checks == nil {
+		c.checks = decode.With(c.t.team, c.t.model(), evaluateRows)
+	} else {
+		c.checks.Reload()
+		c.checks.Reset()
+	}
+	return c.checks, nil
+}
 
 func (c *cpu) pull() error { return nil }
 func (c *cpu) push() error { return nil }

@@ -134,6 +134,62 @@ func TestMachine(t *testing.T) {
 	}
 }
 
+// TestValidator demands that a trainer builds one decoder for all its validations, with
+// the losses of a decoder of the weights at that time, from zero hidden.
+func TestValidator(t *testing.T) {
+	for _, o := range []TrainerOptions{{}, {Average: 0.9, Hidden: Carry}} {
+		w := rnn.NewWeights(rnn.Shape{Cell: rnn.LSTM, Layers: 2, Vocabulary: 7, Embedding: 3, Hidden: 4})
+		w.Init(5)
+		tr, err := NewTrainer(w, 4, 1, 0.1, &o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer tr.Close()
+		var first predictor
+		for step := range 3 {
+			if _, err := tr.Step([]int32{0, 1, 4, 2, 2}); err != nil {
+				t.Fatal(err)
+			}
+			m, err := tr.machine.validator()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if first == nil {
+				first = m
+			}
+			got, _, err := evaluate(t.Context(), m, line(60))
+			want, _, err2 := Evaluate(t.Context(), tr.model(), line(60))
+			if err != nil || err2 != nil || got != want || m != first {
+				t.Errorf("%+v, step %d: loss %v of the same decoder %v, want %v (%v, %v)", o, step, got, m == first, want, err, err2)
+			}
+		}
+	}
+}
+
+// TestOneTeam demands that all that a trainer computes on the processor is one team's
+// work: the workers of two teams would wait for jobs on the same cores.
+func TestOneTeam(t *testing.T) {
+	w := rnn.NewWeights(rnn.Shape{Cell: rnn.GRU, Layers: 1, Vocabulary: 7, Embedding: 3, Hidden: 4})
+	tr, err := NewTrainer(w, 4, 1, 0.1, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tr.Close()
+	draws, err := tr.machine.sampler()
+	if err != nil {
+		t.Fatal(err)
+	}
+	validates, err := tr.machine.validator()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for what, x := range map[string]any{"graph": tr.machine.(*cpu).net, "Adam": tr.Solver, "sampling": draws, "validation": validates} {
+		if reflect.ValueOf(x).Elem().FieldByName("team").Pointer() != reflect.ValueOf(tr.team).Pointer() {
+			t.Errorf("%s has a team of its own", what)
+		}
+	}
+}
+
 func copyOf(step int64, tensors []checkpoint.Tensor) *checkpoint.Checkpoint {
 	c := &checkpoint.Checkpoint{}
 	c.Step = step

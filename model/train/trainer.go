@@ -32,6 +32,7 @@ type Trainer struct {
 	Sampling float64
 
 	o       TrainerOptions
+	team    *kernel.Team // of all that the processor computes
 	machine machine
 	mean    *rnn.Weights // running mean of the weights, nil for none
 	hidden  *hidden      // nil: every batch starts from zero
@@ -83,7 +84,8 @@ func newTrainer(w *rnn.Weights, T, B int, lr float64, o *TrainerOptions, on func
 	for _, p := range w.Shape.Parameters() {
 		sizes = append(sizes, p.Size())
 	}
-	t := &Trainer{B: B, Weights: w, Solver: adam.New(lr, o.Clip, sizes), o: *o}
+	team := kernel.NewTeam()
+	t := &Trainer{B: B, Weights: w, Solver: adam.New(team, lr, o.Clip, sizes), o: *o, team: team}
 	t.Solver.Decay, t.Solver.Average = o.Decay, o.Average
 	if o.Average > 0 {
 		t.mean = rnn.NewWeights(w.Shape)

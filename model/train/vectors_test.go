@@ -12,6 +12,7 @@ import (
 
 	"github.com/quire-ml/quire/model/adam"
 	"github.com/quire-ml/quire/model/graph"
+	"github.com/quire-ml/quire/model/kernel"
 	"github.com/quire-ml/quire/model/rnn"
 )
 
@@ -212,7 +213,7 @@ func (c vectorCase) train(t *testing.T, x tensors, prefix string, clip float64) 
 	for _, p := range w.Shape.Parameters() {
 		sizes = append(sizes, p.Size())
 	}
-	solver := adam.New(1e-3, clip, sizes)
+	solver := adam.New(kernel.NewTeam(), 1e-3, clip, sizes)
 	var losses, norms []float64
 	for step := 0; step < 10; step++ {
 		n := c.B * c.T
