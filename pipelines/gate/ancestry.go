@@ -15,7 +15,8 @@ const (
 	minPassages = 16   // with fewer held-out passages in the sample, nothing can be said
 )
 
-// know compares the held-out part with the training part, and finds the ancestors.
+// know finds how the held-out part differs from the training part, its passages, and the
+// ancestors.
 func (c *candidate) know(ctx context.Context) (err error) {
 	if c.set.Split("validation") == nil {
 		return nil
@@ -23,15 +24,38 @@ func (c *candidate) know(ctx context.Context) (err error) {
 	if c.res.Drift, err = c.set.Drift(ctx); err != nil {
 		return err
 	}
-	if c.passages, err = text.SketchHeld(ctx, c.set); err != nil {
+	if c.passages, err = text.NewHeldSketch(ctx, c.set); err != nil {
 		return err
-	}
-	c.res.Repeated = c.passages.Repeated()
-	if text.MuchRepeated(c.res.Repeated) {
-		c.o.Console.Warn("gate: %.0f %% of the held-out text is in the training text too: its loss says little of new text", 100*c.res.Repeated)
 	}
 	c.ancestry, err = c.model.Ancestry()
 	return err
+}
+
+// suspect reports whether the check ancestors would fail if the training part had nothing
+// of the held-out text. Before the training part is compared, this is not decided yet.
+func (c *candidate) suspect() bool {
+	found := c.ancestors()
+	return found != nil && !found.Passed
+}
+
+// compareParts finds what of the held-out text the training part has too, in the set.
+func (c *candidate) compareParts(ctx context.Context) error {
+	if c.passages == nil || c.compared {
+		return nil
+	}
+	if err := c.passages.Compare(ctx, c.set); err != nil {
+		return err
+	}
+	c.partsCompared()
+	return nil
+}
+
+// partsCompared keeps what was found of the held-out text in the training part.
+func (c *candidate) partsCompared() {
+	c.compared, c.res.Repeated = true, c.passages.Repeated()
+	if text.MuchRepeated(c.res.Repeated) {
+		c.o.Console.Warn("gate: %.0f %% of the held-out text is in the training text too: its loss says little of new text", 100*c.res.Repeated)
+	}
 }
 
 // ancestors is the finding that no checkpoint from which the candidate comes was

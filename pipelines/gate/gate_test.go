@@ -17,7 +17,6 @@ import (
 	"github.com/quire-ml/quire/pipelines/stages"
 	"github.com/quire-ml/quire/pipelines/text"
 	"github.com/quire-ml/quire/runners/store"
-	"github.com/quire-ml/quire/runners/store/gcstest"
 )
 
 // checksOf has the checks of every version of the gate. Lines are added, and never
@@ -163,38 +162,6 @@ func TestGateVocabularies(t *testing.T) {
 	o.Set = bytes
 	if res, err = Judge(t.Context(), l.c.Gate, l.train(bytes, nil), o); err != nil || res.Passed || !strings.Contains(res.Reason, "promote the new one by hand") {
 		t.Errorf("another unit: %+v, %v", res, err)
-	}
-}
-
-// TestCorpusReads: a judgement reads the corpus twice, and once where nothing is
-// held out.
-func TestCorpusReads(t *testing.T) {
-	l := newLab(t)
-	server := gcstest.New(t)
-	server.Set("bucket", "corpus/a.txt", []byte(l.text))
-	found, err := text.FindCorpus(t.Context(), configs.Corpus{Sources: []string{"gs://bucket/corpus"}}, true)
-	if err != nil {
-		t.Fatal(err)
-	}
-	whole := l.prepare("whole", l.text, 0)
-	for _, test := range []struct {
-		set, candidate string
-		want           int
-	}{{l.set, l.promoted, 2}, {whole, l.train(whole, func(c *configs.Config) { c.Train.MaxSteps = 80 }), 1}} {
-		before := len(server.Log())
-		res, err := Judge(t.Context(), l.c.Gate, test.candidate, Options{Set: test.set, Corpus: found, Console: tiny.Console()})
-		if err != nil || !slices.ContainsFunc(res.Checks, func(c Check) bool { return c.Name == "leaked" }) {
-			t.Fatalf("%+v, %v", res, err)
-		}
-		reads := 0
-		for _, request := range server.Log()[before:] {
-			if strings.HasPrefix(request, "read bucket/corpus/a.txt") {
-				reads++
-			}
-		}
-		if reads != test.want {
-			t.Errorf("%s: the corpus is read %d times, want %d", filepath.Base(test.set), reads, test.want)
-		}
 	}
 }
 

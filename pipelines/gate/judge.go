@@ -127,6 +127,7 @@ type candidate struct {
 
 	// By know; nil without a held-out part.
 	passages *text.HeldSketch
+	compared bool           // the passages Alone are those that the training part does not have
 	ancestry *text.Ancestry // nil: it has no ancestors
 
 	// By measure, in nats a character.
@@ -161,21 +162,32 @@ func (c *candidate) examine(ctx context.Context, path string) (err error) {
 	if err := c.know(ctx); err != nil {
 		return err
 	}
-	c.check(ancestryChecks)
-	if c.refused() {
-		return nil
+	if c.suspect() {
+		if err := c.compareParts(ctx); err != nil {
+			return err
+		}
+		if c.suspect() {
+			c.check(ancestryChecks)
+			return nil
+		}
 	}
 	if err := c.measure(ctx); err != nil {
 		return err
 	}
-	c.check(lossChecks)
-	if c.res.Nats == nil || c.limits.Samples == 0 || c.o.Corpus == nil {
-		return nil
+	samples := c.res.Nats != nil && c.limits.Samples > 0 && c.o.Corpus != nil
+	if samples {
+		if err := c.sample(ctx); err != nil {
+			return err
+		}
 	}
-	if err := c.sample(ctx); err != nil {
+	if err := c.compareParts(ctx); err != nil { // where the samples' reading was not enough
 		return err
 	}
-	c.check(sampleChecks)
+	c.check(ancestryChecks)
+	c.check(lossChecks)
+	if samples {
+		c.check(sampleChecks)
+	}
 	return nil
 }
 

@@ -14,6 +14,7 @@ import (
 // there are at most 2 states a character of the short texts.
 type index struct {
 	states   []state
+	root     []int32 // what step returns for the first state, by id; nil while the index is made
 	texts    [][]int32
 	overlaps bool // the long text repeats itself by the way in which it is cut: nothing is a formula
 }
@@ -55,6 +56,7 @@ func newIndex(texts [][]int32) *index {
 		}
 		last = x.extend(last, int32(-1-i)) // no substring crosses two texts
 	}
+	x.spread()
 	return x
 }
 
@@ -92,8 +94,30 @@ func (x *index) add(s state) int32 {
 	return int32(len(x.states) - 1)
 }
 
+// spread makes the table of the first state: of all states it has the most edges, one for
+// each character of the texts, and most steps start there.
+func (x *index) spread() {
+	size := int32(0)
+	for _, e := range x.states[0].edges {
+		size = max(size, e.id+1)
+	}
+	root := slices.Repeat([]int32{-1}, int(size))
+	for _, e := range x.states[0].edges {
+		if e.id >= 0 {
+			root[e.id] = e.to
+		}
+	}
+	x.root = root
+}
+
 // step returns the state after an id, -1 where there is none.
 func (x *index) step(state, id int32) int32 {
+	if state == 0 && x.root != nil && id >= 0 {
+		if int(id) < len(x.root) {
+			return x.root[id]
+		}
+		return -1
+	}
 	for _, e := range x.states[state].edges {
 		if e.id == id {
 			return e.to
@@ -112,6 +136,17 @@ type cursor struct {
 
 // reset begins another text of the stream: no substring crosses two.
 func (c *cursor) reset() { c.state, c.length = 0, 0 }
+
+// add appends characters to the stream. continues is false where they do not follow those
+// before.
+func (c *cursor) add(continues bool, ids []int32) {
+	if !continues {
+		c.reset()
+	}
+	for _, id := range ids {
+		c.feed(id)
+	}
+}
 
 // feed appends an id to the stream. An id that no text has may be negative.
 func (c *cursor) feed(id int32) {

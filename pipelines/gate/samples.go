@@ -5,18 +5,20 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 
 	"github.com/quire-ml/quire/model/decode"
 	"github.com/quire-ml/quire/model/sample"
+	"github.com/quire-ml/quire/pipelines/text"
 	"github.com/quire-ml/quire/transforms/dataset"
 	"github.com/quire-ml/quire/transforms/prepare"
 )
 
 // sample lets the candidate write samples, takes texts of the held-out part for
-// comparison, and finds how much of both is in the corpus. It reads the corpus
-// twice: the training text, which comes before the held-out texts, cannot be
-// compared with them before they are known. Where the corpus has changed since the set
-// was made, it reads the set's sequences instead.
+// comparison, and finds how much of both is in the corpus. It reads the corpus once; twice
+// where the sequences of the set do not continue one another: the training text, which
+// comes before the held-out texts, cannot be compared with them before they are known.
+// Where the corpus has changed since the set was made, it reads the set's sequences instead.
 func (c *candidate) sample(ctx context.Context) error {
 	err := c.sampleFrom(ctx)
 	if errors.Is(err, prepare.ErrChanged) && !c.fromSet {
@@ -36,23 +38,34 @@ func (c *candidate) sampleFrom(ctx context.Context) error {
 	if c.held, err = c.heldTexts(ctx, c.limits.Samples, length); err != nil {
 		return err
 	}
-	begun, err := prompts(ctx, c.set, c.limits.Samples)
-	if err != nil {
-		return err
-	}
-	if c.written, err = c.write(ctx, begun, length); err != nil {
-		return err
+	if c.written == nil {
+		begun, err := prompts(ctx, c.set, c.limits.Samples)
+		if err != nil {
+			return err
+		}
+		if c.written, err = c.write(ctx, begun, length); err != nil {
+			return err
+		}
 	}
 	return c.compareTexts(ctx)
 }
 
-// compareTexts finds how much of the samples and of the held-out texts is in the corpus.
+// compareTexts finds how much of the samples and of the held-out texts is in the corpus,
+// and what of the held-out part is in the training part, where that is not known yet.
 func (c *candidate) compareTexts(ctx context.Context) error {
 	ours, theirs := newIndex(c.written), newIndex(c.held)
 	ours.overlaps = c.fromSet && c.set.Manifest().Stride > 0
 	theirs.overlaps = ours.overlaps
-	if err := c.feed(ctx, ours, theirs); err != nil {
+	var repeats *text.Repeats
+	if c.passages != nil && !c.compared && c.set.Manifest().Rule().Continuous() {
+		repeats = c.passages.Repeats()
+	}
+	if err := c.feed(ctx, repeats, ours, theirs); err != nil {
 		return err
+	}
+	if repeats != nil {
+		repeats.End()
+		c.partsCompared()
 	}
 	c.ours, c.theirs = ours.overlap(0), theirs.overlap(1)
 	return nil
@@ -161,12 +174,20 @@ func (c *candidate) heldTexts(ctx context.Context, n, length int) ([][]int32, er
 	}
 	chars := split.Len() * c.sequence() // more than there are, where sequences overlap
 	most := max(1, min(int64(n), chars/int64(length)))
-	var out [][]int32
+	if c.set.Manifest().Rule().Continuous() {
+		return c.heldFromSet(ctx, most, length)
+	}
+	return c.heldFromText(ctx, most, length, chars)
+}
+
+// heldFromText is heldTexts of at most n texts, from a reading of all of the text, whose
+// held-out part has at most chars characters.
+func (c *candidate) heldFromText(ctx context.Context, n int64, length int, chars int64) (out [][]int32, err error) {
 	at, open := int64(0), false
-	err := c.read(ctx, "validation", func(_ string, continues bool, ids []int32) {
+	err = c.read(ctx, "validation", func(_ string, continues bool, ids []int32) {
 		open = open && continues
 		for _, id := range ids {
-			if k := int64(len(out)); k < most && at >= k*chars/most {
+			if k := int64(len(out)); k < n && at >= k*chars/n {
 				out, open = append(out, nil), true
 			}
 			at++
@@ -179,21 +200,46 @@ func (c *candidate) heldTexts(ctx context.Context, n, length int) ([][]int32, er
 	return out, err
 }
 
-// feed reads the corpus into indices: its training text and its held-out part.
-func (c *candidate) feed(ctx context.Context, indices ...*index) error {
+// heldFromSet is heldTexts of n texts for a set whose sequences continue one another.
+func (c *candidate) heldFromSet(ctx context.Context, n int64, length int) (out [][]int32, err error) {
+	d, err := c.set.Text("validation", 0)
+	if err != nil {
+		return nil, err
+	}
+	var ends []int64 // of the stretches
+	chars := int64(0)
+	for _, s := range d.Stretches() {
+		chars += s
+		ends = append(ends, chars)
+	}
+	for k := int64(0); k < n && chars > 0; k++ {
+		at := k * chars / n
+		i, _ := slices.BinarySearch(ends, at+1)
+		ids := make([]int32, min(int64(length), ends[i]-at))
+		if err := d.ReadAt(ctx, at, ids); err != nil {
+			return nil, err
+		}
+		out = append(out, ids)
+	}
+	return out, nil
+}
+
+// feed reads the corpus into indices, its training text and its held-out part, and the
+// training text into repeats, which may be nil. Each of them has a goroutine.
+func (c *candidate) feed(ctx context.Context, repeats *text.Repeats, indices ...*index) error {
 	cursors := map[string][]*cursor{}
 	for _, x := range indices {
 		cursors["train"] = append(cursors["train"], &cursor{x: x, stream: trainStream})
 		cursors["validation"] = append(cursors["validation"], &cursor{x: x, stream: heldStream})
 	}
 	return c.read(ctx, "", func(split string, continues bool, ids []int32) {
+		var done sync.WaitGroup
 		for _, u := range cursors[split] {
-			if !continues {
-				u.reset()
-			}
-			for _, id := range ids {
-				u.feed(id)
-			}
+			done.Go(func() { u.add(continues, ids) })
 		}
+		if repeats != nil && split == "train" {
+			repeats.Add(c.set.Vocab(), continues, ids)
+		}
+		done.Wait()
 	})
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/quire-ml/quire/transforms/dataset"
 	"github.com/quire-ml/quire/transforms/passage"
+	"github.com/quire-ml/quire/transforms/vocab"
 )
 
 // An Ancestry is what a checkpoint knows of its ancestors: the checkpoint that its
@@ -140,9 +141,9 @@ type HeldSketch struct {
 	Alone []uint64 // of these, the passages that the training part does not have
 }
 
-// SketchHeld returns the sketch of the held-out text of a set. It reads the training
-// part too.
-func SketchHeld(ctx context.Context, set *dataset.Set) (*HeldSketch, error) {
+// NewHeldSketch returns the sketch of the held-out text of a set, whose passages are all
+// Alone so far. It does not read the training part.
+func NewHeldSketch(ctx context.Context, set *dataset.Set) (*HeldSketch, error) {
 	var s passage.Sampler
 	for _, split := range []string{"validation", "test"} {
 		if err := passages(ctx, set, split, false, s.Add); err != nil {
@@ -150,19 +151,86 @@ func SketchHeld(ctx context.Context, set *dataset.Set) (*HeldSketch, error) {
 		}
 	}
 	all := s.Sketch()
-	limit, repeated := all.Limit(), map[uint64]bool{}
-	err := passages(ctx, set, "train", true, func(hash uint64) {
-		if hash <= limit && all.Has(hash) {
-			repeated[hash] = true
-		}
-	})
-	h := &HeldSketch{All: all}
-	for _, hash := range all {
-		if !repeated[hash] {
-			h.Alone = append(h.Alone, hash)
-		}
+	return &HeldSketch{All: all, Alone: slices.Clone(all)}, nil
+}
+
+// Compare reads the training part of the set, and leaves the passages Alone that it does
+// not have.
+func (h *HeldSketch) Compare(ctx context.Context, set *dataset.Set) error {
+	r := h.Repeats()
+	if err := passages(ctx, set, "train", true, r.visit); err != nil {
+		return err
+	}
+	r.End()
+	return nil
+}
+
+// SketchHeld is NewHeldSketch and Compare.
+func SketchHeld(ctx context.Context, set *dataset.Set) (*HeldSketch, error) {
+	h, err := NewHeldSketch(ctx, set)
+	if err == nil {
+		err = h.Compare(ctx, set)
 	}
 	return h, err
+}
+
+// Repeats finds the passages of a sketch that the training part of its set has, while
+// somebody else reads that: Compare is Add of all of it, and End. For a set whose
+// sequences do not continue one another, only Compare finds the same.
+type Repeats struct {
+	h      *HeldSketch
+	reader *passage.Reader
+	maybe  []uint64 // a bit for each value of the first bits of a hash: whether a passage has it
+	has    []bool   // by passage of h.All
+	text   []byte
+}
+
+// maybeBits are the first bits of a hash that tell most other passages apart from those of
+// a full sketch.
+const maybeBits = 20
+
+// Repeats returns a reader of the training part.
+func (h *HeldSketch) Repeats() *Repeats {
+	r := &Repeats{h: h, maybe: make([]uint64, 1<<maybeBits/64), has: make([]bool, len(h.All))}
+	for _, hash := range h.All {
+		bit := hash >> (64 - maybeBits)
+		r.maybe[bit/64] |= 1 << (bit % 64)
+	}
+	r.reader = passage.NewReader(r.visit)
+	return r
+}
+
+func (r *Repeats) visit(hash uint64) {
+	bit := hash >> (64 - maybeBits)
+	if r.maybe[bit/64]>>(bit%64)&1 == 0 {
+		return
+	}
+	if i, ok := slices.BinarySearch(r.h.All, hash); ok {
+		r.has[i] = true
+	}
+}
+
+// Add appends characters to the training text. continues is false where they do not
+// follow those before.
+func (r *Repeats) Add(v *vocab.Vocab, continues bool, ids []int32) {
+	if !continues {
+		r.reader.Begin()
+	}
+	r.text = r.text[:0]
+	for _, id := range ids {
+		r.text = v.AppendText(r.text, id)
+	}
+	r.reader.Add(r.text)
+}
+
+// End leaves the passages Alone that the text did not have.
+func (r *Repeats) End() {
+	r.h.Alone = r.h.Alone[:0]
+	for i, hash := range r.h.All {
+		if !r.has[i] {
+			r.h.Alone = append(r.h.Alone, hash)
+		}
+	}
 }
 
 // Repeated returns the share of the passages that the training part has too.
