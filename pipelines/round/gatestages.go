@@ -22,11 +22,7 @@ func (r *Stages) Evaluate() workflow.Node {
 		Config: r.Config, Keys: []string{},
 		Inputs: []workflow.Input{SetArtifact, ModelArtifact}, Artifact: EvaluationArtifact, On: r.on(remote.Evaluate),
 		Run: func(ctx context.Context, c *configs.Config, task *workflow.Task) (out workflow.Product[text.EvaluateResult], err error) {
-			set, err := SetArtifact.Of(task)
-			if err != nil {
-				return out, err
-			}
-			run, err := ModelArtifact.Of(task)
+			set, run, err := trained(task)
 			if err != nil {
 				return out, err
 			}
@@ -39,6 +35,14 @@ func (r *Stages) Evaluate() workflow.Node {
 			out.Value = *res
 			return out, nil
 		}}
+}
+
+// trained returns the set and the run of the model that a stage judges.
+func trained(task *workflow.Task) (set stages.PrepResult, run stages.TrainResult, err error) {
+	if set, err = SetArtifact.Of(task); err == nil {
+		run, err = ModelArtifact.Of(task)
+	}
+	return set, run, err
 }
 
 // evaluated measures the model here or on the node.
@@ -147,11 +151,7 @@ func (r *Stages) Gate() workflow.Node {
 			return cost, err
 		},
 		Run: func(ctx context.Context, c *configs.Config, task *workflow.Task) (out workflow.Product[gate.Result], err error) {
-			set, err := SetArtifact.Of(task)
-			if err != nil {
-				return out, err
-			}
-			run, err := ModelArtifact.Of(task)
+			set, run, err := trained(task)
 			if err != nil {
 				return out, err
 			}
