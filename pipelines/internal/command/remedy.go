@@ -40,32 +40,50 @@ import (
 // commands nor keys.
 func remedy(err error) string {
 	var refused *gate.RefusedError
-	var service *promotion.ModelError
-	var damage *workflow.DamageError
 	var lacks *node.CheckError
 	switch {
 	case errors.As(err, new(*round.SlotError)):
 		return "" // the slot's record has it
+	case errors.As(err, &refused):
+		advice := gateRemedy(refused.Result)
+		if strings.Contains(refused.Error(), "\n") {
+			return strings.Replace(advice, "; ", "\n", 1) // it is about all lines
+		}
+		return advice
+	case errors.As(err, new(*node.ExitError)), errors.As(err, &lacks):
+		return nodeRemedy(lacks)
+	}
+	return cmp.Or(argumentRemedy(err), setRemedy(err), exportRemedy(err), watchRemedy(err), deviceRemedy(err), trainRemedy(err), pageRemedy(err),
+		sizeRemedy(err), serviceRemedy(err), damageRemedy(err), corpusRemedy(err), textRemedy(err)+see(prepKeys(err)...))
+}
+
+// argumentRemedy is remedy for arguments of a command.
+func argumentRemedy(err error) string {
+	switch {
 	case errors.Is(err, gc.ErrNoPolicy):
 		return "; use --keep-last 7, --keep-daily, --keep-weekly, --keep-monthly or --keep-within 30d, or the section gc of the config"
 	case errors.As(err, new(*web.AddressError)):
 		return "; use another --listen: port 0 is a free one"
 	case errors.As(err, new(*schedule.FutureError)):
 		return "; without --slot the last one runs"
-	case errors.As(err, &refused):
-		if advice := gateRemedy(refused.Result); strings.Contains(refused.Error(), "\n") {
-			return strings.Replace(advice, "; ", "\n", 1) // it is about all lines
-		} else {
-			return advice
-		}
-	case errors.As(err, new(*node.ExitError)), errors.As(err, &lacks):
-		return nodeRemedy(lacks)
+	}
+	return ""
+}
+
+// setRemedy is remedy for what lies in the directory of a set or a run.
+func setRemedy(err error) string {
+	switch {
 	case errors.As(err, new(*stages.OtherSetError)):
 		return "; use another prep.out, or prep --replace to make the set again"
 	case errors.As(err, new(*stages.ForeignError)):
 		return "; use another prep.out or train.out, or move what is there away"
-	case cmp.Or(exportRemedy(err), watchRemedy(err), deviceRemedy(err)) != "":
-		return cmp.Or(exportRemedy(err), watchRemedy(err), deviceRemedy(err))
+	}
+	return ""
+}
+
+// trainRemedy is remedy for a training that cannot begin or go on.
+func trainRemedy(err error) string {
+	switch {
 	case errors.Is(err, stages.ErrCannotGoOn):
 		return "; to start from zero, use train --fresh, or delete its directory"
 	case errors.As(err, new(*stages.StartError)):
@@ -74,20 +92,21 @@ func remedy(err error) string {
 		return "; make the set again: prep --replace, or delete its directory"
 	case errors.As(err, new(*train.DivergedError)), errors.Is(err, sweep.ErrDiverged):
 		return "; use a smaller train.lr, or train.clip_norm: 1"
+	}
+	return ""
+}
+
+// pageRemedy is remedy for a report that cannot be written.
+func pageRemedy(err error) string {
+	switch {
 	case errors.As(err, new(*page.UnknownError)):
 		return "; `runs list` lists the rounds that there are, and without a name report takes the newest"
 	case errors.As(err, new(*page.ManyError)):
 		return "; use more of the key"
 	case errors.As(err, new(*page.OccupiedError)):
 		return "; use another --out"
-	case sizeRemedy(err) != "":
-		return sizeRemedy(err)
-	case errors.As(err, &service) && !errors.Is(err, fs.ErrPermission):
-		return serviceRemedy(service)
-	case errors.As(err, &damage) && damage.Stage != "":
-		return ", or make it again: run --force " + damage.Stage
 	}
-	return cmp.Or(corpusRemedy(err), textRemedy(err)+see(prepKeys(err)...))
+	return ""
 }
 
 // exportRemedy is remedy for a folder that an export does not go to.
@@ -192,7 +211,11 @@ func nodeRemedy(e *node.CheckError) string {
 }
 
 // serviceRemedy is remedy for a model in service that cannot be used.
-func serviceRemedy(e *promotion.ModelError) string {
+func serviceRemedy(err error) string {
+	var e *promotion.ModelError
+	if !errors.As(err, &e) || errors.Is(err, fs.ErrPermission) {
+		return ""
+	}
 	var ways []string
 	if e.From != "" {
 		ways = append(ways, "make the copy again: promote "+e.From)
@@ -204,6 +227,15 @@ func serviceRemedy(e *promotion.ModelError) string {
 		ways = append(ways, "put an intact copy there, or promote another model: promote CHECKPOINT")
 	}
 	return "; " + strings.Join(ways, ", or ")
+}
+
+// damageRemedy is remedy for what a stage has made and is damaged.
+func damageRemedy(err error) string {
+	var damage *workflow.DamageError
+	if errors.As(err, &damage) && damage.Stage != "" {
+		return ", or make it again: run --force " + damage.Stage
+	}
+	return ""
 }
 
 // corpusRemedy is remedy for the errors about sources and documents.
