@@ -65,7 +65,7 @@ func New(team *kernel.Team, lr, clip float64, sizes []int) *Solver {
 	s := &Solver{LR: lr, Clip: clip, team: team}
 	chunks := 0
 	for _, n := range sizes {
-		s.M, s.V = append(s.M, make([]float32, n)), append(s.V, make([]float32, n))
+		s.M, s.V = append(s.M, kernel.Floats(n)), append(s.V, kernel.Floats(n))
 		chunks += kernel.Chunks(n)
 		s.size += n
 	}

@@ -14,7 +14,7 @@ import (
 // The name must be unique in the graph; the team does the work.
 func Affine(team *kernel.Team, name string, x, w, b *gorgonia.Node) (*gorgonia.Node, error) {
 	R, K, N := x.Shape()[0], x.Shape()[1], w.Shape()[0]
-	y := make([]float32, R*N)
+	y := kernel.Floats(R * N)
 	op := &fused{name: name, out: matrix(y, R, N), smooth: []bool{true, true, true}}
 	op.run = func(in []gorgonia.Value) error {
 		team.Gemm(R, N, K, floats(in[0]), K, 1, floats(in[1]), 1, K, floats(in[2]), 0, y, N)
@@ -29,7 +29,7 @@ func Affine(team *kernel.Team, name string, x, w, b *gorgonia.Node) (*gorgonia.N
 // affineGrads adds dx = dy·w, dw = dyᵀ·x and db = Σ_r dy[r] to the graph.
 func affineGrads(team *kernel.Team, name string, x, w, b, dy *gorgonia.Node) (gorgonia.Nodes, error) {
 	R, K, N := x.Shape()[0], x.Shape()[1], w.Shape()[0]
-	flat := make([]float32, total(x, w, b))
+	flat := kernel.Floats(total(x, w, b))
 	dx, dw, db := flat[:R*K], flat[R*K:R*K+N*K], flat[R*K+N*K:]
 	op := &fused{name: name, out: matrix(flat, len(flat))}
 	op.run = func(in []gorgonia.Value) error {
@@ -102,7 +102,7 @@ func Recurrent(team *kernel.Team, name string, cell rnn.Cell, T int, precision k
 // recurrentGrads adds the gradients of x, whh, bhh, h0 and c0 to the graph, by
 // one pass back through time.
 func recurrentGrads(name string, layer *rnn.Recurrent, in gorgonia.Nodes, ids, dout *gorgonia.Node) (gorgonia.Nodes, error) {
-	flat := make([]float32, total(in...))
+	flat := kernel.Floats(total(in...))
 	var at [6]int // where each gradient starts
 	for i, n := range in {
 		at[i+1] = at[i] + n.Shape().TotalSize()
@@ -136,7 +136,7 @@ func recurrentGrads(name string, layer *rnn.Recurrent, in gorgonia.Nodes, ids, d
 // R losses of the last run in float64. The name must be unique in the graph.
 func CrossEntropy(team *kernel.Team, name string, logits, targets *gorgonia.Node) (*gorgonia.Node, []float64, error) {
 	R, V := logits.Shape()[0], logits.Shape()[1]
-	losses, d := make([]float64, R), make([]float32, R*V)
+	losses, d := make([]float64, R), kernel.Floats(R*V)
 	loss := gorgonia.NewF32(0)
 	op := &fused{name: name, out: loss, smooth: []bool{true, false}}
 	var x []float32

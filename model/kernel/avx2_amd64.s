@@ -209,21 +209,25 @@ DATA hashAVX2<>+184(SB)/8, $0x0000000094d049bb
 GLOBL hashAVX2<>(SB), RODATA|NOPTR, $192
 
 // func tile1AVX2(k int, a *float32, ars int, acs int, b *float32, init *float32, irs int, c *float32, crs int)
-// Requires: AVX, FMA3
+// Requires: AVX, FMA3, MMX+
 TEXT ·tile1AVX2(SB), NOSPLIT, $0-72
-	MOVQ    init+40(FP), AX
-	MOVQ    irs+48(FP), CX
-	VMOVUPS (AX), Y0
-	VMOVUPS 32(AX), Y1
-	MOVQ    ars+16(FP), AX
-	MOVQ    acs+24(FP), AX
-	MOVQ    a+8(FP), CX
-	MOVQ    b+32(FP), DX
-	MOVQ    k+0(FP), BX
+	MOVQ       init+40(FP), AX
+	MOVQ       irs+48(FP), CX
+	VMOVUPS    (AX), Y0
+	VMOVUPS    32(AX), Y1
+	MOVQ       c+56(FP), AX
+	MOVQ       crs+64(FP), CX
+	PREFETCHT0 64(AX)
+	MOVQ       ars+16(FP), AX
+	MOVQ       acs+24(FP), AX
+	MOVQ       a+8(FP), CX
+	MOVQ       b+32(FP), DX
+	MOVQ       k+0(FP), BX
 
 loop:
 	VMOVUPS      (DX), Y2
 	VMOVUPS      32(DX), Y3
+	PREFETCHT0   2048(DX)
 	ADDQ         $0x00000040, DX
 	VBROADCASTSS (CX), Y4
 	VFMADD231PS  Y2, Y4, Y0
@@ -239,24 +243,30 @@ loop:
 	RET
 
 // func tile2AVX2(k int, a *float32, ars int, acs int, b *float32, init *float32, irs int, c *float32, crs int)
-// Requires: AVX, FMA3
+// Requires: AVX, FMA3, MMX+
 TEXT ·tile2AVX2(SB), NOSPLIT, $0-72
-	MOVQ    init+40(FP), AX
-	MOVQ    irs+48(FP), CX
-	VMOVUPS (AX), Y0
-	VMOVUPS 32(AX), Y1
-	ADDQ    CX, AX
-	VMOVUPS (AX), Y2
-	VMOVUPS 32(AX), Y3
-	MOVQ    ars+16(FP), AX
-	MOVQ    acs+24(FP), CX
-	MOVQ    a+8(FP), DX
-	MOVQ    b+32(FP), BX
-	MOVQ    k+0(FP), SI
+	MOVQ       init+40(FP), AX
+	MOVQ       irs+48(FP), CX
+	VMOVUPS    (AX), Y0
+	VMOVUPS    32(AX), Y1
+	ADDQ       CX, AX
+	VMOVUPS    (AX), Y2
+	VMOVUPS    32(AX), Y3
+	MOVQ       c+56(FP), AX
+	MOVQ       crs+64(FP), CX
+	PREFETCHT0 64(AX)
+	ADDQ       CX, AX
+	PREFETCHT0 64(AX)
+	MOVQ       ars+16(FP), AX
+	MOVQ       acs+24(FP), CX
+	MOVQ       a+8(FP), DX
+	MOVQ       b+32(FP), BX
+	MOVQ       k+0(FP), SI
 
 loop:
 	VMOVUPS      (BX), Y4
 	VMOVUPS      32(BX), Y5
+	PREFETCHT0   2048(BX)
 	ADDQ         $0x00000040, BX
 	VBROADCASTSS (DX), Y6
 	VFMADD231PS  Y4, Y6, Y0
@@ -278,27 +288,35 @@ loop:
 	RET
 
 // func tile3AVX2(k int, a *float32, ars int, acs int, b *float32, init *float32, irs int, c *float32, crs int)
-// Requires: AVX, FMA3
+// Requires: AVX, FMA3, MMX+
 TEXT ·tile3AVX2(SB), NOSPLIT, $0-72
-	MOVQ    init+40(FP), AX
-	MOVQ    irs+48(FP), CX
-	VMOVUPS (AX), Y0
-	VMOVUPS 32(AX), Y1
-	ADDQ    CX, AX
-	VMOVUPS (AX), Y2
-	VMOVUPS 32(AX), Y3
-	ADDQ    CX, AX
-	VMOVUPS (AX), Y4
-	VMOVUPS 32(AX), Y5
-	MOVQ    ars+16(FP), AX
-	MOVQ    acs+24(FP), CX
-	MOVQ    a+8(FP), DX
-	MOVQ    b+32(FP), BX
-	MOVQ    k+0(FP), SI
+	MOVQ       init+40(FP), AX
+	MOVQ       irs+48(FP), CX
+	VMOVUPS    (AX), Y0
+	VMOVUPS    32(AX), Y1
+	ADDQ       CX, AX
+	VMOVUPS    (AX), Y2
+	VMOVUPS    32(AX), Y3
+	ADDQ       CX, AX
+	VMOVUPS    (AX), Y4
+	VMOVUPS    32(AX), Y5
+	MOVQ       c+56(FP), AX
+	MOVQ       crs+64(FP), CX
+	PREFETCHT0 64(AX)
+	ADDQ       CX, AX
+	PREFETCHT0 64(AX)
+	ADDQ       CX, AX
+	PREFETCHT0 64(AX)
+	MOVQ       ars+16(FP), AX
+	MOVQ       acs+24(FP), CX
+	MOVQ       a+8(FP), DX
+	MOVQ       b+32(FP), BX
+	MOVQ       k+0(FP), SI
 
 loop:
 	VMOVUPS      (BX), Y6
 	VMOVUPS      32(BX), Y7
+	PREFETCHT0   2048(BX)
 	ADDQ         $0x00000040, BX
 	VBROADCASTSS (DX), Y8
 	VFMADD231PS  Y6, Y8, Y0
@@ -326,32 +344,42 @@ loop:
 	RET
 
 // func tile4AVX2(k int, a *float32, ars int, acs int, b *float32, init *float32, irs int, c *float32, crs int)
-// Requires: AVX, FMA3
+// Requires: AVX, FMA3, MMX+
 TEXT ·tile4AVX2(SB), NOSPLIT, $0-72
-	MOVQ    init+40(FP), AX
-	MOVQ    irs+48(FP), CX
-	VMOVUPS (AX), Y0
-	VMOVUPS 32(AX), Y1
-	ADDQ    CX, AX
-	VMOVUPS (AX), Y2
-	VMOVUPS 32(AX), Y3
-	ADDQ    CX, AX
-	VMOVUPS (AX), Y4
-	VMOVUPS 32(AX), Y5
-	ADDQ    CX, AX
-	VMOVUPS (AX), Y6
-	VMOVUPS 32(AX), Y7
-	MOVQ    ars+16(FP), AX
-	MOVQ    acs+24(FP), CX
-	MOVQ    a+8(FP), DX
-	LEAQ    (DX)(AX*2), BX
-	ADDQ    AX, BX
-	MOVQ    b+32(FP), SI
-	MOVQ    k+0(FP), DI
+	MOVQ       init+40(FP), AX
+	MOVQ       irs+48(FP), CX
+	VMOVUPS    (AX), Y0
+	VMOVUPS    32(AX), Y1
+	ADDQ       CX, AX
+	VMOVUPS    (AX), Y2
+	VMOVUPS    32(AX), Y3
+	ADDQ       CX, AX
+	VMOVUPS    (AX), Y4
+	VMOVUPS    32(AX), Y5
+	ADDQ       CX, AX
+	VMOVUPS    (AX), Y6
+	VMOVUPS    32(AX), Y7
+	MOVQ       c+56(FP), AX
+	MOVQ       crs+64(FP), CX
+	PREFETCHT0 64(AX)
+	ADDQ       CX, AX
+	PREFETCHT0 64(AX)
+	ADDQ       CX, AX
+	PREFETCHT0 64(AX)
+	ADDQ       CX, AX
+	PREFETCHT0 64(AX)
+	MOVQ       ars+16(FP), AX
+	MOVQ       acs+24(FP), CX
+	MOVQ       a+8(FP), DX
+	LEAQ       (DX)(AX*2), BX
+	ADDQ       AX, BX
+	MOVQ       b+32(FP), SI
+	MOVQ       k+0(FP), DI
 
 loop:
 	VMOVUPS      (SI), Y8
 	VMOVUPS      32(SI), Y9
+	PREFETCHT0   2048(SI)
 	ADDQ         $0x00000040, SI
 	VBROADCASTSS (DX), Y10
 	VFMADD231PS  Y8, Y10, Y0
@@ -386,35 +414,47 @@ loop:
 	RET
 
 // func tile5AVX2(k int, a *float32, ars int, acs int, b *float32, init *float32, irs int, c *float32, crs int)
-// Requires: AVX, FMA3
+// Requires: AVX, FMA3, MMX+
 TEXT ·tile5AVX2(SB), NOSPLIT, $0-72
-	MOVQ    init+40(FP), AX
-	MOVQ    irs+48(FP), CX
-	VMOVUPS (AX), Y0
-	VMOVUPS 32(AX), Y1
-	ADDQ    CX, AX
-	VMOVUPS (AX), Y2
-	VMOVUPS 32(AX), Y3
-	ADDQ    CX, AX
-	VMOVUPS (AX), Y4
-	VMOVUPS 32(AX), Y5
-	ADDQ    CX, AX
-	VMOVUPS (AX), Y6
-	VMOVUPS 32(AX), Y7
-	ADDQ    CX, AX
-	VMOVUPS (AX), Y8
-	VMOVUPS 32(AX), Y9
-	MOVQ    ars+16(FP), AX
-	MOVQ    acs+24(FP), CX
-	MOVQ    a+8(FP), DX
-	LEAQ    (DX)(AX*2), BX
-	ADDQ    AX, BX
-	MOVQ    b+32(FP), SI
-	MOVQ    k+0(FP), DI
+	MOVQ       init+40(FP), AX
+	MOVQ       irs+48(FP), CX
+	VMOVUPS    (AX), Y0
+	VMOVUPS    32(AX), Y1
+	ADDQ       CX, AX
+	VMOVUPS    (AX), Y2
+	VMOVUPS    32(AX), Y3
+	ADDQ       CX, AX
+	VMOVUPS    (AX), Y4
+	VMOVUPS    32(AX), Y5
+	ADDQ       CX, AX
+	VMOVUPS    (AX), Y6
+	VMOVUPS    32(AX), Y7
+	ADDQ       CX, AX
+	VMOVUPS    (AX), Y8
+	VMOVUPS    32(AX), Y9
+	MOVQ       c+56(FP), AX
+	MOVQ       crs+64(FP), CX
+	PREFETCHT0 64(AX)
+	ADDQ       CX, AX
+	PREFETCHT0 64(AX)
+	ADDQ       CX, AX
+	PREFETCHT0 64(AX)
+	ADDQ       CX, AX
+	PREFETCHT0 64(AX)
+	ADDQ       CX, AX
+	PREFETCHT0 64(AX)
+	MOVQ       ars+16(FP), AX
+	MOVQ       acs+24(FP), CX
+	MOVQ       a+8(FP), DX
+	LEAQ       (DX)(AX*2), BX
+	ADDQ       AX, BX
+	MOVQ       b+32(FP), SI
+	MOVQ       k+0(FP), DI
 
 loop:
 	VMOVUPS      (SI), Y10
 	VMOVUPS      32(SI), Y11
+	PREFETCHT0   2048(SI)
 	ADDQ         $0x00000040, SI
 	VBROADCASTSS (DX), Y12
 	VFMADD231PS  Y10, Y12, Y0
@@ -455,38 +495,52 @@ loop:
 	RET
 
 // func tile6AVX2(k int, a *float32, ars int, acs int, b *float32, init *float32, irs int, c *float32, crs int)
-// Requires: AVX, FMA3
+// Requires: AVX, FMA3, MMX+
 TEXT ·tile6AVX2(SB), NOSPLIT, $0-72
-	MOVQ    init+40(FP), AX
-	MOVQ    irs+48(FP), CX
-	VMOVUPS (AX), Y0
-	VMOVUPS 32(AX), Y1
-	ADDQ    CX, AX
-	VMOVUPS (AX), Y2
-	VMOVUPS 32(AX), Y3
-	ADDQ    CX, AX
-	VMOVUPS (AX), Y4
-	VMOVUPS 32(AX), Y5
-	ADDQ    CX, AX
-	VMOVUPS (AX), Y6
-	VMOVUPS 32(AX), Y7
-	ADDQ    CX, AX
-	VMOVUPS (AX), Y8
-	VMOVUPS 32(AX), Y9
-	ADDQ    CX, AX
-	VMOVUPS (AX), Y10
-	VMOVUPS 32(AX), Y11
-	MOVQ    ars+16(FP), AX
-	MOVQ    acs+24(FP), CX
-	MOVQ    a+8(FP), DX
-	LEAQ    (DX)(AX*2), BX
-	ADDQ    AX, BX
-	MOVQ    b+32(FP), SI
-	MOVQ    k+0(FP), DI
+	MOVQ       init+40(FP), AX
+	MOVQ       irs+48(FP), CX
+	VMOVUPS    (AX), Y0
+	VMOVUPS    32(AX), Y1
+	ADDQ       CX, AX
+	VMOVUPS    (AX), Y2
+	VMOVUPS    32(AX), Y3
+	ADDQ       CX, AX
+	VMOVUPS    (AX), Y4
+	VMOVUPS    32(AX), Y5
+	ADDQ       CX, AX
+	VMOVUPS    (AX), Y6
+	VMOVUPS    32(AX), Y7
+	ADDQ       CX, AX
+	VMOVUPS    (AX), Y8
+	VMOVUPS    32(AX), Y9
+	ADDQ       CX, AX
+	VMOVUPS    (AX), Y10
+	VMOVUPS    32(AX), Y11
+	MOVQ       c+56(FP), AX
+	MOVQ       crs+64(FP), CX
+	PREFETCHT0 64(AX)
+	ADDQ       CX, AX
+	PREFETCHT0 64(AX)
+	ADDQ       CX, AX
+	PREFETCHT0 64(AX)
+	ADDQ       CX, AX
+	PREFETCHT0 64(AX)
+	ADDQ       CX, AX
+	PREFETCHT0 64(AX)
+	ADDQ       CX, AX
+	PREFETCHT0 64(AX)
+	MOVQ       ars+16(FP), AX
+	MOVQ       acs+24(FP), CX
+	MOVQ       a+8(FP), DX
+	LEAQ       (DX)(AX*2), BX
+	ADDQ       AX, BX
+	MOVQ       b+32(FP), SI
+	MOVQ       k+0(FP), DI
 
 loop:
 	VMOVUPS      (SI), Y12
 	VMOVUPS      32(SI), Y13
+	PREFETCHT0   2048(SI)
 	ADDQ         $0x00000040, SI
 	VBROADCASTSS (DX), Y14
 	VFMADD231PS  Y12, Y14, Y0

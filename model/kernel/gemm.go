@@ -1,9 +1,10 @@
 package kernel
 
 const (
-	blockK = 256 // terms of a sum in a block of b
-	blockN = 512 // columns of the block, which fills half of a core's own cache
-	pad    = 16  // floats between the packed rows of a, which keep them out of each other's cache sets
+	blockK = 256  // terms of a sum in a block of b
+	blockN = 512  // columns of the block, which fills half of a core's own cache
+	pad    = 16   // floats between the packed rows of a, which keep them out of each other's cache sets
+	blockM = 2048 // rows of a that are packed at once where they lie transposed
 )
 
 // A product is the arguments of a Gemm.
@@ -80,14 +81,29 @@ func (p *product) share(w *Worker) {
 		return
 	}
 	if w.b == nil {
-		w.b = aligned(blockK * blockN)
+		w.b = Floats(blockK * blockN)
 	}
-	for j := j0; j < j1; j += blockN {
-		for k := 0; k < p.K; k += blockK {
-			p.block(w, i0, i1, j, min(j+blockN, j1), k, min(k+blockK, p.K))
+	step := blockM
+	if p.dense() {
+		step = i1 - i0
+	}
+	for k := 0; k < p.K; k += blockK {
+		n := min(blockK, p.K-k)
+		for i := i0; i < i1; i += step {
+			m := min(step, i1-i)
+			if !p.dense() {
+				p.turn(w, i, m, k, n)
+			}
+			for j := j0; j < j1; j += blockN {
+				p.block(w, i, m, j, min(j+blockN, j1), k, n)
+			}
 		}
 	}
 }
+
+// dense tells whether rows of a are packed just before they are multiplied, because
+// their terms lie side by side.
+func (p *product) dense() bool { return p.acs == 1 && p.precision == FP32 }
 
 // start sets a rectangle of c to init: the product of no terms.
 func (p *product) start(i0, i1, j0, j1 int) {
@@ -101,62 +117,92 @@ func (p *product) start(i0, i1, j0, j1 int) {
 	}
 }
 
-// block adds terms k0 … k1-1 to a rectangle of c.
-func (p *product) block(w *Worker, i0, i1, j0, j1, k0, k1 int) {
-	n, cols := k1-k0, use.cols
+// block adds n terms from k on to columns j0 … j1-1 of the m rows of c from i on.
+func (p *product) block(w *Worker, i, m, j0, j1, k, n int) {
+	cols := use.cols
 	words, tile := p.precision.Words(n), p.precision.tile()
 	for j := j0; j < j1; j += cols {
 		dst, width := w.b[(j-j0)*words:(j-j0+cols)*words], min(cols, j1-j)
 		if width < cols {
 			clear(dst)
 		}
-		p.precision.pack(dst, p.b[k0*p.brs+j*p.bcs:], p.brs, p.bcs, n, width, cols)
+		p.precision.pack(dst, p.b[k*p.brs+j*p.bcs:], p.brs, p.bcs, n, width, cols)
 	}
 	init, irs := p.init, p.irs
-	if k0 > 0 {
+	if k > 0 {
 		init, irs = p.c, p.crs
 	}
-	blocks := (i1 - i0 + use.rows - 1) / use.rows
-	for block := 0; block < blocks; block++ {
-		i := i0 + (i1-i0)*block/blocks
-		r := i0 + (i1-i0)*(block+1)/blocks - i
-		a, ars, acs := p.rows(w, i, r, k0, n)
+	for at, blocks := 0, tilesOf(m); at < blocks; at++ {
+		from, r := tileOf(m, at, blocks)
+		ars, acs, first := 1, r, from*words
+		if p.dense() {
+			ars, acs = p.rows(w, i+from, r, k, n)
+			first = 0
+		}
+		a := w.a[first:]
 		for j := j0; j < j1; j += cols {
 			f := zeros[:]
 			if init != nil {
-				f = init[i*irs+j:]
+				f = init[(i+from)*irs+j:]
 			}
-			w.columns(tile, r, words, min(cols, j1-j), a, ars, acs, w.b[(j-j0)*words:], f, irs, p.c[i*p.crs+j:], p.crs)
+			w.columns(tile, r, words, min(cols, j1-j), a, ars, acs, w.b[(j-j0)*words:], f, irs, p.c[(i+from)*p.crs+j:], p.crs)
 		}
 	}
 }
 
-// rows packs terms k0 … k0+n-1 of r rows of a into w.a, and returns them with
-// their strides in words.
-func (p *product) rows(w *Worker, i, r, k0, n int) (a []float32, ars, acs int) {
-	if w.a == nil {
-		w.a = aligned(use.rows * (blockK + pad))
+// tilesOf returns the number of tiles that m rows need, and tileOf the first row of
+// one of them and its number of rows: all have about the same.
+func tilesOf(m int) int { return (m + use.rows - 1) / use.rows }
+
+func tileOf(m, tile, tiles int) (from, r int) {
+	from = m * tile / tiles
+	return from, m*(tile+1)/tiles - from
+}
+
+// rows copies n terms from k on of r dense rows of a into w.a, where they lie out of
+// each other's cache sets, and returns their strides.
+func (p *product) rows(w *Worker, i, r, k, n int) (ars, acs int) {
+	w.a = grown(w.a, use.rows*(blockK+pad))
+	for q := 0; q < r; q++ {
+		at := (i+q)*p.ars + k
+		copy(w.a[q*(blockK+pad):], p.a[at:at+n])
 	}
-	src := p.a[i*p.ars+k0*p.acs:]
-	if p.precision == BF16 {
-		pairBF16(w.a, r, src, p.acs, n, r)
-		return w.a, 1, r
-	}
-	if p.acs == 1 {
-		for q := 0; q < r; q++ {
-			copy(w.a[q*(blockK+pad):], src[q*p.ars:q*p.ars+n])
+	return blockK + pad, 1
+}
+
+// turn packs n terms from k on of m rows of a into w.a: (words, r) for each tile. A
+// few terms of all rows at a time, because they lie side by side.
+func (p *product) turn(w *Worker, i, m, k, n int) {
+	const few = 8
+	words := p.precision.Words(n)
+	w.a = grown(w.a, m*words)
+	tiles := tilesOf(m)
+	for q := 0; q < n; q += few {
+		count := min(few, n-q)
+		src := p.a[i*p.ars+(k+q)*p.acs:]
+		for at := range tiles {
+			from, r := tileOf(m, at, tiles)
+			dst := w.a[from*words+p.precision.Words(q)*r:]
+			switch {
+			case p.precision == BF16:
+				pairBF16(dst, r, src[from:], p.acs, count, r)
+			case p.ars == 1:
+				copyRows(dst, r, src[from:], p.acs, count, r)
+			default:
+				for term := range count {
+					for row := range r {
+						dst[term*r+row] = src[(from+row)*p.ars+term*p.acs]
+					}
+				}
+			}
 		}
-		return w.a, blockK + pad, 1
 	}
-	if p.ars == 1 {
-		copyRows(w.a, r, src, p.acs, n, r)
-		return w.a, 1, r
+}
+
+// grown returns x, or where it is too short n new zeros.
+func grown(x []float32, n int) []float32 {
+	if len(x) >= n {
+		return x
 	}
-	for k := 0; k < n; k++ {
-		dst := w.a[k*r : (k+1)*r]
-		for q := range dst {
-			dst[q] = src[q*p.ars+k*p.acs]
-		}
-	}
-	return w.a, 1, r
+	return Floats(n)
 }

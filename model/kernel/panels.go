@@ -16,14 +16,16 @@ type Panels struct {
 // NewPanels returns panels of zeros. The precision must be one that Check allows.
 func NewPanels(K, N int, precision Precision) *Panels {
 	p := &Panels{K: K, N: N, precision: precision, words: precision.Words(K), cols: use.cols}
-	p.data = aligned((N + p.cols - 1) / p.cols * p.cols * p.words)
+	p.data = Floats((N + p.cols - 1) / p.cols * p.cols * p.words)
 	return p
 }
 
-// aligned returns n zeros that start at a cache line.
-func aligned(n int) []float32 {
+// Floats returns n zeros that start at a cache line, in large pages where the system
+// gives them to those who ask.
+func Floats(n int) []float32 {
 	const line = 64
 	x := make([]float32, n+line/4)
+	largePages(x)
 	off := (line - int(uintptr(unsafe.Pointer(&x[0]))%line)) % line / 4
 	return x[off : off+n : off+n]
 }
@@ -132,7 +134,7 @@ func (w *Worker) columns(tile tile, M, k, n int, a []float32, ars, acs int, b, i
 func (w *Worker) edgeTile(tile tile, r, k, n int, a []float32, ars, acs int, b, init []float32, irs int, c []float32, crs int) {
 	cols := use.cols
 	if len(w.edge) < use.rows*cols {
-		w.edge = aligned(use.rows * cols)
+		w.edge = Floats(use.rows * cols)
 	}
 	for i := 0; i < r; i++ {
 		copy(w.edge[i*cols:i*cols+n], init[i*irs:i*irs+n])

@@ -37,12 +37,12 @@ func NewRecurrent(team *kernel.Team, cell Cell, T, B, H int, precision kernel.Pr
 	g := k.gates
 	r := &Recurrent{cell: k, T: T, B: B, H: H, precision: precision, team: team,
 		step: NewStep(cell, B, H, precision), whh: kernel.NewPanels(g*H, H, precision),
-		hidden: make([]float32, (T+1)*B*H), gates: make([]float32, T*B*kernel.TmpWidth(H)), dHidden: make([]float32, B*H)}
+		hidden: kernel.Floats((T + 1) * B * H), gates: kernel.Floats(T * B * kernel.TmpWidth(H)), dHidden: kernel.Floats(B * H)}
 	if precision != kernel.FP32 {
 		r.packed = newPacked(B, g*H, precision)
 	}
 	if k.memory {
-		r.cells, r.dCell = make([]float32, (T+1)*B*H), make([]float32, B*H)
+		r.cells, r.dCell = kernel.Floats((T+1)*B*H), kernel.Floats(B*H)
 	}
 	r.forward, r.backward, r.sums = r.runForward, r.runBackward, r.runSums
 	return r
@@ -90,6 +90,21 @@ func setOrClear(dst, src []float32) {
 	copy(dst, src)
 }
 
+// rowsEach is the number of sequences that make a worker's share of them worth while:
+// below it a product's tile has too few rows.
+const rowsEach = 16
+
+// part returns what a worker computes of every step: sequences of its own, which need
+// no other worker, or where those would be few, units of its own of all sequences.
+func (r *Recurrent) part(w *kernel.Worker) (p part, alone bool) {
+	if r.B >= rowsEach*w.Size {
+		from, to := w.Range(r.B, 1)
+		return part{from, to, 0, r.H}, true
+	}
+	lo, hi := w.Range(r.H, kernel.Columns())
+	return part{0, r.B, lo, hi}, false
+}
+
 // runForward is one worker's part of Forward: its units in every step.
 func (r *Recurrent) runForward(w *kernel.Worker) {
 	n, g := r.B*r.H, r.cell.gates
@@ -97,6 +112,7 @@ func (r *Recurrent) runForward(w *kernel.Worker) {
 	r.step.Pack(lo, hi, r.in.whh)
 	r.step.Put(0, r.hidden[:n], lo, hi)
 	w.Barrier()
+	p, alone := r.part(w)
 	for t := 0; t < r.T; t++ {
 		x, ids := r.in.x, []int32(nil)
 		if r.in.ids != nil {
@@ -109,8 +125,10 @@ func (r *Recurrent) runForward(w *kernel.Worker) {
 			c, cOut = r.cells[t*n:(t+1)*n], r.cells[(t+1)*n:(t+2)*n]
 		}
 		tmp := r.step.tmp(r.gates, t)
-		r.step.Forward(w, t, lo, hi, x, ids, tmp, r.hidden[t*n:(t+1)*n], r.hidden[(t+1)*n:(t+2)*n], c, cOut)
-		w.Barrier()
+		r.step.forward(w, t, p, x, ids, tmp, r.hidden[t*n:(t+1)*n], r.hidden[(t+1)*n:(t+2)*n], c, cOut)
+		if !alone {
+			w.Barrier()
+		}
 	}
 }
 
@@ -130,37 +148,52 @@ func (r *Recurrent) Backward(dout, whh []float32) (dh0, dc0 []float32) {
 	return r.dHidden, r.dCell
 }
 
-// runBackward is one worker's part of Backward: its units in every step.
+// runBackward is one worker's part of Backward, in every step.
 func (r *Recurrent) runBackward(w *kernel.Worker) {
-	B, H, n, g := r.B, r.H, r.B*r.H, r.cell.gates
+	H, n, g := r.H, r.B*r.H, r.cell.gates
 	lo, hi := w.Range(H, kernel.Columns())
 	r.whh.Pack(lo, hi, r.in.whh, H, 1)
+	p, alone := r.part(w)
+	if alone {
+		w.Barrier()
+	}
+	B, first := p.to-p.from, p.from*H
+	if B == 0 { // alone
+		return
+	}
+	dHidden, dCell := r.dHidden[first:], r.dCell
+	if r.cell.memory {
+		dCell = dCell[first:]
+	}
 	for b := 0; b < B; b++ {
-		clear(r.dHidden[b*H+lo : b*H+hi])
+		clear(dHidden[b*H+p.lo : b*H+p.hi])
 		if r.cell.memory {
-			clear(r.dCell[b*H+lo : b*H+hi])
+			clear(dCell[b*H+p.lo : b*H+p.hi])
 		}
 	}
+	width := kernel.TmpWidth(H)
 	for t := r.T - 1; t >= 0; t-- {
-		tmp, dout := r.step.tmp(r.gates, t), r.in.dout[t*n:(t+1)*n]
+		tmp, at := r.step.tmp(r.gates, t), t*n+first
+		rows, wide := tmp[p.from*width:], width
 		var init, c, cOut []float32
 		if r.cell.memory {
-			c, cOut = r.cells[t*n:(t+1)*n], r.cells[(t+1)*n:(t+2)*n]
+			c, cOut = r.cells[at:], r.cells[at+n:]
 		}
-		r.cell.backward(tmp, r.hidden[t*n:(t+1)*n], dout, r.dHidden, c, cOut, r.dCell, B, H, lo, hi)
-		if r.cell.bypass && lo < hi {
-			init = r.dHidden[lo:]
+		r.cell.backward(rows, r.hidden[at:], r.in.dout[at:], dHidden, c, cOut, dCell, B, H, p.lo, p.hi)
+		if r.cell.bypass && p.lo < p.hi {
+			init = dHidden[p.lo:]
 		}
-		rows, width := tmp, kernel.TmpWidth(H)
 		if r.precision != kernel.FP32 { // FP32 reads the gates where they lie
 			for k := 0; k < g; k++ {
-				r.packed.put(t, 0, B, k*H+lo, tmp, kernel.TmpWidth(H), k*H+lo, k*H+hi)
+				r.packed.put(t, p.from, p.to, k*H+p.lo, tmp, width, k*H+p.lo, k*H+p.hi)
 			}
-			rows, width = r.packed.rows[t%2], r.packed.width
+			rows, wide = r.packed.rows[t%2][p.from*r.packed.width:], r.packed.width
 		}
-		w.Barrier()
-		if lo < hi {
-			r.whh.Multiply(w, B, lo, hi, rows, width, init, H, r.dHidden[lo:], H)
+		if !alone {
+			w.Barrier()
+		}
+		if p.lo < p.hi {
+			r.whh.Multiply(w, B, p.lo, p.hi, rows, wide, init, H, dHidden[p.lo:], H)
 		}
 	}
 }

@@ -71,15 +71,36 @@ func (s *Step) PutRow(t int, h []float32, b int) {
 //	c, cOut  (B, H): memory before the step and after it, for a cell that has one;
 //	         may be the same
 func (s *Step) Forward(w *kernel.Worker, t, lo, hi int, x []float32, ids []int32, tmp, h, out, c, cOut []float32) {
-	B, H := s.rows, s.H
-	for u := lo; u < hi; u += strip * kernel.Columns() {
-		v := min(u+strip*kernel.Columns(), hi)
-		for g, p := range s.panels {
-			p.Multiply(w, B, u, v, s.packed.rows[t%2], s.packed.width, s.bias[g*H+u:], 0, tmp[g*H+u:], kernel.TmpWidth(H))
-		}
-		s.cell.forward(x, ids, tmp, h, out, c, cOut, B, H, u, v)
+	s.forward(w, t, part{0, s.rows, lo, hi}, x, ids, tmp, h, out, c, cOut)
+}
+
+// A part is what one worker computes of a time step: units lo … hi-1 of
+// sequences from … to-1.
+type part struct{ from, to, lo, hi int }
+
+// forward is Forward of a part. The slices are those of all sequences.
+func (s *Step) forward(w *kernel.Worker, t int, p part, x []float32, ids []int32, tmp, h, out, c, cOut []float32) {
+	B, H, n := p.to-p.from, s.H, p.from*s.H
+	if B == 0 || p.lo >= p.hi {
+		return
 	}
-	s.Put(t+1, out, lo, hi)
+	if ids != nil {
+		ids = ids[p.from:]
+	} else {
+		x = x[n*len(s.panels):]
+	}
+	if c != nil {
+		c, cOut = c[n:], cOut[n:]
+	}
+	rows, tmp := s.packed.rows[t%2][p.from*s.packed.width:], tmp[p.from*kernel.TmpWidth(H):]
+	for u := p.lo; u < p.hi; u += strip * kernel.Columns() {
+		v := min(u+strip*kernel.Columns(), p.hi)
+		for g, panel := range s.panels {
+			panel.Multiply(w, B, u, v, rows, s.packed.width, s.bias[g*H+u:], 0, tmp[g*H+u:], kernel.TmpWidth(H))
+		}
+		s.cell.forward(x, ids, tmp, h[n:], out[n:], c, cOut, B, H, u, v)
+	}
+	s.packed.put(t+1, p.from, p.to, p.lo, out, H, p.lo, p.hi)
 }
 
 // tmp returns the part of step t of all, (T, B, TmpWidth).
@@ -101,7 +122,7 @@ func newPacked(B, K int, precision kernel.Precision) packed {
 	const pad = 16 // keeps rows of a power-of-two width out of each other's cache sets
 	n := packed{precision: precision, width: precision.Words(K) + pad}
 	for i := range n.rows {
-		n.rows[i] = make([]float32, B*n.width)
+		n.rows[i] = kernel.Floats(B * n.width)
 	}
 	return n
 }

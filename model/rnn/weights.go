@@ -13,7 +13,7 @@ type Weights struct {
 
 // NewWeights returns zero weights.
 func NewWeights(s Shape) *Weights {
-	w := &Weights{Shape: s, Flat: make([]float32, s.Count()), list: s.Parameters()}
+	w := &Weights{Shape: s, Flat: kernel.Floats(s.Count()), list: s.Parameters()}
 	at := 0
 	for _, p := range w.list {
 		w.ByPos = append(w.ByPos, w.Flat[at:at+p.Size():at+p.Size()])

@@ -8,6 +8,11 @@ import (
 	"github.com/mmcloughlin/avo/reg"
 )
 
+const (
+	line  = 64   // bytes of a cache line
+	ahead = 2048 // bytes of b between those multiplied and those asked for
+)
+
 // tile emits the product of r rows with a panel of two vectors' columns: 2·r
 // accumulators stay in registers while k goes up. Addresses of three rows share
 // a pointer: base, base + ars, base + 2·ars.
@@ -28,6 +33,16 @@ func (x *isa) tile(r int, name string, accumulate func(b, a, acc reg.VecPhysical
 		VMOVUPS(Mem{Base: init, Disp: w}, acc(i, 1))
 		if i < r-1 {
 			ADDQ(irs, init)
+		}
+	}
+	next := Load(Param("c"), GP64()).(reg.GPVirtual)
+	rows := Load(Param("crs"), GP64())
+	for i := 0; i < r; i++ {
+		for at := 2 * w; at < 4*w; at += line {
+			PREFETCHT0(Mem{Base: next, Disp: at})
+		}
+		if i < r-1 {
+			ADDQ(rows, next)
 		}
 	}
 	ars := Load(Param("ars"), GP64())
@@ -51,6 +66,9 @@ func (x *isa) tile(r int, name string, accumulate func(b, a, acc reg.VecPhysical
 	Label("loop")
 	VMOVUPS(Mem{Base: b}, b0)
 	VMOVUPS(Mem{Base: b, Disp: w}, b1)
+	for at := 0; at < 2*w; at += line {
+		PREFETCHT0(Mem{Base: b, Disp: ahead + at})
+	}
 	ADDQ(U32(uint32(2*w)), b)
 	for i := 0; i < r; i++ {
 		VBROADCASTSS(row(i), spread)
