@@ -59,14 +59,12 @@ type choice struct {
 	prompt *text.Ending // of the prompt, where it is echoed
 	ending *text.Ending
 	kept   []token // those of what the endings hold back
-	all    []byte  // the text so far, without the prompt
 	out    []byte  // what the handler has not taken
 	tokens []token // those of out
 	offset int     // tokens before those of out
 	drawn  int
 	char   []byte // the one that came last
 	ended  bool
-	finish text.Finish // why it ended
 	failed error
 }
 
@@ -105,9 +103,8 @@ func (c *choice) emit(ch decode.Char) (more bool) {
 		c.answer.first.CompareAndSwap(0, time.Now().UnixNano())
 	}
 	ready, ended := c.ending.Add(c.char)
-	c.all = append(c.all, ready...)
 	if c.release(ready); ended {
-		c.kept, c.finish = nil, text.Stopped
+		c.kept = nil
 	}
 	c.answer.tell()
 	return !ended
@@ -131,12 +128,9 @@ func (c *choice) release(part []byte) {
 // end is called by the loop once, after the last character. err says why the text failed.
 func (c *choice) end(err error) {
 	c.mu.Lock()
-	if err == nil && c.finish == "" {
-		c.finish = text.Whole
+	if err == nil {
 		c.release(c.prompt.Rest())
-		rest := c.ending.Rest()
-		c.all = append(c.all, rest...)
-		c.release(rest)
+		c.release(c.ending.Rest())
 	}
 	c.ended, c.failed = true, err
 	c.mu.Unlock()
@@ -159,10 +153,10 @@ func (c *choice) take() (p completion.Choice, news, ended bool, err error) {
 	c.offset += len(c.tokens)
 	c.out, c.tokens = c.out[:0], nil
 	if c.ended {
-		reason := string(c.finish)
+		reason := string(c.ending.Finish())
 		p.FinishReason = &reason
 		if c.text.Length > 0 {
-			p.Receipt = receipt.New(c.of.Model, c.asked, []string{string(c.all)}, []text.Finish{c.finish})
+			p.Receipt = receipt.New(c.of.Model, c.asked, []string{string(c.ending.Text())}, []text.Finish{c.ending.Finish()})
 		}
 	}
 	return p, news, c.ended, nil

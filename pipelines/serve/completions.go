@@ -241,7 +241,7 @@ func (m *model) choice(req *completion.Request, prompt *text.Prompt, stream uint
 		return nil, completion.Refuse("", "%v", err)
 	}
 	bytes := m.Vocab.Unit() == vocab.Byte
-	c := &choice{of: m, asked: asked, likely: req.Logprobs, prompt: text.NewEnding(nil, bytes), ending: text.NewEnding(req.Stop, bytes)}
+	c := &choice{of: m, asked: asked, likely: req.Logprobs, prompt: text.NewEnding(nil, nil, bytes), ending: text.NewEnding(nil, req.Stop, bytes)}
 	if !req.Echo {
 		c.offset = len(prompt.IDs)
 	}

@@ -83,7 +83,7 @@ func (m *metrics) ended(c *choice) {
 	m.generated.Add(float64(c.drawn))
 	if c.failed == nil {
 		m.whole.Add(1)
-		m.finished.WithLabelValues(string(c.finish)).Inc()
+		m.finished.WithLabelValues(string(c.ending.Finish())).Inc()
 	}
 }
 

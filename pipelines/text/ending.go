@@ -7,11 +7,21 @@ import "unicode/utf8"
 // beginning of a stop string is held back until it is known. An Ending is for one
 // goroutine at a time.
 type Ending struct {
-	stops []stop
-	whole bool
-	held  []byte // not given out yet
-	ended bool
+	stops  []stop
+	whole  bool
+	all    []byte // what was added; without the stop string, once it is found
+	given  int    // bytes of all that were given out
+	finish Finish
 }
+
+// Finish says why a text has ended.
+type Finish string
+
+// The ends of a text.
+const (
+	Whole   Finish = "length" // it has all its characters
+	Stopped Finish = "stop"   // before a stop string
+)
 
 // stop is a stop string with the table of Knuth, Morris and Pratt: a character costs the
 // same however long the strings are.
@@ -21,11 +31,11 @@ type stop struct {
 	at   int   // length of the longest end of what was added that begins text
 }
 
-// NewEnding returns an Ending for a text without characters. Empty stop strings count as
-// none. With whole, a character of UTF-8 whose bytes come one by one is held back until
-// it is complete.
-func NewEnding(stops []string, whole bool) *Ending {
-	e := &Ending{whole: whole}
+// NewEnding returns an Ending for a text that begins with a prompt, in which no stop string
+// is looked for. Empty stop strings count as none. With whole, a character of UTF-8 whose
+// bytes come one by one is held back until it is complete.
+func NewEnding(prompt []byte, stops []string, whole bool) *Ending {
+	e := &Ending{whole: whole, all: append([]byte(nil), prompt...), given: len(prompt)}
 	for _, text := range stops {
 		if text == "" {
 			continue
@@ -50,14 +60,14 @@ func (s *stop) next(at int, b byte) int {
 	return at
 }
 
-// Add takes the bytes of the next character. It returns the bytes of the text that are
-// now known to belong to it, valid until the next call, and whether the text has ended.
+// Add takes the bytes of the next character. It returns the bytes that are now known to
+// belong to the text, and whether the text has ended.
 func (e *Ending) Add(char []byte) (ready []byte, ended bool) {
-	if e.ended {
+	if e.finish != "" {
 		return nil, true
 	}
 	for _, b := range char {
-		e.held = append(e.held, b)
+		e.all = append(e.all, b)
 		longest := 0
 		for i := range e.stops {
 			s := &e.stops[i]
@@ -66,32 +76,42 @@ func (e *Ending) Add(char []byte) (ready []byte, ended bool) {
 			}
 		}
 		if longest > 0 {
-			e.ended = true
-			ready = e.held[:len(e.held)-longest]
-			e.held = nil
-			return ready, true
+			e.finish, e.all = Stopped, e.all[:len(e.all)-longest]
+			return e.give(len(e.all)), true
 		}
 	}
 	hold := 0
 	for _, s := range e.stops {
 		hold = max(hold, s.at)
 	}
-	n := len(e.held) - hold
+	end := len(e.all) - hold
 	if e.whole {
-		n -= cut(e.held[:n])
+		end -= cut(e.all[e.given:end])
 	}
-	ready = e.held[:n]
-	e.held = append([]byte(nil), e.held[n:]...)
-	return ready, false
+	return e.give(end), false
 }
 
-// Rest returns the bytes that are still held back, for a text that ends without a stop
-// string.
+// Rest ends a text that has not ended before a stop string. It returns the bytes that were
+// still held back.
 func (e *Ending) Rest() []byte {
-	rest := e.held
-	e.held = nil
-	return rest
+	if e.finish == "" {
+		e.finish = Whole
+	}
+	return e.give(len(e.all))
 }
+
+// give gives out the bytes up to end.
+func (e *Ending) give(end int) []byte {
+	ready := e.all[e.given:end:end]
+	e.given = end
+	return ready
+}
+
+// Text returns the prompt and all bytes that were given out.
+func (e *Ending) Text() []byte { return e.all[:e.given:e.given] }
+
+// Finish returns why the text has ended; empty: it goes on.
+func (e *Ending) Finish() Finish { return e.finish }
 
 // cut returns the number of bytes at the end of b that begin a character of UTF-8 and do
 // not complete it.

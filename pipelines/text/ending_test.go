@@ -26,10 +26,13 @@ func endOf(all string, stops []string) (end int, stopped bool) {
 	return len(all), false
 }
 
+// prompt begins every text of checkEnding: no stop string is looked for in it, nor from its end on.
+const prompt = "ab\xc3"
+
 // checkEnding adds a text character by character, and compares with the definition.
 func checkEnding(t *testing.T, all string, cuts func() int, stops []string, whole bool) {
 	t.Helper()
-	e, got, given, stopped := text.NewEnding(stops, whole), "", 0, false
+	e, got, given, stopped := text.NewEnding([]byte(prompt), stops, whole), "", 0, false
 	for rest := all; rest != "" && !stopped; {
 		n := min(len(rest), cuts())
 		var ready []byte
@@ -51,6 +54,10 @@ func checkEnding(t *testing.T, all string, cuts func() int, stops []string, whol
 	want, ends := endOf(all, stops)
 	if got != all[:want] || stopped != ends {
 		t.Fatalf("%q with the stops %q is %q, stopped %v; want %q, %v", all, stops, got, stopped, all[:want], ends)
+	}
+	finish := map[bool]text.Finish{false: text.Whole, true: text.Stopped}[stopped]
+	if whole := prompt + got; string(e.Text()) != whole || e.Finish() != finish {
+		t.Fatalf("%q with the stops %q is %q, finish %q; want %q, %q", all, stops, e.Text(), e.Finish(), whole, finish)
 	}
 	if stopped {
 		if ready, again := e.Add([]byte("x")); len(ready) != 0 || !again || len(e.Rest()) != 0 {

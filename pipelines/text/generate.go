@@ -66,15 +66,6 @@ func (m *Model) ban(g configs.Generate) []int32 {
 	return list
 }
 
-// Finish says why a text has ended.
-type Finish string
-
-// The ends of a text.
-const (
-	Whole   Finish = "length" // it has all its characters
-	Stopped Finish = "stop"   // before a stop string
-)
-
 // GenerateResult is the outcome of Generate and Write.
 type GenerateResult struct {
 	Texts      []string   `json:"texts"` // prompt and continuation
@@ -127,15 +118,15 @@ func (m *Model) Write(ctx context.Context, q *Request, show func(text int, part 
 	}
 	within, cancel := context.WithCancel(ctx)
 	defer cancel()
-	w := &writing{texts: make([]written, len(q.Streams)), show: show, failed: cancel}
+	w := &writing{show: show, failed: cancel}
 	var texts []*decode.Text
-	for i, stream := range q.Streams {
+	for _, stream := range q.Streams {
 		sampler, err := sample.New(q.Sampling, q.Seed, stream)
 		if err != nil {
 			return nil, err
 		}
-		t := &w.texts[i]
-		*t = written{all: append([]byte(nil), q.Prompt.Text...), ending: NewEnding(q.Stop, false)}
+		t := NewEnding(q.Prompt.Text, q.Stop, false)
+		w.texts = append(w.texts, t)
 		texts = append(texts, &decode.Text{Prompt: q.Prompt.IDs, Length: q.Length, Sampler: sampler,
 			Emit: func(c decode.Char) bool { return w.add(t, m.Vocab.AppendText(nil, c.ID)) }, End: func(error) { w.end(t) }})
 	}
@@ -145,8 +136,8 @@ func (m *Model) Write(ctx context.Context, q *Request, show func(text int, part 
 			return nil, err
 		}
 	} else {
-		for i := range w.texts {
-			w.end(&w.texts[i])
+		for _, t := range w.texts {
+			w.end(t)
 		}
 	}
 	if w.err != nil {
@@ -154,60 +145,47 @@ func (m *Model) Write(ctx context.Context, q *Request, show func(text int, part 
 	}
 	res := &GenerateResult{Seed: q.Seed, Checkpoint: store.Path(m.Path), SHA256: m.SHA256}
 	for _, t := range w.texts {
-		res.Texts, res.Finish = append(res.Texts, string(t.all)), append(res.Finish, t.finish)
+		res.Texts, res.Finish = append(res.Texts, string(t.Text())), append(res.Finish, t.Finish())
 	}
 	return res, nil
 }
 
 // writing is the texts of a request.
 type writing struct {
-	texts  []written
+	texts  []*Ending
 	at     int // the text that is shown
+	shown  int // bytes of that text
 	show   func(text int, part []byte) error
 	err    error // of show
 	failed func()
 }
 
-// written is a text so far.
-type written struct {
-	all    []byte
-	ending *Ending
-	shown  int
-	finish Finish // empty: it goes on
-}
-
 // add takes a character of a text, and reports whether the text goes on.
-func (w *writing) add(t *written, char []byte) bool {
-	ready, ended := t.ending.Add(char)
-	t.all = append(t.all, ready...)
-	if ended {
-		t.finish = Stopped
-	}
+func (w *writing) add(t *Ending, char []byte) bool {
+	_, ended := t.Add(char)
 	w.flush()
 	return !ended && w.err == nil
 }
 
 // end takes the end of a text.
-func (w *writing) end(t *written) {
-	if t.finish == "" {
-		t.all, t.finish = append(t.all, t.ending.Rest()...), Whole
-	}
+func (w *writing) end(t *Ending) {
+	t.Rest()
 	w.flush()
 }
 
 // flush shows what is new, in the order of the texts.
 func (w *writing) flush() {
 	for w.at < len(w.texts) && w.err == nil {
-		t := &w.texts[w.at]
-		if t.shown < len(t.all) {
-			if w.err = w.show(w.at, t.all[t.shown:]); w.err != nil {
+		t := w.texts[w.at]
+		if part := t.Text()[w.shown:]; len(part) > 0 {
+			if w.err = w.show(w.at, part); w.err != nil {
 				w.failed()
 			}
-			t.shown = len(t.all)
+			w.shown += len(part)
 		}
-		if t.finish == "" {
+		if t.Finish() == "" {
 			return
 		}
-		w.at++
+		w.at, w.shown = w.at+1, 0
 	}
 }
