@@ -2,6 +2,7 @@ package look
 
 import (
 	"fmt"
+	"html"
 	"html/template"
 	"math"
 	"regexp"
@@ -75,6 +76,21 @@ func TestSheet(t *testing.T) {
 	}
 	if b.String() != "<style>"+string(CSS)+"</style>" {
 		t.Error("a template changes the sheet: the digest of the policy would not fit")
+	}
+}
+
+// TestHead: a title is text, whatever it is, and the policy has the digests of all sheets.
+func TestHead(t *testing.T) {
+	head := string(Head("quire test", `</title><script>"a" & b`, "p { color: red }"))
+	if !strings.Contains(head, "<title>&lt;/title&gt;&lt;script&gt;&#34;a&#34; &amp; b</title>") {
+		t.Errorf("the title is not text: %s", head)
+	}
+	// printf 'p { color: red }' | openssl dgst -sha256 -binary | base64
+	for _, part := range []string{"&#39;sha256-ngewhhP73WDIbgwseeu52VAAJgKdGUsu1IUQQsAm8m4=&#39;", "<style>p { color: red }</style>", "<style>" + string(CSS) + "</style>",
+		html.EscapeString(strings.TrimSuffix(Policy(), "'; img-src data:; base-uri 'none'; form-action 'none'"))} {
+		if !strings.Contains(head, part) {
+			t.Errorf("the head has no %s", part)
+		}
 	}
 }
 

@@ -128,9 +128,8 @@ func (d *document) render() ([]byte, error) {
 	var b bytes.Buffer
 	err := templates.ExecuteTemplate(&b, "page.html", struct {
 		*document
-		CSS    template.CSS
-		Policy string
-	}{d, look.CSS, look.Policy()})
+		Head template.HTML
+	}{d, look.Head("quire report", plain(d.Title)+" · "+d.Kicker)})
 	if err != nil {
 		return nil, fmt.Errorf("page: %s: %w", d.Title, err)
 	}

@@ -2,9 +2,7 @@ package score
 
 import (
 	"bytes"
-	"crypto/sha256"
 	_ "embed"
-	"encoding/base64"
 	"fmt"
 	"html/template"
 	"math"
@@ -103,15 +101,16 @@ func (p *Page) End(line string) {
 
 // HTML returns the page.
 func (p *Page) HTML() ([]byte, error) {
+	var names []string
 	for _, t := range p.texts {
+		names = append(names, t.Name)
 		for _, s := range t.Spans {
 			s.Text = readable(s.buf.String())
 		}
 	}
-	sum := sha256.Sum256([]byte(heat))
-	policy := strings.Replace(look.Policy(), "style-src ", "style-src 'sha256-"+base64.StdEncoding.EncodeToString(sum[:])+"' ", 1)
 	var b bytes.Buffer
-	err := pageTemplate.Execute(&b, map[string]any{"Policy": policy, "Look": look.CSS, "Heat": heat, "Model": readable(p.Model), "Texts": p.texts, "Most": PageChars})
+	err := pageTemplate.Execute(&b, map[string]any{"Head": look.Head("quire score", strings.Join(names, ", ")+" · score", heat),
+		"Model": readable(p.Model), "Texts": p.texts, "Most": PageChars})
 	if err != nil {
 		return nil, fmt.Errorf("score: %w", err)
 	}
