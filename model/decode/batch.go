@@ -2,6 +2,7 @@ package decode
 
 import (
 	"fmt"
+	"sync/atomic"
 
 	"github.com/quire-ml/quire/model/kernel"
 	"github.com/quire-ml/quire/model/sample"
@@ -22,6 +23,7 @@ type Batch struct {
 	ids   []int32
 	equal []float32 // (V), the logits before a text without a prompt
 	draw  func(*kernel.Worker)
+	fault atomic.Pointer[any] // what a sampler has panicked with
 }
 
 // A Text is a text that a Batch writes: its prompt, then Length drawn characters. Emit
@@ -115,9 +117,13 @@ func (b *Batch) Remove(t *Text) {
 }
 
 // Step takes every text one character on: the next of its prompt, or one that is drawn.
-// Texts that are at their end have left when Step returns.
+// Texts that are at their end have left when Step returns. Step panics where a sampler or an
+// Emit does: on the goroutine of its caller, who may go on with another Batch.
 func (b *Batch) Step() {
 	b.m.team.Run(len(b.texts)*b.m.shape.Vocabulary*drawing, b.draw)
+	if fault := b.fault.Swap(nil); fault != nil {
+		panic(*fault)
+	}
 	b.ids = b.ids[:0]
 	for i := 0; i < len(b.texts); {
 		t := b.texts[i]
@@ -140,8 +146,15 @@ func (b *Batch) Step() {
 // drawing is the rough cost of drawing from one logit, in multiplications of a product.
 const drawing = 256
 
-// share is one worker's part of the draws: those of its texts.
+// share is one worker's part of the draws: those of its texts. Nobody could recover from a
+// panic on a worker.
 func (b *Batch) share(w *kernel.Worker) {
+	defer func() {
+		if found := recover(); found != nil {
+			fault := found // in memory of its own, which no other step takes
+			b.fault.Store(&fault)
+		}
+	}()
 	lo, hi := w.Range(len(b.texts), 1)
 	for _, t := range b.texts[lo:hi] {
 		if t.at >= len(t.Prompt) && t.at < len(t.Prompt)+t.Length {

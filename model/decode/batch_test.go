@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"os/exec"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -260,6 +261,34 @@ func TestBatchRefuses(t *testing.T) {
 		t.Errorf("beside it is %v, want %v", got, want)
 	}
 	batch.Step() // of no texts
+}
+
+// TestBatchFault: a sampler that panics does so on the goroutine that steps, whichever worker
+// it ran on.
+func TestBatchFault(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(4))
+	model := weights(rnn.GRU, 1, 8)
+	const n = 200 // texts, enough for four workers
+	for bad := 0; bad < n; bad += 33 {
+		batch := decode.NewBatch(decode.New(model, n))
+		for i := range n {
+			text := &decode.Text{Length: 2, Emit: func(decode.Char) bool { return true }}
+			if i != bad { // which has no sampler
+				text.Sampler = (&wish{o: sample.Options{TopP: 1, Temperature: 1}}).sampler(t)
+			}
+			if err := batch.Add(text); err != nil {
+				t.Fatal(err)
+			}
+		}
+		fault := func() (fault any) {
+			defer func() { fault = recover() }()
+			batch.Step()
+			return nil
+		}()
+		if err, ok := fault.(runtime.Error); !ok || !strings.Contains(err.Error(), "nil pointer") {
+			t.Errorf("text %d has no sampler, and the step panics with %v", bad, fault)
+		}
+	}
 }
 
 // TestBatchAfterStep: a model goes on as a whole after a batch has moved some of its streams.
