@@ -64,7 +64,7 @@ func (m *Monitor) Serve(ctx context.Context, l net.Listener, st *store.Store, wa
 	ctx, stop := context.WithCancel(ctx)
 	var reader sync.WaitGroup
 	reader.Go(func() { m.follow(ctx, st) })
-	err := web.Serve(ctx, l, m.handler, endTime, warn)
+	err := web.Serve(ctx, l, web.Local(l, m.handler), endTime, warn)
 	stop()
 	reader.Wait()
 	return err

@@ -10,6 +10,7 @@ import (
 	"log"
 	"net"
 	"net/http"
+	"net/netip"
 	"strings"
 	"syscall"
 	"time"
@@ -94,6 +95,31 @@ func Serve(ctx context.Context, l net.Listener, h http.Handler, grace time.Durat
 		return fmt.Errorf("web: %w", errors.Join(err, s.Close()))
 	}
 	return <-ended
+}
+
+// Loopback reports whether a Host header names this machine as only this machine can.
+func Loopback(host string) bool {
+	if name, _, err := net.SplitHostPort(host); err == nil {
+		host = name
+	}
+	host = strings.TrimSuffix(strings.TrimPrefix(host, "["), "]")
+	ip, err := netip.ParseAddr(host)
+	return err == nil && ip.IsLoopback() || strings.EqualFold(host, "localhost")
+}
+
+// Local is h for a listener: where only this machine's programs reach it, no web page does
+// that has given its own name this machine's address. Its requests have a foreign Host.
+func Local(l net.Listener, h http.Handler) http.Handler {
+	if a, ok := l.Addr().(*net.TCPAddr); !ok || !a.IP.IsLoopback() {
+		return h
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !Loopback(r.Host) {
+			http.Error(w, "requests for localhost alone are answered", http.StatusForbidden)
+			return
+		}
+		h.ServeHTTP(w, r)
+	})
 }
 
 // lines is a writer that passes on each line of http.Server's.

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -161,6 +162,27 @@ func TestServe(t *testing.T) {
 	}
 	if text := <-answer; text == "whole" {
 		t.Error("an answer that does not end holds up the end")
+	}
+}
+
+// TestLocal: on loopback, requests under a foreign name are refused; elsewhere there are none.
+func TestLocal(t *testing.T) {
+	ok := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "ok") })
+	for address, foreign := range map[string]int{"127.0.0.1:0": http.StatusForbidden, "[::1]:0": http.StatusForbidden, "0.0.0.0:0": http.StatusOK} {
+		l, err := web.Listen(address)
+		if err != nil {
+			t.Logf("%s: %v", address, err) // a machine without IPv6
+			continue
+		}
+		l.Close()
+		for host, want := range map[string]int{"localhost": http.StatusOK, "LocalHost:80": http.StatusOK, "127.1.2.3:9": http.StatusOK, "[::1]": http.StatusOK, "[::1]:9": http.StatusOK,
+			"": foreign, "evil.example": foreign, "evil.example:80": foreign, "127.0.0.1.evil.example": foreign, "10.0.0.1": foreign} {
+			r, w := httptest.NewRequest("GET", "/metrics", nil), httptest.NewRecorder()
+			r.Host = host
+			if web.Local(l, ok).ServeHTTP(w, r); w.Code != want {
+				t.Errorf("%s asked as %q: %d, want %d", address, host, w.Code, want)
+			}
+		}
 	}
 }
 
