@@ -27,9 +27,11 @@ type Model struct {
 	logits  []float32      // (B, V)
 	losses  []float64      // (B)
 
-	ids  []int32 // (B), of the step that runs
-	t    int     // steps taken
-	step func(*kernel.Worker)
+	ids     []int32 // (B), of the step that runs
+	targets []int32 // (B), of the Losses that runs
+	t       int     // steps taken
+
+	step, loss func(*kernel.Worker)
 }
 
 // layer is one recurrent layer and its hidden.
@@ -70,7 +72,7 @@ func With(team *kernel.Team, w *rnn.Weights, B int) *Model {
 		}
 		m.layers = append(m.layers, l)
 	}
-	m.weights, m.step = w, m.runStep
+	m.weights, m.step, m.loss = w, m.runStep, m.runLoss
 	m.Reload()
 	return m
 }
@@ -213,6 +215,16 @@ func (m *Model) Losses(ids, targets []int32) ([]float64, error) {
 	if err != nil {
 		return nil, err
 	}
-	kernel.CrossEntropy(m.losses, logits, logits, targets, 1, m.B, m.shape.Vocabulary)
+	m.targets = targets
+	m.team.Run(16*len(logits), m.loss)
+	m.targets = nil
 	return m.losses, nil
+}
+
+// runLoss is one worker's part of Losses: its streams.
+func (m *Model) runLoss(w *kernel.Worker) {
+	lo, hi := w.Range(m.B, 1)
+	V := m.shape.Vocabulary
+	l := m.logits[lo*V : hi*V]
+	kernel.CrossEntropy(m.losses[lo:hi], l, l, m.targets[lo:hi], 1, hi-lo, V)
 }

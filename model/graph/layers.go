@@ -32,12 +32,18 @@ func affineGrads(team *kernel.Team, name string, x, w, b, dy *gorgonia.Node) (go
 	flat := kernel.Floats(total(x, w, b))
 	dx, dw, db := flat[:R*K], flat[R*K:R*K+N*K], flat[R*K+N*K:]
 	op := &fused{name: name, out: matrix(flat, len(flat))}
+	var rows []float32
+	sums := func(w *kernel.Worker) {
+		lo, hi := w.Range(N, 64)
+		kernel.ColumnSum(db, rows, N, R, lo, hi)
+	}
 	op.run = func(in []gorgonia.Value) error {
 		xv, wv, dyv := floats(in[0]), floats(in[1]), floats(in[2])
 		team.Gemm(R, K, N, dyv, N, 1, wv, K, 1, nil, 0, dx, K)
 		team.Gemm(N, K, R, dyv, 1, N, xv, K, 1, nil, 0, dw, K)
 		clear(db)
-		kernel.ColumnSum(db, dyv, N, R, 0, N)
+		rows = dyv
+		team.Run(R*N, sums)
 		return nil
 	}
 	all, err := op.apply(x, w, dy)
@@ -49,8 +55,8 @@ func affineGrads(team *kernel.Team, name string, x, w, b, dy *gorgonia.Node) (go
 
 // Recurrent adds one recurrent layer to the graph.
 //
-//	x         input pre-activations, rows of (G·H): one a character of the
-//	          vocabulary where ids is given, else one for each (t, b)
+//	x         input pre-activations, rows of (G·H): one a character of the batch where ids is
+//	          given, else one for each (t, b)
 //	ids       (T·B) int32, the row of x that (t, b) reads; nil for row t·B + b
 //	whh, bhh  (G·H, H), (G·H)
 //	h0, c0    (B, H): hidden and memory before step 0; c0 is nil for a cell
@@ -129,43 +135,4 @@ func recurrentGrads(name string, layer *rnn.Recurrent, in gorgonia.Nodes, ids, d
 		return nil, err
 	}
 	return parts(name, all, flat, in...)
-}
-
-// CrossEntropy adds the mean softmax cross-entropy of logits (R, V) against
-// targets (R) int32, 0 … V-1, to the graph, in nats. The returned slice holds the
-// R losses of the last run in float64. The name must be unique in the graph.
-func CrossEntropy(team *kernel.Team, name string, logits, targets *gorgonia.Node) (*gorgonia.Node, []float64, error) {
-	R, V := logits.Shape()[0], logits.Shape()[1]
-	losses, d := make([]float64, R), kernel.Floats(R*V)
-	loss := gorgonia.NewF32(0)
-	op := &fused{name: name, out: loss, smooth: []bool{true, false}}
-	var x []float32
-	var y []int32
-	rows := func(w *kernel.Worker) {
-		lo, hi := w.Range(R, 16)
-		kernel.CrossEntropy(losses[lo:hi], d[lo*V:hi*V], x[lo*V:hi*V], y[lo:hi], 1/float32(R), hi-lo, V)
-	}
-	op.run = func(in []gorgonia.Value) error {
-		x, y = floats(in[0]), ints(in[1])
-		team.Run(16*R*V, rows)
-		*loss = gorgonia.F32(kernel.Mean(losses))
-		return nil
-	}
-	op.diff = func(in gorgonia.Nodes, grad *gorgonia.Node) (gorgonia.Nodes, error) {
-		// d holds the gradient for a grad of 1, from the forward pass.
-		back := &fused{name: name + "/grad", out: matrix(d, R, V)}
-		back.run = func(v []gorgonia.Value) error {
-			g, ok := v[0].Data().(float32)
-			if ok && g != 1 {
-				for i := range d {
-					d[i] *= g
-				}
-			}
-			return nil
-		}
-		n, err := back.apply(grad, in[0], in[1])
-		return gorgonia.Nodes{n, nil}, err
-	}
-	n, err := op.apply(logits, targets)
-	return n, losses, err
 }

@@ -2,10 +2,10 @@
 // layers, dense layer and loss, differentiated by Gorgonia and run by its tape
 // machine.
 //
-//	table = Affine(embedding, W_ih, b_ih)          (V, G·H), once a step
-//	h     = Recurrent(table[ids], W_hh, b_hh, h0)  (T·B, H)
-//	h     = Recurrent(Affine(h, W_ih, b_ih), …)    for each further layer
-//	loss  = CrossEntropy(Affine(h, W, b), targets)
+//	x    = Characters(embedding, W_ih, b_ih, ids)  a row for each character of the batch
+//	h    = Recurrent(x[ids], W_hh, b_hh, h0)       (T·B, H)
+//	h    = Recurrent(Affine(h, W_ih, b_ih), …)     for each further layer
+//	loss = Output(h, W, b, targets)                the dense layer and its loss
 //
 // Dropout stands between layers and before the dense layer. Dropout of the input
 // looks characters up one by one in the first line, because each occurrence of a
@@ -13,7 +13,7 @@
 // Dropout of the weights drops values of W_hh, the same in all steps of a run
 // (Merity, Keskar and Socher, 2018).
 //
-// Affine, Recurrent and CrossEntropy replace ops of Gorgonia because a result must
+// Characters, Affine, Recurrent and Output replace ops of Gorgonia because a result must
 // not depend on the machine: the libraries behind those ops choose the order of
 // their sums. Each computes all its gradients in one op.
 //
@@ -55,8 +55,8 @@ type Network struct {
 	params  gorgonia.Nodes
 	hidden  gorgonia.Nodes // h0 of each layer, then c0 of each layer where the cell has memory
 	layers  []*rnn.Recurrent
-	logits  *gorgonia.Node
-	losses  []float64
+	top     *gorgonia.Node // hidden of the last layer, as the dense layer gets it
+	output  *rnn.Output
 	ids     []int32 // (T·B), the memory behind the input nodes
 	targets []int32
 }
@@ -86,19 +86,16 @@ func New(w *rnn.Weights, T, B int, o *Options) (*Network, error) {
 	targets := gorgonia.NodeFromAny(g, tensor.New(tensor.WithShape(T*B), tensor.WithBacking(n.targets)), gorgonia.WithName("targets"))
 	n.addHidden(g)
 
-	top, err := n.addLayers(ids)
-	if err != nil {
+	var err error
+	if n.top, err = n.addLayers(ids); err != nil {
 		return nil, err
 	}
 	last := len(n.params)
-	if n.logits, err = Affine(n.team, "dense", top, n.params[last-2], n.params[last-1]); err != nil {
-		return nil, err
-	}
-	loss, losses, err := CrossEntropy(n.team, "loss", n.logits, targets)
+	loss, output, err := Output(n.team, "output", n.top, n.params[last-2], n.params[last-1], targets)
 	if err != nil {
 		return nil, err
 	}
-	n.losses = losses
+	n.output = output
 	if _, err := gorgonia.Grad(loss, append(append(gorgonia.Nodes{}, n.params...), n.hidden...)...); err != nil {
 		return nil, fmt.Errorf("graph: differentiate: %w", err)
 	}
@@ -142,7 +139,7 @@ func (n *Network) addLayers(ids *gorgonia.Node) (*gorgonia.Node, error) {
 		if whh, err = n.drop(whh, n.o.WeightDropout); err != nil {
 			return nil, err
 		}
-		pre, err := Affine(n.team, fmt.Sprintf("input_l%d", k), x, wih, bih)
+		pre, rows, err := n.addInput(k, x, wih, bih, ids)
 		if err != nil {
 			return nil, err
 		}
@@ -151,13 +148,24 @@ func (n *Network) addLayers(ids *gorgonia.Node) (*gorgonia.Node, error) {
 			c0 = n.hidden[s.Layers+k]
 		}
 		var layer *rnn.Recurrent
-		x, layer, err = Recurrent(n.team, fmt.Sprintf("rnn_l%d", k), s.Cell, n.T, n.o.Precision, pre, ids, whh, bhh, n.hidden[k], c0)
+		x, layer, err = Recurrent(n.team, fmt.Sprintf("rnn_l%d", k), s.Cell, n.T, n.o.Precision, pre, rows, whh, bhh, n.hidden[k], c0)
 		if err != nil {
 			return nil, err
 		}
 		n.layers, ids = append(n.layers, layer), nil
 	}
 	return n.drop(x, dropped)
+}
+
+// addInput returns the input pre-activations of layer k, and the rows of them that the
+// ids of x name; nil for no ids.
+func (n *Network) addInput(k int, x, wih, bih, ids *gorgonia.Node) (pre, rows *gorgonia.Node, err error) {
+	name := fmt.Sprintf("input_l%d", k)
+	if ids != nil {
+		return Characters(n.team, name, x, wih, bih, ids)
+	}
+	pre, err = Affine(n.team, name, x, wih, bih)
+	return pre, nil, err
 }
 
 // drop adds dropout of a share p of x, with a new mask.
@@ -216,7 +224,7 @@ func (n *Network) Run(ids, targets []int32) (loss float64, err error) {
 	if err := n.machine.RunAll(); err != nil {
 		return 0, fmt.Errorf("graph: run: %w", err)
 	}
-	return kernel.Mean(n.losses), nil
+	return kernel.Mean(n.output.Losses()), nil
 }
 
 // Parameters returns the parameters with their gradients of the last Run, in the
@@ -240,8 +248,14 @@ func (n *Network) Gradient(name string) []float32 {
 	return nil
 }
 
-// Logits returns the logits of the last Run, (T·B, V), valid until the next Run.
-func (n *Network) Logits() []float32 { return floats(n.logits.Value()) }
+// Logits returns the logits of the last Run, (T·B, V), by the weights of the dense layer
+// as they are now.
+func (n *Network) Logits() []float32 {
+	logits := make([]float32, n.output.R*n.output.V)
+	w, b := n.weights.Dense()
+	n.output.Logits(logits, floats(n.top.Value()), w, b)
+	return logits
+}
 
 // Close ends the tape machine.
 func (n *Network) Close() error { return n.machine.Close() }

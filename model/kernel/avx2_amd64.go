@@ -34,8 +34,14 @@ func lstmForwardAVX2(n int, xi *float32, xf *float32, xg *float32, xo *float32, 
 // lstmBackwardAVX2 is lstmBackward for n values, a multiple of the vector's width.
 func lstmBackwardAVX2(n int, ai *float32, af *float32, ag *float32, ao *float32, c *float32, cOut *float32, dout *float32, dh *float32, dc *float32)
 
-// expSubAVX2 is expSub for n values, a multiple of the vector's width.
-func expSubAVX2(n int, dst *float32, src *float32, m float32)
+// greatestAVX2 raises acc[i%16] to src[i] for n values, a multiple of 16.
+func greatestAVX2(n int, src *float32, acc *[16]float32)
+
+// expSumAVX2 is expSum for n values, a multiple of 16, whose lanes it adds to acc.
+func expSumAVX2(n int, dst *float32, src *float32, acc *[16]float32, m float32)
+
+// scaleByAVX2 is scaleBy for n values, a multiple of the vector's width.
+func scaleByAVX2(n int, dst *float32, k float32)
 
 // addToAVX2 is addTo for n values, a multiple of the vector's width.
 func addToAVX2(n int, dst *float32, src *float32)

@@ -1088,48 +1088,127 @@ test:
 	VZEROUPPER
 	RET
 
-// func expSubAVX2(n int, dst *float32, src *float32, m float32)
+// func greatestAVX2(n int, src *float32, acc *[16]float32)
+// Requires: AVX
+TEXT ·greatestAVX2(SB), NOSPLIT, $0-24
+	MOVQ    src+8(FP), AX
+	MOVQ    acc+16(FP), CX
+	VMOVUPS (CX), Y0
+	VMOVUPS 32(CX), Y1
+	MOVQ    n+0(FP), DX
+	XORQ    BX, BX
+	SHLQ    $0x02, DX
+	JMP     test
+
+loop:
+	VMAXPS (AX)(BX*1), Y0, Y0
+	VMAXPS 32(AX)(BX*1), Y1, Y1
+	ADDQ   $0x00000040, BX
+
+test:
+	CMPQ    BX, DX
+	JLT     loop
+	VMOVUPS Y0, (CX)
+	VMOVUPS Y1, 32(CX)
+	VZEROUPPER
+	RET
+
+// func expSumAVX2(n int, dst *float32, src *float32, acc *[16]float32, m float32)
 // Requires: AVX, AVX2, FMA3, SSE
-TEXT ·expSubAVX2(SB), NOSPLIT, $0-28
+TEXT ·expSumAVX2(SB), NOSPLIT, $0-36
 	MOVQ         dst+8(FP), AX
 	MOVQ         src+16(FP), CX
-	MOVSS        m+24(FP), X0
+	MOVQ         acc+24(FP), DX
+	MOVSS        m+32(FP), X0
 	VBROADCASTSS X0, Y0
-	MOVQ         n+0(FP), DX
-	XORQ         BX, BX
-	SHLQ         $0x02, DX
+	VMOVUPS      (DX), Y1
+	VMOVUPS      32(DX), Y2
+	MOVQ         n+0(FP), BX
+	XORQ         SI, SI
+	SHLQ         $0x02, BX
 	JMP          test
 
 loop:
-	VMOVUPS      (CX)(BX*1), Y1
-	VSUBPS       Y0, Y1, Y1
-	VMOVUPS      constantsAVX2<>+64(SB), Y2
-	VMINPS       Y1, Y2, Y2
-	VMOVAPS      Y2, Y3
-	VMOVUPS      constantsAVX2<>+224(SB), Y4
-	VFMADD132PS  constantsAVX2<>+128(SB), Y4, Y3
-	VSUBPS       Y4, Y3, Y4
-	VMOVAPS      Y2, Y2
-	VFNMADD231PS constantsAVX2<>+160(SB), Y4, Y2
-	VFNMADD231PS constantsAVX2<>+192(SB), Y4, Y2
-	VMOVUPS      constantsAVX2<>+384(SB), Y4
-	VFMADD213PS  constantsAVX2<>+352(SB), Y2, Y4
-	VFMADD213PS  constantsAVX2<>+320(SB), Y2, Y4
-	VFMADD213PS  constantsAVX2<>+288(SB), Y2, Y4
-	VFMADD213PS  constantsAVX2<>+256(SB), Y2, Y4
-	VMULPS       Y2, Y2, Y5
-	VFMADD213PS  Y2, Y5, Y4
-	VADDPS       constantsAVX2<>+0(SB), Y4, Y4
-	VPSLLD       $0x17, Y3, Y3
-	VPADDD       constantsAVX2<>+608(SB), Y3, Y3
-	VMULPS       Y3, Y4, Y4
-	VCMPPS       $0x15, constantsAVX2<>+96(SB), Y1, Y1
-	VANDPS       Y4, Y1, Y4
-	VMOVUPS      Y4, (AX)(BX*1)
-	ADDQ         $0x00000020, BX
+	VMOVUPS      (CX)(SI*1), Y3
+	VSUBPS       Y0, Y3, Y3
+	VMOVUPS      constantsAVX2<>+64(SB), Y4
+	VMINPS       Y3, Y4, Y4
+	VMOVAPS      Y4, Y5
+	VMOVUPS      constantsAVX2<>+224(SB), Y6
+	VFMADD132PS  constantsAVX2<>+128(SB), Y6, Y5
+	VSUBPS       Y6, Y5, Y6
+	VMOVAPS      Y4, Y4
+	VFNMADD231PS constantsAVX2<>+160(SB), Y6, Y4
+	VFNMADD231PS constantsAVX2<>+192(SB), Y6, Y4
+	VMOVUPS      constantsAVX2<>+384(SB), Y6
+	VFMADD213PS  constantsAVX2<>+352(SB), Y4, Y6
+	VFMADD213PS  constantsAVX2<>+320(SB), Y4, Y6
+	VFMADD213PS  constantsAVX2<>+288(SB), Y4, Y6
+	VFMADD213PS  constantsAVX2<>+256(SB), Y4, Y6
+	VMULPS       Y4, Y4, Y7
+	VFMADD213PS  Y4, Y7, Y6
+	VADDPS       constantsAVX2<>+0(SB), Y6, Y6
+	VPSLLD       $0x17, Y5, Y5
+	VPADDD       constantsAVX2<>+608(SB), Y5, Y5
+	VMULPS       Y5, Y6, Y6
+	VCMPPS       $0x15, constantsAVX2<>+96(SB), Y3, Y3
+	VANDPS       Y6, Y3, Y6
+	VMOVUPS      Y6, (AX)(SI*1)
+	VADDPS       Y6, Y1, Y1
+	VMOVUPS      32(CX)(SI*1), Y3
+	VSUBPS       Y0, Y3, Y3
+	VMOVUPS      constantsAVX2<>+64(SB), Y4
+	VMINPS       Y3, Y4, Y4
+	VMOVAPS      Y4, Y5
+	VMOVUPS      constantsAVX2<>+224(SB), Y6
+	VFMADD132PS  constantsAVX2<>+128(SB), Y6, Y5
+	VSUBPS       Y6, Y5, Y6
+	VMOVAPS      Y4, Y4
+	VFNMADD231PS constantsAVX2<>+160(SB), Y6, Y4
+	VFNMADD231PS constantsAVX2<>+192(SB), Y6, Y4
+	VMOVUPS      constantsAVX2<>+384(SB), Y6
+	VFMADD213PS  constantsAVX2<>+352(SB), Y4, Y6
+	VFMADD213PS  constantsAVX2<>+320(SB), Y4, Y6
+	VFMADD213PS  constantsAVX2<>+288(SB), Y4, Y6
+	VFMADD213PS  constantsAVX2<>+256(SB), Y4, Y6
+	VMULPS       Y4, Y4, Y7
+	VFMADD213PS  Y4, Y7, Y6
+	VADDPS       constantsAVX2<>+0(SB), Y6, Y6
+	VPSLLD       $0x17, Y5, Y5
+	VPADDD       constantsAVX2<>+608(SB), Y5, Y5
+	VMULPS       Y5, Y6, Y6
+	VCMPPS       $0x15, constantsAVX2<>+96(SB), Y3, Y3
+	VANDPS       Y6, Y3, Y6
+	VMOVUPS      Y6, 32(AX)(SI*1)
+	VADDPS       Y6, Y2, Y2
+	ADDQ         $0x00000040, SI
 
 test:
-	CMPQ BX, DX
+	CMPQ    SI, BX
+	JLT     loop
+	VMOVUPS Y1, (DX)
+	VMOVUPS Y2, 32(DX)
+	VZEROUPPER
+	RET
+
+// func scaleByAVX2(n int, dst *float32, k float32)
+// Requires: AVX, AVX2, SSE
+TEXT ·scaleByAVX2(SB), NOSPLIT, $0-20
+	MOVQ         dst+8(FP), AX
+	MOVSS        k+16(FP), X0
+	VBROADCASTSS X0, Y0
+	MOVQ         n+0(FP), CX
+	XORQ         DX, DX
+	SHLQ         $0x02, CX
+	JMP          test
+
+loop:
+	VMULPS  (AX)(DX*1), Y0, Y1
+	VMOVUPS Y1, (AX)(DX*1)
+	ADDQ    $0x00000020, DX
+
+test:
+	CMPQ DX, CX
 	JLT  loop
 	VZEROUPPER
 	RET

@@ -58,8 +58,14 @@ func lstmForwardAVX512(n int, xi *float32, xf *float32, xg *float32, xo *float32
 // lstmBackwardAVX512 is lstmBackward for n values, a multiple of the vector's width.
 func lstmBackwardAVX512(n int, ai *float32, af *float32, ag *float32, ao *float32, c *float32, cOut *float32, dout *float32, dh *float32, dc *float32)
 
-// expSubAVX512 is expSub for n values, a multiple of the vector's width.
-func expSubAVX512(n int, dst *float32, src *float32, m float32)
+// greatestAVX512 raises acc[i%16] to src[i] for n values, a multiple of 16.
+func greatestAVX512(n int, src *float32, acc *[16]float32)
+
+// expSumAVX512 is expSum for n values, a multiple of 16, whose lanes it adds to acc.
+func expSumAVX512(n int, dst *float32, src *float32, acc *[16]float32, m float32)
+
+// scaleByAVX512 is scaleBy for n values, a multiple of the vector's width.
+func scaleByAVX512(n int, dst *float32, k float32)
 
 // addToAVX512 is addTo for n values, a multiple of the vector's width.
 func addToAVX512(n int, dst *float32, src *float32)

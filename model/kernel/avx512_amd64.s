@@ -2632,48 +2632,96 @@ test:
 	VZEROUPPER
 	RET
 
-// func expSubAVX512(n int, dst *float32, src *float32, m float32)
+// func greatestAVX512(n int, src *float32, acc *[16]float32)
+// Requires: AVX, AVX512F
+TEXT ·greatestAVX512(SB), NOSPLIT, $0-24
+	MOVQ    src+8(FP), AX
+	MOVQ    acc+16(FP), CX
+	VMOVUPS (CX), Z0
+	MOVQ    n+0(FP), DX
+	XORQ    BX, BX
+	SHLQ    $0x02, DX
+	JMP     test
+
+loop:
+	VMAXPS (AX)(BX*1), Z0, Z0
+	ADDQ   $0x00000040, BX
+
+test:
+	CMPQ    BX, DX
+	JLT     loop
+	VMOVUPS Z0, (CX)
+	VZEROUPPER
+	RET
+
+// func expSumAVX512(n int, dst *float32, src *float32, acc *[16]float32, m float32)
 // Requires: AVX, AVX512F, SSE
-TEXT ·expSubAVX512(SB), NOSPLIT, $0-28
+TEXT ·expSumAVX512(SB), NOSPLIT, $0-36
 	MOVQ         dst+8(FP), AX
 	MOVQ         src+16(FP), CX
-	MOVSS        m+24(FP), X0
+	MOVQ         acc+24(FP), DX
+	MOVSS        m+32(FP), X0
 	VBROADCASTSS X0, Z0
-	MOVQ         n+0(FP), DX
-	XORQ         BX, BX
-	SHLQ         $0x02, DX
+	VMOVUPS      (DX), Z1
+	MOVQ         n+0(FP), BX
+	XORQ         SI, SI
+	SHLQ         $0x02, BX
 	JMP          test
 
 loop:
-	VMOVUPS      (CX)(BX*1), Z1
-	VSUBPS       Z0, Z1, Z1
-	VMOVUPS      constantsAVX512<>+128(SB), Z2
-	VMINPS       Z1, Z2, Z2
-	VMOVAPS      Z2, Z3
-	VMOVUPS      constantsAVX512<>+448(SB), Z4
-	VFMADD132PS  constantsAVX512<>+256(SB), Z4, Z3
-	VSUBPS       Z4, Z3, Z4
-	VMOVAPS      Z2, Z2
-	VFNMADD231PS constantsAVX512<>+320(SB), Z4, Z2
-	VFNMADD231PS constantsAVX512<>+384(SB), Z4, Z2
-	VMOVUPS      constantsAVX512<>+768(SB), Z4
-	VFMADD213PS  constantsAVX512<>+704(SB), Z2, Z4
-	VFMADD213PS  constantsAVX512<>+640(SB), Z2, Z4
-	VFMADD213PS  constantsAVX512<>+576(SB), Z2, Z4
-	VFMADD213PS  constantsAVX512<>+512(SB), Z2, Z4
-	VMULPS       Z2, Z2, Z5
-	VFMADD213PS  Z2, Z5, Z4
-	VADDPS       constantsAVX512<>+0(SB), Z4, Z4
-	VPSLLD       $0x17, Z3, Z3
-	VPADDD       constantsAVX512<>+1216(SB), Z3, Z3
-	VMULPS       Z3, Z4, Z4
-	VCMPPS       $0x15, constantsAVX512<>+192(SB), Z1, K1
-	VMOVAPS.Z    Z4, K1, Z4
-	VMOVUPS      Z4, (AX)(BX*1)
-	ADDQ         $0x00000040, BX
+	VMOVUPS      (CX)(SI*1), Z2
+	VSUBPS       Z0, Z2, Z2
+	VMOVUPS      constantsAVX512<>+128(SB), Z3
+	VMINPS       Z2, Z3, Z3
+	VMOVAPS      Z3, Z4
+	VMOVUPS      constantsAVX512<>+448(SB), Z5
+	VFMADD132PS  constantsAVX512<>+256(SB), Z5, Z4
+	VSUBPS       Z5, Z4, Z5
+	VMOVAPS      Z3, Z3
+	VFNMADD231PS constantsAVX512<>+320(SB), Z5, Z3
+	VFNMADD231PS constantsAVX512<>+384(SB), Z5, Z3
+	VMOVUPS      constantsAVX512<>+768(SB), Z5
+	VFMADD213PS  constantsAVX512<>+704(SB), Z3, Z5
+	VFMADD213PS  constantsAVX512<>+640(SB), Z3, Z5
+	VFMADD213PS  constantsAVX512<>+576(SB), Z3, Z5
+	VFMADD213PS  constantsAVX512<>+512(SB), Z3, Z5
+	VMULPS       Z3, Z3, Z6
+	VFMADD213PS  Z3, Z6, Z5
+	VADDPS       constantsAVX512<>+0(SB), Z5, Z5
+	VPSLLD       $0x17, Z4, Z4
+	VPADDD       constantsAVX512<>+1216(SB), Z4, Z4
+	VMULPS       Z4, Z5, Z5
+	VCMPPS       $0x15, constantsAVX512<>+192(SB), Z2, K1
+	VMOVAPS.Z    Z5, K1, Z5
+	VMOVUPS      Z5, (AX)(SI*1)
+	VADDPS       Z5, Z1, Z1
+	ADDQ         $0x00000040, SI
 
 test:
-	CMPQ BX, DX
+	CMPQ    SI, BX
+	JLT     loop
+	VMOVUPS Z1, (DX)
+	VZEROUPPER
+	RET
+
+// func scaleByAVX512(n int, dst *float32, k float32)
+// Requires: AVX, AVX512F, SSE
+TEXT ·scaleByAVX512(SB), NOSPLIT, $0-20
+	MOVQ         dst+8(FP), AX
+	MOVSS        k+16(FP), X0
+	VBROADCASTSS X0, Z0
+	MOVQ         n+0(FP), CX
+	XORQ         DX, DX
+	SHLQ         $0x02, CX
+	JMP          test
+
+loop:
+	VMULPS  (AX)(DX*1), Z0, Z1
+	VMOVUPS Z1, (AX)(DX*1)
+	ADDQ    $0x00000040, DX
+
+test:
+	CMPQ DX, CX
 	JLT  loop
 	VZEROUPPER
 	RET

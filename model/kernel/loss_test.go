@@ -41,3 +41,48 @@ func TestCrossEntropy(t *testing.T) {
 		}
 	}
 }
+
+// TestLaneSum pins the order of the sum: terms 16 apart first, then lanes 8 apart, and
+// lanes beside each other last.
+func TestLaneSum(t *testing.T) {
+	if got := pairs(&[lanes]float32{0: 0x1p30, 1: 0.5, 8: -0x1p30}); got != 0.5 {
+		t.Errorf("the pairs give %g, want 0.5: those 8 apart come first", got)
+	}
+	every(t, func(t *testing.T) {
+		x := make([]float32, 16*41+9)
+		for i := range x {
+			x[i] = -100 // a term of 0
+		}
+		x[0] = 20 // a term that takes no other up which is below 16
+		for k := range 40 {
+			x[16*k+8] = 0 // 40 terms of 1 in lane 8
+		}
+		x[16*40], x[16*41] = 0, 0 // lane 0 takes neither up
+		big := Exp(20)
+		if got := expSum(x, x, 0, new([lanes]float32)); got != big+40 || got == big {
+			t.Errorf("lane sum %g, want %g + 40", got, big)
+		}
+	})
+}
+
+// TestGreatest has the greatest value at every place of rows around the lanes.
+func TestGreatest(t *testing.T) {
+	every(t, func(t *testing.T) {
+		for n := 1; n <= 66; n++ {
+			for at := range n {
+				x := random(uint64(n), n)
+				x[at] = 9
+				if got := greatest(x, new([lanes]float32)); got != 9 {
+					t.Fatalf("of %d values with 9 at %d the greatest is %g", n, at, got)
+				}
+				for i := range x {
+					x[i] = -10 - abs(x[i])
+				}
+				x[at] = -9
+				if got := greatest(x, new([lanes]float32)); got != -9 {
+					t.Fatalf("of %d negative values with -9 at %d the greatest is %g", n, at, got)
+				}
+			}
+		}
+	})
+}

@@ -34,8 +34,14 @@ func lstmForwardNEON(n int, xi, xf, xg, xo, ai, af, ag, ao, c, cOut, out *float3
 // lstmBackwardNEON is lstmBackward for n values, a multiple of the vector's width.
 func lstmBackwardNEON(n int, ai, af, ag, ao, c, cOut, dout, dh, dc *float32)
 
-// expSubNEON is expSub for n values, a multiple of the vector's width.
-func expSubNEON(n int, dst, src *float32, m float32)
+// greatestNEON raises acc[i%16] to src[i] for n values, a multiple of 16.
+func greatestNEON(n int, src *float32, acc *[16]float32)
+
+// expSumNEON is expSum for n values, a multiple of 16, whose lanes it adds to acc.
+func expSumNEON(n int, dst, src *float32, acc *[16]float32, m float32)
+
+// scaleByNEON is scaleBy for n values, a multiple of the vector's width.
+func scaleByNEON(n int, dst *float32, k float32)
 
 // addToNEON is addTo for n values, a multiple of the vector's width.
 func addToNEON(n int, dst, src *float32)

@@ -1054,54 +1054,220 @@ loop:
 done:
 	RET
 
-// func expSubNEON(n int, dst, src *float32, m float32)
-TEXT ·expSubNEON(SB), NOSPLIT, $0-28
+// func greatestNEON(n int, src *float32, acc *[16]float32)
+TEXT ·greatestNEON(SB), NOSPLIT, $0-24
 	MOVD n+0(FP), R0
-	MOVD dst+8(FP), R1
-	MOVD src+16(FP), R2
-	FMOVS m+24(FP), F31
-	MOVD $constantsNEON<>(SB), R15
-	WORD $0x4e0407e0 // dup v0.4s, v31.s[0]
+	MOVD src+8(FP), R1
+	MOVD acc+16(FP), R2
+	WORD $0x3dc00040 // ldr q0, [x2, #0]
+	WORD $0x3dc00441 // ldr q1, [x2, #16]
+	WORD $0x3dc00842 // ldr q2, [x2, #32]
+	WORD $0x3dc00c43 // ldr q3, [x2, #48]
 	LSL $2, R0, R0
 	MOVD $0, R3
 	CBZ R0, done
 loop:
-	WORD $0x3ce36841 // ldr q1, [x2, x3]
-	WORD $0x4ea0d421 // fsub v1.4s, v1.4s, v0.4s
-	WORD $0x3dc009e2 // ldr q2, [x15, #32]
-	WORD $0x4ea2f422 // fmin v2.4s, v1.4s, v2.4s
-	WORD $0x3dc01de3 // ldr q3, [x15, #112]
-	WORD $0x3dc011e4 // ldr q4, [x15, #64]
-	WORD $0x4ea31c65 // orr v5.16b, v3.16b, v3.16b
-	WORD $0x4e24cc45 // fmla v5.4s, v2.4s, v4.4s
-	WORD $0x4ea3d4a3 // fsub v3.4s, v5.4s, v3.4s
-	WORD $0x3dc015e4 // ldr q4, [x15, #80]
-	WORD $0x4ea4cc62 // fmls v2.4s, v3.4s, v4.4s
-	WORD $0x3dc019e4 // ldr q4, [x15, #96]
-	WORD $0x4ea4cc62 // fmls v2.4s, v3.4s, v4.4s
-	WORD $0x3dc031e3 // ldr q3, [x15, #192]
-	WORD $0x3dc02de4 // ldr q4, [x15, #176]
-	WORD $0x4e22cc64 // fmla v4.4s, v3.4s, v2.4s
-	WORD $0x3dc029e3 // ldr q3, [x15, #160]
-	WORD $0x4e22cc83 // fmla v3.4s, v4.4s, v2.4s
-	WORD $0x3dc025e4 // ldr q4, [x15, #144]
-	WORD $0x4e22cc64 // fmla v4.4s, v3.4s, v2.4s
-	WORD $0x3dc021e3 // ldr q3, [x15, #128]
-	WORD $0x4e22cc83 // fmla v3.4s, v4.4s, v2.4s
-	WORD $0x6e22dc44 // fmul v4.4s, v2.4s, v2.4s
-	WORD $0x4e24cc62 // fmla v2.4s, v3.4s, v4.4s
-	WORD $0x3dc001e3 // ldr q3, [x15, #0]
-	WORD $0x4e23d442 // fadd v2.4s, v2.4s, v3.4s
-	WORD $0x4f3754a3 // shl v3.4s, v5.4s, #23
-	WORD $0x3dc04de4 // ldr q4, [x15, #304]
-	WORD $0x4ea48463 // add v3.4s, v3.4s, v4.4s
-	WORD $0x6e23dc42 // fmul v2.4s, v2.4s, v3.4s
-	WORD $0x3dc00de3 // ldr q3, [x15, #48]
-	WORD $0x6ea1e461 // fcmgt v1.4s, v3.4s, v1.4s
-	WORD $0x4e611c41 // bic v1.16b, v2.16b, v1.16b
-	WORD $0x3ca36821 // str q1, [x1, x3]
-	ADD $16, R3, R3
+	WORD $0x3cc10424 // ldr q4, [x1], #16
+	WORD $0x4e24f400 // fmax v0.4s, v0.4s, v4.4s
+	WORD $0x3cc10424 // ldr q4, [x1], #16
+	WORD $0x4e24f421 // fmax v1.4s, v1.4s, v4.4s
+	WORD $0x3cc10424 // ldr q4, [x1], #16
+	WORD $0x4e24f442 // fmax v2.4s, v2.4s, v4.4s
+	WORD $0x3cc10424 // ldr q4, [x1], #16
+	WORD $0x4e24f463 // fmax v3.4s, v3.4s, v4.4s
+	ADD $64, R3, R3
 	CMP R0, R3
+	BLT loop
+done:
+	WORD $0x3d800040 // str q0, [x2, #0]
+	WORD $0x3d800441 // str q1, [x2, #16]
+	WORD $0x3d800842 // str q2, [x2, #32]
+	WORD $0x3d800c43 // str q3, [x2, #48]
+	RET
+
+// func expSumNEON(n int, dst, src *float32, acc *[16]float32, m float32)
+TEXT ·expSumNEON(SB), NOSPLIT, $0-36
+	MOVD n+0(FP), R0
+	MOVD dst+8(FP), R1
+	MOVD src+16(FP), R2
+	MOVD acc+24(FP), R3
+	FMOVS m+32(FP), F31
+	MOVD $constantsNEON<>(SB), R15
+	WORD $0x4e0407e0 // dup v0.4s, v31.s[0]
+	WORD $0x3dc00061 // ldr q1, [x3, #0]
+	WORD $0x3dc00462 // ldr q2, [x3, #16]
+	WORD $0x3dc00863 // ldr q3, [x3, #32]
+	WORD $0x3dc00c64 // ldr q4, [x3, #48]
+	LSL $2, R0, R0
+	MOVD $0, R4
+	CBZ R0, done
+loop:
+	WORD $0x3cc10445 // ldr q5, [x2], #16
+	WORD $0x4ea0d4a5 // fsub v5.4s, v5.4s, v0.4s
+	WORD $0x3dc009e6 // ldr q6, [x15, #32]
+	WORD $0x4ea6f4a6 // fmin v6.4s, v5.4s, v6.4s
+	WORD $0x3dc01de7 // ldr q7, [x15, #112]
+	WORD $0x3dc011e8 // ldr q8, [x15, #64]
+	WORD $0x4ea71ce9 // orr v9.16b, v7.16b, v7.16b
+	WORD $0x4e28ccc9 // fmla v9.4s, v6.4s, v8.4s
+	WORD $0x4ea7d527 // fsub v7.4s, v9.4s, v7.4s
+	WORD $0x3dc015e8 // ldr q8, [x15, #80]
+	WORD $0x4ea8cce6 // fmls v6.4s, v7.4s, v8.4s
+	WORD $0x3dc019e8 // ldr q8, [x15, #96]
+	WORD $0x4ea8cce6 // fmls v6.4s, v7.4s, v8.4s
+	WORD $0x3dc031e7 // ldr q7, [x15, #192]
+	WORD $0x3dc02de8 // ldr q8, [x15, #176]
+	WORD $0x4e26cce8 // fmla v8.4s, v7.4s, v6.4s
+	WORD $0x3dc029e7 // ldr q7, [x15, #160]
+	WORD $0x4e26cd07 // fmla v7.4s, v8.4s, v6.4s
+	WORD $0x3dc025e8 // ldr q8, [x15, #144]
+	WORD $0x4e26cce8 // fmla v8.4s, v7.4s, v6.4s
+	WORD $0x3dc021e7 // ldr q7, [x15, #128]
+	WORD $0x4e26cd07 // fmla v7.4s, v8.4s, v6.4s
+	WORD $0x6e26dcc8 // fmul v8.4s, v6.4s, v6.4s
+	WORD $0x4e28cce6 // fmla v6.4s, v7.4s, v8.4s
+	WORD $0x3dc001e7 // ldr q7, [x15, #0]
+	WORD $0x4e27d4c6 // fadd v6.4s, v6.4s, v7.4s
+	WORD $0x4f375527 // shl v7.4s, v9.4s, #23
+	WORD $0x3dc04de8 // ldr q8, [x15, #304]
+	WORD $0x4ea884e7 // add v7.4s, v7.4s, v8.4s
+	WORD $0x6e27dcc6 // fmul v6.4s, v6.4s, v7.4s
+	WORD $0x3dc00de7 // ldr q7, [x15, #48]
+	WORD $0x6ea5e4e5 // fcmgt v5.4s, v7.4s, v5.4s
+	WORD $0x4e651cc5 // bic v5.16b, v6.16b, v5.16b
+	WORD $0x3c810425 // str q5, [x1], #16
+	WORD $0x4e25d421 // fadd v1.4s, v1.4s, v5.4s
+	WORD $0x3cc10445 // ldr q5, [x2], #16
+	WORD $0x4ea0d4a5 // fsub v5.4s, v5.4s, v0.4s
+	WORD $0x3dc009e6 // ldr q6, [x15, #32]
+	WORD $0x4ea6f4a6 // fmin v6.4s, v5.4s, v6.4s
+	WORD $0x3dc01de7 // ldr q7, [x15, #112]
+	WORD $0x3dc011e8 // ldr q8, [x15, #64]
+	WORD $0x4ea71ce9 // orr v9.16b, v7.16b, v7.16b
+	WORD $0x4e28ccc9 // fmla v9.4s, v6.4s, v8.4s
+	WORD $0x4ea7d527 // fsub v7.4s, v9.4s, v7.4s
+	WORD $0x3dc015e8 // ldr q8, [x15, #80]
+	WORD $0x4ea8cce6 // fmls v6.4s, v7.4s, v8.4s
+	WORD $0x3dc019e8 // ldr q8, [x15, #96]
+	WORD $0x4ea8cce6 // fmls v6.4s, v7.4s, v8.4s
+	WORD $0x3dc031e7 // ldr q7, [x15, #192]
+	WORD $0x3dc02de8 // ldr q8, [x15, #176]
+	WORD $0x4e26cce8 // fmla v8.4s, v7.4s, v6.4s
+	WORD $0x3dc029e7 // ldr q7, [x15, #160]
+	WORD $0x4e26cd07 // fmla v7.4s, v8.4s, v6.4s
+	WORD $0x3dc025e8 // ldr q8, [x15, #144]
+	WORD $0x4e26cce8 // fmla v8.4s, v7.4s, v6.4s
+	WORD $0x3dc021e7 // ldr q7, [x15, #128]
+	WORD $0x4e26cd07 // fmla v7.4s, v8.4s, v6.4s
+	WORD $0x6e26dcc8 // fmul v8.4s, v6.4s, v6.4s
+	WORD $0x4e28cce6 // fmla v6.4s, v7.4s, v8.4s
+	WORD $0x3dc001e7 // ldr q7, [x15, #0]
+	WORD $0x4e27d4c6 // fadd v6.4s, v6.4s, v7.4s
+	WORD $0x4f375527 // shl v7.4s, v9.4s, #23
+	WORD $0x3dc04de8 // ldr q8, [x15, #304]
+	WORD $0x4ea884e7 // add v7.4s, v7.4s, v8.4s
+	WORD $0x6e27dcc6 // fmul v6.4s, v6.4s, v7.4s
+	WORD $0x3dc00de7 // ldr q7, [x15, #48]
+	WORD $0x6ea5e4e5 // fcmgt v5.4s, v7.4s, v5.4s
+	WORD $0x4e651cc5 // bic v5.16b, v6.16b, v5.16b
+	WORD $0x3c810425 // str q5, [x1], #16
+	WORD $0x4e25d442 // fadd v2.4s, v2.4s, v5.4s
+	WORD $0x3cc10445 // ldr q5, [x2], #16
+	WORD $0x4ea0d4a5 // fsub v5.4s, v5.4s, v0.4s
+	WORD $0x3dc009e6 // ldr q6, [x15, #32]
+	WORD $0x4ea6f4a6 // fmin v6.4s, v5.4s, v6.4s
+	WORD $0x3dc01de7 // ldr q7, [x15, #112]
+	WORD $0x3dc011e8 // ldr q8, [x15, #64]
+	WORD $0x4ea71ce9 // orr v9.16b, v7.16b, v7.16b
+	WORD $0x4e28ccc9 // fmla v9.4s, v6.4s, v8.4s
+	WORD $0x4ea7d527 // fsub v7.4s, v9.4s, v7.4s
+	WORD $0x3dc015e8 // ldr q8, [x15, #80]
+	WORD $0x4ea8cce6 // fmls v6.4s, v7.4s, v8.4s
+	WORD $0x3dc019e8 // ldr q8, [x15, #96]
+	WORD $0x4ea8cce6 // fmls v6.4s, v7.4s, v8.4s
+	WORD $0x3dc031e7 // ldr q7, [x15, #192]
+	WORD $0x3dc02de8 // ldr q8, [x15, #176]
+	WORD $0x4e26cce8 // fmla v8.4s, v7.4s, v6.4s
+	WORD $0x3dc029e7 // ldr q7, [x15, #160]
+	WORD $0x4e26cd07 // fmla v7.4s, v8.4s, v6.4s
+	WORD $0x3dc025e8 // ldr q8, [x15, #144]
+	WORD $0x4e26cce8 // fmla v8.4s, v7.4s, v6.4s
+	WORD $0x3dc021e7 // ldr q7, [x15, #128]
+	WORD $0x4e26cd07 // fmla v7.4s, v8.4s, v6.4s
+	WORD $0x6e26dcc8 // fmul v8.4s, v6.4s, v6.4s
+	WORD $0x4e28cce6 // fmla v6.4s, v7.4s, v8.4s
+	WORD $0x3dc001e7 // ldr q7, [x15, #0]
+	WORD $0x4e27d4c6 // fadd v6.4s, v6.4s, v7.4s
+	WORD $0x4f375527 // shl v7.4s, v9.4s, #23
+	WORD $0x3dc04de8 // ldr q8, [x15, #304]
+	WORD $0x4ea884e7 // add v7.4s, v7.4s, v8.4s
+	WORD $0x6e27dcc6 // fmul v6.4s, v6.4s, v7.4s
+	WORD $0x3dc00de7 // ldr q7, [x15, #48]
+	WORD $0x6ea5e4e5 // fcmgt v5.4s, v7.4s, v5.4s
+	WORD $0x4e651cc5 // bic v5.16b, v6.16b, v5.16b
+	WORD $0x3c810425 // str q5, [x1], #16
+	WORD $0x4e25d463 // fadd v3.4s, v3.4s, v5.4s
+	WORD $0x3cc10445 // ldr q5, [x2], #16
+	WORD $0x4ea0d4a5 // fsub v5.4s, v5.4s, v0.4s
+	WORD $0x3dc009e6 // ldr q6, [x15, #32]
+	WORD $0x4ea6f4a6 // fmin v6.4s, v5.4s, v6.4s
+	WORD $0x3dc01de7 // ldr q7, [x15, #112]
+	WORD $0x3dc011e8 // ldr q8, [x15, #64]
+	WORD $0x4ea71ce9 // orr v9.16b, v7.16b, v7.16b
+	WORD $0x4e28ccc9 // fmla v9.4s, v6.4s, v8.4s
+	WORD $0x4ea7d527 // fsub v7.4s, v9.4s, v7.4s
+	WORD $0x3dc015e8 // ldr q8, [x15, #80]
+	WORD $0x4ea8cce6 // fmls v6.4s, v7.4s, v8.4s
+	WORD $0x3dc019e8 // ldr q8, [x15, #96]
+	WORD $0x4ea8cce6 // fmls v6.4s, v7.4s, v8.4s
+	WORD $0x3dc031e7 // ldr q7, [x15, #192]
+	WORD $0x3dc02de8 // ldr q8, [x15, #176]
+	WORD $0x4e26cce8 // fmla v8.4s, v7.4s, v6.4s
+	WORD $0x3dc029e7 // ldr q7, [x15, #160]
+	WORD $0x4e26cd07 // fmla v7.4s, v8.4s, v6.4s
+	WORD $0x3dc025e8 // ldr q8, [x15, #144]
+	WORD $0x4e26cce8 // fmla v8.4s, v7.4s, v6.4s
+	WORD $0x3dc021e7 // ldr q7, [x15, #128]
+	WORD $0x4e26cd07 // fmla v7.4s, v8.4s, v6.4s
+	WORD $0x6e26dcc8 // fmul v8.4s, v6.4s, v6.4s
+	WORD $0x4e28cce6 // fmla v6.4s, v7.4s, v8.4s
+	WORD $0x3dc001e7 // ldr q7, [x15, #0]
+	WORD $0x4e27d4c6 // fadd v6.4s, v6.4s, v7.4s
+	WORD $0x4f375527 // shl v7.4s, v9.4s, #23
+	WORD $0x3dc04de8 // ldr q8, [x15, #304]
+	WORD $0x4ea884e7 // add v7.4s, v7.4s, v8.4s
+	WORD $0x6e27dcc6 // fmul v6.4s, v6.4s, v7.4s
+	WORD $0x3dc00de7 // ldr q7, [x15, #48]
+	WORD $0x6ea5e4e5 // fcmgt v5.4s, v7.4s, v5.4s
+	WORD $0x4e651cc5 // bic v5.16b, v6.16b, v5.16b
+	WORD $0x3c810425 // str q5, [x1], #16
+	WORD $0x4e25d484 // fadd v4.4s, v4.4s, v5.4s
+	ADD $64, R4, R4
+	CMP R0, R4
+	BLT loop
+done:
+	WORD $0x3d800061 // str q1, [x3, #0]
+	WORD $0x3d800462 // str q2, [x3, #16]
+	WORD $0x3d800863 // str q3, [x3, #32]
+	WORD $0x3d800c64 // str q4, [x3, #48]
+	RET
+
+// func scaleByNEON(n int, dst *float32, k float32)
+TEXT ·scaleByNEON(SB), NOSPLIT, $0-20
+	MOVD n+0(FP), R0
+	MOVD dst+8(FP), R1
+	FMOVS k+16(FP), F31
+	MOVD $constantsNEON<>(SB), R15
+	WORD $0x4e0407e0 // dup v0.4s, v31.s[0]
+	LSL $2, R0, R0
+	MOVD $0, R2
+	CBZ R0, done
+loop:
+	WORD $0x3ce26821 // ldr q1, [x1, x2]
+	WORD $0x6e20dc21 // fmul v1.4s, v1.4s, v0.4s
+	WORD $0x3ca26821 // str q1, [x1, x2]
+	ADD $16, R2, R2
+	CMP R0, R2
 	BLT loop
 done:
 	RET

@@ -24,7 +24,9 @@ type variant struct {
 	gruBackward  func(n int, r, z, an, nn, h, dout, dh *float32)
 	lstmForward  func(n int, xi, xf, xg, xo, ai, af, ag, ao, c, cOut, out *float32)
 	lstmBackward func(n int, ai, af, ag, ao, c, cOut, dout, dh, dc *float32)
-	expSub       func(n int, dst, src *float32, m float32)
+	greatest     func(n int, src *float32, acc *[lanes]float32)                 // n is a multiple of 16
+	expSum       func(n int, dst, src *float32, acc *[lanes]float32, m float32) // likewise
+	scaleBy      func(n int, dst *float32, k float32)
 	addTo        func(n int, dst, src *float32)
 	adam         func(n int, p, m, v, grad *float32, rates *[6]float32)
 	sumSquares   func(n int, src *float32) float64 // n is a multiple of 16
@@ -93,6 +95,14 @@ func Variant() (string, error) { return use.name, useErr }
 // Columns returns the number of columns that a product computes together. Work is
 // best divided at multiples of it.
 func Columns() int { return use.cols }
+
+// wholeLanes returns the part of n that functions over lanes take.
+func wholeLanes(n int) int {
+	if use.lanes == 0 {
+		return 0
+	}
+	return n - n%lanes
+}
 
 // whole returns the part of n that the variant's vector functions take.
 func whole(n int) int {

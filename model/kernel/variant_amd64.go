@@ -22,14 +22,16 @@ func variants() []*variant {
 var avx2 = &variant{name: "avx2", rows: 6, cols: 16, lanes: 8,
 	tile:       tiles([]tileFunc{tile1AVX2, tile2AVX2, tile3AVX2, tile4AVX2, tile5AVX2, tile6AVX2}, 16),
 	gruForward: gruForwardAVX2, gruBackward: gruBackwardAVX2, lstmForward: lstmForwardAVX2, lstmBackward: lstmBackwardAVX2,
-	expSub: expSubAVX2, addTo: addToAVX2, adam: adamAVX2, sumSquares: sumSquaresAVX2, dropout: dropoutAVX2,
+	greatest: greatestAVX2, expSum: expSumAVX2, scaleBy: scaleByAVX2,
+	addTo: addToAVX2, adam: adamAVX2, sumSquares: sumSquaresAVX2, dropout: dropoutAVX2,
 	peak: func() float64 { peakAVX2(peakLoops); return peakLoops * 12 * 8 * 2 }}
 
 var avx512 = &variant{name: "avx512", rows: 14, cols: 32, lanes: 16,
 	tile: tiles([]tileFunc{tile1AVX512, tile2AVX512, tile3AVX512, tile4AVX512, tile5AVX512, tile6AVX512, tile7AVX512,
 		tile8AVX512, tile9AVX512, tile10AVX512, tile11AVX512, tile12AVX512, tile13AVX512, tile14AVX512}, 32),
 	gruForward: gruForwardAVX512, gruBackward: gruBackwardAVX512, lstmForward: lstmForwardAVX512, lstmBackward: lstmBackwardAVX512,
-	expSub: expSubAVX512, addTo: addToAVX512, adam: adamAVX512, sumSquares: sumSquaresAVX512, dropout: dropoutAVX512, copyRows: copyRowsAVX512,
+	greatest: greatestAVX512, expSum: expSumAVX512, scaleBy: scaleByAVX512,
+	addTo: addToAVX512, adam: adamAVX512, sumSquares: sumSquaresAVX512, dropout: dropoutAVX512, copyRows: copyRowsAVX512,
 	peak: func() float64 { peakAVX512(peakLoops); return peakLoops * 12 * 16 * 2 }}
 
 var bf16 = &halfVariant{

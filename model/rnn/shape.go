@@ -6,9 +6,10 @@
 //
 // Parameters have PyTorch's names and layout: gates r, z, n for the GRU, i, f,
 // g, o for the LSTM, one block of H rows a gate, two bias vectors a layer.
-// Layer 0 looks its input pre-activations up by id, in a table (V, G·H) =
-// embedding·W_ihᵀ + b_ih that is computed once a step: a product for each
-// character would cost a fifth more.
+// Layer 0 looks its input pre-activations up by id, in a table embedding·W_ihᵀ + b_ih
+// that is computed once a step, a row for each character of the batch: a product for
+// each occurrence of a character would cost a fifth more, and characters that the
+// batch lacks have no part in the step.
 //
 // Everything is float32, row-major, time first: (T, B, H). The arithmetic and
 // its order are those of package kernel.
@@ -93,10 +94,10 @@ func (s Shape) CheckIDs(ids []int32, B int) error {
 
 // StepFlops returns the multiplications and additions that the matrix products
 // of one training step need, forward and backward, for B sequences of T steps.
-// The input of layer 0 counts as its table, (V, I)·(I, G·H).
+// The input of layer 0 counts as its table, (min(V, T·B), I)·(I, G·H).
 func (s Shape) StepFlops(T, B int) float64 {
 	rows, g := float64(T*B), float64(s.Cell.Gates()*s.Hidden)
-	madds := float64(s.Vocabulary*s.Embedding)*g + rows*float64(s.Hidden*s.Vocabulary)
+	madds := min(float64(s.Vocabulary), rows)*float64(s.Embedding)*g + rows*float64(s.Hidden*s.Vocabulary)
 	madds += rows * g * float64(s.Hidden) * float64(2*s.Layers-1)
 	const passes = 3 // forward, and the gradient of each factor
 	return 2 * passes * madds

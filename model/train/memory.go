@@ -3,6 +3,7 @@ package train
 import (
 	"github.com/quire-ml/quire/model/cuda"
 	"github.com/quire-ml/quire/model/kernel"
+	"github.com/quire-ml/quire/model/rnn"
 )
 
 // processBytes is the memory of a process beside its training.
@@ -73,11 +74,11 @@ func (o *Options) network(T int) float64 {
 	if o.InputDropout > 0 {
 		n += 4*rows*i + 2*gates // embedded, dropped, their gradients; pre-activations and theirs
 	} else {
-		n += 2 * v * g * h // the table and its gradient
+		n += min(v, rows) * (2*g*h + i) // the table, its gradient, and the rows of the embedding
 	}
 	n += float64(s.Layers-1) * (2*gates + hidden)
 	if o.Dropout > 0 {
 		n += float64(s.Layers) * 2 * hidden
 	}
-	return n + hidden + 2*rows*v + 2*rows // gradient of the top, logits and theirs, losses
+	return n + hidden + rnn.OutputValues(rows, h, v) + 2*rows // gradient of the top, logits, losses
 }

@@ -18,8 +18,9 @@ func BenchmarkStep(b *testing.B) {
 		{Cell: rnn.LSTM, Layers: 1, Vocabulary: 65, Embedding: 128, Hidden: 512},
 		{Cell: rnn.GRU, Layers: 1, Vocabulary: 65, Embedding: 64, Hidden: 256},
 		{Cell: rnn.LSTM, Layers: 1, Vocabulary: 65, Embedding: 64, Hidden: 256},
+		{Cell: rnn.GRU, Layers: 1, Vocabulary: 20_000, Embedding: 64, Hidden: 256},
 	} {
-		b.Run(fmt.Sprintf("%s%d", s.Cell, s.Hidden), func(b *testing.B) {
+		b.Run(fmt.Sprintf("%s%d/%d", s.Cell, s.Hidden, s.Vocabulary), func(b *testing.B) {
 			const T, B = 100, 64
 			w := rnn.NewWeights(s)
 			w.Init(1)

@@ -148,14 +148,54 @@ func (x *isa) lstmBackward() {
 	})
 }
 
-func (x *isa) expSub() {
-	TEXT("expSub"+x.name, noSplit, "func(n int, dst, src *float32, m float32)")
-	Doc("expSub" + x.name + " is expSub for n values, a multiple of the vector's width.")
-	p := pointers("dst", "src")
+func (x *isa) greatest() {
+	TEXT("greatest"+x.name, noSplit, "func(n int, src *float32, acc *[16]float32)")
+	Doc("greatest" + x.name + " raises acc[i%16] to src[i] for n values, a multiple of 16.")
+	p := pointers("src", "acc")
+	x.sixteen(p["acc"], func(off reg.GPVirtual, i int, acc reg.VecVirtual) {
+		VMAXPS(Mem{Base: p["src"], Index: off, Scale: 1, Disp: i * x.bytes()}, acc, acc)
+	})
+}
+
+func (x *isa) expSum() {
+	TEXT("expSum"+x.name, noSplit, "func(n int, dst, src *float32, acc *[16]float32, m float32)")
+	Doc("expSum" + x.name + " is expSum for n values, a multiple of 16, whose lanes it adds to acc.")
+	p := pointers("dst", "src", "acc")
 	m := x.vec()
 	VBROADCASTSS(Load(Param("m"), XMM()), m)
+	x.sixteen(p["acc"], func(off reg.GPVirtual, i int, acc reg.VecVirtual) {
+		e := x.exp(x.sub(x.load(Mem{Base: p["src"], Index: off, Scale: 1, Disp: i * x.bytes()}), m), false)
+		VMOVUPS(e, Mem{Base: p["dst"], Index: off, Scale: 1, Disp: i * x.bytes()})
+		VADDPS(e, acc, acc)
+	})
+}
+
+// sixteen emits body for each vector of parameter n, with the vector among those of 16
+// lanes and its accumulator. The accumulators come from memory at acc, and go back there.
+func (x *isa) sixteen(acc reg.GPVirtual, body func(off reg.GPVirtual, i int, acc reg.VecVirtual)) {
+	all := make([]reg.VecVirtual, 64/x.bytes())
+	for i := range all {
+		all[i] = x.load(Mem{Base: acc, Disp: i * x.bytes()})
+	}
+	x.loopThen(Load(Param("n"), GP64()), 64, func(off reg.GPVirtual) {
+		for i, a := range all {
+			body(off, i, a)
+		}
+	}, func() {
+		for i, a := range all {
+			VMOVUPS(a, Mem{Base: acc, Disp: i * x.bytes()})
+		}
+	})
+}
+
+func (x *isa) scaleBy() {
+	TEXT("scaleBy"+x.name, noSplit, "func(n int, dst *float32, k float32)")
+	Doc("scaleBy" + x.name + " is scaleBy for n values, a multiple of the vector's width.")
+	p := pointers("dst")
+	k := x.vec()
+	VBROADCASTSS(Load(Param("k"), XMM()), k)
 	x.loop(Load(Param("n"), GP64()), func(off reg.GPVirtual) {
-		VMOVUPS(x.exp(x.sub(x.load(at(p["src"], off)), m), false), at(p["dst"], off))
+		VMOVUPS(x.mul(at(p["dst"], off), k), at(p["dst"], off))
 	})
 }
 
@@ -209,21 +249,18 @@ func (x *isa) sumSquares() {
 			VPXOR(acc[i], acc[i], acc[i])
 		}
 	}
-	off := GP64()
-	XORQ(off, off)
-	SHLQ(U8(2), n)
-	JMP(LabelRef("test"))
-	Label("loop")
-	for i := range acc {
-		v := x.vec()
-		VCVTPS2PD(Mem{Base: src, Index: off, Scale: 1, Disp: i * half}, v)
-		VFMADD231PD(v, v, acc[i])
-	}
-	ADDQ(U32(64), off)
-	Label("test")
-	CMPQ(off, n)
-	JLT(LabelRef("loop"))
-	for len(acc) > 1 { // pairs half the lanes apart
+	x.loopThen(n, 64, func(off reg.GPVirtual) {
+		for i := range acc {
+			v := x.vec()
+			VCVTPS2PD(Mem{Base: src, Index: off, Scale: 1, Disp: i * half}, v)
+			VFMADD231PD(v, v, acc[i])
+		}
+	}, func() { Store(x.pairs(acc), ReturnIndex(0)) })
+}
+
+// pairs returns the sum of 16 float64: those half the lanes apart are added first.
+func (x *isa) pairs(acc []reg.VecVirtual) reg.Register {
+	for len(acc) > 1 {
 		for i := range acc[:len(acc)/2] {
 			VADDPD(acc[i+len(acc)/2], acc[i], acc[i])
 		}
@@ -240,7 +277,5 @@ func (x *isa) sumSquares() {
 	VADDPD(upper, sum.AsX(), sum.AsX())
 	VUNPCKHPD(sum.AsX(), sum.AsX(), upper)
 	VADDSD(upper, sum.AsX(), sum.AsX())
-	Store(sum.AsX(), ReturnIndex(0))
-	VZEROUPPER()
-	RET()
+	return sum.AsX()
 }

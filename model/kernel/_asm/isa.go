@@ -166,6 +166,11 @@ func (x *isa) loop(n reg.Register, body func(off reg.GPVirtual)) { x.loopBy(n, x
 
 // loopBy is loop in steps of the given number of bytes.
 func (x *isa) loopBy(n reg.Register, bytes int, body func(off reg.GPVirtual)) {
+	x.loopThen(n, bytes, body, func() {})
+}
+
+// loopThen is loopBy with what after emits behind the loop.
+func (x *isa) loopThen(n reg.Register, bytes int, body func(off reg.GPVirtual), after func()) {
 	off := GP64()
 	XORQ(off, off)
 	SHLQ(U8(2), n)
@@ -176,6 +181,7 @@ func (x *isa) loopBy(n reg.Register, bytes int, body func(off reg.GPVirtual)) {
 	Label("test")
 	CMPQ(off, n)
 	JLT(LabelRef("loop"))
+	after()
 	VZEROUPPER()
 	RET()
 }

@@ -159,16 +159,59 @@ func (f *file) lstmBackward() {
 	})
 }
 
-func (f *file) expSub() {
-	var m vec
-	spread := func(f *function) {
-		f.emit("FMOVS m+%d(FP), F31", f.params["m"].at)
-		first := f.new()
-		f.live[first] = 31
-		m = f.pin(f.spread(first))
+// broadcast returns a vector with a parameter in every lane, for the whole function.
+func (f *function) broadcast(name string) vec {
+	f.emit("FMOVS %s+%d(FP), F31", name, f.params[name].at)
+	first := f.new()
+	f.live[first] = 31
+	return f.pin(f.spread(first))
+}
+
+// sixteen emits body for each 16 of n values, whose four vectors it gets one by one, each
+// with its accumulator. The accumulators come from memory at acc, and go back there.
+func (f *function) sixteen(n, acc int, body func(acc vec)) {
+	var all [4]vec
+	for i := range all {
+		all[i] = f.pin(f.part(acc, i))
 	}
-	f.each("expSub", "m float32", []string{"dst", "src"}, spread, func(f *function, at func(string) vec, put func(vec, string)) {
-		put(f.exp(f.sub(at("src"), m), false), "dst")
+	f.loop(n, 4*vector, func(int) {
+		for _, a := range all {
+			body(a)
+		}
+	})
+	for i, a := range all {
+		f.putPart(a, acc, i)
+	}
+}
+
+func (f *file) greatest() {
+	f.begin("greatest", "raises acc[i%16] to src[i] for n values, a multiple of 16.", "", "n int", "src *float32", "acc *[16]float32")
+	fn := f.fn
+	n, src, acc := fn.load("n"), fn.load("src"), fn.load("acc")
+	fn.sixteen(n, acc, func(acc vec) { fn.three("fmax", 0x4e20f400, acc, acc, fn.read(src), true) })
+	f.end()
+}
+
+func (f *file) expSum() {
+	f.begin("expSum", "is expSum for n values, a multiple of 16, whose lanes it adds to acc.", "",
+		"n int", "dst, src *float32", "acc *[16]float32", "m float32")
+	fn := f.fn
+	n, dst, src, acc := fn.load("n"), fn.load("dst"), fn.load("src"), fn.load("acc")
+	m := fn.broadcast("m")
+	fn.useTable()
+	fn.sixteen(n, acc, func(acc vec) {
+		e := fn.exp(fn.sub(fn.read(src), m), false)
+		fn.write(e, dst)
+		fn.three("fadd", 0x4e20d400, acc, acc, e, true)
+	})
+	f.end()
+}
+
+func (f *file) scaleBy() {
+	var k vec
+	before := func(f *function) { k = f.broadcast("k") }
+	f.each("scaleBy", "k float32", []string{"dst"}, before, func(f *function, at func(string) vec, put func(vec, string)) {
+		put(f.mul(at("dst"), k), "dst")
 	})
 }
 

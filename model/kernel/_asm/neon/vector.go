@@ -90,6 +90,28 @@ func (f *function) put(v vec, p, off int) {
 		d: v, n: none, m: none, store: true})
 }
 
+// read returns the vector at a pointer in a general register, which then goes up by one.
+func (f *function) read(p int) vec {
+	return f.add(instruction{text: fmt.Sprintf("ldr q%%d, [x%d], #16", p), word: 0x3cc10400 | uint32(p)<<5, d: f.new(), n: none, m: none})
+}
+
+// write stores v where read reads.
+func (f *function) write(v vec, p int) {
+	f.add(instruction{text: fmt.Sprintf("str q%%d, [x%d], #16", p), word: 0x3c810400 | uint32(p)<<5, d: v, n: none, m: none, store: true})
+}
+
+// part returns vector i of those at a pointer in a general register.
+func (f *function) part(p, i int) vec {
+	return f.add(instruction{text: fmt.Sprintf("ldr q%%d, [x%d, #%d]", p, vector*i), word: 0x3dc00000 | uint32(i)<<10 | uint32(p)<<5,
+		d: f.new(), n: none, m: none})
+}
+
+// putPart stores v as vector i of those at a pointer in a general register.
+func (f *function) putPart(v vec, p, i int) {
+	f.add(instruction{text: fmt.Sprintf("str q%%d, [x%d, #%d]", p, vector*i), word: 0x3d800000 | uint32(i)<<10 | uint32(p)<<5,
+		d: v, n: none, m: none, store: true})
+}
+
 // table is the general register with the address of the constants.
 const table = 15
 
