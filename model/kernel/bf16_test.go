@@ -95,7 +95,7 @@ func TestPairs(t *testing.T) {
 func TestBF16Products(t *testing.T) {
 	needBF16(t)
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
-	for _, s := range [][3]int{{1, 1, 1}, {2, 3, 2}, {3, 33, 7}, {15, 17, 64}, {29, 70, 9}, {5, 300, 257}, {64, 40, 1031}, {17, 9, 2049}} {
+	for _, s := range [][3]int{{1, 1, 1}, {2, 3, 2}, {3, 33, 7}, {15, 17, 64}, {29, 70, 9}, {5, 300, 257}, {64, 40, 1031}, {17, 9, 2049}, {2100, 2, 5}} {
 		M, N, K := s[0], s[1], s[2]
 		a, at, b := random(1, M*K), make([]float32, M*K), random(2, K*N)
 		for i := range a {

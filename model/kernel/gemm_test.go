@@ -103,7 +103,7 @@ func TestGemmSizes(t *testing.T) {
 	for N := 1; N <= 70; N++ {
 		sizes = append(sizes, size{3, N, 5})
 	}
-	sizes = append(sizes, size{64, 96, 300}, size{17, 530, 260}, size{40, 257, 513}, size{1, 300, 1030}, size{129, 31, 255})
+	sizes = append(sizes, size{4500, 3, 5}, size{64, 96, 300}, size{17, 530, 260}, size{40, 257, 513}, size{1, 300, 1030}, size{129, 31, 255})
 	r := rand.New(rand.NewPCG(5, 6))
 	for range 12 {
 		sizes = append(sizes, size{1 + r.IntN(200), 1 + r.IntN(700), 1 + r.IntN(400)})
