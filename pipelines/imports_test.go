@@ -162,7 +162,7 @@ var mayImport = map[string][2][]string{
 	// The page, which has the look of the reports.
 	"pipelines/serve/page": {{"pipelines/look"}, {}},
 	// decode and sample: each text of a request joins the batch with a sampler of its own. vocab for the unit of a character. prometheus has the figures.
-	"pipelines/serve": {{"model/decode", "model/sample", "pipelines/receipt", "pipelines/report", "pipelines/serve/completion", "pipelines/serve/page", "pipelines/text", "pipelines/web", "transforms/vocab"}, {"github.com/prometheus/client_golang/prometheus"}},
+	"pipelines/serve": {{"model/decode", "model/sample", "pipelines/receipt", "pipelines/report", "pipelines/serve/completion", "pipelines/serve/page", "pipelines/text", "pipelines/web", "runners/store", "transforms/vocab"}, {"github.com/prometheus/client_golang/prometheus"}},
 	// kernel for the peak that a speed is compared with.
 	"pipelines/bench": {{"model/cuda", "model/decode", "model/kernel", "model/rnn", "model/sample", "model/train", "pipelines/report", "runners/memory"}, {}},
 	// command prints the plans of workflow, says which formats checkpoint, dataset and workflow read, and asks run what --which may be, kernel whether QUIRE_VARIANT can be had, rnn for the cell of bench, and cuda, train, store, corpus, prepare, dataset and vocab for errors that have an exit code or a remedy.

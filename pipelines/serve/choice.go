@@ -1,6 +1,7 @@
 package serve
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"sync"
@@ -125,18 +126,23 @@ func (c *choice) release(part []byte) {
 	c.kept = append(c.kept[:0], c.kept[done:]...)
 }
 
-// end is called by the loop once, after the last character. err says why the text failed.
+// end is called by the loop once, after the last character. err says why the text failed. It
+// is counted, and no longer waited for, also where there is a fault on the way.
 func (c *choice) end(err error) {
+	defer c.answer.end()
+	defer c.of.counts.ended(c)
 	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.ended, c.failed = true, errFault
 	if err == nil {
 		c.release(c.prompt.Rest())
 		c.release(c.ending.Rest())
 	}
-	c.ended, c.failed = true, err
-	c.mu.Unlock()
-	c.of.counts.ended(c)
-	c.answer.end()
+	c.failed = err
 }
+
+// errFault stands until the end of a text is whole.
+var errFault = errors.New("serve: the program has a fault")
 
 // take returns what has come since the last call, whether that is anything, and whether the
 // text has ended. At its end it has the reason and the receipt.

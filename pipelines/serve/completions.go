@@ -6,7 +6,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"strings"
 	"time"
@@ -34,6 +33,11 @@ func (s *Server) complete(w http.ResponseWriter, r *http.Request) *completion.Er
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), s.o.Limits.Wall)
 	defer cancel()
+	give, wrong := s.memory.hold(s.current.Load().bytes(req))
+	if wrong != nil {
+		return wrong
+	}
+	defer give()
 	a, m, wrong := s.submit(req)
 	if wrong != nil {
 		return wrong
@@ -94,7 +98,7 @@ func ending() *completion.Error {
 // busy is the answer above the capacity.
 func busy() *completion.Error {
 	return &completion.Error{Status: http.StatusTooManyRequests, Type: "rate_limit_error", Code: "over_capacity",
-		Message: "the server has as many requests or texts as it takes; try again"}
+		Message: "the server has as many requests or texts as it takes, or has memory for; try again"}
 }
 
 // decode reads the body of a request, within its limit, and decodes it.
@@ -108,8 +112,11 @@ func (s *Server) decode(w http.ResponseWriter, r *http.Request, of func(body []b
 	if r.ContentLength > s.o.Limits.BodyBytes {
 		return tooLarge
 	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, s.o.Limits.BodyBytes))
+	body, give, err := s.memory.read(w, r, s.o.Limits.BodyBytes)
+	defer give()
 	switch {
+	case errors.Is(err, errFull):
+		return busy()
 	case errors.As(err, new(*http.MaxBytesError)):
 		return tooLarge
 	case err != nil:

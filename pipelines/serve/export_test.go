@@ -9,6 +9,16 @@ import (
 // Retire retires the model in use, as a newer one does, and puts none in its place.
 func (s *Server) Retire() { s.current.Load().retire() }
 
+// Ended reports whether the model in use writes no more.
+func (s *Server) Ended() bool {
+	select {
+	case <-s.current.Load().ended:
+		return true
+	default:
+		return false
+	}
+}
+
 // Gatherer has the server's figures.
 func (s *Server) Gatherer() prometheus.Gatherer { return s.counts.registry }
 

@@ -5,14 +5,13 @@ import (
 	"crypto/subtle"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"slices"
 	"strings"
 
 	"github.com/quire-ml/quire/pipelines/serve/completion"
+	"github.com/quire-ml/quire/pipelines/web"
 )
 
 // Keys are the digests of the keys that clients have.
@@ -77,7 +76,7 @@ func (g *guard) refuse(r *http.Request) *completion.Error {
 	denied := func(code, format string, args ...any) *completion.Error {
 		return &completion.Error{Status: http.StatusForbidden, Type: completion.InvalidRequest, Code: code, Message: fmt.Sprintf(format, args...)}
 	}
-	if g.keys.none() && !loopback(r.Host) {
+	if g.keys.none() && !web.Loopback(r.Host) {
 		return denied("host_not_allowed", "without keys the server answers requests for localhost alone")
 	}
 	if o := r.Header.Values("Origin"); len(o) > 1 || len(o) == 1 && !g.same(o[0], r.Host) && !g.foreign(o[0]) {
@@ -100,16 +99,6 @@ func keyOf(r *http.Request) (string, bool) {
 	}
 	scheme, key, ok := strings.Cut(r.Header.Get("Authorization"), " ")
 	return strings.TrimSpace(key), ok && strings.EqualFold(scheme, "Bearer")
-}
-
-// loopback reports whether a Host header names this machine as only this machine can.
-func loopback(host string) bool {
-	if name, _, err := net.SplitHostPort(host); err == nil {
-		host = name
-	}
-	host = strings.TrimSuffix(strings.TrimPrefix(host, "["), "]")
-	ip, err := netip.ParseAddr(host)
-	return err == nil && ip.IsLoopback() || strings.EqualFold(host, "localhost")
 }
 
 // same reports whether an origin is the server itself, under the name that was asked.

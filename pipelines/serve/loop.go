@@ -85,7 +85,7 @@ func (m *model) loop() {
 }
 
 // admit gives free streams to the choices that wait, and drops those that nobody waits
-// for. It reports false where there will be none.
+// for, wherever they stand. It reports false where there will be no more.
 func (m *model) admit() (more bool) {
 	for i := 0; i < len(m.running); {
 		c := m.running[i]
@@ -98,12 +98,17 @@ func (m *model) admit() (more bool) {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	for len(m.queue) > 0 && (m.batch.Free() > 0 || m.queue[0].answer.gone.Load()) {
-		c := m.queue[0]
-		m.queue[0], m.queue = nil, m.queue[1:]
-		m.begin(c)
+	waiting := m.queue[:0]
+	for _, c := range m.queue {
+		if m.batch.Free() > 0 || c.answer.gone.Load() {
+			m.begin(c)
+		} else {
+			waiting = append(waiting, c)
+		}
 	}
-	return !m.retired || len(m.queue) > 0
+	clear(m.queue[len(waiting):])
+	m.queue = waiting
+	return !m.retired
 }
 
 // errGone ends a choice that nobody waits for.
@@ -146,7 +151,7 @@ func (m *model) step() {
 		m.counts.panics.Inc()
 		m.batch = decode.NewBatch(decode.New(m.Weights, m.rows))
 		for len(m.running) > 0 {
-			m.finish(m.running[0], fmt.Errorf("serve: the program has a fault: %v", fault))
+			m.finish(m.running[0], fmt.Errorf("%w: %v", errFault, fault))
 		}
 	}()
 	m.batch.Step()

@@ -52,13 +52,22 @@ func newMetrics() *metrics {
 		first:     histogram("quire_time_to_first_token_seconds", "From a request to its first drawn character."),
 		latency:   histogram("quire_e2e_request_latency_seconds", "From a request to the end of its answer."),
 		requests:  counters("quire_http_requests_total", "Answers.", "route", "code"),
-		swaps:     counters("quire_model_swaps_total", "Models taken into use in place of another, and refused ones.", "outcome"),
+		swaps:     counters("quire_model_swaps_total", "Models taken into use in place of another, refused ones, and times that it could not be read whether there is another.", "outcome"),
 		info: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "quire_model_info", Help: "The model in use: 1."},
 			[]string{"model_name", "sha256"}),
 		panics: counter("quire_faults_total", "Faults of the program that ended requests."),
 	}
 	m.registry.MustRegister(m.running, m.waiting, m.open, m.prompt, m.generated, m.finished, m.first, m.latency, m.requests, m.swaps, m.info, m.panics)
+	for _, outcome := range []string{"taken", "refused", "unread"} {
+		m.swaps.WithLabelValues(outcome) // so that the first is an increase
+	}
 	return m
+}
+
+// memory shows the memory that requests hold.
+func (m *metrics) memory(of *memory) {
+	m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "quire_request_memory_bytes",
+		Help: "Memory of the bodies of requests, and of their answers at the longest."}, func() float64 { return float64(of.held.Load()) }))
 }
 
 // using says which model is in use.

@@ -127,6 +127,10 @@ func (s *status) Write(p []byte) (int, error) {
 // Unwrap is for http.ResponseController.
 func (s *status) Unwrap() http.ResponseWriter { return s.ResponseWriter }
 
+// late is the time for the rest of a body that is refused: net/http reads it before it answers,
+// so that the connection can stay.
+const late = 100 * time.Millisecond
+
 // refuse answers with an error, where no answer has begun.
 func (s *Server) refuse(w *status, wrong *completion.Error) {
 	if w.sent || wrong.Status == statusGone {
@@ -142,6 +146,7 @@ func (s *Server) refuse(w *status, wrong *completion.Error) {
 	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
 		w.Header().Set("Retry-After", "1")
 	}
+	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(late))
 	s.write(w, wrong.Status, wrong.Body())
 }
 
@@ -202,6 +207,8 @@ func (s *Server) tokenizerInfo(w http.ResponseWriter, _ *http.Request) *completi
 // tokenize answers with the ids of a text.
 func (s *Server) tokenize(w http.ResponseWriter, r *http.Request) *completion.Error {
 	answer := map[string]any{"max_model_len": s.o.Limits.Prompt + s.o.Limits.MaxTokens, "token_strs": nil}
+	give := func() {}
+	defer func() { give() }()
 	wrong := s.decode(w, r, func(body []byte) *completion.Error {
 		req, wrong := completion.DecodeTokenize(body)
 		if wrong != nil {
@@ -213,6 +220,9 @@ func (s *Server) tokenize(w http.ResponseWriter, r *http.Request) *completion.Er
 		}
 		prompt, wrong := m.prompt(completion.Prompt{Text: *req.Text}, s.o.Limits.Prompt)
 		if wrong != nil {
+			return wrong
+		}
+		if give, wrong = s.memory.hold(perToken * int64(len(prompt.IDs))); wrong != nil {
 			return wrong
 		}
 		ids := append([]int32{}, prompt.IDs...)
@@ -235,6 +245,8 @@ func (s *Server) tokenize(w http.ResponseWriter, r *http.Request) *completion.Er
 // detokenize answers with the text of ids.
 func (s *Server) detokenize(w http.ResponseWriter, r *http.Request) *completion.Error {
 	var text []byte
+	give := func() {}
+	defer func() { give() }()
 	wrong := s.decode(w, r, func(body []byte) *completion.Error {
 		req, wrong := completion.DecodeDetokenize(body, s.o.Limits.Limits)
 		if wrong != nil {
@@ -250,7 +262,8 @@ func (s *Server) detokenize(w http.ResponseWriter, r *http.Request) *completion.
 			return wrong
 		}
 		text = prompt.Text
-		return nil
+		give, wrong = s.memory.hold(perChar * int64(len(text)))
+		return wrong
 	})
 	if wrong != nil {
 		return wrong

@@ -16,6 +16,7 @@ import (
 	"github.com/quire-ml/quire/model/sample"
 	"github.com/quire-ml/quire/pipelines/serve"
 	"github.com/quire-ml/quire/pipelines/text"
+	"github.com/quire-ml/quire/runners/store"
 )
 
 // probe is a request of which the text is known.
@@ -233,17 +234,27 @@ func TestRefusedModel(t *testing.T) {
 			}
 		}
 	})
-	for range 3 {
-		errs <- fmt.Errorf("it is damaged")
+	damaged := &text.ModelError{Err: fmt.Errorf("it is %w", store.ErrDamaged)}
+	for _, err := range []error{damaged, damaged, damaged, &text.ModelError{Err: fmt.Errorf("no answer: %w", store.ErrTransient)}, fmt.Errorf("no folder"), damaged} {
+		errs <- err
 	}
 	eventually(t, "all told", func() bool { return len(errs) == 0 })
-	calls <- true // comes after them
-	if got := h.figure(`quire_model_swaps_total{outcome="refused"}`); got != 1 {
-		t.Errorf("%v refusals are counted", got)
+	calls <- true // comes after them, and is no error
+	errs <- damaged
+	eventually(t, "told again", func() bool { return len(errs) == 0 })
+	calls <- true
+	for outcome, want := range map[string]float64{"refused": 3, "unread": 2, "taken": 0} {
+		if got := h.figure(`quire_model_swaps_total{outcome="` + outcome + `"}`); got != want {
+			t.Errorf("%s: %v are counted, want %v", outcome, got, want)
+		}
 	}
-	said := len(h.lines.c)
-	if line := <-h.lines.c; said != 1 || !strings.Contains(line, "the model in use stays: it is damaged") {
-		t.Errorf("%d lines, %q", said, line)
+	for i, want := range []string{"it is ", "no answer", "no folder", "it is ", "it is "} {
+		if line := <-h.lines.c; !strings.Contains(line, "the model in use stays: "+want) {
+			t.Errorf("line %d is %q", i, line)
+		}
+	}
+	if n := len(h.lines.c); n != 0 {
+		t.Errorf("%d more lines", n)
 	}
 	pinned := `{"model":"` + h.model.SHA256 + `","prompt":"a"}`
 	h.ask(pinned)

@@ -6,8 +6,8 @@
 // when it was accepted; a newer one takes over the requests that come later, while the
 // older one finishes its own.
 //
-// What a request may take is bounded by Limits: memory by its body and its answer, time by
-// its wall time. A request above the capacity is refused at once. A client that goes away
+// What requests may take is bounded by Limits: memory by their bodies and answers, of one and
+// of all together, time by the wall time of each. A request above the capacity is refused at once. A client that goes away
 // stops its work within a character, and one that reads slowly holds up nobody: its text is
 // written at the batch's pace and waits for it.
 //
@@ -29,6 +29,7 @@ import (
 	"github.com/quire-ml/quire/pipelines/serve/completion"
 	"github.com/quire-ml/quire/pipelines/text"
 	"github.com/quire-ml/quire/pipelines/web"
+	"github.com/quire-ml/quire/runners/store"
 )
 
 // Limits bound what clients may take.
@@ -37,6 +38,7 @@ type Limits struct {
 	Rows     int           // texts written side by side
 	Queue    int           // texts that wait for a row
 	Requests int           // requests with a body that are under way, those too whose client still reads
+	Memory   int64         // bytes of their bodies, and of their answers at the longest
 	Wall     time.Duration // of a request
 	Write    time.Duration // for a client to take a part of an answer
 }
@@ -44,7 +46,7 @@ type Limits struct {
 // DefaultLimits are for one machine and its users.
 func DefaultLimits() Limits {
 	return Limits{Limits: completion.Limits{BodyBytes: 1 << 20, Prompt: 1 << 16, MaxTokens: 1 << 14, Choices: 128, Answer: 1 << 19},
-		Rows: 64, Queue: 256, Requests: 1024, Wall: 10 * time.Minute, Write: 30 * time.Second}
+		Rows: 64, Queue: 256, Requests: 1024, Memory: 512 << 20, Wall: 10 * time.Minute, Write: 30 * time.Second}
 }
 
 // Options say how to serve.
@@ -70,8 +72,9 @@ type Server struct {
 	mux     *http.ServeMux
 	current atomic.Pointer[model]
 	ending  atomic.Bool
-	texts   atomic.Int64  // of all models, waiting and running
-	open    atomic.Int64  // requests with a body that are under way
+	texts   atomic.Int64 // of all models, waiting and running
+	open    atomic.Int64 // requests with a body that are under way
+	memory  memory
 	reading chan struct{} // room to decode bodies, which takes a multiple of their memory
 }
 
@@ -85,7 +88,7 @@ func (e *OpenError) Error() string {
 // New returns a server of a model. An origin or a limit that cannot be is an error.
 func New(m *text.Model, o Options) (*Server, error) {
 	l := o.Limits
-	if min(l.Rows, l.Requests, l.Prompt, l.MaxTokens, l.Choices, l.Answer) < 1 || l.Queue < 0 || min(l.Wall, l.Write) <= 0 || l.BodyBytes < 1 {
+	if min(l.Rows, l.Requests, l.Prompt, l.MaxTokens, l.Choices, l.Answer) < 1 || l.Queue < 0 || min(l.Wall, l.Write) <= 0 || min(l.BodyBytes, l.Memory) < 1 {
 		return nil, fmt.Errorf("serve: a limit is none: %+v", l)
 	}
 	g, err := newGuard(o.Keys, o.Origins)
@@ -93,7 +96,8 @@ func New(m *text.Model, o Options) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{o: o, guard: g, counts: newMetrics(), reading: make(chan struct{}, 2)}
-	s.counts.texts = &s.texts
+	s.counts.texts, s.memory.most = &s.texts, l.Memory
+	s.counts.memory(&s.memory)
 	next, err := s.ready(m)
 	if err != nil {
 		return nil, err
@@ -165,10 +169,19 @@ func (s *Server) follow(ctx context.Context) {
 			told = ""
 		case err.Error() != told:
 			told = err.Error()
-			s.counts.swaps.WithLabelValues("refused").Inc()
+			s.counts.swaps.WithLabelValues(outcome(err)).Inc()
 			s.o.Console.Warn("serve: the model in use stays: %v", err)
 		}
 	}
+}
+
+// outcome says in a word why there is no other model: it was refused, or could not be asked
+// for.
+func outcome(err error) string {
+	if !store.Transient(err) && (errors.Is(err, store.ErrDamaged) || errors.As(err, new(*text.ModelError))) {
+		return "refused"
+	}
+	return "unread"
 }
 
 // advance takes the next model into use, if there is one.

@@ -51,7 +51,9 @@ func (h *site) figure(name string) float64 {
 }
 
 // long lets requests take as long as they like.
-func long(o *serve.Options) { o.Limits.MaxTokens, o.Limits.Answer = 1<<30, 1<<40 }
+func long(o *serve.Options) {
+	o.Limits.MaxTokens, o.Limits.Answer, o.Limits.Memory = 1<<30, 1<<40, 1<<60
+}
 
 // TestStream: the parts are the whole, come no faster than they may, and say the end of
 // each text once.
@@ -218,7 +220,12 @@ func TestGone(t *testing.T) {
 	eventually(t, "all written", func() bool { return h.figure("quire_num_requests_running") == 4 })
 	second, _ := h.stream(`{"prompt":"a","n":2,"max_tokens":1000000000}`)
 	eventually(t, "two waiting", func() bool { return h.figure("quire_num_requests_waiting") == 2 })
+	third, _ := h.stream(`{"prompt":"a","max_tokens":1000000000}`)
+	eventually(t, "three waiting", func() bool { return h.figure("quire_num_requests_waiting") == 3 })
+	third.Close() // behind one that stays
+	eventually(t, "two waiting again", func() bool { return h.figure("quire_num_requests_waiting") == 2 })
 	second.Close()
+	eventually(t, "none waiting", func() bool { return h.figure("quire_num_requests_waiting") == 0 })
 	eventually(t, "none open but two", func() bool { return h.figure("quire_num_requests_open") == 2 })
 	first.Close()
 	eventually(t, "one text left", func() bool {
@@ -326,9 +333,12 @@ func TestNothing(t *testing.T) {
 	}
 }
 
-// TestRetired: a model that is retired takes no more requests, and no request waits for it.
+// TestRetired: a model that is retired takes no more requests, no request waits for it, and
+// none stays counted.
 func TestRetired(t *testing.T) {
-	s, err := serve.New(open(t, save(t, kind{})), serve.Options{Name: "m", Limits: serve.DefaultLimits(), Console: report.NewConsole(io.Discard, true)})
+	o := serve.Options{Name: "m", Limits: serve.DefaultLimits(), Console: report.NewConsole(io.Discard, true)}
+	o.Limits.Rows, o.Limits.Queue = 1, 0
+	s, err := serve.New(open(t, save(t, kind{})), o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -337,8 +347,13 @@ func TestRetired(t *testing.T) {
 		t.Errorf("%d %+v", code, r)
 	}
 	s.Retire()
-	if code := call(t, s, "/v1/completions", `{"prompt":"a"}`, &r); code != http.StatusServiceUnavailable || *r.Error.Code != "shutting_down" {
-		t.Errorf("%d %+v", code, r)
+	for range 2 {
+		if code := call(t, s, "/v1/completions", `{"prompt":"a"}`, &r); code != http.StatusServiceUnavailable || *r.Error.Code != "shutting_down" {
+			t.Errorf("%d %+v", code, r)
+		}
+	}
+	if n := figureOf(t, s, "quire_num_requests_waiting"); n != 0 {
+		t.Errorf("%v texts wait for it", n)
 	}
 }
 
@@ -367,10 +382,15 @@ func TestNotReady(t *testing.T) {
 	if err := s.Run(ctx, l); err != nil {
 		t.Error(err)
 	}
+	if !s.Ended() {
+		t.Error("its model still waits for texts")
+	}
 	eventually(t, "not ready", func() bool { return ready() == http.StatusServiceUnavailable })
 	var r reply
-	if code := call(t, s, "/v1/completions", `{"prompt":"a"}`, &r); code != http.StatusServiceUnavailable {
-		t.Errorf("at its end: %d", code)
+	for path, body := range map[string]string{"/v1/completions": `{"prompt":"a"}`, "/tokenize": `{"prompt":"a"}`, "/detokenize": `{"tokens":[1]}`} {
+		if code := call(t, s, path, body, &r); code != http.StatusServiceUnavailable {
+			t.Errorf("%s at its end: %d", path, code)
+		}
 	}
 }
 

@@ -122,6 +122,7 @@ func (s *serveFlags) add(f *pflag.FlagSet) {
 	f.IntVar(&l.Rows, "batch", l.Rows, "texts written side by side")
 	f.IntVar(&l.Queue, "queue", l.Queue, "texts that wait; a request beyond is refused at once")
 	f.IntVar(&l.Requests, "max-requests", l.Requests, "requests with a body that are under way, those too whose client still reads")
+	f.Int64Var(&l.Memory, "max-memory", l.Memory, "bytes that requests under way may take together: bodies, and answers at their longest")
 	f.DurationVar(&l.Wall, "max-time", l.Wall, "time of a request, from the end of its body to the end of its texts")
 	f.DurationVar(&l.Write, "write-timeout", l.Write, "time for a client to take a part of its answer")
 }
@@ -129,7 +130,7 @@ func (s *serveFlags) add(f *pflag.FlagSet) {
 // options returns what the flags say.
 func (s *serveFlags) options(c *cobra.Command, o *common) (serve.Options, error) {
 	options := serve.Options{Name: s.name, Limits: s.limits, Console: o.console(c), Origins: s.origins}
-	for _, name := range []string{"poll", "max-body", "max-prompt", "max-tokens", "max-choices", "max-answer", "batch", "queue", "max-requests", "max-time", "write-timeout"} {
+	for _, name := range []string{"poll", "max-body", "max-prompt", "max-tokens", "max-choices", "max-answer", "batch", "queue", "max-requests", "max-memory", "max-time", "write-timeout"} {
 		if v := c.Flags().Lookup(name).Value.String(); v[0] == '-' || v[0] == '0' && name != "queue" {
 			return options, usage(c, fmt.Errorf("--%s is %s: it must be more than 0", name, v))
 		}

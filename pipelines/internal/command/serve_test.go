@@ -185,7 +185,7 @@ func TestServe(t *testing.T) {
 // TestServeSecondSignal: a second signal ends the server at once, whatever is under way.
 func TestServeSecondSignal(t *testing.T) {
 	l := untrained(t)
-	s := l.serve("--max-tokens", "1000000000", "--max-answer", "1000000000")
+	s := l.serve("--max-tokens", "1000000000", "--max-answer", "1000000000", "--max-memory", "100000000000")
 	long, err := http.Post(s.url+"/v1/completions", "application/json", strings.NewReader(`{"prompt":"the ","max_tokens":1000000000,"stream":true}`))
 	if err != nil {
 		t.Fatal(err)
@@ -394,13 +394,13 @@ func TestServeUsage(t *testing.T) {
 	l.fails(2, []string{"line 1: a key has 5 characters, at least 16"}, "serve", "--api-key-file", file)
 	l.fails(2, []string{"an address is HOST:PORT"}, "serve", "--listen", "8080")
 	l.fails(2, []string{"the origin", "https://example.org"}, "serve", "--cors-origin", "example.org")
-	for _, flag := range []string{"--batch=0", "--queue=-1", "--poll=0s", "--max-time=-1s", "--max-body=0"} {
+	for _, flag := range []string{"--batch=0", "--queue=-1", "--poll=0s", "--max-time=-1s", "--max-body=0", "--max-memory=0"} {
 		name, _, _ := strings.Cut(flag, "=")
 		l.fails(2, []string{name + " is "}, "serve", flag)
 	}
 	l.fails(1, []string{"train a model first"}, "serve", "--set", "workdir="+filepath.Join(l.dir, "none"), "--checkpoint", filepath.Join(l.dir, "none"))
 	help := l.ok("serve", "--help").stdout
-	for _, limit := range []string{"--max-body", "--max-prompt", "--max-tokens", "--max-choices", "--max-answer", "--max-time", "--queue", "--batch", "--write-timeout", "--max-requests", "16 KiB"} {
+	for _, limit := range []string{"--max-body", "--max-prompt", "--max-tokens", "--max-choices", "--max-answer", "--max-time", "--queue", "--batch", "--write-timeout", "--max-requests", "--max-memory", "16 KiB"} {
 		if !strings.Contains(help, limit) {
 			t.Errorf("the help has no %s", limit)
 		}
