@@ -55,10 +55,10 @@ func (c *Cutter) Pack(t corpus.Text, more int64) (ids []byte, owned int64, err e
 func (c *Cutter) pack(n int, t corpus.Text, from, to int, limit int64) (int, error) {
 	data, ids := t.Bytes[:to], c.ids[:cap(c.ids)]
 	for i := from; i < to && limit > 0; limit-- {
-		if id := c.single[data[i]]; id >= 0 {
-			ids[n] = byte(id)
-			n++
-			i++
+		if c.single[data[i]] >= 0 {
+			most := int(min(limit, int64(to-i)))
+			k := c.run(ids[n:][:most], data[i:][:most])
+			n, i, limit = n+k, i+k, limit-int64(k-1)
 			continue
 		}
 		r, size := rune(data[i]), 1
@@ -88,6 +88,20 @@ func (c *Cutter) pack(n int, t corpus.Text, from, to int, limit int64) (int, err
 		i += size
 	}
 	return n, nil
+}
+
+// run packs the bytes that are characters by themselves, up to the first that is not. It
+// returns their number. Both slices have one length.
+func (c *Cutter) run(ids, data []byte) int {
+	ids = ids[:len(data)]
+	for i, b := range data {
+		id := c.single[b]
+		if id < 0 {
+			return i
+		}
+		ids[i] = byte(id)
+	}
+	return len(data)
 }
 
 // look finds r's id in the vocabulary and keeps id+1 in the table.

@@ -74,7 +74,15 @@ func (t *tally) text(x Text) (chars, invalid int64, first int) {
 	}
 	first = -1
 	data := x.Owned()
-	for i := 0; i < len(data); chars++ {
+	for i := 0; i < len(data); {
+		if uint32(p2|p1) < t.limit {
+			var k int
+			k, p2, p1 = t.run(data[i:], p2, p1)
+			i, chars = i+k, chars+int64(k)
+			if i == len(data) {
+				break
+			}
+		}
 		n, size := t.byte[data[i]], 1
 		if n < 0 {
 			var ok bool
@@ -91,9 +99,30 @@ func (t *tally) text(x Text) (chars, invalid int64, first int) {
 			t.add(p2, p1, n)
 		}
 		p2, p1 = p1, n
+		chars++
 	}
 	t.total += chars
 	return chars, invalid, first
+}
+
+// run counts the triples that the first bytes of data end, up to one that is no character by
+// itself, or whose number is not dense. Those of p2 and p1 are. It returns the number of
+// bytes, and the last two numbers.
+func (t *tally) run(data []byte, p2, p1 int32) (int, int32, int32) {
+	const mask = dense*dense - 1
+	pair := uint32(p2)<<denseBits | uint32(p1)
+	n := len(data)
+	for i, b := range data {
+		c := uint32(t.byte[b])
+		if c >= dense {
+			n = i
+			break
+		}
+		triple := pair&mask<<denseBits | c
+		t.cube[triple]++
+		pair = triple
+	}
+	return n, int32(pair >> denseBits & (dense - 1)), int32(pair & (dense - 1))
 }
 
 // decode returns the number of data's first character, and its size in bytes. ok is

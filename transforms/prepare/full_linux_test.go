@@ -62,13 +62,13 @@ func TestFewOpenFiles(t *testing.T) {
 	for _, way := range []string{"files", "engine"} {
 		o := Options{SeqLength: 9, Shards: 300, RangeBytes: 400, InlineBytes: 1, Way: way, ValidationFraction: 0.1}
 		want := files(t, made(t, "direct", docs, o))
-		for _, limit := range []uint64{256, 64} {
+		for runner, limit := range map[string]uint64{"direct": 64, "prism": 256} {
 			o.Dir = t.TempDir()
-			if out, err := startChild(t.Context(), t, order{Runner: "direct", Docs: docs, Options: o, OpenFiles: limit}); err != nil {
-				t.Errorf("%s, %d open files: %v: %s", way, limit, err, out)
+			if out, err := startChild(t.Context(), t, order{Runner: runner, Docs: docs, Options: o, OpenFiles: limit}); err != nil {
+				t.Errorf("%s, %s, %d open files: %v: %s", runner, way, limit, err, out)
 			}
 			if got := files(t, o.Dir); !maps.Equal(got, want) {
-				t.Errorf("%s, %d open files: another set", way, limit)
+				t.Errorf("%s, %s, %d open files: another set", runner, way, limit)
 			}
 		}
 	}

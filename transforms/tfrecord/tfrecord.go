@@ -66,9 +66,9 @@ func AppendFrame(dst, payload []byte) []byte {
 	}
 	start := len(dst)
 	dst = binary.LittleEndian.AppendUint64(dst, uint64(len(payload)))
-	dst = binary.LittleEndian.AppendUint32(dst, checksum(dst[start:]))
+	dst = binary.LittleEndian.AppendUint32(dst, Checksum(dst[start:]))
 	dst = append(dst, payload...)
-	return binary.LittleEndian.AppendUint32(dst, checksum(payload))
+	return binary.LittleEndian.AppendUint32(dst, Checksum(payload))
 }
 
 // Payload returns the payload of frame, which is one whole record, after
@@ -94,7 +94,7 @@ func Payload(frame []byte) ([]byte, error) {
 
 // length returns the length that a record's header states.
 func length(header []byte) (int, error) {
-	if got, want := checksum(header[:8]), binary.LittleEndian.Uint32(header[8:]); got != want {
+	if got, want := Checksum(header[:8]), binary.LittleEndian.Uint32(header[8:]); got != want {
 		return 0, fmt.Errorf("length checksum %#08x, want %#08x: %w", got, want, ErrCorrupt)
 	}
 	n := binary.LittleEndian.Uint64(header)
@@ -106,7 +106,7 @@ func length(header []byte) (int, error) {
 
 // verify compares a payload with the checksum that follows it.
 func verify(payload, footer []byte) error {
-	if got, want := checksum(payload), binary.LittleEndian.Uint32(footer); got != want {
+	if got, want := Checksum(payload), binary.LittleEndian.Uint32(footer); got != want {
 		return fmt.Errorf("payload checksum %#08x, want %#08x: %w", got, want, ErrCorrupt)
 	}
 	return nil

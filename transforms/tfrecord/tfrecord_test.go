@@ -40,13 +40,13 @@ func TestChecksumGolden(t *testing.T) {
 		{strings.Repeat("\x00", 32), mask(0x8a9136aa)},
 		{strings.Repeat("\xff", 32), mask(0x62a8ab43)},
 	} {
-		if got := checksum([]byte(c.data)); got != c.want {
+		if got := Checksum([]byte(c.data)); got != c.want {
 			t.Errorf("%q: got %#08x, want %#08x", c.data, got, c.want)
 		}
 	}
 	var data []byte
 	for n := range 300 {
-		if got, want := checksum(data), mask(bitwise(data)); got != want {
+		if got, want := Checksum(data), mask(bitwise(data)); got != want {
 			t.Fatalf("%d bytes: got %#08x, want %#08x", n, got, want)
 		}
 		data = append(data, byte(n*n>>3^n))
@@ -198,7 +198,7 @@ func TestMessages(t *testing.T) {
 func TestHugeLength(t *testing.T) {
 	for _, n := range []uint64{MaxPayload + 1, 1 << 40, 1<<64 - 1} {
 		head := binary.LittleEndian.AppendUint64(nil, n)
-		head = binary.LittleEndian.AppendUint32(head, checksum(head))
+		head = binary.LittleEndian.AppendUint32(head, Checksum(head))
 		_, err := NewReader("x", bytes.NewReader(head)).Next()
 		if !errors.Is(err, ErrCorrupt) || !strings.Contains(err.Error(), fmt.Sprint(n)) {
 			t.Errorf("length %d: %v", n, err)

@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"sort"
 	"sync"
+	"sync/atomic"
 	"syscall"
 
 	"github.com/quire-ml/quire/runners/store"
@@ -19,8 +20,8 @@ const (
 	probeBytes = 64 << 10 // of one read that looks for the start of a shard
 )
 
-// share returns a gatherer's share of the files that the process may open. All gatherers
-// together, one a core, leave half of them to others.
+// share returns how many parts a gatherer keeps open: its share of half of the files that the
+// process may open, where there is one a core.
 var share = sync.OnceValue(func() int {
 	const least = 4
 	var limit syscall.Rlimit
@@ -29,6 +30,10 @@ var share = sync.OnceValue(func() int {
 	}
 	return int(max(least, min(maxOpen, uint64(limit.Cur)/2/uint64(runtime.GOMAXPROCS(0)))))
 })
+
+// openParts counts the parts that are open in the process. An engine may run several bundles
+// at once, each with its gatherers: together, they keep no more open than one a core may.
+var openParts atomic.Int64
 
 // A gatherer writes shards, one after another, from part files. It is for one
 // goroutine at a time.
@@ -85,6 +90,7 @@ func (g *gatherer) close() error {
 	var errs []error
 	for _, o := range g.open {
 		errs = append(errs, o.Close())
+		openParts.Add(-1)
 	}
 	clear(g.open)
 	return errors.Join(errs...)
@@ -126,8 +132,9 @@ func (g *gatherer) take(ctx context.Context, i int, first bool) error {
 			break
 		}
 	}
-	if len(g.open) > share() {
+	if len(g.open) > share() || openParts.Load() > int64(share()*runtime.GOMAXPROCS(0)) {
 		delete(g.open, p.name)
+		openParts.Add(-1)
 		return o.Close()
 	}
 	return nil
@@ -196,6 +203,7 @@ func (g *gatherer) part(ctx context.Context, p part) (*store.Object, error) {
 		return nil, err
 	}
 	g.open[p.name] = o
+	openParts.Add(1)
 	if want := p.count * g.target.entryBytes(); o.Size() != want {
 		return nil, fmt.Errorf("has %d bytes, want %d: %d entries", o.Size(), want, p.count)
 	}

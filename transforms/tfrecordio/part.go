@@ -52,7 +52,7 @@ func (o Options) Scatter(ctx context.Context, st *store.Store, name string, entr
 // parcels returns one parcel a slab. Its key is the slab's.
 func parcels(entries []Entry, ordered []int32, targets []Target, slabBytes int64) (all []Parcel, err error) {
 	shard, last := 0, int64(-1)
-	var payload []byte
+	var w entryWriter
 	for _, at := range ordered {
 		e := &entries[at]
 		for shard < len(targets) && e.Rank >= targets[shard].Hi {
@@ -66,9 +66,8 @@ func parcels(entries []Entry, ordered []int32, targets []Target, slabBytes int64
 			all = append(all, Parcel{Key: key})
 			last = key
 		}
-		payload = tfexample.AppendPacked(payload[:0], e.IDs)
 		p := &all[len(all)-1]
-		p.Data = appendEntry(p.Data, e.Rank, payload)
+		p.Data = w.append(p.Data, e.Rank, e.IDs)
 	}
 	return all, nil
 }
@@ -95,13 +94,14 @@ func writePart(ctx context.Context, st *store.Store, name string, entries []Entr
 		return part{}, fmt.Errorf("tfrecordio: %w", err)
 	}
 	defer w.Abort()
-	var payload, buf []byte
+	var ew entryWriter
+	var buf []byte
 	for i, at := range ordered {
-		payload = tfexample.AppendPacked(payload[:0], entries[at].IDs)
-		if entry := EntryOverhead + tfrecord.Overhead + len(payload); buf == nil {
+		if buf == nil {
+			entry := len(ew.append(nil, 0, entries[at].IDs))
 			buf = make([]byte, 0, min(bufferBytes+entry, len(entries)*entry))
 		}
-		buf = appendEntry(buf, entries[at].Rank, payload)
+		buf = ew.append(buf, entries[at].Rank, entries[at].IDs)
 		if len(buf) >= bufferBytes || i == len(ordered)-1 {
 			if _, err := w.Write(buf); err != nil {
 				return part{}, fmt.Errorf("tfrecordio: %w", err)
@@ -144,12 +144,25 @@ func order(entries []Entry) []int32 {
 	return at
 }
 
-// appendEntry appends the entry of one payload to dst.
-func appendEntry(dst []byte, rank int64, payload []byte) []byte {
+// An entryWriter appends entries whose sequences have one length.
+type entryWriter struct {
+	ids    int    // bytes of a sequence
+	prefix []byte // of every entry, with crc and rank 0: all before the ids
+}
+
+// append appends the entry of a sequence to dst.
+func (w *entryWriter) append(dst []byte, rank int64, ids []byte) []byte {
+	const footer = 4 // crc of the payload
+	if w.prefix == nil || w.ids != len(ids) {
+		entry := tfrecord.AppendFrame(make([]byte, EntryOverhead), tfexample.AppendPacked(nil, ids))
+		w.ids, w.prefix = len(ids), entry[:len(entry)-len(ids)-footer]
+	}
 	start := len(dst)
-	dst = binary.LittleEndian.AppendUint64(dst, uint64(rank))
-	dst = append(dst, 0, 0, 0, 0)
-	dst = tfrecord.AppendFrame(dst, payload)
-	binary.LittleEndian.PutUint32(dst[start+8:], entryCRC(dst[start:]))
+	dst = append(append(dst, w.prefix...), ids...)
+	payload := dst[start+EntryOverhead+tfrecord.Overhead-footer:]
+	dst = binary.LittleEndian.AppendUint32(dst, tfrecord.Checksum(payload))
+	entry := dst[start:]
+	binary.LittleEndian.PutUint64(entry[4:], uint64(rank))
+	binary.LittleEndian.PutUint32(entry, entryCRC(entry))
 	return dst
 }

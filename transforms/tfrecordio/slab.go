@@ -13,17 +13,15 @@ const EntryOverhead = 12
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// entryCRC computes the checksum of an entry.
-func entryCRC(e []byte) uint32 {
-	return crc32.Update(crc32.Update(0, castagnoli, e[:8]), castagnoli, e[EntryOverhead:])
-}
+// entryCRC computes the checksum of an entry: of all that follows the checksum.
+func entryCRC(e []byte) uint32 { return crc32.Checksum(e[4:], castagnoli) }
 
 // checkedRank verifies an entry and returns its rank.
 func checkedRank(e []byte) (int64, error) {
-	if got, want := entryCRC(e), binary.LittleEndian.Uint32(e[8:]); got != want {
+	if got, want := entryCRC(e), binary.LittleEndian.Uint32(e); got != want {
 		return 0, fmt.Errorf("crc is %08x, want %08x", got, want)
 	}
-	return int64(binary.LittleEndian.Uint64(e)), nil
+	return int64(binary.LittleEndian.Uint64(e[4:])), nil
 }
 
 // A slab is a buffer for the records of consecutive ranks of a shard.

@@ -18,7 +18,7 @@
 //
 // In both ways,
 //
-//	entry = rank (8B) + crc (4B) + record (a whole TFRecord frame)
+//	entry = crc (4B) + rank (8B) + record (a whole TFRecord frame)
 //
 // with little-endian numbers and the CRC-32C of rank and record. All records of
 // a set have one size, so an entry's place is its number times a constant.

@@ -137,6 +137,7 @@ func TestFlink(t *testing.T) {
 		t.Error("Flink has not restarted the job: the worker was killed too late")
 	}
 	l.sameSets("direct", "killed")
+	t.Run("documents", func(t *testing.T) { manyDocuments(t, f) })
 	t.Run("sweep", func(t *testing.T) {
 		direct, onFlink := newLab(t), newLab(t)
 		want := direct.swept()
@@ -149,6 +150,23 @@ func TestFlink(t *testing.T) {
 	l.write(bad, text(10))
 	l.failed(l.finish(l.onFlink(f, "bad", "--set", fmt.Sprintf("corpus.sources=[%q]", bad))), 1,
 		"flink", "seq_length+1 = 11 characters, and the corpus has 10", "prep.seq_length")
+}
+
+// manyDocuments makes a set of more documents than go with the graph of a job: workers read
+// their list, and the plan of their ranges, from files.
+func manyDocuments(t *testing.T, f *flink.Flink) {
+	l := newLab(t)
+	folder := filepath.Join(l.dir, "documents")
+	if err := os.Mkdir(folder, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 2000 {
+		l.write(filepath.Join(folder, fmt.Sprintf("%04d.txt", i)), fmt.Sprintf("%x %s", uint32(i)*2654435761, text(100+i%50)))
+	}
+	sources := fmt.Sprintf("--set=corpus.sources=[%q]", folder)
+	l.ok("prep", "--out="+filepath.Join(l.dir, "direct"), shardsOnFlink, sources)
+	l.parse(prepKeys, l.finish(l.onFlink(f, "process", "--environment_type=PROCESS", sources)))
+	l.sameSets("direct", "process")
 }
 
 // TestFlinkCluster kills one of two task managers in the middle of a job.
