@@ -21,11 +21,12 @@ var trainings = []rnn.Shape{
 }
 
 // childMark starts the line on which the child of TestVariantsTrainAlike says
-// the sha256 of its checkpoints.
+// the sha256 of its checkpoints, and of losses.
 const childMark = "checkpoints: "
 
 // TestVariantsTrainAlike trains 20 steps in a process for every variant and number
-// of threads, and demands the same checkpoints.
+// of threads, and demands the same checkpoints, and the same losses of a model that
+// learns from a text that it reads.
 func TestVariantsTrainAlike(t *testing.T) {
 	if os.Getenv("GO_TEST_TRAIN_CHILD") != "" {
 		trainChild(t)
@@ -87,7 +88,7 @@ func trainChild(t *testing.T) {
 			t.Fatal(err)
 		}
 		p := pointerOf(t, st, "latest")
-		sums = append(sums, fmt.Sprint(p.SHA256, *p.Loss))
+		sums = append(sums, fmt.Sprint(p.SHA256, *p.Loss), adaptiveSum(t, shape))
 	}
 	fmt.Println(childMark + strings.Join(sums, " "))
 }

@@ -1,6 +1,6 @@
 // Package score measures how well models predict a text of any length, in memory that
-// does not grow with it: in all, character by character, as colour, and two models side
-// by side.
+// does not grow with it: in all, character by character, as colour, two models side by
+// side, and models that learn from the text beside those that do not.
 package score
 
 import (
@@ -13,6 +13,7 @@ import (
 
 	"github.com/quire-ml/quire/configs"
 	"github.com/quire-ml/quire/model/decode"
+	"github.com/quire-ml/quire/model/train"
 	"github.com/quire-ml/quire/pipelines/text"
 	"github.com/quire-ml/quire/transforms/charset"
 	"github.com/quire-ml/quire/transforms/corpus"
@@ -38,7 +39,7 @@ func (s Sum) Mean() (nats, bits *float64) {
 // A Char is a character of a text with what it cost the models.
 type Char struct {
 	Text []byte    // valid until visit returns
-	Nats []float64 // by model; nil for the first character; valid until visit returns
+	Nats []float64 // by model, then of those that learn; nil for the first character; valid until visit returns
 }
 
 // ErrUnlike is wrapped by the error about models that do not read a text alike.
@@ -48,20 +49,18 @@ var ErrUnlike = errors.New("the models do not read a text alike")
 // reads. The hidden is carried from the first character to the last. visit receives every
 // character; nil: nobody does. A character that a model lacks is a *vocab.CharError.
 func Text(ctx context.Context, models []*text.Model, r io.Reader, c configs.Corpus, visit func(Char) error) ([]Sum, error) {
+	return measure(ctx, models, r, c, 0, visit)
+}
+
+// measure is Adapt, and with a rate of 0 Text.
+func measure(ctx context.Context, models []*text.Model, r io.Reader, c configs.Corpus, rate float64,
+	visit func(Char) error) (sums []Sum, err error) {
+	s := &scorer{models: models, visit: visit}
+	defer func() { err = errors.Join(err, s.close()) }()
+	if err := s.open(rate); err != nil {
+		return nil, err
+	}
 	m := models[0]
-	for _, other := range models[1:] {
-		if other.Unit != m.Unit || other.Normalize != m.Normalize {
-			return nil, fmt.Errorf("score: %w: %s has unit %s, normalisation %s; %s has %s, %s",
-				ErrUnlike, m.Path, m.Unit, m.Normalize, other.Path, other.Unit, other.Normalize)
-		}
-	}
-	s := &scorer{visit: visit, nats: make([]float64, len(models))}
-	for _, m := range models {
-		if err := m.CheckMemory("score", decode.Memory(m.Weights.Shape, 1)); err != nil {
-			return nil, err
-		}
-		s.readers = append(s.readers, reader{vocab: m.Vocab, model: decode.New(m.Weights, 1)})
-	}
 	t, err := charset.NewReader(r, charset.Form{Encoding: c.Encoding, Newlines: c.Newlines})
 	if err != nil {
 		return nil, err
@@ -87,22 +86,65 @@ func Text(ctx context.Context, models []*text.Model, r io.Reader, c configs.Corp
 	}
 }
 
-// scorer is one call of Text.
+// scorer is one call of measure.
 type scorer struct {
-	readers []reader
-	visit   func(Char) error
-	nats    []float64 // of a character, by model
-	bytes   int       // read so far
-	chars   int
+	models   []*text.Model
+	readers  []reader // of the models, then of those that learn
+	adaptive []*train.Adaptive
+	rate     float64 // at which they learn
+	visit    func(Char) error
+	nats     []float64 // of a character, by reader
+	bytes    int       // read so far
+	chars    int
 }
 
 // reader is a model that reads.
 type reader struct {
 	vocab *vocab.Vocab
-	model *decode.Model
-	id    [1]int32 // of the character before
-	next  []int32
-	sum   float64
+	model interface {
+		Losses(ids, targets []int32) ([]float64, error)
+	}
+	id     [1]int32 // of the character before
+	next   []int32
+	sum    float64
+	before float64 // sum where the passage began
+}
+
+// open makes the readers. A rate of 0 makes none that learn.
+func (s *scorer) open(rate float64) error {
+	m := s.models[0]
+	for _, other := range s.models[1:] {
+		if other.Unit != m.Unit || other.Normalize != m.Normalize {
+			return fmt.Errorf("score: %w: %s has unit %s, normalisation %s; %s has %s, %s",
+				ErrUnlike, m.Path, m.Unit, m.Normalize, other.Path, other.Unit, other.Normalize)
+		}
+	}
+	for _, m := range s.models {
+		bytes := decode.Memory(m.Weights.Shape, 1)
+		if rate > 0 {
+			bytes = min(bytes, 1<<60) + train.AdaptiveMemory(m.Weights.Shape)
+		}
+		if err := m.CheckMemory("score", bytes); err != nil {
+			return err
+		}
+	}
+	for _, m := range s.models {
+		s.readers = append(s.readers, reader{vocab: m.Vocab, model: decode.New(m.Weights, 1)})
+	}
+	if rate > 0 {
+		if err := s.addAdaptive(rate); err != nil {
+			return err
+		}
+	}
+	s.nats = make([]float64, len(s.readers))
+	return nil
+}
+
+func (s *scorer) close() (err error) {
+	for _, a := range s.adaptive {
+		err = errors.Join(err, a.Close())
+	}
+	return err
 }
 
 // read takes the next part of the text, of whole characters.
@@ -137,6 +179,9 @@ func (s *scorer) char(char []byte) error {
 		}
 		if s.chars > 0 {
 			losses, err := r.model.Losses(r.id[:], r.next)
+			if err != nil && i >= len(s.models) {
+				err = s.adaptError(i-len(s.models), err)
+			}
 			if err != nil {
 				return err
 			}
@@ -150,6 +195,11 @@ func (s *scorer) char(char []byte) error {
 		c.Nats = s.nats
 	}
 	s.chars, s.bytes = s.chars+1, s.bytes+len(char)
+	if s.chars > 1 && (s.chars-1)%train.AdaptChars == 0 {
+		if err := s.judge(); err != nil {
+			return err
+		}
+	}
 	if s.visit == nil {
 		return nil
 	}

@@ -22,6 +22,7 @@ import (
 	"github.com/quire-ml/quire/pipelines/promotion"
 	"github.com/quire-ml/quire/pipelines/receipt"
 	"github.com/quire-ml/quire/pipelines/round"
+	"github.com/quire-ml/quire/pipelines/score"
 	"github.com/quire-ml/quire/pipelines/stages"
 	"github.com/quire-ml/quire/pipelines/sweep"
 	"github.com/quire-ml/quire/pipelines/text"
@@ -90,6 +91,8 @@ func trainRemedy(err error) string {
 		return "; correct train.from, or use the model section and prep.unit of that checkpoint"
 	case errors.Is(err, dataset.ErrDamaged):
 		return "; make the set again: prep --replace, or delete its directory"
+	case errors.As(err, new(*score.AdaptError)):
+		return "; use a smaller --adapt"
 	case errors.As(err, new(*train.DivergedError)), errors.Is(err, sweep.ErrDiverged):
 		return "; use a smaller train.lr, or train.clip_norm: 1"
 	}

@@ -8,15 +8,16 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/quire-ml/quire/configs"
+	"github.com/quire-ml/quire/model/train"
 	"github.com/quire-ml/quire/pipelines/report"
 	"github.com/quire-ml/quire/pipelines/score"
 	"github.com/quire-ml/quire/pipelines/text"
-	"github.com/quire-ml/quire/runners/store"
 )
 
 // scoreFlags are the flags of score.
@@ -24,6 +25,7 @@ type scoreFlags struct {
 	text, file    string
 	chars         bool
 	html, compare string
+	adapt         float64 // 0: nothing is learned
 }
 
 // Score is the command that measures models on texts.
@@ -36,13 +38,21 @@ func Score() *cobra.Command {
 read as corpus.encoding and corpus.newlines say, part by part. The hidden is carried from the first
 character of a text to its last; the first has no prediction. --html writes the first 200,000
 characters with their surprise as colour. --compare reads with a second model beside the first, and
-shows the passages on which they differ most.`,
+shows the passages on which they differ most.
+
+--adapt LR gives a second figure beside the plain one: of a copy of the model that goes on learning
+while it reads (dynamic evaluation). It predicts `+strconv.Itoa(train.AdaptChars)+` characters, then takes one step down
+the gradient of their mean loss at that rate, and so on: no character is predicted by a model that
+has learned from it. Each text begins with the model as the checkpoint has it. No file changes.`,
 		"  score chapter.txt appendix.txt\n  score --text 'To be' --chars --json\n  score chapter.txt --html chapter.html\n"+
-			"  score chapter.txt --checkpoint old.safetensors --compare new.safetensors", nil)
+			"  score chapter.txt --checkpoint old.safetensors --compare new.safetensors\n  score chapter.txt --adapt 0.1", nil)
 	c.Args = cobra.ArbitraryArgs
 	c.RunE = func(c *cobra.Command, args []string) error {
 		r, err := o.load()
 		if err != nil {
+			return err
+		}
+		if err := f.checkRate(c); err != nil {
 			return err
 		}
 		inputs, err := f.inputs(c, args)
@@ -65,8 +75,21 @@ shows the passages on which they differ most.`,
 	c.Flags().StringVar(&f.file, "file", "", "file of the text; - is standard input (the default)")
 	c.Flags().BoolVar(&f.chars, "chars", false, "also print each character's log-probability")
 	c.Flags().StringVar(&f.html, "html", "", "file for a page of the texts with their surprise as colour")
+	c.Flags().Float64Var(&f.adapt, "adapt", 0, "learning rate, such as 0.1, of a copy that learns from the text, for a second figure")
 	c.Flags().StringVar(&f.compare, "compare", "", "file or gs:// URL of a second checkpoint or run, which reads the same texts")
+	complete(c, "adapt", cobra.FixedCompletions([]string{"0.03", "0.1", "0.3"}, cobra.ShellCompDirectiveNoFileComp))
 	return c
+}
+
+// checkRate refuses a rate at which no model learns.
+func (f *scoreFlags) checkRate(c *cobra.Command) error {
+	if !c.Flags().Changed("adapt") {
+		return nil
+	}
+	if err := score.CheckRate(f.adapt); err != nil {
+		return usage(c, fmt.Errorf("--adapt: %w; 0.1 is one to begin with", err))
+	}
+	return nil
 }
 
 // inputs returns the texts that the flags and arguments name, not open.
@@ -167,151 +190,4 @@ func (a *awaited) Read(p []byte) (int, error) {
 		return buf[:n], err
 	})
 	return copy(p, data), err
-}
-
-// scored is the loss of a text or of all, and of the second model.
-type scored struct {
-	Name        string           `json:"name,omitempty"`
-	NatsPerChar *float64         `json:"nats_per_char"` // null for a text of fewer than two characters
-	BitsPerChar *float64         `json:"bits_per_char"`
-	Chars       int64            `json:"chars"`              // predicted characters: one less than a text has
-	LogProbs    []*float64       `json:"log_probs,omitzero"` // with --chars
-	Files       []*scored        `json:"files,omitempty"`
-	Compared    *scored          `json:"compared,omitempty"` // the second model
-	Checkpoint  store.Path       `json:"checkpoint,omitempty"`
-	Most        *[]score.Passage `json:"most_different,omitempty"`
-}
-
-// set sets the loss.
-func (s *scored) set(sum score.Sum) {
-	s.NatsPerChar, s.BitsPerChar = sum.Mean()
-	s.Chars = sum.Chars
-}
-
-// score measures the models on the texts and prints the result.
-func (f *scoreFlags) score(c *cobra.Command, o *common, corpus configs.Corpus, models []*text.Model, inputs []*input) error {
-	w := &scoreWriter{flags: f, json: o.json, out: c.OutOrStdout(), page: score.Page{Model: models[0].Path}, passages: &score.Passages{}}
-	all, total := &scored{}, make([]score.Sum, len(models))
-	if len(models) > 1 {
-		all.Checkpoint, all.Compared = store.Path(models[0].Path), &scored{Checkpoint: store.Path(models[1].Path)}
-	}
-	for i, in := range inputs {
-		if i > 0 {
-			if err := in.open(c); err != nil {
-				return err
-			}
-		}
-		one, err := w.one(c.Context(), corpus, models, in, total)
-		in.close()
-		if err != nil {
-			return fmt.Errorf("%s: %w", in.name, err)
-		}
-		all.Files = append(all.Files, one)
-		if len(inputs) > 1 && !o.json {
-			fmt.Fprintf(w.out, "%s: %s\n", in.name, w.line(one))
-		}
-	}
-	all.set(total[0])
-	if len(models) > 1 {
-		all.Compared.set(total[1])
-		most := w.passages.Most()
-		all.Most = &most
-	}
-	if len(inputs) == 1 {
-		all.LogProbs, all.Files = all.Files[0].LogProbs, nil
-	}
-	if f.html != "" {
-		data, err := w.page.HTML()
-		if err != nil {
-			return err
-		}
-		if err := save(c.Context(), f.html, data); err != nil {
-			return err
-		}
-	}
-	return o.print(c, all, func(out io.Writer) { w.print(out, all) })
-}
-
-// scoreWriter is what becomes of the characters of a score.
-type scoreWriter struct {
-	flags    *scoreFlags
-	json     bool
-	out      io.Writer
-	page     score.Page
-	passages *score.Passages
-}
-
-// one measures the models on one text, and adds to the totals.
-func (w *scoreWriter) one(ctx context.Context, corpus configs.Corpus, models []*text.Model, in *input, total []score.Sum) (*scored, error) {
-	res := &scored{Name: in.name}
-	if w.flags.chars && w.json {
-		res.LogProbs = []*float64{}
-	}
-	w.page.Begin(in.name)
-	w.passages.Begin(in.name)
-	if in.name == "--text" {
-		corpus = configs.Corpus{Encoding: "utf-8", Newlines: "keep"} // a shell writes it
-	}
-	sums, err := score.Text(ctx, models, in.from, corpus, func(c score.Char) error {
-		var p *float64
-		if c.Nats != nil {
-			l := -c.Nats[0]
-			p = &l
-		}
-		switch {
-		case w.flags.chars && w.json:
-			res.LogProbs = append(res.LogProbs, p)
-		case w.flags.chars && p == nil:
-			fmt.Fprintf(w.out, "%-8q %9s\n", c.Text, "-")
-		case w.flags.chars:
-			if _, err := fmt.Fprintf(w.out, "%-8q %9.4f\n", c.Text, *p); err != nil {
-				return err
-			}
-		}
-		if w.flags.html != "" {
-			w.page.Add(c)
-		}
-		if len(models) > 1 {
-			w.passages.Add(c)
-		}
-		return nil
-	})
-	if err != nil {
-		return nil, err
-	}
-	for i, s := range sums {
-		total[i].Nats += s.Nats
-		total[i].Chars += s.Chars
-	}
-	res.set(sums[0])
-	if len(models) > 1 {
-		res.Compared = &scored{}
-		res.Compared.set(sums[1])
-	}
-	w.page.End(w.line(res))
-	return res, nil
-}
-
-// line is a loss in words.
-func (w *scoreWriter) line(s *scored) string {
-	switch {
-	case s.NatsPerChar == nil:
-		return "a text of fewer than two characters has nothing to predict"
-	case s.Compared == nil:
-		return fmt.Sprintf("%.4f nats, %.4f bits a character over %d characters", *s.NatsPerChar, *s.BitsPerChar, s.Chars)
-	}
-	return fmt.Sprintf("%.4f and %.4f nats, %.4f and %.4f bits a character over %d characters",
-		*s.NatsPerChar, *s.Compared.NatsPerChar, *s.BitsPerChar, *s.Compared.BitsPerChar, s.Chars)
-}
-
-// print writes the result in words.
-func (w *scoreWriter) print(out io.Writer, all *scored) {
-	fmt.Fprintln(out, w.line(all))
-	if all.Most == nil {
-		return
-	}
-	fmt.Fprintf(out, "bits a character where %s and %s differ most:\n", all.Checkpoint, all.Compared.Checkpoint)
-	for _, p := range *all.Most {
-		fmt.Fprintf(out, "%8.4f %8.4f  %s, character %d: %q\n", p.Bits[0], p.Bits[1], p.File, p.At, p.Text)
-	}
 }

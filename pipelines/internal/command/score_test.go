@@ -1,10 +1,13 @@
 package command_test
 
 import (
+	"fmt"
 	"math"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/quire-ml/quire/model/train"
 )
 
 // TestScoreFiles scores several files, as a page, and with a second model beside the first.
@@ -46,4 +49,65 @@ func TestScoreFiles(t *testing.T) {
 func (l *lab) rewritten(path, text string) string {
 	l.write(path, text)
 	return path
+}
+
+// TestScoreAdapt scores with a model that learns, beside the one that does not.
+func TestScoreAdapt(t *testing.T) {
+	l := untrained(t)
+	in := func(name string) string { return filepath.Join(l.dir, name) }
+	l.write(in("long.txt"), strings.Repeat("the light of the the ", 20))
+	l.write(in("short.txt"), "the")
+	l.write(in("none.txt"), "")
+	model := filepath.Join(l.work, "run", "checkpoints", "step-00000000.safetensors")
+	before := l.digest(model)
+	plain := l.result(scoreKeys, "score", in("long.txt"))
+	one := l.result(scoreKeys+" adapted log_probs", "score", in("long.txt"), "--adapt", "0.5", "--chars")
+	adapted := func(r any) map[string]any { return r.(map[string]any)["adapted"].(map[string]any) }
+	a := adapted(one)
+	nats, list := a["nats_per_char"].(float64), a["log_probs"].([]any)
+	if one["nats_per_char"] != plain["nats_per_char"] || nats > plain["nats_per_char"].(float64)-0.05 || a["bits_per_char"] != nats/math.Ln2 ||
+		a["lr"] != 0.5 || a["passage_chars"] != float64(train.AdaptChars) {
+		t.Errorf("with --adapt %v, without %v", one, plain)
+	}
+	sum := 0.0
+	for i, p := range list {
+		if own := one["log_probs"].([]any)[i]; (i <= train.AdaptChars) != (p == own) {
+			t.Fatalf("character %d: %v, of the model that does not learn %v", i, p, own)
+		}
+		if p != nil {
+			sum -= p.(float64)
+		}
+	}
+	if chars := 20*21 - 1; len(list) != chars+1 || list[0] != nil || math.Abs(sum/float64(chars)-nats) > 1e-9 {
+		t.Errorf("%d log-probabilities with the mean %v, want %v", len(list), -sum/float64(chars), nats)
+	}
+	all := l.result(scoreKeys+" adapted files", "score", in("short.txt"), in("long.txt"), in("none.txt"), "--adapt", "0.5")
+	files := all["files"].([]any)
+	if a := adapted(files[1]); a["nats_per_char"] != nats || adapted(files[0])["nats_per_char"] != files[0].(map[string]any)["nats_per_char"] || adapted(files[2])["nats_per_char"] != nil {
+		t.Errorf("of three files: %v, alone %v", all, nats)
+	}
+	if mean := (nats*419 + adapted(files[0])["nats_per_char"].(float64)*2) / 421; math.Abs(adapted(all)["nats_per_char"].(float64)-mean) > 1e-12 {
+		t.Errorf("of all files: %v, want %v", all, mean)
+	}
+	line := fmt.Sprintf("over 419 characters; learning at 0.5: %.4f nats, %.4f bits\n", nats, nats/math.Ln2)
+	o := l.ok("score", in("long.txt"), "--adapt", "0.5", "--chars", "--html", in("page.html"))
+	if lines := strings.Split(o.stdout, "\n"); !strings.HasSuffix(o.stdout, line) || lines[0] != `"t"              -         -` || len(strings.Fields(lines[1])) != 3 ||
+		!strings.Contains(l.read(in("page.html")), strings.TrimSpace(line)) {
+		t.Errorf("in words: %v", o)
+	}
+	c := l.result(scoreKeys+" adapted compared most_different checkpoint", "score", in("long.txt"), "--adapt", "0.5", "--compare", model)
+	if adapted(c)["nats_per_char"] != nats || adapted(c["compared"])["nats_per_char"] != nats {
+		t.Errorf("side by side with itself: %v", c)
+	}
+	if o := l.ok("score", in("long.txt"), "--adapt", "0.5", "--compare", model); !strings.Contains(o.stdout, fmt.Sprintf("learning at 0.5: %.4f and %.4f nats, ", nats, nats)) {
+		t.Errorf("side by side with itself: %v", o)
+	}
+	if after := l.digest(model); after != before {
+		t.Errorf("the checkpoint is %s, was %s", after, before)
+	}
+	for _, rate := range []string{"0", "-1", "11", "NaN", "Inf"} {
+		l.fails(2, []string{"--adapt: the learning rate is ", "want above 0 and at most 10; 0.1 is one to begin with"}, "score", in("long.txt"), "--adapt", rate)
+	}
+	l.write(in("turn.txt"), strings.Repeat("e", 200)+strings.Repeat("t", 200))
+	l.fails(1, []string{"turn.txt: score: ", "which learns at a rate of 10, at character ", "; use a smaller --adapt"}, "score", in("turn.txt"), "--adapt", "10")
 }
