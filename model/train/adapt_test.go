@@ -159,8 +159,10 @@ func adaptiveSum(t *testing.T, shape rnn.Shape) string {
 	return fmt.Sprintf("%x", h.Sum(nil))
 }
 
-// TestAdaptiveMemory compares the estimate with what is allocated until a step has been taken.
+// TestAdaptiveMemory compares the estimate with what is allocated until a step has been taken,
+// by one worker: each has buffers for products.
 func TestAdaptiveMemory(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
 	for _, s := range []rnn.Shape{
 		{Cell: rnn.GRU, Layers: 1, Vocabulary: 65, Embedding: 64, Hidden: 512},
 		{Cell: rnn.LSTM, Layers: 2, Vocabulary: 2000, Embedding: 32, Hidden: 256},
