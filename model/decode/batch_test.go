@@ -260,7 +260,13 @@ func TestBatchRefuses(t *testing.T) {
 	if want, _ := good.alone(t, model); !slices.Equal(got, want) {
 		t.Errorf("beside it is %v, want %v", got, want)
 	}
-	batch.Step() // of no texts
+	batch.Step()                                      // of no texts
+	if err := batch.Add(&decode.Text{}); err != nil { // neither length nor sampler
+		t.Fatal(err)
+	}
+	if batch.Step(); batch.Len() != 0 {
+		t.Error("a text of no characters stays")
+	}
 }
 
 // TestBatchFault: a sampler that panics does so on the goroutine that steps, whichever worker

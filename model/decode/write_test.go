@@ -106,8 +106,10 @@ func TestWriteRefuses(t *testing.T) {
 		t.Errorf("texts of no characters: error %v, %d ends", err, ends)
 	}
 	w.Flat[len(w.Flat)-1] = float32(math.NaN())
-	err = decode.Write(t.Context(), decode.New(w, 1), newTexts(t, [][]int32{{2}, {1, 2}}, 1, func(int, int32) bool { return true }))
-	if want := "decode: character 1: sample: logit of id 8 is NaN, in text 0"; err == nil || err.Error() != want {
-		t.Errorf("error %v, want %s", err, want)
+	for B := 1; B <= 2; B++ { // side by side, both fail in one step
+		err = decode.Write(t.Context(), decode.New(w, B), newTexts(t, [][]int32{{2}, {1}}, 1, func(int, int32) bool { return true }))
+		if want := "decode: character 1: sample: logit of id 8 is NaN, in text 0"; err == nil || err.Error() != want {
+			t.Errorf("error %v, want %s", err, want)
+		}
 	}
 }

@@ -163,6 +163,16 @@ func TestMinPKeepsEquals(t *testing.T) {
 
 // TestAdjustErrors: an id that there is not, and logits that a bias or a penalty makes
 // infinite, are errors that use up no random number.
+// TestTopPReached: the shortest prefix whose sum is p stays, also where it is p exactly.
+func TestTopPReached(t *testing.T) {
+	for _, k := range []int{0, 2} { // of all ids, and of those that top-k has left
+		p, err := probabilities(mustNew(t, Options{Temperature: 1, TopP: 0.5, TopK: k}, 1, 0), []float32{float32(math.Inf(-1)), 3, 3})
+		if err != nil || !slices.Equal(p, []float64{0, 1, 0}) {
+			t.Errorf("top-k %d: probabilities %v, %v", k, p, err)
+		}
+	}
+}
+
 func TestAdjustErrors(t *testing.T) {
 	logits := []float32{1, math.MaxFloat32, -2}
 	for want, o := range map[string]Options{

@@ -132,6 +132,7 @@ func TestDifferent(t *testing.T) {
 	}
 	for want, change := range map[string]func(r *receipt.Receipt){
 		"receipt: prompt: id 13 at position 1":     func(r *receipt.Receipt) { r.Prompt, r.PromptIDs = "", []int32{0, 13} },
+		"receipt: prompt: id -1 at position 0":     func(r *receipt.Receipt) { r.Prompt, r.PromptIDs = "", []int32{-1} },
 		"receipt: prompt: vocab: character 'Z'":    func(r *receipt.Receipt) { r.Prompt = "Z" },
 		"sample: top_p is -1":                      func(r *receipt.Receipt) { r.TopP = -1 },
 		"sample: ban of id 99, which is outside":   func(r *receipt.Receipt) { r.Ban = []int32{99} },

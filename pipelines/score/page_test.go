@@ -85,3 +85,16 @@ func TestPageBound(t *testing.T) {
 		t.Errorf("%d characters are shown, want %d", n, score.PageChars)
 	}
 }
+
+// TestDirections: marks that turn the direction of what follows are not shown as they are.
+func TestDirections(t *testing.T) {
+	for _, mark := range []string{"\u200e", "\u200f", "\u202a", "\u202e", "\u2066", "\u2069"} {
+		p := new(score.Page)
+		p.Begin("x")
+		p.Add(bits(mark, 1))
+		p.End("")
+		if page := rendered(t, p); strings.Contains(page, mark) || !strings.Contains(page, "\ufffd") {
+			t.Errorf("%q is in the page as it is", mark)
+		}
+	}
+}

@@ -269,7 +269,7 @@ func TestUnknown(t *testing.T) {
 // TestReceipts: each text has a receipt, which makes it again without the server, and says
 // where it is another.
 func TestReceipts(t *testing.T) {
-	for _, k := range []kind{{}, {unit: vocab.Byte}, {unknown: true}} {
+	for _, k := range []kind{{}, {unit: vocab.Byte}, {unknown: true}, {unknown: true, chars: letters + "[UNK]"}} {
 		m := open(t, save(t, k))
 		h := start(t, m, nil)
 		for _, body := range []string{`"prompt":["so it was","and"],"n":2,"seed":-9`, `"prompt":[1,2,0,0],"temperature":0.7,"top_k":9,"top_p":0.9,"min_p":0.01,"repetition_penalty":1.2`,
@@ -324,6 +324,30 @@ func checkReceipt(t *testing.T, m *text.Model, data json.RawMessage, want string
 	r.Seed++
 	if _, err := r.Replay(t.Context(), m, func(int, []byte) error { return nil }); !errors.As(err, new(*receipt.DifferentError)) {
 		t.Errorf("with another seed: %v", err)
+	}
+}
+
+// TestSeed: without a seed each request has another, which its receipt names.
+func TestSeed(t *testing.T) {
+	h := start(t, open(t, save(t, kind{})), nil)
+	seeds := map[string]bool{}
+	for range 3 {
+		_, rest, _ := strings.Cut(string(h.ask(`{"prompt":"a"}`).Choices[0].Receipt), `"seed":`)
+		seed, _, _ := strings.Cut(rest, ",")
+		seeds[seed] = true
+	}
+	if len(seeds) != 3 {
+		t.Errorf("three requests have the seeds %v", seeds)
+	}
+}
+
+// TestTokensOfStop: a character of several bytes, of which a stop string holds back a part, is
+// listed once, with its text.
+func TestTokensOfStop(t *testing.T) {
+	h := start(t, open(t, save(t, kind{unknown: true})), nil)
+	c := h.ask(`{"prompt":"ab","max_tokens":4,"logit_bias":{"0":100},"logprobs":0,"stop":"NK]x"}`).Choices[0]
+	if got := strings.Join(c.Logprobs.Tokens, ""); got != c.Text || c.Text != strings.Repeat("[UNK]", 4) {
+		t.Errorf("the tokens are %q, the text %q", c.Logprobs.Tokens, c.Text)
 	}
 }
 

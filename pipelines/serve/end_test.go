@@ -4,9 +4,19 @@ import (
 	"errors"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/quire-ml/quire/pipelines/text"
 )
+
+// TestPause: streams have 50 parts a second, and all of them together no more than 1,000.
+func TestPause(t *testing.T) {
+	for texts, want := range map[int64]time.Duration{0: 20, 1: 20, 20: 20, 21: 21, 64: 64, 500: 500} {
+		if got := pause(texts); got != want*time.Millisecond {
+			t.Errorf("beside %d texts: %v", texts, got)
+		}
+	}
+}
 
 // TestEndOfFault: a text whose end has a fault is counted, failed and waited for no longer.
 func TestEndOfFault(t *testing.T) {

@@ -23,15 +23,19 @@ func TestFault(t *testing.T) {
 		if e.Type != "server_error" || !strings.Contains(e.Message, "the program has a fault") {
 			t.Errorf("%+v", e)
 		}
+		code, _, data := h.do("POST", "/v1/completions", []byte(`{"prompt":"a","n":2,"stream":true,"max_tokens":200}`))
+		if !strings.Contains(string(data), `"message":"the text could not be written: serve: the program has a fault`) || code == http.StatusOK && !strings.HasSuffix(string(data), "data: [DONE]\n\n") {
+			t.Errorf("a stream ends with %d %s", code, data)
+		}
 		if got := h.ask(`{"prompt":["ab","b","bb"],"max_tokens":0,"echo":true}`); got.Choices[0].Text != "ab" || got.Choices[2].Text != "bb" {
 			t.Errorf("after a fault: %+v", got)
 		}
 	}
-	if n := h.figure("quire_faults_total"); n != 3 {
+	if n := h.figure("quire_faults_total"); n != 6 {
 		t.Errorf("%v faults are counted", n)
 	}
-	if n := h.figure(`quire_request_success_total{finished_reason="length"}`); n != 9 {
-		t.Errorf("%v texts came to their end", n)
+	if n := h.figure(`quire_request_success_total{finished_reason="length"}`); n != 9 || strings.Count(h.metrics(), "\nquire_request_success_total{") != 1 {
+		t.Errorf("%v texts came to their end, of\n%s", n, h.metrics())
 	}
 	eventually(t, "nothing left", func() bool {
 		return h.figure("quire_num_requests_running")+h.figure("quire_num_requests_waiting")+h.held() == 0

@@ -328,10 +328,11 @@ func TestMain(m *testing.M) {
 // deadlines is an answer that notes its deadlines.
 type deadlines struct {
 	*httptest.ResponseRecorder
-	set int
+	set  int
+	last time.Time
 }
 
-func (d *deadlines) SetWriteDeadline(time.Time) error { d.set++; return nil }
+func (d *deadlines) SetWriteDeadline(at time.Time) error { d.set, d.last = d.set+1, at; return nil }
 
 // TestDeadline: every answer has a deadline of its own, also those that no route gives, for
 // a connection that stays open keeps the one of the answer before.
@@ -356,5 +357,11 @@ func TestDeadline(t *testing.T) {
 		if s.ServeHTTP(w, r); w.set == 0 {
 			t.Errorf("%s: %d without a deadline", name, w.Code)
 		}
+	}
+	r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "http://localhost/v1/models", nil)
+	w := &deadlines{ResponseRecorder: httptest.NewRecorder()}
+	s.ServeHTTP(w, r)
+	if left := time.Until(w.last); left > serve.DefaultLimits().Write {
+		t.Errorf("a client has %v to take an answer", left)
 	}
 }

@@ -215,6 +215,9 @@ func TestGone(t *testing.T) {
 		c.Close()
 		eventually(t, "the client's texts ended", func() bool { return h.figure("quire_num_requests_running") == 1 })
 	}
+	eventually(t, "all counted as gone", func() bool {
+		return h.figure(`quire_http_requests_total{code="499",route="/v1/completions"}`) == float64(n)
+	})
 	// One that waits for a place ends too.
 	first, _ := h.stream(`{"prompt":"a","n":3,"max_tokens":1000000000}`)
 	eventually(t, "all written", func() bool { return h.figure("quire_num_requests_running") == 4 })

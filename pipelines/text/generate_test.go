@@ -13,6 +13,7 @@ import (
 	"github.com/quire-ml/quire/configs"
 	"github.com/quire-ml/quire/model/checkpoint"
 	"github.com/quire-ml/quire/pipelines/text"
+	"github.com/quire-ml/quire/runners/memory"
 	"github.com/quire-ml/quire/transforms/vocab"
 )
 
@@ -176,7 +177,11 @@ func TestWriteNothing(t *testing.T) {
 	if r, err := m.Write(t.Context(), q, func(int, []byte) error { return nil }); err != nil || !slices.Equal(r.Texts, []string{"ba", "ba"}) || r.Finish[1] != text.Whole {
 		t.Errorf("no characters: %+v, %v", r, err)
 	}
-	q.Length = 1000
+	q.Length = 1 << 50
+	if _, err := m.Write(t.Context(), q, func(int, []byte) error { return nil }); !errors.As(err, new(*memory.ShortError)) {
+		t.Errorf("a text that no machine holds: %v", err)
+	}
+	q.Length = 50_000_000 // which nobody writes to its end
 	broken, parts := errors.New("the pipe is closed"), 0
 	_, err = m.Write(t.Context(), q, func(int, []byte) error {
 		if parts++; parts == 4 {

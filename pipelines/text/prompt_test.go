@@ -7,6 +7,7 @@ import (
 
 	"github.com/quire-ml/quire/pipelines/internal/tiny"
 	"github.com/quire-ml/quire/pipelines/text"
+	"github.com/quire-ml/quire/transforms/vocab"
 )
 
 // TestBeginning: the first characters of the training text, in any order of its
@@ -36,6 +37,20 @@ func TestBeginning(t *testing.T) {
 		}
 		if err := text.CheckPrompt(set, "Ω", ""); test.set == nil && !errors.Is(err, text.ErrPrompt) {
 			t.Errorf("%v: Ω: %v", test.set, err)
+		}
+	}
+}
+
+// TestPlaces: ten characters are named, and the rest are counted.
+func TestPlaces(t *testing.T) {
+	for n, want := range map[int]string{1: "", 10: "", 11: ", and 1 more", 12: ", and 2 more"} {
+		var lacking []*vocab.CharError
+		for range n {
+			lacking = append(lacking, &vocab.CharError{Char: 'x'})
+		}
+		got := text.Places(lacking)
+		if named := strings.Count(got, "'x'"); named != min(n, 10) || !strings.HasSuffix(got, want) || want == "" && strings.Contains(got, "more") {
+			t.Errorf("%d: %s", n, got)
 		}
 	}
 }

@@ -68,10 +68,14 @@ func Listen(address string) (net.Listener, error) {
 // Limits of a connection. A request of a monitor or of a program is small, and comes at
 // once; an answer may take as long as a handler lets it.
 const (
-	headerTime = 5 * time.Second
-	readTime   = time.Minute
 	idleTime   = 2 * time.Minute
 	headerSize = 16 << 10
+)
+
+// Tests shorten these.
+var (
+	headerTime = 5 * time.Second
+	readTime   = time.Minute
 )
 
 // Serve answers requests on l until ctx ends, then no new ones. It waits for those that

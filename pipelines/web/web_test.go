@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -183,6 +184,43 @@ func TestLocal(t *testing.T) {
 				t.Errorf("%s asked as %q: %d, want %d", address, host, w.Code, want)
 			}
 		}
+	}
+}
+
+// TestSlowRequest: who does not send a header, or a body, is let go, and a long header refused.
+func TestSlowRequest(t *testing.T) {
+	for name, c := range map[string]struct {
+		header, read time.Duration
+		sent, want   string
+	}{
+		"a header":      {time.Millisecond, time.Hour, "GET / HTTP/1.1\r\nHost: x\r\n", ""},
+		"a body":        {time.Hour, 50 * time.Millisecond, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n1", "HTTP/1.1 400"},
+		"a long header": {time.Hour, time.Hour, "GET / HTTP/1.1\r\nHost: x\r\nA: " + strings.Repeat("a", 32<<10) + "\r\n", "HTTP/1.1 431"},
+	} {
+		restore := web.SetTimes(c.header, c.read)
+		url, end, ended, _ := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if _, err := io.ReadAll(r.Body); err != nil {
+				w.WriteHeader(http.StatusBadRequest)
+			}
+		}), time.Minute)
+		conn, err := net.Dial("tcp", strings.TrimPrefix(url, "http://"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := conn.SetDeadline(time.Now().Add(30 * time.Second)); err != nil {
+			t.Fatal(err)
+		}
+		io.WriteString(conn, c.sent)
+		answer, err := io.ReadAll(conn)
+		if !strings.HasPrefix(string(answer), c.want) || c.want == "" && len(answer) > 0 || errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("%s: %q, %v", name, answer, err)
+		}
+		conn.Close()
+		end()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+		restore()
 	}
 }
 

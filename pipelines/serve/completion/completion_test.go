@@ -50,6 +50,7 @@ func TestDecodeRequest(t *testing.T) {
 		`{"prompt":"a","stop":"\n"}`:                                              func(r *R) { r.Stop = []string{"\n"} },
 		`{"prompt":"a","stop":["x","yz"]}`:                                        func(r *R) { r.Stop = []string{"x", "yz"} },
 		`{"prompt":"a","stop":[]}`:                                                func(*R) {},
+		`{"prompt":"a","seed":9.007199254740992e15}`:                              func(r *R) { r.Seed = ptr[int64](1 << 53) },
 		`{"prompt":"a","seed":-9223372036854775808}`:                              func(r *R) { r.Seed = ptr[int64](math.MinInt64) },
 		`{"prompt":"a","logprobs":0}`:                                             func(r *R) { r.Logprobs = 0 },
 		`{"prompt":"a","stream":true,"stream_options":{"include_usage":true}}`:    func(r *R) { r.Stream, r.IncludeUsage = true, true },
@@ -132,6 +133,7 @@ var refusals = []struct{ body, param, words string }{
 	{`{"prompt":"a","stop":[` + strings.Repeat(`"a",`, 16) + `"a"]}`, "stop", "17 elements"},
 	{`{"prompt":"a","seed":1.5}`, "seed", "a whole number"},
 	{`{"prompt":"a","seed":9223372036854775808}`, "seed", "a whole number"},
+	{`{"prompt":"a","seed":9.007199254740994e15}`, "seed", "a whole number"}, // 2^53 + 2: its neighbours are lost
 	{`{"prompt":"a","logprobs":6}`, "logprobs", "from 0 to 5"},
 	{`{"prompt":"a","logprobs":true}`, "logprobs", "from 0 to 5"},
 	{`{"prompt":"a","echo":"yes"}`, "echo", "true or false"},
@@ -292,4 +294,14 @@ func normal(r *completion.Request) *completion.Request {
 		r.Stop = nil
 	}
 	return r
+}
+
+// TestLongestList: as many ids as a prompt may have are taken, and no more.
+func TestLongestList(t *testing.T) {
+	for more, want := range map[string]bool{"": true, ",1": false} {
+		_, err := completion.DecodeRequest([]byte(`{"prompt":[1`+strings.Repeat(",1", limits.Prompt-1)+more+`]}`), limits)
+		if (err == nil) != want {
+			t.Errorf("%q more: %v", more, err)
+		}
+	}
 }
