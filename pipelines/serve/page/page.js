@@ -63,7 +63,12 @@ async function* events(answer) {
   }
 }
 
-// Painter puts characters into the page, each in the colour of its surprise.
+// A block of the text ends behind a line end, once it has this many characters: a frame lays out the last block alone.
+const blockChars = 500;
+let follow = true; // the end of the text is in view, and stays there
+$("output").addEventListener("scroll", ({ target: box }) => { follow = box.scrollTop + box.clientHeight >= box.scrollHeight - 40; });
+
+// Painter puts characters into the page, each in the colour of its surprise: those that have come, once a frame.
 class Painter {
   constructor(prompt) {
     this.text = "";
@@ -72,22 +77,31 @@ class Painter {
     this.pending = 0; // bits of the bytes that are no whole character yet
     this.decoder = new TextDecoder("utf-8", { ignoreBOM: true });
     this.encoder = new TextEncoder();
-    const box = $("output");
-    box.replaceChildren();
-    this.head = document.createElement("span");
-    this.head.className = "prompt";
-    this.head.textContent = prompt;
-    this.body = document.createElement("span");
-    this.body.className = "writing";
-    box.append(this.head, this.body);
+    this.queue = []; // letters and bits that are not in the page yet
+    this.seconds = 0; // from the request to the last character
+    this.frame = 0; // the frame that is asked for
+    this.rest = 0; // no frame paints before this time
+    follow = true;
+    $("output").replaceChildren();
+    this.begin();
+    const head = document.createElement("span");
+    head.className = "prompt";
+    head.textContent = prompt;
+    this.block.append(head);
   }
 
-  add(choice) {
+  begin() {
+    if (this.block) this.block.className = "";
+    this.block = document.createElement("div");
+    this.block.className = "writing";
+    this.room = blockChars;
+    $("output").append(this.block);
+  }
+
+  add(choice, seconds) {
     this.text += choice.text;
-    const box = $("output");
-    const atEnd = box.scrollTop + box.clientHeight >= box.scrollHeight - 40;
+    this.seconds = seconds;
     const list = choice.logprobs ? choice.logprobs.tokens : [];
-    const part = document.createDocumentFragment();
     list.forEach((token, i) => {
       const bits = -choice.logprobs.token_logprobs[i] / Math.LN2;
       this.bits += bits;
@@ -97,29 +111,67 @@ class Painter {
       const data = byte ? Uint8Array.of(parseInt(byte[1], 16)) : this.encoder.encode(token);
       const letters = this.decoder.decode(data, { stream: true });
       if (!letters) return;
-      const span = document.createElement("span");
-      span.className = `h${Math.max(0, Math.min(7, Math.floor(this.pending)))}`;
-      span.textContent = letters;
-      span.title = `${this.pending.toFixed(2)} bits, ${(100 * 2 ** -this.pending).toPrecision(2)} %`;
+      this.queue.push([letters, this.pending]);
       this.pending = 0;
-      part.append(span);
     });
-    this.body.append(part);
-    if (atEnd) box.scrollTop = box.scrollHeight;
+    this.frame ||= requestAnimationFrame(() => this.paint());
   }
 
-  figures(seconds) {
+  // paint leaves two thirds of the time to the user, also where a text without line ends takes long to lay out.
+  paint() {
+    this.frame = 0;
+    const began = performance.now();
+    if (began < this.rest) {
+      this.frame = requestAnimationFrame(() => this.paint());
+      return;
+    }
+    this.put();
+    this.figures();
+    const box = $("output");
+    const height = box.scrollHeight; // the one layout of this frame
+    if (follow) box.scrollTop = height;
+    const now = performance.now();
+    this.rest = now + 2 * (now - began);
+  }
+
+  // put moves the queue into the page. It reads nothing that needs a layout.
+  put() {
+    let part = document.createDocumentFragment();
+    for (const [letters, bits] of this.queue) {
+      const span = document.createElement("span");
+      span.className = `h${Math.max(0, Math.min(7, Math.floor(bits)))}`;
+      span.textContent = letters;
+      span.title = `${bits.toFixed(2)} bits, ${(100 * 2 ** -bits).toPrecision(2)} %`;
+      part.append(span);
+      if (--this.room > 0 || !letters.endsWith("\n")) continue;
+      this.block.append(part);
+      this.begin();
+      part = document.createDocumentFragment();
+    }
+    this.queue = [];
+    this.block.append(part);
+  }
+
+  figures() {
     $("figures").hidden = false;
     $("chars").textContent = this.count;
     $("bits").textContent = this.count ? (this.bits / this.count).toFixed(2) : "–";
-    $("speed").textContent = seconds > 0 ? Math.round(this.count / seconds) : "–";
+    $("speed").textContent = this.seconds > 0 ? Math.round(this.count / this.seconds) : "–";
   }
 
+  // end shows at once what has come, also in a page that is hidden and has no frames.
   end() {
-    this.body.append(this.decoder.decode()); // what a text of bytes ends with, in the middle of a character
-    this.body.className = "";
+    cancelAnimationFrame(this.frame);
+    this.put();
+    if (this.count) this.figures();
+    this.block.append(this.decoder.decode()); // what a text of bytes ends with, in the middle of a character
+    this.block.className = "";
+    if (follow) $("output").scrollTop = $("output").scrollHeight;
   }
 }
+
+// turn lets the browser paint and hear its user. A hidden page has no frames, slow timers, and nobody to hear.
+const turn = () => document.hidden ? null : new Promise((go) => { requestAnimationFrame(go); setTimeout(go, 500); });
 
 // write asks for a text and paints it as it comes. It returns the text and its receipt.
 async function write(body) {
@@ -136,15 +188,20 @@ async function write(body) {
     const answer = await fetch("/v1/completions", { method: "POST", headers: { "Content-Type": "application/json" },
       body: json(body), signal: running.signal });
     if (!answer.ok) throw new Error((await answer.json()).error.message);
+    let heard = performance.now();
     for await (const data of events(answer)) {
+      if (performance.now() - heard > 10) {
+        await turn();
+        heard = performance.now();
+      }
+      running.signal.throwIfAborted();
       if (data === "[DONE]") break;
       const part = JSON.parse(data);
       if (part.error) throw new Error(part.error.message);
       for (const choice of part.choices) {
-        painter.add(choice);
+        painter.add(choice, seconds());
         if (choice.receipt) receipt = choice.receipt;
       }
-      painter.figures(seconds());
     }
     say(`Written in ${seconds().toFixed(1)} s.`, "good");
     return { body, text: painter.text, receipt };
@@ -216,6 +273,13 @@ async function copy(button, text) {
   }
   setTimeout(() => { button.textContent = label; }, 1500);
 }
+// A selection of the text is copied as it is written: a browser would put line ends between blocks.
+$("output").addEventListener("copy", (e) => {
+  const range = getSelection().rangeCount && getSelection().getRangeAt(0);
+  if (!range || !$("output").contains(range.commonAncestorContainer)) return;
+  e.preventDefault();
+  e.clipboardData.setData("text/plain", range.toString());
+});
 $("copy-seed").addEventListener("click", (e) => copy(e.target, $("used").textContent));
 $("copy-receipt").addEventListener("click", (e) => copy(e.target, $("receipt").textContent));
 
