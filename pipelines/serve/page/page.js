@@ -12,34 +12,56 @@ for (const id of sliders) {
   show();
 }
 
-async function introduce() {
+// ask sends a request to the server. A browser refuses addresses with a password, which the page's own may have.
+async function ask(path, options) {
+  let answer;
   try {
-    const answer = await fetch("/v1/models");
-    if (!answer.ok) throw new Error((await answer.json()).error.message);
-    const model = (await answer.json()).data[0];
-    $("model").textContent = model.id;
-    document.title = `${model.id} · quire`;
-    $("facts").textContent = `${model.vocabulary} ${model.unit === "byte" ? "bytes" : "characters"} · `;
-    $("digest").textContent = model.root.slice(0, 16);
-    $("digest").title = model.root;
+    answer = await fetch(location.origin + path, options);
   } catch (e) {
-    say(`The server does not answer: ${e.message}`, "bad");
+    if (e.name === "AbortError") throw e;
+    throw new Error("The server does not answer.");
   }
+  if (answer.ok) return answer;
+  const said = await answer.json().catch(() => null); // a proxy's answer is no JSON
+  throw new Error(said?.error?.message ?? `The server answers with status ${answer.status}.`);
+}
+
+// head names the model whose text is on the page.
+function head(name, digest, facts) {
+  $("model").textContent = name;
+  document.title = `${name} · quire`;
+  $("facts").textContent = facts;
+  $("digest").textContent = digest.slice(0, 16);
+  $("digest").title = digest;
+}
+
+// introduce asks for the model in use. It may be another than the one of a text that has just been written.
+async function introduce() {
+  const model = (await (await ask("/v1/models")).json()).data[0];
+  if ($("digest").title && $("digest").title !== model.root) return;
+  head(model.id, model.root, `${model.vocabulary} ${model.unit === "byte" ? "bytes" : "characters"} · `);
 }
 
 function say(text, kind) {
   $("status").textContent = text;
   $("status").className = kind || "";
+  if (kind === "bad") $("status").scrollIntoView({ block: "nearest" });
 }
 
-// request is what the form asks for.
+// request is what the form asks for. It throws what the user has to mend.
 function request() {
+  if (!$("max_tokens").value) throw new Error("Characters is empty: give the length of the text.");
   const body = { prompt: $("prompt").value, max_tokens: Number($("max_tokens").value), top_k: Number($("top_k").value),
     logprobs: 0, stream: true, stream_options: { include_usage: true } };
   for (const id of sliders) body[id] = Number($(id).value);
   const stop = $("stop").value.replace(/\\n/g, "\n").replace(/\\t/g, "\t");
   if (stop) body.stop = [stop];
-  if ($("seed").value.trim()) body.seed = $("seed").value.trim();
+  const seed = $("seed").value.trim();
+  if (seed) {
+    const number = BigInt(seed);
+    if (BigInt.asIntN(64, number) !== number) throw new Error("Seed has more than 64 bits: it is from -9223372036854775808 to 9223372036854775807.");
+    body.seed = String(number); // JSON allows no zeros in front
+  }
   return body;
 }
 
@@ -50,13 +72,16 @@ function json(body) {
   return seed === undefined ? text : `${text.slice(0, -1)},"seed":${seed}}`;
 }
 
-// events yields the data of each event of a stream.
+// events yields the data of each event of a stream, whose last is [DONE].
 async function* events(answer) {
   const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
   let rest = "";
   for (;;) {
-    const { value, done } = await reader.read();
-    if (done) return;
+    const { value, done } = await reader.read().catch((e) => {
+      if (e.name === "AbortError") throw e;
+      return { done: true };
+    });
+    if (done) throw new Error("The server has gone away: the text is not whole.");
     const parts = (rest + value).split("\n\n");
     rest = parts.pop();
     for (const part of parts) if (part.startsWith("data: ")) yield part.slice(6);
@@ -173,21 +198,28 @@ class Painter {
 // turn lets the browser paint and hear its user. A hidden page has no frames, slow timers, and nobody to hear.
 const turn = () => document.hidden ? null : new Promise((go) => { requestAnimationFrame(go); setTimeout(go, 500); });
 
-// write asks for a text and paints it as it comes. It returns the text and its receipt.
+// reveal brings the beginning of the text into view, with the buttons above it, where a small screen has it below.
+function reveal() {
+  if ($("output").getBoundingClientRect().top > innerHeight - 120) document.querySelector(".buttons").scrollIntoView({ block: "start" });
+}
+
+// write asks for a text and paints it as it comes. It returns the text and its receipt. What the page says
+// of another text goes at once.
 async function write(body) {
   const began = performance.now();
   const painter = new Painter(body.prompt);
   const seconds = () => (performance.now() - began) / 1000;
   let receipt = null;
   running = new AbortController();
-  $("figures").hidden = true;
+  $("figures").hidden = $("proof").hidden = true;
+  $("used").textContent = body.seed;
   $("write").disabled = $("replay").disabled = true;
   $("stopper").disabled = false;
   say("Writing …");
+  reveal();
   try {
-    const answer = await fetch("/v1/completions", { method: "POST", headers: { "Content-Type": "application/json" },
+    const answer = await ask("/v1/completions", { method: "POST", headers: { "Content-Type": "application/json" },
       body: json(body), signal: running.signal });
-    if (!answer.ok) throw new Error((await answer.json()).error.message);
     let heard = performance.now();
     for await (const data of events(answer)) {
       if (performance.now() - heard > 10) {
@@ -198,6 +230,10 @@ async function write(body) {
       if (data === "[DONE]") break;
       const part = JSON.parse(data);
       if (part.error) throw new Error(part.error.message);
+      if (part.system_fingerprint && part.system_fingerprint !== $("digest").title) {
+        head(part.model, part.system_fingerprint, "");
+        introduce().catch(() => {}); // the heading lacks the size of the vocabulary
+      }
       for (const choice of part.choices) {
         painter.add(choice, seconds());
         if (choice.receipt) receipt = choice.receipt;
@@ -218,11 +254,9 @@ async function write(body) {
   }
 }
 
+// show shows the receipt of the text on the page.
 function show(done) {
-  last = done;
-  $("replay").disabled = false;
   $("proof").hidden = !done.receipt;
-  $("used").textContent = done.body.seed;
   // The seed as it was asked for: JSON.parse has rounded a large one. No text has these words between bare quotation marks.
   $("receipt").textContent = JSON.stringify(done.receipt, null, 1).replace(/"seed": [^,\n]+/, `"seed": ${done.body.seed}`);
 }
@@ -230,13 +264,20 @@ function show(done) {
 $("form").addEventListener("submit", async (e) => {
   e.preventDefault();
   if (running) return;
-  const body = request();
+  let body;
+  try {
+    body = request();
+  } catch (e) {
+    say(e.message, "bad");
+    return;
+  }
   // The page chooses the seed, so that it can be shown from the beginning.
   body.seed ??= String(crypto.getRandomValues(new Uint32Array(1))[0]);
-  $("proof").hidden = true;
-  $("used").textContent = body.seed;
   const done = await write(body);
-  if (done) show(done);
+  if (!done) return;
+  show(done);
+  last = done;
+  $("replay").disabled = false;
 });
 
 $("replay").addEventListener("click", async () => {
@@ -244,6 +285,7 @@ $("replay").addEventListener("click", async () => {
   const before = last;
   const done = await write(before.body);
   if (!done) return;
+  show(done);
   if (done.text === before.text) say(`The same text again, all ${[...done.text].length} characters of it.`, "good");
   else say("Another text has come of it: the model in use is another, or the receipt is wrong.", "bad");
 });
@@ -284,4 +326,4 @@ $("copy-seed").addEventListener("click", (e) => copy(e.target, $("used").textCon
 $("copy-receipt").addEventListener("click", (e) => copy(e.target, $("receipt").textContent));
 
 paint();
-introduce();
+introduce().catch((e) => say(e.message, "bad"));
