@@ -48,7 +48,8 @@ func TestPython(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				j := job{Name: fmt.Sprintf("%s of %d layers, unit %s, %q", cell, layers, k.unit, k.known), Folder: filepath.Join(t.TempDir(), "out"), Text: bytes.Repeat([]byte(k.text), 300/len(k.text))}
+				j := job{Name: fmt.Sprintf("%s of %d layers, unit %s, %q", cell, layers, k.unit, k.known), Folder: filepath.Join(t.TempDir(), "out"),
+					Text: bytes.Repeat([]byte(k.text), 300/len(k.text))}
 				if _, err := export.Folder(t.Context(), m, j.Folder, export.Options{}); err != nil {
 					t.Fatal(err)
 				}

@@ -45,7 +45,8 @@ func TestLint(t *testing.T) {
 			t.Errorf("there is no %s", line)
 		}
 	}
-	if text := get(t, New("1"), "/metrics", 200); strings.Contains(text, "quire_last_") || strings.Contains(text, "quire_model") || strings.Contains(text, "quire_workdir") {
+	if text := get(t, New("1"), "/metrics", 200); strings.Contains(text, "quire_last_") || strings.Contains(text, "quire_model") ||
+		strings.Contains(text, "quire_workdir") {
 		t.Error("what is not known has a value")
 	}
 }
@@ -164,7 +165,8 @@ func TestCounts(t *testing.T) {
 	m.Told("webhook", bad)
 	m.Told("webhook", bad)
 	text := get(t, m, "/metrics", 200)
-	for _, line := range []string{"quire_schedule_outages_total 2", `quire_clock_jumps_total{direction="forward"} 1`, `quire_clock_jumps_total{direction="back"} 1`,
+	for _, line := range []string{"quire_schedule_outages_total 2", `quire_clock_jumps_total{direction="forward"} 1`,
+		`quire_clock_jumps_total{direction="back"} 1`,
 		"quire_damaged_records_total 2", `quire_slots_total{status="skipped"} 1`, `quire_notices_total{channel="webhook",result="delivered"} 1`,
 		`quire_notices_total{channel="webhook",result="failed"} 2`, "quire_schedule_readable 1"} {
 		if !strings.Contains(text, "\n"+line+"\n") {

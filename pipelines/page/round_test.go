@@ -45,7 +45,8 @@ func TestRoundPage(t *testing.T) {
 		[]string{"unigram 3.0000", "bigram 2.4000", "trigram 1.7000", "training 1.6000", "validation 1.5000"})
 	p.same("sample", texts(p.section("What it writes"), ".sample"), []string{"The Light of the Sun"})
 	p.same("how", texts(p.section("What it writes"), "small"), []string{`Written at temperature 0.5 with seed 7, after the prompt "The ".`})
-	p.same("epochs", texts(p.section("As it learned"), "li"), []string{"Epoch 1step 10, validation 2.0000epoch 1 writes", "Epoch 2step 20, validation 1.5000epoch 2 writes"})
+	p.same("epochs", texts(p.section("As it learned"), "li"), []string{"Epoch 1step 10, validation 2.0000epoch 1 writes",
+		"Epoch 2step 20, validation 1.5000epoch 2 writes"})
 	p.same("gate", rows(p.section("The gate")), []string{"weights|passed|0|0|0 of 100 weights are not finite numbers",
 		"loss|passed|1.5|3|validation loss 1.5, it must be below 3"})
 	p.same("changes", rows(p.section("What changed in the config")), []string{"train.lr|0.002|0.004"})

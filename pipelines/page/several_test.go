@@ -29,7 +29,8 @@ func TestSweepPage(t *testing.T) {
 	l.run("runs/u1", 1.5, "") // diverged at last, and its note is gone
 	l.write("sweeps/lost/sweep.csv", strings.Replace(table("NaN", "1.5"), "runs/t1", "runs/u1", 1))
 	lost := l.page("lost")
-	lost.same("rows of a sweep without a note", rows(lost.section("By loss")), []string{"trial 2|0.002|128|1.5000|1.5000|20|t2", "trial 1|0.001|64|diverged|1.5000|20|u1"})
+	lost.same("rows of a sweep without a note", rows(lost.section("By loss")), []string{"trial 2|0.002|128|1.5000|1.5000|20|t2",
+		"trial 1|0.001|64|diverged|1.5000|20|u1"})
 	p := l.page("abc")
 	p.same("head", texts(p.root, ".masthead"), []string{"sweep abc 4 trainings trial 2 is best: 1.5000 nats a character. 1 training diverged." +
 		" train.lr0.002of the best model.hidden128of the best"})

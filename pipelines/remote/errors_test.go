@@ -53,7 +53,8 @@ func TestRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	h.script(t, "quire", `exec `+other+` "$@"`)
-	newLab(t, 1, h.launch).refused(1, "there is another quire than here: it is (devel) of sha256 ", "and this is (devel) of sha256 ", "install the same version there")
+	newLab(t, 1, h.launch).refused(1, "there is another quire than here: it is (devel) of sha256 ", "and this is (devel) of sha256 ",
+		"install the same version there")
 	h.script(t, "quire", `echo 'quire: unknown command "node" for "quire"; see quire --help' >&2; exit 2`)
 	newLab(t, 1, h.launch).refused(1, "there is another quire than here: quire: unknown command", "install the same version there")
 }

@@ -105,16 +105,19 @@ func TestReadWrong(t *testing.T) {
 	if _, _, err := Read(t.Context(), at, Evaluate); err == nil || !strings.Contains(err.Error(), "asks for train, and not for evaluate") {
 		t.Errorf("read for another stage: %v", err)
 	}
-	if _, _, err := Read(t.Context(), filepath.Join(dir, "requests", "0a.json"), Train); !errors.Is(err, fs.ErrNotExist) || Ended(err, 1, "").Class != string(node.NoWorkdir) {
+	if _, _, err := Read(t.Context(), filepath.Join(dir, "requests", "0a.json"), Train); !errors.Is(err, fs.ErrNotExist) ||
+		Ended(err, 1, "").Class != string(node.NoWorkdir) {
 		t.Errorf("absent: %v", err)
 	}
 	if _, _, err := Read(t.Context(), "%zz", Train); err == nil {
 		t.Error("an argument that is no path is read")
 	}
-	if _, _, err := Read(t.Context(), write(Request{Stage: Train, Workdir: dir, Config: "train.lrr: 1\n"}), Train); err == nil || !strings.Contains(err.Error(), "train.lrr") {
+	if _, _, err := Read(t.Context(), write(Request{Stage: Train, Workdir: dir, Config: "train.lrr: 1\n"}), Train); err == nil ||
+		!strings.Contains(err.Error(), "train.lrr") {
 		t.Errorf("an unknown key: %v", err)
 	}
-	if _, _, err := Read(t.Context(), write(Request{Stage: Train, Workdir: dir, Config: "extends: quickstart\n"}), Train); err == nil || !strings.Contains(err.Error(), "extends") {
+	if _, _, err := Read(t.Context(), write(Request{Stage: Train, Workdir: dir, Config: "extends: quickstart\n"}), Train); err == nil ||
+		!strings.Contains(err.Error(), "extends") {
 		t.Errorf("a config that extends another: %v", err)
 	}
 	other := good

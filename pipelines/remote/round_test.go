@@ -190,7 +190,8 @@ func TestFollowed(t *testing.T) {
 	}
 	_ = s.end()
 	said := l.ok("run").stderr.String()
-	for _, want := range []string{fmt.Sprintf("process %d on ", trainer), "holds the lease until", " trains this run: step ", " of 3672", "train: has ended at step"} {
+	for _, want := range []string{fmt.Sprintf("process %d on ", trainer), "holds the lease until", " trains this run: step ", " of 3672",
+		"train: has ended at step"} {
 		if !strings.Contains(said, want) {
 			t.Errorf("the next round does not say %q:\n%s", want, said)
 		}

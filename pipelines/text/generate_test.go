@@ -113,7 +113,8 @@ func TestBan(t *testing.T) {
 			t.Errorf("ban %q: %+v, %v, want %s", ban, r, err, want)
 		}
 	}
-	if _, err := m.Request(configs.Generate{TopP: 1, Ban: "cba"}); !errors.Is(err, text.ErrBan) || err.Error() != "text: ban: all 3 characters of the model are banned" {
+	if _, err := m.Request(configs.Generate{TopP: 1, Ban: "cba"}); !errors.Is(err, text.ErrBan) ||
+		err.Error() != "text: ban: all 3 characters of the model are banned" {
 		t.Errorf("all are banned: %v", err)
 	}
 }
@@ -174,7 +175,8 @@ func TestWriteNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if r, err := m.Write(t.Context(), q, func(int, []byte) error { return nil }); err != nil || !slices.Equal(r.Texts, []string{"ba", "ba"}) || r.Finish[1] != text.Whole {
+	if r, err := m.Write(t.Context(), q, func(int, []byte) error { return nil }); err != nil || !slices.Equal(r.Texts, []string{"ba", "ba"}) ||
+		r.Finish[1] != text.Whole {
 		t.Errorf("no characters: %+v, %v", r, err)
 	}
 	q.Length = 1 << 50

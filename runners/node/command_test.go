@@ -177,8 +177,9 @@ func cancelled(t *testing.T, text string) (dir string, result []byte, err error)
 // a signal; and then has the time that it needs to save.
 func TestRunStopped(t *testing.T) {
 	for name, text := range map[string]string{
-		"by a word":   saysBegan + `echo "at work" >&2; read word; [ "$word" = stop ] && ` + saysStopping + `sleep 1; ` + saysSaved,
-		"by a signal": saysBegan + `trap "` + strings.ReplaceAll(saysStopping, `"`, `\"`) + `stopped=yes" TERM; echo "at work" >&2; while [ -z "$stopped" ]; do sleep 0.1; done; sleep 1; ` + saysSaved,
+		"by a word": saysBegan + `echo "at work" >&2; read word; [ "$word" = stop ] && ` + saysStopping + `sleep 1; ` + saysSaved,
+		"by a signal": saysBegan + `trap "` + strings.ReplaceAll(saysStopping, `"`, `\"`) + `stopped=yes" TERM; echo "at work" >&2; ` +
+			`while [ -z "$stopped" ]; do sleep 0.1; done; sleep 1; ` + saysSaved,
 	} {
 		_, _, err := cancelled(t, text)
 		var exit *ExitError
@@ -200,7 +201,8 @@ func TestRunDeaf(t *testing.T) {
 
 // TestRunFinished: a job that ends although it was told to stop has its result.
 func TestRunFinished(t *testing.T) {
-	if _, result, err := cancelled(t, saysBegan+`echo "at work" >&2; read word; `+saysStopping+`echo '{"step":3}'; `+saysEnded); err != nil || string(result) != `{"step":3}` {
+	if _, result, err := cancelled(t, saysBegan+`echo "at work" >&2; read word; `+saysStopping+`echo '{"step":3}'; `+saysEnded); err != nil ||
+		string(result) != `{"step":3}` {
 		t.Errorf("%s, %v", result, err)
 	}
 }

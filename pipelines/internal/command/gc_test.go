@@ -30,7 +30,8 @@ func TestGC(t *testing.T) {
 	l.fails(2, []string{`no sweep is called "3c2b7a"`, "there are none"}, "gc", "--keep-last", "1", "--keep-sweep", "3c2b7a")
 	l.write(filepath.Join(l.work, "sets", "notes.txt"), "of a person")
 	dry := l.ok("gc", "--keep-last", "1", "--keep-promotions", "2")
-	for _, want := range []string{"goes   round ", "rounds/20251101T030000Z\n", "stays  round ", "rounds/20251102T030000Z: last 1\n", "promotion 2: the model in service",
+	for _, want := range []string{"goes   round ", "rounds/20251101T030000Z\n", "stays  round ", "rounds/20251102T030000Z: last 1\n",
+		"promotion 2: the model in service",
 		"stays  not ours", "sets/notes.txt\n", "nothing is removed yet: add --delete\n"} {
 		if !strings.Contains(dry.stdout, want) {
 			t.Errorf("gc does not print %q: %v", want, dry)
@@ -39,7 +40,8 @@ func TestGC(t *testing.T) {
 	if sets() != 3 {
 		t.Errorf("a dry run leaves %d sets and notes", sets())
 	}
-	if all := l.ok("gc", "--keep-last", "1", "--all"); !strings.Contains(all.stdout, "stays  outcome") || !strings.Contains(all.stdout, "of round 20251102T030000Z") {
+	if all := l.ok("gc", "--keep-last", "1", "--all"); !strings.Contains(all.stdout, "stays  outcome") ||
+		!strings.Contains(all.stdout, "of round 20251102T030000Z") {
 		t.Errorf("gc --all prints %v", all)
 	}
 	res := l.result(gcKeys, "gc", "--keep-daily", "1", "--keep-promotions", "2", "--delete")

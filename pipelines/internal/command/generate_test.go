@@ -39,7 +39,8 @@ func TestGenerateTexts(t *testing.T) {
 	}
 	stop := texts[0].(string)[10:12]
 	stopped := l.result(generateKeys, "generate", "--length", "40", "--seed", "7", "--stop", "\x01", "--stop", stop)
-	if got := stopped["texts"].([]any)[0].(string); strings.Contains(got[4:], stop) || !strings.HasPrefix(texts[0].(string), got) || stopped["finish"].([]any)[0] != "stop" {
+	if got := stopped["texts"].([]any)[0].(string); strings.Contains(got[4:], stop) || !strings.HasPrefix(texts[0].(string), got) ||
+		stopped["finish"].([]any)[0] != "stop" {
 		t.Errorf("stopped before %q: %v", stop, stopped)
 	}
 	if got := list("--ban", "aeiou", "--prompt", "")[0].(string); strings.ContainsAny(got, "aeiou") {

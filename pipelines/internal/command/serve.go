@@ -130,7 +130,8 @@ func (s *serveFlags) add(f *pflag.FlagSet) {
 // options returns what the flags say.
 func (s *serveFlags) options(c *cobra.Command, o *common) (serve.Options, error) {
 	options := serve.Options{Name: s.name, Limits: s.limits, Console: o.console(c), Origins: s.origins}
-	for _, name := range []string{"poll", "max-body", "max-prompt", "max-tokens", "max-choices", "max-answer", "batch", "queue", "max-requests", "max-memory", "max-time", "write-timeout"} {
+	for _, name := range []string{"poll", "max-body", "max-prompt", "max-tokens", "max-choices", "max-answer", "batch", "queue",
+		"max-requests", "max-memory", "max-time", "write-timeout"} {
 		if v := c.Flags().Lookup(name).Value.String(); v[0] == '-' || v[0] == '0' && name != "queue" {
 			return options, usage(c, fmt.Errorf("--%s is %s: it must be more than 0", name, v))
 		}

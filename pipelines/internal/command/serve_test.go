@@ -368,7 +368,8 @@ func TestServeCurl(t *testing.T) {
 	if out := run(append(ask, `{"prompt": "the ", "max_tokens": 20, "seed": 1}`)...); !strings.Contains(out, `"text":`+string(quoted)) {
 		t.Errorf("%s has not %s", out, quoted)
 	}
-	if out := run(append(ask, `{"prompt": "the ", "max_tokens": 20, "seed": 1, "stream": true}`)...); !strings.HasPrefix(out, "data: {") || !strings.HasSuffix(out, "data: [DONE]\n\n") {
+	if out := run(append(ask, `{"prompt": "the ", "max_tokens": 20, "seed": 1, "stream": true}`)...); !strings.HasPrefix(out, "data: {") ||
+		!strings.HasSuffix(out, "data: [DONE]\n\n") {
 		t.Errorf("%s", out)
 	}
 	if out := run(s.url+"/v1/completions", "-d", `{"prompt": "the "}`); !strings.Contains(out, "Content-Type: application/json") {
@@ -400,7 +401,8 @@ func TestServeUsage(t *testing.T) {
 	}
 	l.fails(1, []string{"train a model first"}, "serve", "--set", "workdir="+filepath.Join(l.dir, "none"), "--checkpoint", filepath.Join(l.dir, "none"))
 	help := l.ok("serve", "--help").stdout
-	for _, limit := range []string{"--max-body", "--max-prompt", "--max-tokens", "--max-choices", "--max-answer", "--max-time", "--queue", "--batch", "--write-timeout", "--max-requests", "--max-memory", "16 KiB"} {
+	for _, limit := range []string{"--max-body", "--max-prompt", "--max-tokens", "--max-choices", "--max-answer", "--max-time", "--queue",
+		"--batch", "--write-timeout", "--max-requests", "--max-memory", "16 KiB"} {
 		if !strings.Contains(help, limit) {
 			t.Errorf("the help has no %s", limit)
 		}

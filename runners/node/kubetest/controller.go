@@ -122,7 +122,8 @@ func (w *podWriter) Write(b []byte) (int, error) {
 func (c *Cluster) pend(p *pod) {
 	p.Status.Conditions, p.Status.ContainerStatuses = nil, nil
 	if c.unschedulable != "" {
-		p.Status.Conditions = []core.PodCondition{{Type: core.PodScheduled, Status: core.ConditionFalse, Reason: core.PodReasonUnschedulable, Message: c.unschedulable}}
+		p.Status.Conditions = []core.PodCondition{{Type: core.PodScheduled, Status: core.ConditionFalse, Reason: core.PodReasonUnschedulable,
+			Message: c.unschedulable}}
 		c.event(p.Name, "FailedScheduling", c.unschedulable)
 		return
 	}

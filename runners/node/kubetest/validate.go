@@ -86,7 +86,8 @@ func validatePod(s *core.PodSpec) (all []string) {
 			request, ok := c.Resources.Requests[name]
 			extended := strings.Contains(string(name), "/")
 			if ok && (request.Cmp(limit) > 0 || extended && request.Cmp(limit) != 0) {
-				all = append(all, fmt.Sprintf("%s.resources.requests: Invalid value: %q: must be less than or equal to %s limit of %s", field, request.String(), name, limit.String()))
+				all = append(all, fmt.Sprintf("%s.resources.requests: Invalid value: %q: must be less than or equal to %s limit of %s", field,
+					request.String(), name, limit.String()))
 			}
 		}
 		for name := range c.Resources.Requests {
