@@ -16,31 +16,24 @@ import (
 	"time"
 
 	"golang.org/x/net/html"
+
+	"github.com/quire-ml/quire/pipelines/internal/tiny"
 )
 
 // A browser is a real one, and a server that has all hosts of the world for it.
 type browser struct {
 	t     *testing.T
-	path  string
 	host  string // of the server
 	dir   string // whose files the server has
 	mu    sync.Mutex
 	asked []string // host and path of all requests
 }
 
-// newBrowser finds Chromium, or skips the test.
+// newBrowser starts the server, or skips the test where there is no Chromium.
 func newBrowser(t *testing.T) *browser {
 	t.Helper()
+	tiny.Chromium(t)
 	b := &browser{t: t, dir: t.TempDir()}
-	for _, name := range []string{"chromium", "chromium-browser", "google-chrome", "chrome"} {
-		if path, err := exec.LookPath(name); err == nil {
-			b.path = path
-			break
-		}
-	}
-	if b.path == "" {
-		t.Skip("there is no Chromium here to look at a page with")
-	}
 	files := http.FileServer(http.Dir(b.dir))
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		b.mu.Lock()
@@ -58,9 +51,9 @@ func (b *browser) run(args ...string) string {
 	b.t.Helper()
 	ctx, cancel := context.WithTimeout(b.t.Context(), 2*time.Minute)
 	defer cancel()
-	base := []string{"--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-sync",
-		"--user-data-dir=" + b.t.TempDir(), "--host-resolver-rules=MAP * " + b.host, "--virtual-time-budget=4000"}
-	c := exec.CommandContext(ctx, b.path, append(base, args...)...)
+	words := append(tiny.Chromium(b.t), "--host-resolver-rules=MAP * "+b.host, "--virtual-time-budget=4000")
+	words = append(words, args...)
+	c := exec.CommandContext(ctx, words[0], words[1:]...)
 	c.WaitDelay = 5 * time.Second
 	var said bytes.Buffer
 	c.Stderr = &said

@@ -12,6 +12,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/quire-ml/quire/pipelines/internal/tiny"
 )
 
 // browser is a headless Chromium, driven by its DevTools protocol over a pipe.
@@ -38,10 +40,7 @@ type message struct {
 // newBrowser starts Chromium with one page, or skips where there is none.
 func newBrowser(t *testing.T) *browser {
 	t.Helper()
-	name, err := exec.LookPath("chromium")
-	if err != nil {
-		t.Skip("there is no chromium")
-	}
+	words := append(tiny.Chromium(t), "--remote-debugging-pipe", "about:blank")
 	in, w, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
@@ -50,8 +49,7 @@ func newBrowser(t *testing.T) *browser {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := exec.Command(name, "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--remote-debugging-pipe",
-		"--user-data-dir="+t.TempDir(), "--no-first-run", "--disable-background-networking", "about:blank")
+	c := exec.Command(words[0], words[1:]...)
 	c.ExtraFiles = []*os.File{in, out} // 3 and 4 of the child
 	if err := c.Start(); err != nil {
 		t.Fatal(err)
@@ -173,7 +171,10 @@ func (b *browser) click(id string) {
 	b.t.Helper()
 	b.eval(fmt.Sprintf(`document.getElementById(%q).scrollIntoView({block: "center", behavior: "instant"})`, id))
 	var box []any
-	box, _ = b.eval(fmt.Sprintf(`(() => { const r = document.getElementById(%q).getBoundingClientRect(); return [r.x + r.width / 2, r.y + r.height / 2] })()`, id)).([]any)
+	box, _ = b.eval(fmt.Sprintf(`(() => {
+		const r = document.getElementById(%q).getBoundingClientRect();
+		return [r.x + r.width / 2, r.y + r.height / 2];
+	})()`, id)).([]any)
 	for _, kind := range []string{"mousePressed", "mouseReleased"} {
 		b.call("Input.dispatchMouseEvent", map[string]any{"type": kind, "x": box[0], "y": box[1], "button": "left", "clickCount": 1})
 	}
