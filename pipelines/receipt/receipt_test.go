@@ -69,7 +69,8 @@ func TestReplay(t *testing.T) {
 	for name, c := range map[string]struct {
 		m *text.Model
 		q *text.Request
-	}{"text": {runes, request(t, runes, "bad ")}, "none": {runes, request(t, runes, "")}, "bytes": {octets, invalid}, "ids": {octets, ids}, "streams": {runes, later}} {
+	}{"text": {runes, request(t, runes, "bad ")}, "none": {runes, request(t, runes, "")}, "bytes": {octets, invalid},
+		"ids": {octets, ids}, "streams": {runes, later}} {
 		r, res := made(t, c.m, c.q)
 		data, err := r.Encode()
 		if err != nil {
@@ -85,7 +86,8 @@ func TestReplay(t *testing.T) {
 			t.Errorf("%s: %+v, %v, want %q", name, replayed, err, res.Texts)
 		}
 		for i, written := range res.Continuations(c.q) {
-			if want := fmt.Sprintf("%x", sha256.Sum256([]byte(written))); r.Texts[i].SHA256 != want || r.Texts[i].Bytes != len(written) || r.Texts[i].Stream != c.q.Streams[i] {
+			if want := fmt.Sprintf("%x", sha256.Sum256([]byte(written))); r.Texts[i].SHA256 != want || r.Texts[i].Bytes != len(written) ||
+				r.Texts[i].Stream != c.q.Streams[i] {
 				t.Errorf("%s: text %d is %+v, want sha256 %s", name, i, r.Texts[i], want)
 			}
 		}
@@ -105,12 +107,21 @@ func mustRequest(t *testing.T, r *receipt.Receipt, m *text.Model) *text.Request 
 func TestDifferent(t *testing.T) {
 	m := open(t, saved(t, t.TempDir(), vocab.Rune, "abcdefghijq \n", 1))
 	for name, change := range map[string]func(r *receipt.Receipt){
-		"prompt": func(r *receipt.Receipt) { r.Prompt = "bed " }, "length": func(r *receipt.Receipt) { r.Length = 51 }, "seed": func(r *receipt.Receipt) { r.Seed++ },
-		"temperature": func(r *receipt.Receipt) { r.Temperature = 3 }, "top_k": func(r *receipt.Receipt) { r.TopK = 2 }, "top_p": func(r *receipt.Receipt) { r.TopP = 0.3 },
-		"min_p": func(r *receipt.Receipt) { r.MinP = 0.9 }, "penalty": func(r *receipt.Receipt) { r.RepetitionPenalty = 30 }, "ban": func(r *receipt.Receipt) { r.Ban = []int32{1, 2} },
-		"bias": func(r *receipt.Receipt) { r.Bias = map[int32]float64{3: 9} }, "stop": func(r *receipt.Receipt) { r.Stop = []receipt.Bytes{"a"} },
-		"stream": func(r *receipt.Receipt) { r.Texts[0].Stream = 7 }, "digest": func(r *receipt.Receipt) { r.Texts[0].SHA256 = "00" }, "bytes": func(r *receipt.Receipt) { r.Texts[0].Bytes++ },
-		"finish": func(r *receipt.Receipt) { r.Texts[0].Finish = "end" },
+		"prompt":      func(r *receipt.Receipt) { r.Prompt = "bed " },
+		"length":      func(r *receipt.Receipt) { r.Length = 51 },
+		"seed":        func(r *receipt.Receipt) { r.Seed++ },
+		"temperature": func(r *receipt.Receipt) { r.Temperature = 3 },
+		"top_k":       func(r *receipt.Receipt) { r.TopK = 2 },
+		"top_p":       func(r *receipt.Receipt) { r.TopP = 0.3 },
+		"min_p":       func(r *receipt.Receipt) { r.MinP = 0.9 },
+		"penalty":     func(r *receipt.Receipt) { r.RepetitionPenalty = 30 },
+		"ban":         func(r *receipt.Receipt) { r.Ban = []int32{1, 2} },
+		"bias":        func(r *receipt.Receipt) { r.Bias = map[int32]float64{3: 9} },
+		"stop":        func(r *receipt.Receipt) { r.Stop = []receipt.Bytes{"a"} },
+		"stream":      func(r *receipt.Receipt) { r.Texts[0].Stream = 7 },
+		"digest":      func(r *receipt.Receipt) { r.Texts[0].SHA256 = "00" },
+		"bytes":       func(r *receipt.Receipt) { r.Texts[0].Bytes++ },
+		"finish":      func(r *receipt.Receipt) { r.Texts[0].Finish = "end" },
 	} {
 		q := request(t, m, "bad ")
 		q.Stop, q.Streams = nil, q.Streams[:1]
@@ -127,7 +138,8 @@ func TestDifferent(t *testing.T) {
 	r, _ := made(t, m, request(t, m, "bad "))
 	other := open(t, saved(t, t.TempDir(), vocab.Rune, "abcdefghijq \n", 2))
 	var refused *receipt.ModelError
-	if _, err := r.Replay(t.Context(), other, silent); !errors.As(err, &refused) || refused.Got != other.SHA256 || refused.Want != m.SHA256 || !strings.Contains(err.Error(), other.Path) {
+	if _, err := r.Replay(t.Context(), other, silent); !errors.As(err, &refused) || refused.Got != other.SHA256 || refused.Want != m.SHA256 ||
+		!strings.Contains(err.Error(), other.Path) {
 		t.Errorf("by another model: %v", err)
 	}
 	for want, change := range map[string]func(r *receipt.Receipt){

@@ -137,7 +137,8 @@ func TestStop(t *testing.T) {
 	h := start(t, open(t, save(t, kind{})), nil)
 	whole := written(t, h.model, "aa", 200, plain, 3, 0)
 	runes := []rune(whole)
-	for _, stops := range [][]string{{string(runes[50:53])}, {string(runes[100:140])}, {"aaaaaaaa", string(runes[20:22]), string(runes[19:22])}, {string(runes[:1])},
+	for _, stops := range [][]string{{string(runes[50:53])}, {string(runes[100:140])},
+		{"aaaaaaaa", string(runes[20:22]), string(runes[19:22])}, {string(runes[:1])},
 		{string(runes[198:]) + "x"}, {"\x00"}} {
 		want, reason := whole, "length"
 		for _, s := range stops {
@@ -272,7 +273,8 @@ func TestReceipts(t *testing.T) {
 	for _, k := range []kind{{}, {unit: vocab.Byte}, {unknown: true}, {unknown: true, chars: letters + "[UNK]"}} {
 		m := open(t, save(t, k))
 		h := start(t, m, nil)
-		for _, body := range []string{`"prompt":["so it was","and"],"n":2,"seed":-9`, `"prompt":[1,2,0,0],"temperature":0.7,"top_k":9,"top_p":0.9,"min_p":0.01,"repetition_penalty":1.2`,
+		for _, body := range []string{`"prompt":["so it was","and"],"n":2,"seed":-9`,
+			`"prompt":[1,2,0,0],"temperature":0.7,"top_k":9,"top_p":0.9,"min_p":0.01,"repetition_penalty":1.2`,
 			`"prompt":"","stop":["e","xyz"],"logit_bias":{"2":-3}`, `"prompt":"a","echo":true,"logprobs":1`} {
 			body = `{"max_tokens":70,` + body
 			whole := h.ask(body + "}")
@@ -379,7 +381,8 @@ func TestBytes(t *testing.T) {
 	if len(c.Logprobs.Tokens) != 300 || !slices.ContainsFunc(c.Logprobs.Tokens, func(s string) bool { return strings.HasPrefix(s, `bytes:\x`) }) {
 		t.Errorf("tokens %q", c.Logprobs.Tokens)
 	}
-	if c := h.ask(`{"prompt":"né€😀","max_tokens":0,"echo":true,"logprobs":0}`).Choices[0]; c.Text != "né€😀" || len(c.Logprobs.Tokens) != 10 || c.Logprobs.Tokens[1] != `bytes:\xc3` {
+	if c := h.ask(`{"prompt":"né€😀","max_tokens":0,"echo":true,"logprobs":0}`).Choices[0]; c.Text != "né€😀" || len(c.Logprobs.Tokens) != 10 ||
+		c.Logprobs.Tokens[1] != `bytes:\xc3` {
 		t.Errorf("%q, %q", c.Text, c.Logprobs.Tokens)
 	}
 }

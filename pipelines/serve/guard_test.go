@@ -36,7 +36,8 @@ func keys(t testing.TB) serve.Keys {
 // routes are all that a server answers.
 var routes = []struct{ method, path, body string }{
 	{"GET", "/", ""}, {"GET", "/page/page.js", ""}, {"POST", "/v1/completions", `{"prompt":"a"}`}, {"GET", "/v1/models", ""}, {"GET", "/v1/models/tiny", ""},
-	{"POST", "/tokenize", `{"prompt":"a"}`}, {"POST", "/detokenize", `{"tokens":[1]}`}, {"GET", "/tokenizer_info", ""}, {"GET", "/healthz", ""}, {"GET", "/readyz", ""},
+	{"POST", "/tokenize", `{"prompt":"a"}`}, {"POST", "/detokenize", `{"tokens":[1]}`}, {"GET", "/tokenizer_info", ""},
+	{"GET", "/healthz", ""}, {"GET", "/readyz", ""},
 	{"GET", "/metrics", ""}, {"GET", "/openapi.json", ""}, {"POST", "/v1/chat/completions", `{}`}, {"GET", "/nothing", ""}, {"DELETE", "/v1/completions", ""},
 	{"GET", "/healthz/../metrics", ""}, {"GET", "//healthz", ""},
 }
@@ -45,7 +46,8 @@ var routes = []struct{ method, path, body string }{
 func TestKeys(t *testing.T) {
 	h := start(t, open(t, save(t, kind{})), func(o *serve.Options) { o.Keys = keys(t) })
 	for _, r := range routes {
-		for auth, right := range map[string]bool{"": false, "Bearer ": false, "Bearer wrong": false, "Bearer " + key[:20]: false, "Basic " + key: false, "Bearer " + key + " " + other: false,
+		for auth, right := range map[string]bool{"": false, "Bearer ": false, "Bearer wrong": false, "Bearer " + key[:20]: false,
+			"Basic " + key: false, "Bearer " + key + " " + other: false,
 			"bearer " + key: true, "Bearer " + other: true, "Basic YW55Om" + "EtbG9uZy13cm9uZy1rZXk=": false} {
 			headers := []string{"Host: quire.example.org"}
 			if auth != "" {
@@ -92,8 +94,10 @@ func TestParseKeys(t *testing.T) {
 func TestHost(t *testing.T) {
 	h := start(t, open(t, save(t, kind{})), nil)
 	port := h.url[strings.LastIndex(h.url, ":"):]
-	for host, ok := range map[string]bool{"localhost": true, "LOCALHOST" + port: true, "127.0.0.1": true, "127.8.9.1" + port: true, "[::1]": true, "[::1]" + port: true,
-		"evil.example": false, "evil.example" + port: false, "localhost.evil.example": false, "127.0.0.1.evil.example" + port: false, "192.168.0.1": false, "0.0.0.0": false} {
+	for host, ok := range map[string]bool{"localhost": true, "LOCALHOST" + port: true, "127.0.0.1": true, "127.8.9.1" + port: true,
+		"[::1]": true, "[::1]" + port: true,
+		"evil.example": false, "evil.example" + port: false, "localhost.evil.example": false, "127.0.0.1.evil.example" + port: false,
+		"192.168.0.1": false, "0.0.0.0": false} {
 		for _, r := range routes {
 			code, _, data := h.do(r.method, r.path, []byte(r.body), "Host: "+host)
 			if ok == (code == http.StatusForbidden) {
@@ -117,7 +121,8 @@ func TestOrigin(t *testing.T) {
 			}
 		})
 		own := strings.Replace(h.url, "127.0.0.1", "localhost", 1)
-		for origin, ok := range map[string]bool{own: true, "https://good.example": true, "http://localhost:3000": true, "https://bad.example": false, "null": false, "": false,
+		for origin, ok := range map[string]bool{own: true, "https://good.example": true, "http://localhost:3000": true,
+			"https://bad.example": false, "null": false, "": false,
 			"http://localhost:9": false, "http://good.example": false, "https://good.example:444": false} {
 			for _, r := range routes {
 				headers := append([]string{"Host: " + strings.TrimPrefix(own, "http://"), "Origin: " + origin}, o.headers...)
@@ -126,7 +131,8 @@ func TestOrigin(t *testing.T) {
 					t.Errorf("%s %s from %q: %d %s", r.method, r.path, origin, code, data)
 				}
 				allowed := head.Get("Access-Control-Allow-Origin")
-				if want := map[bool]string{true: origin}[ok && origin != own]; allowed != want || head.Get("Vary") != "Origin" && code == 200 && !strings.Contains(r.path, "metrics") {
+				if want := map[bool]string{true: origin}[ok && origin != own]; allowed != want || head.Get("Vary") != "Origin" && code == 200 &&
+					!strings.Contains(r.path, "metrics") {
 					t.Errorf("%s %s from %q is allowed for %q, varies by %q", r.method, r.path, origin, allowed, head.Get("Vary"))
 				}
 			}
@@ -158,7 +164,8 @@ func TestOrigin(t *testing.T) {
 // TestLoopback: without keys a server does not answer other machines.
 func TestLoopback(t *testing.T) {
 	for _, with := range []serve.Keys{nil, keys(t)} {
-		s, err := serve.New(open(t, save(t, kind{})), serve.Options{Name: "m", Limits: serve.DefaultLimits(), Keys: with, Console: report.NewConsole(io.Discard, true)})
+		s, err := serve.New(open(t, save(t, kind{})), serve.Options{Name: "m", Limits: serve.DefaultLimits(), Keys: with,
+			Console: report.NewConsole(io.Discard, true)})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -200,7 +207,8 @@ func TestDescribed(t *testing.T) {
 	for _, r := range routes {
 		code, _, _ := h.do(r.method, r.path, []byte(r.body))
 		path := strings.Replace(r.path, "/tiny", "/{name}", 1)
-		if d.Paths[path][strings.ToLower(r.method)] == nil && code < 300 && strings.Count(path, "/") < 4 && !strings.HasPrefix(path, "//") && !strings.Contains(path, "..") {
+		if d.Paths[path][strings.ToLower(r.method)] == nil && code < 300 && strings.Count(path, "/") < 4 && !strings.HasPrefix(path, "//") &&
+			!strings.Contains(path, "..") {
 			t.Errorf("%s %s is not described", r.method, r.path)
 		}
 	}
@@ -211,17 +219,20 @@ func TestHeaders(t *testing.T) {
 	h := start(t, open(t, save(t, kind{})), nil)
 	for _, r := range routes {
 		_, head, _ := h.do(r.method, r.path, []byte(r.body))
-		if head.Get("X-Content-Type-Options") != "nosniff" || head.Get("Cross-Origin-Resource-Policy") != "same-origin" || head.Get("Access-Control-Allow-Origin") != "" {
+		if head.Get("X-Content-Type-Options") != "nosniff" || head.Get("Cross-Origin-Resource-Policy") != "same-origin" ||
+			head.Get("Access-Control-Allow-Origin") != "" {
 			t.Errorf("%s: %v", r.path, head)
 		}
 	}
-	if code, head, data := h.do("PUT", "/v1/models", nil); code != 405 || head.Get("Allow") != "GET, HEAD" || !strings.Contains(string(data), "invalid_request_error") {
+	if code, head, data := h.do("PUT", "/v1/models", nil); code != 405 || head.Get("Allow") != "GET, HEAD" ||
+		!strings.Contains(string(data), "invalid_request_error") {
 		t.Errorf("%d %v %s", code, head, data)
 	}
 	if code, _, data := h.do("HEAD", "/v1/models", nil); code != 200 || len(data) != 0 {
 		t.Errorf("%d %s", code, data)
 	}
-	if code, _, data := h.do("POST", "/v1/completions", []byte(`{"prompt":"a"}`), "Content-Type: text/plain"); code != 415 || !strings.Contains(string(data), "application/json") {
+	if code, _, data := h.do("POST", "/v1/completions", []byte(`{"prompt":"a"}`), "Content-Type: text/plain"); code != 415 ||
+		!strings.Contains(string(data), "application/json") {
 		t.Errorf("%d %s", code, data)
 	}
 }
@@ -282,7 +293,8 @@ func TestHostile(t *testing.T) {
 	}
 	for _, body := range []string{strings.Repeat("[", 1<<19), `{"prompt":` + strings.Repeat(`[[`, 1<<18), `{"prompt":"` + strings.Repeat(`\u0061`, 1<<17) + `"}`,
 		`{"prompt":[` + strings.Repeat("1,", 1<<18) + `1]}`, `{"prompt":"a","temperature":NaN}`, `{"prompt":"a","max_tokens":-1}`, `{"prompt":"a","n":2147483648}`,
-		"{\"prompt\":\"\xff\xfe\"}", `{"prompt":{"a":1}}`, `{"prompt":"a","stop":{}}`, `{"prompt":"a","seed":"1"}`, `{"prompt":["a",["b"]]}`, `"`, `{`, "\x00", `{"prompt":"a","max_tokens":1e309}`} {
+		"{\"prompt\":\"\xff\xfe\"}", `{"prompt":{"a":1}}`, `{"prompt":"a","stop":{}}`, `{"prompt":"a","seed":"1"}`, `{"prompt":["a",["b"]]}`, `"`, `{`,
+		"\x00", `{"prompt":"a","max_tokens":1e309}`} {
 		h.refused("/v1/completions", body, http.StatusBadRequest)
 		for _, path := range []string{"/tokenize", "/detokenize"} {
 			h.refused(path, body, http.StatusBadRequest)

@@ -44,7 +44,8 @@ func newThin(t *testing.T, url string) *thin {
 
 // post sends a completion and returns the status, and the characters that came.
 func (h *thin) post(body string) (code, chars int, err error) {
-	_, err = fmt.Fprintf(h.c, "POST /v1/completions HTTP/1.1\r\nHost: %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", h.host, len(body), body)
+	_, err = fmt.Fprintf(h.c, "POST /v1/completions HTTP/1.1\r\nHost: %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s",
+		h.host, len(body), body)
 	if err != nil {
 		return 0, 0, err
 	}
@@ -173,7 +174,8 @@ func TestSoakThroughput(t *testing.T) {
 				ratios = append(ratios, served[len(served)-1]/direct[len(direct)-1])
 			}
 			slices.Sort(ratios)
-			t.Logf("hidden %d, %d clients: %.0f characters a second at best, without a server %.0f; ratios %.3f", hidden, c.clients, slices.Max(served), slices.Max(direct), ratios)
+			t.Logf("hidden %d, %d clients: %.0f characters a second at best, without a server %.0f; ratios %.3f", hidden, c.clients,
+				slices.Max(served), slices.Max(direct), ratios)
 			if ratios[len(ratios)/2] < c.least {
 				t.Errorf("want %.2f in the median", c.least)
 			}

@@ -63,7 +63,8 @@ func TestFiles(t *testing.T) {
 func TestPolicy(t *testing.T) {
 	resp, html := get(t, "/")
 	policy := resp.Header.Get("Content-Security-Policy")
-	for _, want := range []string{"default-src 'none'", "script-src 'self'", "connect-src 'self'", "frame-ancestors 'none'", "style-src 'self' 'sha256-", "base-uri 'none'", "form-action 'none'"} {
+	for _, want := range []string{"default-src 'none'", "script-src 'self'", "connect-src 'self'", "frame-ancestors 'none'",
+		"style-src 'self' 'sha256-", "base-uri 'none'", "form-action 'none'"} {
 		if !strings.Contains(policy, want) {
 			t.Errorf("the policy %s lacks %s", policy, want)
 		}
