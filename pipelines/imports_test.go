@@ -142,7 +142,7 @@ var mayImport = map[string][2][]string{
 	"pipelines/round": {{"configs", "model/kernel", "model/run", "model/train", "pipelines/gate", "pipelines/gc", "pipelines/notice", "pipelines/promotion", "pipelines/remote", "pipelines/report", "pipelines/stages", "pipelines/text",
 		"runners/engine", "runners/memory", "runners/node", "runners/schedule", "runners/store", "runners/workflow", "transforms/corpus", "transforms/dataset", "transforms/vocab"}, {beam + "pkg/beam"}},
 	// gc knows the names of all that is made below a workdir, from those who make it.
-	"pipelines/gc": {{"configs", "model/checkpoint", "model/run", "pipelines/promotion", "pipelines/report", "pipelines/text", "runners/claim", "runners/schedule", "runners/store",
+	"pipelines/gc": {{"configs", "model/checkpoint", "model/run", "pipelines/promotion", "pipelines/remote", "pipelines/report", "pipelines/text", "runners/claim", "runners/schedule", "runners/store",
 		"runners/workflow", "transforms/dataset", "transforms/prepare"}, {}},
 	// workflow for the run that a round's record names.
 	"pipelines/watch": {{"model/run", "pipelines/report", "runners/store", "runners/workflow"}, {}},

@@ -9,6 +9,7 @@ import (
 	"github.com/quire-ml/quire/model/checkpoint"
 	"github.com/quire-ml/quire/model/run"
 	"github.com/quire-ml/quire/pipelines/promotion"
+	"github.com/quire-ml/quire/pipelines/remote"
 	"github.com/quire-ml/quire/pipelines/report"
 	"github.com/quire-ml/quire/runners/claim"
 	"github.com/quire-ml/quire/runners/schedule"
@@ -71,7 +72,7 @@ func (inv *inventory) add(info store.Info) {
 }
 
 // folders are those that quire has in a workdir. What else lies in them is listed by file.
-var folders = []string{"rounds", "stages", "sets", "runs", "corpora", "promoted", "promotions", "schedule", "sweeps", requests, claim.Folder}
+var folders = []string{"rounds", "stages", "sets", "runs", "corpora", "promoted", "promotions", "schedule", "sweeps", remote.Folder, claim.Folder}
 
 func (inv *inventory) addForeign(info store.Info) {
 	name := info.Name
@@ -85,15 +86,6 @@ func (inv *inventory) addForeign(info store.Info) {
 	}
 	f.Files++
 	f.Bytes += info.Bytes
-}
-
-// requests is the folder of what a round asks of another machine: requests/<sha256>.json, and
-// answer-<id> to a check. Both go when the work has ended, unless its process was killed.
-const requests = "requests"
-
-func isRequest(file string) bool {
-	sum, ok := strings.CutSuffix(file, ".json")
-	return strings.HasPrefix(file, "answer-") || ok && len(sum) == 64 && strings.Trim(sum, "0123456789abcdef") == ""
 }
 
 // belongs returns the kind, name and key of the item that an object belongs to. The kind
@@ -137,8 +129,8 @@ func belongs(object string) (kind, name, key string) {
 		if _, ok := schedule.SlotOf(object); ok {
 			return "slot", object, ""
 		}
-	case requests:
-		if !deeper && isRequest(dir) {
+	case remote.Folder:
+		if remote.IsRequest(object) {
 			return "request", object, ""
 		}
 	case claim.Folder:

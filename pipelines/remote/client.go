@@ -97,7 +97,7 @@ func (c *Client) Check(ctx context.Context) error {
 func (c *Client) forget(ctx context.Context, job node.Job, more ...string) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
-	for _, name := range append(more, folder+"/"+path.Base(job.Args[2])) { // its name needs no escapes
+	for _, name := range append(more, Folder+"/"+path.Base(job.Args[2])) { // its name needs no escapes
 		_ = c.Store.Delete(ctx, name, "")
 	}
 }
@@ -136,7 +136,7 @@ func (c *Client) Train(ctx context.Context, t Training) (*stages.TrainResult, er
 	if err != nil {
 		return nil, err
 	}
-	if held != nil && believable(held) && !(isQuiet && quiet.Has(ctx, job)) {
+	if held != nil && held.Believable(time.Now()) && !(isQuiet && quiet.Has(ctx, job)) {
 		c.forget(ctx, job)
 		return nil, heldError(st, held)
 	}

@@ -63,13 +63,6 @@ func holding(ctx context.Context, st *store.Store) (*store.Holding, error) {
 	return s.Holder, err
 }
 
-// believable reports whether a holder would be believed to live without watching it: see
-// store.Lease.
-func believable(h *store.Holding) bool {
-	ahead := time.Until(h.Until)
-	return 0 < ahead && ahead <= 2*h.Length
-}
-
 // alive reports whether a process renews the lease of a run, and which.
 func alive(ctx context.Context, st *store.Store) (*store.Holding, bool) {
 	first, err := holding(ctx, st)

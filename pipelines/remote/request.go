@@ -30,9 +30,9 @@ const (
 
 const requestFormat = "quire-request/1"
 
-// folder has the requests, below the workdir. They are named by their sha256, and may be
+// Folder has the requests, below the workdir. They are named by their sha256, and may be
 // deleted when no node works.
-const folder = "requests"
+const Folder = "requests"
 
 // A Request asks a node for a stage. Paths are below the workdir. It has no secrets: the
 // stages of a node read neither the corpus nor the settings of notices.
@@ -79,9 +79,18 @@ func (r *Request) job(ctx context.Context, st *store.Store, key string) (node.Jo
 	return j, nil
 }
 
+// IsRequest reports whether an object of the workdir is a request, or an answer to a check.
+// Both go when the work has ended, unless its process was killed.
+func IsRequest(name string) bool {
+	file, ok := strings.CutPrefix(name, Folder+"/")
+	sum, request := strings.CutSuffix(file, ".json")
+	return ok && !strings.Contains(file, "/") &&
+		(strings.HasPrefix(name, answerName("")) || request && len(sum) == 64 && strings.Trim(sum, "0123456789abcdef") == "")
+}
+
 func requestName(data []byte) string {
 	sum := sha256.Sum256(data)
-	return folder + "/" + hex.EncodeToString(sum[:]) + ".json"
+	return Folder + "/" + hex.EncodeToString(sum[:]) + ".json"
 }
 
 // escape returns a path or URL in characters that no shell changes.

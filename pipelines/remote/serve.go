@@ -75,7 +75,7 @@ func (r *Request) train(ctx context.Context, c *configs.Config, console *report.
 const heldEvery = 5 * time.Second
 
 // answerName is the object that a node writes when it is asked.
-func answerName(nonce string) string { return folder + "/answer-" + nonce }
+func answerName(nonce string) string { return Folder + "/answer-" + nonce }
 
 // answer looks around: the workdir can be written, and has room for a checkpoint; what the
 // config trains fits this machine.

@@ -44,12 +44,15 @@ func (h *holder) length(otherwise time.Duration) time.Duration {
 	return time.Duration(h.Seconds * float64(time.Second))
 }
 
-// believable reports whether Until lies ahead of now, by at most two leases. A later
-// Until shows that the clocks differ.
-func (h *holder) believable(now time.Time, length time.Duration) bool {
-	ahead := h.Until.Sub(now)
+// believable reports whether the end of a lease lies ahead of now, by at most two leases. A
+// later one shows that the clocks differ.
+func believable(until, now time.Time, length time.Duration) bool {
+	ahead := until.Sub(now)
 	return 0 < ahead && ahead <= 2*length
 }
+
+// Believable reports whether Acquire takes the holder for alive without watching it.
+func (h *Holding) Believable(now time.Time) bool { return believable(h.Until, now, h.Length) }
 
 // machine names the scope of a PID: on Linux the boot of the kernel and the PID
 // namespace; elsewhere it is empty.

@@ -143,7 +143,7 @@ func (l *Lease) take(ctx context.Context, first json.RawMessage) error {
 		}
 		if h := found.Holder; h != nil && !h.dead(l.st.where()) {
 			length := h.length(l.time)
-			if watched == "" && !h.believable(l.now(), length) {
+			if watched == "" && !believable(h.Until, l.now(), length) {
 				watched, since = generation, time.Now()
 			}
 			switch {
