@@ -107,6 +107,30 @@ func TestCountFn(t *testing.T) {
 	}
 }
 
+// TestCountAllBytes counts texts of every byte, in an order in which each of them becomes the
+// first number that is not dense.
+func TestCountAllBytes(t *testing.T) {
+	for first := range 256 {
+		var text []byte
+		for i := range 700 {
+			text = append(text, byte(first+i*(1+i/256)))
+		}
+		chars, pairs, triples, _ := countPlainly([]string{string(text)}, vocab.Byte)
+		tally := newTally(MaxTriples)
+		tally.text(Text{Unit: vocab.Byte, Bytes: text, Last: len(text)})
+		got := tally.statistics()
+		compare(t, Statistics{Chars: got.Chars, Pairs: got.Pairs, Ranges: []RangeCount{{}}}, chars, pairs, 0)
+		if len(got.Triples) != len(triples) {
+			t.Fatalf("from byte %d on: %d triples, want %d", first, len(got.Triples), len(triples))
+		}
+		for _, p := range got.Triples {
+			if want := triples[[3]int64{p.First, p.Second, p.Third}]; want != p.Count {
+				t.Fatalf("from byte %d on: triple %v, want %d", first, p, want)
+			}
+		}
+	}
+}
+
 func merge(parts []Statistics, most int64) Statistics {
 	return (&mergeFn{MaxTriples: most}).ProcessElement(0, func(s *Statistics) bool {
 		if len(parts) == 0 {

@@ -125,3 +125,22 @@ func TestDamagedRows(t *testing.T) {
 		check(whole[:at], "EOF")
 	}
 }
+
+// TestPutListRefuses: documents whose manifest nobody could read are refused before any work.
+func TestPutListRefuses(t *testing.T) {
+	st, err := store.Open(t.Context(), t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer st.Close()
+	docs := make([]corpus.Document, 65)
+	name := strings.Repeat("n", 64<<20)
+	for i := range docs {
+		docs[i].Bytes, docs[i].Name = 1, name // shared: in a manifest they take 4.4 GB
+	}
+	err = PutList(t.Context(), st, docs, Options{Dir: "x", SeqLength: 1})
+	want := "prepare: the manifest of 65 documents would have about 4.4 GB, and at most 4.3 GB are read; join the documents with pack newline"
+	if err == nil || err.Error() != want {
+		t.Errorf("got %v, want %s", err, want)
+	}
+}
