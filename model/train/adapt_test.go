@@ -139,6 +139,11 @@ func TestAdaptiveRefuses(t *testing.T) {
 	if _, err := a.Losses([]int32{2}, []int32{0}); err == nil || err.Error() != "train: id 2 does not follow the target 1" {
 		t.Errorf("a text with a gap: %v", err)
 	}
+	a = adaptive(t, w, 0.1)
+	read(t, a, tale(train.AdaptChars+1, 3))
+	if _, err := a.Losses([]int32{1}, []int32{0}); err == nil || err.Error() != "train: id 1 does not follow the target 2" {
+		t.Errorf("a text with a gap between passages: %v", err)
+	}
 	w.Flat[0] = float32(math.NaN())
 	a, text := adaptive(t, w, 0.1), tale(train.AdaptChars+2, 3)
 	read(t, a, text[:len(text)-1])

@@ -37,6 +37,12 @@ func TestScoreFiles(t *testing.T) {
 	if c["nats_per_char"] != one["nats_per_char"] || c["compared"].(map[string]any)["nats_per_char"] != second["nats_per_char"] || len(c["most_different"].([]any)) != 1 {
 		t.Errorf("side by side: %v, alone %v and %v", c, one, second)
 	}
+	twice := strings.Repeat("the light of the the", 9)
+	c = l.result(scoreKeys+" adapted compared most_different checkpoint", "score", "--text", twice, "--set", "train.out=run", "--compare", filepath.Join(l.work, "other"), "--adapt", "0.5")
+	second = l.result(scoreKeys+" adapted", "score", "--text", twice, "--checkpoint", filepath.Join(l.work, "other"), "--adapt", "0.5")
+	if fmt.Sprint(c["compared"].(map[string]any)["adapted"]) != fmt.Sprint(second["adapted"]) || fmt.Sprint(c["adapted"]) == fmt.Sprint(second["adapted"]) {
+		t.Errorf("side by side, learning: %v, alone %v", c, second)
+	}
 	if o := l.ok("score", in("one.txt"), "--set", "train.out=run", "--compare", filepath.Join(l.work, "other")); !strings.Contains(o.stdout, "differ most") || !strings.Contains(o.stdout, `"the light of the the"`) {
 		t.Errorf("side by side: %v", o)
 	}
@@ -109,5 +115,9 @@ func TestScoreAdapt(t *testing.T) {
 		l.fails(2, []string{"--adapt: the learning rate is ", "want above 0 and at most 10; 0.1 is one to begin with"}, "score", in("long.txt"), "--adapt", rate)
 	}
 	l.write(in("turn.txt"), strings.Repeat("e", 200)+strings.Repeat("t", 200))
+	const worse = "score: the model that learns does worse than the one that does not; a smaller --adapt may do better\n"
+	if o := l.ok("score", "--text", strings.Repeat("e", 33)+strings.Repeat("t", 31), "--adapt", "10", "--quiet"); !strings.HasSuffix(o.stderr, worse) {
+		t.Errorf("a model that does worse: %v", o)
+	}
 	l.fails(1, []string{"turn.txt: score: ", "which learns at a rate of 10, at character ", "; use a smaller --adapt"}, "score", in("turn.txt"), "--adapt", "10")
 }
