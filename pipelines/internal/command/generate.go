@@ -47,6 +47,9 @@ func Generate() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if err := spare(c, []outlet{textOutlet(texts.out), receiptOutlet(receiptFile)}, model.Path, o.config, prompt.file); err != nil {
+				return err
+			}
 			q, err := prompt.request(c, r, model, o.console(c))
 			if err != nil {
 				return err

@@ -40,6 +40,9 @@ text is another one.`,
 		if err != nil {
 			return err
 		}
+		if err := spare(c, []outlet{textOutlet(texts.out)}, model.Path, o.config, args[0]); err != nil {
+			return err
+		}
 		res, err := texts.write(c, &o, func(show func(int, []byte) error) (*text.GenerateResult, error) {
 			return wanted.Replay(c.Context(), model, show)
 		})

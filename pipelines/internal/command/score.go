@@ -67,6 +67,16 @@ has learned from it. Each text begins with the model as the checkpoint has it. N
 		if err != nil {
 			return err
 		}
+		reads := []string{o.config}
+		for _, m := range models {
+			reads = append(reads, m.Path)
+		}
+		for _, in := range inputs {
+			reads = append(reads, in.name)
+		}
+		if err := spare(c, []outlet{pageOutlet(f.html)}, reads...); err != nil {
+			return err
+		}
 		return f.score(c, &o, r.Config.Corpus, models, inputs)
 	}
 	m.add(c.Flags())
