@@ -160,7 +160,10 @@ func (v *Vocab) AppendText(dst []byte, id int32) []byte {
 		}
 		id--
 	}
-	c := v.chars[id]
+	return v.appendChar(dst, v.chars[id])
+}
+
+func (v *Vocab) appendChar(dst []byte, c rune) []byte {
 	if v.unit == Byte {
 		return append(dst, byte(c))
 	}
@@ -229,13 +232,14 @@ func (v *Vocab) lack(c rune, size, index, at int) *CharError {
 }
 
 // Split returns text without the characters that v lacks, or has only [UNK] for, and an
-// error for each of those, at the first place where text has it.
+// error for each of those, at the first place where text has it. A byte that is no UTF-8
+// is U+FFFD in it: it cannot become a part of a character when what follows is gone.
 func (v *Vocab) Split(text []byte) (known []byte, lacking []*CharError) {
 	seen := map[rune]bool{}
 	for i, n := 0, 0; i < len(text); n++ {
 		c, size := v.decode(text[i:])
 		if _, has := slices.BinarySearch(v.chars, c); has {
-			known = append(known, text[i:i+size]...)
+			known = v.appendChar(known, c)
 		} else if !seen[c] {
 			seen[c] = true
 			lacking = append(lacking, v.lack(c, size, n, i))
