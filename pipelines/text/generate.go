@@ -5,11 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"unicode/utf8"
 
 	"github.com/quire-ml/quire/configs"
 	"github.com/quire-ml/quire/model/decode"
 	"github.com/quire-ml/quire/model/sample"
 	"github.com/quire-ml/quire/runners/store"
+	"github.com/quire-ml/quire/transforms/vocab"
 )
 
 // A Request is what a model is asked to write.
@@ -66,9 +68,66 @@ func (m *Model) ban(g configs.Generate) []int32 {
 	return list
 }
 
+// A BanError says that a ban cannot work as it is meant. It wraps ErrBan.
+type BanError struct {
+	Lacking []*vocab.CharError // characters that the model lacks; or
+	Char    rune               // a character of several bytes, for a model of bytes
+	Bytes   int                // of that character
+
+	vocab *vocab.Vocab
+}
+
+// Error names the characters.
+func (e *BanError) Error() string {
+	if e.Bytes > 0 {
+		return fmt.Sprintf("text: %v: character %q (%U) is %d bytes, and the model is one of bytes: "+
+			"other characters have these bytes too, and would go with it", ErrBan, e.Char, e.Char, e.Bytes)
+	}
+	are := "is not one"
+	if len(e.Lacking) > 1 {
+		are = "are not among those"
+	}
+	return fmt.Sprintf("text: %v: %s %s of the %d %s that the model knows", ErrBan, Places(e.Lacking), are, e.vocab.Size(), e.vocab.Unit().Plural())
+}
+
+// Unwrap returns ErrBan.
+func (e *BanError) Unwrap() error { return ErrBan }
+
+// CheckBan returns a *BanError where the model lacks a character of a ban, or where a model
+// of bytes would lose the bytes of a character of several.
+func (m *Model) CheckBan(ban string) error {
+	if m.Vocab.Unit() == vocab.Byte {
+		for i := 0; i < len(ban); {
+			c, n := utf8.DecodeRuneInString(ban[i:])
+			if n > 1 {
+				return &BanError{Char: c, Bytes: n, vocab: m.Vocab}
+			}
+			i += n
+		}
+	}
+	if _, lacking := m.Vocab.Split(m.Text([]byte(ban))); len(lacking) > 0 {
+		return &BanError{Lacking: lacking, vocab: m.Vocab}
+	}
+	return nil
+}
+
+// CheckStop returns the characters of a stop string that the model lacks: no text of it
+// has the string. A byte that is not UTF-8 may be part of a character, and is passed over.
+func (m *Model) CheckStop(stop string) []*vocab.CharError {
+	_, all := m.Vocab.Split([]byte(stop))
+	var lacking []*vocab.CharError
+	for _, c := range all {
+		if c.Char != utf8.RuneError {
+			lacking = append(lacking, c)
+		}
+	}
+	return lacking
+}
+
 // GenerateResult is the outcome of Generate and Write.
 type GenerateResult struct {
-	Texts      []string   `json:"texts"` // prompt and continuation
+	Texts      []string   `json:"texts"`           // prompt and continuation
+	Bytes      [][]byte   `json:"bytes,omitempty"` // of each text, by a model of bytes: JSON cannot hold all of them as Texts
 	Seed       int64      `json:"seed"`
 	Finish     []Finish   `json:"finish"` // of each text
 	Checkpoint store.Path `json:"checkpoint"`
@@ -146,6 +205,9 @@ func (m *Model) Write(ctx context.Context, q *Request, show func(text int, part 
 	res := &GenerateResult{Seed: q.Seed, Checkpoint: store.Path(m.Path), SHA256: m.SHA256}
 	for _, t := range w.texts {
 		res.Texts, res.Finish = append(res.Texts, string(t.Text())), append(res.Finish, t.Finish())
+		if m.Vocab.Unit() == vocab.Byte {
+			res.Bytes = append(res.Bytes, t.Text())
+		}
 	}
 	return res, nil
 }

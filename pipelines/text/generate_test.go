@@ -12,6 +12,8 @@ import (
 
 	"github.com/quire-ml/quire/configs"
 	"github.com/quire-ml/quire/model/checkpoint"
+	"github.com/quire-ml/quire/model/rnn"
+	"github.com/quire-ml/quire/pipelines/internal/tiny"
 	"github.com/quire-ml/quire/pipelines/text"
 	"github.com/quire-ml/quire/runners/memory"
 	"github.com/quire-ml/quire/transforms/vocab"
@@ -71,7 +73,7 @@ func TestUnknown(t *testing.T) {
 		{"error", "xaxzy\u00e9", "", "text: prompt: 4 characters are not among the 3 that the model knows: character 'x' (U+0078) at position 0 (byte 0), " +
 			"character 'z' (U+007A) at position 3 (byte 3), character 'y' (U+0079) at position 4 (byte 4), character '\u00e9' (U+00E9) at position 5 (byte 5)"},
 		{"error", "bx", "", "text: prompt: character 'x' (U+0078) at position 1 (byte 1) is not one of the 3 characters that the model knows"},
-		{"error", "a\xff", "", "text: prompt: byte 1, which is not valid UTF-8 is not one of the 3 characters that the model knows"},
+		{"error", "a\xff", "", "text: prompt: byte 1 (not valid UTF-8) is not one of the 3 characters that the model knows"},
 		{"skip", "bxb\xff", "bbaaa", ""},
 		{"unk", "bx", "bx[UNK][UNK][UNK]", ""},
 	} {
@@ -98,7 +100,7 @@ func TestUnknown(t *testing.T) {
 	}
 	plain := open(t, constant(t, "ab", []float64{1, 1}, nil))
 	var prompt *text.PromptError
-	if _, err := plain.Prompt("x", "unk"); !errors.As(err, &prompt) || prompt.Unknown() {
+	if _, err := plain.Prompt("x", "unk"); !errors.As(err, &prompt) || prompt.Unknown() || !strings.HasSuffix(err.Error(), ", and it has no [UNK] to read them as") {
 		t.Errorf("a model without [UNK] reads x: %v", err)
 	}
 }
@@ -116,6 +118,35 @@ func TestBan(t *testing.T) {
 	if _, err := m.Request(configs.Generate{TopP: 1, Ban: "cba"}); !errors.Is(err, text.ErrBan) ||
 		err.Error() != "text: ban: all 3 characters of the model are banned" {
 		t.Errorf("all are banned: %v", err)
+	}
+}
+
+// TestCheckBan: a ban of what the model lacks, and of a character of several bytes by a model
+// of bytes, cannot work; a byte of such a character can be banned.
+func TestCheckBan(t *testing.T) {
+	runes := open(t, constant(t, "abc", []float64{5, 3, 1}, nil))
+	octets := open(t, tiny.Model{Shape: rnn.Shape{Layers: 1, Embedding: 2, Hidden: 2}, Vocab: tiny.Vocab(t, vocab.Byte, "a\xd0\xbe", false), Weigh: tiny.Drawn(1, 1)}.Save(t, t.TempDir()))
+	for _, c := range []struct {
+		m          *text.Model
+		ban, fails string
+	}{
+		{runes, "ab", ""},
+		{runes, "axy", "text: ban: character 'x' (U+0078) at position 1 (byte 1), character 'y' (U+0079) at position 2 (byte 2) are not among those of the 3 characters"},
+		{runes, "\u043e", "text: ban: character '\u043e' (U+043E) at position 0 (byte 0) is not one of the 3 characters that the model knows"},
+		{octets, "\u043e", "text: ban: character '\u043e' (U+043E) is 2 bytes, and the model is one of bytes"},
+		{octets, "a\xbe", ""},
+		{octets, "\xd0", ""},
+		{octets, "b", "text: ban: byte 0x62 at position 0 is not one of the 3 bytes that the model knows"},
+	} {
+		err := c.m.CheckBan(c.ban)
+		if c.fails == "" && err != nil || c.fails != "" && (err == nil || !errors.Is(err, text.ErrBan) || !strings.HasPrefix(err.Error(), c.fails)) {
+			t.Errorf("%q: %v, want %s", c.ban, err, c.fails)
+		}
+	}
+	for stop, want := range map[string]string{"ab": "", "axb": "character 'x' (U+0078) at position 1 (byte 1)", "\xd0": ""} {
+		if got := text.Places(runes.CheckStop(stop)); got != want {
+			t.Errorf("stop %q: %s, want %s", stop, got, want)
+		}
 	}
 }
 

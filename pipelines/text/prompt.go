@@ -29,7 +29,9 @@ var ErrPrompt = errors.New("prompt")
 // ErrPrompt and the first of them.
 type PromptError struct {
 	Lacking []*vocab.CharError // each once, at its first place
-	vocab   *vocab.Vocab
+
+	vocab *vocab.Vocab
+	unk   bool // they were to be read as [UNK], which the model has not
 }
 
 // mostListed is the number of characters that a PromptError spells out.
@@ -37,10 +39,14 @@ const mostListed = 10
 
 // Error names the characters and their places.
 func (e *PromptError) Error() string {
-	if n := len(e.Lacking); n > 1 {
-		return fmt.Sprintf("text: %v: %d %s are not among the %d that the model knows: %s", ErrPrompt, n, e.vocab.Unit().Plural(), e.vocab.Size(), Places(e.Lacking))
+	end := ""
+	if e.unk {
+		end = ", and it has no [UNK] to read them as"
 	}
-	return fmt.Sprintf("text: %v: %s is not one of the %d %s that the model knows", ErrPrompt, Places(e.Lacking), e.vocab.Size(), e.vocab.Unit().Plural())
+	if n := len(e.Lacking); n > 1 {
+		return fmt.Sprintf("text: %v: %d %s are not among the %d that the model knows%s: %s", ErrPrompt, n, e.vocab.Unit().Plural(), e.vocab.Size(), end, Places(e.Lacking))
+	}
+	return fmt.Sprintf("text: %v: %s is not one of the %d %s that the model knows%s", ErrPrompt, Places(e.Lacking), e.vocab.Size(), e.vocab.Unit().Plural(), end)
 }
 
 // Unwrap returns ErrPrompt and the first character.
@@ -98,7 +104,7 @@ func readPrompt(v *vocab.Vocab, prompt []byte, unknown string) (*Prompt, error) 
 	case unknown == "skip":
 		p.Text = known
 	default:
-		return nil, &PromptError{Lacking: lacking, vocab: v}
+		return nil, &PromptError{Lacking: lacking, vocab: v, unk: unknown == "unk"}
 	}
 	var err error
 	p.IDs, err = v.Encode(nil, p.Text)

@@ -195,7 +195,7 @@ func (e *CharError) Error() string {
 func (e *CharError) Place() string {
 	switch {
 	case e.invalid:
-		return fmt.Sprintf("byte %d, which is not valid UTF-8", e.Byte)
+		return fmt.Sprintf("byte %d (not valid UTF-8)", e.Byte)
 	case e.unit == Byte:
 		return fmt.Sprintf("%s at position %d", e.unit.Name(e.Char), e.Byte)
 	}

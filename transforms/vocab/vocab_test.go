@@ -381,7 +381,7 @@ func TestSplit(t *testing.T) {
 	}{
 		{runes, "", "", nil}, {runes, "aéa", "aéa", nil},
 		{runes, "xaéxb\xffé\xff", "aéé", []string{"character 'x' (U+0078) at position 0 (byte 0)", "character 'b' (U+0062) at position 4 (byte 5)",
-			"byte 6, which is not valid UTF-8"}},
+			"byte 6 (not valid UTF-8)"}},
 		{octets, "aé\xffé", "a\xc3\xc3", []string{"byte 0xa9 at position 2", "byte 0xff at position 3"}},
 	} {
 		known, lacking := c.v.Split([]byte(c.text))

@@ -1,6 +1,7 @@
 package command
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -24,19 +25,16 @@ func Generate() *cobra.Command {
 	var m modelFlags
 	var prompt promptFlags
 	var texts textFlags
-	var stop []string
+	var stop, ban []string
 	var receiptFile string
 	keys := configs.KeysOf("generate")
 	values := make([]string, len(keys))
 	c := build(&o, "generate", "Write text with a model", generateHelp, generateExamples,
 		func(c *cobra.Command) error {
-			var flags []configs.Flag
-			for i, key := range keys {
-				if name := flagName(key); !ownFlag[key] && c.Flags().Changed(name) {
-					flags = append(flags, configs.Flag{Key: key, Value: values[i], Name: "--" + name})
-				}
+			if err := texts.check(c, "receipt", "prompt-file"); err != nil {
+				return err
 			}
-			r, err := o.load(flags...)
+			r, err := o.load(keyFlags(c, keys, values)...)
 			if err != nil {
 				return err
 			}
@@ -47,23 +45,23 @@ func Generate() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if err := spare(c, []outlet{textOutlet(texts.out), receiptOutlet(receiptFile)}, model.Path, o.config, prompt.file); err != nil {
+			if err := cmp.Or(spare(c, []outlet{textOutlet(texts.out), receiptOutlet(receiptFile)}, model.Path, o.config, prompt.file),
+				checkBan(c, r, model, ban), checkStop(c, &r.Config.Generate, model, o.console(c))); err != nil {
 				return err
 			}
 			q, err := prompt.request(c, r, model, o.console(c))
 			if err != nil {
 				return err
 			}
+			texts.exact = model.Vocab.Unit() == vocab.Byte
 			res, err := texts.write(c, &o, func(show func(int, []byte) error) (*text.GenerateResult, error) {
 				return model.Write(c.Context(), q, show)
 			})
 			if err != nil {
 				return err
 			}
-			if receiptFile != "" {
-				if err := saveReceipt(c.Context(), receiptFile, receipt.Of(model, q, res)); err != nil {
-					return err
-				}
+			if err := saveReceipt(c.Context(), receiptFile, receipt.Of(model, q, res)); err != nil {
+				return err
 			}
 			return o.print(c, res, func(io.Writer) {})
 		})
@@ -76,14 +74,59 @@ func Generate() *cobra.Command {
 	}
 	complete(c, "unknown", cobra.FixedCompletions([]string{"error", "skip", "unk"}, cobra.ShellCompDirectiveNoFileComp))
 	c.Flags().StringArrayVar(&stop, "stop", nil, "in place of generate.stop of the config: the text ends before this (repeatable)")
-	c.Flags().StringVar(&receiptFile, "receipt", "", "file for the receipt, from which `quire replay` makes the text again")
+	c.Flags().StringArrayVar(&ban, "ban", nil, "in place of generate.ban of the config: characters that are never drawn (repeatable); for a model of bytes, bytes")
+	c.Flags().StringVar(&receiptFile, "receipt", "", "file for the receipt, from which replay makes the text again")
 	prompt.add(c.Flags())
 	texts.add(c.Flags())
 	return c
 }
 
-// saveReceipt writes a receipt to a file.
+// checkBan puts the ban of the flags, which may be any bytes, into the config, and refuses
+// one that cannot work.
+func checkBan(c *cobra.Command, r *configs.Resolved, model *text.Model, ban []string) error {
+	if c.Flags().Changed("ban") {
+		r.Config.Generate.Ban = strings.Join(ban, "")
+	} else {
+		ban = []string{r.Config.Generate.Ban}
+	}
+	for _, one := range ban {
+		if err := model.CheckBan(one); err != nil {
+			return usage(c, err)
+		}
+	}
+	return nil
+}
+
+// checkStop refuses an empty stop string of the flags, and warns of those that no text of the
+// model has.
+func checkStop(c *cobra.Command, g *configs.Generate, model *text.Model, console *report.Console) error {
+	for _, stop := range g.Stop {
+		if stop == "" {
+			return usage(c, errors.New("--stop: a stop string is empty; give a text, or leave the flag out"))
+		}
+		lacking := model.CheckStop(stop)
+		if drawn := g.Unknown == "unk" && model.Vocab.HasUnknown() && strings.ContainsAny(stop, vocab.Unknown); len(lacking) > 0 && !drawn {
+			console.Warn("generate: no text ends before the stop string %q: the model lacks %s", stop, text.Places(lacking))
+		}
+	}
+	return nil
+}
+
+// keyFlags are the flags that were given for keys.
+func keyFlags(c *cobra.Command, keys, values []string) (flags []configs.Flag) {
+	for i, key := range keys {
+		if name := flagName(key); !ownFlag[key] && c.Flags().Changed(name) {
+			flags = append(flags, configs.Flag{Key: key, Value: values[i], Name: "--" + name})
+		}
+	}
+	return flags
+}
+
+// saveReceipt writes a receipt to a file, if one is named.
 func saveReceipt(ctx context.Context, file string, r *receipt.Receipt) error {
+	if file == "" {
+		return nil
+	}
 	data, err := r.Encode()
 	if err != nil {
 		return err
@@ -92,13 +135,15 @@ func saveReceipt(ctx context.Context, file string, r *receipt.Receipt) error {
 }
 
 // ownFlag are the keys whose flags take values of their own.
-var ownFlag = map[string]bool{"generate.prompt": true, "generate.stop": true}
+var ownFlag = map[string]bool{"generate.prompt": true, "generate.stop": true, "generate.ban": true}
 
 const generateHelp = `Generate continues a prompt, character by character. On a terminal, and with --stream, the text
 appears as it comes; else it is printed when it is complete. The same model, settings and seed
 give the same text everywhere, and text 3 of --num 8 is text 3 of --num 64. A prompt file is read
 as corpus.encoding and corpus.newlines say, its last line end too. A model of bytes takes a prompt
-of any bytes: from a file, or as the shell writes them, in bash $'\xff\xd7'.
+of any bytes: from a file, or as the shell writes them, in bash $'\xff\xd7'. Its text is
+exact in a file and a pipe, with no line end added; with --num, a line of dashes still stands between
+two texts. With --json, "bytes" has the bytes of each of its texts in base64.
 
 A text ends before a stop string, which is not printed. [UNK] is drawn with --unknown unk alone.
 --receipt notes the model's sha256, the settings and the digest of the text: replay proves that

@@ -33,7 +33,7 @@ func TestGenerateTexts(t *testing.T) {
 	if o.stdout != "" || l.read(in("texts/a b.txt")) != want {
 		t.Errorf("stdout has %q, the file %q", o.stdout, l.read(in("texts/a b.txt")))
 	}
-	l.fails(1, []string{"name"}, "generate", "--length", "1", "--out", in("texts")+"/")
+	l.fails(2, []string{"is a folder; name a file in it"}, "generate", "--length", "1", "--out", in("texts")+"/")
 	if _, err := os.Stat(in("texts/texts")); err == nil {
 		t.Error("the name of a folder is that of a file in it")
 	}
@@ -43,8 +43,16 @@ func TestGenerateTexts(t *testing.T) {
 		stopped["finish"].([]any)[0] != "stop" {
 		t.Errorf("stopped before %q: %v", stop, stopped)
 	}
-	if got := list("--ban", "aeiou", "--prompt", "")[0].(string); strings.ContainsAny(got, "aeiou") {
+	if got := list("--ban", "aeio", "--prompt", "")[0].(string); strings.ContainsAny(got, "aeio") {
 		t.Errorf("without vowels: %q", got)
+	}
+	if got := list("--ban", "ae", "--ban", "io", "--prompt", "")[0].(string); strings.ContainsAny(got, "aeio") {
+		t.Errorf("without vowels, by two flags: %q", got)
+	}
+	l.fails(2, []string{"ban: character 'é' (U+00E9)", "leave out of --ban"}, "generate", "--ban", "e", "--ban", "é")
+	l.fails(2, []string{"stop string is empty"}, "generate", "--stop", "")
+	if o := l.ok("generate", "--length", "1", "--stop", "é"); !strings.Contains(o.stderr, "no text ends before the stop string \"é\": the model lacks character 'é'") {
+		t.Errorf("a stop string that the model cannot write: %v", o)
 	}
 	if got := list("--prompt", "thé e", "--unknown", "skip", "--length", "0")[0]; got != "th e" {
 		t.Errorf("without é: %q", got)

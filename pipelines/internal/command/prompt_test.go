@@ -1,6 +1,7 @@
 package command_test
 
 import (
+	"encoding/json"
 	"os"
 	"path/filepath"
 	"slices"
@@ -90,7 +91,7 @@ func TestPromptBytes(t *testing.T) {
 	file := filepath.Join(l.dir, "prompt")
 	l.write(file, "\xff\n\xd9")
 	want := l.finish(l.child(append([]string{"generate", "--prompt", "\xff\n\xd9"}, own...)...))
-	if want.code != 0 || !strings.HasPrefix(want.stdout, "\xff\n\xd9") || len(want.stdout) != 3+5+1 {
+	if want.code != 0 || !strings.HasPrefix(want.stdout, "\xff\n\xd9") || len(want.stdout) != 3+5 {
 		t.Fatalf("%q, %v", want.stdout, want)
 	}
 	if o := l.finish(l.child(append([]string{"generate", "--prompt-file", file}, own...)...)); o.stdout != want.stdout {
@@ -111,6 +112,28 @@ func TestPromptBytes(t *testing.T) {
 	l.fails(2, []string{missing}, append([]string{"generate", "--prompt-file", file}, own...)...)
 	l.fails(2, []string{missing}, append([]string{"generate", "--prompt", "\xff\xd7"}, own...)...)
 	l.fails(1, []string{missing}, append([]string{"score", "--file", file}, own...)...)
+	exact, made := filepath.Join(l.dir, "exact"), filepath.Join(l.dir, "made.json")
+	l.ok(append([]string{"generate", "--prompt", "\xff\n\xd9", "--out", exact, "--receipt", made}, own...)...)
+	streamed := l.finish(l.child(append([]string{"generate", "--prompt", "\xff\n\xd9", "--stream"}, own...)...))
+	replayed := l.finish(l.child("replay", made))
+	if l.read(exact) != want.stdout || streamed.stdout != want.stdout || replayed.stdout != want.stdout {
+		t.Errorf("a file has %q, a stream %q, replayed %q, want %q", l.read(exact), streamed.stdout, replayed.stdout, want.stdout)
+	}
+	var result struct{ Bytes [][]byte }
+	if o := l.ok(append([]string{"generate", "--prompt", "\xff\n\xd9", "--json"}, own...)...); json.Unmarshal([]byte(o.stdout), &result) != nil ||
+		len(result.Bytes) != 1 || string(result.Bytes[0]) != want.stdout {
+		t.Errorf("--json: %v, want the bytes %q", o, want.stdout)
+	}
+	for _, flag := range []string{"--out", "--receipt", "--prompt-file"} {
+		l.fails(2, []string{flag + " is empty"}, "generate", flag, "")
+	}
+	l.fails(2, []string{"which is a folder; name a file in it"}, "generate", "--out", l.dir)
+	l.fails(2, []string{"/dev/null, which is no regular file", "goes to stdout"}, "generate", "--out", os.DevNull)
+	banned := l.finish(l.child(append([]string{"generate", "--ban", "\xff", "--ban", "\xd9", "--prompt", " ", "--length", "30"}, own...)...))
+	if banned.code != 0 || strings.Contains(banned.stdout, "\xff") || strings.Contains(banned.stdout, "\xd9") {
+		t.Errorf("bytes are banned: %q, %v", banned.stdout, banned)
+	}
+	l.fails(2, []string{"is 2 bytes, and the model is one of bytes", "ban single bytes"}, append([]string{"generate", "--ban", "\u0660"}, own...)...)
 	l.fails(2, []string{"--prompt and --prompt-file exclude each other"}, "generate", "--prompt", "a", "--prompt-file", file)
 	l.fails(1, []string{filepath.Join(l.dir, "none")}, "generate", "--prompt-file", filepath.Join(l.dir, "none"))
 	if o := l.ok("inspect", filepath.Join(l.work, "run")); !strings.Contains(o.stdout, `vocabulary   5 bytes, normalize none: "\n \xd9\xe0\xff"`) {

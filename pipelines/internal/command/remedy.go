@@ -283,6 +283,7 @@ func gateRemedy(r *gate.Result) string {
 func textRemedy(err error) string {
 	var model *text.ModelError
 	var prompt *text.PromptError
+	var ban *text.BanError
 	switch {
 	case errors.Is(err, text.ErrNoSet):
 		return "; run prep first, or set prep.out to where one is"
@@ -294,6 +295,10 @@ func textRemedy(err error) string {
 			advice += ", or to unk, which reads such characters as [UNK]"
 		}
 		return advice
+	case errors.As(err, &ban) && ban.Bytes > 0:
+		return "; ban single bytes, each by a --ban of its own: --ban $'\\x80'"
+	case ban != nil:
+		return "; leave out of --ban, or generate.ban, what the model lacks: it is never drawn anyway"
 	case errors.Is(err, text.ErrBan):
 		return "; see generate.ban"
 	case errors.As(err, new(*receipt.MissingError)):

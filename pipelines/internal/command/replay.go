@@ -12,6 +12,7 @@ import (
 	"github.com/quire-ml/quire/pipelines/receipt"
 	"github.com/quire-ml/quire/pipelines/text"
 	"github.com/quire-ml/quire/runners/store"
+	"github.com/quire-ml/quire/transforms/vocab"
 )
 
 // Replay is the command that writes a text again from its receipt.
@@ -28,6 +29,9 @@ text is another one.`,
 		"  replay light.json\n  replay light.json --checkpoint model.safetensors --out light.txt\n  curl … | jq .choices[0].receipt | replay -", nil)
 	c.Args = positional(1, 1)
 	c.RunE = func(c *cobra.Command, args []string) error {
+		if err := texts.check(c); err != nil {
+			return err
+		}
 		r, err := o.load()
 		if err != nil {
 			return err
@@ -43,6 +47,7 @@ text is another one.`,
 		if err := spare(c, []outlet{textOutlet(texts.out)}, model.Path, o.config, args[0]); err != nil {
 			return err
 		}
+		texts.exact = model.Vocab.Unit() == vocab.Byte
 		res, err := texts.write(c, &o, func(show func(int, []byte) error) (*text.GenerateResult, error) {
 			return wanted.Replay(c.Context(), model, show)
 		})

@@ -67,14 +67,7 @@ has learned from it. Each text begins with the model as the checkpoint has it. N
 		if err != nil {
 			return err
 		}
-		reads := []string{o.config}
-		for _, m := range models {
-			reads = append(reads, m.Path)
-		}
-		for _, in := range inputs {
-			reads = append(reads, in.name)
-		}
-		if err := spare(c, []outlet{pageOutlet(f.html)}, reads...); err != nil {
+		if err := f.spare(c, &o, models, inputs); err != nil {
 			return err
 		}
 		return f.score(c, &o, r.Config.Corpus, models, inputs)
@@ -120,6 +113,18 @@ func (f *scoreFlags) inputs(c *cobra.Command, args []string) ([]*input, error) {
 		list = append(list, &input{name: name})
 	}
 	return list, nil
+}
+
+// spare refuses a page in place of what the command reads.
+func (f *scoreFlags) spare(c *cobra.Command, o *common, models []*text.Model, inputs []*input) error {
+	reads := []string{o.config}
+	for _, m := range models {
+		reads = append(reads, m.Path)
+	}
+	for _, in := range inputs {
+		reads = append(reads, in.name)
+	}
+	return spare(c, []outlet{pageOutlet(f.html)}, reads...)
 }
 
 // models returns the model of the flags, and with --compare the second.

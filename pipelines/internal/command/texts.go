@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -17,11 +18,36 @@ import (
 type textFlags struct {
 	stream bool
 	out    string
+	exact  bool // the model is one of bytes: a file and a pipe get these alone
 }
 
 func (f *textFlags) add(flags *pflag.FlagSet) {
 	flags.BoolVar(&f.stream, "stream", false, "print the text as it comes, also where stdout is no terminal")
 	flags.StringVar(&f.out, "out", "", "file or gs:// URL that the text is written to, whole or not at all, in place of stdout")
+}
+
+// check refuses, before any work, flags that name no file. others are flags like --out.
+func (f *textFlags) check(c *cobra.Command, others ...string) error {
+	for _, name := range append([]string{"out"}, others...) {
+		flag := c.Flags().Lookup(name)
+		if !flag.Changed {
+			continue
+		}
+		file := flag.Value.String()
+		if file == "" {
+			return usage(c, fmt.Errorf("--%s is empty; name a file, or leave the flag out", name))
+		}
+		if name == "prompt-file" || store.IsURL(file) {
+			continue
+		}
+		switch info, err := os.Stat(file); {
+		case err == nil && info.IsDir():
+			return usage(c, fmt.Errorf("--%s names %s, which is a folder; name a file in it", name, file))
+		case err == nil && !info.Mode().IsRegular():
+			return usage(c, fmt.Errorf("--%s names %s, which is no regular file and cannot be replaced; without --out the text goes to stdout", name, file))
+		}
+	}
+	return nil
 }
 
 // between stands between two texts.
@@ -53,8 +79,12 @@ func (f *textFlags) write(c *cobra.Command, o *common, work func(show func(i int
 	if err != nil {
 		return nil, err
 	}
-	all := strings.Join(res.Texts, "\n"+between) + "\n"
+	all := strings.Join(res.Texts, "\n"+between)
+	if !f.exact {
+		all += "\n"
+	}
 	switch {
+	case stream && f.exact && !o.json && (stdout == nil || !stdout.terminal):
 	case stream:
 		fmt.Fprintln(to)
 	case f.out == "" && !o.json:
