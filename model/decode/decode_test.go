@@ -236,3 +236,26 @@ func TestMemory(t *testing.T) {
 		t.Errorf("an absurd shape takes %d bytes", got)
 	}
 }
+
+// TestLossesThreads has a vocabulary so large that several workers compute the losses,
+// and demands those of one worker.
+func TestLossesThreads(t *testing.T) {
+	const V, B = 5000, 5
+	w := rnn.NewWeights(rnn.Shape{Cell: rnn.GRU, Layers: 1, Vocabulary: V, Embedding: 3, Hidden: 8})
+	w.Init(1)
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	ids, targets := []int32{0, 17, 4999, 300, 17}, []int32{1, 0, 4998, 2500, 17}
+	var want string
+	for _, procs := range []int{1, 2, 3, 8} {
+		runtime.GOMAXPROCS(procs)
+		losses, err := decode.New(w, B).Losses(ids, targets)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := fmt.Sprint(losses); want == "" {
+			want = got
+		} else if got != want {
+			t.Errorf("GOMAXPROCS %d: losses %s, want %s", procs, got, want)
+		}
+	}
+}

@@ -55,7 +55,8 @@ func TestOutputParts(t *testing.T) {
 		for _, rows := range []int{1, 2, 16, 37, 74, 75} {
 			t.Run(fmt.Sprintf("%d rows, GOMAXPROCS %d", rows, procs), func(t *testing.T) {
 				o := newOutput(team, R, H, V, rows)
-				for range 2 { // the second run finds the values of the first
+				o.Run(wave(R*H, 0.3), wave(V*H, 0.4), wave(V, 0.5), targets, make([]float32, R*H), make([]float32, V*H), make([]float32, V))
+				for range 2 { // runs find the values of other weights, and of the same
 					gx, gw, gb := make([]float32, R*H), wave(V*H, 1), wave(V, 1)
 					o.Run(x, w, b, targets, gx, gw, gb)
 					sameBits(t, "gradient of x", gx, dx)
