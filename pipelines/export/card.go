@@ -102,6 +102,9 @@ func losses(w io.Writer, m *text.Model) error {
 	for _, e := range list {
 		fmt.Fprintf(w, "| %d | %d | %.4f | %s |\n", e.Epoch, e.Step, e.TrainNats, number(e.Validation, "%.4f"))
 	}
+	if list[len(list)-1].Validation == nil {
+		fmt.Fprintf(w, "\nA checkpoint is written before the validation of its epoch.\n")
+	}
 	fmt.Fprintln(w)
 	return nil
 }

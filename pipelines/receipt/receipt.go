@@ -138,6 +138,9 @@ func (e *ModelError) Error() string {
 type DifferentError struct{ Got, Want Text }
 
 func (e *DifferentError) Error() string {
+	if e.Got.SHA256 == e.Want.SHA256 && e.Got.Bytes == e.Want.Bytes {
+		return fmt.Sprintf("receipt: the text of stream %d is the same, but its finish is %q; the receipt has %q", e.Want.Stream, e.Got.Finish, e.Want.Finish)
+	}
 	return fmt.Sprintf("receipt: the text of stream %d differs: %d bytes, sha256 %s; the receipt has %d bytes, sha256 %s",
 		e.Want.Stream, e.Got.Bytes, e.Got.SHA256, e.Want.Bytes, e.Want.SHA256)
 }

@@ -93,6 +93,7 @@ type scoreWriter struct {
 	out      io.Writer
 	page     score.Page
 	passages *score.Passages
+	listed   int // characters whose log-probability the result has
 }
 
 // readers returns the number of models that read: those that are given, and as many that
@@ -103,6 +104,9 @@ func (w *scoreWriter) readers() int {
 	}
 	return len(w.models)
 }
+
+// mostListed bounds the memory of a result with log-probabilities, to some 500 MB.
+const mostListed = 4 << 20
 
 // one measures the models on one text, and adds to the totals.
 func (w *scoreWriter) one(ctx context.Context, corpus configs.Corpus, in *input, total []score.Sum) (*scored, error) {
@@ -166,6 +170,9 @@ func (w *scoreWriter) char(c score.Char, res *scored) error {
 		list = append(list, p)
 	}
 	if w.json {
+		if w.listed++; w.listed > mostListed {
+			return fmt.Errorf("command: score: --chars with --json lists at most %d characters, which are held in memory; without --json there is no limit", mostListed)
+		}
 		res.LogProbs = append(res.LogProbs, list[0])
 		if res.Adapted != nil {
 			res.Adapted.LogProbs = append(res.Adapted.LogProbs, list[1])
