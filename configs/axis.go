@@ -115,7 +115,7 @@ func (d axis) progression(n *yaml.Node) (any, error) {
 	for i := 0; i < len(n.Content); i += 2 {
 		name, value := n.Content[i].Value, n.Content[i+1]
 		if !slices.Contains(rangeKeys, name) {
-			return nil, fmt.Errorf("has %s, but a range has from, to and by; the nearest is %s", show(name), nearestOf(name, rangeKeys))
+			return nil, fmt.Errorf("has %s, but a range has from, to and by; the nearest is %s", show(name), Nearest(name, rangeKeys))
 		}
 		if _, twice := parts[name]; twice || value.Kind != yaml.ScalarNode {
 			return nil, fmt.Errorf("has %s twice, or not as a single value", name)

@@ -82,7 +82,7 @@ func find(name, dir, source string) (*file, error) {
 			return inside(name, data), nil
 		}
 		names := Names()
-		return nil, &Error{Source: source, Nearest: nearestOf(name, names),
+		return nil, &Error{Source: source, Nearest: Nearest(name, names),
 			Reason: fmt.Sprintf("there is no config file %s; embedded configs are %s", quote(path), strings.Join(names, ", "))}
 	}
 	return nil, &Error{Source: source, Reason: "config file " + quote(path), Err: cause(err)}

@@ -181,7 +181,7 @@ func fromEnviron(environ []string) ([]setting, error) {
 		if k == nil {
 			known := slices.Concat(slices.Sorted(maps.Keys(byVariable)), switches)
 			return nil, &Error{Key: name, Source: "environment", Reason: "is an unknown variable",
-				Nearest: nearestOf(strings.ToUpper(name), known)}
+				Nearest: Nearest(strings.ToUpper(name), known)}
 		}
 		value, err := k.read(given[name])
 		if err != nil {

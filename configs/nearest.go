@@ -46,8 +46,8 @@ func nearestKey(name string) string {
 	return best
 }
 
-// nearestOf returns the candidate most like a name.
-func nearestOf(name string, candidates []string) string {
+// Nearest returns the candidate most like a name; empty where there is none.
+func Nearest(name string, candidates []string) string {
 	name = clip(name)
 	best, distance := "", 0
 	for _, c := range candidates {

@@ -137,10 +137,17 @@ func (s *Server) Run(ctx context.Context, l net.Listener) error {
 	if a, ok := l.Addr().(*net.TCPAddr); ok && !a.IP.IsLoopback() && s.o.Keys.none() {
 		return errors.Join(&OpenError{l.Addr().String()}, l.Close())
 	}
+	m := s.current.Load()
+	s.o.Console.Line("serve: http://%s answers with %s, sha256 %s", l.Addr(), m.name, m.SHA256)
 	var all sync.WaitGroup
 	following, stop := context.WithCancel(ctx)
 	all.Go(func() { s.follow(following) })
-	defer context.AfterFunc(ctx, func() { s.ending.Store(true) })()
+	defer context.AfterFunc(ctx, func() {
+		s.ending.Store(true)
+		if n := s.texts.Load(); n > 0 {
+			s.o.Console.Line("serve: ends when the texts under way are complete, %d now; a second signal ends it at once", n)
+		}
+	})()
 	err := web.Serve(ctx, l, s, s.o.Limits.Wall+s.o.Limits.Write, s.o.Console.Warn)
 	stop()
 	all.Wait()

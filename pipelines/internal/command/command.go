@@ -84,7 +84,7 @@ func Execute(ctx context.Context, cmd *cobra.Command, args []string, stdout, std
 	cmd.SetOut(out)
 	cmd.SetErr(stderr)
 	cmd.SilenceErrors, cmd.SilenceUsage = true, true
-	cmd.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return usage(c, err) })
+	cmd.SetFlagErrorFunc(unknownFlag)
 	addVersion(cmd)
 	addLogFormats(cmd)
 	plainHelp(cmd)
@@ -173,6 +173,23 @@ func unknownCommand(root *cobra.Command, err error, args []string) error {
 		}
 	}
 	return usage(root, err)
+}
+
+// unknownFlag adds the nearest flag to pflag's error about an unknown flag.
+func unknownFlag(c *cobra.Command, err error) error {
+	var missing *pflag.NotExistError
+	if errors.As(err, &missing) && len(missing.GetSpecifiedName()) > 1 {
+		var names []string
+		c.Flags().VisitAll(func(f *pflag.Flag) {
+			if !f.Hidden {
+				names = append(names, f.Name)
+			}
+		})
+		if near := configs.Nearest(missing.GetSpecifiedName(), names); near != "" {
+			err = fmt.Errorf("%w; the nearest is --%s", err, near)
+		}
+	}
+	return usage(c, err)
 }
 
 // exitCode maps an error to the program's exit code.

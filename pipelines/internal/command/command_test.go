@@ -236,6 +236,7 @@ func (l *lab) files(dir string) []string {
 func TestUsage(t *testing.T) {
 	l := newLab(t)
 	l.fails(2, []string{`unknown command "trian"`, "the nearest is train", "--help"}, "trian")
+	l.fails(2, []string{`unknown flag: --temprature`, "the nearest is --temperature", "--help"}, "generate", "--temprature", "1")
 	l.fails(2, []string{"--nonsense", "quire train --help"}, "train", "--nonsense")
 	l.fails(2, []string{`"extra" is an argument too many for ` + "`quire train`; see `quire train --help`"}, "train", "extra")
 	l.fails(2, []string{"`quire prep`; give it as --set corpus.sources=\"a b.txt\"; see"}, "prep", "a b.txt")

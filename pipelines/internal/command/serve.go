@@ -52,7 +52,6 @@ func Serve() *cobra.Command {
 			return usage(c, err)
 		}
 		o.begin(options.Console, r)
-		options.Console.Line("serve: http://%s answers with %s, sha256 %s", l.Addr(), options.Name, model.SHA256)
 		if err := s.Run(c.Context(), l); errors.As(err, new(*serve.OpenError)) {
 			return usage(c, fmt.Errorf("%w: name a file of keys with --api-key-file, or listen on 127.0.0.1", err))
 		} else if err != nil {
