@@ -248,8 +248,9 @@ func TestRefusedModel(t *testing.T) {
 			t.Errorf("%s: %v are counted, want %v", outcome, got, want)
 		}
 	}
-	for i, want := range []string{"it is ", "no answer", "no folder", "it is ", "it is "} {
-		if line := <-h.lines.c; !strings.Contains(line, "the model in use stays: "+want) {
+	const stays = "the model in use stays: "
+	for i, want := range []string{" answers with tiny, sha256 ", stays + "it is ", stays + "no answer", stays + "no folder", stays + "it is ", stays + "it is "} {
+		if line := <-h.lines.c; !strings.Contains(line, want) {
 			t.Errorf("line %d is %q", i, line)
 		}
 	}
