@@ -209,7 +209,7 @@ func (s *service) start(place int) {
 		if err := round.Retrain(ctx, s.c, o); !errors.Is(err, context.Canceled) {
 			s.t.Errorf("the process ended with %v", err)
 		}
-		got := scrape(s.t, l.pipes.client(), "http://quire")
+		got := scrape(s.t, l.pipes.client(), "http://localhost")
 		s.set(func() {
 			for name, x := range got {
 				if strings.Contains(name, "_total") {
@@ -238,7 +238,7 @@ func (s *service) scrape(place int) map[string]float64 {
 	s.mu.Lock()
 	l := s.lives[place]
 	s.mu.Unlock()
-	return scrape(s.t, l.pipes.client(), "http://quire")
+	return scrape(s.t, l.pipes.client(), "http://localhost")
 }
 
 // after injects the fault of the time after a slot.

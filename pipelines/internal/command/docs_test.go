@@ -40,7 +40,7 @@ func TestDocs(t *testing.T) {
 		}
 	}
 	for _, want := range []string{".TH \"QUIRE\\-GENERATE\" 1 ", ".SH NAME\nquire\\-generate \\- Write text with a model\n", "\\fB\\-\\-top\\-k\\fR",
-		"in bash $\\(aq\\exff\\exd7\\(aq.\n", "\n.SH EXAMPLES\n.nf\n  generate \\-\\-config"} {
+		"in bash $\\(aq\\exff\\exd7\\(aq. ", "\n.SH EXAMPLES\n.nf\n  generate \\-\\-config"} {
 		if !strings.Contains(first["quire-generate.1"], want) {
 			t.Errorf("quire-generate.1 has no %q: %s", want, first["quire-generate.1"])
 		}
