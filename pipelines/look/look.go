@@ -8,6 +8,7 @@
 package look
 
 import (
+	"bytes"
 	"crypto/sha256"
 	_ "embed"
 	"encoding/base64"
@@ -39,6 +40,20 @@ func policy(sheets []template.CSS, directives []string) string {
 	return strings.Join(append([]string{"default-src 'none'", styles, "img-src data:", "base-uri 'none'", "form-action 'none'"}, directives...), "; ")
 }
 
+// mark is the element that names who has made a page, up to the name.
+const mark = `<meta name="generator" content="`
+
+// Generator returns who has made a page that Head begins; empty: data is none.
+func Generator(data []byte) string {
+	const head = 4096 // Head has the mark within it
+	_, after, found := bytes.Cut(data[:min(len(data), head)], []byte(mark))
+	name, _, closed := bytes.Cut(after, []byte(`"`))
+	if !found || !closed {
+		return ""
+	}
+	return html.UnescapeString(string(name))
+}
+
 // Head returns the beginning of a page that is one file, up to the end of its head: the policy,
 // who has made it, its title, CSS, and further sheets of its own. The policy allows those too.
 func Head(generator, title string, more ...template.CSS) template.HTML {
@@ -51,9 +66,9 @@ func Head(generator, title string, more ...template.CSS) template.HTML {
 <meta http-equiv="Content-Security-Policy" content="%s">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="referrer" content="no-referrer">
-<meta name="generator" content="%s">
+%s%s">
 <title>%s</title>
-`, html.EscapeString(policy(sheets, nil)), html.EscapeString(generator), html.EscapeString(title))
+`, html.EscapeString(policy(sheets, nil)), mark, html.EscapeString(generator), html.EscapeString(title))
 	for _, sheet := range sheets {
 		fmt.Fprintf(&b, "<style>%s</style>\n", sheet)
 	}

@@ -82,6 +82,9 @@ func TestSheet(t *testing.T) {
 // TestHead: a title is text, whatever it is, and the policy has the digests of all sheets.
 func TestHead(t *testing.T) {
 	head := string(Head("quire test", `</title><script>"a" & b`, "p { color: red }"))
+	if got := Generator([]byte(head)); got != "quire test" || Generator([]byte(head[:60])) != "" || Generator(nil) != "" {
+		t.Errorf("the generator is %q", got)
+	}
 	if !strings.Contains(head, "<title>&lt;/title&gt;&lt;script&gt;&#34;a&#34; &amp; b</title>") {
 		t.Errorf("the title is not text: %s", head)
 	}

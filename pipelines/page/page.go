@@ -129,7 +129,7 @@ func (d *document) render() ([]byte, error) {
 	err := templates.ExecuteTemplate(&b, "page.html", struct {
 		*document
 		Head template.HTML
-	}{d, look.Head("quire report", plain(d.Title)+" · "+d.Kicker)})
+	}{d, look.Head(generator, plain(d.Title)+" · "+d.Kicker)})
 	if err != nil {
 		return nil, fmt.Errorf("page: %s: %w", d.Title, err)
 	}

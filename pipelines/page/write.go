@@ -1,7 +1,6 @@
 package page
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -9,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/quire-ml/quire/pipelines/look"
 	"github.com/quire-ml/quire/pipelines/report"
 	"github.com/quire-ml/quire/pipelines/round"
 	"github.com/quire-ml/quire/runners/store"
@@ -151,6 +151,9 @@ func Write(ctx context.Context, workdir string, names []string, out string) (*Re
 	return res, err
 }
 
+// generator is the name of this package's pages in their heads.
+const generator = "quire report"
+
 // put writes a page, in place of none or of another page.
 func put(ctx context.Context, out string, data []byte) (string, error) {
 	st, name, err := store.OpenAt(ctx, out)
@@ -163,7 +166,7 @@ func put(ctx context.Context, out string, data []byte) (string, error) {
 	case errors.Is(err, store.ErrNotExist):
 	case err != nil:
 		return "", err
-	case !bytes.Contains(old[:min(len(old), 4096)], []byte(`name="generator" content="quire report"`)):
+	case look.Generator(old) != generator:
 		return "", &OccupiedError{st.Join(name)}
 	}
 	return st.Join(name), st.Replace(ctx, name, data)

@@ -99,6 +99,9 @@ func (p *Page) End(line string) {
 	p.texts[len(p.texts)-1].Line = line
 }
 
+// IsPage reports whether data is a page of quire's, of a score or another.
+func IsPage(data []byte) bool { return strings.HasPrefix(look.Generator(data), "quire") }
+
 // HTML returns the page.
 func (p *Page) HTML() ([]byte, error) {
 	var names []string

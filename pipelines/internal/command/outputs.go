@@ -1,7 +1,6 @@
 package command
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -12,24 +11,21 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/quire-ml/quire/pipelines/receipt"
+	"github.com/quire-ml/quire/pipelines/score"
 	"github.com/quire-ml/quire/runners/store"
 )
 
 // An outlet is a file that a flag names for a command to write.
 type outlet struct {
 	flag, file string
-	kind       string // what it is in words, such as "a receipt"
-	fits       func(old []byte) bool
+	kind       string                // what it is in words, such as "a receipt"
+	fits       func(old []byte) bool // nil: the name says whether it is of the kind
 }
 
 // The kinds of files that a command writes for a person. One that is there is replaced by one
 // of its kind alone. A text has no form: what has the name of a config, a model or a record
 // is none.
-func textOutlet(file string) outlet {
-	return outlet{"--out", file, "a text", func([]byte) bool {
-		return !slices.Contains([]string{".json", ".yaml", ".yml", ".safetensors", ".tfrecord"}, strings.ToLower(filepath.Ext(file)))
-	}}
-}
+func textOutlet(file string) outlet { return outlet{"--out", file, "a text", nil} }
 
 func receiptOutlet(file string) outlet {
 	return outlet{"--receipt", file, "a receipt", func(old []byte) bool {
@@ -38,11 +34,10 @@ func receiptOutlet(file string) outlet {
 	}}
 }
 
-func pageOutlet(file string) outlet {
-	return outlet{"--html", file, "a page of quire's", func(old []byte) bool {
-		return bytes.Contains(old[:min(len(old), 4096)], []byte(`name="generator" content="quire`))
-	}}
-}
+func pageOutlet(file string) outlet { return outlet{"--html", file, "a page of quire's", score.IsPage} }
+
+// otherNames end the names of files that are no texts.
+var otherNames = []string{".json", ".yaml", ".yml", ".safetensors", ".tfrecord"}
 
 // spare refuses, before any work, to replace a file that the command reads, or one that is of
 // another kind, and to write two things to one file.
@@ -75,13 +70,20 @@ func (o outlet) check(c *cobra.Command) error {
 		return err
 	}
 	defer st.Close()
-	old, _, err := st.ReadUpTo(c.Context(), name, receipt.MaxBytes)
-	switch {
-	case errors.Is(err, store.ErrNotExist):
+	if _, err = st.Stat(c.Context(), name); errors.Is(err, store.ErrNotExist) {
 		return nil
-	case err != nil && !errors.Is(err, store.ErrDamaged): // it is larger than any receipt or page
+	} else if err != nil {
 		return err
-	case !o.fits(old):
+	}
+	fits := !slices.Contains(otherNames, strings.ToLower(filepath.Ext(o.file)))
+	if o.fits != nil {
+		old, _, err := st.ReadUpTo(c.Context(), name, receipt.MaxBytes)
+		if err != nil && !errors.Is(err, store.ErrDamaged) { // it is larger than any receipt or page
+			return err
+		}
+		fits = o.fits(old)
+	}
+	if !fits {
 		return usage(c, fmt.Errorf("%s names %s, which is there and is not %s: it is not replaced", o.flag, o.file, o.kind))
 	}
 	return nil
