@@ -53,7 +53,6 @@ func Generate() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			texts.exact = model.Vocab.Unit() == vocab.Byte
 			res, err := texts.write(c, &o, func(show func(int, []byte) error) (*text.GenerateResult, error) {
 				return model.Write(c.Context(), q, show)
 			})

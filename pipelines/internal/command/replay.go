@@ -12,7 +12,6 @@ import (
 	"github.com/quire-ml/quire/pipelines/receipt"
 	"github.com/quire-ml/quire/pipelines/text"
 	"github.com/quire-ml/quire/runners/store"
-	"github.com/quire-ml/quire/transforms/vocab"
 )
 
 // Replay is the command that writes a text again from its receipt.
@@ -47,7 +46,6 @@ text is another one.`,
 		if err := spare(c, []outlet{textOutlet(texts.out)}, model.Path, o.config, args[0]); err != nil {
 			return err
 		}
-		texts.exact = model.Vocab.Unit() == vocab.Byte
 		res, err := texts.write(c, &o, func(show func(int, []byte) error) (*text.GenerateResult, error) {
 			return wanted.Replay(c.Context(), model, show)
 		})

@@ -18,7 +18,6 @@ import (
 type textFlags struct {
 	stream bool
 	out    string
-	exact  bool // the model is one of bytes: a file and a pipe get these alone
 }
 
 func (f *textFlags) add(flags *pflag.FlagSet) {
@@ -55,7 +54,8 @@ const between = "---------------\n"
 
 // write runs work, which writes texts, and puts them where the flags say: as they come,
 // or all at the end.
-func (f *textFlags) write(c *cobra.Command, o *common, work func(show func(i int, part []byte) error) (*text.GenerateResult, error)) (*text.GenerateResult, error) {
+func (f *textFlags) write(c *cobra.Command, o *common,
+	work func(show func(i int, part []byte) error) (*text.GenerateResult, error)) (*text.GenerateResult, error) {
 	to := c.OutOrStdout()
 	stdout, _ := to.(*output)
 	stream := f.stream || f.out == "" && !o.json && stdout != nil && stdout.terminal
@@ -80,11 +80,12 @@ func (f *textFlags) write(c *cobra.Command, o *common, work func(show func(i int
 		return nil, err
 	}
 	all := strings.Join(res.Texts, "\n"+between)
-	if !f.exact {
+	exact := len(res.Bytes) > 0 // the model is one of bytes: a file and a pipe get these alone
+	if !exact {
 		all += "\n"
 	}
 	switch {
-	case stream && f.exact && !o.json && (stdout == nil || !stdout.terminal):
+	case stream && exact && !o.json && (stdout == nil || !stdout.terminal):
 	case stream:
 		fmt.Fprintln(to)
 	case f.out == "" && !o.json:
