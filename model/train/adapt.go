@@ -44,11 +44,12 @@ type Adaptive struct {
 func NewAdaptive(w *rnn.Weights, lr float64) (*Adaptive, error) {
 	own := rnn.NewWeights(w.Shape)
 	copy(own.Flat, w.Flat)
-	net, err := graph.New(own, AdaptChars, 1, nil)
+	team := kernel.NewTeam()
+	net, err := graph.New(own, AdaptChars, 1, &graph.Options{Team: team})
 	if err != nil {
 		return nil, err
 	}
-	return &Adaptive{lr: lr, weights: own, net: net, hidden: newHidden(w.Shape, 1), model: decode.New(own, 1),
+	return &Adaptive{lr: lr, weights: own, net: net, hidden: newHidden(w.Shape, 1), model: decode.With(team, own, 1),
 		passage: make([]int32, 0, AdaptChars+1)}, nil
 }
 

@@ -7,27 +7,13 @@ import math
 
 import torch
 
-V, I, H, N, T, CHARS, LR, CLIP = 5, 3, 4, 2, 32, 110, 0.5, 1.0
-torch.set_default_dtype(torch.float64)
+from small import V, model
 
-
-def model(cell):
-    embedding, dense = torch.nn.Embedding(V, I), torch.nn.Linear(H, V)
-    rnn = getattr(torch.nn, cell.upper())(I, H, N)
-    at, parameters = 0, [embedding.weight]
-    for k in range(N):
-        parameters += [getattr(rnn, f"{name}_l{k}") for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")]
-    parameters += [dense.weight, dense.bias]
-    with torch.no_grad():
-        for p in parameters:
-            values = [math.sin(1.7 * (at + i)) * SCALE for i in range(p.numel())]
-            p.copy_(torch.tensor(values).float().double().view(p.shape))
-            at += p.numel()
-    return embedding, rnn, dense, parameters
+T, CHARS, LR, CLIP = 32, 110, 0.5, 1.0
 
 
 def evaluate(cell):
-    embedding, rnn, dense, parameters = model(cell)
+    embedding, rnn, dense, parameters = model(cell, SCALE)
     text = torch.tensor([(t * t + t // 7) % V for t in range(CHARS)])
     state, losses, norms = None, [], []
     for at in range(0, CHARS - 1, T):

@@ -7,27 +7,13 @@ import math
 
 import torch
 
-V, I, H, N, T, B, STEPS, LR = 5, 3, 4, 2, 3, 2, 6, 0.02
-torch.set_default_dtype(torch.float64)
+from small import N, V, model
 
-
-def model(cell):
-    embedding, dense = torch.nn.Embedding(V, I), torch.nn.Linear(H, V)
-    rnn = getattr(torch.nn, cell.upper())(I, H, N)
-    at, parameters = 0, [embedding.weight]
-    for k in range(N):
-        parameters += [getattr(rnn, f"{name}_l{k}") for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")]
-    parameters += [dense.weight, dense.bias]
-    with torch.no_grad():
-        for p in parameters:
-            values = [math.sin(1.7 * (at + i)) * 0.3 for i in range(p.numel())]
-            p.copy_(torch.tensor(values).float().double().view(p.shape))
-            at += p.numel()
-    return embedding, rnn, dense, parameters
+T, B, STEPS, LR = 3, 2, 6, 0.02
 
 
 def train(cell):
-    embedding, rnn, dense, parameters = model(cell)
+    embedding, rnn, dense, parameters = model(cell, 0.3)
     m, v = [torch.zeros_like(p) for p in parameters], [torch.zeros_like(p) for p in parameters]
     state, losses = None, []
     for step in range(STEPS):
