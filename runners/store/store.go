@@ -167,6 +167,12 @@ func (s *Store) Replace(ctx context.Context, name string, data []byte) error {
 	return err
 }
 
+// PutTemporary is Put for an object as CreateTemporary makes it.
+func (s *Store) PutTemporary(ctx context.Context, name string, data []byte) error {
+	_, err := s.write(ctx, name, data, condition{temporary: true})
+	return err
+}
+
 func (s *Store) write(ctx context.Context, name string, data []byte, c condition) (Info, error) {
 	w, err := s.create(ctx, name, c)
 	if err != nil {

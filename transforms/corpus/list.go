@@ -94,24 +94,11 @@ func lot(docs []Document, bytes int64) int {
 // Put stores the pages that are objects, as temporary ones of the store of o.Dir.
 func (l *List) Put(ctx context.Context, st *store.Store) error {
 	for i, name := range l.names {
-		if err := putPage(ctx, st, name, l.pages[i].Data); err != nil {
+		if err := st.PutTemporary(ctx, name, l.pages[i].Data); err != nil {
 			return fmt.Errorf("corpus: list of the documents: %w", err)
 		}
 	}
 	return nil
-}
-
-func putPage(ctx context.Context, st *store.Store, name string, data []byte) error {
-	w, err := st.CreateTemporary(ctx, name)
-	if err != nil {
-		return err
-	}
-	defer w.Abort()
-	if _, err := w.Write(data); err != nil {
-		return err
-	}
-	_, err = w.Commit()
-	return err
 }
 
 // Pages returns the pages as elements of a pipeline.

@@ -10,7 +10,6 @@ import (
 	"hash/crc32"
 	"io"
 	"sync"
-	"syscall"
 
 	"github.com/quire-ml/quire/runners/store"
 	"github.com/quire-ml/quire/transforms/tfrecord"
@@ -19,14 +18,7 @@ import (
 
 // maxOpen bounds the shards that a Set keeps open, or a quarter of the files that the
 // process may open does.
-var maxOpen = sync.OnceValue(func() int {
-	const least, most = 4, 512
-	var limit syscall.Rlimit
-	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
-		return least
-	}
-	return int(max(least, min(most, uint64(limit.Cur)/4)))
-})
+var maxOpen = sync.OnceValue(func() int { return store.OpenFiles(4, 512) })
 
 // ErrDamaged is wrapped by errors about files of a set that are missing or hold
 // other bytes than the manifest states. A failure to read, such as a lost

@@ -7,7 +7,6 @@ import (
 
 	"github.com/apache/beam/sdks/v2/go/pkg/beam"
 
-	"github.com/quire-ml/quire/runners/store"
 	"github.com/quire-ml/quire/transforms/bundle"
 	"github.com/quire-ml/quire/transforms/charseq"
 	"github.com/quire-ml/quire/transforms/corpus"
@@ -33,9 +32,8 @@ func init() {
 type cutFn struct {
 	Options Options `json:"options"`
 
-	st      *store.Store
+	set     folder
 	group   bundle.Group[[]tfrecordio.Parcel]
-	source  *rowSource // nil before the first element
 	vocab   *vocab.Vocab
 	order   *shuffle.Order
 	targets []tfrecordio.Target
@@ -58,25 +56,13 @@ type cutter struct {
 // StartBundle forgets the plan and the unfinished work of an earlier bundle.
 func (f *cutFn) StartBundle(ctx context.Context, _ func(*plan) bool, _ func(int64, []byte)) error {
 	f.group.Begin(ctx)
-	return f.forget()
-}
-
-// forget closes the plan.
-func (f *cutFn) forget() error {
-	err := f.source.close()
-	f.source = nil
-	return err
+	return f.set.forget()
 }
 
 // Teardown closes the set's store and the open documents.
 func (f *cutFn) Teardown() error {
 	f.group.Stop()
-	errs := []error{closeCutters(), f.forget()}
-	if f.st != nil {
-		errs = append(errs, f.st.Close())
-	}
-	f.st = nil
-	return errors.Join(errs...)
+	return errors.Join(closeCutters(), f.set.close())
 }
 
 // closeCutters closes the cutters that are not in use and frees their memory for the
@@ -91,29 +77,21 @@ func closeCutters() error {
 
 // start prepares for the ranges of a bundle.
 func (f *cutFn) start(ctx context.Context, p *plan) error {
-	if f.st == nil {
-		st, err := store.Open(ctx, f.Options.Dir)
-		if err != nil {
-			return err
-		}
-		f.st = st
-	}
 	v := new(vocab.Vocab)
 	if err := v.UnmarshalJSON(p.Vocab); err != nil {
 		return fmt.Errorf("prepare: plan: %w", err)
 	}
-	source, err := p.Rows.open(ctx, f.st)
-	if err != nil {
+	if err := f.set.open(ctx, f.Options.Dir, p); err != nil {
 		return err
 	}
 	f.order, f.targets = p.order(f.Options), p.targets()
-	f.vocab, f.source = v, source
+	f.vocab = v
 	f.divider = f.Options.divider()
 	return nil
 }
 
 func (f *cutFn) ProcessElement(ctx context.Context, lot corpus.Lot, plans func(*plan) bool, emit func(int64, []byte)) error {
-	if f.source == nil {
+	if f.set.source == nil {
 		p := new(plan)
 		if !plans(p) {
 			return nil
@@ -162,7 +140,7 @@ func (f *cutFn) parcels(ctx context.Context, c *cutter, lot corpus.Lot) ([]tfrec
 			return nil, fmt.Errorf("prepare: %s: %w", rng.Document.Name, err)
 		}
 	}
-	return f.Options.shards().Scatter(ctx, f.st, lotName(lot), c.entries, f.targets)
+	return f.Options.shards().Scatter(ctx, f.set.st, lotName(lot), c.entries, f.targets)
 }
 
 // cut adds the sequences that start in range rng to c.entries. keep says that the text of
@@ -171,7 +149,7 @@ func (f *cutFn) cut(ctx context.Context, c *cutter, rng corpus.Range, keep bool)
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	at, err := c.rows.at(f.source, rng)
+	at, err := c.rows.at(f.set.source, rng)
 	if err != nil {
 		return err
 	}

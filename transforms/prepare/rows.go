@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"hash/crc32"
 	"io"
@@ -157,6 +158,40 @@ func (s *rowSource) close() error {
 		return nil
 	}
 	return s.object.Close()
+}
+
+// A folder is the set's folder with the rows of a plan, open for a step of the pipeline.
+type folder struct {
+	st     *store.Store
+	source *rowSource // nil before the first element of a bundle
+}
+
+// open opens the rows of a plan of the set in dir.
+func (f *folder) open(ctx context.Context, dir string, p *plan) (err error) {
+	if f.st == nil {
+		if f.st, err = store.Open(ctx, dir); err != nil {
+			return err
+		}
+	}
+	f.source, err = p.Rows.open(ctx, f.st)
+	return err
+}
+
+// forget closes the rows.
+func (f *folder) forget() error {
+	err := f.source.close()
+	f.source = nil
+	return err
+}
+
+// close closes the rows and the folder.
+func (f *folder) close() error {
+	err := f.forget()
+	if f.st != nil {
+		err = errors.Join(err, f.st.Close())
+	}
+	f.st = nil
+	return err
 }
 
 // A rowReader reads rows. It keeps the last piece. It is for one goroutine; the zero value

@@ -9,7 +9,6 @@ import (
 
 	"github.com/apache/beam/sdks/v2/go/pkg/beam"
 
-	"github.com/quire-ml/quire/runners/store"
 	"github.com/quire-ml/quire/transforms/bundle"
 	"github.com/quire-ml/quire/transforms/corpus"
 	"github.com/quire-ml/quire/transforms/layout"
@@ -38,10 +37,9 @@ type lotSides struct{ Ranges []sides }
 type sidesFn struct {
 	Options Options `json:"options"`
 
-	group  bundle.Group[lotSides]
-	pool   bundle.Pool[sider]
-	st     *store.Store
-	source *rowSource // nil before the first element
+	group bundle.Group[lotSides]
+	pool  bundle.Pool[sider]
+	set   folder
 }
 
 // A sider is what one goroutine counts with.
@@ -53,46 +51,30 @@ type sider struct {
 // StartBundle forgets the plan and the unfinished work of an earlier bundle.
 func (f *sidesFn) StartBundle(ctx context.Context, _ func(*plan) bool, _ func(lotSides)) error {
 	f.group.Begin(ctx)
-	return f.forget()
-}
-
-// forget closes the plan.
-func (f *sidesFn) forget() error {
-	err := f.source.close()
-	f.source = nil
-	return err
+	return f.set.forget()
 }
 
 // Teardown closes the open documents.
 func (f *sidesFn) Teardown() error {
 	f.group.Stop()
-	errs := []error{f.forget()}
+	errs := []error{f.set.close()}
 	for _, c := range f.pool.Empty() {
 		errs = append(errs, c.reader.Close())
 	}
-	if f.st != nil {
-		errs = append(errs, f.st.Close())
-	}
-	f.st = nil
 	return errors.Join(errs...)
 }
 
 func (f *sidesFn) ProcessElement(ctx context.Context, lot corpus.Lot, plans func(*plan) bool, emit func(lotSides)) (err error) {
-	if f.source == nil {
+	if f.set.source == nil {
 		p := new(plan)
 		if !plans(p) {
 			return nil
 		}
-		if f.st == nil {
-			if f.st, err = store.Open(ctx, f.Options.Dir); err != nil {
-				return err
-			}
-		}
-		if f.source, err = p.Rows.open(ctx, f.st); err != nil {
+		if err := f.set.open(ctx, f.Options.Dir, p); err != nil {
 			return err
 		}
 	}
-	source := f.source
+	source := f.set.source
 	done, err := f.group.Do(func(ctx context.Context) (all lotSides, err error) {
 		c := f.pool.Take()
 		defer f.pool.Put(c)

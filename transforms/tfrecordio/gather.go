@@ -8,7 +8,6 @@ import (
 	"sort"
 	"sync"
 	"sync/atomic"
-	"syscall"
 
 	"github.com/quire-ml/quire/runners/store"
 	"github.com/quire-ml/quire/transforms/bundle"
@@ -22,14 +21,7 @@ const (
 
 // share returns how many parts a gatherer keeps open: its share of half of the files that the
 // process may open, where there is one a core.
-var share = sync.OnceValue(func() int {
-	const least = 4
-	var limit syscall.Rlimit
-	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
-		return least
-	}
-	return int(max(least, min(maxOpen, uint64(limit.Cur)/2/uint64(runtime.GOMAXPROCS(0)))))
-})
+var share = sync.OnceValue(func() int { return store.OpenFiles(2*runtime.GOMAXPROCS(0), maxOpen) })
 
 // openParts counts the parts that are open in the process. An engine may run several bundles
 // at once, each with its gatherers: together, they keep no more open than one a core may.

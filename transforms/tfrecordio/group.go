@@ -82,18 +82,10 @@ func (g *grouper) write(ctx context.Context, t Target, number int64, parcels fun
 	records := g.slab.records
 	p = slabFile{Slab: number, Name: fmt.Sprintf("%sslab-%05d-%08d", g.options.Temporary, t.Number, number),
 		Bytes: int64(len(records)), CRC: crc32.Checksum(records, castagnoli)}
-	w, err := g.st.CreateTemporary(ctx, p.Name)
-	if err != nil {
+	if err := g.st.PutTemporary(ctx, p.Name, records); err != nil {
 		return p, fmt.Errorf("tfrecordio: %w", err)
 	}
-	defer w.Abort()
-	if _, err = w.Write(records); err == nil {
-		_, err = w.Commit()
-	}
-	if err != nil {
-		err = fmt.Errorf("tfrecordio: %w", err)
-	}
-	return p, err
+	return p, nil
 }
 
 // join writes a shard from all its files.
