@@ -20,30 +20,38 @@ func TestScoreFiles(t *testing.T) {
 	one, two := l.result(scoreKeys, "score", in("one.txt")), l.result(scoreKeys, "score", "--file", in("two.txt"))
 	all := l.result(scoreKeys+" files", "score", in("one.txt"), in("two.txt"), in("none.txt"))
 	files := all["files"].([]any)
-	if mean := (one["nats_per_char"].(float64)*19 + two["nats_per_char"].(float64)*2) / 21; len(files) != 3 || all["chars"] != 21.0 || math.Abs(all["nats_per_char"].(float64)-mean) > 1e-12 {
+	if mean := (one["nats_per_char"].(float64)*19 + two["nats_per_char"].(float64)*2) / 21; len(files) != 3 || all["chars"] != 21.0 ||
+		math.Abs(all["nats_per_char"].(float64)-mean) > 1e-12 {
 		t.Errorf("of three files: %v, want %v nats over 21 characters", all, mean)
 	}
-	if f := files[0].(map[string]any); f["name"] != in("one.txt") || f["nats_per_char"] != one["nats_per_char"] || f["chars"] != 19.0 || files[2].(map[string]any)["nats_per_char"] != nil {
+	if f := files[0].(map[string]any); f["name"] != in("one.txt") || f["nats_per_char"] != one["nats_per_char"] || f["chars"] != 19.0 ||
+		files[2].(map[string]any)["nats_per_char"] != nil {
 		t.Errorf("the files are %v", files)
 	}
 	o := l.ok("score", in("one.txt"), in("two.txt"), "--html", in("page.html"))
-	if page := l.read(in("page.html")); strings.Count(o.stdout, "\n") != 3 || !strings.HasPrefix(o.stdout, in("one.txt")+": ") || strings.Count(page, "bits a character over") != 2 ||
+	if page := l.read(in("page.html")); strings.Count(o.stdout, "\n") != 3 || !strings.HasPrefix(o.stdout, in("one.txt")+": ") ||
+		strings.Count(page, "bits a character over") != 2 ||
 		!strings.Contains(page, `<span class="first">t</span>`) {
 		t.Errorf("two files: %v\n%s", o, page)
 	}
 	l.ok("train", "--set", "train.epochs=1", "--set", "train.out=other")
-	c := l.result(scoreKeys+" compared most_different checkpoint", "score", in("one.txt"), "--set", "train.out=run", "--compare", filepath.Join(l.work, "other"))
+	c := l.result(scoreKeys+" compared most_different checkpoint", "score", in("one.txt"), "--set", "train.out=run", "--compare",
+		filepath.Join(l.work, "other"))
 	second := l.result(scoreKeys, "score", in("one.txt"), "--checkpoint", filepath.Join(l.work, "other"))
-	if c["nats_per_char"] != one["nats_per_char"] || c["compared"].(map[string]any)["nats_per_char"] != second["nats_per_char"] || len(c["most_different"].([]any)) != 1 {
+	if c["nats_per_char"] != one["nats_per_char"] || c["compared"].(map[string]any)["nats_per_char"] != second["nats_per_char"] ||
+		len(c["most_different"].([]any)) != 1 {
 		t.Errorf("side by side: %v, alone %v and %v", c, one, second)
 	}
 	twice := strings.Repeat("the light of the the", 9)
-	c = l.result(scoreKeys+" adapted compared most_different checkpoint", "score", "--text", twice, "--set", "train.out=run", "--compare", filepath.Join(l.work, "other"), "--adapt", "0.5")
+	c = l.result(scoreKeys+" adapted compared most_different checkpoint", "score", "--text", twice, "--set", "train.out=run", "--compare",
+		filepath.Join(l.work, "other"), "--adapt", "0.5")
 	second = l.result(scoreKeys+" adapted", "score", "--text", twice, "--checkpoint", filepath.Join(l.work, "other"), "--adapt", "0.5")
-	if fmt.Sprint(c["compared"].(map[string]any)["adapted"]) != fmt.Sprint(second["adapted"]) || fmt.Sprint(c["adapted"]) == fmt.Sprint(second["adapted"]) {
+	if fmt.Sprint(c["compared"].(map[string]any)["adapted"]) != fmt.Sprint(second["adapted"]) ||
+		fmt.Sprint(c["adapted"]) == fmt.Sprint(second["adapted"]) {
 		t.Errorf("side by side, learning: %v, alone %v", c, second)
 	}
-	if o := l.ok("score", in("one.txt"), "--set", "train.out=run", "--compare", filepath.Join(l.work, "other")); !strings.Contains(o.stdout, "differ most") || !strings.Contains(o.stdout, `"the light of the the"`) {
+	if o := l.ok("score", in("one.txt"), "--set", "train.out=run", "--compare", filepath.Join(l.work, "other")); !strings.Contains(o.stdout,
+		"differ most") || !strings.Contains(o.stdout, `"the light of the the"`) {
 		t.Errorf("side by side: %v", o)
 	}
 	l.fails(2, []string{"exclude --text and --file"}, "score", in("one.txt"), "--text", "a")
@@ -89,7 +97,8 @@ func TestScoreAdapt(t *testing.T) {
 	}
 	all := l.result(scoreKeys+" adapted files", "score", in("short.txt"), in("long.txt"), in("none.txt"), "--adapt", "0.5")
 	files := all["files"].([]any)
-	if a := adapted(files[1]); a["nats_per_char"] != nats || adapted(files[0])["nats_per_char"] != files[0].(map[string]any)["nats_per_char"] || adapted(files[2])["nats_per_char"] != nil {
+	if a := adapted(files[1]); a["nats_per_char"] != nats ||
+		adapted(files[0])["nats_per_char"] != files[0].(map[string]any)["nats_per_char"] || adapted(files[2])["nats_per_char"] != nil {
 		t.Errorf("of three files: %v, alone %v", all, nats)
 	}
 	if mean := (nats*419 + adapted(files[0])["nats_per_char"].(float64)*2) / 421; math.Abs(adapted(all)["nats_per_char"].(float64)-mean) > 1e-12 {
@@ -97,7 +106,8 @@ func TestScoreAdapt(t *testing.T) {
 	}
 	line := fmt.Sprintf("over 419 characters; learning at 0.5: %.4f nats, %.4f bits\n", nats, nats/math.Ln2)
 	o := l.ok("score", in("long.txt"), "--adapt", "0.5", "--chars", "--html", in("page.html"))
-	if lines := strings.Split(o.stdout, "\n"); !strings.HasSuffix(o.stdout, line) || lines[0] != `"t"              -         -` || len(strings.Fields(lines[1])) != 3 ||
+	if lines := strings.Split(o.stdout, "\n"); !strings.HasSuffix(o.stdout, line) || lines[0] != `"t"              -         -` ||
+		len(strings.Fields(lines[1])) != 3 ||
 		!strings.Contains(l.read(in("page.html")), strings.TrimSpace(line)) {
 		t.Errorf("in words: %v", o)
 	}
@@ -105,19 +115,22 @@ func TestScoreAdapt(t *testing.T) {
 	if adapted(c)["nats_per_char"] != nats || adapted(c["compared"])["nats_per_char"] != nats {
 		t.Errorf("side by side with itself: %v", c)
 	}
-	if o := l.ok("score", in("long.txt"), "--adapt", "0.5", "--compare", model); !strings.Contains(o.stdout, fmt.Sprintf("learning at 0.5: %.4f and %.4f nats, ", nats, nats)) {
+	if o := l.ok("score", in("long.txt"), "--adapt", "0.5", "--compare", model); !strings.Contains(o.stdout,
+		fmt.Sprintf("learning at 0.5: %.4f and %.4f nats, ", nats, nats)) {
 		t.Errorf("side by side with itself: %v", o)
 	}
 	if after := l.digest(model); after != before {
 		t.Errorf("the checkpoint is %s, was %s", after, before)
 	}
 	for _, rate := range []string{"0", "-1", "11", "NaN", "Inf"} {
-		l.fails(2, []string{"--adapt: the learning rate is ", "want above 0 and at most 10; 0.1 is one to begin with"}, "score", in("long.txt"), "--adapt", rate)
+		l.fails(2, []string{"--adapt: the learning rate is ", "want above 0 and at most 10; 0.1 is one to begin with"}, "score", in("long.txt"),
+			"--adapt", rate)
 	}
 	l.write(in("turn.txt"), strings.Repeat("e", 200)+strings.Repeat("t", 200))
 	const worse = "score: the model that learns does worse than the one that does not; a smaller --adapt may do better\n"
 	if o := l.ok("score", "--text", strings.Repeat("e", 33)+strings.Repeat("t", 31), "--adapt", "10", "--quiet"); !strings.HasSuffix(o.stderr, worse) {
 		t.Errorf("a model that does worse: %v", o)
 	}
-	l.fails(1, []string{"turn.txt: score: ", "which learns at a rate of 10, at character ", "; use a smaller --adapt"}, "score", in("turn.txt"), "--adapt", "10")
+	l.fails(1, []string{"turn.txt: score: ", "which learns at a rate of 10, at character ", "; use a smaller --adapt"}, "score",
+		in("turn.txt"), "--adapt", "10")
 }
