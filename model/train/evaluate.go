@@ -25,16 +25,30 @@ const (
 // hidden is zero again where another stretch begins. The losses are summed row by
 // row. Without a character to predict nats is NaN.
 func Evaluate(ctx context.Context, w *rnn.Weights, text Text) (nats float64, chars int64, err error) {
-	return evaluate(ctx, decode.New(w, evaluateRows), text)
+	return evaluate(ctx, decode.New(w, evaluateRows), text, 0)
 }
 
-// EvaluateMemory returns the bytes that Evaluate takes for weights of a shape, beside the
-// weights.
+// EvaluateWindows is Evaluate of a model that forgets: its hidden is zero again at every
+// multiple of window characters of a stretch. So a window reads that number of characters and
+// predicts those that follow them, one further on; the last window of a stretch may be shorter.
+// The same characters are predicted as by Evaluate, each once.
+//
+// A row begins with the window of its first prediction.
+func EvaluateWindows(ctx context.Context, w *rnn.Weights, text Text, window int) (nats float64, chars int64, err error) {
+	if window < 1 {
+		return 0, 0, fmt.Errorf("train: windows of %d characters", window)
+	}
+	return evaluate(ctx, decode.New(w, evaluateRows), text, int64(window))
+}
+
+// EvaluateMemory returns the bytes that Evaluate and EvaluateWindows take for weights of a
+// shape, beside the weights.
 func EvaluateMemory(s rnn.Shape) int64 { return decode.Memory(s, evaluateRows) }
 
-// evaluate is Evaluate with evaluateRows streams that have zero hidden.
-func evaluate(ctx context.Context, m predictor, text Text) (nats float64, chars int64, err error) {
-	e := newEvaluation(text)
+// evaluate is Evaluate with evaluateRows streams that have zero hidden, or with a window
+// EvaluateWindows.
+func evaluate(ctx context.Context, m predictor, text Text, window int64) (nats float64, chars int64, err error) {
+	e := newEvaluation(text, window)
 	ids, targets := make([]int32, evaluateRows), make([]int32, evaluateRows)
 	sums := make([]float64, evaluateRows)
 	for {
@@ -81,7 +95,7 @@ func (r *training) validate(ctx context.Context) (*float64, error) {
 	if err != nil {
 		return nil, err
 	}
-	nats, chars, err := evaluate(ctx, m, r.val)
+	nats, chars, err := evaluate(ctx, m, r.val, 0)
 	if err != nil || chars == 0 {
 		return nil, err
 	}
@@ -94,6 +108,7 @@ func (r *training) validate(ctx context.Context) (*float64, error) {
 // evaluation is the progress of one Evaluate.
 type evaluation struct {
 	text   Text
+	window int64   // characters after which the hidden is zero again; 0: a stretch
 	starts []int64 // first character of each stretch, and the end
 	chars  int64   // to be predicted
 	rows   []*evaluationRow
@@ -110,9 +125,9 @@ type evaluationRow struct {
 	buffer  []int32
 }
 
-func newEvaluation(text Text) *evaluation {
+func newEvaluation(text Text, window int64) *evaluation {
 	const ahead = 1024 // characters that a row reads at once
-	e := &evaluation{text: text, starts: []int64{0}}
+	e := &evaluation{text: text, window: window, starts: []int64{0}}
 	before := []int64{0} // predictions before each stretch
 	for k, chars := range text.Stretches() {
 		e.chars += max(0, chars-1)
@@ -126,6 +141,9 @@ func newEvaluation(text Text) *evaluation {
 			r.stretch = sort.Search(len(before), func(k int) bool { return before[k] > from }) - 1
 			first := from - before[r.stretch]
 			r.warm = min(evaluateWarm, first)
+			if window > 0 {
+				r.warm = first % window
+			}
 			r.at = e.starts[r.stretch] + first - r.warm
 		}
 	}
@@ -138,6 +156,9 @@ func (e *evaluation) next(ctx context.Context, r *evaluationRow, id, target *int
 	for r.at+1 >= e.starts[r.stretch+1] {
 		r.stretch++
 		r.at, r.ids, began = e.starts[r.stretch], nil, true
+	}
+	if e.window > 0 && (r.at-e.starts[r.stretch])%e.window == 0 {
+		began = true
 	}
 	if len(r.ids) < 2 {
 		r.ids = r.buffer[:min(int64(len(r.buffer)), e.starts[r.stretch+1]-r.at)]

@@ -223,7 +223,7 @@ func stepOf(t *testing.T, tr *Trainer, batch []int32, twice, validated bool) *gp
 	if validated {
 		m, err := tr.machine.validator()
 		check(err)
-		s.validation, _, err = evaluate(t.Context(), m, verses(tr.Weights.Shape.Vocabulary))
+		s.validation, _, err = evaluate(t.Context(), m, verses(tr.Weights.Shape.Vocabulary), 0)
 		check(err)
 	}
 	tensors, err := tr.tensors()

@@ -103,7 +103,7 @@ func TestMachine(t *testing.T) {
 					if err != nil {
 						t.Fatal(err)
 					}
-					if validation[i], _, err = evaluate(t.Context(), m, line(60)); err != nil {
+					if validation[i], _, err = evaluate(t.Context(), m, line(60), 0); err != nil {
 						t.Fatal(err)
 					}
 					if step%2 == 0 { // the next pull brings values that are not pulled now
@@ -157,7 +157,7 @@ func TestValidator(t *testing.T) {
 			if first == nil {
 				first = m
 			}
-			got, _, err := evaluate(t.Context(), m, line(60))
+			got, _, err := evaluate(t.Context(), m, line(60), 0)
 			want, _, err2 := Evaluate(t.Context(), tr.model(), line(60))
 			if err != nil || err2 != nil || got != want || m != first {
 				t.Errorf("%+v, step %d: loss %v of the same decoder %v, want %v (%v, %v)", o, step, got, m == first, want, err, err2)

@@ -25,7 +25,7 @@ var trainings = []rnn.Shape{
 const childMark = "checkpoints: "
 
 // TestVariantsTrainAlike trains 20 steps in a process for every variant and number
-// of threads, and demands the same checkpoints, and the same losses of a model that
+// of threads, and demands the same checkpoints, and the same losses of windows and of a model that
 // learns from a text that it reads.
 func TestVariantsTrainAlike(t *testing.T) {
 	if os.Getenv("GO_TEST_TRAIN_CHILD") != "" {
@@ -88,7 +88,7 @@ func trainChild(t *testing.T) {
 			t.Fatal(err)
 		}
 		p := pointerOf(t, st, "latest")
-		sums = append(sums, fmt.Sprint(p.SHA256, *p.Loss), adaptiveSum(t, shape))
+		sums = append(sums, fmt.Sprint(p.SHA256, *p.Loss), adaptiveSum(t, shape), windowSum(t, shape))
 	}
 	fmt.Println(childMark + strings.Join(sums, " "))
 }

@@ -25,12 +25,34 @@ type EvaluateResult struct {
 	UnigramNats float64    `json:"unigram_nats"`
 	BigramNats  float64    `json:"bigram_nats"`
 	TrigramNats *float64   `json:"trigram_nats"` // null in a set of an older format
+
+	// Windowed is the loss over the same characters where the hidden is zero again in every window.
+	Windowed *Windowed `json:"windowed,omitempty"`
+}
+
+// Windowed is a loss that EvaluateWindows has measured.
+type Windowed struct {
+	WindowChars int     `json:"window_chars"`
+	NatsPerChar float64 `json:"nats_per_char"`
+	BitsPerChar float64 `json:"bits_per_char"`
 }
 
 // Evaluate measures a model on a split of the set in a directory, as
 // train.Evaluate reads it. An empty name stands for the split that HeldOut
 // returns. A set without the split is an error.
 func Evaluate(ctx context.Context, m *Model, setDir, split string) (*EvaluateResult, error) {
+	return EvaluateWindows(ctx, m, setDir, split, 0)
+}
+
+// EvaluateWindows is Evaluate, and measures the model also as train.EvaluateWindows does, by
+// windows of that number of characters; 0: not. A *WindowError says that a set has no text for
+// such windows.
+func EvaluateWindows(ctx context.Context, m *Model, setDir, split string, window int) (*EvaluateResult, error) {
+	if window != 0 {
+		if err := CheckWindow(window); err != nil {
+			return nil, fmt.Errorf("text: %w", err)
+		}
+	}
 	set, done, err := OpenSet(ctx, setDir)
 	if err != nil {
 		return nil, err
@@ -49,6 +71,9 @@ func Evaluate(ctx context.Context, m *Model, setDir, split string) (*EvaluateRes
 		}
 		return nil, fmt.Errorf("text: the set %s has no split %q; it has %s", setDir, split, strings.Join(has, ", "))
 	}
+	if rule := set.Manifest().Rule(); window > 0 && !rule.Continuous() && int64(window) > rule.SeqLength {
+		return nil, &WindowError{Set: setDir, Window: window, SeqLength: rule.SeqLength}
+	}
 	data, err := set.Text(split, 0)
 	if err != nil {
 		return nil, err
@@ -61,9 +86,40 @@ func Evaluate(ctx context.Context, m *Model, setDir, split string) (*EvaluateRes
 		return nil, err
 	}
 	e := set.Manifest().Entropy
-	return &EvaluateResult{NatsPerChar: nats, BitsPerChar: nats / math.Ln2, Chars: chars, Split: split, Checkpoint: store.Path(m.Path),
+	res := &EvaluateResult{NatsPerChar: nats, BitsPerChar: nats / math.Ln2, Chars: chars, Split: split, Checkpoint: store.Path(m.Path),
 		UniformNats: math.Log(float64(m.Vocab.Size())), UnigramNats: e.UnigramNats, BigramNats: e.BigramNats,
-		TrigramNats: e.TrigramNats}, nil
+		TrigramNats: e.TrigramNats}
+	if window > 0 {
+		if nats, _, err = train.EvaluateWindows(ctx, m.Weights, data, window); err != nil {
+			return nil, err
+		}
+		res.Windowed = &Windowed{WindowChars: window, NatsPerChar: nats, BitsPerChar: nats / math.Ln2}
+	}
+	return res, nil
+}
+
+// mostWindow is far above any window after which a hidden knows more.
+const mostWindow = 1 << 16
+
+// CheckWindow returns an error for a number of characters that EvaluateWindows does not take.
+func CheckWindow(chars int) error {
+	if chars < 1 || chars > mostWindow {
+		return fmt.Errorf("a window of %d characters, want 1 to %d", chars, mostWindow)
+	}
+	return nil
+}
+
+// A WindowError says that the sequences of a set do not follow one another, and are shorter
+// than a window.
+type WindowError struct {
+	Set       string
+	Window    int
+	SeqLength int64 // characters that a sequence predicts
+}
+
+func (e *WindowError) Error() string {
+	return fmt.Sprintf("text: windows of %d characters: the sequences of the set %s do not follow one another, and each predicts %d characters",
+		e.Window, e.Set, e.SeqLength)
 }
 
 // HeldOut returns the name of the split that models are measured on: validation,
@@ -76,11 +132,16 @@ func HeldOut(set *dataset.Set) string {
 }
 
 // String is the result in a line: the loss, and the n-gram entropies above and
-// below it.
+// below it. The loss of windows is a second line.
 func (r *EvaluateResult) String() string {
 	baselines := ordered(r.UniformNats, r.UnigramNats, r.BigramNats, r.TrigramNats)
-	return fmt.Sprintf("%.4f nats, %.4f bits a character over %d characters of the %s part, %s",
+	line := fmt.Sprintf("%.4f nats, %.4f bits a character over %d characters of the %s part, %s",
 		r.NatsPerChar, r.BitsPerChar, r.Chars, r.Split, report.Between(r.NatsPerChar, baselines))
+	if w := r.Windowed; w != nil {
+		line += fmt.Sprintf("\n%.4f nats, %.4f bits a character over the same characters in windows of %d, each read from nothing",
+			w.NatsPerChar, w.BitsPerChar, w.WindowChars)
+	}
+	return line
 }
 
 // Baselines returns reference losses for a set, highest first: uniform, unigram,

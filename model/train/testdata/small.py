@@ -1,4 +1,4 @@
-"""The network of carry.py and adapt.py, in float64, with weights that follow from a formula."""
+"""The network of carry.py, adapt.py and window.py, in float64, with weights that follow from a formula."""
 import math
 
 import torch

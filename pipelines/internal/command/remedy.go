@@ -284,11 +284,14 @@ func textRemedy(err error) string {
 	var model *text.ModelError
 	var prompt *text.PromptError
 	var ban *text.BanError
+	var window *text.WindowError
 	switch {
 	case errors.Is(err, text.ErrNoSet):
 		return "; run prep first, or set prep.out to where one is"
 	case errors.Is(err, text.ErrNotContinuous):
 		return "; make a set with prep.validation.by tail and prep.stride 0, or use train.hidden zero"
+	case errors.As(err, &window):
+		return fmt.Sprintf("; use a --window of %d at most, or a set with prep.validation.by tail and prep.stride 0", window.SeqLength)
 	case errors.As(err, &prompt):
 		advice := "; change generate.prompt, or set it to nothing, or generate.unknown to skip"
 		if prompt.Unknown() {

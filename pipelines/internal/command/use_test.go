@@ -211,6 +211,37 @@ func TestEvaluateSplit(t *testing.T) {
 	}
 }
 
+// TestEvaluateWindow: the loss in windows is that of their texts one by one, as score has it. What has
+// no such windows is refused, with the way that there is.
+func TestEvaluateWindow(t *testing.T) {
+	l := untrained(t)
+	held, nats := l.read(l.corpus)[2700:2997], 0.0
+	for at := 0; at < 296; at += 100 {
+		part := l.result(scoreKeys, "score", "--text", held[at:min(at+101, 297)])
+		nats += part["nats_per_char"].(float64) * part["chars"].(float64)
+	}
+	carried := l.result(evaluateKeys, "evaluate")
+	r := l.result(evaluateKeys+" windowed", "evaluate", "--window", "100")
+	w := r["windowed"].(map[string]any)
+	if got := w["nats_per_char"].(float64); !(math.Abs(got-nats/296) <= 1e-12) || w["bits_per_char"] != got/math.Ln2 || w["window_chars"] != 100.0 ||
+		got == r["nats_per_char"] {
+		t.Errorf("windows of 100: %v, want %v nats", r, nats/296)
+	}
+	if delete(r, "windowed"); fmt.Sprint(r) != fmt.Sprint(carried) {
+		t.Errorf("with windows %v, without %v", r, carried)
+	}
+	if out, want := l.ok("evaluate", "--window", "100").stdout, fmt.Sprintf("\n%.4f nats, ", nats/296); strings.Count(out, "\n") != 2 || !strings.Contains(out, want) {
+		t.Errorf("windows of 100 in words: %s, want %q", out, want)
+	}
+	for _, window := range []string{"0", "-1", "65537"} {
+		l.fails(2, []string{"--window: a window of " + window + " characters, want 1 to 65536; 256 is nanoGPT's"}, "evaluate", "--window", window)
+	}
+	l.ok("prep", "--replace", "--set", "prep.stride=5")
+	l.ok("evaluate", "--window", "10")
+	l.fails(1, []string{"windows of 11 characters: the sequences of the set ", "; use a --window of 10 at most, or a set with prep.validation.by tail and prep.stride 0"},
+		"evaluate", "--window", "11")
+}
+
 // TestNotContinuous trains with a carried hidden on a set that does not allow it.
 func TestNotContinuous(t *testing.T) {
 	l := newLab(t)
