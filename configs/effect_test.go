@@ -242,6 +242,20 @@ func TestRetired(t *testing.T) {
 	}
 }
 
+// TestSet: a key is set by a base, a file and --set, also to its default, and not by another key.
+func TestSet(t *testing.T) {
+	dir := write(t, map[string]string{"x.yaml": "extends: base.yaml\nmodel: {hidden: 1024}\n"})
+	r, err := Load(Options{Config: filepath.Join(dir, "x.yaml"), Set: []string{"model.layers=1"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for key, want := range map[string]bool{"model.hidden": true, "model.layers": true, "train.clip_norm": true, "model.embedding": false, "train.device": false} {
+		if got := r.Set(key); got != want {
+			t.Errorf("%s: %v", key, got)
+		}
+	}
+}
+
 // TestShipped: a value is shipped while nobody has set its key, in a file of their own or
 // elsewhere, even to the same value.
 func TestShipped(t *testing.T) {

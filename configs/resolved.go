@@ -35,6 +35,10 @@ func (r *Resolved) last(key string) setting {
 // an embedded config, which fits the texts of that config.
 func (r *Resolved) Shipped(key string) bool { return r.last(key).shipped }
 
+// Set reports whether a config file, a variable, --set or a flag sets a key: its value
+// need not differ from the default.
+func (r *Resolved) Set(key string) bool { return len(r.history[key]) > 1 }
+
 // Overridden reports whether a variable, --set or a flag sets a key.
 func (r *Resolved) Overridden(key string) bool {
 	return slices.ContainsFunc(r.overrides, func(s setting) bool { return s.key.name == key })

@@ -14,6 +14,7 @@ import (
 	"github.com/quire-ml/quire/model/rnn"
 	"github.com/quire-ml/quire/pipelines/bench"
 	"github.com/quire-ml/quire/pipelines/device"
+	"github.com/quire-ml/quire/pipelines/report"
 )
 
 // Bench is the command that measures the speed of training and generation.
@@ -24,10 +25,16 @@ func Bench() *cobra.Command {
 	c := build(&o, "bench", "Measure training and generation on this machine",
 		`Bench trains a model on random characters and generates with it, and prints the medians:
 characters a second, the work that a step needs in GFLOPS, and its share of the peak of this
-machine's fused multiply-adds, measured in the same run. The defaults are the tutorial's sizes.
-The peak of a GPU is not measured.`,
-		"  bench\n  bench --cell lstm --hidden 512 --embedding 128 --steps 20\n  bench --device gpu --steps 50",
+machine's fused multiply-adds, measured in the same run. The peak of a GPU is not measured.
+
+A flag decides a size; without it the key that a variable, --set, or the file of --config sets:
+model.cell, layers, hidden and embedding, prep.seq_length (--length), train.batch, device and
+precision. Else the sizes are the tutorial's. Dropout is not measured.`,
+		"  bench\n  bench --config shakespeare\n  bench --cell lstm --hidden 512 --embedding 128 --steps 20\n  bench --device gpu --steps 50",
 		func(c *cobra.Command) error {
+			if err := sizesOf(c, &o); err != nil {
+				return err
+			}
 			b.Shape.Cell = rnn.Cell(cell)
 			var err error
 			if b.Precision, err = kernel.ParsePrecision(precision); err != nil {
@@ -72,7 +79,33 @@ The peak of a GPU is not measured.`,
 	return c
 }
 
+// sizesOf gives the flags of sizes that were not given the values of the config that is asked for.
+func sizesOf(c *cobra.Command, o *common) error {
+	r, err := o.load()
+	if err != nil {
+		return err
+	}
+	m, t := r.Config.Model, r.Config.Train
+	for _, size := range []struct {
+		flag, key string
+		value     any
+	}{
+		{"cell", "model.cell", m.Cell}, {"layers", "model.layers", m.Layers}, {"hidden", "model.hidden", m.Hidden},
+		{"embedding", "model.embedding", m.Embedding}, {"length", "prep.seq_length", r.Config.Prep.SeqLength}, {"batch", "train.batch", t.Batch},
+		{"device", "train.device", t.Device}, {"precision", "train.precision", t.Precision},
+	} {
+		set := r.Overridden(size.key) || o.config != "" && r.Set(size.key)
+		if f := c.Flag(size.flag); set && !f.Changed {
+			if err := f.Value.Set(fmt.Sprint(size.value)); err != nil {
+				return fmt.Errorf("command: bench: %s: %w", size.key, err)
+			}
+		}
+	}
+	return nil
+}
+
 func printBench(w io.Writer, r *bench.Result) {
+	fmt.Fprintf(w, "model       %s, %s, hidden %d, embedding %d; batches of %d × %d\n", r.Cell, report.Count(r.Layers, "layer"), r.Hidden, r.Embedding, r.Batch, r.Length)
 	if r.Device == device.GPU {
 		fmt.Fprintf(w, "device      gpu: %s\n", r.GPU)
 	}

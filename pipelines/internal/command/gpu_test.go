@@ -239,6 +239,9 @@ func TestGPUInVersionAndBench(t *testing.T) {
 	if r := l.result("device gpu", args...); r["device"] != "cpu" || r["gpu"] != "" {
 		t.Errorf("bench: %v", r)
 	}
+	if r := l.result("device gpu", append(args, "--set", "train.device=gpu")...); r["device"] != "gpu" {
+		t.Errorf("bench of a config that trains on the GPU: %v", r)
+	}
 	s.Fail("cuGraphLaunch", 3, 719)
 	if out := l.run(append(args, "--device", "gpu")...); out.code != 1 || !strings.Contains(out.stderr, "--device gpu: cuda: the GPU failed: cuGraphLaunch: ") ||
 		strings.Contains(out.stderr, "checkpoint") {
