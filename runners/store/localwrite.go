@@ -28,7 +28,7 @@ type localUpload struct {
 	temp string // "" when it is gone
 	f    *os.File
 	c    condition
-	sum  hash.Hash // of the first digestBytes or more; see digest
+	sum  hash.Hash // of an object of at most digestBytes; see digest
 	n    int64
 }
 
@@ -83,10 +83,9 @@ func (u *localUpload) Write(p []byte) (n int, err error) {
 		n, err = u.f.Write(p)
 		return err
 	})
-	if u.n <= digestBytes && !u.c.temporary {
+	if u.n += int64(n); u.n <= digestBytes && !u.c.temporary {
 		u.sum.Write(p[:n])
 	}
-	u.n += int64(n)
 	return n, localError(err)
 }
 

@@ -105,6 +105,54 @@ func (p Permutation) At(i int64) int64 {
 	}
 }
 
+// Each puts where first, first+1 and so on go into to: At of each. Several numbers go
+// through the network at a time: a round of one waits for its round before.
+func (p Permutation) Each(to []int64, first int64) {
+	if len(to) > 0 && (first < 0 || first > p.n-int64(len(to))) {
+		panic(fmt.Sprintf("dataset: %d numbers from %d on are not in a permutation of %d", len(to), first, p.n))
+	}
+	if p.keys != nil {
+		l, r := uint64(first)/p.b, uint64(first)%p.b
+		for len(to) >= lanes {
+			var ls, rs [lanes]uint64
+			for k := range lanes {
+				ls[k], rs[k] = l, r
+				if r++; r == p.b {
+					l, r = l+1, 0
+				}
+			}
+			p.four(to, ls, rs)
+			to, first = to[lanes:], first+lanes
+		}
+	}
+	for k := range to {
+		to[k] = p.At(first + int64(k))
+	}
+}
+
+// lanes is how many numbers Each computes at a time.
+const lanes = 4
+
+// four puts where the numbers of four pairs go into to.
+func (p Permutation) four(to []int64, l, r [lanes]uint64) {
+	l0, l1, l2, l3 := l[0], l[1], l[2], l[3]
+	r0, r1, r2, r3 := r[0], r[1], r[2], r[3]
+	for i := 0; i+1 < len(p.keys); i += 2 {
+		key := p.keys[i]
+		l0, l1 = add(l0, splitmix(key, r0), p.a), add(l1, splitmix(key, r1), p.a)
+		l2, l3 = add(l2, splitmix(key, r2), p.a), add(l3, splitmix(key, r3), p.a)
+		key = p.keys[i+1]
+		r0, r1 = add(r0, splitmix(key, l0), p.b), add(r1, splitmix(key, l1), p.b)
+		r2, r3 = add(r2, splitmix(key, l2), p.b), add(r3, splitmix(key, l3), p.b)
+	}
+	for k, x := range [lanes]uint64{l0*p.b + r0, l1*p.b + r1, l2*p.b + r2, l3*p.b + r3} {
+		for x >= uint64(p.n) {
+			x = p.network(x)
+		}
+		to[k] = int64(x)
+	}
+}
+
 // network is a bijection of 0…a·b-1.
 func (p Permutation) network(x uint64) uint64 {
 	l, r := x/p.b, x%p.b

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/apache/beam/sdks/v2/go/pkg/beam"
 
@@ -27,7 +28,7 @@ func init() {
 // Retry: output depends on the lot and the plan alone. So do the name and the bytes
 // of a part file; a file with these bytes that is there already counts as written.
 // Memory, for each core: the lot's bytes and 3 times as much for ids, a piece of the plan,
-// 40 bytes a sequence, and the parcels that wait for the engine (60 bytes each by way of
+// 48 bytes a sequence, and the parcels that wait for the engine (60 bytes each by way of
 // files, else the range's records).
 type cutFn struct {
 	Options Options `json:"options"`
@@ -50,6 +51,7 @@ type cutter struct {
 	cutter  *charseq.Cutter
 	vocab   *vocab.Vocab // of cutter
 	entries []tfrecordio.Entry
+	ranks   []int64
 	ids     []byte // of entries, where they are of several ranges
 }
 
@@ -197,12 +199,14 @@ func (f *cutFn) cut(ctx context.Context, c *cutter, rng corpus.Range, keep bool)
 func (f *cutFn) add(c *cutter, found []layout.Sequences, first int64, ids []byte, keep bool) (ok bool) {
 	n, width, stride := int64(f.Options.SeqLength)+1, int64(c.cutter.Width()), int64(f.Options.Stride)
 	for _, r := range found {
-		for i := range r.Count {
-			from := r.Char - first + i*stride
-			if (from+n)*width > int64(len(ids)) {
-				return false
-			}
-			e := tfrecordio.Entry{Rank: f.order.Rank(r.Split, r.First+i), IDs: ids[from*width : (from+n)*width]}
+		if r.Count > 0 && (r.Char-first+(r.Count-1)*stride+n)*width > int64(len(ids)) {
+			return false
+		}
+		c.ranks = slices.Grow(c.ranks[:0], int(r.Count))[:r.Count]
+		f.order.Each(c.ranks, r.Split, r.First)
+		for i, rank := range c.ranks {
+			from := r.Char - first + int64(i)*stride
+			e := tfrecordio.Entry{Rank: rank, IDs: ids[from*width : (from+n)*width]}
 			if keep {
 				start := len(c.ids)
 				c.ids = append(c.ids, e.IDs...)

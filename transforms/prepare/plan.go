@@ -28,6 +28,7 @@ type plan struct {
 	Trigrams    bool // Trigram is known
 	Trigram     float64
 	RecordBytes int64
+	IDBytes     int64       // of the ids of a record
 	Shards      []shardPlan // of all splits, in their order
 }
 
@@ -62,6 +63,7 @@ func newPlan(ctx context.Context, o Options, st corpus.Statistics, pages []corpu
 	}
 	p.entropies(v, st)
 	p.RecordBytes = tfrecordio.RecordBytes(o.SeqLength+1, v.Size())
+	p.IDBytes = tfrecordio.IDBytes(o.SeqLength+1, v.Size())
 	if len(p.Totals) == 0 {
 		return p, nil // complete divides the sequences
 	}
@@ -171,7 +173,7 @@ func (p *plan) targets() []tfrecordio.Target {
 	targets := make([]tfrecordio.Target, len(p.Shards))
 	for i, s := range p.Shards {
 		targets[i] = tfrecordio.Target{Number: int64(i), Name: s.Name, Lo: s.Lo, Hi: s.Hi,
-			Ranks: p.Shards[len(p.Shards)-1].Hi, RecordBytes: p.RecordBytes}
+			Ranks: p.Shards[len(p.Shards)-1].Hi, IDBytes: p.IDBytes}
 	}
 	return targets
 }

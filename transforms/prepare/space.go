@@ -21,7 +21,7 @@ import (
 func Progress(ctx context.Context, docs []corpus.Document, o Options) (done func() float64, err error) {
 	bytes := corpus.Bytes(docs)
 	o = o.complete(bytes)
-	written, err := estimate(ctx, docs, o)
+	_, shards, err := estimate(ctx, docs, o)
 	if err != nil {
 		return nil, err
 	}
@@ -29,7 +29,7 @@ func Progress(ctx context.Context, docs []corpus.Document, o Options) (done func
 	if o.rule().By == layout.ByBlock {
 		passes++
 	}
-	from, all := bundle.Bytes(), float64(passes*bytes+written/2)
+	from, all := bundle.Bytes(), float64(passes*bytes+shards)
 	return func() float64 { return min(1, float64(bundle.Bytes()-from)/all) }, nil
 }
 
@@ -47,11 +47,11 @@ func CheckSpace(ctx context.Context, st *store.Store, docs []corpus.Document, o 
 		return err
 	}
 	o = o.complete(corpus.Bytes(docs))
-	need, err := estimate(ctx, docs, o)
+	parts, shards, err := estimate(ctx, docs, o)
 	if err != nil {
 		return err
 	}
-	if need > free {
+	if need := parts + shards; need > free {
 		return fmt.Errorf("prepare: %s: a set of %s of corpus takes about %s while it is made, and %s are free there; "+
 			"make room, or use a folder on another disk",
 			st.URL(), humanize.Bytes(uint64(corpus.Bytes(docs))), humanize.Bytes(uint64(need)), humanize.Bytes(uint64(free)))
@@ -59,8 +59,8 @@ func CheckSpace(ctx context.Context, st *store.Store, docs []corpus.Document, o 
 	return nil
 }
 
-// estimate returns the bytes of the shards and part files of a set, about.
-func estimate(ctx context.Context, docs []corpus.Document, o Options) (need int64, err error) {
+// estimate returns the bytes of the part files and of the shards of a set, about.
+func estimate(ctx context.Context, docs []corpus.Document, o Options) (parts, shards int64, err error) {
 	var r corpus.Reader
 	defer func() { err = errors.Join(err, r.Close()) }()
 	var bytes, chars int64
@@ -72,7 +72,7 @@ func estimate(ctx context.Context, docs []corpus.Document, o Options) (need int6
 		}
 		t, err := r.Text(ctx, corpus.Range{Document: d, Length: min(d.Bytes, sampleBytes)}, corpus.Form{Unit: o.Unit}, 0)
 		if err != nil {
-			return 0, err
+			return 0, 0, err
 		}
 		text := t.Owned()
 		bytes += int64(len(text))
@@ -88,7 +88,8 @@ func estimate(ctx context.Context, docs []corpus.Document, o Options) (need int6
 			seen[c] = true
 		}
 	}
-	all := float64(corpus.Bytes(docs)) / float64(max(1, bytes)) * float64(chars)
-	record := tfrecordio.RecordBytes(o.SeqLength+1, max(1, len(seen)))
-	return int64(all / float64(o.Stride) * float64(2*record+tfrecordio.EntryOverhead)), nil
+	sequences := float64(corpus.Bytes(docs)) / float64(max(1, bytes)) * float64(chars) / float64(o.Stride)
+	ids, size := o.SeqLength+1, max(1, len(seen))
+	of := func(each int64) int64 { return int64(sequences * float64(each)) }
+	return of(tfrecordio.EntryBytes(ids, size)), of(tfrecordio.RecordBytes(ids, size)), nil
 }

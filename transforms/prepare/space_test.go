@@ -9,6 +9,7 @@ import (
 
 	"github.com/quire-ml/quire/runners/store"
 	"github.com/quire-ml/quire/transforms/corpus"
+	"github.com/quire-ml/quire/transforms/tfexample"
 	"github.com/quire-ml/quire/transforms/vocab"
 )
 
@@ -17,7 +18,7 @@ func TestEstimate(t *testing.T) {
 	docs := write(t, text{"a", strings.Repeat("to be or not to be\n", 20000)}, text{"b", ""}, text{"c", wide(30000)})
 	for _, o := range []Options{{SeqLength: 20}, {SeqLength: 100, Stride: 10}, {SeqLength: 9, Unit: vocab.Byte}} {
 		o = o.complete(corpus.Bytes(docs))
-		got, err := estimate(t.Context(), docs, o)
+		parts, shards, err := estimate(t.Context(), docs, o)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -29,9 +30,14 @@ func TestEstimate(t *testing.T) {
 		if p := part(); p < 0.9 {
 			t.Errorf("%+v: %v is done in the end", o, p)
 		}
-		want := f.Splits[0].Sequences * int64(2*f.Splits[0].RecordBytes+12)
-		if got < want*9/10 || got > want*11/10 {
-			t.Errorf("%+v: estimated %d, took %d", o, got, want)
+		ids := tfexample.Width(f.Vocab.Size) * (o.SeqLength + 1)
+		for _, c := range []struct {
+			got  int64
+			each int
+		}{{parts, 12 + ids}, {shards, f.Splits[0].RecordBytes}} {
+			if want := f.Splits[0].Sequences * int64(c.each); c.got < want*9/10 || c.got > want*11/10 {
+				t.Errorf("%+v: estimated %d, took %d", o, c.got, want)
+			}
 		}
 	}
 }
@@ -58,7 +64,7 @@ func TestCheckSpace(t *testing.T) {
 	}
 	// A document that claims to be larger than any disk, and is not read so far.
 	huge := []corpus.Document{{Name: "huge", Path: docs[0].Path, Bytes: 1 << 55}}
-	if _, err := estimate(t.Context(), huge, Options{SeqLength: 3}.complete(1)); err == nil || !strings.Contains(err.Error(), "huge: has 19 bytes") {
+	if _, _, err := estimate(t.Context(), huge, Options{SeqLength: 3}.complete(1)); err == nil || !strings.Contains(err.Error(), "huge: has 19 bytes") {
 		t.Errorf("a document that is not there as listed: %v", err)
 	}
 }

@@ -42,6 +42,14 @@ func (o *Order) Ranks() int64 { return o.ranks }
 // Rank returns the rank of sequence i, from 0, of a split.
 func (o *Order) Rank(split int, i int64) int64 { return o.first[split] + o.permutations[split].At(i) }
 
+// Each puts the ranks of sequences first, first+1 and so on of a split into to.
+func (o *Order) Each(to []int64, split int, first int64) {
+	o.permutations[split].Each(to, first)
+	for k := range to {
+		to[k] += o.first[split]
+	}
+}
+
 // Shard returns the ranks [lo, hi) of shard k, from 0, of a split that has the given
 // number of shards.
 func (o *Order) Shard(split, shards, k int) (lo, hi int64) {

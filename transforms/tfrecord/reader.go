@@ -51,12 +51,12 @@ func (r *Reader) next() ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if cap(r.buf) < n+footerBytes {
-		r.buf = make([]byte, n+footerBytes)
+	if cap(r.buf) < n+FooterBytes {
+		r.buf = make([]byte, n+FooterBytes)
 	}
-	r.buf = r.buf[:n+footerBytes]
+	r.buf = r.buf[:n+FooterBytes]
 	if got, err := io.ReadFull(r.r, r.buf); err == io.EOF || err == io.ErrUnexpectedEOF {
-		return nil, truncated(got, n+footerBytes, "payload and checksum")
+		return nil, truncated(got, n+FooterBytes, "payload and checksum")
 	} else if err != nil {
 		return nil, err
 	}

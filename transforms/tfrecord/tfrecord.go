@@ -26,10 +26,12 @@ import (
 
 const (
 	headerBytes = 12 // length and its checksum
-	footerBytes = 4  // checksum of the payload
+
+	// FooterBytes is the size of the checksum that follows a payload.
+	FooterBytes = 4
 
 	// Overhead is how many bytes a record has besides its payload.
-	Overhead = headerBytes + footerBytes
+	Overhead = headerBytes + FooterBytes
 
 	// MaxPayload is the longest payload that is written or read.
 	MaxPayload = 64 << 20
@@ -84,10 +86,10 @@ func Payload(frame []byte) ([]byte, error) {
 	}
 	rest := frame[headerBytes:]
 	switch {
-	case len(rest) < n+footerBytes:
-		return nil, truncated(len(rest), n+footerBytes, "payload and checksum")
-	case len(rest) > n+footerBytes:
-		return nil, fmt.Errorf("%d bytes after the record: %w", len(rest)-n-footerBytes, ErrCorrupt)
+	case len(rest) < n+FooterBytes:
+		return nil, truncated(len(rest), n+FooterBytes, "payload and checksum")
+	case len(rest) > n+FooterBytes:
+		return nil, fmt.Errorf("%d bytes after the record: %w", len(rest)-n-FooterBytes, ErrCorrupt)
 	}
 	return rest[:n], verify(rest[:n], rest[n:])
 }

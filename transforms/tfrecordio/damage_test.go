@@ -35,7 +35,7 @@ func TestDamagedPart(t *testing.T) {
 		if err := os.WriteFile(file, data, 0o644); err != nil {
 			t.Fatal(err)
 		}
-		_, err := gather(t.Context(), st, tg, parts, 2*tg.RecordBytes)
+		_, err := gather(t.Context(), st, tg, parts, 2*tg.recordBytes())
 		if err == nil || !strings.HasPrefix(err.Error(), where) || !strings.Contains(err.Error(), want) {
 			t.Fatalf("%s: %v, want %s", what, err, want)
 		}
@@ -131,11 +131,11 @@ func TestDamagedParcel(t *testing.T) {
 	dir := t.TempDir()
 	all := targets(0, 8, 2)
 	o := options(dir, Engine)
-	o.SlabBytes = 2 * all[0].RecordBytes
+	o.SlabBytes = 2 * all[0].recordBytes()
 	size := int(all[0].entryBytes())
 	first := scatter(t, openStore(t, dir), o, all, 100)[0].Data // of ranks 0 and 1
 	flipped := bytes.Clone(first)
-	flipped[size+20] ^= 1
+	flipped[size+15] ^= 1
 	run := func(key int64, data ...[]byte) error {
 		f := &slabFn{Options: o}
 		defer f.Teardown()
@@ -172,7 +172,7 @@ func TestDamagedSlab(t *testing.T) {
 	dir := t.TempDir()
 	all := targets(0, 4, 1)
 	o := options(dir, Engine)
-	o.SlabBytes = 2 * all[0].RecordBytes
+	o.SlabBytes = 2 * all[0].recordBytes()
 	var files []slabFile
 	f := &slabFn{Options: o}
 	f.StartBundle(nil, nil)

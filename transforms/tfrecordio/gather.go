@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"runtime"
 	"sort"
 	"sync"
@@ -15,8 +16,8 @@ import (
 )
 
 const (
-	maxOpen    = 256      // part files that a gatherer keeps open, or its share of those that the process may
-	probeBytes = 64 << 10 // of one read that looks for the start of a shard
+	maxOpen    = 256     // part files that a gatherer keeps open, or its share of those that the process may
+	probeBytes = 4 << 10 // of one read that looks for the start of a shard
 )
 
 // share returns how many parts a gatherer keeps open: its share of half of the files that the
@@ -61,7 +62,7 @@ func (g *gatherer) write(ctx context.Context, st *store.Store, t Target, parts [
 		if lo >= hi {
 			break
 		}
-		g.slab.begin(lo, hi, t.RecordBytes)
+		g.slab.begin(t, lo, hi)
 		for i := range parts {
 			if err := g.take(ctx, i, number == 0); err != nil {
 				return dataset.Shard{}, fmt.Errorf("tfrecordio: shard %s: part %s: %w", t.Name, parts[i].name, err)
@@ -107,8 +108,10 @@ func (g *gatherer) take(ctx context.Context, i int, first bool) error {
 			return err
 		}
 	}
-	// Ranks are spread evenly: about this many of the part's entries are in the slab.
-	want := int64(float64(p.count)*(float64(g.slab.hi-g.slab.lo)/float64(g.target.Ranks))) + 4
+	// Ranks are spread evenly: about this many of the part's entries are in the slab, and
+	// hardly ever more than two deviations more.
+	mean := float64(p.count) * (float64(g.slab.hi-g.slab.lo) / float64(g.target.Ranks))
+	want := int64(mean+2*math.Sqrt(mean)) + 4
 	for g.next[i] < p.count {
 		n := min(want, p.count-g.next[i], max(1, bufferBytes/g.target.entryBytes()))
 		entries, err := g.read(o, g.next[i], n)
@@ -139,6 +142,8 @@ func (g *gatherer) seek(o *store.Object, p part) (int64, error) {
 	lo := g.target.Lo
 	size := g.target.entryBytes()
 	most := max(1, probeBytes/size)
+	var f frame
+	f.of(int(g.target.IDBytes))
 	a, b := int64(0), p.count            // the entry is one of a…b
 	from, to := int64(0), g.target.Ranks // ranks of a…b-1 are between these
 	for a < b {
@@ -151,7 +156,7 @@ func (g *gatherer) seek(o *store.Object, p part) (int64, error) {
 		}
 		var damaged error
 		rank := func(k int64) int64 {
-			rank, err := checkedRank(entries[k*size:][:size])
+			rank, _, err := f.check(entries[k*size:][:size])
 			if err != nil && damaged == nil {
 				damaged = fmt.Errorf("entry at byte %d: %w", (at+k)*size, err)
 			}

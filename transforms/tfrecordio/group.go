@@ -64,7 +64,7 @@ func (g *grouper) close() error {
 // write writes the records of a shard's slab, which parcels bring, to a file.
 func (g *grouper) write(ctx context.Context, t Target, number int64, parcels func(*[]byte) bool) (p slabFile, err error) {
 	lo, hi := t.slab(number, g.options.SlabBytes)
-	g.slab.begin(lo, hi, t.RecordBytes)
+	g.slab.begin(t, lo, hi)
 	var data []byte
 	for parcels(&data) {
 		taken, err := g.slab.place(data, 0)

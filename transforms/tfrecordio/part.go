@@ -10,7 +10,10 @@ import (
 	"github.com/quire-ml/quire/transforms/tfrecord"
 )
 
-const bufferBytes = 1 << 20 // of one read or write
+const (
+	bufferBytes = 1 << 20   // of one read, at most
+	chunkBytes  = 256 << 10 // of one write: it stays in a core's cache between its steps
+)
 
 // RecordBytes returns the size of a record: the frame of n ids below vocab.
 func RecordBytes(n, vocab int) int64 {
@@ -52,7 +55,7 @@ func (o Options) Scatter(ctx context.Context, st *store.Store, name string, entr
 // parcels returns one parcel a slab. Its key is the slab's.
 func parcels(entries []Entry, ordered []int32, targets []Target, slabBytes int64) (all []Parcel, err error) {
 	shard, last := 0, int64(-1)
-	var w entryWriter
+	var f frame
 	for _, at := range ordered {
 		e := &entries[at]
 		for shard < len(targets) && e.Rank >= targets[shard].Hi {
@@ -67,7 +70,7 @@ func parcels(entries []Entry, ordered []int32, targets []Target, slabBytes int64
 			last = key
 		}
 		p := &all[len(all)-1]
-		p.Data = w.append(p.Data, e.Rank, e.IDs)
+		p.Data = f.append(p.Data, e.Rank, e.IDs)
 	}
 	return all, nil
 }
@@ -94,15 +97,15 @@ func writePart(ctx context.Context, st *store.Store, name string, entries []Entr
 		return part{}, fmt.Errorf("tfrecordio: %w", err)
 	}
 	defer w.Abort()
-	var ew entryWriter
+	var f frame
 	var buf []byte
 	for i, at := range ordered {
 		if buf == nil {
-			entry := len(ew.append(nil, 0, entries[at].IDs))
-			buf = make([]byte, 0, min(bufferBytes+entry, len(entries)*entry))
+			entry := entryHead + len(entries[at].IDs)
+			buf = make([]byte, 0, min(chunkBytes+entry, len(entries)*entry))
 		}
-		buf = ew.append(buf, entries[at].Rank, entries[at].IDs)
-		if len(buf) >= bufferBytes || i == len(ordered)-1 {
+		buf = f.append(buf, entries[at].Rank, entries[at].IDs)
+		if len(buf) >= chunkBytes || i == len(ordered)-1 {
 			if _, err := w.Write(buf); err != nil {
 				return part{}, fmt.Errorf("tfrecordio: %w", err)
 			}
@@ -142,27 +145,4 @@ func order(entries []Entry) []int32 {
 		at, next = next, at
 	}
 	return at
-}
-
-// An entryWriter appends entries whose sequences have one length.
-type entryWriter struct {
-	ids    int    // bytes of a sequence
-	prefix []byte // of every entry, with crc and rank 0: all before the ids
-}
-
-// append appends the entry of a sequence to dst.
-func (w *entryWriter) append(dst []byte, rank int64, ids []byte) []byte {
-	const footer = 4 // crc of the payload
-	if w.prefix == nil || w.ids != len(ids) {
-		entry := tfrecord.AppendFrame(make([]byte, EntryOverhead), tfexample.AppendPacked(nil, ids))
-		w.ids, w.prefix = len(ids), entry[:len(entry)-len(ids)-footer]
-	}
-	start := len(dst)
-	dst = append(append(dst, w.prefix...), ids...)
-	payload := dst[start+EntryOverhead+tfrecord.Overhead-footer:]
-	dst = binary.LittleEndian.AppendUint32(dst, tfrecord.Checksum(payload))
-	entry := dst[start:]
-	binary.LittleEndian.PutUint64(entry[4:], uint64(rank))
-	binary.LittleEndian.PutUint32(entry, entryCRC(entry))
-	return dst
 }

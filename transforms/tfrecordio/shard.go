@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"hash"
 	"hash/crc32"
+	"slices"
 
 	"github.com/quire-ml/quire/runners/store"
 	"github.com/quire-ml/quire/transforms/dataset"
@@ -30,13 +31,15 @@ func create(ctx context.Context, st *store.Store, t Target) (*shardWriter, error
 	return &shardWriter{target: t, w: w, sum: sha256.New()}, nil
 }
 
-// write appends records.
+// write appends records. It digests and writes chunkBytes at a time.
 func (s *shardWriter) write(records []byte) error {
-	s.sum.Write(records)
-	s.crc = crc32.Update(s.crc, castagnoli, records)
-	s.bytes += int64(len(records))
-	if _, err := s.w.Write(records); err != nil {
-		return fmt.Errorf("tfrecordio: shard %s: %w", s.target.Name, err)
+	for chunk := range slices.Chunk(records, chunkBytes) {
+		s.sum.Write(chunk)
+		s.crc = crc32.Update(s.crc, castagnoli, chunk)
+		s.bytes += int64(len(chunk))
+		if _, err := s.w.Write(chunk); err != nil {
+			return fmt.Errorf("tfrecordio: shard %s: %w", s.target.Name, err)
+		}
 	}
 	return nil
 }
@@ -44,7 +47,7 @@ func (s *shardWriter) write(records []byte) error {
 // commit makes the shard visible and returns its entry of the manifest.
 func (s *shardWriter) commit() (dataset.Shard, error) {
 	t := s.target
-	if want := (t.Hi - t.Lo) * t.RecordBytes; s.bytes != want {
+	if want := (t.Hi - t.Lo) * t.recordBytes(); s.bytes != want {
 		return dataset.Shard{}, fmt.Errorf("tfrecordio: shard %s: has %d bytes, want %d", t.Name, s.bytes, want)
 	}
 	if _, err := s.w.Commit(); err != nil {

@@ -87,7 +87,7 @@ func targets(base, n int64, shards int) []Target {
 	for k := range all {
 		lo, hi := dataset.ShardRange(n, shards, k)
 		all[k] = Target{Number: int64(k), Name: dataset.ShardName("train", k, shards), Lo: base + lo, Hi: base + hi, Ranks: base + n,
-			RecordBytes: RecordBytes(seqIDs, chars)}
+			IDBytes: seqIDs * 2}
 	}
 	return all
 }
@@ -187,7 +187,6 @@ func TestGather(t *testing.T) {
 // whose ranks are not at all.
 func TestSeek(t *testing.T) {
 	st := openStore(t, t.TempDir())
-	size := EntryOverhead + RecordBytes(seqIDs, chars)
 	for name, rank := range map[string]func(i int64) int64{
 		"even":  func(i int64) int64 { return 3*i + i%2 },
 		"start": func(i int64) int64 { return i },
@@ -208,7 +207,7 @@ func TestSeek(t *testing.T) {
 			t.Fatal(err)
 		}
 		for lo := int64(0); lo <= ranks; lo += 7 {
-			g := &gatherer{target: Target{Lo: lo, Ranks: ranks, RecordBytes: size - EntryOverhead}}
+			g := &gatherer{target: Target{Lo: lo, Ranks: ranks, IDBytes: seqIDs * 2}}
 			want, _ := slices.BinarySearchFunc(entries, lo, func(e Entry, lo int64) int { return int(e.Rank - lo) })
 			if got, err := g.seek(o, p); err != nil || got != int64(want) {
 				t.Fatalf("%s: rank %d is at %d, %v, want %d", name, lo, got, err, want)
@@ -229,7 +228,7 @@ func TestManyParts(t *testing.T) {
 	if len(parts) <= maxOpen {
 		t.Fatalf("only %d parts", len(parts))
 	}
-	if _, err := gather(t.Context(), st, tg, parts, 20*tg.RecordBytes); err != nil {
+	if _, err := gather(t.Context(), st, tg, parts, 20*tg.recordBytes()); err != nil {
 		t.Fatal(err)
 	}
 	if file, err := os.ReadFile(filepath.Join(dir, tg.Name)); err != nil || !bytes.Equal(file, shardFile(0, 2*maxOpen)) {
@@ -261,9 +260,9 @@ func TestWrite(t *testing.T) {
 		for _, way := range []Way{Files, Engine} {
 			dir := t.TempDir()
 			all := targets(0, 60, 4)
-			all = append(all, Target{Number: 4, Name: dataset.ShardName("test", 0, 1), Lo: 60, Hi: 60, Ranks: 60, RecordBytes: all[0].RecordBytes})
+			all = append(all, Target{Number: 4, Name: dataset.ShardName("test", 0, 1), Lo: 60, Hi: 60, Ranks: 60, IDBytes: all[0].IDBytes})
 			o := options(dir, way)
-			o.SlabBytes = 4 * all[0].RecordBytes
+			o.SlabBytes = 4 * all[0].recordBytes()
 			sent := scatter(t, openStore(t, dir), o, all, 7)
 			var want []any
 			for _, tg := range all {

@@ -18,10 +18,12 @@
 //
 // In both ways,
 //
-//	entry = crc (4B) + rank (8B) + record (a whole TFRecord frame)
+//	entry = crc (4B) + rank (8B) + the record's ids
 //
-// with little-endian numbers and the CRC-32C of rank and record. All records of
-// a set have one size, so an entry's place is its number times a constant.
+// with little-endian numbers and the CRC-32C of the record's payload and of the rank behind
+// it. All records of a set have one size, so an entry's place is its number times a constant.
+// What surrounds the ids is the same in all records, apart from the payload's checksum, which
+// is known on the way to the entry's.
 //
 // Files are written whole or not at all. Writing the same bytes again succeeds, so
 // any attempt may be repeated.
@@ -68,11 +70,11 @@ type Options struct {
 
 // A Target describes a shard to be written.
 type Target struct {
-	Number      int64 // in the set, from 0
-	Name        string
-	Lo, Hi      int64 // its ranks: Lo ≤ rank < Hi
-	Ranks       int64 // of the whole set
-	RecordBytes int64
+	Number  int64 // in the set, from 0
+	Name    string
+	Lo, Hi  int64 // its ranks: Lo ≤ rank < Hi
+	Ranks   int64 // of the whole set
+	IDBytes int64 // of the ids of a record
 }
 
 // Write writes shards.
