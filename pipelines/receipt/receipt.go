@@ -22,10 +22,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
-	"math"
 	"slices"
 	"unicode/utf8"
 
@@ -71,13 +68,18 @@ func identify(stream uint64, written string, finish text.Finish) Text {
 // New returns the receipt of texts, without their prompts, that a model has written.
 func New(m *text.Model, q *text.Request, written []string, finish []text.Finish) *Receipt {
 	o := q.Sampling
+	if o.RepetitionPenalty == 0 {
+		o.RepetitionPenalty = 1 // both are off, and a receipt has one form
+	}
 	r := &Receipt{Format: Format, SHA256: m.SHA256, Prompt: Bytes(q.Prompt.Text), Length: q.Length, Temperature: o.Temperature, TopK: o.TopK, TopP: o.TopP,
 		MinP: o.MinP, RepetitionPenalty: o.RepetitionPenalty, Ban: o.Ban, Bias: o.Bias, Seed: q.Seed}
 	if ids, err := m.Vocab.Encode(nil, q.Prompt.Text); err != nil || !slices.Equal(ids, q.Prompt.IDs) {
 		r.Prompt, r.PromptIDs = "", q.Prompt.IDs
 	}
 	for _, s := range q.Stop {
-		r.Stop = append(r.Stop, Bytes(s))
+		if s != "" { // which ends no text
+			r.Stop = append(r.Stop, Bytes(s))
+		}
 	}
 	for i, stream := range q.Streams {
 		r.Texts = append(r.Texts, identify(stream, written[i], finish[i]))
@@ -97,34 +99,6 @@ func (r *Receipt) Encode() ([]byte, error) {
 		return nil, fmt.Errorf("receipt: %w", err)
 	}
 	return append(data, '\n'), nil
-}
-
-// MaxBytes is the size of the largest receipt that Decode takes.
-const MaxBytes = 64 << 20
-
-// Decode reads a receipt. Another format, unknown keys and more than one value are errors.
-func Decode(data []byte) (*Receipt, error) {
-	var only struct {
-		Format string `json:"format"`
-	}
-	if err := json.Unmarshal(data, &only); err != nil {
-		return nil, fmt.Errorf("receipt: %w", err)
-	}
-	if only.Format != Format {
-		return nil, fmt.Errorf("receipt: the format is %q, this program reads %s", only.Format, Format)
-	}
-	r, d := new(Receipt), json.NewDecoder(bytes.NewReader(data))
-	d.DisallowUnknownFields()
-	if err := d.Decode(r); err != nil {
-		return nil, fmt.Errorf("receipt: %w", err)
-	}
-	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		return nil, errors.New("receipt: something follows the JSON object")
-	}
-	if r.Length < 0 || r.Length > math.MaxInt32 || len(r.Texts) == 0 || len(r.PromptIDs) > 0 && r.Prompt != "" {
-		return nil, errors.New("receipt: its length is negative or above 2^31-1, it has no texts, or both a prompt and its ids")
-	}
-	return r, nil
 }
 
 // A ModelError says that a model is not the one of a receipt.
@@ -165,8 +139,7 @@ func (r *Receipt) Request(m *text.Model) (*text.Request, error) {
 		}
 		prompt.Text = m.Vocab.AppendText(prompt.Text, id)
 	}
-	q := &text.Request{Prompt: prompt, Length: r.Length, Seed: r.Seed, Sampling: sample.Options{Temperature: r.Temperature, TopK: r.TopK, TopP: r.TopP,
-		MinP: r.MinP, RepetitionPenalty: r.RepetitionPenalty, Ban: r.Ban, Bias: r.Bias}}
+	q := &text.Request{Prompt: prompt, Length: r.Length, Seed: r.Seed, Sampling: r.sampling()}
 	for _, s := range r.Stop {
 		q.Stop = append(q.Stop, string(s))
 	}
@@ -174,6 +147,10 @@ func (r *Receipt) Request(m *text.Model) (*text.Request, error) {
 		q.Streams = append(q.Streams, t.Stream)
 	}
 	return q, nil
+}
+
+func (r *Receipt) sampling() sample.Options {
+	return sample.Options{Temperature: r.Temperature, TopK: r.TopK, TopP: r.TopP, MinP: r.MinP, RepetitionPenalty: r.RepetitionPenalty, Ban: r.Ban, Bias: r.Bias}
 }
 
 // Replay writes the texts of a receipt again; see Model.Write. Where one differs, the

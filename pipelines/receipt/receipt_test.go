@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -17,6 +18,7 @@ import (
 	"github.com/quire-ml/quire/model/checkpoint"
 	"github.com/quire-ml/quire/model/kernel"
 	"github.com/quire-ml/quire/model/rnn"
+	"github.com/quire-ml/quire/model/sample"
 	"github.com/quire-ml/quire/pipelines/internal/tiny"
 	"github.com/quire-ml/quire/pipelines/receipt"
 	"github.com/quire-ml/quire/pipelines/text"
@@ -177,27 +179,80 @@ func TestDecodeRefuses(t *testing.T) {
 		}
 		return bytes.Replace(good, []byte(old), []byte(new), 1)
 	}
-	for want, data := range map[string][]byte{
+	cases := map[string][]byte{
 		"unexpected end of JSON input":                         nil,
-		"cannot unmarshal array":                               []byte("[]"),
+		"it is a JSON array, want an object":                   []byte("[]"),
 		`the format is "", this program reads quire-receipt/1`: []byte("{}"),
+		"the format is 3, this program reads quire-receipt/1":  []byte(`{"format":3}`),
 		`the format is "quire-receipt/2", this program`:        change("receipt/1", "receipt/2"),
-		`unknown field "top"`:                                  change(`"top_k"`, `"top"`),
-		"invalid character '{' after top-level value":          append(good, good...),
-		"its length is negative or above 2^31-1, it has no texts, or both a prompt and its ids": change(`"length": 50`, `"length": -1`),
-		"it has no texts, or both a prompt and its ids":                                         change(`"length": 50`, `"length": 2147483648`),
-		"unknown field \"hex\"":   change(`"bad "`, `{"hex": ""}`),
-		"cannot unmarshal number": change(`"bad "`, `3`),
-	} {
-		if got, err := receipt.Decode(data); err == nil || !strings.HasPrefix(err.Error(), "receipt: ") || !strings.Contains(err.Error(), want) {
+		"it has no top_k":                                                               change(`"top_k"`, `"top"`),
+		`unknown field "top"`:                                                           change(`"top_k"`, `"top": 1, "top_k"`),
+		"invalid character '{' after top-level value":                                   append(slices.Clone(good), good...),
+		"length is -1, want 0 to 1000000000":                                            change(`"length": 50`, `"length": -1`),
+		"length is 1000000001, want 0 to 1000000000":                                    change(`"length": 50`, `"length": 1000000001`),
+		"unknown field \"hex\"":                                                         change(`"bad "`, `{"hex": ""}`),
+		"prompt is a JSON number, want a text":                                          change(`"bad "`, `3`),
+		"prompt.base64 is a JSON number, want a text in base64":                         change(`"bad "`, `{"base64": 3}`),
+		"illegal base64 data":                                                           change(`"bad "`, `{"base64": "~"}`),
+		"length is a JSON string, want a whole number in range":                         change(`"length": 50`, `"length": "50"`),
+		"length is a JSON number 5.5, want a whole number in":                           change(`"length": 50`, `"length": 5.5`),
+		"temperature is a JSON string, want a number in range":                          change(`"temperature": 0.9`, `"temperature": "0.9"`),
+		"ban is a JSON object, want a list":                                             change(`"ban": [`, `"ban": {}, "prompt_ids": [`),
+		"bias is a JSON array, want an object":                                          change(`"bias": {`, `"bias": [1], "bias": {`),
+		"texts.stream is a JSON number -1, want a whole number, 0 or more, in range":    change(`"stream": 0`, `"stream": -1`),
+		"repetition_penalty is 0, want above 0; 1 is off":                               change(`"repetition_penalty": 1.2`, `"repetition_penalty": 0`),
+		"sample: repetition_penalty is -1, want above 0":                                change(`"repetition_penalty": 1.2`, `"repetition_penalty": -1`),
+		"sample: top_p is 0, want above 0; 1 is off":                                    change(`"top_p": 0.95`, `"top_p": 0`),
+		"stop has an empty text":                                                        change(`"ab"`, `"ab", ""`),
+		"it has both a prompt and prompt_ids":                                           change(`"length"`, `"prompt_ids": [1], "length"`),
+		"it has no texts":                                                               regexp.MustCompile(`(?s)"texts": .*`).ReplaceAll(good, []byte(`"texts": []}`)),
+		`checkpoint_sha256 is "../` + r.SHA256[:61] + `", want 64 hexadecimal digits`:   change(r.SHA256, "../"+r.SHA256[:61]),
+		`text 0: sha256 is "` + r.Texts[0].SHA256[1:] + `", want 64 hexadecimal digits`: change(r.Texts[0].SHA256, r.Texts[0].SHA256[1:]),
+		`finish is "end", want length or stop`:                                          change(`"finish": "`+string(r.Texts[0].Finish), `"finish": "end`),
+	}
+	cases["text 0: it has 49 bytes, and a text whose finish is length at least the length, 50"] = change(`"bytes": 50`, `"bytes": 49`)
+	cases["text 1: bytes is -1, want 0 or more"] = change(`"bytes": 2`, `"bytes": -1`)
+	cases["text 1: finish is stop, and the receipt has no stop"] = regexp.MustCompile(`(?s)"stop": \[.*?\],`).ReplaceAll(good, nil)
+	for _, key := range []string{"checkpoint_sha256", "prompt", "length", "temperature", "top_p", "min_p", "repetition_penalty", "seed"} {
+		cases["it has no "+key] = regexp.MustCompile(`"`+key+`": .*\n`).ReplaceAll(good, nil)
+	}
+	for _, key := range []string{"stream", "bytes", "sha256"} {
+		cases["text 0: it has no "+key] = regexp.MustCompile(`"`+key+`": .*\n`).ReplaceAll(good, nil)
+	}
+	for want, data := range cases {
+		if got, err := receipt.Decode(data); err == nil || got != nil || !strings.HasPrefix(err.Error(), "receipt: ") || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %+v, %v, want %s", data, got, err, want)
 		}
+	}
+	if _, err := receipt.Decode(change(`"seed": -5`, `"seed": null`)); err == nil || err.Error() != "receipt: it has no seed" {
+		t.Errorf("a seed that is null: %v", err)
+	}
+}
+
+// TestNewIsWhole: what is off has one form in a receipt, which Decode takes.
+func TestNewIsWhole(t *testing.T) {
+	m := open(t, saved(t, t.TempDir(), vocab.Rune, "abcdefghijq \n", 1))
+	q := &text.Request{Prompt: &text.Prompt{}, Length: 3, Sampling: sample.Options{Temperature: 1, TopP: 1}, Stop: []string{"", "zz", ""}, Streams: []uint64{0}}
+	r, _ := made(t, m, q)
+	if r.RepetitionPenalty != 1 || !slices.Equal(r.Stop, []receipt.Bytes{"zz"}) {
+		t.Errorf("%+v", r)
+	}
+	data, err := r.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r, err = receipt.Decode(data); err != nil {
+		t.Fatalf("%s: %v", data, err)
+	}
+	if _, err := r.Replay(t.Context(), m, silent); err != nil {
+		t.Error(err)
 	}
 }
 
 // FuzzDecode: what is decoded has one form.
 func FuzzDecode(f *testing.F) {
-	f.Add([]byte(`{"format":"quire-receipt/1","prompt":{"base64":"/w=="},"length":1,"texts":[{"stream":0}]}`))
+	f.Add([]byte(`{"format":"quire-receipt/1","checkpoint_sha256":"` + strings.Repeat("5", 64) + `","prompt":{"base64":"/w=="},"length":1,"temperature":1,` +
+		`"top_k":0,"top_p":1,"min_p":0,"repetition_penalty":1,"seed":7,"texts":[{"stream":0,"bytes":1,"sha256":"` + strings.Repeat("7", 64) + `","finish":"length"}]}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		r, err := receipt.Decode(data)
 		if err != nil {
