@@ -236,6 +236,18 @@ func (l *lab) files(dir string) []string {
 func TestUsage(t *testing.T) {
 	l := newLab(t)
 	l.fails(2, []string{`unknown command "trian"`, "the nearest is train", "--help"}, "trian")
+	for _, c := range []struct {
+		args []string
+		says string
+	}{
+		{[]string{"help", "serv"}, "no help for \"serv\": it is no command of \"quire\"; the nearest is serve; see `quire --help`"},
+		{[]string{"help", "runs", "shw"}, "no help for \"shw\": it is no command of \"quire runs\"; the nearest is show; see `quire runs --help`"},
+	} {
+		var out, stderr bytes.Buffer
+		if code := command.Execute(t.Context(), command.Quire(), c.args, &out, &stderr); code != 2 || out.Len() > 0 || stderr.String() != "quire: "+c.says+"\n" {
+			t.Errorf("%v: exit code %d: %s%s, want %s", c.args, code, &out, &stderr, c.says)
+		}
+	}
 	l.fails(2, []string{`unknown flag: --temprature`, "the nearest is --temperature", "--help"}, "generate", "--temprature", "1")
 	l.fails(2, []string{"--nonsense", "quire train --help"}, "train", "--nonsense")
 	l.fails(2, []string{`"extra" is an argument too many for ` + "`quire train`; see `quire train --help`"}, "train", "extra")

@@ -46,6 +46,9 @@ func spare(c *cobra.Command, outlets []outlet, reads ...string) error {
 		if o.file == "" {
 			continue
 		}
+		if err := noDash(c, o.flag, o.file); err != nil {
+			return err
+		}
 		for _, other := range outlets[:i] {
 			if oneFile(o.file, other.file) {
 				return usage(c, fmt.Errorf("%s and %s name one file, %s", other.flag, o.flag, o.file))
@@ -61,6 +64,18 @@ func spare(c *cobra.Command, outlets []outlet, reads ...string) error {
 		}
 	}
 	return nil
+}
+
+// noDash refuses a file named -, by which a person means standard output.
+func noDash(c *cobra.Command, flag, file string) error {
+	if file != "-" {
+		return nil
+	}
+	advice := "name a file"
+	if flag == textOutlet("").flag && c.Name() != "report" {
+		advice = "without " + flag + " the text goes to stdout"
+	}
+	return usage(c, fmt.Errorf("%s is -, which is not standard output here: %s; ./- is a file of that name", flag, advice))
 }
 
 // check refuses a file that is there and is of another kind.

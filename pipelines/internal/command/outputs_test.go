@@ -40,6 +40,11 @@ func TestSpare(t *testing.T) {
 		{"is not a text", append(generate, "--out", in("other.json"))},
 		{"is not a receipt", append(generate, "--receipt", in("text.txt"))},
 		{"is not a receipt", append(generate, "--receipt", in("other.json"))},
+		{"--out is -, which is not standard output here: without --out the text goes to stdout; ./- is a file of that name", append(generate, "--out", "-")},
+		{"--out is -, which is not standard output here: without --out", []string{"replay", in("receipt.json"), "--checkpoint", model, "--out", "-"}},
+		{"--receipt is -, which is not standard output here: name a file; ./-", append(generate, "--receipt", "-")},
+		{"--html is -, which is not standard output here: name a file", []string{"score", "--text", "the", "--html", "-"}},
+		{"--out is -, which is not standard output here: name a file", []string{"report", "--out", "-"}},
 		{"is not a page", []string{"score", "--text", "the", "--html", in("text.txt")}},
 	} {
 		l.fails(2, []string{c.says}, c.args...)

@@ -32,6 +32,9 @@ first. A round writes its own page at its end, beside its record.`,
 		if err != nil {
 			return err
 		}
+		if err := noDash(c, "--out", out); err != nil {
+			return err
+		}
 		res, err := page.Write(c.Context(), r.Config.Workdir, args, out)
 		if err != nil {
 			return err
