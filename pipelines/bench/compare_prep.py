@@ -1,4 +1,5 @@
-"""Prepares texts with quire and with TensorFlow's own means on the same cores, and prints MB/s and peak memory.
+"""Prepares texts with quire and with TensorFlow's own means on the same cores, and prints MB/s, CPU seconds a gigabyte and
+peak memory.
 
     QUIRE_PYTHON=python3 $QUIRE_PYTHON pipelines/bench/compare_prep.py [--megabytes 1000] [--tensorflow-megabytes 11] [--runs 3]
 
@@ -53,7 +54,7 @@ def write(path, text, megabytes, unicode):
 
 
 def run(command):
-    """Seconds, peak MB of memory, and the last line of output."""
+    """Seconds, CPU seconds, peak MB of memory, and the last line of output."""
     began = time.perf_counter()
     p = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     out, err = p.stdout.read(), p.stderr.read()
@@ -61,7 +62,7 @@ def run(command):
     p.returncode = status
     if status != 0:
         sys.exit(f"{command[0]} failed: {err or out}")
-    return time.perf_counter() - began, usage.ru_maxrss / 1024, out.strip().splitlines()[-1]
+    return time.perf_counter() - began, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024, out.strip().splitlines()[-1]
 
 
 def quire(binary, text, out, runner, extra=()):
@@ -107,17 +108,19 @@ def main():
             write(path, text, a.megabytes, kind == "unicode")
             size = os.path.getsize(path) / 1e6
             for runner in ("direct", "prism"):
-                rates, peaks, digests = [], [], set()
+                rates, costs, peaks, digests = [], [], [], set()
                 for i in range(a.runs):
                     out = os.path.join(folder, f"set-{kind}-{runner}-{i}")
-                    seconds, peak, result = quire(binary, path, out, runner)
+                    seconds, cpu, peak, result = quire(binary, path, out, runner)
                     rates.append(size / seconds)
+                    costs.append(cpu / size * 1000)
                     peaks.append(peak)
                     digests.add(json.loads(result)["manifest_sha256"][:12])
                     subprocess.run(["rm", "-rf", out], check=True)
                 rate = statistics.median(rates)
                 best = max(best, rate) if kind == "ascii" else best
-                print(f"quire {kind:8} {runner:7} {size:6.0f} MB  {rate:7.1f} MB/s  peak {max(peaks):5.0f} MB  manifest {' '.join(digests)}", flush=True)
+                print(f"quire {kind:8} {runner:7} {size:6.0f} MB  {rate:7.1f} MB/s  "
+                      f"{statistics.median(costs):5.1f} CPU s/GB  peak {max(peaks):5.0f} MB  manifest {' '.join(digests)}", flush=True)
             os.remove(path)
         try:
             import tensorflow as tf

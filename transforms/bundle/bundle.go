@@ -77,6 +77,23 @@ func (g *Group[R]) Do(f func(ctx context.Context) (R, error)) ([]R, error) {
 	return append(early, ready...), nil
 }
 
+// maxWaiting bounds the pieces of work that are in Wait without a core: each holds what it
+// has open, such as files.
+const maxWaiting = 4
+
+var waiting atomic.Int64
+
+// Wait calls f, which waits for a disk or a network, from within a piece of work. Meanwhile,
+// other work has the core, unless 4 pieces wait already.
+func Wait(f func()) {
+	defer waiting.Add(-1)
+	if waiting.Add(1) <= maxWaiting {
+		cores.give()
+		defer cores.take()
+	}
+	f()
+}
+
 // A semaphore admits GOMAXPROCS pieces of work.
 type semaphore struct {
 	mu   sync.Mutex

@@ -88,6 +88,48 @@ func TestSlowHead(t *testing.T) {
 	})
 }
 
+// TestWait gives work that waits: 4 pieces leave their core to others, more do not.
+func TestWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(2))
+		end := make(chan struct{})
+		var begun atomic.Int64
+		var got []int
+		for range 2 { // what waited once, counts no longer
+			go func() {
+				var g Group[int]
+				g.Begin(t.Context())
+				for i := range 8 {
+					done, err := g.Do(func(context.Context) (int, error) {
+						begun.Add(1)
+						Wait(func() { <-end })
+						return i, nil
+					})
+					if err != nil {
+						t.Error(err)
+					}
+					got = append(got, done...)
+				}
+				rest, err := g.Finish()
+				if err != nil {
+					t.Error(err)
+				}
+				got = append(got, rest...)
+			}()
+			synctest.Wait()
+			if n := begun.Swap(0); n != maxWaiting+2 {
+				t.Errorf("%d pieces began, want 4 without a core and 2 with one", n)
+			}
+			close(end)
+			synctest.Wait()
+			if n := begun.Swap(0); n != 2 || !slices.Equal(got, []int{0, 1, 2, 3, 4, 5, 6, 7}) {
+				t.Errorf("%d pieces more, got %v", n, got)
+			}
+			end, got = make(chan struct{}), nil
+		}
+	})
+}
+
 // TestForgets: a group keeps no result that it has returned.
 func TestForgets(t *testing.T) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(3))

@@ -12,7 +12,6 @@ import (
 
 	"github.com/quire-ml/quire/runners/store"
 	"github.com/quire-ml/quire/transforms/bundle"
-	"github.com/quire-ml/quire/transforms/dataset"
 )
 
 const (
@@ -41,8 +40,8 @@ type gatherer struct {
 }
 
 // write writes the shard t from the set's parts, which are not changed, holding
-// at most about slabBytes of records in memory.
-func (g *gatherer) write(ctx context.Context, st *store.Store, t Target, parts []part, slabBytes int64) (dataset.Shard, error) {
+// at most about slabBytes of records in memory. The shard is to be committed, or aborted.
+func (g *gatherer) write(ctx context.Context, st *store.Store, t Target, parts []part, slabBytes int64) (_ *shardWriter, err error) {
 	g.st, g.target, g.parts = st, t, parts
 	if g.open == nil {
 		g.open = map[string]*store.Object{}
@@ -54,9 +53,13 @@ func (g *gatherer) write(ctx context.Context, st *store.Store, t Target, parts [
 	defer slabs.Put(g.slab)
 	w, err := create(ctx, st, t)
 	if err != nil {
-		return dataset.Shard{}, err
+		return nil, err
 	}
-	defer w.abort()
+	defer func() {
+		if err != nil {
+			w.abort()
+		}
+	}()
 	for number := int64(0); ; number++ {
 		lo, hi := t.slab(number, slabBytes)
 		if lo >= hi {
@@ -65,18 +68,18 @@ func (g *gatherer) write(ctx context.Context, st *store.Store, t Target, parts [
 		g.slab.begin(t, lo, hi)
 		for i := range parts {
 			if err := g.take(ctx, i, number == 0); err != nil {
-				return dataset.Shard{}, fmt.Errorf("tfrecordio: shard %s: part %s: %w", t.Name, parts[i].name, err)
+				return nil, fmt.Errorf("tfrecordio: shard %s: part %s: %w", t.Name, parts[i].name, err)
 			}
 		}
 		if err := g.slab.complete(); err != nil {
-			return dataset.Shard{}, fmt.Errorf("tfrecordio: shard %s: %w", t.Name, err)
+			return nil, fmt.Errorf("tfrecordio: shard %s: %w", t.Name, err)
 		}
 		if err := w.write(g.slab.records); err != nil {
-			return dataset.Shard{}, err
+			return nil, err
 		}
 		bundle.Done(int64(len(g.slab.records)))
 	}
-	return w.commit()
+	return w, nil
 }
 
 func (g *gatherer) close() error {

@@ -250,9 +250,7 @@ func (o Options) Collect(ctx context.Context, t Target, parcels []Parcel) (shard
 		if err != nil {
 			return shard, err
 		}
-		var files gatherer
-		shard, err = files.write(ctx, g.st, t, parts, o.SlabBytes)
-		return shard, errors.Join(err, files.close())
+		return gatherAll(ctx, g.st, t, parts, o.SlabBytes)
 	}
 	slabs := map[int64][][]byte{}
 	for _, p := range parcels {
@@ -269,6 +267,18 @@ func (o Options) Collect(ctx context.Context, t Target, parcels []Parcel) (shard
 		files = append(files, p)
 	}
 	return g.join(ctx, t, files)
+}
+
+// gatherAll writes a shard from part files.
+func gatherAll(ctx context.Context, st *store.Store, t Target, parts []part, slabBytes int64) (shard dataset.Shard, err error) {
+	var g gatherer
+	defer func() { err = errors.Join(err, g.close()) }()
+	w, err := g.write(ctx, st, t, parts, slabBytes)
+	if err != nil {
+		return shard, err
+	}
+	defer w.abort()
+	return w.commit()
 }
 
 // iterate returns an iterator like those of engines.

@@ -98,8 +98,14 @@ func writePart(ctx context.Context, st *store.Store, name string, entries []Entr
 	}
 	defer w.Abort()
 	var f frame
+	var warm warmer
 	var buf []byte
 	for i, at := range ordered {
+		if i%warmed == 0 {
+			for _, next := range ordered[i:min(i+warmed, len(ordered))] {
+				warm.touch(entries[next].IDs)
+			}
+		}
 		if buf == nil {
 			entry := entryHead + len(entries[at].IDs)
 			buf = make([]byte, 0, min(chunkBytes+entry, len(entries)*entry))

@@ -25,7 +25,7 @@ func TestOpenParts(t *testing.T) {
 		parts = append(parts, p)
 	}
 	g := new(gatherer)
-	got, err := g.write(t.Context(), st, all[0], parts, 1<<20)
+	got, err := commit(g.write(t.Context(), st, all[0], parts, 1<<20))
 	if err != nil || got != described(all[0]) {
 		t.Errorf("got %+v, %v", got, err)
 	}

@@ -1,6 +1,7 @@
 package tfrecordio
 
 import (
+	"encoding/binary"
 	"fmt"
 
 	"github.com/quire-ml/quire/transforms/bundle"
@@ -15,6 +16,7 @@ type slab struct {
 	lo, hi      int64  // ranks: lo ≤ rank < hi
 	records     []byte // (hi-lo) records
 	seen        []bool // (hi-lo)
+	warmer      warmer
 }
 
 // perSlab returns how many records a slab of about slabBytes has.
@@ -56,6 +58,9 @@ func (w *slab) begin(t Target, lo, hi int64) {
 func (w *slab) place(entries []byte, offset int64) (taken int64, err error) {
 	size := int64(entryHead + w.frame.ids)
 	for ; int64(len(entries)) >= size; entries = entries[size:] {
+		if taken%warmed == 0 {
+			w.warm(entries[:min(int64(len(entries)), warmed*size)])
+		}
 		rank, payload, err := w.frame.check(entries[:size])
 		switch {
 		case err != nil:
@@ -72,6 +77,17 @@ func (w *slab) place(entries []byte, offset int64) (taken int64, err error) {
 		offset += size
 	}
 	return taken, nil
+}
+
+// warm touches the places of entries, which are not verified yet.
+func (w *slab) warm(entries []byte) {
+	size := entryHead + w.frame.ids
+	for ; len(entries) >= size; entries = entries[size:] {
+		at := uint64(binary.LittleEndian.Uint64(entries[4:])) - uint64(w.lo)
+		if at < uint64(w.hi-w.lo) {
+			w.warmer.touch(w.records[int64(at)*w.recordBytes:][:w.recordBytes])
+		}
+	}
 }
 
 // complete returns an error where the slab lacks a record.

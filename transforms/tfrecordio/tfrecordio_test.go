@@ -135,9 +135,15 @@ func scattered(t testing.TB, st *store.Store, all []Target, perRange int) (parts
 
 // gather writes a shard from part files.
 func gather(ctx context.Context, st *store.Store, t Target, parts []part, slabBytes int64) (dataset.Shard, error) {
-	g := new(gatherer)
-	shard, err := g.write(ctx, st, t, parts, slabBytes)
-	return shard, errors.Join(err, g.close())
+	return gatherAll(ctx, st, t, parts, slabBytes)
+}
+
+// commit commits what write has written.
+func commit(w *shardWriter, err error) (dataset.Shard, error) {
+	if err != nil {
+		return dataset.Shard{}, err
+	}
+	return w.commit()
 }
 
 // described returns what the manifest says of a shard that is as it should be.
@@ -164,7 +170,7 @@ func TestGather(t *testing.T) {
 				if records < 64 && c.n > 1000 {
 					continue
 				}
-				got, err := g.write(t.Context(), st, tg, parts, records*size+1)
+				got, err := commit(g.write(t.Context(), st, tg, parts, records*size+1))
 				if err != nil || got != described(tg) {
 					t.Fatalf("%+v, slabs of %d: got %+v, %v, want %+v", c, records, got, err, described(tg))
 				}

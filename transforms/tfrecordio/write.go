@@ -154,15 +154,26 @@ func (f *writeFn) ProcessElement(ctx context.Context, t Target, parcels func(*[]
 		}
 	}
 	parts := f.parts
-	done, err := f.group.Do(func(ctx context.Context) (dataset.Shard, error) {
-		g := f.gatherers.Take()
-		defer f.gatherers.Put(g)
-		return g.write(ctx, f.st, t, parts, f.Options.SlabBytes)
+	done, err := f.group.Do(func(ctx context.Context) (shard dataset.Shard, err error) {
+		w, err := f.gather(ctx, t, parts)
+		if err != nil {
+			return shard, err
+		}
+		defer w.abort()
+		bundle.Wait(func() { shard, err = w.commit() })
+		return shard, err
 	})
 	for _, s := range done {
 		emit(s)
 	}
 	return err
+}
+
+// gather writes a shard with one of the gatherers.
+func (f *writeFn) gather(ctx context.Context, t Target, parts []part) (*shardWriter, error) {
+	g := f.gatherers.Take()
+	defer f.gatherers.Put(g)
+	return g.write(ctx, f.st, t, parts, f.Options.SlabBytes)
 }
 
 // FinishBundle emits the last shards.
