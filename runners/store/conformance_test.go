@@ -27,7 +27,7 @@ func TestMain(m *testing.M) {
 	defaultTiming = timing{attempt: 5 * time.Second, call: 20 * time.Second, first: 20 * time.Second, quiet: time.Minute, pause: time.Millisecond,
 		pauseMax: 10 * time.Millisecond}
 	digestBytes, chunkBytes, rangeBytes, aheadBytes = 128<<10, 256<<10, 200<<10, 32<<10
-	sizes = []int{0, 1, 1000, int(digestBytes) + 1, chunkBytes, chunkBytes + 1, 2*chunkBytes + 12345}
+	sizes = []int{0, 1, 1000, int(digestBytes), int(digestBytes) + 1, chunkBytes, chunkBytes + 1, 2*chunkBytes + 12345}
 	if os.Getenv(childVariable) != "" {
 		child()
 		return

@@ -13,7 +13,7 @@ import (
 
 func TestSwap(t *testing.T) {
 	conform(t, func(t *testing.T, s *Store) {
-		for _, n := range []int{3, int(digestBytes) + 5, chunkBytes + 5} {
+		for _, n := range []int{3, int(digestBytes), int(digestBytes) + 5, chunkBytes + 5} {
 			name := fmt.Sprintf("p/%d", n)
 			a, b := random(1, n), random(2, n)
 			first, err := s.Swap(ctx, name, a, "")

@@ -18,6 +18,13 @@ func TestRank(t *testing.T) {
 		first := int64(0)
 		for split, n := range totals {
 			pi := dataset.NewPermutation(n, 1, uint64(split))
+			ranks := make([]int64, n/2)
+			o.Each(ranks, split, n/3)
+			for k, rank := range ranks {
+				if want := first + pi.At(n/3+int64(k)); rank != want {
+					t.Fatalf("%v: sequence %d of split %d has rank %d, want %d", totals, n/3+int64(k), split, rank, want)
+				}
+			}
 			for i := range n {
 				rank := o.Rank(split, i)
 				if rank != first+pi.At(i) || seen[rank] {
