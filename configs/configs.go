@@ -122,13 +122,14 @@ type Test struct {
 
 // Model is the network's architecture.
 type Model struct {
-	Cell          string  `mapstructure:"cell"`
-	Layers        int     `mapstructure:"layers"`
-	Embedding     int     `mapstructure:"embedding"`
-	Hidden        int     `mapstructure:"hidden"`
-	Dropout       float64 `mapstructure:"dropout"`
-	InputDropout  float64 `mapstructure:"input_dropout"`
-	WeightDropout float64 `mapstructure:"weight_dropout"`
+	Cell           string  `mapstructure:"cell"`
+	Layers         int     `mapstructure:"layers"`
+	Embedding      int     `mapstructure:"embedding"`
+	Hidden         int     `mapstructure:"hidden"`
+	Dropout        float64 `mapstructure:"dropout"`
+	InputDropout   float64 `mapstructure:"input_dropout"`
+	WeightDropout  float64 `mapstructure:"weight_dropout"`
+	EmbeddingRange float64 `mapstructure:"embedding_range"`
 }
 
 // Train says how a model learns.

@@ -115,6 +115,7 @@ func TestIdentity(t *testing.T) {
 			`"lr"`, `"hidden":"carry","lr"`).Replace(quickstart)},
 		{"model.input_dropout=0.1 model.weight_dropout=0.2", "", strings.NewReplacer(`"layers":1`,
 			`"input_dropout":0.1,"layers":1,"weight_dropout":0.2`).Replace(quickstart)},
+		{"model.embedding_range=0.4", "", strings.Replace(quickstart, `"hidden"`, `"embedding_range":0.4,"hidden"`, 1)},
 	} {
 		got, err := loaded(t, "quickstart", strings.Fields(test.set)...).Identity(test.from)
 		if err != nil || string(got) != test.want {
@@ -159,7 +160,7 @@ func TestAxes(t *testing.T) {
 	for i := range axes {
 		got = append(got, strings.TrimPrefix(axes[i].name, sweepPrefix))
 	}
-	younger := []string{"prep.pack=newline"}
+	younger := []string{"prep.pack=newline", "model.embedding_range=0.4"}
 	want := loaded(t, "base", younger...).KeysOf(Data, Weights, Course, Kept)
 	if !slices.Equal(got, want) {
 		t.Errorf("axes are\n%v, want\n%v", got, want)

@@ -57,7 +57,7 @@ func TestNames(t *testing.T) {
 		round.limit_minutes.sample notify.command notify.webhook notify.secret notify.after_slots
 		train.hidden train.average train.from train.curriculum.seq_length train.curriculum.epochs train.curriculum.sampling
 		gc.keep_last gc.keep_daily gc.keep_weekly gc.keep_monthly gc.keep_within gc.keep_promotions gc.keep_sweeps
-		corpus.encoding corpus.newlines corpus.records prep.pack
+		model.embedding_range corpus.encoding corpus.newlines corpus.records prep.pack
 		generate.unknown generate.num generate.stop generate.min_p generate.repetition_penalty generate.ban
 		node.kind node.launch node.stages node.binary node.template node.namespace node.parallel`)
 	var got []string

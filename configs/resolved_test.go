@@ -128,7 +128,7 @@ func TestExplain(t *testing.T) {
 		"Train.LR":  "configs: Train.LR is an unknown key; the nearest is train.lr",
 		"epochs":    "configs: epochs is an unknown key; the nearest is train.epochs",
 		"model": "configs: model is a section; its keys are model.cell, model.layers, model.embedding, model.hidden, model.dropout, " +
-			"model.input_dropout, model.weight_dropout",
+			"model.input_dropout, model.weight_dropout, model.embedding_range",
 	} {
 		_, err := r.Explain(key)
 		if e := mistake(t, err); e.Error() != want {

@@ -2,6 +2,7 @@ package rnn_test
 
 import (
 	"math"
+	"slices"
 	"strconv"
 	"testing"
 
@@ -63,6 +64,16 @@ func TestInit(t *testing.T) {
 	}
 	if got := w.Embedding()[:3]; got[0] != wantInit[0] || got[1] != wantInit[1] || got[2] != wantInit[2] {
 		t.Errorf("first values %v, want %v", got, wantInit)
+	}
+	before := slices.Clone(w.Flat)
+	w.InitEmbedding(1, 0.4)
+	for i, x := range w.Embedding() {
+		if want := 8 * before[i]; x != want { // 0.4 is 8 times Keras' range, in float64 too
+			t.Fatalf("value %d of a wider range is %v, want %v", i, x, want)
+		}
+	}
+	if n := len(w.Embedding()); !slices.Equal(w.Flat[n:], before[n:]) {
+		t.Error("another range of the embedding changes other weights")
 	}
 }
 

@@ -53,10 +53,17 @@ func (w *Weights) Dense() (weight, bias []float32) {
 // uniform in ±Limit, from 24 bits of a hash of (seed, p, i).
 func (w *Weights) Init(seed int64) {
 	for pos, p := range w.list {
-		key := kernel.Hash(kernel.Hash(uint64(seed)) + uint64(pos))
-		for i := range w.ByPos[pos] {
-			u := kernel.Hash(key+uint64(i)) >> 40
-			w.ByPos[pos][i] = float32(p.Limit * (float64(u)/(1<<23) - 1))
-		}
+		w.init(seed, pos, p.Limit)
+	}
+}
+
+// InitEmbedding is Init of the embedding alone, uniform in ±limit.
+func (w *Weights) InitEmbedding(seed int64, limit float64) { w.init(seed, 0, limit) }
+
+func (w *Weights) init(seed int64, pos int, limit float64) {
+	key := kernel.Hash(kernel.Hash(uint64(seed)) + uint64(pos))
+	for i := range w.ByPos[pos] {
+		u := kernel.Hash(key+uint64(i)) >> 40
+		w.ByPos[pos][i] = float32(limit * (float64(u)/(1<<23) - 1))
 	}
 }

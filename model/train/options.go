@@ -15,14 +15,15 @@ import (
 type Options struct {
 	TrainerOptions // Seed also decides the initial weights and the order of passages
 
-	Shape       rnn.Shape
-	Start       *rnn.Weights // first weights, of the same shape; nil: initial weights by Seed
-	SeqLength   int          // L
-	Batch       int          // B
-	LR          float64      // learning rate
-	Schedule    Schedule     // course of the learning rate; empty is Constant
-	WarmupSteps int64        // steps over which the learning rate rises to LR
-	Curriculum  Curriculum
+	Shape          rnn.Shape
+	Start          *rnn.Weights // first weights, of the same shape; nil: initial weights by Seed
+	EmbeddingRange float64      // initial values of the embedding are uniform in ± this; 0: in the range of rnn.Shape.Parameters
+	SeqLength      int          // L
+	Batch          int          // B
+	LR             float64      // learning rate
+	Schedule       Schedule     // course of the learning rate; empty is Constant
+	WarmupSteps    int64        // steps over which the learning rate rises to LR
+	Curriculum     Curriculum
 
 	Epochs     int   // 0 saves the untrained network; with Cosine or Sampling it decides the weights too
 	Patience   int   // epochs without a lower validation loss that end the training; 0: never

@@ -65,6 +65,9 @@ func (r *training) start(ctx context.Context) error {
 	w := rnn.NewWeights(r.o.Shape)
 	if start := r.o.Start; start == nil {
 		w.Init(r.o.Seed)
+		if r.o.EmbeddingRange > 0 {
+			w.InitEmbedding(r.o.Seed, r.o.EmbeddingRange)
+		}
 	} else if start.Shape != r.o.Shape {
 		return fmt.Errorf("train: the weights to start from have shape %+v, want %+v, the shape of the network", start.Shape, r.o.Shape)
 	} else {

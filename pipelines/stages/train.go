@@ -191,6 +191,7 @@ func trainOptions(ctx context.Context, c *configs.Config, set *dataset.Set, cons
 func sizeOptions(c *configs.Config, vocabulary, seqLength int) train.Options {
 	o, m := Course(&c.Train, seqLength), &c.Model
 	o.Shape = rnn.Shape{Cell: rnn.Cell(m.Cell), Layers: m.Layers, Vocabulary: vocabulary, Embedding: m.Embedding, Hidden: m.Hidden}
+	o.EmbeddingRange = m.EmbeddingRange
 	o.Average, o.Dropout, o.InputDropout, o.WeightDropout = c.Train.Average, m.Dropout, m.InputDropout, m.WeightDropout
 	return o
 }

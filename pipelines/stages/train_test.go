@@ -3,12 +3,14 @@ package stages
 import (
 	"bytes"
 	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/quire-ml/quire/configs"
+	"github.com/quire-ml/quire/model/rnn"
 	"github.com/quire-ml/quire/model/train"
 	"github.com/quire-ml/quire/pipelines/internal/tiny"
 	"github.com/quire-ml/quire/pipelines/report"
@@ -47,6 +49,7 @@ func TestTrainRefuses(t *testing.T) {
 		"model.input_dropout":   func(c *configs.Config) { c.Model.InputDropout = 0.5 },
 		"model.layers":          func(c *configs.Config) { c.Model.Layers = 2 },
 		"model.embedding":       func(c *configs.Config) { c.Model.Embedding = 5 },
+		"model.embedding_range": func(c *configs.Config) { c.Model.EmbeddingRange = 0.4 },
 		"train.curriculum.seq_": func(c *configs.Config) { c.Train.Hidden, c.Train.Curriculum.SeqLength = "carry", 5 },
 	} {
 		other := *c
@@ -94,6 +97,31 @@ func TestTrainFresh(t *testing.T) {
 		before = data
 		if got := strings.Contains(lines.String(), "epoch 1: training loss"); got != (i != 1) {
 			t.Errorf("call %d trains: %v\n%s", i, got, lines.String())
+		}
+	}
+}
+
+// TestTrainEmbeddingRange: an untrained network has its embedding in the range that the
+// config asks for, and all other weights as they are without.
+func TestTrainEmbeddingRange(t *testing.T) {
+	var weights []*rnn.Weights
+	for _, set := range []string{"model.embedding_range=0.05", "model.embedding_range=0.4"} {
+		c := tiny.Config(t, tiny.Line(), "train.epochs=0", set)
+		o := TrainOptions{Set: prepared(t, c), Out: filepath.Join(c.Workdir, "run"), Console: report.NewConsole(io.Discard, true)}
+		res, err := Train(t.Context(), c, o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		weights = append(weights, tiny.Open(t, string(res.Checkpoint)).Weights)
+	}
+	n := len(weights[0].Embedding())
+	for i, x := range weights[1].Flat {
+		want := weights[0].Flat[i]
+		if i < n {
+			want *= 8
+		}
+		if x != want {
+			t.Fatalf("weight %d is %v, want %v", i, x, want)
 		}
 	}
 }

@@ -38,6 +38,7 @@ func others(l *lab) []other {
 
 		{key: "model.cell", value: "lstm"}, {key: "model.layers", value: "2"}, {key: "model.embedding", value: "5"}, {key: "model.hidden", value: "9"},
 		{key: "model.dropout", value: "0.5"}, {key: "model.input_dropout", value: "0.5"}, {key: "model.weight_dropout", value: "0.5"},
+		{key: "model.embedding_range", value: "0.4"},
 
 		{key: "train.out", value: "elsewhere"}, {key: "train.from", value: "start"}, {key: "train.epochs", value: "3"}, {key: "train.max_steps", value: "9"},
 		{key: "train.batch", value: "4"}, {key: "train.hidden", value: "carry"}, {key: "train.lr", value: "0.02"}, {key: "train.schedule", value: "cosine"},
