@@ -129,7 +129,7 @@ func changesOf(l *lab) []change {
 		}
 		now := append(slices.Clone(o.with), o.key+"="+o.value)
 		was := l.value(o.key, o.with...)
-		late := []string{"generate.unknown", "generate.stop", "generate.min_p", "generate.repetition_penalty", "generate.ban"}
+		late := []string{"model.embedding_range", "generate.unknown", "generate.stop", "generate.min_p", "generate.repetition_penalty", "generate.ban"}
 		if strings.HasPrefix(o.key, "corpus.") || slices.Contains(late, o.key) { // younger than the first keys: keys of stages have no default of it
 			was = "none"
 		}
