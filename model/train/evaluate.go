@@ -16,7 +16,7 @@ const (
 
 // Evaluate returns the loss of a model on a text: the mean cross-entropy of the
 // predicted characters, in nats, and their number. Every loss of a text that quire
-// reports or compares is this one.
+// reports or compares is this one, but for that of EvaluateWindows.
 //
 // Every character of a stretch but the first is predicted once, from the hidden
 // that the characters before it leave. To go faster, the predictions are divided
@@ -151,7 +151,7 @@ func newEvaluation(text Text, window int64) *evaluation {
 }
 
 // next sets id to the next character of a row and target to the character after
-// that. began says whether a stretch begins with id.
+// that. began says whether a stretch or a window begins with id.
 func (e *evaluation) next(ctx context.Context, r *evaluationRow, id, target *int32) (began bool, err error) {
 	for r.at+1 >= e.starts[r.stretch+1] {
 		r.stretch++

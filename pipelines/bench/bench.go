@@ -48,7 +48,7 @@ func (o Options) training() *train.Options {
 // Check refuses sizes that are out of range. The error begins with the name of the size.
 func (o Options) Check() error {
 	if _, err := rnn.ParseCell(string(o.Shape.Cell)); err != nil {
-		return fmt.Errorf("cell: %w", err)
+		return fmt.Errorf("cell is unknown: %w", err)
 	}
 	for _, n := range []struct {
 		name  string

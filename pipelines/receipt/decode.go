@@ -19,7 +19,7 @@ import (
 // MaxBytes is the size of the largest receipt that Decode takes.
 const MaxBytes = 64 << 20
 
-// maxLength is the most characters of a text that anybody is asked for.
+// maxLength is the largest length that a config may ask for.
 const maxLength = 1_000_000_000
 
 // Keys that a receipt, and each of its texts, has in any case.
@@ -73,8 +73,13 @@ func decode(data []byte) (*Receipt, error) {
 	return r, r.check()
 }
 
-// has returns an error for the first key that is missing. null is no value.
+// has returns an error for a key with capitals, and for the first key that is missing. null is no value.
 func has(object map[string]json.RawMessage, keys []string) error {
+	for key := range object {
+		if key != strings.ToLower(key) { // encoding/json would take it for the key in small letters
+			return fmt.Errorf("unknown field %q", key)
+		}
+	}
 	for _, key := range keys {
 		if raw, ok := object[key]; !ok || string(raw) == "null" {
 			return fmt.Errorf("it has no %s", key)
@@ -95,7 +100,7 @@ func (r *Receipt) check() error {
 	case len(r.PromptIDs) > 0 && r.Prompt != "":
 		return errors.New("it has both a prompt and prompt_ids")
 	case slices.Contains(r.Stop, ""):
-		return errors.New("stop has an empty text, which would end every text at once")
+		return errors.New("stop has an empty text, which ends no text")
 	case len(r.Texts) == 0:
 		return errors.New("it has no texts")
 	}

@@ -5,7 +5,7 @@
 //
 //	{"format":"quire-receipt/1",
 //	 "checkpoint_sha256":"…",              of the checkpoint's file
-//	 "prompt":"ROMEO: ",                   or "prompt_ids", where no text has the ids
+//	 "prompt":"ROMEO: ",                   "" beside "prompt_ids", where no text has the ids
 //	 "length":200,                         characters that were asked for
 //	 "temperature":0.8, "top_k":0, "top_p":1, "min_p":0, "repetition_penalty":1,
 //	 "ban":[0], "bias":{"7":1.5},          by id

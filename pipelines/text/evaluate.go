@@ -98,7 +98,7 @@ func EvaluateWindows(ctx context.Context, m *Model, setDir, split string, window
 	return res, nil
 }
 
-// mostWindow is far above any window after which a hidden knows more.
+// mostWindow is the longest window. No hidden remembers that far.
 const mostWindow = 1 << 16
 
 // CheckWindow returns an error for a number of characters that EvaluateWindows does not take.

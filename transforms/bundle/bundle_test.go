@@ -95,7 +95,7 @@ func TestWait(t *testing.T) {
 		end := make(chan struct{})
 		var begun atomic.Int64
 		var got []int
-		for range 2 { // what waited once, counts no longer
+		for range 2 { // a piece that has waited is no longer counted
 			go func() {
 				var g Group[int]
 				g.Begin(t.Context())

@@ -105,8 +105,8 @@ func (p Permutation) At(i int64) int64 {
 	}
 }
 
-// Each puts where first, first+1 and so on go into to: At of each. Several numbers go
-// through the network at a time: a round of one waits for its round before.
+// Each sets to[k] to At(first+k). Several numbers go through the network together: a
+// number's round must wait for its round before.
 func (p Permutation) Each(to []int64, first int64) {
 	if len(to) > 0 && (first < 0 || first > p.n-int64(len(to))) {
 		panic(fmt.Sprintf("dataset: %d numbers from %d on are not in a permutation of %d", len(to), first, p.n))
@@ -133,7 +133,7 @@ func (p Permutation) Each(to []int64, first int64) {
 // lanes is how many numbers Each computes at a time.
 const lanes = 4
 
-// four puts where the numbers of four pairs go into to.
+// four sets to[k] to the result for the pair (l[k], r[k]).
 func (p Permutation) four(to []int64, l, r [lanes]uint64) {
 	l0, l1, l2, l3 := l[0], l[1], l[2], l[3]
 	r0, r1, r2, r3 := r[0], r[1], r[2], r[3]

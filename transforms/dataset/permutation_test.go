@@ -191,6 +191,10 @@ func TestPermutationPanics(t *testing.T) {
 		"above":      func() { NewPermutation(3, 0, 0).At(3) },
 		"identity":   func() { EpochOrder(3, 0, 1).At(3) },
 		"nothing":    func() { Permutation{}.At(0) },
+
+		"each below":    func() { NewPermutation(3, 0, 0).Each(make([]int64, 1), -1) },
+		"each above":    func() { NewPermutation(9, 0, 0).Each(make([]int64, 4), 6) },
+		"each identity": func() { EpochOrder(3, 0, 1).Each(make([]int64, 2), 2) },
 	} {
 		func() {
 			defer func() {

@@ -29,7 +29,7 @@ func init() {
 // of a part file; a file with these bytes that is there already counts as written.
 // Memory, for each core: the lot's bytes and 3 times as much for ids, a piece of the plan,
 // 48 bytes a sequence, and the parcels that wait for the engine (60 bytes each by way of
-// files, else the range's records).
+// files, else the range's entries).
 type cutFn struct {
 	Options Options `json:"options"`
 

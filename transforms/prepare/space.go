@@ -59,7 +59,7 @@ func CheckSpace(ctx context.Context, st *store.Store, docs []corpus.Document, o 
 	return nil
 }
 
-// estimate returns the bytes of the part files and of the shards of a set, about.
+// estimate returns the bytes of the temporary files and of the shards of a set, about.
 func estimate(ctx context.Context, docs []corpus.Document, o Options) (parts, shards int64, err error) {
 	var r corpus.Reader
 	defer func() { err = errors.Join(err, r.Close()) }()
@@ -91,5 +91,9 @@ func estimate(ctx context.Context, docs []corpus.Document, o Options) (parts, sh
 	sequences := float64(corpus.Bytes(docs)) / float64(max(1, bytes)) * float64(chars) / float64(o.Stride)
 	ids, size := o.SeqLength+1, max(1, len(seen))
 	of := func(each int64) int64 { return int64(sequences * float64(each)) }
-	return of(tfrecordio.EntryBytes(ids, size)), of(tfrecordio.RecordBytes(ids, size)), nil
+	shards = of(tfrecordio.RecordBytes(ids, size))
+	if tfrecordio.Way(o.Way) == tfrecordio.Engine {
+		return shards, shards, nil // its files are slabs of whole records
+	}
+	return of(tfrecordio.EntryBytes(ids, size)), shards, nil
 }

@@ -39,6 +39,10 @@ func TestEstimate(t *testing.T) {
 				t.Errorf("%+v: estimated %d, took %d", o, c.got, want)
 			}
 		}
+		o.Way = "engine"
+		if slabs, again, err := estimate(t.Context(), docs, o); err != nil || slabs != shards || again != shards {
+			t.Errorf("%+v: the files of slabs, which have whole records, take %d, want %d, %v", o, slabs, shards, err)
+		}
 	}
 }
 

@@ -35,12 +35,15 @@ func TestDamagedPart(t *testing.T) {
 		if err := os.WriteFile(file, data, 0o644); err != nil {
 			t.Fatal(err)
 		}
-		_, err := gather(t.Context(), st, tg, parts, 2*tg.recordBytes())
+		_, err := gatherAll(t.Context(), st, tg, parts, 2*tg.recordBytes())
 		if err == nil || !strings.HasPrefix(err.Error(), where) || !strings.Contains(err.Error(), want) {
 			t.Fatalf("%s: %v, want %s", what, err, want)
 		}
 		if _, err := os.Stat(filepath.Join(dir, tg.Name)); !errors.Is(err, fs.ErrNotExist) {
 			t.Fatalf("%s: there is a shard: %v", what, err)
+		}
+		if left, err := filepath.Glob(filepath.Join(dir, ".tmp-*")); err != nil || len(left) > 0 {
+			t.Fatalf("%s: %v stays, %v", what, left, err)
 		}
 	}
 	for i := range whole {
@@ -58,7 +61,7 @@ func TestDamagedPart(t *testing.T) {
 	if err := os.Remove(file); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := gather(t.Context(), st, tg, parts, 1<<20); !errors.Is(err, store.ErrNotExist) || !strings.Contains(err.Error(), file) {
+	if _, err := gatherAll(t.Context(), st, tg, parts, 1<<20); !errors.Is(err, store.ErrNotExist) || !strings.Contains(err.Error(), file) {
 		t.Errorf("without the part: %v", err)
 	}
 }
@@ -79,7 +82,7 @@ func TestMissingRanks(t *testing.T) {
 		{"fewer", wide, parts, "tfrecordio: shard train-00001-of-00002.tfrecord: no byte range has rank 10"},
 		{"twice", first, slices.Concat(parts, parts), "is out of order or comes twice"},
 	} {
-		if _, err := gather(t.Context(), st, c.t, c.parts, 1<<20); err == nil || !strings.Contains(err.Error(), c.want) {
+		if _, err := gatherAll(t.Context(), st, c.t, c.parts, 1<<20); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: got %v, want %s", c.name, err, c.want)
 		}
 	}
@@ -101,7 +104,7 @@ func TestCancelled(t *testing.T) {
 	parts := scattered(t, st, all, 2)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := gather(ctx, st, all[0], parts, 1<<20); !errors.Is(err, context.Canceled) {
+	if _, err := gatherAll(ctx, st, all[0], parts, 1<<20); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
 	}
 	if _, err := options("", Files).Scatter(ctx, st, "part", []Entry{{IDs: packed(0)}}, all); !errors.Is(err, context.Canceled) {

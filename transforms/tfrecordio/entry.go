@@ -21,7 +21,7 @@ func EntryBytes(n, vocab int) int64 { return entryHead + IDBytes(n, vocab) }
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // A frame is what the records of a set have in common: all but the ids and the last checksum.
-// The zero value is that of no record.
+// The zero value has no length yet; see of.
 type frame struct {
 	ids  int    // bytes of a sequence's ids
 	head []byte // of a record: all before the ids

@@ -14,10 +14,8 @@ import (
 	"github.com/quire-ml/quire/transforms/bundle"
 )
 
-const (
-	maxOpen    = 256     // part files that a gatherer keeps open, or its share of those that the process may
-	probeBytes = 4 << 10 // of one read that looks for the start of a shard
-)
+// maxOpen is the number of part files that a gatherer keeps open, or its share of those that the process may.
+const maxOpen = 256
 
 // share returns how many parts a gatherer keeps open: its share of half of the files that the
 // process may open, where there is one a core.
@@ -139,12 +137,12 @@ func (g *gatherer) take(ctx context.Context, i int, first bool) error {
 }
 
 // seek returns the number of the part's first entry whose rank is not less than the
-// shard's first. Entries are ordered by rank and ranks spread evenly, so one or two
-// reads near the expected place find the entry.
+// shard's first. Entries are ordered by rank and ranks spread evenly, so mostly one
+// read around the expected place finds the entry.
 func (g *gatherer) seek(o *store.Object, p part) (int64, error) {
 	lo := g.target.Lo
 	size := g.target.entryBytes()
-	most := max(1, probeBytes/size)
+	most := int64(2*math.Sqrt(float64(p.count))) + 4 // two standard deviations of the place, either way
 	var f frame
 	f.of(int(g.target.IDBytes))
 	a, b := int64(0), p.count            // the entry is one of a…b

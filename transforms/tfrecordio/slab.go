@@ -83,7 +83,7 @@ func (w *slab) place(entries []byte, offset int64) (taken int64, err error) {
 func (w *slab) warm(entries []byte) {
 	size := entryHead + w.frame.ids
 	for ; len(entries) >= size; entries = entries[size:] {
-		at := uint64(binary.LittleEndian.Uint64(entries[4:])) - uint64(w.lo)
+		at := binary.LittleEndian.Uint64(entries[4:]) - uint64(w.lo)
 		if at < uint64(w.hi-w.lo) {
 			w.warmer.touch(w.records[int64(at)*w.recordBytes:][:w.recordBytes])
 		}

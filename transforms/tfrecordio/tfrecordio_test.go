@@ -133,11 +133,6 @@ func scattered(t testing.TB, st *store.Store, all []Target, perRange int) (parts
 	return parts
 }
 
-// gather writes a shard from part files.
-func gather(ctx context.Context, st *store.Store, t Target, parts []part, slabBytes int64) (dataset.Shard, error) {
-	return gatherAll(ctx, st, t, parts, slabBytes)
-}
-
 // commit commits what write has written.
 func commit(w *shardWriter, err error) (dataset.Shard, error) {
 	if err != nil {
@@ -234,7 +229,7 @@ func TestManyParts(t *testing.T) {
 	if len(parts) <= maxOpen {
 		t.Fatalf("only %d parts", len(parts))
 	}
-	if _, err := gather(t.Context(), st, tg, parts, 20*tg.recordBytes()); err != nil {
+	if _, err := gatherAll(t.Context(), st, tg, parts, 20*tg.recordBytes()); err != nil {
 		t.Fatal(err)
 	}
 	if file, err := os.ReadFile(filepath.Join(dir, tg.Name)); err != nil || !bytes.Equal(file, shardFile(0, 2*maxOpen)) {
@@ -248,7 +243,7 @@ func TestAgain(t *testing.T) {
 	all := targets(0, 20, 1)
 	parts := scattered(t, st, all, 5)
 	for range 2 {
-		if _, err := gather(t.Context(), st, all[0], parts, 1<<20); err != nil {
+		if _, err := gatherAll(t.Context(), st, all[0], parts, 1<<20); err != nil {
 			t.Fatal(err)
 		}
 		scattered(t, st, all, 5)

@@ -106,7 +106,9 @@ func number(t Target) (int64, Target) { return t.Number, t }
 // Order: none across shards; records by rank. Dropped: nothing; a rank that is
 // missing or comes twice is an error. Retry: the bytes depend on the input alone,
 // and a shard that is there with these bytes counts as written. Memory, for each
-// core: one slab and 8 bytes a part; besides, 80 bytes a part.
+// core: one slab and 8 bytes a part; besides, 80 bytes a part, and the open files or
+// upload buffers of up to 4 more shards that wait for the disk or the network (see
+// bundle.Wait).
 type writeFn struct {
 	Options Options `json:"options"`
 

@@ -1,12 +1,14 @@
 package command
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
 	"slices"
 	"sort"
 	"strconv"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -32,23 +34,25 @@ model.cell, layers, hidden and embedding, prep.seq_length (--length), train.batc
 precision. Else the sizes are the tutorial's. Dropout is not measured.`,
 		"  bench\n  bench --config shakespeare\n  bench --cell lstm --hidden 512 --embedding 128 --steps 20\n  bench --device gpu --steps 50",
 		func(c *cobra.Command) error {
-			if err := sizesOf(c, &o); err != nil {
+			keys, err := sizesOf(c, &o)
+			if err != nil {
 				return err
 			}
+			named := func(size string) string { return cmp.Or(keys[size], "--"+size) }
 			b.Shape.Cell = rnn.Cell(cell)
-			var err error
 			if b.Precision, err = kernel.ParsePrecision(precision); err != nil {
 				return usage(c, err)
 			}
 			if err := b.Check(); err != nil {
-				return usage(c, fmt.Errorf("--%w", err)) // a flag has the name of its size
+				size, why, _ := strings.Cut(err.Error(), " ")
+				return usage(c, fmt.Errorf("%s %s", named(size), why))
 			}
 			if !slices.Contains(device.Names, on) {
-				return usage(c, fmt.Errorf("--device is %q; it must be one of %v", on, device.Names))
+				return usage(c, fmt.Errorf("%s is %q; it must be one of %v", named("device"), on, device.Names))
 			}
 			gpu, taken, err := device.Open(on, b.CheckGPU(), b.Needs())
 			if err != nil {
-				return usage(c, fmt.Errorf("--device %s: %v", on, err)) // the remedies of errors speak of keys
+				return usage(c, fmt.Errorf("%s %s: %v", named("device"), on, err)) // the remedies of errors speak of keys
 			}
 			o.console(c).Line("bench: device %s", taken)
 			b.Device = gpu
@@ -57,7 +61,7 @@ precision. Else the sizes are the tutorial's. Dropout is not measured.`,
 				err = errors.Join(err, gpu.Close())
 			}
 			if deviceRemedy(err) != "" {
-				return fmt.Errorf("--device %s: %v", on, err)
+				return fmt.Errorf("%s %s: %v", named("device"), on, err)
 			}
 			if err != nil {
 				return err
@@ -79,12 +83,14 @@ precision. Else the sizes are the tutorial's. Dropout is not measured.`,
 	return c
 }
 
-// sizesOf gives the flags of sizes that were not given the values of the config that is asked for.
-func sizesOf(c *cobra.Command, o *common) error {
+// sizesOf sets each size's flag that is not given to its key's value, where a variable, --set or the file of --config
+// sets that key. It returns these keys by flag.
+func sizesOf(c *cobra.Command, o *common) (keys map[string]string, err error) {
 	r, err := o.load()
 	if err != nil {
-		return err
+		return nil, err
 	}
+	keys = map[string]string{}
 	m, t := r.Config.Model, r.Config.Train
 	for _, size := range []struct {
 		flag, key string
@@ -97,11 +103,12 @@ func sizesOf(c *cobra.Command, o *common) error {
 		set := r.Overridden(size.key) || o.config != "" && r.Set(size.key)
 		if f := c.Flag(size.flag); set && !f.Changed {
 			if err := f.Value.Set(fmt.Sprint(size.value)); err != nil {
-				return fmt.Errorf("command: bench: %s: %w", size.key, err)
+				return nil, fmt.Errorf("command: bench: %s: %w", size.key, err)
 			}
+			keys[size.flag] = size.key
 		}
 	}
-	return nil
+	return keys, nil
 }
 
 func printBench(w io.Writer, r *bench.Result) {

@@ -59,5 +59,6 @@ func TestBenchSizes(t *testing.T) {
 	if o := l.ok("bench", "--steps", "1", "--generate", "0"); !strings.HasPrefix(o.stdout, "model       gru, 1 layer, hidden 7, embedding 4; batches of 8 × 10\n") {
 		t.Errorf("in words: %v", o)
 	}
+	l.fails(2, []string{"prep.seq_length is 100000; it must be 1 to 65536"}, "bench", "--set", "prep.seq_length=100000")
 	l.fails(2, []string{"model.hiden", "model.hidden"}, "bench", "--set", "model.hiden=9")
 }

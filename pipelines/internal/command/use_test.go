@@ -212,7 +212,7 @@ func TestEvaluateSplit(t *testing.T) {
 }
 
 // TestEvaluateWindow: the loss in windows is that of their texts one by one, as score has it. What has
-// no such windows is refused, with the way that there is.
+// no such windows is refused, with a remedy.
 func TestEvaluateWindow(t *testing.T) {
 	l := untrained(t)
 	held, nats := l.read(l.corpus)[2700:2997], 0.0
