@@ -38,21 +38,19 @@ precision. Else the sizes are the tutorial's. Dropout is not measured.`,
 			if err != nil {
 				return err
 			}
-			named := func(size string) string { return cmp.Or(keys[size], "--"+size) }
 			b.Shape.Cell = rnn.Cell(cell)
 			if b.Precision, err = kernel.ParsePrecision(precision); err != nil {
 				return usage(c, err)
 			}
-			if err := b.Check(); err != nil {
-				size, why, _ := strings.Cut(err.Error(), " ")
-				return usage(c, fmt.Errorf("%s %s", named(size), why))
+			if err = b.Check(); err != nil {
+				return usage(c, keys.name(err))
 			}
 			if !slices.Contains(device.Names, on) {
-				return usage(c, fmt.Errorf("%s is %q; it must be one of %v", named("device"), on, device.Names))
+				return usage(c, fmt.Errorf("%s is %q; it must be one of %v", keys.of("device"), on, device.Names))
 			}
 			gpu, taken, err := device.Open(on, b.CheckGPU(), b.Needs())
 			if err != nil {
-				return usage(c, fmt.Errorf("%s %s: %v", named("device"), on, err)) // the remedies of errors speak of keys
+				return usage(c, fmt.Errorf("%s %s: %v", keys.of("device"), on, err)) // the remedies of errors speak of keys
 			}
 			o.console(c).Line("bench: device %s", taken)
 			b.Device = gpu
@@ -61,7 +59,7 @@ precision. Else the sizes are the tutorial's. Dropout is not measured.`,
 				err = errors.Join(err, gpu.Close())
 			}
 			if deviceRemedy(err) != "" {
-				return fmt.Errorf("%s %s: %v", named("device"), on, err)
+				return fmt.Errorf("%s %s: %v", keys.of("device"), on, err)
 			}
 			if err != nil {
 				return err
@@ -83,14 +81,26 @@ precision. Else the sizes are the tutorial's. Dropout is not measured.`,
 	return c
 }
 
+// sizeKeys are the keys that decide sizes, by flag.
+type sizeKeys map[string]string
+
+// of returns what decides a size: its key or its flag.
+func (k sizeKeys) of(size string) string { return cmp.Or(k[size], "--"+size) }
+
+// name returns an error that begins with a size with what decides it in its place.
+func (k sizeKeys) name(err error) error {
+	size, why, _ := strings.Cut(err.Error(), " ")
+	return fmt.Errorf("%s %s", k.of(size), why)
+}
+
 // sizesOf sets each size's flag that is not given to its key's value, where a variable, --set or the file of --config
-// sets that key. It returns these keys by flag.
-func sizesOf(c *cobra.Command, o *common) (keys map[string]string, err error) {
+// sets that key. It returns these keys.
+func sizesOf(c *cobra.Command, o *common) (keys sizeKeys, err error) {
 	r, err := o.load()
 	if err != nil {
 		return nil, err
 	}
-	keys = map[string]string{}
+	keys = sizeKeys{}
 	m, t := r.Config.Model, r.Config.Train
 	for _, size := range []struct {
 		flag, key string
