@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"reflect"
 	"regexp"
 	"slices"
@@ -40,7 +39,7 @@ func Decode(data []byte) (*Receipt, error) {
 
 func decode(data []byte) (*Receipt, error) {
 	var given map[string]json.RawMessage
-	if err := json.Unmarshal(data, &given); err != nil {
+	if err := json.Unmarshal(data, &given); err != nil { // also where something follows the object
 		return nil, inWords(err)
 	}
 	var format string
@@ -57,9 +56,6 @@ func decode(data []byte) (*Receipt, error) {
 	d.DisallowUnknownFields()
 	if err := d.Decode(r); err != nil {
 		return nil, inWords(err)
-	}
-	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		return nil, errors.New("something follows the JSON object")
 	}
 	var texts []map[string]json.RawMessage
 	if err := json.Unmarshal(given["texts"], &texts); err != nil {

@@ -55,26 +55,11 @@ func TestSlowHead(t *testing.T) {
 		defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(2))
 		head, begun, got := make(chan struct{}), 0, []int{}
 		go func() {
-			var g Group[int]
-			g.Begin(t.Context())
-			for i := range 100 {
-				begun++
-				done, err := g.Do(func(context.Context) (int, error) {
-					if i == 0 {
-						<-head
-					}
-					return i, nil
-				})
-				if err != nil {
-					t.Error(err)
+			grouped(t, 100, &got, func() { begun++ }, func(i int) {
+				if i == 0 {
+					<-head
 				}
-				got = append(got, done...)
-			}
-			rest, err := g.Finish()
-			if err != nil {
-				t.Error(err)
-			}
-			got = append(got, rest...)
+			})
 		}()
 		synctest.Wait()
 		if begun != 9 || len(got) != 0 { // 8 are held, the 9th is not taken
@@ -88,6 +73,29 @@ func TestSlowHead(t *testing.T) {
 	})
 }
 
+// grouped gives n pieces of work to a group, each after a call of given, and appends their
+// numbers to got as the group returns them.
+func grouped(t *testing.T, n int, got *[]int, given func(), work func(i int)) {
+	var g Group[int]
+	g.Begin(t.Context())
+	for i := range n {
+		given()
+		done, err := g.Do(func(context.Context) (int, error) {
+			work(i)
+			return i, nil
+		})
+		if err != nil {
+			t.Error(err)
+		}
+		*got = append(*got, done...)
+	}
+	rest, err := g.Finish()
+	if err != nil {
+		t.Error(err)
+	}
+	*got = append(*got, rest...)
+}
+
 // TestWait gives work that waits: 4 pieces leave their core to others, more do not.
 func TestWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -97,24 +105,10 @@ func TestWait(t *testing.T) {
 		var got []int
 		for range 2 { // a piece that has waited is no longer counted
 			go func() {
-				var g Group[int]
-				g.Begin(t.Context())
-				for i := range 8 {
-					done, err := g.Do(func(context.Context) (int, error) {
-						begun.Add(1)
-						Wait(func() { <-end })
-						return i, nil
-					})
-					if err != nil {
-						t.Error(err)
-					}
-					got = append(got, done...)
-				}
-				rest, err := g.Finish()
-				if err != nil {
-					t.Error(err)
-				}
-				got = append(got, rest...)
+				grouped(t, 8, &got, func() {}, func(int) {
+					begun.Add(1)
+					Wait(func() { <-end })
+				})
 			}()
 			synctest.Wait()
 			if n := begun.Swap(0); n != maxWaiting+2 {

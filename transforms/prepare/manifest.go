@@ -9,6 +9,7 @@ import (
 	"github.com/quire-ml/quire/transforms/corpus"
 	"github.com/quire-ml/quire/transforms/dataset"
 	"github.com/quire-ml/quire/transforms/layout"
+	"github.com/quire-ml/quire/transforms/tfrecordio"
 	"github.com/quire-ml/quire/transforms/vocab"
 )
 
@@ -40,8 +41,9 @@ func (p *plan) manifest(o Options, v *vocab.Vocab, vocabSHA256 string, shards []
 	if o.TestFraction > 0 {
 		m.Test = &dataset.Test{Fraction: o.TestFraction}
 	}
+	record := tfrecordio.Target{IDBytes: p.IDBytes}.RecordBytes()
 	for _, s := range o.splits() {
-		m.Splits = append(m.Splits, dataset.Split{Name: s.Name, Sequences: p.Totals[s.Kind], RecordBytes: int(p.RecordBytes)})
+		m.Splits = append(m.Splits, dataset.Split{Name: s.Name, Sequences: p.Totals[s.Kind], RecordBytes: int(record)})
 	}
 	written := make(map[string]dataset.Shard, len(shards))
 	for _, s := range shards {

@@ -16,20 +16,19 @@ import (
 // A plan holds everything that the second pass needs of the corpus as a whole. What it
 // needs of each range and each document is read from Rows and Pages, piece by piece.
 type plan struct {
-	Vocab       []byte // JSON
-	Rows        rows
-	Pages       []corpus.Page // of the documents, with digests, in their order
-	Totals      []int64       // (layout.Splits) sequences; none where they are not known yet
-	Chars       int64
-	Dropped     int64 // characters of no sequence
-	Replaced    int64 // invalid bytes that became U+FFFD
-	Unigram     float64
-	Bigram      float64
-	Trigrams    bool // Trigram is known
-	Trigram     float64
-	RecordBytes int64
-	IDBytes     int64       // of the ids of a record
-	Shards      []shardPlan // of all splits, in their order
+	Vocab    []byte // JSON
+	Rows     rows
+	Pages    []corpus.Page // of the documents, with digests, in their order
+	Totals   []int64       // (layout.Splits) sequences; none where they are not known yet
+	Chars    int64
+	Dropped  int64 // characters of no sequence
+	Replaced int64 // invalid bytes that became U+FFFD
+	Unigram  float64
+	Bigram   float64
+	Trigrams bool // Trigram is known
+	Trigram  float64
+	IDBytes  int64       // of the ids of a record
+	Shards   []shardPlan // of all splits, in their order
 }
 
 // A shardPlan is one shard of a set.
@@ -62,7 +61,6 @@ func newPlan(ctx context.Context, o Options, st corpus.Statistics, pages []corpu
 		return plan{}, fmt.Errorf("prepare: %w", err)
 	}
 	p.entropies(v, st)
-	p.RecordBytes = tfrecordio.RecordBytes(o.SeqLength+1, v.Size())
 	p.IDBytes = tfrecordio.IDBytes(o.SeqLength+1, v.Size())
 	if len(p.Totals) == 0 {
 		return p, nil // complete divides the sequences

@@ -42,7 +42,7 @@ func (o *Order) Ranks() int64 { return o.ranks }
 // Rank returns the rank of sequence i, from 0, of a split.
 func (o *Order) Rank(split int, i int64) int64 { return o.first[split] + o.permutations[split].At(i) }
 
-// Each puts the ranks of sequences first, first+1 and so on of a split into to.
+// Each sets to[k] to Rank(split, first+k).
 func (o *Order) Each(to []int64, split int, first int64) {
 	o.permutations[split].Each(to, first)
 	for k := range to {

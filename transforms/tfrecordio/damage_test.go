@@ -35,7 +35,7 @@ func TestDamagedPart(t *testing.T) {
 		if err := os.WriteFile(file, data, 0o644); err != nil {
 			t.Fatal(err)
 		}
-		_, err := gatherAll(t.Context(), st, tg, parts, 2*tg.recordBytes())
+		_, err := gatherAll(t.Context(), st, tg, parts, 2*tg.RecordBytes())
 		if err == nil || !strings.HasPrefix(err.Error(), where) || !strings.Contains(err.Error(), want) {
 			t.Fatalf("%s: %v, want %s", what, err, want)
 		}
@@ -134,7 +134,7 @@ func TestDamagedParcel(t *testing.T) {
 	dir := t.TempDir()
 	all := targets(0, 8, 2)
 	o := options(dir, Engine)
-	o.SlabBytes = 2 * all[0].recordBytes()
+	o.SlabBytes = 2 * all[0].RecordBytes()
 	size := int(all[0].entryBytes())
 	first := scatter(t, openStore(t, dir), o, all, 100)[0].Data // of ranks 0 and 1
 	flipped := bytes.Clone(first)
@@ -175,7 +175,7 @@ func TestDamagedSlab(t *testing.T) {
 	dir := t.TempDir()
 	all := targets(0, 4, 1)
 	o := options(dir, Engine)
-	o.SlabBytes = 2 * all[0].recordBytes()
+	o.SlabBytes = 2 * all[0].RecordBytes()
 	var files []slabFile
 	f := &slabFn{Options: o}
 	f.StartBundle(nil, nil)

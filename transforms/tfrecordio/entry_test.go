@@ -31,7 +31,7 @@ func TestEntries(t *testing.T) {
 		if err != nil || got != rank {
 			t.Fatalf("%d bytes: rank %d, %v, want %d", n, got, err, rank)
 		}
-		record := make([]byte, Target{IDBytes: int64(n)}.recordBytes())
+		record := make([]byte, Target{IDBytes: int64(n)}.RecordBytes())
 		f.record(record, ids, crc)
 		if !bytes.Equal(record, tfrecord.AppendFrame(nil, payload)) {
 			t.Fatalf("%d bytes: the record differs", n)

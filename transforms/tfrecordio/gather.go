@@ -34,6 +34,7 @@ type gatherer struct {
 	next   []int64 // for each part, its first entry not yet taken
 	open   map[string]*store.Object
 	buf    []byte // entries as read
+	frame  frame  // of the set's records
 	slab   *slab
 }
 
@@ -143,8 +144,7 @@ func (g *gatherer) seek(o *store.Object, p part) (int64, error) {
 	lo := g.target.Lo
 	size := g.target.entryBytes()
 	most := int64(2*math.Sqrt(float64(p.count))) + 4 // two standard deviations of the place, either way
-	var f frame
-	f.of(int(g.target.IDBytes))
+	g.frame.of(int(g.target.IDBytes))
 	a, b := int64(0), p.count            // the entry is one of a…b
 	from, to := int64(0), g.target.Ranks // ranks of a…b-1 are between these
 	for a < b {
@@ -157,7 +157,7 @@ func (g *gatherer) seek(o *store.Object, p part) (int64, error) {
 		}
 		var damaged error
 		rank := func(k int64) int64 {
-			rank, _, err := f.check(entries[k*size:][:size])
+			rank, _, err := g.frame.check(entries[k*size:][:size])
 			if err != nil && damaged == nil {
 				damaged = fmt.Errorf("entry at byte %d: %w", (at+k)*size, err)
 			}

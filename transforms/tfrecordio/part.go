@@ -6,8 +6,6 @@ import (
 	"fmt"
 
 	"github.com/quire-ml/quire/runners/store"
-	"github.com/quire-ml/quire/transforms/tfexample"
-	"github.com/quire-ml/quire/transforms/tfrecord"
 )
 
 const (
@@ -17,7 +15,7 @@ const (
 
 // RecordBytes returns the size of a record: the frame of n ids below vocab.
 func RecordBytes(n, vocab int) int64 {
-	return int64(tfexample.Size(n, tfexample.Width(vocab))) + tfrecord.Overhead
+	return Target{IDBytes: IDBytes(n, vocab)}.RecordBytes()
 }
 
 // An Entry is a sequence on its way to its shard.

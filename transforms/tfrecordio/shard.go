@@ -47,7 +47,7 @@ func (s *shardWriter) write(records []byte) error {
 // commit makes the shard visible and returns its entry of the manifest.
 func (s *shardWriter) commit() (dataset.Shard, error) {
 	t := s.target
-	if want := (t.Hi - t.Lo) * t.recordBytes(); s.bytes != want {
+	if want := (t.Hi - t.Lo) * t.RecordBytes(); s.bytes != want {
 		return dataset.Shard{}, fmt.Errorf("tfrecordio: shard %s: has %d bytes, want %d", t.Name, s.bytes, want)
 	}
 	if _, err := s.w.Commit(); err != nil {

@@ -20,7 +20,7 @@ type slab struct {
 }
 
 // perSlab returns how many records a slab of about slabBytes has.
-func (t Target) perSlab(slabBytes int64) int64 { return max(1, slabBytes/t.recordBytes()) }
+func (t Target) perSlab(slabBytes int64) int64 { return max(1, slabBytes/t.RecordBytes()) }
 
 // slab returns the ranks lo…hi-1 of the shard's slab of a number, from 0. Behind the
 // last slab, lo ≥ hi.
@@ -32,9 +32,9 @@ func (t Target) slab(number, slabBytes int64) (lo, hi int64) {
 // entryBytes returns the size of an entry.
 func (t Target) entryBytes() int64 { return entryHead + t.IDBytes }
 
-// recordBytes returns the size of a record.
-func (t Target) recordBytes() int64 {
-	return int64(tfexample.Size(int(t.IDBytes), 1)) + tfrecord.Overhead
+// RecordBytes returns the size of a record.
+func (t Target) RecordBytes() int64 {
+	return int64(tfexample.Size(int(t.IDBytes), 1)) + tfrecord.Overhead // as of ids of one byte
 }
 
 // slabs are the free slabs of the process.
@@ -42,7 +42,7 @@ var slabs bundle.Pool[slab]
 
 // begin empties the slab and gives it the ranks lo…hi-1 of a shard.
 func (w *slab) begin(t Target, lo, hi int64) {
-	n, recordBytes := hi-lo, t.recordBytes()
+	n, recordBytes := hi-lo, t.RecordBytes()
 	w.lo, w.hi, w.recordBytes = lo, hi, recordBytes
 	w.frame.of(int(t.IDBytes))
 	if int64(cap(w.seen)) < n || int64(cap(w.records)) < n*recordBytes {

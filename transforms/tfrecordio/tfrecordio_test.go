@@ -229,7 +229,7 @@ func TestManyParts(t *testing.T) {
 	if len(parts) <= maxOpen {
 		t.Fatalf("only %d parts", len(parts))
 	}
-	if _, err := gatherAll(t.Context(), st, tg, parts, 20*tg.recordBytes()); err != nil {
+	if _, err := gatherAll(t.Context(), st, tg, parts, 20*tg.RecordBytes()); err != nil {
 		t.Fatal(err)
 	}
 	if file, err := os.ReadFile(filepath.Join(dir, tg.Name)); err != nil || !bytes.Equal(file, shardFile(0, 2*maxOpen)) {
@@ -263,7 +263,7 @@ func TestWrite(t *testing.T) {
 			all := targets(0, 60, 4)
 			all = append(all, Target{Number: 4, Name: dataset.ShardName("test", 0, 1), Lo: 60, Hi: 60, Ranks: 60, IDBytes: all[0].IDBytes})
 			o := options(dir, way)
-			o.SlabBytes = 4 * all[0].recordBytes()
+			o.SlabBytes = 4 * all[0].RecordBytes()
 			sent := scatter(t, openStore(t, dir), o, all, 7)
 			var want []any
 			for _, tg := range all {

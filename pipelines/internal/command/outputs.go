@@ -20,21 +20,29 @@ type outlet struct {
 	flag, file string
 	kind       string                // what it is in words, such as "a receipt"
 	fits       func(old []byte) bool // nil: the name says whether it is of the kind
+	instead    string                // what to do in place of writing to a file named -
 }
 
 // The kinds of files that a command writes for a person. One that is there is replaced by one
 // of its kind alone. A text has no form: what has the name of a config, a model or a record
 // is none.
-func textOutlet(file string) outlet { return outlet{"--out", file, "a text", nil} }
+func textOutlet(file string) outlet {
+	return outlet{"--out", file, "a text", nil, "without --out the text goes to stdout"}
+}
 
 func receiptOutlet(file string) outlet {
 	return outlet{"--receipt", file, "a receipt", func(old []byte) bool {
 		_, err := receipt.Decode(old)
 		return err == nil
-	}}
+	}, nameFile}
 }
 
-func pageOutlet(file string) outlet { return outlet{"--html", file, "a page of quire's", score.IsPage} }
+func pageOutlet(file string) outlet {
+	return outlet{"--html", file, "a page of quire's", score.IsPage, nameFile}
+}
+
+// nameFile is what to do in place of -, where a command writes no such thing to stdout.
+const nameFile = "name a file"
 
 // otherNames end the names of files that are no texts.
 var otherNames = []string{".json", ".yaml", ".yml", ".safetensors", ".tfrecord"}
@@ -46,7 +54,7 @@ func spare(c *cobra.Command, outlets []outlet, reads ...string) error {
 		if o.file == "" {
 			continue
 		}
-		if err := noDash(c, o.flag, o.file); err != nil {
+		if err := noDash(c, o.flag, o.file, o.instead); err != nil {
 			return err
 		}
 		for _, other := range outlets[:i] {
@@ -67,15 +75,11 @@ func spare(c *cobra.Command, outlets []outlet, reads ...string) error {
 }
 
 // noDash refuses a file named -, by which a person means standard output.
-func noDash(c *cobra.Command, flag, file string) error {
+func noDash(c *cobra.Command, flag, file, instead string) error {
 	if file != "-" {
 		return nil
 	}
-	advice := "name a file"
-	if flag == textOutlet("").flag && c.Name() != "report" {
-		advice = "without " + flag + " the text goes to stdout"
-	}
-	return usage(c, fmt.Errorf("%s is -, which is not standard output here: %s; ./- is a file of that name", flag, advice))
+	return usage(c, fmt.Errorf("%s is -, which is not standard output here: %s; ./- is a file of that name", flag, instead))
 }
 
 // check refuses a file that is there and is of another kind.

@@ -32,7 +32,7 @@ first. A round writes its own page at its end, beside its record.`,
 		if err != nil {
 			return err
 		}
-		if err := noDash(c, "--out", out); err != nil {
+		if err := noDash(c, "--out", out, nameFile); err != nil {
 			return err
 		}
 		res, err := page.Write(c.Context(), r.Config.Workdir, args, out)
