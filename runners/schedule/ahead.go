@@ -2,9 +2,12 @@ package schedule
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
+
+	"github.com/quire-ml/quire/runners/store"
 )
 
 // A state is ahead of a scheduler's clock where a scheduler with a clock years ahead has
@@ -33,10 +36,8 @@ func (s *Scheduler) compare(ctx context.Context, st *state) error {
 		return nil
 	}
 	if s.floor.IsZero() {
-		s.floor = now // from here on, void records are looked for
 		floor, err := s.recorded(ctx, now)
 		if err != nil {
-			s.floor = time.Time{}
 			return err
 		}
 		s.floor = floor
@@ -48,13 +49,19 @@ func (s *Scheduler) compare(ctx context.Context, st *state) error {
 	return nil
 }
 
-// recorded returns the last slot with a record, or a time just before the last slot.
+// recorded returns the last slot up to which all have a record, or a time just before the
+// last slot.
 func (s *Scheduler) recorded(ctx context.Context, now time.Time) (time.Time, error) {
 	list := s.o.Timetable.last(look, time.Time{}, now)
 	for _, slot := range slices.Backward(list) {
-		if has, err := s.hasRecord(ctx, slot, now); has || err != nil {
-			return slot, err
+		r, _, err := readRecord(ctx, s.st, slot)
+		switch {
+		case errors.Is(err, store.ErrNotExist) || err == nil && (r.Early || r.void(now)):
+			continue
+		case errors.Is(err, store.ErrDamaged): // the slot was decided
+			return slot, nil
 		}
+		return slot, err
 	}
 	if len(list) == 0 {
 		return now, nil

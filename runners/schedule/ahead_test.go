@@ -205,6 +205,43 @@ func TestTakeoverAhead(t *testing.T) {
 		if err != nil || len(list) != 2 {
 			t.Errorf("the records are %v, %v", list, err)
 		}
+		for slot, early := range map[time.Time]bool{first: false, far: true} {
+			if r, _, err := readRecord(t.Context(), s.st, slot); err != nil || r.Early != early {
+				t.Errorf("%s: %+v, %v, want early %v", ID(slot), r, err, early)
+			}
+		}
+	})
+}
+
+// TestEarly: where the state is ahead, a slot that is skipped while a round runs does not
+// hide those before it from a scheduler that starts later.
+func TestEarly(t *testing.T) {
+	dir := memory(t)
+	synctest.Test(t, func(t *testing.T) {
+		a, first := nightly(t, dir, "a", "skip"), at(t, "20000101T030000Z")
+		until(first)
+		if _, err := a.writeRecord(t.Context(), first, SlotRecord{Status: Ran, Round: "r"}, false); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := a.swap(t.Context(), &state{Format: stateFormat, Decided: at(t, "20050101T030000Z")}, ""); err != nil {
+			t.Fatal(err)
+		}
+		ctx, stop := context.WithCancel(t.Context())
+		var beside sync.WaitGroup
+		beside.Go(func() { _ = a.Run(ctx, lasting(100*time.Hour)) })
+		until(at(t, "20000104T030000Z")) // the round of the 2nd runs
+		r, err := nightly(t, dir, "b", "skip").Once(t.Context(), at(t, "20000104T030000Z"), false, lasting(0))
+		wantRecord(t, r, err, "20000104T030000Z", Skipped, "overlap: the round of 20000102T030000Z runs", "")
+		stop() // a gives its slot back
+		beside.Wait()
+		ctx, stop = context.WithTimeout(t.Context(), 25*time.Hour)
+		defer stop()
+		_ = nightly(t, dir, "c", "skip").Run(ctx, lasting(0))
+		for id, status := range map[string]string{"20000102T030000Z": Skipped, "20000103T030000Z": Ran, "20000104T030000Z": Skipped, "20000105T030000Z": Ran} {
+			if r, _, err := readRecord(t.Context(), a.st, at(t, id)); err != nil || r.Status != status {
+				t.Errorf("%s: %+v, %v, want %s", id, r, err, status)
+			}
+		}
 	})
 }
 
@@ -247,6 +284,7 @@ func TestFloor(t *testing.T) {
 		"one before":     {records: []SlotRecord{ran(before)}, floor: before, due: 1},
 		"years ahead":    {records: []SlotRecord{ran(before), {Slot: last, Status: Skipped, At: at(t, "20050101T030000Z")}}, floor: before, due: 1},
 		"a skip of ours": {records: []SlotRecord{{Slot: last, Status: Skipped, At: at(t, last)}}, floor: last},
+		"decided early":  {records: []SlotRecord{ran(before), {Slot: last, Status: Skipped, At: at(t, last), Early: true}}, floor: before},
 		"long ago":       {records: []SlotRecord{ran("19991201T030000Z")}, floor: "20000310T025959Z", due: 1}, // the 101st slot
 		"not so long":    {records: []SlotRecord{ran("19991202T030000Z")}, floor: "19991202T030000Z", due: 50},
 	} {
@@ -348,8 +386,8 @@ func TestSkipped(t *testing.T) {
 				if i == 0 {
 					reason += want
 				}
-				if r.Reason != reason {
-					t.Errorf("of %d slots, record %d says %q, want %q", slots, i, r.Reason, reason)
+				if early := c.runs >= 0 && r.Slot > ID(first.AddDate(0, 0, slots-50+c.runs)); r.Reason != reason || r.Early != early {
+					t.Errorf("of %d slots, record %d says %q, early %v, want %q, %v", slots, i, r.Reason, r.Early, reason, early)
 				}
 			}
 		})

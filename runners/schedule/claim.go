@@ -68,7 +68,9 @@ func (s *Scheduler) claim(ctx context.Context, st state, generation string, r ru
 // finish writes the record of the running slot, then the state without it.
 func (s *Scheduler) finish(ctx context.Context, st state, generation string, out Outcome) (*SlotRecord, error) {
 	r := st.Running
-	record, err := s.writeRecord(ctx, r.Slot, SlotRecord{Status: Ran, Exit: out.Exit, Reason: out.Reason, Round: out.Round}, r.Again)
+	early := r.UpTo.Before(r.Slot) // it had not come by the clock of the scheduler that took it over
+	record, err := s.writeRecord(ctx, r.Slot,
+		SlotRecord{Status: Ran, Exit: out.Exit, Reason: out.Reason, Round: out.Round, Early: early}, r.Again)
 	if err != nil {
 		return nil, err
 	}

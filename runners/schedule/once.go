@@ -149,7 +149,7 @@ func (s *Scheduler) try(ctx context.Context, o *once) (r *SlotRecord, wait time.
 // pass records that a slot is skipped, for a reason. Where its round has ended meanwhile,
 // it returns that instead.
 func (s *Scheduler) pass(ctx context.Context, slot time.Time, reason string) (*SlotRecord, error) {
-	r, err := s.writeRecord(ctx, slot, SlotRecord{Status: Skipped, Reason: reason}, false)
+	r, err := s.writeRecord(ctx, slot, SlotRecord{Status: Skipped, Reason: reason, Early: true}, false)
 	if err == nil && r.Status == Ran {
 		r = r.repeated()
 	}

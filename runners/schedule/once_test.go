@@ -98,6 +98,9 @@ func TestPass(t *testing.T) {
 	s, slot := nightly(t, memory(t), "a", "skip"), at(t, "20000101T030000Z")
 	r, err := s.pass(t.Context(), slot, "overlap")
 	wantRecord(t, r, err, "20000101T030000Z", Skipped, "overlap", "")
+	if !r.Early {
+		t.Error("it is not early")
+	}
 	if _, err := s.writeRecord(t.Context(), slot, SlotRecord{Status: Ran, Round: "r1"}, false); err != nil {
 		t.Fatal(err)
 	}

@@ -253,7 +253,8 @@ func (s *Scheduler) skip(ctx context.Context, st state, r running) error {
 		if st.overlaps(slot) {
 			reason = st.overlap()
 		}
-		_, err := s.writeRecord(ctx, slot, SlotRecord{Status: Skipped, Reason: reason + older}, false)
+		early := !r.Slot.IsZero() && slot.After(r.Slot) // r.Slot gets its record after its round, if at all
+		_, err := s.writeRecord(ctx, slot, SlotRecord{Status: Skipped, Reason: reason + older, Early: early}, false)
 		if err != nil && !errors.Is(err, store.ErrDamaged) { // else it has a record: it was decided
 			return err
 		}

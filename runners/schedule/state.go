@@ -34,6 +34,7 @@ type SlotRecord struct {
 	Exit   string    `json:"exit,omitempty"`   // Outcome.Exit of the round; empty: it ended well
 	Reason string    `json:"reason,omitempty"` // of the skip, or Outcome.Reason
 	Round  string    `json:"round,omitempty"`  // id of the round that ran
+	Early  bool      `json:"early,omitempty"`  // slots before it may have no record yet
 	At     time.Time `json:"at,omitzero"`      // of the decision, by its scheduler's clock; zero: of an earlier version
 }
 
