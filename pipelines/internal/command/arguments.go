@@ -25,6 +25,9 @@ func arguments(c *cobra.Command, args []string, least, most int) error {
 	if strings.Contains(extra, "://") {
 		extra = "URL" // which may have a secret
 	}
+	if most == 0 && c.HasAvailableSubCommands() {
+		return noCommand(c, extra, fmt.Errorf("%q is no command of `%s`", extra, c.CommandPath()))
+	}
 	err := fmt.Errorf("%q is an argument too many for `%s`", extra, c.CommandPath())
 	if setting := meant[c.Name()]; setting != "" {
 		err = fmt.Errorf("%w; give it as %s%q", err, setting, extra)

@@ -94,7 +94,7 @@ func Execute(ctx context.Context, cmd *cobra.Command, args []string, stdout, std
 		err = usageError{err} // QUIRE_VARIANT names a variant that this processor lacks
 	} else if err = checkHome(args); err == nil {
 		executed, err = cmd.ExecuteContextC(store.WithNotices(ctx, func(line string) { fmt.Fprintf(stderr, "quire: %s\n", line) }))
-		err = unknownCommand(cmd, err, args)
+		err = unknownCommand(cmd, err)
 	}
 	if err == nil {
 		err = out.err
@@ -162,17 +162,15 @@ func usage(c *cobra.Command, err error) error {
 }
 
 // unknownCommand adds the nearest command to cobra's error about an unknown command.
-func unknownCommand(root *cobra.Command, err error, args []string) error {
-	if err == nil || !strings.HasPrefix(err.Error(), "unknown command") {
+func unknownCommand(root *cobra.Command, err error) error {
+	var name string
+	if err == nil {
+		return nil
+	}
+	if n, _ := fmt.Sscanf(err.Error(), "unknown command %q", &name); n == 0 {
 		return err
 	}
-	for _, a := range args {
-		if near := root.SuggestionsFor(a); len(near) > 0 {
-			err = fmt.Errorf("%w; the nearest is %s", err, near[0])
-			break
-		}
-	}
-	return usage(root, err)
+	return noCommand(root, name, err)
 }
 
 // unknownFlag adds the nearest flag to pflag's error about an unknown flag.

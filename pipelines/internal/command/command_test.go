@@ -235,11 +235,16 @@ func (l *lab) files(dir string) []string {
 
 func TestUsage(t *testing.T) {
 	l := newLab(t)
-	l.fails(2, []string{`unknown command "trian"`, "the nearest is train", "--help"}, "trian")
 	for _, c := range []struct {
 		args []string
 		says string
 	}{
+		{[]string{"trian"}, "unknown command \"trian\" for \"quire\"; the nearest is train; see `quire --help`"},
+		{[]string{"--log-format", "text", "ru"}, "unknown command \"ru\" for \"quire\"; the nearest is run; see `quire --help`"}, // not runs
+		{[]string{"zzzzz"}, "unknown command \"zzzzz\" for \"quire\"; see `quire --help`"},
+		{[]string{"runs", "shw"}, "\"shw\" is no command of `quire runs`; the nearest is show; see `quire runs --help`"},
+		{[]string{"runs", "zzzzz"}, "\"zzzzz\" is no command of `quire runs`; see `quire runs --help`"},
+		{[]string{"help", "zzzzz"}, "no help for \"zzzzz\": it is no command of \"quire\"; see `quire --help`"},
 		{[]string{"help", "serv"}, "no help for \"serv\": it is no command of \"quire\"; the nearest is serve; see `quire --help`"},
 		{[]string{"help", "runs", "shw"}, "no help for \"shw\": it is no command of \"quire runs\"; the nearest is show; see `quire runs --help`"},
 	} {

@@ -42,19 +42,19 @@ func helpOfUnknown(root *cobra.Command) {
 			if len(rest) == 0 {
 				parent, rest = root, args
 			}
-			err = fmt.Errorf("no help for %q: it is no command of %q", rest[0], parent.CommandPath())
-			var names []string
-			for _, sub := range parent.Commands() {
-				if sub.IsAvailableCommand() {
-					names = append(names, sub.Name())
-				}
-			}
-			if near := configs.Nearest(rest[0], names); near != "" {
-				err = fmt.Errorf("%w; the nearest is %s", err, near)
-			}
-			return usage(parent, err)
+			return noCommand(parent, rest[0], fmt.Errorf("no help for %q: it is no command of %q", rest[0], parent.CommandPath()))
 		}
 	}
+}
+
+// noCommand adds the nearest command of parent to an error about a name that is none. One
+// that differs in more than two letters is not near.
+func noCommand(parent *cobra.Command, name string, err error) error {
+	parent.SuggestionsMinimumDistance = 2
+	if near := configs.Nearest(name, parent.SuggestionsFor(name)); near != "" {
+		err = fmt.Errorf("%w; the nearest is %s", err, near)
+	}
+	return usage(parent, err)
 }
 
 // boolSwitch is a bool flag as help shows it. It replaces the flag's value when

@@ -23,9 +23,8 @@ func Program(name string, mine ...round.Stage) *cobra.Command {
 	root := &cobra.Command{Use: name, Short: "Character-level language models from a corpus of text",
 		Long: "Quire turns a corpus of text into a character-level RNN language model that is trained,\n" +
 			"checked, promoted and used, on a laptop or on a cloud, by the same code and config file.",
-		DisableSuggestions:         true, // cobra's are lines of their own; unknownCommand gives the nearest
-		SuggestionsMinimumDistance: 2,
-		RunE:                       func(c *cobra.Command, _ []string) error { return c.Help() }}
+		DisableSuggestions: true, // cobra's are lines of their own; unknownCommand gives the nearest
+		RunE:               func(c *cobra.Command, _ []string) error { return c.Help() }}
 	root.AddCommand(Run(mine...), Plan(mine...), Runs(), Report(), Prep(), Train(), Evaluate(), Generate(), Replay(), Score(), Inspect(), Promote(), Export(),
 		retrain(mine...), Sweep(mine...), GC(), Serve(), Config(), Bench(), Version())
 	root.AddCommand(Docs(), Node())
