@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"reflect"
 	"regexp"
 	"slices"
@@ -66,7 +67,26 @@ func decode(data []byte) (*Receipt, error) {
 			return nil, fmt.Errorf("text %d: %w", i, err)
 		}
 	}
+	if err := noNull(data); err != nil {
+		return nil, err
+	}
 	return r, r.check()
+}
+
+// noNull returns an error for the first null in JSON. encoding/json leaves a 0 or an empty
+// text in its place.
+func noNull(data []byte) error {
+	for tokens := json.NewDecoder(bytes.NewReader(data)); ; {
+		token, err := tokens.Token()
+		switch {
+		case err == io.EOF:
+			return nil
+		case err != nil:
+			return err
+		case token == nil:
+			return fmt.Errorf("the value that ends at byte %d is null, which stands for nothing in a receipt", tokens.InputOffset())
+		}
+	}
 }
 
 // has returns an error for a key with capitals, and for the first key that is missing. null is no value.

@@ -211,6 +211,8 @@ func TestDecodeRefuses(t *testing.T) {
 		`finish is "end", want length or stop`:                                          change(`"finish": "`+string(r.Texts[0].Finish), `"finish": "end`),
 	}
 	cases["text 0: it has 49 bytes, and a text whose finish is length at least the length, 50"] = change(`"bytes": 50`, `"bytes": 49`)
+	cases["the value that ends at byte 40 is null"] = append([]byte(`{"format": "quire-receipt/1", "ban":null,`), good[1:]...)
+	cases["null, which stands for nothing"] = change(`"ban": [`, `"ban": [null, `)
 	cases["text 1: bytes is -1, want 0 or more"] = change(`"bytes": 2`, `"bytes": -1`)
 	cases["text 1: finish is stop, and the receipt has no stop"] = regexp.MustCompile(`(?s)"stop": \[.*?\],`).ReplaceAll(good, nil)
 	for _, key := range []string{"checkpoint_sha256", "prompt", "length", "temperature", "top_p", "min_p", "repetition_penalty", "seed"} {
