@@ -97,6 +97,24 @@ func TestMissingRanks(t *testing.T) {
 	}
 }
 
+// TestShortShard: a shard of a wrong size is an error, and leaves no file.
+func TestShortShard(t *testing.T) {
+	dir := t.TempDir()
+	w, err := create(t.Context(), openStore(t, dir), targets(0, 2, 1)[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := w.write([]byte("short")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.commit(); err == nil || !strings.Contains(err.Error(), "tfrecordio: shard train-00000-of-00001.tfrecord: has 5 bytes, want ") {
+		t.Errorf("got %v", err)
+	}
+	if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
+		t.Errorf("there is %v, %v", left, err)
+	}
+}
+
 func TestCancelled(t *testing.T) {
 	dir := t.TempDir()
 	st := openStore(t, dir)

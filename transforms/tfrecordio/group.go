@@ -277,7 +277,6 @@ func gatherAll(ctx context.Context, st *store.Store, t Target, parts []part, sla
 	if err != nil {
 		return shard, err
 	}
-	defer w.abort()
 	return w.commit()
 }
 

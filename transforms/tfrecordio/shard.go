@@ -44,8 +44,10 @@ func (s *shardWriter) write(records []byte) error {
 	return nil
 }
 
-// commit makes the shard visible and returns its entry of the manifest.
+// commit makes the shard visible and returns its entry of the manifest. On an error the
+// shard is discarded.
 func (s *shardWriter) commit() (dataset.Shard, error) {
+	defer s.abort()
 	t := s.target
 	if want := (t.Hi - t.Lo) * t.RecordBytes(); s.bytes != want {
 		return dataset.Shard{}, fmt.Errorf("tfrecordio: shard %s: has %d bytes, want %d", t.Name, s.bytes, want)

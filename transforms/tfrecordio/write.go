@@ -161,7 +161,6 @@ func (f *writeFn) ProcessElement(ctx context.Context, t Target, parcels func(*[]
 		if err != nil {
 			return shard, err
 		}
-		defer w.abort()
 		bundle.Wait(func() { shard, err = w.commit() })
 		return shard, err
 	})
