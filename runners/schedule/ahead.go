@@ -13,8 +13,8 @@ import (
 // A state is ahead of a scheduler's clock where a scheduler with a clock years ahead has
 // written it, or where this clock is behind. Nothing tells the two apart, so nothing of
 // the state is undone. The scheduler runs the slots that come by its own clock, after the
-// last one that has a record, or from the last one on. A round is never run twice: its
-// record holds, whatever clock wrote it.
+// last one before which all have records, or from the last one on. A round is never run
+// twice: its record holds, whatever clock wrote it.
 
 // An AheadError says that the state is ahead of the clock.
 type AheadError struct{ Decided, Now time.Time }
@@ -35,7 +35,7 @@ func (s *Scheduler) compare(ctx context.Context, st *state) error {
 		s.floor = time.Time{}
 		return nil
 	}
-	if s.floor.IsZero() {
+	if s.floor.IsZero() || s.floor.After(now.Add(grace)) { // this clock was ahead, too
 		floor, err := s.recorded(ctx, now)
 		if err != nil {
 			return err
@@ -49,24 +49,36 @@ func (s *Scheduler) compare(ctx context.Context, st *state) error {
 	return nil
 }
 
-// recorded returns the last slot up to which all have a record, or a time just before the
-// last slot.
+// recorded returns the last slot whose record says that the slots before it are decided.
+// Where there is none it returns a time just before the first slot that has a record, or
+// before the last slot.
 func (s *Scheduler) recorded(ctx context.Context, now time.Time) (time.Time, error) {
-	list := s.o.Timetable.last(look, time.Time{}, now)
-	for _, slot := range slices.Backward(list) {
+	list, err := s.st.List(ctx, slotsPrefix)
+	if err != nil {
+		return time.Time{}, err
+	}
+	first := s.o.Timetable.Last(now)
+	for _, info := range slices.Backward(list) {
+		slot, ok := SlotOf(info.Name)
+		if !ok || slot.After(now) {
+			continue
+		}
 		r, _, err := readRecord(ctx, s.st, slot)
 		switch {
-		case errors.Is(err, store.ErrNotExist) || err == nil && (r.Early || r.void(now)):
-			continue
-		case errors.Is(err, store.ErrDamaged): // the slot was decided
+		case errors.Is(err, store.ErrNotExist), errors.Is(err, store.ErrDamaged):
+		case err != nil:
+			return time.Time{}, err
+		case r.void(now):
+		case r.Early:
+			first = slot
+		default:
 			return slot, nil
 		}
-		return slot, err
 	}
-	if len(list) == 0 {
+	if first.IsZero() {
 		return now, nil
 	}
-	return list[len(list)-1].Add(-time.Second), nil
+	return first.Add(-time.Second), nil
 }
 
 // decided returns the time up to which the slots are decided for this scheduler.

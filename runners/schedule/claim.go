@@ -47,7 +47,7 @@ func (s *Scheduler) claim(ctx context.Context, st state, generation string, r ru
 	}
 	working, stop := lease.Hold(ctx)
 	var out Outcome
-	if err = s.skip(working, st, r); err == nil {
+	if r.UpTo, err = s.skip(working, st, r); err == nil {
 		s.o.Log("slot %s: runs", ID(r.Slot))
 		out, err = round(working, r.Slot, r.After)
 	}
@@ -68,7 +68,8 @@ func (s *Scheduler) claim(ctx context.Context, st state, generation string, r ru
 // finish writes the record of the running slot, then the state without it.
 func (s *Scheduler) finish(ctx context.Context, st state, generation string, out Outcome) (*SlotRecord, error) {
 	r := st.Running
-	early := r.UpTo.Before(r.Slot) // it had not come by the clock of the scheduler that took it over
+	// By this clock it had not come, or it was decided: no slot before it was skipped for it.
+	early := r.UpTo.Before(r.Slot) || !s.decided(&st).Before(r.Slot)
 	record, err := s.writeRecord(ctx, r.Slot,
 		SlotRecord{Status: Ran, Exit: out.Exit, Reason: out.Reason, Round: out.Round, Early: early}, r.Again)
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/quire-ml/quire/runners/store"
@@ -15,7 +16,7 @@ const (
 	poll  = time.Minute     // longest sleep, because clocks may jump meanwhile
 	grace = 5 * time.Minute // a slot that is noticed within it was not missed; clocks may differ by it
 	tell  = time.Hour       // between two warnings of the same
-	look  = 100             // slots in which a scheduler looks for the last record
+	look  = 100             // slots whose records are read at a time
 	most  = 50              // slots that are skipped at a time; older ones get no record
 )
 
@@ -152,11 +153,11 @@ func (s *Scheduler) step(ctx context.Context, round Round) (wait time.Duration, 
 	}
 	run, upTo := s.choose(due, st, now)
 	if run.IsZero() {
-		if err := s.skip(ctx, st, running{UpTo: upTo}); err != nil {
+		if upTo, err = s.skip(ctx, st, running{UpTo: upTo}); err != nil {
 			return 0, err
 		}
 		s.decide(&st, upTo)
-		_, err := s.swap(ctx, &st, generation)
+		_, err = s.swap(ctx, &st, generation)
 		return 0, conflict(err)
 	}
 	return s.take(ctx, st, generation, running{Slot: run, UpTo: upTo, Began: now}, round)
@@ -197,20 +198,16 @@ func (s *Scheduler) due(ctx context.Context, st *state, now time.Time) (due []ti
 
 // hasRecord reports whether a slot has a record. A void record counts for none.
 func (s *Scheduler) hasRecord(ctx context.Context, slot, now time.Time) (bool, error) {
-	_, err := s.st.Stat(ctx, recordName(slot))
-	if err == nil && !s.floor.IsZero() { // else no record is ahead either
-		var r *SlotRecord
-		if r, _, err = readRecord(ctx, s.st, slot); err == nil {
-			return !r.void(now), nil
-		}
-	}
+	r, _, err := readRecord(ctx, s.st, slot)
 	switch {
 	case errors.Is(err, store.ErrNotExist):
 		return false, nil
 	case errors.Is(err, store.ErrDamaged): // the slot was decided
 		return true, nil
+	case err != nil:
+		return false, err
 	}
-	return err == nil, err
+	return !r.void(now), nil
 }
 
 // choose returns the due slot that runs, zero for none, and the time up to which the
@@ -235,9 +232,10 @@ func (s *Scheduler) choose(due []time.Time, st state, now time.Time) (run, upTo 
 }
 
 // skip writes the records of the slots that are not decided and have come, up to r.UpTo,
-// without r.Slot: the last most of them. The first record says where there were more.
-func (s *Scheduler) skip(ctx context.Context, st state, r running) error {
-	upTo := r.UpTo
+// without r.Slot: the last most of them. The first record says where there were more. skip
+// returns the time up to which the slots have come: the clock may have been set back.
+func (s *Scheduler) skip(ctx context.Context, st state, r running) (upTo time.Time, err error) {
+	upTo = r.UpTo
 	if now := s.now(); upTo.After(now) {
 		upTo = now
 	}
@@ -254,13 +252,15 @@ func (s *Scheduler) skip(ctx context.Context, st state, r running) error {
 			reason = st.overlap()
 		}
 		early := !r.Slot.IsZero() && slot.After(r.Slot) // r.Slot gets its record after its round, if at all
-		_, err := s.writeRecord(ctx, slot, SlotRecord{Status: Skipped, Reason: reason + older, Early: early}, false)
-		if err != nil && !errors.Is(err, store.ErrDamaged) { // else it has a record: it was decided
-			return err
+		w, err := s.writeRecord(ctx, slot, SlotRecord{Status: Skipped, Reason: reason + older, Early: early}, false)
+		switch {
+		case err == nil && strings.HasSuffix(w.Reason, older):
+			older = ""
+		case err != nil && !errors.Is(err, store.ErrDamaged): // else it has a record: it was decided
+			return upTo, err
 		}
-		older = ""
 	}
-	return nil
+	return upTo, nil
 }
 
 func later(a, b time.Time) time.Time {

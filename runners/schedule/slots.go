@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path"
-	"strings"
 	"time"
 
 	"github.com/quire-ml/quire/runners/store"
@@ -58,8 +56,8 @@ func (s *Scheduler) eachSlot(ctx context.Context, visit func(slot time.Time) err
 		return err
 	}
 	for _, info := range list {
-		slot, err := time.Parse(idLayout, strings.TrimSuffix(path.Base(info.Name), ".json"))
-		if err != nil || info.Name != recordName(slot) {
+		slot, ok := SlotOf(info.Name)
+		if !ok {
 			continue // no file of ours
 		}
 		if err := visit(slot); err != nil {

@@ -3,7 +3,6 @@ package schedule
 import (
 	"context"
 	"errors"
-	"path"
 	"slices"
 	"strings"
 	"time"
@@ -193,8 +192,8 @@ func (s *Scheduler) scan(ctx context.Context) error {
 	var newest time.Time
 	var back []*SlotRecord // the newest first
 	for _, info := range slices.Backward(list) {
-		slot, err := time.Parse(idLayout, strings.TrimSuffix(path.Base(info.Name), ".json"))
-		if err != nil || info.Name != recordName(slot) || slot.After(now.Add(grace)) {
+		slot, ok := SlotOf(info.Name)
+		if !ok || slot.After(now.Add(grace)) {
 			continue
 		}
 		if newest.IsZero() {

@@ -34,7 +34,7 @@ type SlotRecord struct {
 	Exit   string    `json:"exit,omitempty"`   // Outcome.Exit of the round; empty: it ended well
 	Reason string    `json:"reason,omitempty"` // of the skip, or Outcome.Reason
 	Round  string    `json:"round,omitempty"`  // id of the round that ran
-	Early  bool      `json:"early,omitempty"`  // slots before it may have no record yet
+	Early  bool      `json:"early,omitempty"`  // it was decided while slots before it may have had none
 	At     time.Time `json:"at,omitzero"`      // of the decision, by its scheduler's clock; zero: of an earlier version
 }
 
@@ -74,8 +74,8 @@ func readRecord(ctx context.Context, st *store.Store, slot time.Time) (*SlotReco
 }
 
 // writeRecord writes the record of a slot at this time, and returns it. Where the slot
-// has a record already, writeRecord returns that one. Only a round that ran replaces a
-// record: of a skip, or, where the slot ran again, of another round.
+// has a record already, writeRecord returns that one. A void record is replaced. Of others
+// only a round that ran replaces one: of a skip, or, where the slot ran again, of another round.
 func (s *Scheduler) writeRecord(ctx context.Context, slot time.Time, r SlotRecord, again bool) (*SlotRecord, error) {
 	r.Format, r.Slot, r.At = recordFormat, ID(slot), s.now()
 	data, err := store.MarshalSealed(&r)
@@ -88,7 +88,7 @@ func (s *Scheduler) writeRecord(ctx context.Context, slot time.Time, r SlotRecor
 		if err != nil {
 			return nil, err
 		}
-		if r.Status != Ran || old.Status == Ran && (!again || old.Round == r.Round) {
+		if r.Status != Ran && !old.void(r.At) || old.Status == Ran && (!again || old.Round == r.Round) {
 			return old, nil
 		}
 		if _, err := s.st.Swap(ctx, recordName(slot), data, generation); err != nil {
