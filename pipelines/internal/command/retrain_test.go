@@ -131,7 +131,7 @@ func TestAheadState(t *testing.T) {
 	}
 	l.ok("retrain", "--reset")
 	l.write(filepath.Join(l.work, "schedule", "slots", "20251101T030000Z.json"), "{")
-	if o := l.ok("retrain", "--list"); !strings.Contains(o.stderr, "20251101T030000Z.json") || strings.Count(o.stdout, "\n") != 3 {
+	if o := l.ok("retrain", "--list"); !strings.Contains(o.stderr, "20251101T030000Z.json") || strings.Count(o.stdout, "\n") != 3+49 { // the slots that were skipped for the last one
 		t.Errorf("the list with a damaged record: %v", o)
 	}
 }
