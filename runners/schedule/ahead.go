@@ -53,14 +53,13 @@ func (s *Scheduler) compare(ctx context.Context, st *state) error {
 // Where there is none it returns a time just before the first slot that has a record, or
 // before the last slot.
 func (s *Scheduler) recorded(ctx context.Context, now time.Time) (time.Time, error) {
-	list, err := s.st.List(ctx, slotsPrefix)
+	slots, err := s.slots(ctx)
 	if err != nil {
 		return time.Time{}, err
 	}
 	first := s.o.Timetable.Last(now)
-	for _, info := range slices.Backward(list) {
-		slot, ok := SlotOf(info.Name)
-		if !ok || slot.After(now) {
+	for _, slot := range slices.Backward(slots) {
+		if slot.After(now) {
 			continue
 		}
 		r, _, err := readRecord(ctx, s.st, slot)

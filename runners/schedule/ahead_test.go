@@ -37,15 +37,7 @@ func TestAhead(t *testing.T) {
 			ran[ID(slot)]++
 			return Outcome{Round: "r" + ID(slot)}, nil
 		}
-		run := func(d time.Duration) {
-			t.Helper()
-			ctx, stop := context.WithTimeout(t.Context(), d)
-			defer stop()
-			if err := s.Run(ctx, round); !errors.Is(err, context.DeadlineExceeded) {
-				t.Error(err)
-			}
-		}
-		run(10 * 24 * time.Hour)
+		runFor(t, s, 10*24*time.Hour, round)
 		for day := 1; day <= 10; day++ {
 			if id := fmt.Sprintf("200001%02dT030000Z", day); ran[id] != 1 {
 				t.Errorf("slot %s ran %d times", id, ran[id])
@@ -65,14 +57,7 @@ func TestAhead(t *testing.T) {
 		// Asked for, a slot that a wrong clock has skipped runs too.
 		next := at(t, "20000111T030000Z")
 		until(next)
-		record := SlotRecord{Format: recordFormat, Slot: ID(next), Status: Skipped, Reason: "missed: no scheduler was there", At: at(t, "20050101T030000Z")}
-		data, err := store.MarshalSealed(&record)
-		if err == nil {
-			_, err = s.st.Put(t.Context(), recordName(next), data)
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
+		put(t, s, SlotRecord{Slot: ID(next), Status: Skipped, Reason: "missed: no scheduler was there", At: at(t, "20050101T030000Z")})
 		r, err := s.Once(t.Context(), next, false, round)
 		wantRecord(t, r, err, "20000111T030000Z", Ran, "", "r20000111T030000Z")
 
@@ -81,7 +66,7 @@ func TestAhead(t *testing.T) {
 			t.Errorf("reset: %d deleted, left %q, %v", len(deleted), left, err)
 		}
 		warned = 0
-		run(25 * time.Hour)
+		runFor(t, s, 25*time.Hour, round)
 		if warned != 0 || ran["20000112T030000Z"] != 1 || ran["20000111T030000Z"] != 1 {
 			t.Errorf("after the reset it warned %d times; ran %v", warned, ran)
 		}
@@ -340,7 +325,7 @@ func TestSkipped(t *testing.T) {
 				r.Slot, n = first.AddDate(0, 0, slots-50+c.runs), n-1
 			}
 			if upTo, err := s.skip(t.Context(), state{Decided: first.Add(-time.Second)}, r); err != nil || !upTo.Equal(last) {
-				t.Fatal(err)
+				t.Fatal(upTo, err)
 			}
 			o, err := s.Overview(t.Context(), func(err error) { t.Error(err) })
 			if err != nil || len(o.Slots) != n || o.Slots[len(o.Slots)-1].Slot != ID(last) {

@@ -38,33 +38,27 @@ func (s *Scheduler) Overview(ctx context.Context, damaged func(error)) (*Overvie
 	if err != nil {
 		return nil, err
 	}
-	err = s.eachSlot(ctx, func(slot time.Time) error {
+	slots, err := s.slots(ctx)
+	for _, slot := range slots {
 		r, _, err := readRecord(ctx, s.st, slot)
-		if err != nil {
-			return tell(err)
+		if err == nil {
+			o.Slots = append(o.Slots, *r)
+		} else if err = tell(err); err != nil {
+			return o, err
 		}
-		o.Slots = append(o.Slots, *r)
-		return nil
-	})
+	}
 	return o, err
 }
 
-// eachSlot visits the slots that have a record, in order.
-func (s *Scheduler) eachSlot(ctx context.Context, visit func(slot time.Time) error) error {
+// slots returns the slots that have a record, in order.
+func (s *Scheduler) slots(ctx context.Context) (slots []time.Time, err error) {
 	list, err := s.st.List(ctx, slotsPrefix)
-	if err != nil {
-		return err
-	}
 	for _, info := range list {
-		slot, ok := SlotOf(info.Name)
-		if !ok {
-			continue // no file of ours
-		}
-		if err := visit(slot); err != nil {
-			return err
+		if slot, ok := SlotOf(info.Name); ok { // else it is no file of ours
+			slots = append(slots, slot)
 		}
 	}
-	return nil
+	return slots, err
 }
 
 // Reset lets the schedule start over with the first slot after now: for a state that is
@@ -91,18 +85,21 @@ func (s *Scheduler) Reset(ctx context.Context) (deleted []string, left string, e
 		left = ID(st.Running.Slot)
 	}
 	now := s.now()
-	err = s.eachSlot(ctx, func(slot time.Time) error {
+	slots, err := s.slots(ctx)
+	if err != nil {
+		return nil, left, err
+	}
+	for _, slot := range slots {
 		if !slot.After(now) {
-			return nil
+			continue
 		}
 		if r, _, err := readRecord(ctx, s.st, slot); err == nil && r.Status == Ran {
-			return nil
+			continue
 		}
 		deleted = append(deleted, ID(slot))
-		return s.st.Delete(ctx, recordName(slot), "")
-	})
-	if err != nil {
-		return deleted, left, err
+		if err := s.st.Delete(ctx, recordName(slot), ""); err != nil {
+			return deleted, left, err
+		}
 	}
 	st = state{Format: stateFormat, Decided: now, Beat: st.Beat}
 	if _, err := s.swap(ctx, &st, generation); err != nil {

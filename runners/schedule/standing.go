@@ -184,16 +184,15 @@ func (r *SlotRecord) When() time.Time {
 
 // scan reads the records from the newest back to the last success.
 func (s *Scheduler) scan(ctx context.Context) error {
-	list, err := s.st.List(ctx, slotsPrefix)
+	slots, err := s.slots(ctx)
 	if err != nil {
 		return err
 	}
 	now := s.now()
 	var newest time.Time
 	var back []*SlotRecord // the newest first
-	for _, info := range slices.Backward(list) {
-		slot, ok := SlotOf(info.Name)
-		if !ok || slot.After(now.Add(grace)) {
+	for _, slot := range slices.Backward(slots) {
+		if slot.After(now.Add(grace)) {
 			continue
 		}
 		if newest.IsZero() {

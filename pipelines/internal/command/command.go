@@ -163,14 +163,24 @@ func usage(c *cobra.Command, err error) error {
 
 // unknownCommand adds the nearest command to cobra's error about an unknown command.
 func unknownCommand(root *cobra.Command, err error) error {
-	var name string
 	if err == nil {
 		return nil
 	}
+	var name string
 	if n, _ := fmt.Sscanf(err.Error(), "unknown command %q", &name); n == 0 {
 		return err
 	}
 	return noCommand(root, name, err)
+}
+
+// noCommand adds the nearest command of parent to an error about a name that is none. Near
+// are those that begin with the name, and those that differ from it in at most two letters.
+func noCommand(parent *cobra.Command, name string, err error) error {
+	parent.SuggestionsMinimumDistance = 2
+	if near := configs.Nearest(name, parent.SuggestionsFor(name)); near != "" {
+		err = fmt.Errorf("%w; the nearest is %s", err, near)
+	}
+	return usage(parent, err)
 }
 
 // unknownFlag adds the nearest flag to pflag's error about an unknown flag.

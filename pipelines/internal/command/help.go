@@ -5,8 +5,6 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
-
-	"github.com/quire-ml/quire/configs"
 )
 
 // plainHelp makes help print a switch as "--json". Without it, pflag prints
@@ -45,16 +43,6 @@ func helpOfUnknown(root *cobra.Command) {
 			return noCommand(parent, rest[0], fmt.Errorf("no help for %q: it is no command of %q", rest[0], parent.CommandPath()))
 		}
 	}
-}
-
-// noCommand adds the nearest command of parent to an error about a name that is none. One
-// that differs in more than two letters is not near.
-func noCommand(parent *cobra.Command, name string, err error) error {
-	parent.SuggestionsMinimumDistance = 2
-	if near := configs.Nearest(name, parent.SuggestionsFor(name)); near != "" {
-		err = fmt.Errorf("%w; the nearest is %s", err, near)
-	}
-	return usage(parent, err)
 }
 
 // boolSwitch is a bool flag as help shows it. It replaces the flag's value when

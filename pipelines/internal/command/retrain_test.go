@@ -131,7 +131,8 @@ func TestAheadState(t *testing.T) {
 	}
 	l.ok("retrain", "--reset")
 	l.write(filepath.Join(l.work, "schedule", "slots", "20251101T030000Z.json"), "{")
-	if o := l.ok("retrain", "--list"); !strings.Contains(o.stderr, "20251101T030000Z.json") || strings.Count(o.stdout, "\n") != 3+49 { // the slots that were skipped for the last one
+	const lines = 3 + 49 // with the slots that were skipped for the last one
+	if o := l.ok("retrain", "--list"); !strings.Contains(o.stderr, "20251101T030000Z.json") || strings.Count(o.stdout, "\n") != lines {
 		t.Errorf("the list with a damaged record: %v", o)
 	}
 }
