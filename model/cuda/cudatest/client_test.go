@@ -28,6 +28,7 @@ type output struct {
 	values  [8]uint64
 	options [2]int32
 	jit     compileLog
+	images  [][]byte // all of them: an address keeps nothing alive
 }
 
 // newClient returns a client whose thread, the test's, has a context.
@@ -132,13 +133,19 @@ $L__BB0_2:
 }
 `
 
+// loading returns the arguments of a call that loads PTX.
+func (c *client) loading(text string) []uintptr {
+	o := c.out
+	image := append([]byte(text), 0)
+	o.images = append(o.images, image)
+	o.options, o.jit = [2]int32{5, 6}, compileLog{&o.log[0], uintptr(len(o.log))}
+	return []uintptr{c.handleOut(), uintptr(unsafe.Pointer(&image[0])), 2, uintptr(unsafe.Pointer(&o.options[0])), uintptr(unsafe.Pointer(&o.jit))}
+}
+
 // load loads PTX, and returns the code and the log.
 func (c *client) load(text string) (code, string) {
-	image := append([]byte(text), 0)
-	o := c.out
-	o.options, o.jit = [2]int32{5, 6}, compileLog{&o.log[0], uintptr(len(o.log))}
-	e := c.call("cuModuleLoadDataEx", c.handleOut(), uintptr(unsafe.Pointer(&image[0])), 2, uintptr(unsafe.Pointer(&o.options[0])), uintptr(unsafe.Pointer(&o.jit)))
-	log, _, _ := strings.Cut(string(o.log[:]), "\x00")
+	e := c.call("cuModuleLoadDataEx", c.loading(text)...)
+	log, _, _ := strings.Cut(string(c.out.log[:]), "\x00")
 	return e, log
 }
 

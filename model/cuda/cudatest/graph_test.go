@@ -77,9 +77,7 @@ func TestForbidden(t *testing.T) {
 	e := c.instantiate(g)
 	pinned := func() uintptr { _, h := c.pinned(4); return h }
 	module := func() uintptr { m, _ := c.kernel(); return m }
-	image := append([]byte(double), 0)
 	o := c.out
-	o.options, o.jit = [2]int32{5, 6}, compileLog{&o.log[0], uintptr(len(o.log))}
 	for name, args := range map[string][]uintptr{
 		"cuMemAlloc_v2":               {c.numberOut(), 4},
 		"cuMemFree_v2":                {c.alloc(4)},
@@ -88,7 +86,7 @@ func TestForbidden(t *testing.T) {
 		"cuStreamCreate":              {c.handleOut(), 1},
 		"cuStreamDestroy_v2":          {c.stream()},
 		"cuStreamSynchronize":         {s},
-		"cuModuleLoadDataEx":          {c.handleOut(), uintptr(unsafe.Pointer(&image[0])), 2, uintptr(unsafe.Pointer(&o.options[0])), uintptr(unsafe.Pointer(&o.jit))},
+		"cuModuleLoadDataEx":          c.loading(double),
 		"cuModuleUnload":              {module()},
 		"cuGraphInstantiateWithFlags": {c.handleOut(), g, 0},
 		"cuGraphLaunch":               {e, s},
