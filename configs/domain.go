@@ -177,8 +177,31 @@ func (d text) String() string { return d.what }
 // homePath reports whether a shell would read s as a path below somebody's home.
 func homePath(s string) bool { return s == "~" || strings.HasPrefix(s, "~/") }
 
-// path reports whether s can be a path or a URL. No shell expands a path of a config.
-func path(s string) bool { return line(s) && !homePath(s) }
+// whyNoPath says why s cannot be a path or a URL. No shell expands a path of a config.
+func whyNoPath(s string) error {
+	switch {
+	case !line(s):
+		return errors.New("it is empty, too long or no single line")
+	case homePath(s):
+		return errors.New("~ is not expanded")
+	case s == "-":
+		return errors.New("it would not be standard output; ./- is what has that name")
+	}
+	return nil
+}
+
+// isWord reports whether s can be a word of a command that no shell reads.
+func isWord(s string) bool { return line(s) && !homePath(s) }
+
+// orEmpty is why for what may be empty, too.
+func orEmpty(why func(s string) error) func(s string) error {
+	return func(s string) error {
+		if s == "" {
+			return nil
+		}
+		return why(s)
+	}
+}
 
 // secret is text that no message and no written config shows.
 type secret struct {

@@ -30,7 +30,7 @@ type key struct {
 var keys = []key{
 	{name: "name", domain: text{what: "text on one line", ok: line}, initial: "experiment", effect: None,
 		meaning: "name of the experiment"},
-	{name: "workdir", domain: text{what: "folder or gs://bucket/prefix; ~ is not expanded", ok: path}, initial: "work/experiment", effect: None,
+	{name: "workdir", domain: reasoned("folder or gs://bucket/prefix", whyNoPath), initial: "work/experiment", effect: None,
 		also:    []string{"output_dir", "work_dir", "folder"},
 		meaning: "folder that everything is written to; prep.out and train.out are below it"},
 
@@ -48,7 +48,7 @@ var keys = []key{
 		meaning: "what a record is: a file, a line, the text at a key of the objects of a JSONL file, or that in a column of a CSV file whose first " +
 			"row names it; the records of a file become one text, a line break behind each"},
 
-	{name: "prep.out", domain: text{what: "path or gs:// URL; ~ is not expanded", ok: path}, initial: "set", effect: None,
+	{name: "prep.out", domain: reasoned("folder or gs:// URL", whyNoPath), initial: "set", effect: None,
 		meaning: "directory of the set, for the command prep; a round chooses its own"},
 	{name: "prep.seq_length", domain: whole{1, 1 << 20}, initial: 100, effect: Data, always: inKeys,
 		also:    []string{"sequence_length", "context_length", "block_size", "seq_len"},
@@ -97,10 +97,9 @@ var keys = []key{
 	{name: "model.embedding_range", domain: number{lo: 1e-9, hi: 10}, initial: 0.05, effect: Weights, also: []string{"initializer_range", "init_range"},
 		meaning: "initial values of the embedding are uniform in ± this; 0.05 is Keras'; 0.4 gained 0.025 nats in 5 epochs of Shakespeare"},
 
-	{name: "train.out", domain: text{what: "path or gs:// URL; ~ is not expanded", ok: path}, initial: "run", effect: None,
+	{name: "train.out", domain: reasoned("folder or gs:// URL", whyNoPath), initial: "run", effect: None,
 		meaning: "directory of the run, for the command train; a round chooses its own"},
-	{name: "train.from", domain: text{what: "path or gs:// URL, or empty; ~ is not expanded",
-		ok: func(s string) bool { return s == "" || path(s) }}, initial: "", effect: Weights, place: true, also: []string{"init_from", "warm_start"},
+	{name: "train.from", domain: reasoned("path or gs:// URL, or empty", orEmpty(whyNoPath)), initial: "", effect: Weights, place: true, also: []string{"init_from", "warm_start"},
 		meaning: "checkpoint or run whose weights training starts from, below the workdir; empty = random weights"},
 	{name: "train.epochs", domain: whole{0, 100_000}, initial: 3, effect: Course, always: inIdentity,
 		meaning: "passes over all sequences; 0 saves the untrained network"},
@@ -231,7 +230,7 @@ var keys = []key{
 
 	{name: "node.kind", domain: words{NoNode, CommandNode, KubernetesNode}, initial: NoNode, effect: None, machine: true,
 		meaning: "where the stages of node.stages run: none = here; command = behind node.launch; kubernetes = as a Job; no byte depends on it"},
-	{name: "node.launch", domain: list{what: "list of the words of a command, such as [ssh, gpu1] or [srun, --gres=gpu:1]", ok: path}, initial: []string{},
+	{name: "node.launch", domain: list{what: "list of the words of a command, such as [ssh, gpu1] or [srun, --gres=gpu:1]", ok: isWord}, initial: []string{},
 		effect: None, machine: true,
 		meaning: "words before quire and its arguments, which run it on another machine that has the workdir at the same path"},
 	{name: "node.stages", domain: list{what: "list of stages: train, evaluate; prep goes to a cluster by --runner, the others run here",
@@ -239,8 +238,7 @@ var keys = []key{
 		meaning: "stages of a round that run on the node"},
 	{name: "node.binary", domain: words{"installed", CopyBinary}, initial: "installed", effect: None, machine: true,
 		meaning: "quire on the node: installed = the quire that is there, of the same version; copy = this program, brought there once"},
-	{name: "node.template", domain: text{what: "path of a YAML file, or empty; ~ is not expanded",
-		ok: func(s string) bool { return s == "" || path(s) }}, initial: "", effect: None, machine: true,
+	{name: "node.template", domain: reasoned("path of a YAML file, or empty", orEmpty(whyNoPath)), initial: "", effect: None, machine: true,
 		meaning: "manifest of the Job, for node.kind kubernetes; empty = the shipped one"},
 	{name: "node.namespace", domain: text{what: "name of a namespace, or empty", ok: func(s string) bool { return s == "" || label.MatchString(s) }}, initial: "",
 		effect: None, machine: true,

@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
+	"iter"
 	"maps"
 	"path/filepath"
 	"reflect"
@@ -225,6 +226,17 @@ func (r *Resolved) Explain(key string) (string, error) {
 	fmt.Fprintf(&b, "  effect    %s\n", k.effect)
 	fmt.Fprintf(&b, "  variable  %s", k.variable())
 	return b.String(), nil
+}
+
+// Meanings yields all keys with what they mean, in the order of YAML.
+func Meanings() iter.Seq2[string, string] {
+	return func(yield func(key, meaning string) bool) {
+		for i := range keys {
+			if !yield(keys[i].name, keys[i].meaning) {
+				return
+			}
+		}
+	}
 }
 
 // KeysOf returns the keys of a section, in the order of YAML.

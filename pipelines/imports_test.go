@@ -133,7 +133,7 @@ var mayImport = map[string][2][]string{
 	// claim holds a copy that no record names yet.
 	"pipelines/promotion": {{"model/checkpoint", "pipelines/text", "runners/claim", "runners/store"}, {}},
 	// charset and corpus: a text is read, part by part, as a document is. look for the page of a text. train for a model that learns from it.
-	"pipelines/score": {{"configs", "model/decode", "model/train", "pipelines/look", "pipelines/text", "transforms/charset", "transforms/corpus", "transforms/vocab"}, {}},
+	"pipelines/score": {{"configs", "model/decode", "model/train", "pipelines/look", "pipelines/text", "transforms/corpus", "transforms/vocab"}, {}},
 	// run and promotion for where a model may be; sample for how it drew.
 	"pipelines/receipt": {{"model/run", "model/sample", "pipelines/promotion", "pipelines/text", "runners/store"}, {}},
 	// The stages of a round that a node runs, from both ends: train for its errors, run for the holder of a run.

@@ -52,12 +52,20 @@ func oneRun(r *runFacts) *document {
 func sideBySide(runs []*runFacts, keys []string) *document {
 	byLoss(runs)
 	d := &document{Kicker: "trainings side by side", Title: count(int64(len(runs)), "training")}
-	best := runs[0]
+	best, others := runs[0], unlike(runs)
 	if best.Nats != nil {
-		d.Lede = fmt.Sprintf("%s is best: %s nats a character.", plain(best.Label), nats(*best.Nats))
+		rank := "is best"
+		if others != nil {
+			rank = "has the lowest loss"
+		}
+		d.Lede = fmt.Sprintf("%s %s: %s nats a character.", plain(best.Label), rank, nats(*best.Nats))
 		for _, v := range best.Values {
 			d.Facts = append(d.Facts, fact{plain(v.Key), v.Value, "of the best"})
 		}
+	}
+	if others != nil {
+		d.Notes = append(d.Notes, "The trainings differ in "+strings.Join(others, ", ")+": losses of different texts, or of their characters"+
+			" counted in different ways, do not compare.")
 	}
 	lost := 0
 	for _, r := range runs {
@@ -84,6 +92,24 @@ func sideBySide(runs []*runFacts, keys []string) *document {
 	}
 	d.Footer = []string{"Losses are in nats a character: ln 2 nats are a bit."}
 	return d
+}
+
+// unlike returns the settings in which runs differ that decide which text a loss is of, and
+// what a character of it is. A setting that a run of another version lacks tells nothing.
+func unlike(runs []*runFacts) (keys []string) {
+	for _, key := range []string{"corpus.sources", "corpus.encoding", "corpus.newlines", "corpus.records", "prep.pack", "prep.unit",
+		"prep.normalize", "prep.invalid_utf8", "prep.min_count", "prep.validation.by", "prep.validation.fraction"} {
+		values := map[string]bool{}
+		for _, r := range runs {
+			if v, ok := r.Config[key]; ok {
+				values[v] = true
+			}
+		}
+		if len(values) > 1 {
+			keys = append(keys, key)
+		}
+	}
+	return keys
 }
 
 // differ returns the settings in which runs differ. Their names and workdirs are no

@@ -62,6 +62,19 @@ func TestRunsPage(t *testing.T) {
 	}
 }
 
+// TestUnlikeTexts: of trainings on different texts none is called the best.
+func TestUnlikeTexts(t *testing.T) {
+	l := newLab(t)
+	l.run("runs/t1", 1.7, "name: small\ncorpus: {sources: [a], encoding: utf-8}\nprep: {unit: rune, seq_length: 50}\n")
+	l.run("runs/t2", 1.5, "name: large\ncorpus: {sources: [a], newlines: keep}\nprep: {unit: rune, seq_length: 100}\n")
+	l.run("runs/t3", 1.4, "name: other\ncorpus: {sources: [b]}\nprep: {unit: byte}\n")
+	p := l.page("runs/t1", "runs/t2")
+	p.same("head of one text", texts(p.root, ".masthead"), []string{"trainings side by side 2 trainings large is best: 1.5000 nats a character."})
+	p = l.page("runs/t1", "runs/t2", "runs/t3")
+	p.same("head of two texts", texts(p.root, ".masthead"), []string{"trainings side by side 3 trainings other has the lowest loss: 1.4000 nats a character." +
+		" The trainings differ in corpus.sources, prep.unit: losses of different texts, or of their characters counted in different ways, do not compare."})
+}
+
 // TestRoundsSideBySide: rounds, runs and a sweep stand in one table, by their own names.
 func TestRoundsSideBySide(t *testing.T) {
 	l := newLab(t)

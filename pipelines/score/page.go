@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"html/template"
 	"math"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -31,9 +32,11 @@ const classes = 8
 // A Page is a text with its surprise as colour, as one file of HTML that asks no host for
 // anything and runs no script. The zero value has no texts.
 type Page struct {
-	Model string // its path
-	texts []*pageText
-	shown int
+	Model    string    // its path, or name
+	Compared string    // the second model's, whose losses stand beside the first's; "" for none
+	Most     []Passage // on which the two differ most
+	texts    []*pageText
+	shown    int
 
 	part []byte  // of a character whose bytes come one by one
 	nats float64 // of part
@@ -105,6 +108,10 @@ func IsPage(data []byte) bool { return strings.HasPrefix(look.Generator(data), "
 // HTML returns the page.
 func (p *Page) HTML() ([]byte, error) {
 	var names []string
+	most := slices.Clone(p.Most)
+	for i := range most {
+		most[i].Text = readable(most[i].Text)
+	}
 	for _, t := range p.texts {
 		names = append(names, t.Name)
 		for _, s := range t.Spans {
@@ -113,7 +120,7 @@ func (p *Page) HTML() ([]byte, error) {
 	}
 	var b bytes.Buffer
 	err := pageTemplate.Execute(&b, map[string]any{"Head": look.Head("quire score", strings.Join(names, ", ")+" · score", heat),
-		"Model": readable(p.Model), "Texts": p.texts, "Most": PageChars})
+		"Model": readable(p.Model), "Compared": readable(p.Compared), "Differ": most, "Texts": p.texts, "Most": PageChars})
 	if err != nil {
 		return nil, fmt.Errorf("score: %w", err)
 	}

@@ -67,6 +67,28 @@ func TestPage(t *testing.T) {
 	}
 }
 
+// TestPageCompared: a page of two models names both, and shows where they differ.
+func TestPageCompared(t *testing.T) {
+	p := &score.Page{Model: "<one>", Compared: "<two>", Most: []score.Passage{{File: "<a>", At: 48, Text: "<b>\x1b", Bits: [2]float64{1, 2.5}}}}
+	p.Begin("a")
+	p.End("1.0000 and 2.0000 nats")
+	out := rendered(t, p)
+	for _, part := range []string{"the model &lt;one&gt;:", "the second is that of &lt;two&gt;.", "<h2>Where the models differ most</h2>",
+		"bits a character, &lt;one&gt;</th>", ">&lt;two&gt;</th>", ">&lt;a&gt;</th>", ">48</td>", ">1.0000</td>", ">2.5000</td>", ">&lt;b&gt;\u241b</td>"} {
+		if !strings.Contains(out, part) {
+			t.Errorf("the page has no %s", part)
+		}
+	}
+	if p.Most[0].Text != "<b>\x1b" {
+		t.Errorf("the passage is now %q", p.Most[0].Text)
+	}
+	p = &score.Page{Model: "m"}
+	p.Begin("a")
+	if out := rendered(t, p); strings.Contains(out, "differ most") || strings.Contains(out, "the second is") {
+		t.Error("a page of one model speaks of two")
+	}
+}
+
 // TestPageBound: a page of a long text is bounded, and says what it lacks.
 func TestPageBound(t *testing.T) {
 	p := &score.Page{Model: "m"}

@@ -15,7 +15,6 @@ import (
 	"github.com/quire-ml/quire/model/decode"
 	"github.com/quire-ml/quire/model/train"
 	"github.com/quire-ml/quire/pipelines/text"
-	"github.com/quire-ml/quire/transforms/charset"
 	"github.com/quire-ml/quire/transforms/corpus"
 	"github.com/quire-ml/quire/transforms/vocab"
 )
@@ -47,7 +46,8 @@ var ErrUnlike = errors.New("the models do not read a text alike")
 
 // Text measures models on the text that r has, in the form that c describes and Read
 // reads. The hidden is carried from the first character to the last. visit receives every
-// character; nil: nobody does. A character that a model lacks is a *vocab.CharError.
+// character; nil: nobody does. A character that a model lacks is a *vocab.CharError; where
+// the text is in another form than c's, in a *text.FormError.
 func Text(ctx context.Context, models []*text.Model, r io.Reader, c configs.Corpus, visit func(Char) error) ([]Sum, error) {
 	return measure(ctx, models, r, c, 0, visit)
 }
@@ -61,7 +61,7 @@ func measure(ctx context.Context, models []*text.Model, r io.Reader, c configs.C
 		return nil, err
 	}
 	m := models[0]
-	t, err := charset.NewReader(r, charset.Form{Encoding: c.Encoding, Newlines: c.Newlines})
+	t, err := text.NewReader(r, c)
 	if err != nil {
 		return nil, err
 	}
@@ -71,14 +71,16 @@ func measure(ctx context.Context, models []*text.Model, r io.Reader, c configs.C
 			return nil, err
 		}
 		block, err := blocks.next()
-		if bad := t.Undefined(); bad.Count > 0 {
-			return nil, fmt.Errorf("text: byte %d (0x%02x) is not valid %s", bad.Offset, bad.Byte, c.Encoding)
+		if bad := t.Defined(); bad != nil {
+			return nil, bad
 		}
 		if err != nil && !errors.Is(err, io.EOF) {
 			return nil, err
 		}
-		if failed := s.read(ctx, m.Text(block)); failed != nil {
+		if failed := s.read(ctx, m.Text(block)); failed != nil && m.Vocab.Unit() == vocab.Byte {
 			return nil, failed
+		} else if failed != nil {
+			return nil, t.Explain(failed)
 		}
 		if err != nil {
 			return s.sums(), nil
@@ -233,11 +235,13 @@ func (b *blocks) next() ([]byte, error) {
 	for {
 		buf := make([]byte, len(b.held)+blockBytes)
 		copy(buf, b.held)
-		n, err := io.ReadFull(b.from, buf[len(b.held):])
-		buf = buf[:len(b.held)+n]
-		if errors.Is(err, io.ErrUnexpectedEOF) {
-			err = io.EOF
+		n, err := len(b.held), error(nil)
+		for n < len(buf) && err == nil { // io.ReadFull takes a text that is cut off for one that ends
+			var more int
+			more, err = b.from.Read(buf[n:])
+			n += more
 		}
+		buf = buf[:n]
 		if err != nil {
 			b.held = nil
 			return buf, err

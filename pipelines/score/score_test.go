@@ -127,12 +127,16 @@ func TestRefuses(t *testing.T) {
 		t.Errorf("a byte that is no text: %v", err)
 	}
 	_, err = score.Text(t.Context(), []*text.Model{m}, strings.NewReader("a\xd9"), configs.Corpus{Encoding: "windows-1255", Newlines: "keep"}, nil)
-	if err == nil || err.Error() != "text: byte 1 (0xd9) is not valid windows-1255" {
+	if err == nil || err.Error() != "text: byte 1 (0xd9) is not valid windows-1255, the first of 1" {
 		t.Errorf("a byte that the encoding lacks: %v", err)
 	}
 	broken := errors.New("the disk is broken")
 	if _, err := score.Text(t.Context(), []*text.Model{m}, iotest.ErrReader(broken), plain, nil); !errors.Is(err, broken) {
 		t.Errorf("a reader that fails: %v", err)
+	}
+	cut := io.MultiReader(strings.NewReader("aa"), iotest.ErrReader(io.ErrUnexpectedEOF))
+	if _, err := score.Text(t.Context(), []*text.Model{m}, cut, plain, nil); !errors.Is(err, io.ErrUnexpectedEOF) {
+		t.Errorf("a text that is cut off: %v", err)
 	}
 	_, err = score.Text(t.Context(), []*text.Model{m}, strings.NewReader("aa"), plain, func(score.Char) error { return broken })
 	if !errors.Is(err, broken) {

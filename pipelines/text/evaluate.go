@@ -135,8 +135,8 @@ func HeldOut(set *dataset.Set) string {
 // below it. The loss of windows is a second line.
 func (r *EvaluateResult) String() string {
 	baselines := ordered(r.UniformNats, r.UnigramNats, r.BigramNats, r.TrigramNats)
-	line := fmt.Sprintf("%.4f nats, %.4f bits a character over %d characters of the %s part, %s",
-		r.NatsPerChar, r.BitsPerChar, r.Chars, r.Split, report.Between(r.NatsPerChar, baselines))
+	line := fmt.Sprintf("%.4f nats, %.4f bits a character over %s of the %s part, %s",
+		r.NatsPerChar, r.BitsPerChar, report.Count(int(r.Chars), "character"), r.Split, report.Between(r.NatsPerChar, baselines))
 	if w := r.Windowed; w != nil {
 		line += fmt.Sprintf("\n%.4f nats, %.4f bits a character over the same characters in windows of %d, each read from nothing",
 			w.NatsPerChar, w.BitsPerChar, w.WindowChars)

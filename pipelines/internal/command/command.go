@@ -290,6 +290,7 @@ func build(o *common, use, short, long, example string, run func(c *cobra.Comman
 		RunE:   func(c *cobra.Command, _ []string) error { return run(c) }}
 	o.add(c.Flags())
 	complete(c, "config", completeConfig)
+	complete(c, "set", completeSet)
 	return c
 }
 

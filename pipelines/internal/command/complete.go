@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -20,6 +21,30 @@ import (
 // completeConfig offers the embedded configs; the shell adds files.
 func completeConfig(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 	return configs.Names(), cobra.ShellCompDirectiveDefault
+}
+
+// completeSet offers the keys of the config. Values are left to the person: bash takes what
+// stands behind = for a word of its own.
+func completeSet(_ *cobra.Command, _ []string, typed string) ([]string, cobra.ShellCompDirective) {
+	return keysWith(typed, "="), cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveNoSpace
+}
+
+// completeKey offers the keys of the config for the first argument.
+func completeKey(_ *cobra.Command, args []string, typed string) ([]string, cobra.ShellCompDirective) {
+	if len(args) > 0 {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	return keysWith(typed, ""), cobra.ShellCompDirectiveNoFileComp
+}
+
+// keysWith lists the keys that begin with prefix, with what follows each.
+func keysWith(prefix, suffix string) (list []string) {
+	for key, meaning := range configs.Meanings() {
+		if strings.HasPrefix(key, prefix) {
+			list = append(list, cobra.CompletionWithDesc(key+suffix, meaning))
+		}
+	}
+	return list
 }
 
 // completeRounds offers the ids of the workdir's rounds, the newest first.

@@ -22,7 +22,7 @@ func Config() *cobra.Command {
 		})
 	var e common
 	explain := build(&e, "explain KEY", "Say who set a key, its default, its range and its meaning", "", "  config explain train.lr", nil)
-	explain.Args = positional(1, 1)
+	explain.Args, explain.ValidArgsFunction = positional(1, 1), completeKey
 	explain.RunE = func(c *cobra.Command, args []string) error {
 		r, err := e.load()
 		if err != nil {

@@ -126,3 +126,46 @@ func TestScoreEncoding(t *testing.T) {
 	l.write(filepath.Join(l.dir, "plain.txt"), "\xd9")
 	l.fails(1, []string{"plain.txt: text: byte 0 (0xd9) is not valid windows-1255"}, "score", "--file", filepath.Join(l.dir, "plain.txt"), "--set", "corpus.encoding=windows-1255")
 }
+
+// TestScoreForms: a text for score may be compressed, or in another encoding; one that is read
+// in the wrong form is refused by what it is.
+func TestScoreForms(t *testing.T) {
+	l := untrained(t)
+	in := func(name, data string) string { return l.rewritten(filepath.Join(l.dir, name), data) }
+	zip := func(data string) string {
+		var b bytes.Buffer
+		w := gzip.NewWriter(&b)
+		fmt.Fprint(w, data)
+		w.Close()
+		return b.String()
+	}
+	const light = "the light of the the "
+	nats := l.result(scoreKeys, "score", in("plain.txt", light))["nats_per_char"]
+	for _, c := range []struct{ name, data, use, why string }{
+		{"light.txt.gz", zip(light), "", ""},
+		{"light.gz.txt", zip(light), "", "it is application/x-gzip, no text in UTF-8; unpack or convert it first"},
+		{"zip.gz", light, "", "zip.gz: it is not in the format of gzip"},
+		{"cut.gz", zip(light)[:30], "", "cut.gz: damaged or cut off: unexpected EOF"},
+		{"le.txt", encode16(light, false), "utf-16le", "it is UTF-16, and was read as UTF-8"},
+		{"le.gz", zip("\xff\xfe" + encode16(light, false)), "utf-16", "it is UTF-16, and was read as UTF-8"},
+		{"1251.txt", encode1251(russian), "windows-1251", "byte 0 (0xc2) is not valid UTF-8; it is likely windows-1251"},
+		{"other.txt", "the light\xff", "", "byte 9 of the text is not valid UTF-8; correct the text"},
+		{"lacks.txt", "the Zebra" + encode1251(russian), "windows-1251", "it is likely windows-1251"},
+	} {
+		file, advice := in(c.name, c.data), "to read it so: --set corpus.encoding="+c.use
+		switch o := l.run("score", file, "--json"); {
+		case c.why == "" && o.code != 0, c.why != "" && (o.code != 1 || !strings.Contains(o.stderr, c.why)), c.use == "" && strings.Contains(o.stderr, "to read it so"),
+			c.use != "" && !strings.Contains(o.stderr, advice):
+			t.Errorf("%s: %v, want %q and %q", c.name, o, c.why, c.use)
+		}
+		if strings.HasPrefix(c.use, "utf-16") || c.why == "" {
+			args := []string{"score", file}
+			if c.use != "" {
+				args = append(args, "--set", "corpus.encoding="+c.use)
+			}
+			if got := l.result(scoreKeys, args...)["nats_per_char"]; got != nats {
+				t.Errorf("%s: %v nats, of the plain text %v", c.name, got, nats)
+			}
+		}
+	}
+}

@@ -60,6 +60,7 @@ func (f beamFlag) Set(value string) error { return flag.Set(f.name, value) }
 func beamFlags(c *cobra.Command, runner *string) {
 	c.Long += runnerHelp
 	c.Flags().StringVar(runner, "runner", "direct", "engine of prep and of the trials of sweep: "+strings.Join(engine.Names(), ", "))
+	complete(c, "runner", cobra.FixedCompletions(engine.Names(), cobra.ShellCompDirectiveNoFileComp))
 	flag.CommandLine.VisitAll(func(f *flag.Flag) {
 		if c.Flags().Lookup(f.Name) != nil || strings.HasPrefix(f.Name, "test.") {
 			return

@@ -245,6 +245,7 @@ func damageRemedy(err error) string {
 func corpusRemedy(err error) string {
 	var wrong *corpus.FieldError
 	var notText *prepare.TextError
+	var form *text.FormError
 	switch {
 	case errors.As(err, &wrong):
 		advice := "; correct corpus." + wrong.Field
@@ -254,6 +255,8 @@ func corpusRemedy(err error) string {
 		return advice
 	case errors.As(err, &notText) && notText.Likely != "":
 		return "; to read it so: --set corpus.encoding=" + notText.Likely
+	case errors.As(err, &form) && form.Likely != "":
+		return "; to read it so: --set corpus.encoding=" + form.Likely
 	case notText != nil && notText.Binary:
 		return ""
 	case notText != nil:

@@ -2,6 +2,7 @@ package command
 
 import (
 	"bufio"
+	"compress/gzip"
 	"context"
 	"errors"
 	"fmt"
@@ -35,10 +36,10 @@ func Score() *cobra.Command {
 	var f scoreFlags
 	c := build(&o, "score [FILE…]", "Measure how well a model predicts a text",
 		`Score prints the mean loss of texts of any length: files, --text, or standard input. They are
-read as corpus.encoding and corpus.newlines say, part by part. The hidden is carried from the first
-character of a text to its last; the first has no prediction. --html writes the first 200,000
-characters with their surprise as colour. --compare reads with a second model beside the first, and
-shows the passages on which they differ most.
+read as corpus.encoding and corpus.newlines say, part by part, and decompressed where their names
+end in .gz. The hidden is carried from the first character of a text to its last; the first has no
+prediction. --html writes the first 200,000 characters with their surprise as colour. --compare
+reads with a second model beside the first, and shows the passages on which they differ most.
 
 --adapt LR gives a second figure beside the plain one: of a copy of the model that goes on learning
 while it reads (dynamic evaluation). It predicts `+strconv.Itoa(train.AdaptChars)+` characters, then takes one step down
@@ -164,6 +165,14 @@ func (i *input) open(c *cobra.Command) error {
 			}
 			n.from, n.file = f, f
 		}
+		if strings.HasSuffix(n.name, ".gz") {
+			z, err := gzip.NewReader(n.from)
+			if err != nil {
+				n.close()
+				return nil, fmt.Errorf("%s: it is not in the format of gzip: %w", n.name, err)
+			}
+			n.from = unzipped{z}
+		}
 		b := bufio.NewReader(n.from)
 		n.from = b
 		if _, err := b.Peek(1); err != nil && !errors.Is(err, io.EOF) {
@@ -181,6 +190,18 @@ func (i *input) open(c *cobra.Command) error {
 	*i = *opened
 	i.from = &awaited{ctx: c.Context(), from: i.from}
 	return nil
+}
+
+// unzipped reads a compressed text.
+type unzipped struct{ *gzip.Reader }
+
+// Read reads the next bytes of the text.
+func (u unzipped) Read(p []byte) (int, error) {
+	n, err := u.Reader.Read(p)
+	if err != nil && err != io.EOF {
+		err = fmt.Errorf("damaged or cut off: %w", err)
+	}
+	return n, err
 }
 
 func (i *input) close() {

@@ -54,6 +54,14 @@ func TestScoreFiles(t *testing.T) {
 		"differ most") || !strings.Contains(o.stdout, `"the light of the the"`) {
 		t.Errorf("side by side: %v", o)
 	}
+	other := filepath.Join(l.work, "other")
+	l.ok("score", in("one.txt"), "--set", "train.out=run", "--compare", other, "--html", in("both.html"))
+	if page := l.read(in("both.html")); !strings.Contains(page, "the second is that of "+other) || !strings.Contains(page, `<td class="passage">the light of the the</td>`) {
+		t.Errorf("a page of both:\n%s", page)
+	}
+	if o := l.ok("score", "--text", "th"); !strings.Contains(o.stdout, "a character over 1 character\n") {
+		t.Errorf("a text of one prediction: %v", o)
+	}
 	l.fails(2, []string{"exclude --text and --file"}, "score", in("one.txt"), "--text", "a")
 	l.fails(1, []string{"no such file", "--text"}, "score", "the light")
 	l.fails(1, []string{in("two.txt") + ": ", "'Z'", "position 2"}, "score", in("one.txt"), l.rewritten(in("two.txt"), "thZ"))

@@ -10,6 +10,7 @@ import (
 
 	"github.com/quire-ml/quire/configs"
 	"github.com/quire-ml/quire/model/train"
+	"github.com/quire-ml/quire/pipelines/report"
 	"github.com/quire-ml/quire/pipelines/score"
 	"github.com/quire-ml/quire/pipelines/text"
 	"github.com/quire-ml/quire/runners/store"
@@ -45,6 +46,7 @@ func (f *scoreFlags) score(c *cobra.Command, o *common, corpus configs.Corpus, m
 	all, total := &scored{}, make([]score.Sum, w.readers())
 	if len(models) > 1 {
 		all.Checkpoint, all.Compared = store.Path(models[0].Path), &scored{Checkpoint: store.Path(models[1].Path)}
+		w.page.Compared = models[1].Path
 	}
 	for i, in := range inputs {
 		if i > 0 {
@@ -65,7 +67,7 @@ func (f *scoreFlags) score(c *cobra.Command, o *common, corpus configs.Corpus, m
 	w.set(all, total)
 	if len(models) > 1 {
 		most := w.passages.Most()
-		all.Most = &most
+		all.Most, w.page.Most = &most, most
 	}
 	if len(inputs) == 1 {
 		all.LogProbs, all.Adapted, all.Files = all.Files[0].LogProbs, all.Files[0].Adapted, nil
@@ -219,7 +221,8 @@ func (w *scoreWriter) line(s *scored) string {
 			learnedNats, learnedBits = append(learnedNats, figure(a.NatsPerChar)), append(learnedBits, figure(a.BitsPerChar))
 		}
 	}
-	line := fmt.Sprintf("%s nats, %s bits a character over %d characters", strings.Join(nats, " and "), strings.Join(bits, " and "), s.Chars)
+	line := fmt.Sprintf("%s nats, %s bits a character over %s", strings.Join(nats, " and "), strings.Join(bits, " and "),
+		report.Count(int(s.Chars), "character"))
 	if s.Adapted != nil {
 		line += fmt.Sprintf("; learning at %g: %s nats, %s bits", s.Adapted.LR,
 			strings.Join(learnedNats, " and "), strings.Join(learnedBits, " and "))

@@ -61,7 +61,7 @@ func (l *lab) completions(args ...string) (offered []string, directive string) {
 }
 
 func TestCompletions(t *testing.T) {
-	const files, noFiles, kept, keptFiles = ":0", ":4", ":36", ":32"
+	const files, noFiles, noSpace, kept, keptFiles = ":0", ":4", ":6", ":36", ":32"
 	l := newLab(t)
 	l.ok("run", "--quiet")
 	l.ok("prep", "--quiet")
@@ -82,6 +82,11 @@ func TestCompletions(t *testing.T) {
 		directive string
 	}{
 		{"train --config|", embedded, files},
+		{"run --set|train.m", "train.max_steps=", noSpace},
+		{"run --set|train.lr=", "", noSpace},
+		{"config explain|corpus.n", "corpus.newlines", noFiles},
+		{"config explain|train.lr|", "", noFiles},
+		{"prep --runner|", "direct prism flink dataflow", noFiles},
 		{"runs list --config|sh", embedded, files},
 		{"runs show --config|" + l.config + "|", id, kept},
 		{"runs show --config|" + l.config + "|" + id + "|", "", noFiles},
