@@ -185,7 +185,7 @@ func whyNoPath(s string) error {
 	case homePath(s):
 		return errors.New("~ is not expanded")
 	case s == "-":
-		return errors.New("it would not be standard output; ./- is what has that name")
+		return errors.New("it stands for no stream here; ./- is what has that name")
 	}
 	return nil
 }

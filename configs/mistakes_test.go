@@ -40,7 +40,7 @@ var fileMistakes = []struct {
 	{"home of a set", "prep.out: ~/x", "prep.out", ":1", "", "~ is not expanded"},
 	{"home of a run", "train.out: ~/x", "train.out", ":1", "", "~ is not expanded"},
 	{"home of a checkpoint", "train.from: ~/x", "train.from", ":1", "", "~ is not expanded"},
-	{"standard output for a set", "prep.out: '-'", "prep.out", ":1", "", "it would not be standard output; ./- is what has that name"},
+	{"standard output for a set", "prep.out: '-'", "prep.out", ":1", "", "it stands for no stream here; ./- is what has that name"},
 	{"standard output for a run", "train.out: '-'", "train.out", ":1", "", "it must be folder or gs:// URL"},
 	{"two lines for a workdir", "workdir: \"a\\nb\"", "workdir", ":1", "", "no single line"},
 	{"home of a source", "corpus.sources: [a.txt, ~/b.txt]", "corpus.sources", ":1", "", "has the item \"~/b.txt\", and ~ is not expanded"},

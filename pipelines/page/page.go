@@ -88,9 +88,10 @@ type ancestor struct{ What, Name, SHA256 string }
 
 // A runTable is several trainings, the lowest loss first.
 type runTable struct {
-	Keys []string // of the settings that have a column
-	Rows []*runFacts
-	Left int // trainings without a row
+	Ranked bool     // the losses compare
+	Keys   []string // of the settings that have a column
+	Rows   []*runFacts
+	Left   int // trainings without a row
 }
 
 // differences are the settings in which several trainings differ.

@@ -122,6 +122,9 @@ func (d *document) roundRun(ctx context.Context, st *store.Store, r *workflow.Re
 	if err != nil {
 		return nil, err
 	}
+	if _, s, err := round.CorpusArtifact.Recorded(r); s != nil && err == nil {
+		facts.Corpus = s.Digest
+	}
 	if set, s, err := round.SetArtifact.Recorded(r); s != nil && err == nil {
 		facts.baselines = baselinesOf(set.UnigramNats, set.BigramNats, set.TrigramNats)
 	}

@@ -33,6 +33,7 @@ type runFacts struct {
 	Speed    *float64 // characters a second, at the end
 	Diverged string   // why it ended without a model
 	Config   map[string]string
+	Corpus   string // digest of the documents; "" where only a round knows it
 
 	curves    report.Curves
 	epochs    epochs

@@ -54,18 +54,18 @@ func sideBySide(runs []*runFacts, keys []string) *document {
 	d := &document{Kicker: "trainings side by side", Title: count(int64(len(runs)), "training")}
 	best, others := runs[0], unlike(runs)
 	if best.Nats != nil {
-		rank := "is best"
+		rank, of := "is best", "of the best"
 		if others != nil {
-			rank = "has the lowest loss"
+			rank, of = "has the lowest loss", "of the lowest loss"
 		}
 		d.Lede = fmt.Sprintf("%s %s: %s nats a character.", plain(best.Label), rank, nats(*best.Nats))
 		for _, v := range best.Values {
-			d.Facts = append(d.Facts, fact{plain(v.Key), v.Value, "of the best"})
+			d.Facts = append(d.Facts, fact{plain(v.Key), v.Value, of})
 		}
 	}
 	if others != nil {
-		d.Notes = append(d.Notes, "The trainings differ in "+strings.Join(others, ", ")+": losses of different texts, or of their characters"+
-			" counted in different ways, do not compare.")
+		d.Notes = append(d.Notes, "The trainings differ in "+strings.Join(others, ", ")+": losses of different texts, or of characters"+
+			" that are counted in different ways, do not compare.")
 	}
 	lost := 0
 	for _, r := range runs {
@@ -77,7 +77,7 @@ func sideBySide(runs []*runFacts, keys []string) *document {
 		d.Notes = append(d.Notes, count(int64(lost), "training")+" diverged.")
 	}
 	d.Picture = racePicture(runs)
-	d.Runs = &runTable{Keys: keys, Rows: runs[:min(len(runs), shownRuns)], Left: max(0, len(runs)-shownRuns)}
+	d.Runs = &runTable{Ranked: others == nil, Keys: keys, Rows: runs[:min(len(runs), shownRuns)], Left: max(0, len(runs)-shownRuns)}
 	if keys == nil {
 		d.Differs = differ(runs[:min(len(runs), mostColours)])
 	}
@@ -97,15 +97,25 @@ func sideBySide(runs []*runFacts, keys []string) *document {
 // unlike returns the settings in which runs differ that decide which text a loss is of, and
 // what a character of it is. A setting that a run of another version lacks tells nothing.
 func unlike(runs []*runFacts) (keys []string) {
-	for _, key := range []string{"corpus.sources", "corpus.encoding", "corpus.newlines", "corpus.records", "prep.pack", "prep.unit",
-		"prep.normalize", "prep.invalid_utf8", "prep.min_count", "prep.validation.by", "prep.validation.fraction"} {
+	of := []string{"corpus.sources", "corpus.encoding", "corpus.newlines", "corpus.records", "prep.pack", "prep.unit", "prep.normalize",
+		"prep.invalid_utf8", "prep.min_count", "prep.validation.by", "prep.validation.fraction", "prep.test.fraction"}
+	digests := true // the text of every run is known by its digest
+	for _, r := range runs {
+		digests = digests && r.Corpus != ""
+		if r.Config["prep.validation.by"] == "block" {
+			of = append(of, "prep.seq_length", "prep.stride", "prep.seed") // who is held out
+		}
+	}
+	for _, key := range of {
 		values := map[string]bool{}
 		for _, r := range runs {
-			if v, ok := r.Config[key]; ok {
+			if key == "corpus.sources" && digests {
+				values[r.Corpus] = true
+			} else if v, ok := r.Config[key]; ok {
 				values[v] = true
 			}
 		}
-		if len(values) > 1 {
+		if len(values) > 1 && !slices.Contains(keys, key) {
 			keys = append(keys, key)
 		}
 	}

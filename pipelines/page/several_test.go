@@ -68,11 +68,64 @@ func TestUnlikeTexts(t *testing.T) {
 	l.run("runs/t1", 1.7, "name: small\ncorpus: {sources: [a], encoding: utf-8}\nprep: {unit: rune, seq_length: 50}\n")
 	l.run("runs/t2", 1.5, "name: large\ncorpus: {sources: [a], newlines: keep}\nprep: {unit: rune, seq_length: 100}\n")
 	l.run("runs/t3", 1.4, "name: other\ncorpus: {sources: [b]}\nprep: {unit: byte}\n")
+	const ending = ": losses of different texts, or of characters that are counted in different ways, do not compare."
 	p := l.page("runs/t1", "runs/t2")
 	p.same("head of one text", texts(p.root, ".masthead"), []string{"trainings side by side 2 trainings large is best: 1.5000 nats a character."})
+	if n := len(all(p.root, ".best")); n != 1 {
+		t.Errorf("%d rows of one text are the best", n)
+	}
 	p = l.page("runs/t1", "runs/t2", "runs/t3")
 	p.same("head of two texts", texts(p.root, ".masthead"), []string{"trainings side by side 3 trainings other has the lowest loss: 1.4000 nats a character." +
-		" The trainings differ in corpus.sources, prep.unit: losses of different texts, or of their characters counted in different ways, do not compare."})
+		" The trainings differ in corpus.sources, prep.unit" + ending})
+	if n := len(all(p.root, ".best")); n != 0 {
+		t.Errorf("%d rows of two texts are the best", n)
+	}
+	l.write("sweeps/abc/sweep.csv", strings.NewReplacer("train.lr", "prep.unit", "0.001", "rune", "0.002", "rune", "0.003", "byte").Replace(table("1.7", "1.5", "1.4")))
+	p = l.page("abc")
+	p.same("head of a sweep", texts(p.root, ".masthead"), []string{"sweep abc 3 trainings trial 3 has the lowest loss: 1.4000 nats a character." +
+		" The trainings differ in corpus.sources, prep.unit" + ending + " prep.unitbyteof the lowest loss model.hidden256of the lowest loss"})
+}
+
+// TestUnlikeKeys: every setting that decides which text a loss is of, or what a character is.
+func TestUnlikeKeys(t *testing.T) {
+	run := func(corpus string, config ...string) *runFacts {
+		r := &runFacts{Corpus: corpus, Config: map[string]string{}}
+		for i := 0; i < len(config); i += 2 {
+			r.Config[config[i]] = config[i+1]
+		}
+		return r
+	}
+	for _, key := range []string{"corpus.sources", "corpus.encoding", "corpus.newlines", "corpus.records", "prep.pack", "prep.unit", "prep.normalize",
+		"prep.invalid_utf8", "prep.min_count", "prep.validation.by", "prep.validation.fraction", "prep.test.fraction"} {
+		if got := unlike([]*runFacts{run("", key, "a"), run("", key, "b")}); fmt.Sprint(got) != "["+key+"]" {
+			t.Errorf("of %s: %v", key, got)
+		}
+		if got := unlike([]*runFacts{run("", key, "a"), run("")}); got != nil {
+			t.Errorf("of %s, which one lacks: %v", key, got)
+		}
+	}
+	for _, key := range []string{"prep.seq_length", "prep.stride", "prep.seed"} {
+		if got := unlike([]*runFacts{run("", key, "1"), run("", key, "2")}); got != nil {
+			t.Errorf("of %s: %v", key, got)
+		}
+		if got := unlike([]*runFacts{run("", key, "1", "prep.validation.by", "block"), run("", key, "2", "prep.validation.by", "block")}); fmt.Sprint(got) != "["+key+"]" {
+			t.Errorf("by block, of %s: %v", key, got)
+		}
+	}
+	const sources = "corpus.sources"
+	for _, c := range []struct {
+		a, b *runFacts
+		want string
+	}{
+		{run("x", sources, "a"), run("x", sources, "b"), "[]"},
+		{run("x", sources, "a"), run("y", sources, "a"), "[corpus.sources]"},
+		{run("x", sources, "a"), run("", sources, "a"), "[]"},
+		{run("x", sources, "a"), run("", sources, "b"), "[corpus.sources]"},
+	} {
+		if got := unlike([]*runFacts{c.a, c.b}); fmt.Sprint(got) != c.want {
+			t.Errorf("%+v and %+v: %v, want %s", c.a, c.b, got, c.want)
+		}
+	}
 }
 
 // TestRoundsSideBySide: rounds, runs and a sweep stand in one table, by their own names.

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"reflect"
 	"regexp"
 	"slices"
@@ -50,6 +49,9 @@ func decode(data []byte) (*Receipt, error) {
 		}
 		return nil, fmt.Errorf("the format is %q, this program reads %s", format, Format)
 	}
+	if err := strict(json.NewDecoder(bytes.NewReader(data))); err != nil {
+		return nil, err
+	}
 	if err := has(given, receiptKeys); err != nil {
 		return nil, err
 	}
@@ -67,37 +69,53 @@ func decode(data []byte) (*Receipt, error) {
 			return nil, fmt.Errorf("text %d: %w", i, err)
 		}
 	}
-	if err := noNull(data); err != nil {
-		return nil, err
-	}
 	return r, r.check()
 }
 
-// noNull returns an error for the first null in JSON. encoding/json leaves a 0 or an empty
-// text in its place.
-func noNull(data []byte) error {
-	for tokens := json.NewDecoder(bytes.NewReader(data)); ; {
-		token, err := tokens.Token()
-		switch {
-		case err == io.EOF:
-			return nil
-		case err != nil:
-			return err
-		case token == nil:
-			return fmt.Errorf("the value that ends at byte %d is null, which stands for nothing in a receipt", tokens.InputOffset())
+// strict returns an error for the first thing in a value of JSON that encoding/json reads in
+// silence: null, which leaves a 0 or an empty text; a key in capitals, which stands for that
+// in small letters; and a key that comes twice, of which the last counts.
+func strict(d *json.Decoder) error {
+	token, err := d.Token()
+	switch {
+	case err != nil:
+		return err
+	case token == nil:
+		return fmt.Errorf("the value that ends at byte %d is null, which stands for nothing in a receipt", d.InputOffset())
+	case token == json.Delim('['):
+		for d.More() {
+			if err := strict(d); err != nil {
+				return err
+			}
 		}
+		_, err = d.Token()
+	case token == json.Delim('{'):
+		for seen := map[string]bool{}; d.More(); {
+			token, err := d.Token()
+			if err != nil {
+				return err
+			}
+			key := token.(string)
+			switch {
+			case key != strings.ToLower(key):
+				return fmt.Errorf("unknown field %q", key)
+			case seen[key]:
+				return fmt.Errorf("field %q comes twice, the second time before byte %d", key, d.InputOffset())
+			}
+			seen[key] = true
+			if err := strict(d); err != nil {
+				return err
+			}
+		}
+		_, err = d.Token()
 	}
+	return err
 }
 
-// has returns an error for a key with capitals, and for the first key that is missing. null is no value.
+// has returns an error for the first key that is missing.
 func has(object map[string]json.RawMessage, keys []string) error {
-	for key := range object {
-		if key != strings.ToLower(key) { // encoding/json would take it for the key in small letters
-			return fmt.Errorf("unknown field %q", key)
-		}
-	}
 	for _, key := range keys {
-		if raw, ok := object[key]; !ok || string(raw) == "null" {
+		if _, ok := object[key]; !ok {
 			return fmt.Errorf("it has no %s", key)
 		}
 	}

@@ -47,7 +47,7 @@ var ErrUnlike = errors.New("the models do not read a text alike")
 // Text measures models on the text that r has, in the form that c describes and Read
 // reads. The hidden is carried from the first character to the last. visit receives every
 // character; nil: nobody does. A character that a model lacks is a *vocab.CharError; where
-// the text is in another form than c's, in a *text.FormError.
+// the text is in another form than c's, and a character a rune, in a *text.FormError.
 func Text(ctx context.Context, models []*text.Model, r io.Reader, c configs.Corpus, visit func(Char) error) ([]Sum, error) {
 	return measure(ctx, models, r, c, 0, visit)
 }
@@ -77,10 +77,12 @@ func measure(ctx context.Context, models []*text.Model, r io.Reader, c configs.C
 		if err != nil && !errors.Is(err, io.EOF) {
 			return nil, err
 		}
-		if failed := s.read(ctx, m.Text(block)); failed != nil && m.Vocab.Unit() == vocab.Byte {
+		failed := s.read(ctx, m.Text(block))
+		if m.Vocab.Unit() == vocab.Rune {
+			failed = t.Explain(failed)
+		}
+		if failed != nil {
 			return nil, failed
-		} else if failed != nil {
-			return nil, t.Explain(failed)
 		}
 		if err != nil {
 			return s.sums(), nil

@@ -50,7 +50,8 @@ func (e *FormError) Error() string { return "text: " + e.reason }
 func (e *FormError) Unwrap() error { return e.cause }
 
 // Explain returns a *FormError in place of a *vocab.CharError that reading in the wrong
-// form explains, and any other error as it is. Nothing is read after it.
+// form explains, and any other error as it is. Nothing is read after it. It is for models of
+// runes: bytes may be in any form.
 func (r *Reader) Explain(err error) error {
 	var lacks *vocab.CharError
 	if !errors.As(err, &lacks) || r.encoding != "" && !strings.EqualFold(r.encoding, charset.UTF8) {

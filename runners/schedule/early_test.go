@@ -3,6 +3,7 @@ package schedule
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -32,6 +33,45 @@ func put(t *testing.T, s *Scheduler, r SlotRecord) {
 	}
 	if err != nil {
 		t.Fatal(err)
+	}
+}
+
+// TestLaterVersion: a record that another version wrote, in a form that this one cannot read,
+// is that of a slot that was decided: it holds up no others.
+func TestLaterVersion(t *testing.T) {
+	for _, ahead := range []bool{false, true} {
+		dir := memory(t)
+		synctest.Test(t, func(t *testing.T) {
+			s := nightly(t, dir, "a", "skip")
+			put(t, s, SlotRecord{Slot: "20000101T030000Z", Status: Ran, Round: "r"})
+			if ahead {
+				if _, err := s.swap(t.Context(), &state{Format: stateFormat, Decided: at(t, "20050101T030000Z")}, ""); err != nil {
+					t.Fatal(err)
+				}
+			} else if _, err := s.swap(t.Context(), &state{Format: stateFormat, Decided: at(t, "20000101T030000Z")}, ""); err != nil {
+				t.Fatal(err)
+			}
+			data, err := store.MarshalSealed(map[string]any{"format": recordFormat, "slot": "20000103T030000Z", "status": Skipped, "later": true})
+			if err == nil {
+				_, err = s.st.Put(t.Context(), slotsPrefix+"20000103T030000Z.json", data)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			start, during := "20000101T120000Z", 96*time.Hour
+			if ahead { // where it begins after the records, of which that one is the newest
+				start, during = "20000103T120000Z", 48*time.Hour
+			}
+			until(at(t, start))
+			var ran []string
+			runFor(t, s, during, func(_ context.Context, slot time.Time, _ string) (Outcome, error) {
+				ran = append(ran, ID(slot))
+				return Outcome{Round: "r" + ID(slot)}, nil
+			})
+			if want := "[20000102T030000Z 20000104T030000Z 20000105T030000Z]"; fmt.Sprint(ran) != want {
+				t.Errorf("ahead %v: the slots %v run, want %s", ahead, ran, want)
+			}
+		})
 	}
 }
 

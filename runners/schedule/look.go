@@ -16,7 +16,8 @@ const (
 	StreakName = "schedule/streak.json" // of a caller: what it has told of slots without success
 )
 
-// Look is the number of newest slots of which a scheduler may need the record.
+// Look is the number of newest slots whose records are kept for a scheduler. It reads further
+// back only where all of these were decided early.
 const Look = look
 
 // SlotOf returns the slot whose record has a name. ok is false for other names.

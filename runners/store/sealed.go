@@ -74,9 +74,9 @@ type Sealed struct {
 }
 
 // ReadSealed decodes the object name into v and returns its generation. The error wraps
-// ErrNotExist where the object is absent, and ErrDamaged where a byte is flipped, missing
-// or added. The error of an object that is not as want describes names the object, the
-// cause, and the remedy: an intact copy, or want.Else.
+// ErrNotExist where the object is absent, ErrDamaged where a byte is flipped, missing or
+// added, and ErrForm where an intact object is not as want describes, such as one of a later
+// version. It names the object, the cause, and the remedy: an intact copy, or want.Else.
 func (s *Store) ReadSealed(ctx context.Context, name string, v any, want Sealed) (generation string, err error) {
 	data, info, err := s.ReadUpTo(ctx, name, cmp.Or(want.Bytes, SmallBytes))
 	if err == nil {
@@ -106,20 +106,27 @@ func (want Sealed) decode(where string, data []byte, v any) error {
 	}
 	is := func(format string) bool { return format != "" && string(found.Format) == strconv.Quote(format) }
 	if json.Unmarshal(object, &found) == nil && want.Format != "" && !is(want.Format) && !is(want.Older) {
-		return fmt.Errorf("store: %s: format is %s, want %q", where, cmp.Or(string(found.Format), "missing"), want.Format)
+		return unlike{fmt.Errorf("store: %s: format is %s, want %q", where, cmp.Or(string(found.Format), "missing"), want.Format)}
 	}
 	d := json.NewDecoder(bytes.NewReader(object))
 	d.DisallowUnknownFields()
 	if err := d.Decode(v); err != nil {
-		return fmt.Errorf("store: %s: byte %d: intact, but not of the expected form: %w", where, d.InputOffset(), err)
+		return unlike{fmt.Errorf("store: %s: byte %d: intact, but not of the expected form: %w", where, d.InputOffset(), err)}
 	}
 	if want.Check != nil {
 		if err := want.Check(); err != nil {
-			return fmt.Errorf("store: %s: %w", where, err)
+			return unlike{fmt.Errorf("store: %s: %w", where, err)}
 		}
 	}
 	return nil
 }
+
+// unlike is an error that is ErrForm, without the text of ErrForm.
+type unlike struct{ error }
+
+func (unlike) Is(target error) bool { return target == ErrForm }
+
+func (e unlike) Unwrap() error { return e.error }
 
 // damaged is an error that is ErrDamaged, without the text of ErrDamaged.
 type damaged struct{ error }

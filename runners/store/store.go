@@ -58,6 +58,10 @@ var ErrConflict = errors.New("conflict")
 // ErrDamaged is wrapped by errors about bytes that differ from those written.
 var ErrDamaged = errors.New("damaged")
 
+// ErrForm is wrapped by errors about objects that are intact, and not of the form that this
+// program reads.
+var ErrForm = errors.New("of another form")
+
 type notExist struct{}
 
 func (notExist) Error() string        { return "no such object" }

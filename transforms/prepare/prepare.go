@@ -9,8 +9,8 @@
 // go through the pipeline together, as a lot of ranges. The first pass counts the characters
 // of every range. The plan, one element, then holds everything that depends on the
 // corpus as a whole: the vocabulary, the shards and, in a table, what each range needs: its
-// characters and the numbers of its sequences. The second pass cuts the
-// through the engine, as package tfrecordio says. The manifest is written last.
+// characters and the numbers of its sequences. The second pass cuts the sequences and sends
+// them to their shards, by files or through the engine, as package tfrecordio says. The manifest is written last.
 // (Where documents are divided by block, see package layout, a pass in between
 // counts the sequences of each range by split.)
 //

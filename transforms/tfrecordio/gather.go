@@ -144,6 +144,7 @@ func (g *gatherer) seek(o *store.Object, p part) (int64, error) {
 	lo := g.target.Lo
 	size := g.target.entryBytes()
 	most := int64(2*math.Sqrt(float64(p.count))) + 4 // two standard deviations of the place, either way
+	most = min(most, max(1, bufferBytes/size))
 	g.frame.of(int(g.target.IDBytes))
 	a, b := int64(0), p.count            // the entry is one of a…b
 	from, to := int64(0), g.target.Ranks // ranks of a…b-1 are between these

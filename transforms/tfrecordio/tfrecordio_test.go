@@ -220,6 +220,31 @@ func TestSeek(t *testing.T) {
 	}
 }
 
+// TestSeekLong finds ranks among long sequences, of which a read has few.
+func TestSeekLong(t *testing.T) {
+	st := openStore(t, t.TempDir())
+	const n, size = 64, 300_000
+	var entries []Entry
+	for i := range int64(n) {
+		entries = append(entries, Entry{Rank: 3 * i, IDs: make([]byte, size)})
+	}
+	p, err := writePart(t.Context(), st, "long", entries, order(entries))
+	if err != nil {
+		t.Fatal(err)
+	}
+	o, err := st.OpenObject(t.Context(), "long")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer o.Close()
+	for lo := range int64(3*n + 1) {
+		g := &gatherer{target: Target{Lo: lo, Ranks: 3 * n, IDBytes: size}}
+		if got, err := g.seek(o, p); err != nil || got != (lo+2)/3 || len(g.buf) > bufferBytes {
+			t.Fatalf("rank %d is at %d, %v, want %d, by reads of %d bytes", lo, got, err, (lo+2)/3, len(g.buf))
+		}
+	}
+}
+
 // TestManyParts has more parts than may be open at once.
 func TestManyParts(t *testing.T) {
 	dir := t.TempDir()

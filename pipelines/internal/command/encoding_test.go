@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -139,6 +140,17 @@ func TestScoreForms(t *testing.T) {
 		w.Close()
 		return b.String()
 	}
+	if o := l.run("score", in("again.txt", encode1251("the Ы")), "--set", "corpus.encoding=windows-1251"); o.code != 1 ||
+		!strings.Contains(o.stderr, "'Ы'") || strings.Contains(o.stderr, "to read it so") {
+		t.Errorf("a character that the model lacks, in the right encoding: %v", o)
+	}
+	if err := os.Mkdir(filepath.Join(l.dir, "folder.gz"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if o := l.run("score", filepath.Join(l.dir, "folder.gz")); o.code != 1 || !strings.Contains(o.stderr, "folder.gz: is a directory") ||
+		strings.Contains(o.stderr, "gzip") {
+		t.Errorf("a folder: %v", o)
+	}
 	const light = "the light of the the "
 	nats := l.result(scoreKeys, "score", in("plain.txt", light))["nats_per_char"]
 	for _, c := range []struct{ name, data, use, why string }{
@@ -146,6 +158,10 @@ func TestScoreForms(t *testing.T) {
 		{"light.gz.txt", zip(light), "", "it is application/x-gzip, no text in UTF-8; unpack or convert it first"},
 		{"zip.gz", light, "", "zip.gz: it is not in the format of gzip"},
 		{"cut.gz", zip(light)[:30], "", "cut.gz: damaged or cut off: unexpected EOF"},
+		{"head.gz", zip(light)[:10], "", "head.gz: damaged or cut off: unexpected EOF"},
+		{"table.gz", zip(light)[:10] + "\xff\xff\xff", "", "table.gz: damaged or cut off: flate: corrupt input"},
+		{"sum.gz", zip(light)[:len(zip(light))-8] + "12345678", "", "sum.gz: damaged or cut off: gzip: invalid checksum"},
+		{"none.gz", "", "", "none.gz: it is empty, and not in the format of gzip"},
 		{"le.txt", encode16(light, false), "utf-16le", "it is UTF-16, and was read as UTF-8"},
 		{"le.gz", zip("\xff\xfe" + encode16(light, false)), "utf-16", "it is UTF-16, and was read as UTF-8"},
 		{"1251.txt", encode1251(russian), "windows-1251", "byte 0 (0xc2) is not valid UTF-8; it is likely windows-1251"},

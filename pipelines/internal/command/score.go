@@ -2,6 +2,7 @@ package command
 
 import (
 	"bufio"
+	"compress/flate"
 	"compress/gzip"
 	"context"
 	"errors"
@@ -169,15 +170,15 @@ func (i *input) open(c *cobra.Command) error {
 			z, err := gzip.NewReader(n.from)
 			if err != nil {
 				n.close()
-				return nil, fmt.Errorf("%s: it is not in the format of gzip: %w", n.name, err)
+				return nil, fmt.Errorf("%s: %w", n.name, unzipError(err))
 			}
 			n.from = unzipped{z}
 		}
 		b := bufio.NewReader(n.from)
 		n.from = b
-		if _, err := b.Peek(1); err != nil && !errors.Is(err, io.EOF) {
+		if _, err := b.Peek(1); err != nil && err != io.EOF {
 			n.close()
-			return nil, err
+			return nil, fmt.Errorf("%s: %w", n.name, err)
 		}
 		return n, nil
 	})
@@ -199,9 +200,22 @@ type unzipped struct{ *gzip.Reader }
 func (u unzipped) Read(p []byte) (int, error) {
 	n, err := u.Reader.Read(p)
 	if err != nil && err != io.EOF {
-		err = fmt.Errorf("damaged or cut off: %w", err)
+		err = unzipError(err)
 	}
 	return n, err
+}
+
+// unzipError says what is wrong with compressed bytes. An error of the disk stays as it is.
+func unzipError(err error) error {
+	switch {
+	case errors.Is(err, gzip.ErrHeader):
+		return fmt.Errorf("it is not in the format of gzip: %w", err)
+	case errors.Is(err, io.EOF):
+		return fmt.Errorf("it is empty, and not in the format of gzip: %w", err)
+	case errors.Is(err, gzip.ErrChecksum), errors.Is(err, io.ErrUnexpectedEOF), errors.As(err, new(flate.CorruptInputError)):
+		return fmt.Errorf("damaged or cut off: %w", err)
+	}
+	return err
 }
 
 func (i *input) close() {
