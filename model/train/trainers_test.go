@@ -59,7 +59,7 @@ type race struct {
 	url           string
 	rand          *rand.Rand
 	refused, lost atomic.Int64
-	once          sync.Once
+	once, sleep   sync.Once
 	asleep        chan struct{} // closed when the sleeper, if any, sleeps
 	taken         chan struct{} // closed when another has its lease
 }
@@ -70,11 +70,17 @@ const shortLease = 40 * time.Millisecond
 // errAsleep is the error of a save that was under way when the sleeper fell asleep.
 var errAsleep = errors.New("asleep")
 
+// slept lets the others begin.
+func (r *race) slept() { r.sleep.Do(func() { close(r.asleep) }) }
+
 // train trains until the run is done, with a first call that sleeps, or that is
 // interrupted at a read.
 func (r *race) train(sleeps bool, stop int) {
 	for first := true; ; first = false {
 		err := r.call(sleeps && first, first, stop)
+		if sleeps {
+			r.slept() // where it has lost its lease before it could
+		}
 		var held *store.HeldError
 		switch {
 		case err == nil:
@@ -123,7 +129,7 @@ func (r *race) call(sleeps, first bool, stop int) (err error) {
 		reads++
 		if sleeps && reads == 5 {
 			asleep.Store(true)
-			close(r.asleep)
+			r.slept()
 			<-r.taken
 			asleep.Store(false)
 		}
@@ -179,7 +185,15 @@ func TestNothingLeft(t *testing.T) {
 	for range 3 {
 		all()
 	}
-	if after := count(); after != before {
+	after := count()
+	for range 1000 { // a goroutine that has done its work may not have ended yet
+		if after == before {
+			break
+		}
+		<-time.After(10 * time.Millisecond)
+		after = count()
+	}
+	if after != before {
 		t.Errorf("%s, before were %s", after, before)
 	}
 }

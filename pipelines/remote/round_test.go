@@ -183,8 +183,8 @@ func TestFollowed(t *testing.T) {
 	h := newHost(t)
 	l := newLab(t, 12, h.launch)
 	s := l.start("run")
-	until(t, "somebody trains", func() bool { return l.trainer() != 0 })
-	trainer := l.trainer()
+	trainer := 0
+	until(t, "somebody trains", func() bool { trainer = l.trainer(); return trainer != 0 })
 	if err := s.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
@@ -211,6 +211,9 @@ func TestInterrupted(t *testing.T) {
 		return len(names) > 0
 	})
 	trainer := l.trainer()
+	if trainer == 0 { // a signal for 0 would reach this process
+		t.Fatal("the training is over")
+	}
 	if err := s.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
@@ -231,8 +234,9 @@ func TestStoppedThere(t *testing.T) {
 	h := newHost(t)
 	l := newLab(t, 12, h.launch)
 	s := l.start("run")
-	until(t, "somebody trains", func() bool { return l.trainer() != 0 })
-	if err := syscall.Kill(l.trainer(), syscall.SIGTERM); err != nil {
+	trainer := 0
+	until(t, "somebody trains", func() bool { trainer = l.trainer(); return trainer != 0 })
+	if err := syscall.Kill(trainer, syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
 	if code := s.end(); code != 75 || !strings.Contains(s.stderr.String(), "was told to stop there") {

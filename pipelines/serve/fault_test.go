@@ -2,6 +2,7 @@ package serve_test
 
 import (
 	"errors"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -129,5 +130,48 @@ func TestFaultOfHandler(t *testing.T) {
 		eventually(t, c.name+": its text ended", func() bool {
 			return figureOf(t, s, "quire_num_requests_running")+figureOf(t, s, "quire_num_requests_open")+figureOf(t, s, "quire_request_memory_bytes") == 0
 		})
+	}
+}
+
+// readDeadline notes whether an answer set a deadline for what is still to be read.
+type readDeadline struct {
+	*httptest.ResponseRecorder
+	read bool
+}
+
+func (d *readDeadline) SetReadDeadline(time.Time) error  { d.read = true; return nil }
+func (d *readDeadline) SetWriteDeadline(time.Time) error { return nil }
+
+// TestReadDeadline: only a body that is not read to its end gets a time to come. Behind others
+// net/http waits for the client to go away, and a time would end the requests that follow.
+func TestReadDeadline(t *testing.T) {
+	o := serve.Options{Name: "tiny", Limits: serve.DefaultLimits(), Console: report.NewConsole(io.Discard, true)}
+	o.Limits.BodyBytes = 100
+	s, err := serve.New(open(t, save(t, kind{})), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		method, path, body string
+		code               int
+		read               bool
+	}{
+		{"GET", "/nothing", "", 404, false},
+		{"POST", "/v1/completions", `{"prompt":"a","unknown":1}`, 400, false},
+		{"POST", "/v1/completions", `{"prompt":"` + strings.Repeat("a", 200) + `"}`, 413, true},
+		{"POST", "/nothing", "body", 404, true},
+		{"POST", "/healthz", "body", 405, true},
+	} {
+		r := httptest.NewRequest(c.method, c.path, strings.NewReader(c.body))
+		if c.body == "" {
+			r.Body = http.NoBody
+		}
+		r.Host, r.ContentLength = "localhost", -1
+		r.Header.Set("Content-Type", "application/json")
+		w := &readDeadline{ResponseRecorder: httptest.NewRecorder()}
+		s.ServeHTTP(w, r)
+		if w.Code != c.code || w.read != c.read {
+			t.Errorf("%s %s with %q: %d, a deadline: %v, want %d, %v: %s", c.method, c.path, c.body, w.Code, w.read, c.code, c.read, w.Body)
+		}
 	}
 }

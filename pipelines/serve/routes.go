@@ -3,6 +3,7 @@ package serve
 import (
 	"errors"
 	"fmt"
+	"io"
 	"mime"
 	"net/http"
 	"runtime/debug"
@@ -64,7 +65,7 @@ func (s *Server) route(method, path string, h handler) {
 		methods = append(methods, http.MethodHead)
 	}
 	s.mux.HandleFunc(path, func(w http.ResponseWriter, r *http.Request) {
-		status := &status{ResponseWriter: w, code: http.StatusOK}
+		status := &status{ResponseWriter: w, of: r, code: http.StatusOK}
 		defer func() {
 			if fault := recover(); fault != nil && fault != http.ErrAbortHandler {
 				s.counts.panics.Inc()
@@ -99,9 +100,10 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if s.guard.cors(w, r) {
 		return
 	}
+	r.Body = &watched{r.Body, r.Body == http.NoBody}
 	if wrong := s.guard.refuse(r); wrong != nil {
 		s.counts.requests.WithLabelValues("denied", strconv.Itoa(wrong.Status)).Inc()
-		s.refuse(&status{ResponseWriter: w}, wrong)
+		s.refuse(&status{ResponseWriter: w, of: r}, wrong)
 		return
 	}
 	s.mux.ServeHTTP(w, r)
@@ -110,6 +112,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // status remembers the status of an answer.
 type status struct {
 	http.ResponseWriter
+	of   *http.Request
 	code int
 	sent bool
 }
@@ -126,6 +129,19 @@ func (s *status) Write(p []byte) (int, error) {
 
 // Unwrap is for http.ResponseController.
 func (s *status) Unwrap() http.ResponseWriter { return s.ResponseWriter }
+
+// watched is a request's body.
+type watched struct {
+	io.ReadCloser
+	ended bool // it has been read to its end
+}
+
+// Read reads the next bytes of the body.
+func (w *watched) Read(p []byte) (int, error) {
+	n, err := w.ReadCloser.Read(p)
+	w.ended = w.ended || err == io.EOF
+	return n, err
+}
 
 // late is the time for the rest of a body that is refused: net/http reads it before it answers,
 // so that the connection can stay.
@@ -146,7 +162,10 @@ func (s *Server) refuse(w *status, wrong *completion.Error) {
 	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
 		w.Header().Set("Retry-After", "1")
 	}
-	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(late))
+	// Behind a body net/http waits for the client to go away: a deadline would end the context of all later requests.
+	if body, ok := w.of.Body.(*watched); !ok || !body.ended {
+		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(late))
+	}
 	s.write(w, wrong.Status, wrong.Body())
 }
 

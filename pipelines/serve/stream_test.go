@@ -175,7 +175,7 @@ func TestPing(t *testing.T) {
 // TestWall: a request that takes too long ends with an error, in a stream with one that
 // clients know.
 func TestWall(t *testing.T) {
-	h := start(t, open(t, save(t, kind{})), func(o *serve.Options) { long(o); o.Limits.Wall = 100 * time.Millisecond })
+	h := start(t, open(t, save(t, kind{})), func(o *serve.Options) { long(o); o.Limits.Wall = 2 * time.Second })
 	const body = `{"prompt":"a","max_tokens":1000000000`
 	if e := h.refused("/v1/completions", body+"}", http.StatusGatewayTimeout).Error; *e.Code != "timeout" {
 		t.Errorf("%+v", e)

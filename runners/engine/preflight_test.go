@@ -148,11 +148,11 @@ func TestBoot(t *testing.T) {
 
 // TestBootWithoutServer ends a worker that nobody waits for.
 func TestBootWithoutServer(t *testing.T) {
-	ctx, stop := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, stop := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer stop()
 	// The worker's parent is a shell, which ends soon.
-	c := exec.CommandContext(ctx, "sh", "-c", `"$0" --id=1-1 --provision_endpoint=localhost:1 & sleep 3`, os.Args[0])
-	c.WaitDelay = 10 * time.Second // for the worker, which holds stderr open
+	c := exec.CommandContext(ctx, "sh", "-c", `"$0" --id=1-1 --provision_endpoint=localhost:1 & sleep 8`, os.Args[0])
+	c.WaitDelay = time.Minute // for the worker, which holds stderr open
 	var stderr bytes.Buffer
 	c.Stderr = &stderr
 	if err := c.Run(); err != nil {

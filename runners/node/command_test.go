@@ -57,6 +57,9 @@ func (c *told) tell(line string) { c.lines = append(c.lines, line) }
 // brief are options with short times.
 var brief = &CommandOptions{Silence: 20 * time.Second, Grace: 200 * time.Millisecond}
 
+// patient has the time that a script on a loaded machine takes to answer.
+var patient = &CommandOptions{Silence: time.Minute, Grace: 10 * time.Second}
+
 func TestRun(t *testing.T) {
 	launch, _ := script(t, saysBegan+`echo "one" >&2; echo '{"quire":{"word":"alive"}}'; echo "noise"; printf 'two\r\nthree' >&2; `+
 		`printf '{"args":"%s"}\n' "$*"; `+saysEnded)
@@ -159,13 +162,13 @@ func gone(t *testing.T, dir string) {
 	}
 }
 
-// cancelled runs a job that is cancelled once its script has made the file begun.
-func cancelled(t *testing.T, text string) (dir string, result []byte, err error) {
+// cancelled runs a job that is cancelled once its script is at work.
+func cancelled(t *testing.T, o *CommandOptions, text string) (dir string, result []byte, err error) {
 	t.Helper()
 	launch, dir := script(t, `echo $$ >"$0/pid"; `+text)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	result, err = Command(launch, brief).Run(ctx, job, func(line string) {
+	result, err = Command(launch, o).Run(ctx, job, func(line string) {
 		if line == "at work" {
 			cancel()
 		}
@@ -181,7 +184,11 @@ func TestRunStopped(t *testing.T) {
 		"by a signal": saysBegan + `trap "` + strings.ReplaceAll(saysStopping, `"`, `\"`) + `stopped=yes" TERM; echo "at work" >&2; ` +
 			`while [ -z "$stopped" ]; do sleep 0.1; done; sleep 1; ` + saysSaved,
 	} {
-		_, _, err := cancelled(t, text)
+		o := patient
+		if name == "by a signal" {
+			o = &CommandOptions{Silence: time.Minute, Grace: 2 * time.Second}
+		}
+		_, _, err := cancelled(t, o, text)
 		var exit *ExitError
 		if !errors.As(err, &exit) || exit.Code != Interrupted || exit.Message != "saved" {
 			t.Errorf("stopped %s: %v, want exit code 75", name, err)
@@ -191,7 +198,7 @@ func TestRunStopped(t *testing.T) {
 
 // TestRunDeaf: a job that does not answer is left, with a word that it may go on.
 func TestRunDeaf(t *testing.T) {
-	dir, _, err := cancelled(t, `trap "" TERM; `+saysBegan+`echo "at work" >&2; while :; do sleep 0.1; done`)
+	dir, _, err := cancelled(t, brief, `trap "" TERM; `+saysBegan+`echo "at work" >&2; while :; do sleep 0.1; done`)
 	var lost *LostError
 	if !errors.Is(err, context.Canceled) || !errors.As(err, &lost) || lost.PID != 4711 {
 		t.Errorf("%v, want a cancelled LostError of process 4711", err)
@@ -201,7 +208,7 @@ func TestRunDeaf(t *testing.T) {
 
 // TestRunFinished: a job that ends although it was told to stop has its result.
 func TestRunFinished(t *testing.T) {
-	if _, result, err := cancelled(t, saysBegan+`echo "at work" >&2; read word; `+saysStopping+`echo '{"step":3}'; `+saysEnded); err != nil ||
+	if _, result, err := cancelled(t, patient, saysBegan+`echo "at work" >&2; read word; `+saysStopping+`echo '{"step":3}'; `+saysEnded); err != nil ||
 		string(result) != `{"step":3}` {
 		t.Errorf("%s, %v", result, err)
 	}

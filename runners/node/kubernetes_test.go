@@ -159,9 +159,9 @@ while :; do sleep 0.05; done`)
 // until waits for a condition.
 func (k *kube) until(ok func() bool) {
 	k.t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); !ok(); {
+	for deadline := time.Now().Add(2 * time.Minute); !ok(); {
 		if time.Now().After(deadline) {
-			k.t.Fatal("it does not come to that within 20 seconds")
+			k.t.Fatal("it does not come to that within 2 minutes")
 		}
 		_ = store.Wait(k.t.Context(), 10*time.Millisecond)
 	}

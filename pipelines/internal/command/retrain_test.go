@@ -108,7 +108,8 @@ func TestAheadState(t *testing.T) {
 	l.write(future, string(record))
 
 	o := l.run("retrain", "--once", "--quiet", "--json")
-	if r := l.parse(slotKeys, o); o.code != 0 || r["status"] != "ran" || !strings.Contains(o.stderr, "WARNING: schedule: it is ") || !strings.Contains(o.stderr, "all slots up to 20990101T030000Z are decided") {
+	last := l.parse(slotKeys, o)
+	if o.code != 0 || last["status"] != "ran" || !strings.Contains(o.stderr, "WARNING: schedule: it is ") || !strings.Contains(o.stderr, "all slots up to 20990101T030000Z are decided") {
 		t.Errorf("the last slot: %v", o)
 	}
 	r := l.result("deleted left next", "retrain", "--reset")
@@ -119,7 +120,9 @@ func TestAheadState(t *testing.T) {
 		t.Errorf("the record of a slot that has not come: %v", err)
 	}
 	o = l.run("retrain", "--once", "--quiet", "--json")
-	if r := l.parse(slotKeys, o); o.code != 0 || r["reason"].(string)[:13] != "it ran before" || o.stderr != "" {
+	if again := l.parse(slotKeys, o); again["slot"] != last["slot"] {
+		t.Skip("another slot has come in between")
+	} else if o.code != 0 || again["reason"].(string)[:13] != "it ran before" || o.stderr != "" {
 		t.Errorf("after the reset: %v", o)
 	}
 
