@@ -17,9 +17,9 @@ import (
 // maxOpen is the number of part files that a gatherer keeps open, or its share of those that the process may.
 const maxOpen = 256
 
-// share returns how many parts a gatherer keeps open: its share of half of the files that the
-// process may open, where there is one a core.
-var share = sync.OnceValue(func() int { return store.OpenFiles(2*runtime.GOMAXPROCS(0), maxOpen) })
+// share returns how many parts a gatherer keeps open: its share of a third of the files that the
+// process may open, where there is one a core. Shards that wait for the disk need three each.
+var share = sync.OnceValue(func() int { return store.OpenFiles(3*runtime.GOMAXPROCS(0), maxOpen) })
 
 // openParts counts the parts that are open in the process. An engine may run several bundles
 // at once, each with its gatherers: together, they keep no more open than one a core may.
