@@ -34,6 +34,8 @@ type runFacts struct {
 	Diverged string   // why it ended without a model
 	Config   map[string]string
 	Corpus   string // digest of the documents; "" where only a round knows it
+	Set      string // sha256 of the set's manifest; "": not known
+	path     string // of the directory
 
 	curves    report.Curves
 	epochs    epochs
@@ -104,7 +106,7 @@ func (e *NoRunError) Error() string { return fmt.Sprintf("page: %s: there is no 
 // readRun reads the directory of a training. tell is told of a file that cannot be read, and
 // that the page does without.
 func readRun(ctx context.Context, st *store.Store, tell func(error)) (*runFacts, error) {
-	r := &runFacts{Name: path.Base(strings.TrimRight(st.URL(), "/"))}
+	r := &runFacts{Name: path.Base(strings.TrimRight(st.URL(), "/")), path: st.URL()}
 	found := false
 	err := report.ReadMetrics(ctx, st, func(l report.Line) error { found = true; r.add(l); return nil })
 	if err := passOver(ctx, err, tell); err != nil {
@@ -169,6 +171,16 @@ func (r *runFacts) add(l report.Line) {
 	if l.EpochTrain != nil || l.Validation != nil || l.Sample != "" {
 		r.epochs.add(epochRow{l.Epoch, l.Step, l.EpochTrain, l.Validation, l.Sample})
 	}
+}
+
+// readSet reads from the checkpoint of a run which set it was trained on.
+func (r *runFacts) readSet(ctx context.Context) error {
+	c, _, err := run.Open(ctx, r.path, run.Best)
+	if err != nil {
+		return passOver(ctx, err, func(error) {})
+	}
+	r.Set = c.Set
+	return nil
 }
 
 // loss sets the loss of a run without a validation part.

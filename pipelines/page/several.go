@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/quire-ml/quire/pipelines/report"
+	"github.com/quire-ml/quire/pipelines/text"
 	"github.com/quire-ml/quire/runners/store"
 )
 
@@ -55,8 +56,11 @@ func sideBySide(runs []*runFacts, keys []string) *document {
 	best, others := runs[0], unlike(runs)
 	if best.Nats != nil {
 		rank, of := "is best", "of the best"
-		if others != nil {
+		switch {
+		case others != nil:
 			rank, of = "has the lowest loss", "of the lowest loss"
+		case best.Split == "training":
+			rank = "has the lowest training loss"
 		}
 		d.Lede = fmt.Sprintf("%s %s: %s nats a character.", plain(best.Label), rank, nats(*best.Nats))
 		for _, v := range best.Values {
@@ -94,32 +98,49 @@ func sideBySide(runs []*runFacts, keys []string) *document {
 	return d
 }
 
-// unlike returns the settings in which runs differ that decide which text a loss is of, and
-// what a character of it is. A setting that a run of another version lacks tells nothing.
+// unlike returns in what runs differ that decides which text a loss is of, and what a
+// character of it is: settings, or their sets. A setting that a run of another version lacks
+// tells nothing.
 func unlike(runs []*runFacts) (keys []string) {
-	of := []string{"corpus.sources", "corpus.encoding", "corpus.newlines", "corpus.records", "prep.pack", "prep.unit", "prep.normalize",
-		"prep.invalid_utf8", "prep.min_count", "prep.validation.by", "prep.validation.fraction", "prep.test.fraction"}
-	digests := true // the text of every run is known by its digest
-	for _, r := range runs {
-		digests = digests && r.Corpus != ""
-		if r.Config["prep.validation.by"] == "block" {
-			of = append(of, "prep.seq_length", "prep.stride", "prep.seed") // who is held out
-		}
+	corpus, corpora := distinct(runs, func(r *runFacts) string { return r.Corpus })
+	sets, known := distinct(runs, func(r *runFacts) string { return r.Set })
+	if known && sets == 1 {
+		return nil
 	}
-	for _, key := range of {
+	for _, key := range append(text.LossKeys(), "prep.seq_length", "prep.seed") {
 		values := map[string]bool{}
 		for _, r := range runs {
-			if key == "corpus.sources" && digests {
-				values[r.Corpus] = true
-			} else if v, ok := r.Config[key]; ok {
+			if v, ok := r.Config[key]; ok {
 				values[v] = true
 			}
 		}
-		if len(values) > 1 && !slices.Contains(keys, key) {
+		different := len(values) > 1
+		switch key {
+		case "corpus.sources":
+			different = corpora && corpus > 1 || !corpora && different
+		case "prep.seq_length", "prep.seed": // they decide who is held out, or what is read from nothing
+			different = different && slices.ContainsFunc(runs, func(r *runFacts) bool {
+				overlap := key == "prep.seq_length" && r.Config["prep.stride"] != "" && r.Config["prep.stride"] != "0"
+				return r.Config["prep.validation.by"] == "block" || overlap
+			})
+		}
+		if different {
 			keys = append(keys, key)
 		}
 	}
+	if known && keys == nil {
+		return []string{"their sets"}
+	}
 	return keys
+}
+
+// distinct counts the different values of a digest of runs. known reports whether all have it.
+func distinct(runs []*runFacts, of func(*runFacts) string) (n int, known bool) {
+	values := map[string]bool{}
+	for _, r := range runs {
+		values[of(r)] = true
+	}
+	return len(values), !values[""]
 }
 
 // differ returns the settings in which runs differ. Their names and workdirs are no

@@ -86,6 +86,16 @@ func TestUnlikeTexts(t *testing.T) {
 		" The trainings differ in corpus.sources, prep.unit" + ending + " prep.unitbyteof the lowest loss model.hidden256of the lowest loss"})
 }
 
+// TestTrainingLoss: a loss of training, where nothing is held out, is called so.
+func TestTrainingLoss(t *testing.T) {
+	l := newLab(t)
+	for i, nats := range []string{"2.25", "2.5"} {
+		l.write(fmt.Sprintf("runs/p%d/metrics.jsonl", i), `{"step":1,"epoch":1,"epoch_train_nats":`+nats+"}\n")
+	}
+	p := l.page("runs/p0", "runs/p1")
+	p.same("head", texts(p.root, ".masthead"), []string{"trainings side by side 2 trainings p0 has the lowest training loss: 2.2500 nats a character."})
+}
+
 // TestUnlikeKeys: every setting that decides which text a loss is of, or what a character is.
 func TestUnlikeKeys(t *testing.T) {
 	run := func(corpus string, config ...string) *runFacts {
@@ -96,7 +106,7 @@ func TestUnlikeKeys(t *testing.T) {
 		return r
 	}
 	for _, key := range []string{"corpus.sources", "corpus.encoding", "corpus.newlines", "corpus.records", "prep.pack", "prep.unit", "prep.normalize",
-		"prep.invalid_utf8", "prep.min_count", "prep.validation.by", "prep.validation.fraction", "prep.test.fraction"} {
+		"prep.invalid_utf8", "prep.min_count", "prep.stride", "prep.validation.by", "prep.validation.fraction", "prep.test.fraction"} {
 		if got := unlike([]*runFacts{run("", key, "a"), run("", key, "b")}); fmt.Sprint(got) != "["+key+"]" {
 			t.Errorf("of %s: %v", key, got)
 		}
@@ -104,13 +114,21 @@ func TestUnlikeKeys(t *testing.T) {
 			t.Errorf("of %s, which one lacks: %v", key, got)
 		}
 	}
-	for _, key := range []string{"prep.seq_length", "prep.stride", "prep.seed"} {
+	for _, key := range []string{"prep.seq_length", "prep.seed"} {
 		if got := unlike([]*runFacts{run("", key, "1"), run("", key, "2")}); got != nil {
 			t.Errorf("of %s: %v", key, got)
 		}
 		if got := unlike([]*runFacts{run("", key, "1", "prep.validation.by", "block"), run("", key, "2", "prep.validation.by", "block")}); fmt.Sprint(got) != "["+key+"]" {
 			t.Errorf("by block, of %s: %v", key, got)
 		}
+	}
+	if got := unlike([]*runFacts{run("", "prep.seq_length", "1", "prep.stride", "1"), run("", "prep.seq_length", "2", "prep.stride", "1")}); fmt.Sprint(got) != "[prep.seq_length]" {
+		t.Errorf("of overlapping sequences: %v", got)
+	}
+	set := func(set, corpus string, config ...string) *runFacts {
+		r := run(corpus, config...)
+		r.Set = set
+		return r
 	}
 	const sources = "corpus.sources"
 	for _, c := range []struct {
@@ -121,6 +139,10 @@ func TestUnlikeKeys(t *testing.T) {
 		{run("x", sources, "a"), run("y", sources, "a"), "[corpus.sources]"},
 		{run("x", sources, "a"), run("", sources, "a"), "[]"},
 		{run("x", sources, "a"), run("", sources, "b"), "[corpus.sources]"},
+		{set("s", "", sources, "a"), set("s", "", sources, "b"), "[]"},
+		{set("s", "", sources, "a"), set("t", "", sources, "a"), "[their sets]"},
+		{set("s", "", sources, "a"), set("t", "", sources, "b"), "[corpus.sources]"},
+		{set("s", "", sources, "a"), set("", "", sources, "a"), "[]"},
 	} {
 		if got := unlike([]*runFacts{c.a, c.b}); fmt.Sprint(got) != c.want {
 			t.Errorf("%+v and %+v: %v, want %s", c.a, c.b, got, c.want)

@@ -204,6 +204,9 @@ func (w *writer) document(ctx context.Context, found []*target) (*document, erro
 		keys = nil // those of one sweep
 		for _, r := range runs {
 			r.Values = nil
+			if err := r.readSet(ctx); err != nil {
+				return nil, err
+			}
 		}
 		name(runs)
 	}

@@ -37,7 +37,7 @@ func (p *Passages) Begin(file string) {
 
 // Add takes a character that two models have read.
 func (p *Passages) Add(c Char) {
-	if p.open.chars == 0 {
+	if p.open.Text == "" {
 		p.open.File, p.open.At = p.file, p.at
 	}
 	p.at++

@@ -21,6 +21,7 @@ import (
 	"github.com/quire-ml/quire/pipelines/report"
 	"github.com/quire-ml/quire/pipelines/round"
 	"github.com/quire-ml/quire/pipelines/stages"
+	"github.com/quire-ml/quire/pipelines/text"
 	"github.com/quire-ml/quire/runners/claim"
 	"github.com/quire-ml/quire/runners/engine"
 	"github.com/quire-ml/quire/runners/store"
@@ -139,8 +140,17 @@ func Run(ctx context.Context, r *configs.Resolved, trials []configs.Trial, o Opt
 	}
 	res.Best = res.Trials[0]
 	res.Best.TestNats = test
+	if others := lossKeys(r.Varied()); len(others) > 0 {
+		o.Console.Warn("sweep: the trials differ in %s: losses of different texts, or of characters that are counted in different ways,"+
+			" do not compare", strings.Join(others, ", "))
+	}
 	o.Console.Line("sweep: trial %d (%s) is best: %s", best.Number, best.Values, res.Best.losses())
 	return res, nil
+}
+
+// lossKeys returns those of the keys that decide which text a loss is of.
+func lossKeys(varied []string) []string {
+	return slices.DeleteFunc(slices.Clone(varied), func(key string) bool { return !slices.Contains(text.LossKeys(), key) })
 }
 
 // losses says the loss of a trial on each split that has been measured.

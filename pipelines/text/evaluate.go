@@ -170,3 +170,10 @@ func sameVocabulary(m *Model, v *vocab.Vocab, setDir string) error {
 		" prepare the set for this model, or train one on it",
 		m.Path, m.Vocab.Size(), m.Vocab.Unit(), setDir, v.Size(), v.Unit())
 }
+
+// LossKeys returns the settings that decide which text a loss is of, and what a character of
+// it is: where they differ, losses do not compare.
+func LossKeys() []string {
+	return []string{"corpus.sources", "corpus.encoding", "corpus.newlines", "corpus.records", "prep.pack", "prep.unit", "prep.normalize",
+		"prep.invalid_utf8", "prep.min_count", "prep.stride", "prep.validation.by", "prep.validation.fraction", "prep.test.fraction"}
+}

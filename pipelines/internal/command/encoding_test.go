@@ -144,6 +144,10 @@ func TestScoreForms(t *testing.T) {
 		!strings.Contains(o.stderr, "'Ы'") || strings.Contains(o.stderr, "to read it so") {
 		t.Errorf("a character that the model lacks, in the right encoding: %v", o)
 	}
+	if o := l.run("score", "--text", "the light \xe9t the"); o.code != 1 || !strings.Contains(o.stderr, "byte 10 of the text is not valid UTF-8") ||
+		strings.Contains(o.stderr, "to read it so") {
+		t.Errorf("--text in another encoding: %v", o)
+	}
 	if err := os.Mkdir(filepath.Join(l.dir, "folder.gz"), 0o755); err != nil {
 		t.Fatal(err)
 	}

@@ -45,3 +45,33 @@ func TestReport(t *testing.T) {
 		t.Error("the page of a run outlives its training")
 	}
 }
+
+// TestReportGrown: runs on a text that has grown in between are not called better or worse than
+// one another, by whatever name; runs on one text are, wherever its copies lie.
+func TestReportGrown(t *testing.T) {
+	l := newLab(t)
+	head := func(names ...string) string {
+		out := filepath.Join(l.t.TempDir(), "page.html")
+		l.ok(append([]string{"report", "--out", out}, names...)...)
+		_, head, _ := strings.Cut(l.read(out), "<header")
+		head, _, _ = strings.Cut(head, "</header>")
+		return head
+	}
+	first := l.result(runKeys+" report", "run")
+	copied := filepath.Join(l.dir, "copy", filepath.Base(l.corpus))
+	if err := os.Mkdir(filepath.Dir(copied), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	l.write(copied, l.read(l.corpus))
+	same := l.result(runKeys+" report", "run", "--set", "corpus.sources="+copied, "--set", "train.lr=0.011")
+	l.write(l.corpus, l.read(l.corpus)+l.read(l.corpus))
+	grown := l.result(runKeys+" report", "run")
+	for _, key := range []string{"run", "round"} {
+		if h := head(first[key].(string), same[key].(string)); !strings.Contains(h, " is best: ") {
+			t.Errorf("two %ss on one text: %s", key, h)
+		}
+		if h := head(first[key].(string), grown[key].(string)); strings.Contains(h, " is best: ") || !strings.Contains(h, "do not compare") {
+			t.Errorf("two %ss on texts that differ: %s", key, h)
+		}
+	}
+}

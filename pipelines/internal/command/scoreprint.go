@@ -2,6 +2,7 @@ package command
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -146,6 +147,10 @@ func (w *scoreWriter) one(ctx context.Context, corpus configs.Corpus, in *input,
 		sums, err = score.Adapt(ctx, w.models, in.from, corpus, w.flags.adapt, visit)
 	} else {
 		sums, err = score.Text(ctx, w.models, in.from, corpus, visit)
+	}
+	var form *text.FormError
+	if in.name == "--text" && errors.As(err, &form) {
+		err = form.Unwrap() // no setting changes how it is read
 	}
 	if err != nil {
 		return nil, err

@@ -119,6 +119,13 @@ func TestSweepSets(t *testing.T) {
 	if err != nil || len(sets) != 2 || r["best"].(map[string]any)["split"] != "train" {
 		t.Errorf("%d sets, want 2; the result is %v", len(sets), r)
 	}
+	const warning = "WARNING: sweep: the trials differ in prep.min_count: losses of different texts, or of characters that are counted in different ways, do not compare\n"
+	if o := l.ok("sweep", "--quiet", "--set", "sweep.prep.min_count=1,2", "--set", "sweep.train.lr=0.01,0.02"); !strings.HasSuffix(o.stderr, warning) {
+		t.Errorf("trials of two vocabularies: %v", o)
+	}
+	if o := l.ok("sweep", "--quiet", "--set", "sweep.train.lr=0.01,0.02"); strings.Contains(o.stderr, "do not compare") {
+		t.Errorf("trials of one text: %v", o)
+	}
 }
 
 // TestSweepTestSplit reports the loss of the best, and of no other trial, on the test
