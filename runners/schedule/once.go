@@ -101,15 +101,15 @@ type once struct {
 // after wait, and with a *store.HeldError too.
 func (s *Scheduler) try(ctx context.Context, o *once) (r *SlotRecord, wait time.Duration, err error) {
 	now := s.now()
+	// The state first: who has written the record since then has changed the state too, so that the claim fails.
+	st, generation, unread := s.read(ctx)
 	switch r, _, err := readRecord(ctx, s.st, o.slot); {
 	case err == nil && !r.void(now) && (o.over == nil || *r != *o.over):
 		return r.repeated(), 0, nil
 	case err != nil && !errors.Is(err, store.ErrNotExist):
 		return nil, 0, err
-	}
-	st, generation, err := s.read(ctx)
-	if err != nil {
-		return nil, 0, err
+	case unread != nil:
+		return nil, 0, unread
 	}
 	if generation == "" {
 		st.Decided = o.slot.Add(-time.Second)

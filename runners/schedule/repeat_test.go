@@ -104,6 +104,43 @@ func TestOnceAgainBeside(t *testing.T) {
 	})
 }
 
+// TestOnceAgainBetween: whose slot another has run again between two of its looks does not run
+// it once more, whichever these are.
+func TestOnceAgainBetween(t *testing.T) {
+	for n := 2; n <= 4; n++ { // the first is the record that is to be replaced; behind these it has the lease
+		dir := memory(t)
+		synctest.Test(t, func(t *testing.T) {
+			first := at(t, "20000101T030000Z")
+			until(first)
+			a, b := nightly(t, dir, "a", "skip"), nightly(t, dir, "b", "skip")
+			if _, err := a.Once(t.Context(), first, false, lasting(0)); err != nil {
+				t.Fatal(err)
+			}
+			rounds := 0
+			again := func(_ context.Context, _ time.Time, after string) (Outcome, error) {
+				rounds++
+				return Outcome{Round: after + "+"}, nil
+			}
+			c, reads := nightly(t, dir, "c", "skip"), 0
+			c.st = c.st.WithFaults(func(op, _ string) error {
+				if op != "read" {
+					return nil
+				}
+				if reads++; reads == n {
+					if r, err := b.Once(t.Context(), first, true, again); err != nil || r.Status != Ran {
+						t.Errorf("look %d: b has %+v, %v", n, r, err)
+					}
+				}
+				return nil
+			})
+			r, err := c.Once(t.Context(), first, true, again)
+			if err != nil || r.Round != "r20000101T030000Z+" || reads >= n && r.Status != Skipped || rounds != 1 {
+				t.Errorf("look %d of %d: %+v, %v, after %d rounds", n, reads, r, err, rounds)
+			}
+		})
+	}
+}
+
 // TestOnceAgainCrash: a scheduler that takes a slot over which runs again runs it again.
 func TestOnceAgainCrash(t *testing.T) {
 	dir := memory(t)
