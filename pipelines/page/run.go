@@ -268,12 +268,11 @@ func shown(v any) string {
 
 // findBaselines sets the n-gram entropies of the text that a run was trained on, where its
 // set lies in one of these directories, or in their folders of sets.
-func (r *runFacts) findBaselines(ctx context.Context, path string, dirs ...string) error {
-	c, _, err := run.Open(ctx, path, run.Best)
-	if err != nil {
-		return passOver(ctx, err, func(error) {})
+func (r *runFacts) findBaselines(ctx context.Context, dirs ...string) error {
+	if err := r.readSet(ctx); err != nil || r.Set == "" {
+		return err
 	}
-	set, done, err := text.FindSet(ctx, c.Set, dirs)
+	set, done, err := text.FindSet(ctx, r.Set, dirs)
 	if err != nil || set == nil {
 		return passOver(ctx, err, func(error) {})
 	}

@@ -195,7 +195,7 @@ func (w *writer) document(ctx context.Context, found []*target) (*document, erro
 		runs, keys = append(runs, list...), varied
 	}
 	if len(found) == 1 && found[0].kind == KindRun {
-		if err := runs[0].findBaselines(ctx, found[0].st.URL(), found[0].workdir, w.workdir); err != nil {
+		if err := runs[0].findBaselines(ctx, found[0].workdir, w.workdir); err != nil {
 			return nil, err
 		}
 		return oneRun(runs[0]), nil

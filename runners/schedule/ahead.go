@@ -64,7 +64,7 @@ func (s *Scheduler) recorded(ctx context.Context, now time.Time) (time.Time, err
 		}
 		r, _, err := readRecord(ctx, s.st, slot)
 		switch {
-		case errors.Is(err, store.ErrNotExist), errors.Is(err, store.ErrDamaged), errors.Is(err, store.ErrForm):
+		case errors.Is(err, store.ErrNotExist), illegible(err):
 		case err != nil:
 			return time.Time{}, err
 		case r.void(now):

@@ -27,9 +27,20 @@ func wantStatus(t *testing.T, s *Scheduler, want map[string]string) {
 func put(t *testing.T, s *Scheduler, r SlotRecord) {
 	t.Helper()
 	r.Format = recordFormat
-	data, err := store.MarshalSealed(&r)
+	putSealed(t, s, r.Slot, &r)
+}
+
+// putLater writes a record that another version has written, and this one cannot read.
+func putLater(t *testing.T, s *Scheduler, slot, status string) {
+	t.Helper()
+	putSealed(t, s, slot, map[string]any{"format": recordFormat, "slot": slot, "status": status, "later": true})
+}
+
+func putSealed(t *testing.T, s *Scheduler, slot string, v any) {
+	t.Helper()
+	data, err := store.MarshalSealed(v)
 	if err == nil {
-		_, err = s.st.Put(t.Context(), slotsPrefix+r.Slot+".json", data)
+		_, err = s.st.Put(t.Context(), slotsPrefix+slot+".json", data)
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -44,23 +55,13 @@ func TestLaterVersion(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			s := nightly(t, dir, "a", "skip")
 			put(t, s, SlotRecord{Slot: "20000101T030000Z", Status: Ran, Round: "r"})
-			if ahead {
-				if _, err := s.swap(t.Context(), &state{Format: stateFormat, Decided: at(t, "20050101T030000Z")}, ""); err != nil {
-					t.Fatal(err)
-				}
-			} else if _, err := s.swap(t.Context(), &state{Format: stateFormat, Decided: at(t, "20000101T030000Z")}, ""); err != nil {
-				t.Fatal(err)
-			}
-			data, err := store.MarshalSealed(map[string]any{"format": recordFormat, "slot": "20000103T030000Z", "status": Skipped, "later": true})
-			if err == nil {
-				_, err = s.st.Put(t.Context(), slotsPrefix+"20000103T030000Z.json", data)
-			}
-			if err != nil {
-				t.Fatal(err)
-			}
-			start, during := "20000101T120000Z", 96*time.Hour
+			putLater(t, s, "20000103T030000Z", Skipped)
+			decided, start, during := "20000101T030000Z", "20000101T120000Z", 96*time.Hour
 			if ahead { // where it begins after the records, of which that one is the newest
-				start, during = "20000103T120000Z", 48*time.Hour
+				decided, start, during = "20050101T030000Z", "20000103T120000Z", 48*time.Hour
+			}
+			if _, err := s.swap(t.Context(), &state{Format: stateFormat, Decided: at(t, decided)}, ""); err != nil {
+				t.Fatal(err)
 			}
 			until(at(t, start))
 			var ran []string

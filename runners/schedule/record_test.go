@@ -26,13 +26,7 @@ func TestResetKeeps(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		later, err := store.MarshalSealed(map[string]any{"format": recordFormat, "slot": "20000108T030000Z", "status": Ran, "later": true})
-		if err == nil {
-			_, err = s.st.Put(t.Context(), slotsPrefix+"20000108T030000Z.json", later)
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
+		putLater(t, s, "20000108T030000Z", Ran)
 		deleted, left, err := s.Reset(t.Context())
 		if err != nil || left != "" || !slices.Equal(deleted, []string{"20000106T030000Z"}) {
 			t.Errorf("deleted %v, left %q, %v", deleted, left, err)

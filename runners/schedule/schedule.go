@@ -202,7 +202,7 @@ func (s *Scheduler) hasRecord(ctx context.Context, slot, now time.Time) (bool, e
 	switch {
 	case errors.Is(err, store.ErrNotExist):
 		return false, nil
-	case errors.Is(err, store.ErrDamaged), errors.Is(err, store.ErrForm): // the slot was decided
+	case illegible(err): // the slot was decided
 		return true, nil
 	case err != nil:
 		return false, err
@@ -256,7 +256,7 @@ func (s *Scheduler) skip(ctx context.Context, st state, r running) (upTo time.Ti
 		switch {
 		case err == nil && strings.HasSuffix(w.Reason, older):
 			older = ""
-		case err != nil && !errors.Is(err, store.ErrDamaged) && !errors.Is(err, store.ErrForm): // else it has a record: it was decided
+		case err != nil && !illegible(err): // else it has a record: it was decided
 			return upTo, err
 		}
 	}

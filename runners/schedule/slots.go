@@ -64,9 +64,8 @@ func (s *Scheduler) slots(ctx context.Context) (slots []time.Time, err error) {
 // Reset lets the schedule start over with the first slot after now: for a state that is
 // ahead of the clock, or damaged. It deletes the records of slots that have not come, but
 // for those of rounds, and of other versions, which may be: a slot that has had its round
-// gets no second one. It returns the
-// slots whose records are deleted, and the slot that a dead scheduler left. The error is
-// a *store.HeldError while a scheduler runs a round.
+// gets no second one. It returns the slots whose records are deleted, and the slot that a
+// dead scheduler left. The error is a *store.HeldError while a scheduler runs a round.
 func (s *Scheduler) Reset(ctx context.Context) (deleted []string, left string, err error) {
 	lease, err := store.Acquire(ctx, s.st, leaseName, &store.LeaseOptions{Time: s.o.Lease, Now: s.o.Now})
 	if err != nil {

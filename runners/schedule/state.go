@@ -44,6 +44,12 @@ func (r *SlotRecord) void(now time.Time) bool {
 	return r.Status == Skipped && r.At.After(now.Add(grace))
 }
 
+// illegible reports whether an error is about a record that is there, but damaged or of
+// another version. Its slot was decided, and it tells nothing else.
+func illegible(err error) bool {
+	return errors.Is(err, store.ErrDamaged) || errors.Is(err, store.ErrForm)
+}
+
 // repeated returns the result of asking for a slot that has this record.
 func (r *SlotRecord) repeated() *SlotRecord {
 	again, verb := *r, "ran"

@@ -10,9 +10,9 @@
 // of every range. The plan, one element, then holds everything that depends on the
 // corpus as a whole: the vocabulary, the shards and, in a table, what each range needs: its
 // characters and the numbers of its sequences. The second pass cuts the sequences and sends
-// them to their shards, by files or through the engine, as package tfrecordio says. The manifest is written last.
-// (Where documents are divided by block, see package layout, a pass in between
-// counts the sequences of each range by split.)
+// them to their shards, by files or through the engine, as package tfrecordio says. The
+// manifest is written last. (Where documents are divided by block, see package layout, a
+// pass in between counts the sequences of each range by split.)
 //
 // An engine must not start a step before its side input is whole. Prism compares
 // watermarks: where both the step's input and its side input come from behind a

@@ -2,7 +2,6 @@ package command_test
 
 import (
 	"bytes"
-	"compress/gzip"
 	"errors"
 	"os"
 	"path/filepath"
@@ -97,13 +96,9 @@ func TestPrepKilledBeside(t *testing.T) {
 // TestCutOff: a file that is cut off stays so: a round does not try it again.
 func TestCutOff(t *testing.T) {
 	l := newLab(t)
-	var zipped bytes.Buffer
-	z := gzip.NewWriter(&zipped)
-	if _, err := z.Write([]byte(text(3000))); err != nil || z.Close() != nil {
-		t.Fatal(err)
-	}
+	zipped := zip(text(3000))
 	for name, c := range map[string]struct{ data, records, want string }{
-		"a.txt.gz": {zipped.String()[:zipped.Len()-20], "file", "a.txt.gz: damaged or cut off"},
+		"a.txt.gz": {zipped[:len(zipped)-20], "file", "a.txt.gz: damaged or cut off"},
 		"a.jsonl":  {`{"text": "that is"}` + "\n" + `{"text": "th`, "jsonl:text", "a.jsonl: line 2: it is not JSON"},
 	} {
 		l.write(filepath.Join(l.dir, name), c.data)

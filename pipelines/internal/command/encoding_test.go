@@ -39,15 +39,20 @@ func encode1251(text string) string {
 	return b.String()
 }
 
+// zip compresses a text.
+func zip(text string) string {
+	var b bytes.Buffer
+	w := gzip.NewWriter(&b)
+	fmt.Fprint(w, text)
+	w.Close()
+	return b.String()
+}
+
 // TestEncodings prepares one text in many encodings. Refused are those that are not
 // UTF-8, before any work, with the setting that helps; with it, the sequences are those
 // of the text in UTF-8.
 func TestEncodings(t *testing.T) {
 	l := newLab(t)
-	var zipped bytes.Buffer
-	w := gzip.NewWriter(&zipped)
-	fmt.Fprint(w, "\xff\xfe"+encode16(russian, false))
-	w.Close()
 	l.write(filepath.Join(l.dir, "utf8.txt"), russian)
 	plain := l.result(prepKeys, "prep", "--set", "corpus.sources="+filepath.Join(l.dir, "utf8.txt"), "--out", "plain")
 	for i, c := range []struct{ name, data, use, why string }{
@@ -55,7 +60,7 @@ func TestEncodings(t *testing.T) {
 		{"le.txt", encode16(russian, false), "utf-16le", "it is UTF-16, and was read as UTF-8"},
 		{"be.txt", encode16(russian, true), "utf-16be", "it is UTF-16, and was read as UTF-8"},
 		{"markbe.txt", "\xfe\xff" + encode16(russian, true), "utf-16", "it is UTF-16, and was read as UTF-8"},
-		{"le.txt.gz", zipped.String(), "utf-16", "it is UTF-16, and was read as UTF-8"},
+		{"le.txt.gz", zip("\xff\xfe" + encode16(russian, false)), "utf-16", "it is UTF-16, and was read as UTF-8"},
 		{"1251.txt", encode1251(russian), "windows-1251", "byte 0 (0xc2) is not valid UTF-8, the first of 2310"},
 	} {
 		file := filepath.Join(l.dir, c.name)
@@ -133,13 +138,6 @@ func TestScoreEncoding(t *testing.T) {
 func TestScoreForms(t *testing.T) {
 	l := untrained(t)
 	in := func(name, data string) string { return l.rewritten(filepath.Join(l.dir, name), data) }
-	zip := func(data string) string {
-		var b bytes.Buffer
-		w := gzip.NewWriter(&b)
-		fmt.Fprint(w, data)
-		w.Close()
-		return b.String()
-	}
 	if o := l.run("score", in("again.txt", encode1251("the Ы")), "--set", "corpus.encoding=windows-1251"); o.code != 1 ||
 		!strings.Contains(o.stderr, "'Ы'") || strings.Contains(o.stderr, "to read it so") {
 		t.Errorf("a character that the model lacks, in the right encoding: %v", o)
